@@ -1,0 +1,1 @@
+//! Benches of Offhook's hot parts: see `benches/`.

@@ -1,0 +1,1 @@
+//! The automatic call distributor, embeddable on its own.

@@ -1,0 +1,208 @@
+//! What an exchange is told to be, as checked data: names resolved to ids, hosts to flows. The file's syntax and its
+//! faults belong to the program that reads it.
+
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use offhook_plan::{AssetId, MediaCaps};
+use offhook_sip::Flow;
+use offhook_units::{AgentId, QueueId, Span};
+
+/// A whole exchange.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The digest realm, and the host part of our own URIs where no better one is known.
+    pub realm: String,
+    /// Put into Contact and SDP instead of the address that the route to the peer has.
+    pub advertise: Option<IpAddr>,
+    /// RTP ports; even ones carry RTP, the next odd one RTCP.
+    pub rtp_ports: RangeInclusive<u16>,
+    /// Media workers that calls are spread over.
+    pub media_workers: usize,
+    /// What we can do with sound.
+    pub caps: MediaCaps,
+    /// Who may send us calls without credentials.
+    pub trunks: Vec<Trunk>,
+    /// Numbers of ours, by what stands in the request URI's user part.
+    pub numbers: BTreeMap<String, Number>,
+    /// Menus, by name.
+    pub flows: BTreeMap<String, Menu>,
+    /// Queues.
+    pub queues: Vec<Queue>,
+    /// Agents.
+    pub agents: Vec<Agent>,
+    /// Who may register: user part to account.
+    pub accounts: BTreeMap<String, Account>,
+    /// Bounds of what grows.
+    pub limits: Limits,
+}
+
+/// Bounds of what grows, each with what happens when it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at once; more get 503 with Retry-After.
+    pub calls_max: usize,
+    /// New calls a second, as a token bucket of the same depth; more get 503 with Retry-After.
+    pub calls_per_s_max: u32,
+    /// SIP transactions at once; more requests are answered 503 without state.
+    pub transactions_max: usize,
+    /// Registered bindings; more get 503.
+    pub bindings_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { calls_max: 10_000, calls_per_s_max: 2_000, transactions_max: 200_000, bindings_max: 100_000 }
+    }
+}
+
+/// A carrier or a neighbour exchange, known by its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trunk {
+    /// Its name in logs and records.
+    pub name: String,
+    /// Addresses that its requests come from.
+    pub peers: Vec<IpAddr>,
+}
+
+/// When a call to a number is answered (docs/ARCHITECTURE.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// At once: the greeting is heard on an answered call.
+    AtStart,
+    /// When the caller enters the queue; a greeting before it is early media.
+    AtQueue,
+    /// When an agent answers; greeting and music are early media.
+    AtAgent,
+}
+
+/// A number of ours.
+#[derive(Debug, Clone)]
+pub struct Number {
+    /// When it is answered.
+    pub answer: Answer,
+    /// Where it leads.
+    pub to: Destination,
+}
+
+/// Where a number leads.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// A menu, by name.
+    Flow(String),
+    /// A queue.
+    Queue(QueueId),
+    /// A phone, dialled as it is: the request goes to `flow`, to the dialled number's user part at its host.
+    Dial {
+        /// Where the INVITE is sent.
+        flow: Flow,
+        /// How long it may ring.
+        ring_for: Span,
+    },
+}
+
+/// An IVR with one menu: a greeting, then a digit chooses the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Menu {
+    /// Played first; a digit cuts it short.
+    pub greeting: Vec<AssetId>,
+    /// Which digit leads where. Without any choice the caller goes to `default` after the greeting.
+    pub choices: BTreeMap<char, QueueId>,
+    /// Played after a digit that leads nowhere.
+    pub invalid: Vec<AssetId>,
+    /// How long to wait for a digit after the greeting.
+    pub wait_for_digit: Span,
+    /// How many times the greeting is heard before the caller goes to `default`.
+    pub rounds: u8,
+    /// Where a caller goes who pressed nothing.
+    pub default: QueueId,
+}
+
+/// A queue as the calls see it; `acd` has what it needs for distribution.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    /// How contacts are distributed.
+    pub acd: offhook_acd::QueueConfig,
+    /// Played while waiting, again and again.
+    pub music: Vec<AssetId>,
+    /// Between two announcements of the position; zero for none.
+    pub announce_every: Span,
+    /// The words of the position announcement.
+    pub announcement: Announcement,
+    /// Played when nobody is logged in, before the call ends.
+    pub nobody_here: Vec<AssetId>,
+    /// Played when the queue is full, before the call ends.
+    pub full: Vec<AssetId>,
+    /// Calls are recorded.
+    pub record: bool,
+}
+
+/// The words of "you are number N".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Announcement {
+    /// Before the number.
+    pub before: Vec<AssetId>,
+    /// The numbers 0 to 9, in order; a larger position is spoken digit by digit. Empty: the position is left out.
+    pub digits: Vec<AssetId>,
+    /// After the number.
+    pub after: Vec<AssetId>,
+}
+
+/// An agent as the calls see it.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// Who it is, which queues, how many contacts.
+    pub acd: offhook_acd::AgentConfig,
+    /// Where the agent's phone is.
+    pub reach: Reach,
+    /// How the agent comes to be available.
+    pub login: Login,
+}
+
+/// Where an agent's phone is.
+#[derive(Debug, Clone)]
+pub enum Reach {
+    /// It registers as this account.
+    Account(String),
+    /// It is always at this URI.
+    Static {
+        /// The request URI.
+        uri: String,
+        /// Where the INVITE is sent.
+        flow: Flow,
+    },
+}
+
+/// How an agent comes to be logged in and available.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// From the start of the exchange.
+    AtStart,
+    /// While the phone is registered.
+    WhenRegistered,
+    /// Only by command.
+    ByCommand,
+}
+
+/// Credentials of one phone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The secret of digest authentication.
+    pub password: String,
+}
+
+impl core::fmt::Debug for Account {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Account(..)")
+    }
+}
+
+/// Names for people, where only ids are at hand.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Queue names.
+    pub queues: BTreeMap<QueueId, String>,
+    /// Agent names.
+    pub agents: BTreeMap<AgentId, String>,
+}

@@ -1,0 +1,1 @@
+//! cpal devices to rings and back.

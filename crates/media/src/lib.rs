@@ -1,0 +1,1 @@
+//! Jitter buffer, streams, relay, players and taps: the sans-IO media worker.

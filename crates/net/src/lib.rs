@@ -1,0 +1,1 @@
+//! Sockets, the real clock, and the packet drivers of the media workers.

@@ -1,0 +1,2 @@
+//! The exchange on the command line.
+fn main() {}

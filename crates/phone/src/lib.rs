@@ -1,0 +1,1 @@
+//! The softphone: account, call, ring, headset.

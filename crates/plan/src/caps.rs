@@ -1,0 +1,136 @@
+//! Codecs as signalling sees them.
+
+use core::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// A codec by its SDP encoding name, and the parameters that an offer carries for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodecCap {
+    /// Which codec.
+    pub kind: CodecKind,
+    /// `a=fmtp` parameters, without the payload type.
+    pub fmtp: Option<String>,
+}
+
+/// The codecs Offhook knows. `sip` negotiates them by name; it never links one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CodecKind {
+    /// G.711 mu-law, static payload type 0.
+    Pcmu,
+    /// G.711 A-law, static payload type 8.
+    Pcma,
+}
+
+impl CodecKind {
+    /// The SDP encoding name, RFC 3551 section 6.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+        }
+    }
+
+    /// The RTP clock rate in Hz.
+    pub const fn clock(self) -> u32 {
+        match self {
+            Self::Pcmu | Self::Pcma => 8_000,
+        }
+    }
+
+    /// The static payload type, RFC 3551 table 4, where there is one.
+    pub const fn static_payload_type(self) -> Option<u8> {
+        match self {
+            Self::Pcmu => Some(0),
+            Self::Pcma => Some(8),
+        }
+    }
+
+    /// The kind with this encoding name (any case) and clock.
+    pub fn by_name(name: &str, clock: u32) -> Option<Self> {
+        [Self::Pcmu, Self::Pcma].into_iter().find(|k| k.name().eq_ignore_ascii_case(name) && k.clock() == clock)
+    }
+}
+
+/// What one side can do with sound, in order of preference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaCaps {
+    /// Codecs, best first; never empty.
+    pub codecs: Vec<CodecCap>,
+    /// Whether RFC 4733 telephone-events are offered and taken.
+    pub telephone_event: bool,
+    /// Packet time in ms that is offered and preferred.
+    pub ptime_ms: u8,
+}
+
+impl MediaCaps {
+    /// G.711 mu-law before A-law, with telephone-events, in packets of 20 ms.
+    pub fn g711() -> Self {
+        Self {
+            codecs: [CodecKind::Pcmu, CodecKind::Pcma].map(|kind| CodecCap { kind, fmtp: None }).into(),
+            telephone_event: true,
+            ptime_ms: 20,
+        }
+    }
+}
+
+/// Which way sound flows, seen from us (RFC 3264 section 5.1): `SendOnly` means that we send and the peer listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Both ways.
+    SendRecv,
+    /// We send only.
+    SendOnly,
+    /// We receive only.
+    RecvOnly,
+    /// Neither: held by both, or refused.
+    Inactive,
+}
+
+impl Direction {
+    /// Whether we may send sound.
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether we may expect sound.
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+
+    /// The same flow seen from the other end.
+    #[must_use]
+    pub const fn mirrored(self) -> Self {
+        match self {
+            Self::SendRecv => Self::SendRecv,
+            Self::SendOnly => Self::RecvOnly,
+            Self::RecvOnly => Self::SendOnly,
+            Self::Inactive => Self::Inactive,
+        }
+    }
+}
+
+/// What offer and answer agreed on for one audio stream, seen from us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Negotiated {
+    /// The codec of both directions.
+    pub codec: CodecKind,
+    /// Payload type that we put on what we send.
+    pub send_payload_type: u8,
+    /// Payload type on what we receive.
+    pub recv_payload_type: u8,
+    /// Payload types of telephone-event (send, receive), where both sides have it.
+    pub telephone_event: Option<(u8, u8)>,
+    /// Packet time in ms of what we make ourselves.
+    pub ptime_ms: u8,
+    /// Which way sound flows, seen from us.
+    pub direction: Direction,
+    /// Where the peer says it listens for RTP.
+    pub remote_rtp: SocketAddr,
+    /// Where the peer says it listens for RTCP: RTP's port + 1, or `a=rtcp`, or RTP's own when multiplexed.
+    pub remote_rtcp: SocketAddr,
+    /// RTP and RTCP share a port, RFC 5761.
+    pub rtcp_mux: bool,
+}

@@ -1,0 +1,13 @@
+//! What signalling and media tell each other, as data.
+//!
+//! The control plane describes a call's whole media as a [`MediaPlan`]: its legs, who hears whom, what is recorded. A worker
+//! carries the plan out and answers with [`MediaEvent`]s. Neither side calls the other.
+
+mod caps;
+mod media;
+pub mod tap;
+
+pub use caps::{CodecCap, CodecKind, Direction, MediaCaps, Negotiated};
+pub use media::{
+    AssetId, Edge, LegPlan, LegReport, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Source, Tap,
+};

@@ -1,0 +1,184 @@
+//! The plan of one call's media, and what comes back.
+
+use core::net::SocketAddr;
+
+use offhook_units::{CallId, LegId, PlayerId, RecordingId, Span, Tick};
+
+use crate::Negotiated;
+
+/// The whole media of one call. A plan replaces the one before it; a leg that is not in it any more is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaPlan {
+    /// Which call.
+    pub call: CallId,
+    /// Rises with every plan of this call; answered by [`MediaEvent::PlanApplied`].
+    pub generation: u32,
+    /// The call's legs.
+    pub legs: Vec<LegPlan>,
+    /// Who hears what. A leg without an edge towards it is sent nothing; a leg has at most one edge towards it.
+    pub edges: Vec<Edge>,
+    /// What is recorded.
+    pub taps: Vec<Tap>,
+}
+
+/// One leg: a pair of ports of ours and what was agreed with the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegPlan {
+    /// Which leg.
+    pub leg: LegId,
+    /// Our RTP address; RTCP is on the next port unless multiplexed. The worker binds both when it first sees the leg.
+    pub local: SocketAddr,
+    /// What was agreed, or nothing yet: the ports are open, early packets are held (see [`Edge::since`]), nothing is sent.
+    pub negotiated: Option<Negotiated>,
+    /// SSRC of what we send on this leg.
+    pub ssrc: u32,
+    /// Sequence number of the first packet we send.
+    pub first_seq: u16,
+    /// RTP timestamp of the first packet we send.
+    pub first_timestamp: u32,
+}
+
+/// Where sound for a leg comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// What another leg of the same call says: relayed where the codecs are equal.
+    Leg(LegId),
+    /// A prompt or music.
+    Player(PlayerPlan),
+}
+
+/// One playing of assets, one after the other. The same [`PlayerId`] in a later plan plays on; a new one starts anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlayerPlan {
+    /// Which playing.
+    pub player: PlayerId,
+    /// What is played, in order.
+    pub assets: Vec<AssetId>,
+    /// Begins again at its end; otherwise [`MediaEvent::PlayerFinished`] follows once.
+    pub repeat: bool,
+}
+
+/// A sound file loaded into memory, by its place in the list given to the workers at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AssetId(pub u32);
+
+/// Sound flows from `from` to the leg `to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// What is heard.
+    pub from: Source,
+    /// Who hears it.
+    pub to: LegId,
+    /// For a leg as source: packets that arrived at or after this instant and found no edge are sent first, in order, so
+    /// that no word is lost between the answer and the plan. [`Tick::MAX`] asks for none.
+    pub since: Tick,
+}
+
+/// Both directions of `leg` go to a recording: received packets as they arrived, and what we sent to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tap {
+    /// Recorded at this leg (the customer's).
+    pub leg: LegId,
+    /// Into this recording.
+    pub recording: RecordingId,
+}
+
+/// What the control plane tells a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediaCommand {
+    /// Carry this plan out; boxed so that a ring slot stays small.
+    Apply(Box<MediaPlan>),
+    /// The call is over: close its legs, report them.
+    Close(CallId),
+}
+
+/// What a worker tells the control plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediaEvent {
+    /// A plan is in force since `at`.
+    PlanApplied {
+        /// Which call.
+        call: CallId,
+        /// Which plan.
+        generation: u32,
+        /// Since when.
+        at: Tick,
+    },
+    /// A player that does not repeat has sent its last frame.
+    PlayerFinished {
+        /// Which call.
+        call: CallId,
+        /// Which playing.
+        player: PlayerId,
+    },
+    /// A telephone-event ended or its begin was seen (RFC 4733): reported once per key press, at its first packet.
+    Digit {
+        /// Which call.
+        call: CallId,
+        /// Pressed on this leg.
+        leg: LegId,
+        /// `0`-`9`, `*`, `#`, `A`-`D`.
+        digit: char,
+    },
+    /// The first packet on a leg, or the first from a new address (symmetric RTP).
+    Latched {
+        /// Which call.
+        call: CallId,
+        /// Which leg.
+        leg: LegId,
+        /// Where the packets come from.
+        from: SocketAddr,
+    },
+    /// Nothing was received on a sending leg for `silent_for`; reported once until packets come again.
+    Silent {
+        /// Which call.
+        call: CallId,
+        /// Which leg.
+        leg: LegId,
+        /// How long.
+        silent_for: Span,
+    },
+    /// A leg's ports could not be opened; the leg is dead.
+    LegFailed {
+        /// Which call.
+        call: CallId,
+        /// Which leg.
+        leg: LegId,
+        /// The operating system's words.
+        error: String,
+    },
+    /// A leg was closed: its figures.
+    LegClosed {
+        /// Which call.
+        call: CallId,
+        /// Which leg.
+        leg: LegId,
+        /// Its figures.
+        report: LegReport,
+    },
+}
+
+/// What a leg saw in its life.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LegReport {
+    /// RTP packets received and accepted.
+    pub received_packets: u64,
+    /// Their payload bytes.
+    pub received_bytes: u64,
+    /// RTP packets sent.
+    pub sent_packets: u64,
+    /// Their payload bytes.
+    pub sent_bytes: u64,
+    /// Sequence numbers that never came (RFC 3550 A.3, cumulative).
+    pub lost_packets: u64,
+    /// Interarrival jitter at the end, in RTP clock units (RFC 3550 A.8).
+    pub jitter: u32,
+    /// Packets that came twice.
+    pub duplicate_packets: u64,
+    /// Packets thrown away: malformed, from a stranger's address, of an unknown payload type.
+    pub discarded_packets: u64,
+    /// Fraction lost as the peer last reported it (RFC 3550 6.4.1, of 256), where it reported.
+    pub peer_fraction_lost: Option<u8>,
+    /// Round trip as last computed from the peer's reports, in microseconds.
+    pub round_trip_us: Option<u32>,
+}

@@ -1,0 +1,1 @@
+//! Taps to crash-safe recordings with manifests.

@@ -1,0 +1,1 @@
+//! HTTP API, live events, metrics and the page.

@@ -1,0 +1,1 @@
+//! The event log, call records and tables: SQLite embedded.

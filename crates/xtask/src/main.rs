@@ -1,0 +1,2 @@
+//! The tooling door.
+fn main() {}
