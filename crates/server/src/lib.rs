@@ -1,1 +1,26 @@
-//! HTTP API, live events, metrics and the page.
+//! The exchange over HTTP: a versioned API, live events, metrics, and one read-only page.
+//!
+//! The server knows the exchange only through [`View`], which its owner implements, and through the two things the owner
+//! fills: [`EventSender`] (live events) and [`Metrics`]. Nothing here ever makes the exchange wait: events go into a bounded
+//! queue, slow readers are dropped and counted, metrics are read when somebody asks.
+#![expect(clippy::disallowed_methods, reason = "the edge that touches the world")]
+
+mod api;
+mod dto;
+mod events;
+mod guard;
+mod listen;
+mod metrics;
+mod page;
+mod problem;
+mod time;
+mod view;
+
+pub use events::{EventSender, LiveEvent, events};
+pub use events::{CLIENTS_MAX, CLIENT_QUEUE_MAX, EventsReceiver, QUEUE_MAX, RING_MAX};
+pub use listen::{CONNECTIONS_MAX, Server, ServerOptions, StartError};
+pub use metrics::{CallsEnded, Counter, Metrics};
+pub use time::rfc3339;
+pub use view::{
+    AgentWish, Answer, Health, Page, RECORDS_PAGE_MAX, RecordEntry, RecordingEntry, SetAgentError, Unavailable, View,
+};

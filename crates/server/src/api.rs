@@ -1,0 +1,246 @@
+//! The routes of API version 1.
+
+use core::convert::Infallible;
+use core::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use offhook_units::{AgentId, CallId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
+
+use crate::events::{HubHandle, Numbered};
+use crate::guard::{self, Token};
+use crate::metrics::Metrics;
+use crate::page;
+use crate::problem::Problem;
+use crate::time::rfc3339;
+use crate::view::{AgentWish, Page, RECORDS_PAGE_MAX, View};
+use crate::dto;
+
+/// Longest body that is read; a longer one gets 413.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+/// Longest reason for not being ready, in characters.
+const REASON_CHARS_MAX: usize = 64;
+/// Records in a page where the request does not say.
+const RECORDS_PAGE_DEFAULT: u32 = 50;
+/// A comment is sent to a silent client this often, so that a dead connection is noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The exchange.
+    pub view: Arc<dyn View>,
+    /// Live events.
+    pub hub: HubHandle,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Requests answered, by first digit of the status.
+    pub answered: Arc<[AtomicU64; 6]>,
+}
+
+type Reply<T> = Result<Json<T>, Problem>;
+
+/// All routes with their guards.
+pub fn router(shared: Shared, token: Token) -> Router {
+    let answered = Arc::clone(&shared.answered);
+    let guarded = Router::new()
+        .route("/api/v1/queues", get(queues))
+        .route("/api/v1/agents", get(agents))
+        .route("/api/v1/agents/{id}/state", post(set_agent))
+        .route("/api/v1/calls", get(calls))
+        .route("/api/v1/records", get(records))
+        .route("/api/v1/records/{id}", get(record))
+        .route("/api/v1/events", get(events))
+        .route("/metrics", get(metrics))
+        .layer(middleware::from_fn_with_state(token.clone(), guard::authorise));
+    Router::new()
+        .merge(guarded)
+        .route("/healthz", get(healthz))
+        .route("/", get(page::index))
+        .route("/web/{file}", get(page::asset))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such address; the API begins at /api/v1/"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(token, guard::own_name))
+        .layer(middleware::from_fn(guard::headers))
+        .layer(middleware::from_fn(move |request, next| count(Arc::clone(&answered), request, next)))
+        .with_state(shared)
+}
+
+async fn count(answered: Arc<[AtomicU64; 6]>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let class = usize::from(response.status().as_u16() / 100).min(answered.len() - 1);
+    answered[class].fetch_add(1, Ordering::Relaxed);
+    response
+}
+
+#[derive(Serialize)]
+struct Queues {
+    at: String,
+    queues: Vec<dto::Queue>,
+}
+
+async fn queues(State(shared): State<Shared>) -> Reply<Queues> {
+    let views = shared.view.queues().await?;
+    Ok(Json(Queues { at: rfc3339(shared.view.now()), queues: views.iter().map(dto::Queue::from).collect() }))
+}
+
+#[derive(Serialize)]
+struct Agents {
+    at: String,
+    agents: Vec<dto::Agent>,
+}
+
+async fn agents(State(shared): State<Shared>) -> Reply<Agents> {
+    let views = shared.view.agents().await?;
+    Ok(Json(Agents { at: rfc3339(shared.view.now()), agents: views.iter().map(dto::Agent::from).collect() }))
+}
+
+#[derive(Serialize)]
+struct Calls {
+    at: String,
+    calls: Vec<dto::Call>,
+}
+
+async fn calls(State(shared): State<Shared>) -> Reply<Calls> {
+    let views = shared.view.calls().await?;
+    Ok(Json(Calls { at: rfc3339(shared.view.now()), calls: views.iter().map(dto::Call::from).collect() }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordsQuery {
+    limit: Option<u32>,
+    before: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Records {
+    at: String,
+    records: Vec<dto::Record>,
+    /// Give it as `before` to get the page after this one; absent on the last page.
+    next: Option<String>,
+}
+
+async fn records(State(shared): State<Shared>, query: Result<Query<RecordsQuery>, QueryRejection>) -> Reply<Records> {
+    let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
+    let limit = query.limit.unwrap_or(RECORDS_PAGE_DEFAULT);
+    if !(1..=RECORDS_PAGE_MAX).contains(&limit) {
+        return Err(bad_request(format!("limit is a number from 1 to {RECORDS_PAGE_MAX}")));
+    }
+    let before = query.before.as_deref().map(call_id).transpose()?;
+    let entries = shared.view.records(Page { limit, before }).await?;
+    let records: Vec<_> = entries.iter().map(dto::Record::from).collect();
+    let full = records.len() >= limit as usize;
+    let next = records.last().filter(|_| full).map(|record| record.id.clone());
+    Ok(Json(Records { at: rfc3339(shared.view.now()), records, next }))
+}
+
+async fn record(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<dto::Record> {
+    let entry = shared.view.record(call_id(&id)?).await?;
+    let entry = entry.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no record of such a call"))?;
+    Ok(Json(dto::Record::from(&entry)))
+}
+
+fn call_id(text: &str) -> Result<CallId, Problem> {
+    text.parse().map_err(|_| bad_request("a call's id looks like 'call-10000001f'"))
+}
+
+fn bad_request(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, detail)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetAgent {
+    state: String,
+    reason: Option<String>,
+}
+
+async fn set_agent(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    body: Result<Json<SetAgent>, JsonRejection>,
+) -> Reply<dto::Agent> {
+    let agent: AgentId = id.parse().map_err(|_| bad_request("an agent's id looks like 'a-1f'"))?;
+    let Json(SetAgent { state, reason }) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
+        return Err(bad_request(format!("a reason has at most {REASON_CHARS_MAX} characters")));
+    }
+    let wish = match (state.as_str(), reason) {
+        ("available", None) => AgentWish::Available,
+        ("not-ready", reason) => AgentWish::NotReady(reason),
+        ("logged-out", None) => AgentWish::LoggedOut,
+        ("available" | "logged-out", Some(_)) => return Err(bad_request("only 'not-ready' has a reason")),
+        _ => return Err(bad_request("state is 'available', 'not-ready' or 'logged-out'")),
+    };
+    let view = shared.view.set_agent(agent, wish).await?;
+    Ok(Json(dto::Agent::from(&view)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventsQuery {
+    after: Option<u64>,
+}
+
+async fn events(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    query: Result<Query<EventsQuery>, QueryRejection>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
+    let after = match headers.get("last-event-id") {
+        None => query.after,
+        Some(id) => {
+            let id = id.to_str().ok().and_then(|id| id.trim().parse().ok());
+            Some(id.ok_or_else(|| bad_request("Last-Event-ID is the number of the last event you saw"))?)
+        }
+    };
+    let subscription = shared.hub.subscribe(after).await.ok_or_else(|| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many listeners, or the server is stopping")
+    })?;
+    let stream = tokio_stream::iter(subscription.backlog).chain(ReceiverStream::new(subscription.live));
+    // The first bytes go out at once, so that the client knows that it is connected.
+    let greeting = tokio_stream::once(Event::default().comment("connected").retry(Duration::from_secs(1)));
+    let stream = greeting.chain(stream.map(|event: Arc<Numbered>| {
+        Event::default().id(event.id.to_string()).event(event.name).data(event.data())
+    }));
+    Ok(Sse::new(stream.map(Ok)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {
+    let (queues, agents) = (shared.view.queues().await?, shared.view.agents().await?);
+    let text = shared
+        .metrics
+        .encode(&queues, &agents)
+        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+async fn healthz(State(shared): State<Shared>) -> Response {
+    let health = shared.view.health().await;
+    let well = health.parts.iter().all(|(_, state)| state.is_ok());
+    let parts: serde_json::Map<_, _> = health
+        .parts
+        .into_iter()
+        .map(|(name, state)| (name.to_owned(), json!(state.err().unwrap_or_else(|| "ok".to_owned()))))
+        .collect();
+    let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ok": well, "parts": parts }))).into_response()
+}

@@ -1,0 +1,322 @@
+//! The wire shapes of API version 1. Each is made by taking the core type apart in full, so that a new field there forces a
+//! decision here. Ids are strings, instants RFC 3339 in UTC, lengths of time whole milliseconds.
+
+use offhook_call::record::{CallEnd, CallRecord};
+use offhook_call::view::{AgentView, CallView, QueueView};
+use offhook_plan::LegReport;
+use offhook_units::Tick;
+use serde::Serialize;
+
+use crate::time::rfc3339;
+use crate::view::{RecordEntry, RecordingEntry};
+
+/// A queue now.
+#[derive(Debug, Serialize)]
+pub struct Queue {
+    pub id: String,
+    pub name: String,
+    waiting: u32,
+    longest_wait_ms: u64,
+    agents_logged_in: u32,
+    agents_available: u32,
+    talking: u32,
+    today: QueueToday,
+}
+
+/// A queue's figures since midnight UTC.
+#[derive(Debug, Serialize)]
+struct QueueToday {
+    offered: u64,
+    answered: u64,
+    abandoned: u64,
+    flowed_out: u64,
+    service_level_percent: Option<f64>,
+    service_level_formula: &'static str,
+    average_speed_of_answer_ms: Option<u64>,
+}
+
+impl From<&QueueView> for Queue {
+    fn from(view: &QueueView) -> Self {
+        let QueueView {
+            id,
+            name,
+            waiting,
+            longest_wait,
+            agents_logged_in,
+            agents_available,
+            talking,
+            offered,
+            answered,
+            abandoned,
+            flowed_out,
+            service_level,
+            service_level_formula,
+            asa,
+        } = view;
+        Self {
+            id: id.to_string(),
+            name: name.clone(),
+            waiting: *waiting,
+            longest_wait_ms: longest_wait.as_ms(),
+            agents_logged_in: *agents_logged_in,
+            agents_available: *agents_available,
+            talking: *talking,
+            today: QueueToday {
+                offered: *offered,
+                answered: *answered,
+                abandoned: *abandoned,
+                flowed_out: *flowed_out,
+                service_level_percent: service_level.map(|hundredths| f64::from(hundredths) / 100.0),
+                service_level_formula,
+                average_speed_of_answer_ms: asa.map(offhook_units::Span::as_ms),
+            },
+        }
+    }
+}
+
+/// An agent now.
+#[derive(Debug, Serialize)]
+pub struct Agent {
+    id: String,
+    name: String,
+    state: &'static str,
+    since: String,
+    reason: Option<String>,
+    call: Option<String>,
+    queues: Vec<String>,
+    contact: Option<String>,
+}
+
+impl From<&AgentView> for Agent {
+    fn from(view: &AgentView) -> Self {
+        let AgentView { id, name, state, since, reason, call, queues, contact } = view;
+        Self {
+            id: id.to_string(),
+            name: name.clone(),
+            state,
+            since: rfc3339(*since),
+            reason: reason.clone(),
+            call: call.map(|id| id.to_string()),
+            queues: queues.clone(),
+            contact: contact.clone(),
+        }
+    }
+}
+
+/// A call now.
+#[derive(Debug, Serialize)]
+pub struct Call {
+    id: String,
+    state: &'static str,
+    since: String,
+    started: String,
+    number: String,
+    caller: String,
+    trunk: Option<String>,
+    queue: Option<String>,
+    position: Option<u32>,
+    agent: Option<String>,
+    recording: Option<String>,
+}
+
+impl From<&CallView> for Call {
+    fn from(view: &CallView) -> Self {
+        let CallView { id, state, since, started, number, caller, trunk, queue, position, agent, recording } = view;
+        Self {
+            id: id.to_string(),
+            state,
+            since: rfc3339(*since),
+            started: rfc3339(*started),
+            number: number.clone(),
+            caller: caller.clone(),
+            trunk: trunk.clone(),
+            queue: queue.clone(),
+            position: *position,
+            agent: agent.clone(),
+            recording: recording.map(|id| id.to_string()),
+        }
+    }
+}
+
+/// A call record.
+#[derive(Debug, Serialize)]
+pub struct Record {
+    pub id: String,
+    formula: u32,
+    contact: Option<String>,
+    trunk: Option<String>,
+    number: String,
+    caller: Caller,
+    started: String,
+    answered: Option<String>,
+    queued: Option<String>,
+    queue: Option<Named>,
+    first_offer: Option<String>,
+    connected: Option<String>,
+    agent: Option<Named>,
+    ended: String,
+    end: &'static str,
+    offers_missed: u32,
+    held_ms: u64,
+    digits: u32,
+    recording: Option<Recording>,
+    caller_media: Option<Media>,
+    agent_media: Option<Media>,
+}
+
+/// A person: the reference that stays, and the words that may be forgotten.
+#[derive(Debug, Serialize)]
+struct Caller {
+    person: String,
+    text: Option<String>,
+}
+
+/// An id with the name it had, where the name is known.
+#[derive(Debug, Serialize)]
+struct Named {
+    id: String,
+    name: Option<String>,
+}
+
+/// A recording; path and the rest once its file is known.
+#[derive(Debug, Serialize)]
+struct Recording {
+    id: String,
+    path: Option<String>,
+    sha256: Option<String>,
+    duration_ms: Option<u64>,
+}
+
+impl From<&RecordEntry> for Record {
+    fn from(entry: &RecordEntry) -> Self {
+        let RecordEntry { record, queue: queue_name, agent: agent_name, caller: caller_text, recording: file } = entry;
+        let CallRecord {
+            formula,
+            id,
+            contact,
+            trunk,
+            number,
+            caller,
+            started,
+            answered,
+            queued,
+            queue,
+            first_offer,
+            connected,
+            agent,
+            ended,
+            end,
+            offers_missed,
+            held_us,
+            digits,
+            recording,
+            caller_media,
+            agent_media,
+        } = record;
+        let instant = |at: &Option<Tick>| at.map(rfc3339);
+        Self {
+            id: id.to_string(),
+            formula: *formula,
+            contact: contact.map(|id| id.to_string()),
+            trunk: trunk.clone(),
+            number: number.clone(),
+            caller: Caller { person: caller.to_string(), text: caller_text.clone() },
+            started: rfc3339(*started),
+            answered: instant(answered),
+            queued: instant(queued),
+            queue: queue.map(|id| Named { id: id.to_string(), name: queue_name.clone() }),
+            first_offer: instant(first_offer),
+            connected: instant(connected),
+            agent: agent.map(|id| Named { id: id.to_string(), name: agent_name.clone() }),
+            ended: rfc3339(*ended),
+            end: end_name(*end),
+            offers_missed: *offers_missed,
+            held_ms: held_us / 1_000,
+            digits: *digits,
+            recording: recording.map(|id| recording_of(id.to_string(), file.as_ref())),
+            caller_media: caller_media.as_ref().map(Media::from),
+            agent_media: agent_media.as_ref().map(Media::from),
+        }
+    }
+}
+
+fn recording_of(id: String, file: Option<&RecordingEntry>) -> Recording {
+    let Some(RecordingEntry { path, sha256, duration }) = file else {
+        return Recording { id, path: None, sha256: None, duration_ms: None };
+    };
+    Recording { id, path: Some(path.clone()), sha256: sha256.clone(), duration_ms: Some(duration.as_ms()) }
+}
+
+/// What a leg saw.
+#[derive(Debug, Serialize)]
+struct Media {
+    received_packets: u64,
+    received_bytes: u64,
+    sent_packets: u64,
+    sent_bytes: u64,
+    lost_packets: u64,
+    duplicate_packets: u64,
+    discarded_packets: u64,
+    jitter_clock_units: u32,
+    peer_lost_percent: Option<f64>,
+    round_trip_us: Option<u32>,
+}
+
+impl From<&LegReport> for Media {
+    fn from(report: &LegReport) -> Self {
+        let LegReport {
+            received_packets,
+            received_bytes,
+            sent_packets,
+            sent_bytes,
+            lost_packets,
+            jitter,
+            duplicate_packets,
+            discarded_packets,
+            peer_fraction_lost,
+            round_trip_us,
+        } = report;
+        Self {
+            received_packets: *received_packets,
+            received_bytes: *received_bytes,
+            sent_packets: *sent_packets,
+            sent_bytes: *sent_bytes,
+            lost_packets: *lost_packets,
+            duplicate_packets: *duplicate_packets,
+            discarded_packets: *discarded_packets,
+            jitter_clock_units: *jitter,
+            peer_lost_percent: peer_fraction_lost.map(|of_256| f64::from(of_256) * 100.0 / 256.0),
+            round_trip_us: *round_trip_us,
+        }
+    }
+}
+
+/// The word for `end`.
+pub const fn end_name(end: CallEnd) -> &'static str {
+    match end {
+        CallEnd::CallerHungUp => "caller-hung-up",
+        CallEnd::AgentHungUp => "agent-hung-up",
+        CallEnd::Abandoned => "abandoned",
+        CallEnd::NobodyLoggedIn => "nobody-logged-in",
+        CallEnd::QueueFull => "queue-full",
+        CallEnd::WaitedTooLong => "waited-too-long",
+        CallEnd::NotReached => "not-reached",
+        CallEnd::Failed => "failed",
+        CallEnd::ShutDown => "shut-down",
+        CallEnd::Lost => "lost",
+    }
+}
+
+/// All words of [`end_name`], for metrics that stand at zero before the first call.
+pub const ENDS: [CallEnd; 10] = [
+    CallEnd::CallerHungUp,
+    CallEnd::AgentHungUp,
+    CallEnd::Abandoned,
+    CallEnd::NobodyLoggedIn,
+    CallEnd::QueueFull,
+    CallEnd::WaitedTooLong,
+    CallEnd::NotReached,
+    CallEnd::Failed,
+    CallEnd::ShutDown,
+    CallEnd::Lost,
+];

@@ -1,0 +1,203 @@
+//! Listening, and stopping in good order.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use crate::api::{Shared, router};
+use crate::events::{EventsReceiver, Hub, HubFigures};
+use crate::guard::Token;
+use crate::metrics::Metrics;
+use crate::view::View;
+
+/// Connections at once; the next one waits in the kernel's queue until one of them ends.
+pub const CONNECTIONS_MAX: usize = 1_024;
+/// How long requests may take to end once the server is told to stop.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+
+/// Where to listen and whom to admit.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// The address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The bearer token; without one only a loopback address is taken.
+    pub token: Option<String>,
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Set `token` in `[http]`, or listen on a loopback address.
+    #[error("{0} can be reached from outside: set `token` in [http], or listen on 127.0.0.1")]
+    NoToken(SocketAddr),
+    /// Another program listens there, or the address is not of this machine.
+    #[error("cannot listen on {0} for HTTP: {1}")]
+    Listen(SocketAddr, io::Error),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    local: SocketAddr,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+    hub: JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens and serves on the current tokio runtime.
+    pub async fn start(
+        options: ServerOptions,
+        view: Arc<dyn View>,
+        events: EventsReceiver,
+        mut metrics: Metrics,
+    ) -> Result<Self, StartError> {
+        let ServerOptions { listen, token } = options;
+        let token = token.filter(|token| !token.is_empty());
+        if token.is_none() && !listen.ip().is_loopback() {
+            return Err(StartError::NoToken(listen));
+        }
+        let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
+        let local = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
+
+        let figures = Arc::new(HubFigures::default());
+        let answered: Arc<[AtomicU64; 6]> = Arc::default();
+        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        own_metrics(&mut metrics, &figures, &answered, &connections);
+
+        let (stop, stopped) = watch::channel(false);
+        let (hub, handle) = Hub::new(view.now().as_us(), events, figures);
+        let hub = tokio::spawn(hub.run(stopped.clone()));
+        let shared = Shared { view, hub: handle, metrics: Arc::new(metrics), answered };
+        let app = router(shared, Token::new(token));
+        let listener = Bounded { listener, connections };
+        let serving = tokio::spawn(async move {
+            let mut stopped = stopped;
+            let until = async move {
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(until).await {
+                tracing::error!(%error, "HTTP listener ended");
+            }
+        });
+        Ok(Self { local, stop, serving, hub })
+    }
+
+    /// The address that is listened on.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Takes no new connection, ends the event streams, lets requests end for at most 5 s.
+    pub async fn shutdown(mut self) {
+        let _ = self.stop.send(true);
+        let _ = self.hub.await;
+        if tokio::time::timeout(SHUTDOWN_MAX, &mut self.serving).await.is_err() {
+            self.serving.abort();
+        }
+    }
+}
+
+fn own_metrics(
+    metrics: &mut Metrics,
+    figures: &Arc<HubFigures>,
+    answered: &Arc<[AtomicU64; 6]>,
+    connections: &Arc<Semaphore>,
+) {
+    for class in 1..=5 {
+        let answered = Arc::clone(answered);
+        metrics.counter_fn(
+            "offhook_http_requests",
+            "HTTP requests answered, by class of status",
+            &[("status", &format!("{class}xx"))],
+            move || answered[class].load(Ordering::Relaxed),
+        );
+    }
+    let open = Arc::clone(connections);
+    metrics.gauge_fn("offhook_http_connections", "HTTP connections open", &[], move || {
+        CONNECTIONS_MAX.saturating_sub(open.available_permits()) as f64
+    });
+    let reader = |read: fn(&HubFigures) -> &AtomicU64| {
+        let figures = Arc::clone(figures);
+        move || read(&figures).load(Ordering::Relaxed)
+    };
+    let clients = reader(|figures| &figures.clients);
+    metrics.gauge_fn("offhook_event_clients", "Listeners to live events", &[], move || clients() as f64);
+    let help = "Listeners to live events that did not keep up";
+    metrics.counter_fn("offhook_event_clients_dropped", help, &[], reader(|figures| &figures.dropped));
+    metrics.counter_fn("offhook_live_events", "Live events numbered", &[], reader(|figures| &figures.events));
+    let help = "Live events that found the queue full";
+    metrics.counter_fn("offhook_live_events_lost", help, &[], reader(|figures| &figures.lost));
+}
+
+/// A listener that holds at most [`CONNECTIONS_MAX`] connections.
+struct Bounded {
+    listener: TcpListener,
+    connections: Arc<Semaphore>,
+}
+
+impl axum::serve::Listener for Bounded {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.connections).acquire_owned().await.expect("an open semaphore");
+        let (stream, peer) = axum::serve::Listener::accept(&mut self.listener).await;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        (Connection { stream, _permit: permit }, peer)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection that gives its place back when it ends.
+struct Connection {
+    stream: TcpStream,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

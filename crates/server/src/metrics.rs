@@ -1,0 +1,237 @@
+//! Metrics in the OpenMetrics text format: filled by their owners through atomics and closures, read when somebody asks.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use offhook_call::record::CallEnd;
+use offhook_call::view::{AgentView, QueueView};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::dto::{ENDS, end_name};
+
+/// A number that only rises, counted without a lock.
+#[derive(Debug, Clone, Default)]
+pub struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    /// One more.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// `n` more.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The count.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+type Labels = Vec<(String, String)>;
+
+enum Read {
+    Counter(Box<dyn Fn() -> u64 + Send + Sync>),
+    Gauge(Box<dyn Fn() -> f64 + Send + Sync>),
+}
+
+struct Family {
+    help: String,
+    series: Vec<(Labels, Read)>,
+}
+
+/// The registry: each owner puts its figures in before the server starts.
+///
+/// Counters are named without `_total`; the format adds it. Series of one name must be of one kind.
+#[derive(Default)]
+pub struct Metrics {
+    families: BTreeMap<String, Family>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.families.keys()).finish()
+    }
+}
+
+impl Metrics {
+    /// An empty registry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A counter that its owner holds and raises.
+    pub fn counter(&mut self, name: &str, help: &str, labels: &[(&str, &str)]) -> Counter {
+        let counter = Counter::default();
+        let read = counter.clone();
+        self.counter_fn(name, help, labels, move || read.get());
+        counter
+    }
+
+    /// A counter that is read by `read` when somebody asks.
+    pub fn counter_fn(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &[(&str, &str)],
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
+        self.put(name, help, labels, Read::Counter(Box::new(read)));
+    }
+
+    /// A gauge that is read by `read` when somebody asks.
+    pub fn gauge_fn(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &[(&str, &str)],
+        read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
+        self.put(name, help, labels, Read::Gauge(Box::new(read)));
+    }
+
+    /// `offhook_calls_total{end}`: raise the one that [`CallsEnded::of`] gives for each ended call.
+    pub fn calls_ended(&mut self) -> CallsEnded {
+        let help = "Calls that ended, by how they ended";
+        CallsEnded(ENDS.map(|end| (end, self.counter("offhook_calls", help, &[("end", end_name(end))]))))
+    }
+
+    fn put(&mut self, name: &str, help: &str, labels: &[(&str, &str)], read: Read) {
+        let family =
+            self.families.entry(name.to_owned()).or_insert_with(|| Family { help: help.to_owned(), series: vec![] });
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        family.series.push((labels, read));
+    }
+
+    /// Everything as text, with the figures of queues and agents as they are now.
+    pub(crate) fn encode(self: &Arc<Self>, queues: &[QueueView], agents: &[AgentView]) -> Result<String, fmt::Error> {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Owners(Arc::clone(self))));
+        registry.register_collector(Box::new(Views(views(queues, agents))));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+/// The counters of ended calls.
+#[derive(Debug, Clone)]
+pub struct CallsEnded([(CallEnd, Counter); ENDS.len()]);
+
+impl CallsEnded {
+    /// The counter of calls that ended like this.
+    pub fn of(&self, end: CallEnd) -> &Counter {
+        let at = self.0.iter().position(|(each, _)| *each == end).unwrap_or(0);
+        &self.0[at].1
+    }
+}
+
+#[derive(Debug)]
+struct Owners(Arc<Metrics>);
+
+impl Collector for Owners {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        for (name, family) in &self.0.families {
+            let kind = match family.series.first() {
+                Some((_, Read::Counter(_))) => MetricType::Counter,
+                Some((_, Read::Gauge(_))) => MetricType::Gauge,
+                None => continue,
+            };
+            let mut metric = encoder.encode_descriptor(name, &family.help, None, kind)?;
+            for (labels, read) in &family.series {
+                let mut series = metric.encode_family(labels)?;
+                match read {
+                    Read::Counter(read) => series.encode_counter::<NoLabelSet, u64, u64>(&read(), None)?,
+                    Read::Gauge(read) => series.encode_gauge(&read())?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Figures made from the views of one moment.
+#[derive(Debug)]
+struct Views(Vec<ViewFamily>);
+
+#[derive(Debug)]
+struct ViewFamily {
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+    series: Vec<(Labels, f64)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Gauge,
+    /// Falls to zero at midnight UTC, which a reader takes for a restart.
+    Counter,
+}
+
+impl Collector for Views {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        for ViewFamily { name, help, kind, series } in &self.0 {
+            let kind_of = match kind {
+                Kind::Gauge => MetricType::Gauge,
+                Kind::Counter => MetricType::Counter,
+            };
+            let mut metric = encoder.encode_descriptor(name, help, None, kind_of)?;
+            for (labels, value) in series {
+                let mut one = metric.encode_family(labels)?;
+                match kind {
+                    Kind::Gauge => one.encode_gauge(value)?,
+                    Kind::Counter => one.encode_counter::<NoLabelSet, f64, u64>(value, None)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Agent states, so that each stands at zero where no agent is in it.
+const AGENT_STATES: [&str; 6] = ["logged-out", "available", "offered", "busy", "wrap-up", "not-ready"];
+
+fn views(queues: &[QueueView], agents: &[AgentView]) -> Vec<ViewFamily> {
+    let each = |name, help, kind, read: fn(&QueueView) -> Option<f64>| ViewFamily {
+        name,
+        help,
+        kind,
+        series: queues
+            .iter()
+            .filter_map(|queue| Some((vec![("queue".to_owned(), queue.name.clone())], read(queue)?)))
+            .collect(),
+    };
+    let states = AGENT_STATES.map(|state| {
+        let count = agents.iter().filter(|agent| agent.state == state).count();
+        (vec![("state".to_owned(), state.to_owned())], count as f64)
+    });
+    vec![
+        each("offhook_queue_waiting", "Contacts waiting", Kind::Gauge, |q| Some(f64::from(q.waiting))),
+        each("offhook_queue_longest_wait_seconds", "Wait of the contact at the head", Kind::Gauge, |q| {
+            Some(q.longest_wait.as_us() as f64 / 1e6)
+        }),
+        each("offhook_queue_talking", "Contacts being served", Kind::Gauge, |q| Some(f64::from(q.talking))),
+        each("offhook_queue_agents_logged_in", "Agents logged in", Kind::Gauge, |q| Some(f64::from(q.agents_logged_in))),
+        each("offhook_queue_agents_available", "Agents available", Kind::Gauge, |q| Some(f64::from(q.agents_available))),
+        each("offhook_queue_offered", "Visits since midnight UTC", Kind::Counter, |q| Some(q.offered as f64)),
+        each("offhook_queue_answered", "Visits answered since midnight UTC", Kind::Counter, |q| Some(q.answered as f64)),
+        each("offhook_queue_abandoned", "Visits abandoned since midnight UTC", Kind::Counter, |q| {
+            Some(q.abandoned as f64)
+        }),
+        each("offhook_queue_flowed_out", "Visits flowed out since midnight UTC", Kind::Counter, |q| {
+            Some(q.flowed_out as f64)
+        }),
+        each("offhook_queue_service_level_ratio", "Service level since midnight UTC", Kind::Gauge, |q| {
+            q.service_level.map(|hundredths| f64::from(hundredths) / 10_000.0)
+        }),
+        ViewFamily { name: "offhook_agents", help: "Agents by state", kind: Kind::Gauge, series: states.into() },
+    ]
+}

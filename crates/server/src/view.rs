@@ -1,0 +1,106 @@
+//! What the server asks of the exchange.
+
+use core::future::Future;
+use core::pin::Pin;
+
+use offhook_call::record::CallRecord;
+use offhook_call::view::{AgentView, CallView, QueueView};
+use offhook_units::{AgentId, CallId, Span, Tick};
+
+/// Most records in one page of an answer; a request for more is refused.
+pub const RECORDS_PAGE_MAX: u32 = 500;
+
+/// A future answer of the exchange.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The exchange, seen from the server. Each method answers within milliseconds or says that it cannot.
+pub trait View: Send + Sync + 'static {
+    /// The exchange clock.
+    fn now(&self) -> Tick;
+    /// Whether the parts of the exchange are well.
+    fn health(&self) -> Answer<'_, Health>;
+    /// All queues.
+    fn queues(&self) -> Answer<'_, Result<Vec<QueueView>, Unavailable>>;
+    /// All agents.
+    fn agents(&self) -> Answer<'_, Result<Vec<AgentView>, Unavailable>>;
+    /// All calls that are up.
+    fn calls(&self) -> Answer<'_, Result<Vec<CallView>, Unavailable>>;
+    /// Call records, newest first.
+    fn records(&self, page: Page) -> Answer<'_, Result<Vec<RecordEntry>, Unavailable>>;
+    /// One call record.
+    fn record(&self, call: CallId) -> Answer<'_, Result<Option<RecordEntry>, Unavailable>>;
+    /// Changes an agent's state; answers with the agent as it is afterwards.
+    fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>>;
+}
+
+/// Which records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// At most so many, at least 1 and at most [`RECORDS_PAGE_MAX`].
+    pub limit: u32,
+    /// Only records of calls with a smaller id: the last one of the page before.
+    pub before: Option<CallId>,
+}
+
+/// A call record with the names that its ids had, and what the sealed table still knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordEntry {
+    /// The record.
+    pub record: CallRecord,
+    /// Name of the queue.
+    pub queue: Option<String>,
+    /// Name of the agent.
+    pub agent: Option<String>,
+    /// The caller as presented; `None` once forgotten.
+    pub caller: Option<String>,
+    /// What is known of the recording's file.
+    pub recording: Option<RecordingEntry>,
+}
+
+/// A recording's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingEntry {
+    /// Relative to the recordings folder.
+    pub path: String,
+    /// Of the file, lower-case hexadecimal, once closed.
+    pub sha256: Option<String>,
+    /// How long it lasts.
+    pub duration: Span,
+}
+
+/// What an agent, or somebody for the agent, asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentWish {
+    /// Log in where needed, and take contacts.
+    Available,
+    /// Log in where needed, and take none, for this reason.
+    NotReady(Option<String>),
+    /// Log out.
+    LoggedOut,
+}
+
+/// Whether the exchange is well.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Health {
+    /// Each part with its state: `Ok` or what is wrong with it.
+    pub parts: Vec<(&'static str, Result<(), String>)>,
+}
+
+/// The exchange gave no answer in time: it is overloaded or shutting down. Ask again in a second.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the exchange gave no answer in time")]
+pub struct Unavailable;
+
+/// Why an agent's state was not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetAgentError {
+    /// There is no such agent. Look the id up under `/api/v1/agents`.
+    #[error("there is no such agent")]
+    Unknown,
+    /// The agent's state does not allow it now; the words say why.
+    #[error("{0}")]
+    Refused(String),
+    /// As [`Unavailable`].
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
