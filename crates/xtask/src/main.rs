@@ -1,2 +1,67 @@
-//! The tooling door.
-fn main() {}
+//! The tooling door: `cargo demo`, `cargo verify` and `cargo xtask NAME`. CI runs the same words as people do.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tooling waits for real programs on the real clock"
+)]
+
+mod apt;
+mod children;
+mod g711;
+mod http;
+mod law;
+mod speech;
+mod steps;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Offhook's tooling.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs everything that checks the project; the last line says how many tests passed and failed.
+    Verify(verify::Options),
+    /// Holds the repository against its law.
+    Law,
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).map(PathBuf::from).unwrap_or(here)
+}
+
+/// Where builds go.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// Whether `cargo xtask NAME` exists.
+fn names_a_command(name: &str) -> bool {
+    Cli::command().get_subcommands().any(|command| command.get_name() == name)
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Verify(options) => verify::run(&options),
+        Command::Law => law::run(),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Debian packages: what is missing is named, then installed as root or through sudo.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// A Debian package and why it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Package {
+    /// Its name in Debian 12.
+    pub name: &'static str,
+    /// What it is for, shown before it is installed.
+    pub why: &'static str,
+}
+
+const fn package(name: &'static str, why: &'static str) -> Package {
+    Package { name, why }
+}
+
+/// What the build needs.
+pub const BUILD: [Package; 3] = [
+    package("build-essential", "the C compiler that SQLite's crate and the linker need"),
+    package("pkg-config", "finds libraries for the build"),
+    package("libasound2-dev", "sound devices of the softphone"),
+];
+
+/// What the demonstration needs beside the build.
+pub const DEMO: [Package; 1] = [VOICE];
+
+/// The recorded voice: prompts of the exchange and the speech of demo and tests.
+pub const VOICE: Package =
+    package("asterisk-core-sounds-en-wav", "recorded prompts (CC BY-SA 3.0), also the caller's speech");
+
+/// What the checks need beside the build.
+pub const VERIFY: [Package; 8] = [
+    VOICE,
+    package("sip-tester", "sipp, the trunk of the tests"),
+    package("baresip-core", "a softphone by others, as agent in the tests"),
+    package("chromium", "opens the page"),
+    package("pulseaudio", "sound devices without hardware"),
+    package("pulseaudio-utils", "plays into and records from them"),
+    package("python3-venv", "an environment for the PESQ speech quality measure (development only)"),
+    package("python3-dev", "PESQ is compiled where it is installed (development only)"),
+];
+
+/// Installs what is missing of `wanted`.
+pub fn install(wanted: &[Package]) -> Result<()> {
+    let missing: Vec<&Package> = wanted.iter().filter(|p| !installed(p.name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !exists("apt-get") {
+        let names: Vec<&str> = missing.iter().map(|p| p.name).collect();
+        bail!(
+            "this needs the Debian packages {}, and there is no apt-get here: install their like and try again",
+            names.join(" ")
+        );
+    }
+    println!("Debian packages to be installed:");
+    for package in &missing {
+        println!("  {:<28} {}", package.name, package.why);
+    }
+    let names: Vec<&str> = missing.iter().map(|p| p.name).collect();
+    let fetch = [&["install", "-y", "--no-install-recommends"][..], &names].concat();
+    // The lists of a fresh machine are empty or old; refreshed only where the packages cannot be had without.
+    if apt_get(&fetch, true).is_err() {
+        apt_get(&["update"], false).context("apt-get update")?;
+        apt_get(&fetch, false).with_context(|| format!("apt-get install {}", names.join(" ")))?;
+    }
+    Ok(())
+}
+
+fn apt_get(arguments: &[&str], quiet: bool) -> Result<()> {
+    let root = rustix::process::geteuid().is_root();
+    if !root && !exists("sudo") {
+        bail!("installing packages needs root: run `apt-get {}` as root, or install sudo", arguments.join(" "));
+    }
+    let mut command = Command::new(if root { "apt-get" } else { "sudo" });
+    if !root {
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    }
+    command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq").args(["-o", "DPkg::Lock::Timeout=300"]).args(arguments);
+    command.stdin(if root { Stdio::null() } else { Stdio::inherit() }).stdout(Stdio::null());
+    if quiet {
+        command.stderr(Stdio::null());
+    }
+    let status = command.status().context("apt-get")?;
+    if !status.success() {
+        bail!("apt-get {} ended with {status}", arguments.join(" "));
+    }
+    Ok(())
+}
+
+fn installed(name: &str) -> bool {
+    let query = Command::new("dpkg-query").args(["-W", "-f", "${Status}", name]).output();
+    query.is_ok_and(|o| o.status.success() && String::from_utf8_lossy(&o.stdout).contains("install ok installed"))
+}
+
+fn exists(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}

@@ -1,0 +1,99 @@
+//! The exchange among real peers: each test starts the release build of `offhook` beside programs by others.
+
+mod crash;
+mod devices;
+mod exchange;
+mod hostile;
+mod line;
+mod page;
+mod quality;
+mod readme;
+mod sipp;
+mod trunk;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::{children, demo, steps};
+
+/// Which tests to run.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Only these, by name; all where none is named.
+    names: Vec<String>,
+    /// All but this one.
+    #[arg(long, value_name = "NAME")]
+    except: Vec<String>,
+}
+
+/// What a test is given.
+#[derive(Debug)]
+pub struct Bench {
+    /// The release build of the exchange.
+    pub offhook: PathBuf,
+    /// An empty folder of its own, kept for whoever looks into a failure.
+    pub folder: PathBuf,
+}
+
+struct Test {
+    name: &'static str,
+    sentence: &'static str,
+    run: fn(&Bench) -> Result<String>,
+}
+
+const TESTS: &[Test] = &[
+    Test { name: "readme", sentence: "every offhook command and option in README.md exists", run: readme::run },
+    Test { name: "demo", sentence: "the demonstration's call is answered, heard both ways, recorded", run: demo_once },
+    Test { name: "trunk", sentence: "50 sipp calls at 10/s: every payload arrives, both ways and in the recording", run: trunk::run },
+    Test { name: "quality", sentence: "speech through the softphone's resampler scores a PESQ of 4.0", run: quality::run },
+    Test { name: "devices", sentence: "a tone and a sentence come through the sound devices", run: devices::run },
+    Test { name: "crash", sentence: "kill -9 during ten calls leaves no leg, agent, record or recording behind", run: crash::run },
+    Test { name: "hostile", sentence: "1,000 mutated messages and 10,000 mutated packets: calls go on, memory stays", run: hostile::run },
+    Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
+];
+
+/// Runs the chosen tests one after the other; each prints a line with its figures or its fault.
+pub fn run(options: &Options) -> Result<bool> {
+    children::catch_interrupts()?;
+    let offhook = crate::target().join("release/offhook");
+    ensure!(offhook.is_file(), "{} is missing: cargo build --release --package offhook", offhook.display());
+    for name in options.names.iter().chain(&options.except) {
+        ensure!(TESTS.iter().any(|t| t.name == *name), "no test is called {name}: {}", all_names());
+    }
+    let chosen = TESTS.iter().filter(|t| options.names.is_empty() || options.names.iter().any(|n| n == t.name));
+    let (mut passed, mut failed) = (0, 0);
+    for test in chosen.filter(|t| !options.except.iter().any(|n| n == t.name)) {
+        let folder = crate::target().join("peers").join(test.name);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        let begin = Instant::now();
+        let outcome = (test.run)(&Bench { offhook: offhook.clone(), folder: folder.clone() });
+        let took = begin.elapsed().as_secs_f64();
+        match outcome {
+            Ok(figures) => {
+                passed += 1;
+                println!("ok     {:<8} {} ({took:.1} s)\n         {figures}", test.name, test.sentence);
+            }
+            Err(error) => {
+                failed += 1;
+                println!("FAILED {:<8} {} ({took:.1} s)\n         {error:#}", test.name, test.sentence);
+                println!("         its files: {}", folder.display());
+            }
+        }
+    }
+    println!("{}", steps::summary(passed, failed));
+    Ok(failed == 0)
+}
+
+fn all_names() -> String {
+    TESTS.iter().map(|t| t.name).collect::<Vec<_>>().join(", ")
+}
+
+fn demo_once(bench: &Bench) -> Result<String> {
+    demo::once(&bench.offhook, &bench.folder)
+}

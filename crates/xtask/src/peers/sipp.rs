@@ -1,0 +1,131 @@
+//! sipp, with a scenario of fixtures/sipp, and the sound of its callers beside it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::line::{Heard, Line, Said, said};
+use crate::children::Running;
+
+/// The media port of the first call lies so far above sipp's own.
+const MEDIA_OFFSET: u16 = 2_000;
+
+/// How sipp is run.
+#[derive(Debug, Clone)]
+pub struct Sipp<'a> {
+    /// The scenario's name in fixtures/sipp.
+    pub scenario: &'a str,
+    /// Where it binds.
+    pub local: SocketAddr,
+    /// The exchange, for a caller.
+    pub remote: Option<SocketAddr>,
+    /// sipp's own media port; calls begin 2,000 above.
+    pub media: u16,
+    /// The number dialled.
+    pub service: &'a str,
+    /// Calls in all.
+    pub calls: usize,
+    /// Calls a second.
+    pub rate: usize,
+    /// How long each call is held.
+    pub hold: Duration,
+}
+
+impl Sipp<'_> {
+    /// Starts it in `folder`; its log lines are in the file of [`Sipp::log`].
+    pub fn start(&self, folder: &Path) -> Result<Running> {
+        let text = |duration: Duration| duration.as_millis().to_string();
+        let file = crate::root().join(format!("fixtures/sipp/{}.xml", self.scenario));
+        let mut command = Command::new("sipp");
+        command.current_dir(folder).env("TERM", "dumb");
+        if let Some(remote) = self.remote {
+            command.arg(remote.to_string()).args(["-s", self.service]);
+            command.args(["-r", &self.rate.to_string(), "-d", &text(self.hold)]);
+        }
+        command.arg("-sf").arg(file).args(["-m", &self.calls.to_string(), "-l", &self.calls.max(1).to_string()]);
+        let ip = self.local.ip().to_string();
+        command.args(["-i", &ip, "-p", &self.local.port().to_string(), "-mi", &ip, "-mp", &self.media.to_string()]);
+        command.args(["-nostdin", "-trace_logs", "-log_file"]).arg(self.log(folder));
+        command.args(["-trace_err", "-error_file"]).arg(folder.join(format!("{}.errors", self.scenario)));
+        std::fs::write(self.log(folder), "")?;
+        Running::start(&format!("sipp ({})", self.scenario), &mut command, &folder.join(format!("{}.out", self.scenario)))
+    }
+
+    /// The file that the scenario logs to.
+    pub fn log(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.log", self.scenario))
+    }
+
+    /// Where the sound of call `number` (from 1) comes and goes.
+    pub fn media_of(&self, number: usize) -> SocketAddr {
+        SocketAddr::new(self.local.ip(), self.media + MEDIA_OFFSET + 4 * (number as u16 - 1))
+    }
+}
+
+/// The lines of all callers of one sipp, opened and closed as its log says.
+#[derive(Debug)]
+pub struct Lines {
+    log: BufReader<std::fs::File>,
+    partial: String,
+    talking: BTreeMap<usize, Line>,
+    /// What the ended ones heard and said.
+    pub ended: BTreeMap<usize, Heard>,
+    codes: Arc<[u8]>,
+    press: Option<(u8, usize)>,
+}
+
+/// How many frames further on in the speech each caller begins than the one before.
+pub const APART: usize = 43;
+
+impl Lines {
+    /// Follows a log that sipp writes; each caller says `codes` from a place of its own.
+    pub fn follow(log: &Path, codes: Arc<[u8]>, press: Option<(u8, usize)>) -> Result<Self> {
+        let log = BufReader::new(std::fs::File::open(log).with_context(|| log.display().to_string())?);
+        Ok(Self { log, partial: String::new(), talking: BTreeMap::new(), ended: BTreeMap::new(), codes, press })
+    }
+
+    /// Reads what is new in the log and does what it says.
+    pub fn keep_up(&mut self, sipp: &Sipp<'_>) -> Result<()> {
+        while self.log.read_line(&mut self.partial)? > 0 && self.partial.ends_with('\n') {
+            let line = std::mem::take(&mut self.partial);
+            match said(line.trim())? {
+                Said::Start(number, remote) => {
+                    ensure!(!self.talking.contains_key(&number), "call {number} was answered twice");
+                    let begin = number * APART;
+                    let line = Line::talk(sipp.media_of(number), remote, Arc::clone(&self.codes), begin, self.press)?;
+                    self.talking.insert(number, line);
+                }
+                Said::Stop(number) | Said::Bye(number) => {
+                    if let Some(line) = self.talking.remove(&number) {
+                        self.ended.insert(number, line.hang_up()?);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls that talk now.
+    pub fn talking(&self) -> usize {
+        self.talking.len()
+    }
+
+    /// Ends the lines that are left.
+    pub fn hang_up(&mut self) -> Result<()> {
+        while let Some((number, line)) = self.talking.pop_first() {
+            self.ended.insert(number, line.hang_up()?);
+        }
+        Ok(())
+    }
+}
+
+/// A loopback address: 127.0.0.`last`:`port`.
+pub fn loopback(last: u8, port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::from([127, 0, 0, last]), port)
+}

@@ -1,0 +1,107 @@
+//! One step after another: a line when it begins, its time when it ends, its log's tail when it fails.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::children::{self, Running};
+
+/// Lines of a failed step's log that are shown.
+const TAIL_LINES: usize = 60;
+
+/// A program to run as one step.
+pub struct Step {
+    /// What it does, in a few words.
+    pub name: &'static str,
+    /// What is run.
+    pub command: Command,
+    /// When it is ended by force.
+    pub within: Duration,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// Tests that passed.
+    pub passed: usize,
+    /// Tests that failed; at least one where the step itself failed.
+    pub failed: usize,
+}
+
+/// The line that ends every report.
+pub fn summary(passed: usize, failed: usize) -> String {
+    format!("{passed} passed, {failed} failed")
+}
+
+/// Runs one step with its output in `folder/NAME.log`.
+pub fn run(number: usize, of: usize, mut step: Step, folder: &Path) -> Result<Outcome> {
+    print!("[{number}/{of}] {:<34}", step.name);
+    std::io::stdout().flush()?;
+    let begin = Instant::now();
+    let log = folder.join(format!("{}.log", step.name.replace([' ', '/'], "-")));
+    let mut running = Running::start(step.name, &mut step.command, &log)?;
+    let ended = running.wait(step.within);
+    let took = begin.elapsed().as_secs_f64();
+    let outcome = count(&std::fs::read_to_string(&log).unwrap_or_default());
+    match ended {
+        Ok(status) if status.success() && outcome.failed == 0 => {
+            let tests = if outcome.passed == 0 { String::new() } else { format!(", {} tests", outcome.passed) };
+            println!("ok, {took:.1} s{tests}");
+            Ok(outcome)
+        }
+        ended => {
+            let why = match ended {
+                Ok(status) => status.to_string(),
+                Err(error) => format!("{error:#}"),
+            };
+            running.kill()?;
+            println!("FAILED, {took:.1} s: {why}");
+            println!("{}\n(whole log: {})", children::tail(&log, TAIL_LINES), log.display());
+            Ok(Outcome { passed: outcome.passed, failed: outcome.failed.max(1) })
+        }
+    }
+}
+
+/// Adds up the results that `cargo test` and this program print.
+pub fn count(log: &str) -> Outcome {
+    let mut sum = Outcome::default();
+    for line in log.lines() {
+        let counted =
+            line.strip_prefix("test result: ").map_or(line, |rest| rest.split_once(". ").map_or("", |(_, c)| c));
+        let mut words = counted.split([' ', ',', ';']).filter(|w| !w.is_empty());
+        let (a, b, c, d) = (words.next(), words.next(), words.next(), words.next());
+        if let (Some(passed), Some("passed"), Some(failed), Some("failed")) = (a, b, c, d)
+            && let (Ok(passed), Ok(failed)) = (passed.parse::<usize>(), failed.parse::<usize>())
+        {
+            sum.passed += passed;
+            sum.failed += failed;
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_cargo_test_and_of_our_own_add_up() {
+        let log = "running 3 tests\ntest result: ok. 3 passed; 0 failed; 0 ignored; 0 measured\n\
+                   test result: FAILED. 1 passed; 2 failed; 0 ignored\n5 passed, 1 failed\n7 passed the gate\n";
+        assert_eq!(count(log), Outcome { passed: 9, failed: 3 });
+    }
+
+    #[test]
+    fn a_step_beyond_its_time_fails_and_is_ended() {
+        let folder = std::env::temp_dir().join(format!("offhook-steps-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        let mut command = Command::new("sleep");
+        command.arg("60");
+        let step = Step { name: "a sleep", command, within: Duration::from_millis(100) };
+        assert_eq!(run(1, 1, step, &folder).expect("the step is run"), Outcome { passed: 0, failed: 1 });
+        std::fs::remove_dir_all(&folder).expect("the folder can be removed");
+    }
+}

@@ -1,0 +1,74 @@
+//! `cargo verify`: everything that checks the project, one step after the other.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::steps::{self, Outcome, Step};
+use crate::{apt, children};
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Use what is installed; install nothing.
+    #[arg(long)]
+    no_install: bool,
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(crate::root()).env("CARGO_TERM_COLOR", "never");
+    command
+}
+
+/// All steps, in the order in which a fault is cheapest to find.
+fn all() -> Vec<Step> {
+    let step = |name, minutes: u64, arguments: &[&str]| Step {
+        name,
+        command: cargo(arguments),
+        within: Duration::from_mins(minutes),
+    };
+    let xtask = ["run", "--quiet", "--locked", "--package", "offhook-xtask", "--"];
+    vec![
+        step("format", 2, &["fmt", "--all", "--check"]),
+        step("lints", 20, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+        step("tests", 30, &["test", "--workspace", "--locked", "--no-fail-fast"]),
+        step("law", 3, &[&xtask[..], &["law"]].concat()),
+        step("release build", 30, &["build", "--release", "--locked", "--package", "offhook"]),
+        step("real peers", 15, &[&xtask[..], &["peers", "--except", "page"]].concat()),
+        step("the page in a browser", 5, &[&xtask[..], &["peers", "page"]].concat()),
+    ]
+}
+
+/// Runs all steps up to the first that fails; the last line printed says how many tests passed and failed.
+pub fn run(options: &Options) -> Result<bool> {
+    let begin = Instant::now();
+    if !options.no_install {
+        apt::install(&[&apt::BUILD[..], &apt::VERIFY].concat())?;
+    }
+    children::catch_interrupts()?;
+    let folder = crate::target().join("verify");
+    std::fs::create_dir_all(&folder)?;
+    let sum = steps_in(&folder)?;
+    println!("{:.1} minutes; logs in {}", begin.elapsed().as_secs_f64() / 60.0, folder.display());
+    println!("{}", steps::summary(sum.passed, sum.failed));
+    Ok(sum.failed == 0)
+}
+
+fn steps_in(folder: &Path) -> Result<Outcome> {
+    let steps = all();
+    let of = steps.len();
+    let mut sum = Outcome::default();
+    for (at, step) in steps.into_iter().enumerate() {
+        let outcome = steps::run(at + 1, of, step, folder)?;
+        sum.passed += outcome.passed;
+        sum.failed += outcome.failed;
+        if outcome.failed > 0 {
+            break;
+        }
+    }
+    Ok(sum)
+}
