@@ -1,1 +1,41 @@
-//! The event log, call records and tables: SQLite embedded.
+//! The event log, call records and tables of one exchange: SQLite embedded, in `DATA/exchange.db`.
+//!
+//! One thread owns the one connection that writes; everything handed to the store between two commits becomes one transaction, and
+//! all log records of a transaction are packed into few rows ("segments"). A [`Store`] is a cheap handle: writing never blocks and never waits,
+//! reading for the HTTP edge is `async` and works under any executor, reading at start blocks.
+//!
+//! # What is promised
+//! - Log records are committed within about 10 ms, in the order they were appended. [`Store::commit_notice`] tells when.
+//! - What was told to be committed survives `kill -9` (WAL, `synchronous = NORMAL`); after a power cut the last commits may be missing, the
+//!   database is whole.
+//! - A failing disk loses nothing that was handed over: the transaction is held and tried again, the queue grows, [`Store::is_full`] turns true
+//!   (refuse new calls), and only at the hard limit [`Store::append`] gives records back.
+//!
+//! # The schema (version 1, `PRAGMA user_version`)
+//! | table | what | columns |
+//! |---|---|---|
+//! | `meta` | counters and secrets of this database | `name` key, `number`, `bytes` |
+//! | `log` | segments of packed records | `first_seq` key, `last_seq`, `first_at`, `last_at` (microseconds), `records`, `packed` (see [`Record`]) |
+//! | `call` | one row per ended call | `id` key, `started`, `ended` (microseconds), `number`, `queue`, `agent`, `end`, `json` (the whole record) |
+//! | `binding` | registrations | `key` key, `json`, `expires` (microseconds) |
+//! | `config_id` | ids of configured things by name, never reused | `kind` + `key` key, `id` (rising per kind) |
+//! | `person` | sealed personal data | `ref` key, `who` (keyed hash), `nonce`, `sealed` |
+//! | `person_key` | one key per person | `who` key, `key`; deleting the row forgets the person |
+//!
+//! Ids are unsigned 64-bit numbers stored bit for bit in SQLite's signed integers.
+
+#![expect(clippy::disallowed_methods, reason = "the edge that touches the disk: commit times, random keys")]
+
+mod error;
+mod packing;
+mod people;
+mod reads;
+mod rows;
+mod schema;
+mod store;
+mod worker;
+
+pub use error::{AppendError, StoreError};
+pub use packing::Record;
+pub use rows::{BindingRow, CallFilter, CallRow};
+pub use store::{Limits, Store, StoreStats};

@@ -1,0 +1,88 @@
+//! Sealed personal data: one key per person, so that an append-only log can be forgotten in.
+//!
+//! Events hold a [`PersonRef`]; the text lies here, sealed with the person's own key (XChaCha20-Poly1305, bound to the reference).
+//! References of the same person share the key, found again by a keyed hash of the text. Forgetting deletes key, hash and texts.
+
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use offhook_units::PersonRef;
+use sha2::{Digest, Sha256};
+use sqlx::{Row, SqliteConnection, SqlitePool};
+
+use crate::StoreError;
+
+/// What finds a person's key again: a keyed hash of the text.
+fn who(secret: &[u8; 32], text: &str) -> Vec<u8> {
+    Sha256::new().chain_update(secret).chain_update(text.as_bytes()).finalize()[..16].to_vec()
+}
+
+fn random<const N: usize>() -> Result<[u8; N], sqlx::Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| sqlx::Error::Io(std::io::Error::other(e.to_string())))?;
+    Ok(bytes)
+}
+
+/// Seals `text` under `person`, within the caller's transaction.
+pub async fn put(writer: &mut SqliteConnection, secret: &[u8; 32], person: PersonRef, text: &str) -> sqlx::Result<()> {
+    let who = who(secret, text);
+    let fresh: [u8; 32] = random()?;
+    sqlx::query("INSERT OR IGNORE INTO person_key (who, key) VALUES (?, ?)")
+        .bind(&who[..])
+        .bind(&fresh[..])
+        .execute(&mut *writer)
+        .await?;
+    let key: Vec<u8> =
+        sqlx::query_scalar("SELECT key FROM person_key WHERE who = ?").bind(&who[..]).fetch_one(&mut *writer).await?;
+    let nonce: [u8; 24] = random()?;
+    let sealed = XChaCha20Poly1305::new_from_slice(&key)
+        .ok()
+        .and_then(|cipher| {
+            let payload = Payload { msg: text.as_bytes(), aad: &person.0.to_le_bytes() };
+            cipher.encrypt(XNonce::from_slice(&nonce), payload).ok()
+        })
+        .ok_or_else(|| sqlx::Error::Protocol("a person's key is not 32 bytes".into()))?;
+    sqlx::query("INSERT OR REPLACE INTO person (ref, who, nonce, sealed) VALUES (?, ?, ?, ?)")
+        .bind(person.0 as i64)
+        .bind(who)
+        .bind(&nonce[..])
+        .bind(sealed)
+        .execute(writer)
+        .await?;
+    Ok(())
+}
+
+/// Opens the text of `person`; `None` where unknown or forgotten.
+pub async fn get(readers: &SqlitePool, person: PersonRef) -> Result<Option<String>, StoreError> {
+    let row = sqlx::query("SELECT key, nonce, sealed FROM person JOIN person_key USING (who) WHERE ref = ?")
+        .bind(person.0 as i64)
+        .fetch_optional(readers)
+        .await
+        .map_err(StoreError::database("find a person"))?;
+    let Some(row) = row else { return Ok(None) };
+    let (key, nonce, sealed): (Vec<u8>, Vec<u8>, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
+    let damaged = || StoreError::Damaged { place: format!("person {person}"), cause: "the seal does not open".into() };
+    if nonce.len() != 24 {
+        return Err(damaged());
+    }
+    let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| damaged())?;
+    let payload = Payload { msg: &sealed, aad: &person.0.to_le_bytes() };
+    let text = cipher.decrypt(XNonce::from_slice(&nonce), payload).map_err(|_| damaged())?;
+    String::from_utf8(text).map(Some).map_err(|_| damaged())
+}
+
+/// Deletes key and texts of the person behind `person`; gives how many references became void. The write-ahead log is folded
+/// into the database and emptied, so that the key does not live on there.
+pub async fn forget(writer: &mut SqliteConnection, person: PersonRef) -> Result<u64, StoreError> {
+    let refused = StoreError::database("forget a person");
+    let who: Option<Vec<u8>> = sqlx::query_scalar("SELECT who FROM person WHERE ref = ?")
+        .bind(person.0 as i64)
+        .fetch_optional(&mut *writer)
+        .await
+        .map_err(&refused)?;
+    let Some(who) = who else { return Ok(0) };
+    sqlx::query("DELETE FROM person_key WHERE who = ?").bind(&who[..]).execute(&mut *writer).await.map_err(&refused)?;
+    let void =
+        sqlx::query("DELETE FROM person WHERE who = ?").bind(who).execute(&mut *writer).await.map_err(&refused)?;
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await.map_err(&refused)?;
+    Ok(void.rows_affected())
+}

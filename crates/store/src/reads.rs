@@ -1,0 +1,113 @@
+//! Reading: requests from any thread, answered by tasks on the store's runtime with connections of their own.
+
+use offhook_units::{AgentId, CallId, PersonRef, QueueId, Tick};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqlitePool};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::StoreError;
+use crate::people;
+use crate::rows::{BindingRow, CallFilter, CallRow};
+
+/// Takes the answer to a request; called on the store's thread.
+pub type Reply<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
+
+/// One page of the log: packed segments with their first positions.
+pub type LogPage = Vec<(u64, Vec<u8>)>;
+
+/// Segments in one page of the log.
+pub const PAGE_SEGMENTS: usize = 64;
+
+/// One request.
+pub enum Read {
+    Calls(CallFilter, Reply<Vec<CallRow>>),
+    Call(CallId, Reply<Option<CallRow>>),
+    Bindings(Reply<Vec<BindingRow>>),
+    Person(PersonRef, Reply<Option<String>>),
+    /// Segments that end at or after this position.
+    Log(u64, Reply<LogPage>),
+}
+
+/// Answers requests until every handle is gone or the store is shut down.
+pub async fn serve(mut requests: UnboundedReceiver<Read>, readers: SqlitePool) {
+    while let Some(request) = requests.recv().await {
+        let readers = readers.clone();
+        tokio::spawn(async move {
+            match request {
+                Read::Calls(filter, reply) => reply(calls(&readers, filter).await),
+                Read::Call(id, reply) => reply(call(&readers, id).await),
+                Read::Bindings(reply) => reply(bindings(&readers).await),
+                Read::Person(person, reply) => reply(people::get(&readers, person).await),
+                Read::Log(from, reply) => reply(log(&readers, from).await),
+            }
+        });
+    }
+}
+
+async fn calls(readers: &SqlitePool, filter: CallFilter) -> Result<Vec<CallRow>, StoreError> {
+    let CallFilter { limit, before, queue, agent } = filter;
+    let rows = sqlx::query(
+        "SELECT id, started, ended, number, queue, agent, end, json FROM call
+         WHERE (?1 IS NULL OR (started, id) < (SELECT started, id FROM call WHERE id = ?1))
+           AND (?2 IS NULL OR queue = ?2) AND (?3 IS NULL OR agent = ?3)
+         ORDER BY started DESC, id DESC LIMIT ?4",
+    )
+    .bind(before.map(|id| id.0 as i64))
+    .bind(queue.map(|id| id.0 as i64))
+    .bind(agent.map(|id| id.0 as i64))
+    .bind(i64::from(limit.min(CallFilter::LIMIT_MAX)))
+    .fetch_all(readers)
+    .await
+    .map_err(StoreError::database("list calls"))?;
+    Ok(rows.iter().map(call_row).collect())
+}
+
+async fn call(readers: &SqlitePool, id: CallId) -> Result<Option<CallRow>, StoreError> {
+    let row = sqlx::query("SELECT id, started, ended, number, queue, agent, end, json FROM call WHERE id = ?")
+        .bind(id.0 as i64)
+        .fetch_optional(readers)
+        .await
+        .map_err(StoreError::database("find a call"))?;
+    Ok(row.as_ref().map(call_row))
+}
+
+fn call_row(row: &SqliteRow) -> CallRow {
+    CallRow {
+        id: CallId(row.get::<i64, _>(0) as u64),
+        started: Tick::from_us(row.get::<i64, _>(1) as u64),
+        ended: Tick::from_us(row.get::<i64, _>(2) as u64),
+        number: row.get(3),
+        queue: row.get::<Option<i64>, _>(4).map(|id| QueueId(id as u64)),
+        agent: row.get::<Option<i64>, _>(5).map(|id| AgentId(id as u64)),
+        end: row.get(6),
+        json: row.get(7),
+    }
+}
+
+async fn bindings(readers: &SqlitePool) -> Result<Vec<BindingRow>, StoreError> {
+    let rows = sqlx::query("SELECT key, json, expires FROM binding ORDER BY key")
+        .fetch_all(readers)
+        .await
+        .map_err(StoreError::database("list registrations"))?;
+    let binding = |row: &SqliteRow| BindingRow {
+        key: row.get(0),
+        json: row.get(1),
+        expires: Tick::from_us(row.get::<i64, _>(2) as u64),
+    };
+    Ok(rows.iter().map(binding).collect())
+}
+
+async fn log(readers: &SqlitePool, from: u64) -> Result<LogPage, StoreError> {
+    // The segment that holds `from` may start before it.
+    let rows = sqlx::query(
+        "SELECT first_seq, packed FROM log
+         WHERE first_seq >= coalesce((SELECT max(first_seq) FROM log WHERE first_seq <= ?1), ?1)
+         ORDER BY first_seq LIMIT ?2",
+    )
+    .bind(i64::try_from(from).unwrap_or(i64::MAX))
+    .bind(PAGE_SEGMENTS as i64)
+    .fetch_all(readers)
+    .await
+    .map_err(StoreError::database("read the log"))?;
+    Ok(rows.iter().map(|row| (row.get::<i64, _>(0) as u64, row.get(1))).collect())
+}

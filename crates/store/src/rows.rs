@@ -1,0 +1,53 @@
+//! Rows of the tables beside the log.
+
+use offhook_units::{AgentId, CallId, QueueId, Tick};
+
+/// One ended call: the columns that are searched, and the whole record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRow {
+    /// Which call.
+    pub id: CallId,
+    /// When its INVITE came.
+    pub started: Tick,
+    /// When it ended.
+    pub ended: Tick,
+    /// The number dialled (ours: no personal data).
+    pub number: String,
+    /// The last queue it waited in.
+    pub queue: Option<QueueId>,
+    /// Who answered it.
+    pub agent: Option<AgentId>,
+    /// How it ended, in the record's own word.
+    pub end: String,
+    /// The whole record as JSON.
+    pub json: String,
+}
+
+/// Which calls are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallFilter {
+    /// At most this many rows, newest first; at most [`CallFilter::LIMIT_MAX`] are given.
+    pub limit: u32,
+    /// Only calls that started before this one: the last id of the page before.
+    pub before: Option<CallId>,
+    /// Only calls of this queue.
+    pub queue: Option<QueueId>,
+    /// Only calls answered by this agent.
+    pub agent: Option<AgentId>,
+}
+
+impl CallFilter {
+    /// Most rows of one page.
+    pub const LIMIT_MAX: u32 = 1_000;
+}
+
+/// One registration: opaque to the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindingRow {
+    /// Its key: account and contact, as the registrar composes them.
+    pub key: String,
+    /// The binding as JSON.
+    pub json: String,
+    /// When it ends.
+    pub expires: Tick,
+}

@@ -1,0 +1,347 @@
+//! The handle: cheap to clone, never blocks a writer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+
+use crossbeam_channel::bounded;
+use offhook_units::{CallId, IdSource, PersonRef, Span, Tick};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::packing::{self, Record};
+use crate::reads::{self, Read, Reply};
+use crate::rows::{BindingRow, CallFilter, CallRow};
+use crate::schema;
+use crate::worker::{Ask, Op, Worker, Write};
+use crate::{AppendError, StoreError};
+
+/// Limits of the store's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Queued records and writes at which [`Store::is_full`] turns true: refuse new calls.
+    pub queue_full: u64,
+    /// Queued records and writes at which [`Store::append`] gives records back and registrations are not kept any more.
+    pub queue_max: u64,
+    /// How long records are gathered before they are committed together.
+    pub gather: Span,
+}
+
+impl Default for Limits {
+    /// Full at 20,000, refusing at 100,000, gathering for 5 ms so that a commit ends within 10 ms.
+    fn default() -> Self {
+        Self { queue_full: 20_000, queue_max: 100_000, gather: Span::from_ms(5) }
+    }
+}
+
+/// Figures of the store since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Log records and other writes waiting for a commit.
+    pub queued: u64,
+    /// Log records appended.
+    pub records: u64,
+    /// Transactions committed.
+    pub commits: u64,
+    /// Time spent in committed transactions, in microseconds.
+    pub commit_us: u64,
+    /// The longest transaction, in microseconds.
+    pub commit_us_max: u64,
+    /// Transactions that failed and were tried again.
+    pub failures: u64,
+    /// Appends and registrations refused at the hard limit.
+    pub refused: u64,
+    /// Position of the last committed log record.
+    pub committed: u64,
+}
+
+/// The same figures, shared between handles and the store's thread.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub queued: AtomicU64,
+    pub records: AtomicU64,
+    pub commits: AtomicU64,
+    pub commit_us: AtomicU64,
+    pub commit_us_max: AtomicU64,
+    pub failures: AtomicU64,
+    pub refused: AtomicU64,
+    pub committed: AtomicU64,
+}
+
+/// A handle to the open store. When the last one is dropped, what was handed over is still committed.
+#[derive(Debug, Clone)]
+pub struct Store {
+    ops: mpsc::UnboundedSender<Op>,
+    reads: mpsc::UnboundedSender<Read>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    counters: Arc<Counters>,
+    boot: u32,
+    first_seq: u64,
+    last_tick: Option<Tick>,
+    last_appended: AtomicU64,
+    next_person: AtomicU64,
+}
+
+impl Store {
+    /// Opens the store in `data_dir`, creating and migrating as needed, and counts one start ([`Store::boot`]). Blocks.
+    ///
+    /// # Errors
+    /// The folder cannot be used or is in use; the database is newer, damaged or refused. The message says what to do.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(data_dir, Limits::default())
+    }
+
+    /// As [`Store::open`], with other limits.
+    pub fn open_with(data_dir: &Path, limits: Limits) -> Result<Self, StoreError> {
+        let lock = schema::lock_folder(data_dir)?;
+        let (ops, ops_out) = mpsc::unbounded_channel();
+        let (reads, reads_out) = mpsc::unbounded_channel();
+        let counters = Arc::new(Counters::default());
+        let (opened, outcome) = bounded(1);
+        let folder = data_dir.to_path_buf();
+        let thread_failed =
+            |cause: std::io::Error| StoreError::Folder { path: data_dir.into(), cause: cause.to_string() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(thread_failed)?;
+        let thread_counters = counters.clone();
+        let body = move || {
+            runtime.block_on(async move {
+                let open = match schema::open(&folder, lock).await {
+                    Ok(open) => open,
+                    Err(error) => return opened.send(Err(error)).unwrap_or_default(),
+                };
+                let schema::Opened { writer, readers, boot, last_seq, last_tick, who_secret, lock } = open;
+                thread_counters.committed.store(last_seq, Relaxed);
+                let reading = tokio::spawn(reads::serve(reads_out, readers.clone()));
+                let _ = opened.send(Ok((boot, last_seq, last_tick)));
+                let worker = Worker { writer, who_secret, limits, counters: thread_counters };
+                let (waiting, closed) = worker.run(ops_out).await;
+                reading.abort();
+                readers.close().await;
+                drop(lock);
+                if let Some(reply) = waiting {
+                    reply(closed);
+                }
+            });
+        };
+        thread::Builder::new().name("store".into()).spawn(body).map_err(thread_failed)?;
+        let (boot, last_seq, last_tick) = outcome.recv().map_err(|_| StoreError::Closed)??;
+        let shared = Shared {
+            limits,
+            counters,
+            boot,
+            first_seq: last_seq + 1,
+            last_tick,
+            last_appended: AtomicU64::new(last_seq),
+            next_person: AtomicU64::new(IdSource::new(0, boot).next()),
+        };
+        Ok(Self { ops, reads, shared: Arc::new(shared) })
+    }
+
+    /// Hands records to the log, which commits them within about 10 ms. Positions must rise strictly, from
+    /// [`Store::next_seq`] on, over all appends; one thread appends. Never blocks.
+    ///
+    /// # Errors
+    /// [`AppendError::Full`] gives the records back; [`AppendError::OutOfOrder`] is the caller's fault.
+    pub fn append(&self, records: Vec<Record>) -> Result<(), AppendError> {
+        let counters = &self.shared.counters;
+        if counters.queued.load(Relaxed) >= self.shared.limits.queue_max {
+            counters.refused.fetch_add(records.len() as u64, Relaxed);
+            return Err(AppendError::Full(records));
+        }
+        let mut after = self.shared.last_appended.load(Relaxed);
+        for &Record { seq, .. } in &records {
+            if seq <= after || i64::try_from(seq).is_err() {
+                return Err(AppendError::OutOfOrder { seq, after });
+            }
+            after = seq;
+        }
+        self.shared.last_appended.store(after, Relaxed);
+        counters.queued.fetch_add(records.len() as u64, Relaxed);
+        counters.records.fetch_add(records.len() as u64, Relaxed);
+        let _ = self.ops.send(Op::Append(records));
+        Ok(())
+    }
+
+    /// Calls `notice` on the store's thread once everything this thread handed over before is committed. It must not block:
+    /// typically it sends an input to the control loop.
+    pub fn commit_notice(&self, notice: impl FnOnce() + Send + 'static) {
+        let _ = self.ops.send(Op::Notice(Box::new(notice)));
+    }
+
+    /// Whether the queue is over its soft limit: refuse new calls (503).
+    pub fn is_full(&self) -> bool {
+        self.shared.counters.queued.load(Relaxed) >= self.shared.limits.queue_full
+    }
+
+    /// The position for the next record.
+    pub fn next_seq(&self) -> u64 {
+        self.shared.last_appended.load(Relaxed) + 1
+    }
+
+    /// The latest instant in the log as it was found at the opening, for the exchange clock.
+    pub fn last_tick(&self) -> Option<Tick> {
+        self.shared.last_tick
+    }
+
+    /// The position of the first record of this life; what is before it was found at the opening.
+    pub fn first_seq(&self) -> u64 {
+        self.shared.first_seq
+    }
+
+    /// Gives each committed record from position `from_seq` on to `each`, oldest first. Blocks: at start only.
+    pub fn read_log(&self, from_seq: u64, mut each: impl FnMut(Record)) -> Result<(), StoreError> {
+        let mut next = from_seq;
+        loop {
+            let page = self.read_blocking(|reply| Read::Log(next, reply))?;
+            let mut last = None;
+            for (first_seq, packed) in &page {
+                let unpacked = packing::unpack(packed, |record| {
+                    last = Some(record.seq);
+                    if record.seq >= from_seq {
+                        each(record);
+                    }
+                });
+                unpacked.map_err(|cause| StoreError::Damaged {
+                    place: format!("log segment {first_seq}"),
+                    cause: cause.into(),
+                })?;
+            }
+            match last {
+                Some(last) if page.len() == reads::PAGE_SEGMENTS => next = last + 1,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Keeps the record of an ended call. Committed with the log, in order. Never blocks.
+    pub fn put_call(&self, row: CallRow) {
+        self.write(Write::Call(row));
+    }
+
+    /// Calls, newest first.
+    pub async fn calls(&self, filter: CallFilter) -> Result<Vec<CallRow>, StoreError> {
+        self.read(|reply| Read::Calls(filter, reply)).await
+    }
+
+    /// One call.
+    pub async fn call(&self, id: CallId) -> Result<Option<CallRow>, StoreError> {
+        self.read(|reply| Read::Call(id, reply)).await
+    }
+
+    /// Keeps a registration. Never blocks; at the queue's hard limit it is not kept, which costs the phone one refresh
+    /// after a restart.
+    pub fn put_binding(&self, row: BindingRow) {
+        self.write_unless_full(Write::Binding(row));
+    }
+
+    /// Removes a registration; as [`Store::put_binding`].
+    pub fn remove_binding(&self, key: &str) {
+        self.write_unless_full(Write::Unbind(key.into()));
+    }
+
+    /// All registrations. Blocks: at start only.
+    pub fn bindings(&self) -> Result<Vec<BindingRow>, StoreError> {
+        self.read_blocking(Read::Bindings)
+    }
+
+    /// The id of `key` among things of `kind`: made at first sight from 1 on, the same ever after. Blocks: at start and
+    /// reload only.
+    pub fn config_ids(&self, kind: &str, key: &str) -> Result<u64, StoreError> {
+        self.ask_blocking(|reply| Op::Ask(Ask::ConfigId(kind.into(), key.into(), reply)))
+    }
+
+    /// Which life of this data folder this is, from 1.
+    pub fn boot(&self) -> u32 {
+        self.shared.boot
+    }
+
+    /// Seals `text` (a number, a name) and gives what stands for it in events. Each call gives a new reference; references
+    /// to the same text share one key and are forgotten together. Never blocks.
+    pub fn person(&self, text: &str) -> PersonRef {
+        let person = PersonRef(self.shared.next_person.fetch_add(1, Relaxed));
+        self.write(Write::Person(person, text.into()));
+        person
+    }
+
+    /// What `person` stands for; `None` where unknown, forgotten or not yet committed.
+    pub async fn person_text(&self, person: PersonRef) -> Result<Option<String>, StoreError> {
+        self.read(|reply| Read::Person(person, reply)).await
+    }
+
+    /// Forgets the person that `person` stands for; gives how many references became void.
+    pub async fn forget(&self, person: PersonRef) -> Result<u64, StoreError> {
+        let (reply, answer) = waiting();
+        let _ = self.ops.send(Op::Ask(Ask::Forget(person, reply)));
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The figures now.
+    pub fn stats(&self) -> StoreStats {
+        let Counters { queued, records, commits, commit_us, commit_us_max, failures, refused, committed } =
+            &*self.shared.counters;
+        StoreStats {
+            queued: queued.load(Relaxed),
+            records: records.load(Relaxed),
+            commits: commits.load(Relaxed),
+            commit_us: commit_us.load(Relaxed),
+            commit_us_max: commit_us_max.load(Relaxed),
+            failures: failures.load(Relaxed),
+            refused: refused.load(Relaxed),
+            committed: committed.load(Relaxed),
+        }
+    }
+
+    /// Commits everything handed over, closes the database and waits for it. Other handles then get [`StoreError::Closed`].
+    pub fn shutdown(&self) -> Result<(), StoreError> {
+        self.ask_blocking(Op::Shutdown)
+    }
+
+    fn write(&self, write: Write) {
+        self.shared.counters.queued.fetch_add(1, Relaxed);
+        let _ = self.ops.send(Op::Write(write));
+    }
+
+    fn write_unless_full(&self, write: Write) {
+        if self.shared.counters.queued.load(Relaxed) >= self.shared.limits.queue_max {
+            self.shared.counters.refused.fetch_add(1, Relaxed);
+        } else {
+            self.write(write);
+        }
+    }
+
+    async fn read<T: Send + 'static>(&self, request: impl FnOnce(Reply<T>) -> Read) -> Result<T, StoreError> {
+        let (reply, answer) = waiting();
+        let _ = self.reads.send(request(reply));
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn read_blocking<T: Send + 'static>(&self, request: impl FnOnce(Reply<T>) -> Read) -> Result<T, StoreError> {
+        let (reply, answer) = blocking();
+        let _ = self.reads.send(request(reply));
+        answer.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn ask_blocking<T: Send + 'static>(&self, request: impl FnOnce(Reply<T>) -> Op) -> Result<T, StoreError> {
+        let (reply, answer) = blocking();
+        let _ = self.ops.send(request(reply));
+        answer.recv().unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+/// A reply that an async caller waits for.
+fn waiting<T: Send + 'static>() -> (Reply<T>, oneshot::Receiver<Result<T, StoreError>>) {
+    let (answer, waiting) = oneshot::channel();
+    (Box::new(move |result| _ = answer.send(result)), waiting)
+}
+
+/// A reply that a blocking caller waits for.
+fn blocking<T: Send + 'static>() -> (Reply<T>, crossbeam_channel::Receiver<Result<T, StoreError>>) {
+    let (answer, waiting) = bounded(1);
+    (Box::new(move |result| _ = answer.send(result)), waiting)
+}

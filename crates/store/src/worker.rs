@@ -1,0 +1,234 @@
+//! The store's thread: gathers what is handed over and commits it in groups.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use offhook_units::PersonRef;
+use sqlx::SqliteConnection;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::StoreError;
+use crate::packing::{self, Record};
+use crate::people;
+use crate::reads::Reply;
+use crate::rows::{BindingRow, CallRow};
+use crate::store::{Counters, Limits};
+
+/// Most operations of one transaction, so that it stays short.
+const BATCH_MAX: usize = 4_096;
+
+/// How long a refused transaction rests before it is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Replacing makes a second try of the same segment harmless.
+const INSERT_SEGMENT: &str = "INSERT OR REPLACE INTO log (first_seq, last_seq, first_at, last_at, records, packed)
+     VALUES (?, ?, ?, ?, ?, ?)";
+
+/// What can be handed over.
+pub enum Op {
+    Append(Vec<Record>),
+    Write(Write),
+    /// Called after the commit of everything before it.
+    Notice(Box<dyn FnOnce() + Send>),
+    /// A write with an answer; everything before it is committed first.
+    Ask(Ask),
+    /// Commit everything before it, close, answer.
+    Shutdown(Reply<()>),
+}
+
+/// Writes beside the log.
+pub enum Write {
+    Call(CallRow),
+    Binding(BindingRow),
+    Unbind(String),
+    Person(PersonRef, String),
+}
+
+/// Writes that are waited for.
+pub enum Ask {
+    ConfigId(String, String, Reply<u64>),
+    Forget(PersonRef, Reply<u64>),
+}
+
+/// One transaction in the making.
+#[derive(Default)]
+struct Batch {
+    records: Vec<Record>,
+    writes: Vec<Write>,
+    notices: Vec<Box<dyn FnOnce() + Send>>,
+    operations: usize,
+}
+
+/// The connection that writes, and what it needs.
+pub struct Worker {
+    pub writer: SqliteConnection,
+    pub who_secret: [u8; 32],
+    pub limits: Limits,
+    pub counters: Arc<Counters>,
+}
+
+impl Worker {
+    /// Runs until shut down or until every handle is gone; everything handed over is committed then. Gives who waits for the
+    /// shutdown.
+    pub async fn run(mut self, mut ops: UnboundedReceiver<Op>) -> (Option<Reply<()>>, Result<(), StoreError>) {
+        let mut batch = Batch::default();
+        let closed = 'open: loop {
+            let Some(first) = ops.recv().await else { break None };
+            if let Op::Append(_) | Op::Write(_) | Op::Notice(_) = &first {
+                tokio::time::sleep(self.limits.gather.as_std()).await;
+            }
+            let mut next = Some(first);
+            while let Some(op) = next {
+                match op {
+                    Op::Append(records) => {
+                        batch.operations += records.len();
+                        batch.records.extend(records);
+                    }
+                    Op::Write(write) => {
+                        batch.operations += 1;
+                        batch.writes.push(write);
+                    }
+                    Op::Notice(notice) => batch.notices.push(notice),
+                    Op::Ask(ask) => {
+                        self.commit(&mut batch).await;
+                        self.answer(ask).await;
+                    }
+                    Op::Shutdown(reply) => break 'open Some(reply),
+                }
+                if batch.operations >= BATCH_MAX {
+                    self.commit(&mut batch).await;
+                }
+                next = ops.try_recv().ok();
+            }
+            self.commit(&mut batch).await;
+        };
+        self.commit(&mut batch).await;
+        (closed, sqlx::Connection::close(self.writer).await.map_err(StoreError::database("close")))
+    }
+
+    /// Commits the batch, however often it takes, then gives its notices.
+    async fn commit(&mut self, batch: &mut Batch) {
+        if batch.operations > 0 {
+            let mut refusals = 0_u32;
+            loop {
+                let begun = Instant::now();
+                match self.transaction(batch).await {
+                    Ok(()) => {
+                        self.count(batch, begun.elapsed());
+                        break;
+                    }
+                    Err(error) => {
+                        self.counters.failures.fetch_add(1, Relaxed);
+                        if refusals == 0 {
+                            tracing::error!(%error, "the store cannot commit; it is tried again until it can");
+                        }
+                        refusals += 1;
+                        let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.writer).await;
+                        tokio::time::sleep(RETRY).await;
+                    }
+                }
+            }
+            if refusals > 0 {
+                tracing::warn!(refusals, "the store commits again");
+            }
+        }
+        for notice in batch.notices.drain(..) {
+            notice();
+        }
+        batch.records.clear();
+        batch.writes.clear();
+        batch.operations = 0;
+    }
+
+    async fn transaction(&mut self, batch: &Batch) -> sqlx::Result<()> {
+        let segments = packing::pack(&batch.records);
+        // A single statement is its own transaction: two trips to the connection's thread fewer.
+        let single = segments.len() == 1 && batch.writes.is_empty();
+        if !single {
+            sqlx::query("BEGIN IMMEDIATE").execute(&mut self.writer).await?;
+        }
+        for segment in segments {
+            sqlx::query(INSERT_SEGMENT)
+                .bind(segment.first_seq as i64)
+                .bind(segment.last_seq as i64)
+                .bind(segment.first_at.as_us() as i64)
+                .bind(segment.last_at.as_us() as i64)
+                .bind(segment.records as i64)
+                .bind(segment.packed)
+                .execute(&mut self.writer)
+                .await?;
+        }
+        for write in &batch.writes {
+            self.write(write).await?;
+        }
+        if !single {
+            sqlx::query("COMMIT").execute(&mut self.writer).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, write: &Write) -> sqlx::Result<()> {
+        let query = match write {
+            Write::Call(CallRow { id, started, ended, number, queue, agent, end, json }) => sqlx::query(
+                "INSERT OR REPLACE INTO call (id, started, ended, number, queue, agent, end, json)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            )
+            .bind(id.0 as i64)
+            .bind(started.as_us() as i64)
+            .bind(ended.as_us() as i64)
+            .bind(number)
+            .bind(queue.map(|id| id.0 as i64))
+            .bind(agent.map(|id| id.0 as i64))
+            .bind(end)
+            .bind(json),
+            Write::Binding(BindingRow { key, json, expires }) => {
+                sqlx::query("INSERT OR REPLACE INTO binding (key, json, expires) VALUES (?, ?, ?)")
+                    .bind(key)
+                    .bind(json)
+                    .bind(expires.as_us() as i64)
+            }
+            Write::Unbind(key) => sqlx::query("DELETE FROM binding WHERE key = ?").bind(key),
+            Write::Person(person, text) => return people::put(&mut self.writer, &self.who_secret, *person, text).await,
+        };
+        query.execute(&mut self.writer).await.map(|_| ())
+    }
+
+    async fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::ConfigId(kind, key, reply) => reply(self.config_id(&kind, &key).await),
+            Ask::Forget(person, reply) => reply(people::forget(&mut self.writer, person).await),
+        }
+    }
+
+    async fn config_id(&mut self, kind: &str, key: &str) -> Result<u64, StoreError> {
+        let refused = StoreError::database("give a configured thing its id");
+        sqlx::query(
+            "INSERT OR IGNORE INTO config_id (kind, key, id)
+             VALUES (?1, ?2, (SELECT coalesce(max(id), 0) + 1 FROM config_id WHERE kind = ?1))",
+        )
+        .bind(kind)
+        .bind(key)
+        .execute(&mut self.writer)
+        .await
+        .map_err(&refused)?;
+        let id: i64 = sqlx::query_scalar("SELECT id FROM config_id WHERE kind = ? AND key = ?")
+            .bind(kind)
+            .bind(key)
+            .fetch_one(&mut self.writer)
+            .await
+            .map_err(&refused)?;
+        Ok(id as u64)
+    }
+
+    fn count(&self, batch: &Batch, took: Duration) {
+        let us = took.as_micros() as u64;
+        self.counters.queued.fetch_sub(batch.operations as u64, Relaxed);
+        self.counters.commits.fetch_add(1, Relaxed);
+        self.counters.commit_us.fetch_add(us, Relaxed);
+        self.counters.commit_us_max.fetch_max(us, Relaxed);
+        if let Some(last) = batch.records.last() {
+            self.counters.committed.fetch_max(last.seq, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The store through its public handle: what is handed over is found again, in order, after a restart.
+
+use std::sync::mpsc;
+
+use offhook_store::{AppendError, BindingRow, CallFilter, CallRow, Limits, Record, Store, StoreError};
+use offhook_units::{AgentId, CallId, QueueId, Span, Tick};
+use tempfile::TempDir;
+
+fn record(seq: u64) -> Record {
+    Record { stream: 1, seq, at: Tick::from_us(1_000 * seq), kind: 2, version: 3, bytes: seq.to_le_bytes().into() }
+}
+
+fn log(store: &Store, from: u64) -> Vec<Record> {
+    let mut records = Vec::new();
+    store.read_log(from, |record| records.push(record)).expect("a readable log");
+    records
+}
+
+/// Waits until everything handed over is committed.
+fn committed(store: &Store) {
+    let (told, tells) = mpsc::channel();
+    store.commit_notice(move || told.send(()).expect("the test waits"));
+    tells.recv().expect("the store tells");
+}
+
+fn call(id: u64, started: u64, queue: Option<u64>) -> CallRow {
+    CallRow {
+        id: CallId(id),
+        started: Tick::from_us(started),
+        ended: Tick::from_us(started + 5),
+        number: "+4930".into(),
+        queue: queue.map(QueueId),
+        agent: Some(AgentId(u64::MAX)),
+        end: "caller-hung-up".into(),
+        json: format!("{{\"id\":{id}}}"),
+    }
+}
+
+/// The keys as they lie in the database.
+fn keys_of_people(dir: &TempDir) -> Vec<Vec<u8>> {
+    use sqlx::ConnectOptions;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("exchange.db")).read_only(true);
+    wait(async {
+        let mut connection = options.connect().await.expect("a second connection");
+        sqlx::query_scalar("SELECT key FROM person_key").fetch_all(&mut connection).await.expect("keys")
+    })
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+#[test]
+fn appended_records_are_read_back_in_order_after_a_restart_and_time_goes_on() {
+    let dir = TempDir::new().expect("a folder");
+    let store = Store::open(dir.path()).expect("a new store");
+    assert_eq!((store.boot(), store.next_seq(), store.last_tick()), (1, 1, None));
+    for chunk in 0..10 {
+        store.append((1..=100).map(|n| record(chunk * 100 + n)).collect()).expect("room");
+    }
+    committed(&store);
+    assert_eq!((store.stats().committed, store.stats().queued), (1_000, 0));
+    store.append(vec![record(1_001)]).expect("room");
+    store.shutdown().expect("a good end");
+
+    let store = Store::open(dir.path()).expect("the same store");
+    assert_eq!((store.boot(), store.next_seq(), store.last_tick()), (2, 1_002, Some(Tick::from_us(1_001_000))));
+    assert_eq!(log(&store, 0), (1..=1_001).map(record).collect::<Vec<_>>());
+    assert_eq!(log(&store, 555), (555..=1_001).map(record).collect::<Vec<_>>());
+    assert_eq!(log(&store, 2_000), []);
+    store.append(vec![record(1_002)]).expect("room");
+}
+
+#[test]
+fn a_log_of_many_pages_of_segments_is_read_whole() {
+    let dir = TempDir::new().expect("a folder");
+    let store = Store::open_with(dir.path(), Limits { gather: Span::ZERO, ..Limits::default() }).expect("a store");
+    for seq in 1..=300 {
+        store.append(vec![record(seq)]).expect("room");
+        committed(&store);
+    }
+    assert!(store.stats().commits >= 300, "one segment each");
+    assert_eq!(log(&store, 1), (1..=300).map(record).collect::<Vec<_>>());
+}
+
+#[test]
+fn records_out_of_order_are_refused_and_a_queue_over_its_limits_says_so() {
+    let dir = TempDir::new().expect("a folder");
+    let limits = Limits { queue_full: 10, queue_max: 20, gather: Span::from_s(3_600) };
+    let store = Store::open_with(dir.path(), limits).expect("a store");
+    assert_eq!(store.append(vec![record(3), record(3)]), Err(AppendError::OutOfOrder { seq: 3, after: 3 }));
+    store.append((1..=9).map(record).collect()).expect("room");
+    assert!(!store.is_full());
+    store.append((10..=20).map(record).collect()).expect("room");
+    assert!(store.is_full());
+    assert_eq!(store.append(vec![record(21)]), Err(AppendError::Full(vec![record(21)])));
+    store.put_binding(BindingRow { key: "a".into(), json: "{}".into(), expires: Tick::ZERO });
+    assert_eq!(store.stats().refused, 2);
+}
+
+#[test]
+fn calls_are_listed_newest_first_by_pages_and_by_queue() {
+    let dir = TempDir::new().expect("a folder");
+    let store = Store::open(dir.path()).expect("a store");
+    for id in 1..=25 {
+        store.put_call(call(id, 1_000 - id % 5, (id % 2 == 0).then_some(7)));
+    }
+    store.put_call(call(25, 1_000, None));
+    committed(&store);
+    let mut seen = Vec::new();
+    let mut before = None;
+    loop {
+        let page = wait(store.calls(CallFilter { limit: 10, before, ..CallFilter::default() })).expect("a page");
+        before = page.last().map(|row| row.id);
+        seen.extend(page.iter().map(|row| (row.started, row.id)));
+        if page.len() < 10 {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 25);
+    assert!(seen.is_sorted_by(|a, b| a > b), "newest first, no row twice");
+    let of_queue = CallFilter { limit: 100, queue: Some(QueueId(7)), ..CallFilter::default() };
+    assert_eq!(wait(store.calls(of_queue)).expect("rows").len(), 12);
+    assert_eq!(wait(store.call(CallId(25))), Ok(Some(call(25, 1_000, None))));
+    assert_eq!(wait(store.call(CallId(26))), Ok(None));
+}
+
+#[test]
+fn registrations_and_ids_of_configured_things_survive_a_restart() {
+    let dir = TempDir::new().expect("a folder");
+    let store = Store::open(dir.path()).expect("a store");
+    let binding = |key: &str| BindingRow { key: key.into(), json: "{}".into(), expires: Tick::from_us(9) };
+    for key in ["anna", "ben", "anna"] {
+        store.put_binding(binding(key));
+    }
+    store.remove_binding("ben");
+    assert_eq!(store.config_ids("agent", "anna"), Ok(1));
+    assert_eq!(store.config_ids("agent", "ben"), Ok(2));
+    assert_eq!(store.config_ids("queue", "ben"), Ok(1));
+    store.shutdown().expect("a good end");
+    let store = Store::open(dir.path()).expect("the same store");
+    assert_eq!(store.bindings(), Ok(vec![binding("anna")]));
+    assert_eq!(store.config_ids("agent", "ben"), Ok(2));
+    assert_eq!(store.config_ids("agent", "carl"), Ok(3));
+}
+
+#[test]
+fn a_forgotten_person_is_gone_under_every_reference_and_from_every_byte_of_the_folder() {
+    let dir = TempDir::new().expect("a folder");
+    let store = Store::open(dir.path()).expect("a store");
+    let (first, second, other) = (store.person("+49 30 1234567"), store.person("+49 30 1234567"), store.person("Anna"));
+    assert_ne!(first, second);
+    committed(&store);
+    assert_eq!(wait(store.person_text(second)), Ok(Some("+49 30 1234567".into())));
+    let files_of = |dir: &TempDir| {
+        let files = std::fs::read_dir(dir.path()).expect("a folder").map(|e| e.expect("an entry").path());
+        files.map(|path| std::fs::read(path).expect("a file")).collect::<Vec<_>>()
+    };
+    let holds = |files: &[Vec<u8>], text: &[u8]| files.iter().any(|f| f.windows(text.len()).any(|w| w == text));
+    assert!(!holds(&files_of(&dir), b"1234567"), "sealed");
+    let keys = keys_of_people(&dir);
+    assert_eq!(keys.len(), 2, "one key per person");
+    assert_eq!(wait(store.forget(first)), Ok(2));
+    let remaining = keys.iter().filter(|key| holds(&files_of(&dir), key)).count();
+    assert_eq!(remaining, 1, "the forgotten key is in no file");
+    assert_eq!(wait(store.person_text(second)), Ok(None));
+    assert_eq!(wait(store.person_text(other)), Ok(Some("Anna".into())));
+    assert_eq!(wait(store.forget(first)), Ok(0));
+    let again = store.person("+49 30 1234567");
+    committed(&store);
+    assert!(wait(store.person_text(again)).is_ok_and(|text| text.is_some()));
+    assert_eq!(wait(store.person_text(first)), Ok(None), "an old reference stays void");
+}
+
+#[test]
+fn a_folder_in_use_a_newer_schema_and_a_file_in_the_way_are_told_apart() {
+    let dir = TempDir::new().expect("a folder");
+    let store = Store::open(dir.path()).expect("a store");
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::InUse { .. })));
+    store.shutdown().expect("a good end");
+    assert_eq!(store.bindings(), Err(StoreError::Closed));
+    assert_eq!(wait(store.call(CallId(1))), Err(StoreError::Closed));
+
+    let file = dir.path().join("exchange.db");
+    let mut bytes = std::fs::read(&file).expect("the database");
+    bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());
+    std::fs::write(&file, &bytes).expect("a changed database");
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 1 })));
+    std::fs::write(&file, b"this is not a database, but long enough to be read as the head of one").expect("a file");
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Database { .. })));
+    assert!(matches!(Store::open(&file), Err(StoreError::Folder { .. })));
+}
