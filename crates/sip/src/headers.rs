@@ -17,8 +17,8 @@ use core::ops::Range;
 pub(crate) use name::Name;
 pub use name_addr::NameAddr;
 pub(crate) use name_addr::NameAddrRef;
-pub(crate) use params::param_in;
 pub use params::Params;
+pub(crate) use params::param_in;
 pub use via::Via;
 pub(crate) use via::ViaRef;
 
@@ -278,7 +278,8 @@ impl PartialEq for Headers {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len()
             && self.iter().zip(other.iter()).all(|((name, value), (other_name, other_value))| {
-                (ascii_eq(name, other_name) || (Name::of(name) == Name::of(other_name) && Name::of(name) != Name::Unknown))
+                (ascii_eq(name, other_name)
+                    || (Name::of(name) == Name::of(other_name) && Name::of(name) != Name::Unknown))
                     && value == other_value
             })
     }

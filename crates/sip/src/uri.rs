@@ -114,7 +114,8 @@ impl Uri {
     /// Whether both name the same resource (RFC 3261 section 19.1.4). Unknown schemes compare as text.
     pub fn equivalent(&self, other: &Self) -> bool {
         if self.scheme == Scheme::Tel && other.scheme == Scheme::Tel {
-            return same_number(self.user.as_deref(), other.user.as_deref()) && params_agree(&self.params, &other.params);
+            return same_number(self.user.as_deref(), other.user.as_deref())
+                && params_agree(&self.params, &other.params);
         }
         if !self.is_sip() || !other.is_sip() {
             return self == other;
@@ -191,16 +192,8 @@ impl<'a> UriRef<'a> {
         if !sound || !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) {
             return Err(SyntaxError("the URI's scheme has characters that no scheme has"));
         }
-        let empty = UriRef {
-            scheme,
-            user: None,
-            password: None,
-            host: "",
-            port: None,
-            params: "",
-            headers: "",
-            opaque: "",
-        };
+        let empty =
+            UriRef { scheme, user: None, password: None, host: "", port: None, params: "", headers: "", opaque: "" };
         if ascii_eq(scheme, "sip") || ascii_eq(scheme, "sips") {
             empty.parse_sip(rest)
         } else if ascii_eq(scheme, "tel") {
@@ -295,13 +288,15 @@ pub(crate) fn split_host_port(text: &str) -> Result<(&str, Option<u16>), SyntaxE
         }
     };
     // Underscores are in no host name, and yet in many a private network's.
-    let sound = host.starts_with('[')
-        || host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let sound =
+        host.starts_with('[') || host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     if host.is_empty() || !sound {
         return Err(SyntaxError("the host is empty or has characters that no host has"));
     }
     let port = match port {
-        Some(digits) => Some(number(digits, u64::from(u16::MAX)).ok_or(SyntaxError("the port is no number up to 65535"))?),
+        Some(digits) => {
+            Some(number(digits, u64::from(u16::MAX)).ok_or(SyntaxError("the port is no number up to 65535"))?)
+        }
         None => None,
     };
     Ok((host, port.map(|port| port as u16)))

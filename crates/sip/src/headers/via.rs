@@ -28,12 +28,7 @@ impl Via {
         let mut params = Params::new();
         params.set("branch", branch);
         params.set("rport", "");
-        Self {
-            transport: transport.to_owned(),
-            host: host_text(address.ip()),
-            port: Some(address.port()),
-            params,
-        }
+        Self { transport: transport.to_owned(), host: host_text(address.ip()), port: Some(address.port()), params }
     }
 
     /// Names the transaction.

@@ -111,7 +111,9 @@ impl Head {
     fn finish(mut self, unfinished: Option<Found>, rest: &[u8]) -> Result<Message, ParseError> {
         let length = content_length(&self.headers);
         let body = match length {
-            Ok(Some(length)) if length > rest.len() as u64 => Err(Fault::ContentLength("counts more bytes than there are")),
+            Ok(Some(length)) if length > rest.len() as u64 => {
+                Err(Fault::ContentLength("counts more bytes than there are"))
+            }
             Ok(Some(length)) => Ok(&rest[..length as usize]),
             Ok(None) => Ok(rest),
             Err(fault) => Err(fault),
@@ -120,7 +122,8 @@ impl Head {
             Start::Request { method, .. } => Some(method),
             Start::Response { .. } => None,
         };
-        let fault = self.fault.take().or(unfinished).or_else(|| sound(&self.headers, method).err().map(|fault| (fault, 0)));
+        let fault =
+            self.fault.take().or(unfinished).or_else(|| sound(&self.headers, method).err().map(|fault| (fault, 0)));
         let body = match (fault, body) {
             (None, Ok(body)) => body.to_vec(),
             (Some((fault, offset)), _) => return Err(ParseError { fault, offset, salvaged: self.salvage() }),
@@ -265,7 +268,8 @@ impl Lines<'_> {
             if line.contains('\r') {
                 return Err(Fault::HeaderLine("has a carriage return in its middle"));
             }
-            let value_start = whole.start + colon + 1 + (line[colon + 1..].len() - line[colon + 1..].trim_start().len());
+            let value_start =
+                whole.start + colon + 1 + (line[colon + 1..].len() - line[colon + 1..].trim_start().len());
             (whole.start..whole.start + label.len(), value_start..value_start + value.len(), whole)
         };
         let name = self.headers.note(label, value.clone(), whole, raw);
@@ -320,9 +324,13 @@ fn content_length(headers: &Headers) -> Result<Option<u64>, Fault> {
 fn sound(headers: &Headers, method: Option<&Method>) -> Result<(), Fault> {
     let within = |header| move |SyntaxError(reason): SyntaxError| Fault::Header { header, reason };
     headers.top_via_ref().map_err(within("Via"))?;
-    for (name, header) in
-        [(Name::From, "From"), (Name::To, "To"), (Name::CallId, "Call-ID"), (Name::CSeq, "CSeq"), (Name::MaxForwards, "Max-Forwards")]
-    {
+    for (name, header) in [
+        (Name::From, "From"),
+        (Name::To, "To"),
+        (Name::CallId, "Call-ID"),
+        (Name::CSeq, "CSeq"),
+        (Name::MaxForwards, "Max-Forwards"),
+    ] {
         if headers.count(name) > 1 {
             return Err(Fault::Header { header, reason: "is there more than once" });
         }
