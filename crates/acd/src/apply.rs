@@ -1,0 +1,303 @@
+//! The only place where the state changes: one event at a time, total, so that any log can be replayed.
+
+use offhook_units::{AgentId, ContactId, OfferId, QueueId, Tick};
+
+use crate::Acd;
+use crate::config::{AgentConfig, QueueConfig};
+use crate::index::Index;
+use crate::state::{Agent, Contact, Offer, Phase, Place, Queue, State, Work};
+use crate::words::{Event, WrapUpStart};
+
+impl Acd {
+    pub(crate) fn apply(&mut self, at: Tick, event: &Event) {
+        let at = at.max(self.state.at);
+        self.state.at = at;
+        match event {
+            Event::QueueSet(config) => self.set_queue(at, config),
+            Event::QueueRemoved { queue } => self.remove_queue(*queue),
+            Event::AgentSet(config) => self.set_agent(at, config),
+            Event::AgentRemoved { agent } => self.remove_agent(at, *agent),
+            Event::LoggedIn { agent, new_shift } => self.change_agent(at, *agent, |agent| {
+                agent.logged_in = true;
+                agent.left_at = None;
+                (agent.worked_at, agent.ready_at, agent.missed) = (at, at, 0);
+                if *new_shift {
+                    agent.taken = 0;
+                }
+            }),
+            Event::LogOutAsked { agent } => self.change_agent(at, *agent, |agent| agent.leaving = true),
+            Event::LoggedOut { agent } => self.change_agent(at, *agent, |agent| {
+                (agent.logged_in, agent.leaving) = (false, false);
+                (agent.not_ready, agent.rest_until, agent.left_at) = (None, None, Some(at));
+            }),
+            Event::Ready { agent } => self.change_agent(at, *agent, |agent| {
+                if agent.not_ready.take().is_some() {
+                    agent.ready_at = at;
+                }
+                (agent.leaving, agent.rest_until, agent.missed) = (false, None, 0);
+            }),
+            Event::NotReady { agent, reason, automatic: _ } => {
+                self.change_agent(at, *agent, |agent| agent.not_ready = Some(reason.clone()));
+            }
+            Event::Rested { agent } => self.change_agent(at, *agent, |agent| agent.rest_until = None),
+            Event::Entered { contact, visit, queue, channel, priority, place_at } => {
+                self.enter(Contact {
+                    id: *contact,
+                    visit: *visit,
+                    queue: *queue,
+                    channel: *channel,
+                    priority: *priority,
+                    entered_at: at,
+                    place_at: *place_at,
+                    place: Place::Waiting { step: 0, too_long: false, offers: Vec::new(), ring_level: 0 },
+                });
+            }
+            Event::TierOpened { contact, step: opened } => self.change_contact(*contact, |contact| {
+                if let Place::Waiting { step, .. } = &mut contact.place {
+                    *step = *opened;
+                }
+            }),
+            Event::WaitedTooLong { contact } => self.change_contact(*contact, |contact| {
+                if let Place::Waiting { too_long, .. } = &mut contact.place {
+                    *too_long = true;
+                }
+            }),
+            Event::NobodyHere { queue } => self.change_nobody(*queue, |queue| queue.nobody_told = true),
+            Event::Offered { offer, contact, queue, agent, deadline } => {
+                let made = Offer { contact: *contact, agent: *agent, queue: *queue, deadline: *deadline };
+                self.open_offer(at, *offer, made);
+            }
+            Event::OfferEnded { offer, contact: _, queue: _, agent, how, rest_until } => {
+                self.close_offer(at, *offer);
+                self.change_agent(at, *agent, |agent| {
+                    agent.rest_until = *rest_until;
+                    agent.missed = agent.missed.saturating_add(u32::from(how.is_missed()));
+                });
+            }
+            Event::Accepted { offer, contact, visit: _, queue, agent, entered_at: _ } => {
+                self.accept(at, *offer, *contact, *queue, *agent);
+            }
+            Event::Left { contact, .. } => self.drop_contact(at, *contact),
+            Event::Held { contact, agent } => self.change_phase(at, *agent, *contact, Phase::Held),
+            Event::Retrieved { contact, agent } => self.change_phase(at, *agent, *contact, Phase::Talking),
+            Event::Finished { contact, agent, wrap_up, .. } => self.finish(at, *contact, *agent, *wrap_up),
+            Event::WrapUpEnded { contact, agent, .. } => self.change_agent(at, *agent, |agent| {
+                agent.work.retain(|work| work.contact != *contact || work.is_served());
+                agent.worked_at = at;
+            }),
+        }
+        self.figures.fold(at, event);
+    }
+
+    fn set_queue(&mut self, at: Tick, config: &QueueConfig) {
+        let id = config.id;
+        let mut queue = Queue::new(config.clone());
+        let known = self.state.queues.get(&id);
+        if let Some(old) = known {
+            (queue.last, queue.nobody_since, queue.nobody_told) = (old.last, old.nobody_since, old.nobody_told);
+        } else {
+            queue.nobody_since = Some(at);
+        }
+        let is_new = known.is_none();
+        if is_new {
+            self.index.queues.entry(id).or_default();
+            self.index.add_queue_timer(id, &queue);
+            self.state.queues.insert(id, queue);
+            return;
+        }
+        // Keys and timers of everybody in the queue depend on its settings; a changed queue is rare enough to begin anew.
+        for contact in self.state.contacts.values_mut().filter(|contact| contact.queue == id) {
+            if let Place::Waiting { step, .. } = &mut contact.place {
+                *step = queue.step_after(at - contact.entered_at);
+            }
+        }
+        self.state.queues.insert(id, queue);
+        self.index = Index::build(&self.state);
+    }
+
+    fn remove_queue(&mut self, id: QueueId) {
+        if let Some(queue) = self.state.queues.remove(&id) {
+            self.index.remove_queue_timer(id, &queue);
+            self.index = Index::build(&self.state);
+        }
+    }
+
+    fn set_agent(&mut self, at: Tick, config: &AgentConfig) {
+        let State { seed, queues, agents, .. } = &mut self.state;
+        let mut touched: Vec<QueueId> = config.queues.iter().map(|membership| membership.queue).collect();
+        let agent = agents.entry(config.id).or_insert_with(|| Agent::new(config.clone(), at));
+        touched.extend(agent.config.queues.iter().map(|membership| membership.queue));
+        self.index.remove_agent(*seed, queues, agent);
+        agent.config = config.clone();
+        self.index.add_agent(*seed, queues, agent);
+        for queue in touched {
+            self.update_nobody(at, queue);
+        }
+    }
+
+    fn remove_agent(&mut self, at: Tick, id: AgentId) {
+        let Some(agent) = self.state.agents.remove(&id) else { return };
+        self.index.remove_agent(self.state.seed, &self.state.queues, &agent);
+        for membership in &agent.config.queues {
+            self.update_nobody(at, membership.queue);
+        }
+    }
+
+    /// Changes an agent and brings everything that depends on it up to date.
+    fn change_agent(&mut self, at: Tick, id: AgentId, change: impl FnOnce(&mut Agent)) {
+        let State { seed, queues, agents, .. } = &mut self.state;
+        let Some(agent) = agents.get_mut(&id) else { return };
+        let served = agent.serves();
+        self.index.remove_agent(*seed, queues, agent);
+        change(agent);
+        let kind = agent.kind_now();
+        if kind != agent.kind {
+            self.figures.leave_state(id, agent.kind, at - agent.since);
+            (agent.kind, agent.since) = (kind, at);
+        }
+        self.index.add_agent(*seed, queues, agent);
+        if agent.serves() != served {
+            for at_queue in 0..agent.config.queues.len() {
+                let queue = self.state.agents.get(&id).and_then(|agent| agent.config.queues.get(at_queue));
+                if let Some(queue) = queue.map(|membership| membership.queue) {
+                    self.update_nobody(at, queue);
+                }
+            }
+        }
+    }
+
+    fn update_nobody(&mut self, at: Tick, id: QueueId) {
+        let Some(index) = self.index.queues.get(&id) else { return };
+        let empty = index.serving.is_empty();
+        if self.state.queues.get(&id).is_some_and(|queue| queue.nobody_since.is_some() != empty) {
+            self.change_nobody(id, |queue| {
+                (queue.nobody_since, queue.nobody_told) = (empty.then_some(at), false);
+            });
+        }
+    }
+
+    fn change_nobody(&mut self, id: QueueId, change: impl FnOnce(&mut Queue)) {
+        let Some(queue) = self.state.queues.get_mut(&id) else { return };
+        self.index.remove_queue_timer(id, queue);
+        change(queue);
+        self.index.add_queue_timer(id, queue);
+    }
+
+    fn enter(&mut self, contact: Contact) {
+        let State { queues, contacts, .. } = &mut self.state;
+        if queues.contains_key(&contact.queue) && !contacts.contains_key(&contact.id) {
+            self.index.add_contact(queues, &contact);
+            contacts.insert(contact.id, contact);
+        }
+    }
+
+    fn change_contact(&mut self, id: ContactId, change: impl FnOnce(&mut Contact)) {
+        let State { queues, contacts, .. } = &mut self.state;
+        let Some(contact) = contacts.get_mut(&id) else { return };
+        self.index.remove_contact(queues, contact);
+        change(contact);
+        self.index.add_contact(queues, contact);
+    }
+
+    fn drop_contact(&mut self, at: Tick, id: ContactId) {
+        let Some(contact) = self.state.contacts.get(&id) else { return };
+        for offer in contact.open_offers().to_vec() {
+            self.close_offer(at, offer);
+        }
+        if let Some(contact) = self.state.contacts.remove(&id) {
+            self.index.remove_contact(&self.state.queues, &contact);
+        }
+    }
+
+    fn open_offer(&mut self, at: Tick, id: OfferId, offer: Offer) {
+        self.state.offers_made = self.state.offers_made.max(id.0);
+        let Some(membership) = self.state.agents.get(&offer.agent).and_then(|agent| agent.membership(offer.queue))
+        else {
+            return;
+        };
+        let (level, position) = (membership.level, membership.position);
+        if !self.state.contacts.get(&offer.contact).is_some_and(Contact::is_waiting) {
+            return;
+        }
+        self.change_contact(offer.contact, |contact| {
+            if let Place::Waiting { offers, ring_level, .. } = &mut contact.place {
+                offers.push(id);
+                *ring_level = level;
+            }
+        });
+        self.change_agent(at, offer.agent, |agent| {
+            agent.offer = Some(id);
+            agent.offered += 1;
+        });
+        if let Some(queue) = self.state.queues.get_mut(&offer.queue) {
+            queue.last = Some((position, offer.agent));
+        }
+        self.state.offers.insert(id, offer);
+        self.index.add_offer(id, offer);
+    }
+
+    fn close_offer(&mut self, at: Tick, id: OfferId) {
+        let Some(offer) = self.state.offers.remove(&id) else { return };
+        self.index.remove_offer(id, offer);
+        self.change_contact(offer.contact, |contact| {
+            if let Place::Waiting { offers, .. } = &mut contact.place {
+                offers.retain(|open| *open != id);
+            }
+        });
+        self.change_agent(at, offer.agent, |agent| {
+            if agent.offer == Some(id) {
+                agent.offer = None;
+            }
+        });
+    }
+
+    fn accept(&mut self, at: Tick, offer: OfferId, id: ContactId, queue: QueueId, by: AgentId) {
+        let (Some(contact), true) = (self.state.contacts.get(&id), self.state.offers.contains_key(&offer)) else {
+            return;
+        };
+        let channel = contact.channel;
+        for open in contact.open_offers().to_vec() {
+            if open != offer {
+                self.close_offer(at, open);
+            }
+        }
+        if let Some(accepted) = self.state.offers.remove(&offer) {
+            self.index.remove_offer(offer, accepted);
+        }
+        self.change_contact(id, |contact| contact.place = Place::Served { agent: by });
+        self.change_agent(at, by, |agent| {
+            agent.offer = None;
+            agent.missed = 0;
+            agent.taken = agent.taken.saturating_add(1);
+            let (talk, hold) = Default::default();
+            agent.work.push(Work { contact: id, channel, queue, phase: Phase::Talking, since: at, talk, hold });
+        });
+    }
+
+    fn change_phase(&mut self, at: Tick, id: AgentId, contact: ContactId, phase: Phase) {
+        self.change_agent(at, id, |agent| {
+            if let Some(work) = agent.work_on(contact) {
+                (work.talk, work.hold) = work.times(at);
+                (work.phase, work.since) = (phase, at);
+            }
+        });
+    }
+
+    fn finish(&mut self, at: Tick, id: ContactId, by: AgentId, wrap_up: WrapUpStart) {
+        if let Some(contact) = self.state.contacts.remove(&id) {
+            self.index.remove_contact(&self.state.queues, &contact);
+        }
+        let until = match wrap_up {
+            WrapUpStart::None => {
+                self.change_agent(at, by, |agent| {
+                    agent.work.retain(|work| work.contact != id || !work.is_served());
+                    agent.worked_at = at;
+                });
+                return;
+            }
+            WrapUpStart::Until(until) => Some(until),
+            WrapUpStart::UntilDone => None,
+        };
+        self.change_phase(at, by, id, Phase::WrapUp { until });
+    }
+}

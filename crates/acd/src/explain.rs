@@ -1,0 +1,118 @@
+//! Why a contact goes to whom, and why it goes to nobody: computed on demand, by looking at every member of its queue.
+
+use offhook_units::{AgentId, ContactId, QueueId, Tick};
+
+use crate::Acd;
+use crate::config::Strategy;
+use crate::state::{AgentKind, IdleKey, Place};
+
+/// The answer for one contact at one moment. To explain a decision of the past, replay the log up to it and ask then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// Where the contact waits.
+    pub queue: QueueId,
+    /// How its queue chooses.
+    pub strategy: Strategy,
+    /// Contacts of its queue and channel that go before it.
+    pub ahead: u32,
+    /// Every member of the queue, the best candidate first, then those passed over by id.
+    pub candidates: Vec<Candidate>,
+}
+
+/// One member of the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Who.
+    pub agent: AgentId,
+    /// The key that the strategy compares.
+    pub key: IdleKey,
+    /// How the member stands.
+    pub standing: Standing,
+}
+
+/// How a member of the queue stands towards a contact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// The strategy's choice.
+    Chosen,
+    /// Could take it, but another one comes first.
+    Eligible,
+    /// Cannot take it now.
+    PassedOver(PassedOver),
+}
+
+/// Why a member of the queue cannot take a contact now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PassedOver {
+    /// Is not at work, or goes home as soon as the conversation is over.
+    LoggedOut,
+    /// Is not ready, for this reason.
+    NotReady(String),
+    /// Has this open offer.
+    HasOffer,
+    /// Serves as many contacts as the capacity allows, or one that stands alone.
+    Busy,
+    /// Has a wrap-up to complete.
+    WrapUp,
+    /// Did not take an offer; rests until then.
+    Resting(Tick),
+    /// Capacity for the channel is zero.
+    NotThisChannel,
+    /// The tier opens to this contact then, if no level below loses its last agent earlier.
+    TierClosed(Tick),
+    /// The contact is ringing already, on this tier or for somebody else.
+    ContactRings,
+}
+
+impl Acd {
+    /// Why a waiting contact would go to whom, if anybody asked now.
+    pub fn explain(&self, contact: ContactId) -> Option<Explanation> {
+        let contact = self.state.contacts.get(&contact)?;
+        let Place::Waiting { step, offers, ring_level, .. } = &contact.place else { return None };
+        let (queue, index) = (self.state.queues.get(&contact.queue)?, self.index.queues.get(&contact.queue)?);
+        let rings_all = queue.config.strategy == Strategy::RingAll;
+        let mut candidates = Vec::new();
+        for agent in index.members.iter().filter_map(|id| self.state.agents.get(id)) {
+            let Some(membership) = agent.membership(contact.queue) else { continue };
+            let level = membership.level;
+            let closed = !index.opens_at_once(level) && queue.step_of(level) > usize::from(*step);
+            let passed_over = if !agent.logged_in || agent.leaving {
+                Some(PassedOver::LoggedOut)
+            } else if let Some(reason) = &agent.not_ready {
+                Some(PassedOver::NotReady(reason.clone()))
+            } else if agent.offer.is_some() {
+                Some(PassedOver::HasOffer)
+            } else if !agent.has_room(contact.channel) {
+                Some(match agent.kind {
+                    AgentKind::WrapUp => PassedOver::WrapUp,
+                    AgentKind::Busy => PassedOver::Busy,
+                    AgentKind::LoggedOut | AgentKind::Available | AgentKind::Offered | AgentKind::NotReady => {
+                        PassedOver::NotThisChannel
+                    }
+                })
+            } else if let Some(until) = agent.rest_until {
+                Some(PassedOver::Resting(until))
+            } else if !offers.is_empty() && (!rings_all || level > *ring_level) {
+                Some(PassedOver::ContactRings)
+            } else if closed && offers.is_empty() {
+                Some(PassedOver::TierClosed(contact.entered_at + queue.config.tier_wait(level)))
+            } else {
+                None
+            };
+            let standing = passed_over.map_or(Standing::Eligible, Standing::PassedOver);
+            let key = agent.idle_key(self.state.seed, queue, membership);
+            candidates.push(Candidate { agent: agent.config.id, key, standing });
+        }
+        let order = |candidate: &Candidate| {
+            let turn = queue.turn(&self.state, candidate.key);
+            (candidate.standing != Standing::Eligible, candidate.key.level, turn, candidate.key)
+        };
+        candidates.sort_by_key(order);
+        if let Some(first) = candidates.first_mut().filter(|first| first.standing == Standing::Eligible) {
+            first.standing = Standing::Chosen;
+        }
+        let line = &index.lane(contact.channel).line;
+        let ahead = u32::try_from(line.range(..contact.line_key()).count()).unwrap_or(u32::MAX);
+        Some(Explanation { queue: contact.queue, strategy: queue.config.strategy, ahead, candidates })
+    }
+}

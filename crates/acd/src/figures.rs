@@ -1,0 +1,419 @@
+//! Figures: folds of events. Every visit belongs to the interval in which it entered.
+
+use core::hash::{Hash, Hasher};
+use std::collections::BTreeMap;
+
+use offhook_units::{AgentId, QueueId, Span, Tick};
+
+use crate::config::{Formula, ServiceLevel};
+use crate::state::AgentKind;
+use crate::words::{Event, Left, OfferEnd};
+
+/// How long an interval is; intervals begin at midnight UTC.
+pub const INTERVAL: Span = Span::from_s(15 * 60);
+/// Most intervals kept of each queue: two days. Older ones are added up.
+pub const INTERVALS_MAX: usize = 192;
+/// Upper bounds of the wait histogram's buckets in seconds, inclusive; one more bucket takes what is longer.
+pub const WAIT_BOUNDS_S: [u64; 23] =
+    [1, 2, 3, 5, 8, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 420, 600, 900, 1_200, 1_800, 3_600, 7_200];
+
+const DAY: Span = Span::from_s(24 * 3_600);
+const _: () = assert!(DAY.as_us() % INTERVAL.as_us() == 0, "a day is a whole number of intervals");
+const _: () = assert!(INTERVALS_MAX as u64 >= DAY.as_us() / INTERVAL.as_us(), "today's intervals are all kept");
+
+/// How many waits ended in each bucket of [`WAIT_BOUNDS_S`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Histogram([u32; WAIT_BOUNDS_S.len() + 1]);
+
+impl Histogram {
+    /// Counts per bucket; the last one is of waits longer than every bound.
+    pub fn counts(&self) -> &[u32] {
+        &self.0
+    }
+
+    fn add(&mut self, wait: Span) {
+        let bucket = WAIT_BOUNDS_S.partition_point(|bound| Span::from_s(*bound) < wait);
+        self.0[bucket] = self.0[bucket].saturating_add(1);
+    }
+}
+
+impl Hash for Histogram {
+    /// Number by number: the bytes of a whole array differ between machines.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.iter().for_each(|count| state.write_u32(*count));
+    }
+}
+
+/// Figures of a queue: of the visits that began in some span of time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct QueueFigures {
+    /// O: visits that began.
+    pub offered: u64,
+    /// A: visits that ended answered.
+    pub answered: u64,
+    /// B: visits that ended abandoned.
+    pub abandoned: u64,
+    /// F: visits that ended flowed out.
+    pub flowed_out: u64,
+    /// A with a wait of at most T.
+    pub answered_in_time: u64,
+    /// B with a wait of at most T.
+    pub abandoned_in_time: u64,
+    /// B with a wait of at most S.
+    pub abandoned_short: u64,
+    /// Sum of the waits of A.
+    pub answered_wait: Span,
+    /// Sum of the waits of B.
+    pub abandoned_wait: Span,
+    /// Waits of A by length.
+    pub answered_waits: Histogram,
+    /// Waits of B by length.
+    pub abandoned_waits: Histogram,
+    /// The longest wait of A, B and F.
+    pub longest_wait: Span,
+    /// Offers made to agents.
+    pub offers: u64,
+    /// Offers declined.
+    pub declined: u64,
+    /// Offers that nobody answered.
+    pub missed: u64,
+    /// Contacts served to the end.
+    pub handled: u64,
+    /// Time in conversation.
+    pub talk: Span,
+    /// Time on hold.
+    pub hold: Span,
+    /// Time in wrap-up.
+    pub wrap_up: Span,
+}
+
+impl QueueFigures {
+    /// Visits still open: O - A - B - F.
+    pub fn waiting(&self) -> u64 {
+        self.offered.saturating_sub(self.answered + self.abandoned + self.flowed_out)
+    }
+
+    /// The service level in hundredths of a percent, rounded half up; none where its denominator is zero.
+    pub fn service_level(&self, formula: Formula) -> Option<u32> {
+        let (a, b) = (self.answered, self.abandoned);
+        let (a_t, b_t, b_s) = (self.answered_in_time, self.abandoned_in_time, self.abandoned_short);
+        service_level_per_myriad(formula, a, b, a_t, b_t, b_s)
+    }
+
+    /// Average speed of answer: mean wait of A, rounded down to a microsecond.
+    pub fn asa(&self) -> Option<Span> {
+        (self.answered > 0).then(|| self.answered_wait / self.answered)
+    }
+
+    /// Mean wait of B.
+    pub fn mean_abandon_wait(&self) -> Option<Span> {
+        (self.abandoned > 0).then(|| self.abandoned_wait / self.abandoned)
+    }
+
+    /// B / O in hundredths of a percent.
+    pub fn abandonment(&self) -> Option<u32> {
+        ratio(self.abandoned, self.offered)
+    }
+
+    /// Average handling time: (talk + hold + wrap-up) / handled.
+    pub fn aht(&self) -> Option<Span> {
+        (self.handled > 0).then(|| (self.talk + self.hold + self.wrap_up) / self.handled)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        let Self { offered, answered, abandoned, flowed_out, answered_in_time, abandoned_in_time, .. } = other;
+        let Self { abandoned_short, answered_wait, abandoned_wait, answered_waits, abandoned_waits, .. } = other;
+        let Self { longest_wait, offers, declined, missed, handled, talk, hold, wrap_up, .. } = other;
+        self.offered += offered;
+        self.answered += answered;
+        self.abandoned += abandoned;
+        self.flowed_out += flowed_out;
+        self.answered_in_time += answered_in_time;
+        self.abandoned_in_time += abandoned_in_time;
+        self.abandoned_short += abandoned_short;
+        self.answered_wait += *answered_wait;
+        self.abandoned_wait += *abandoned_wait;
+        for (mine, theirs) in [(&mut self.answered_waits, answered_waits), (&mut self.abandoned_waits, abandoned_waits)]
+        {
+            mine.0.iter_mut().zip(theirs.0).for_each(|(mine, theirs)| *mine = mine.saturating_add(theirs));
+        }
+        self.longest_wait = self.longest_wait.max(*longest_wait);
+        self.offers += offers;
+        self.declined += declined;
+        self.missed += missed;
+        self.handled += handled;
+        self.talk += *talk;
+        self.hold += *hold;
+        self.wrap_up += *wrap_up;
+    }
+}
+
+/// A service level by name in hundredths of a percent, rounded half up: of A answered and B abandoned, of which `a_t` and `b_t` within T, `b_s`
+/// within S. None where the denominator is zero.
+pub fn service_level_per_myriad(formula: Formula, a: u64, b: u64, a_t: u64, b_t: u64, b_s: u64) -> Option<u32> {
+    match formula {
+        Formula::Credit => ratio(a_t + b_t, a + b),
+        Formula::AnsweredOnly => ratio(a_t, a),
+        Formula::Strict => ratio(a_t, a + b),
+        Formula::LateAbandon => ratio(a_t, a + b.saturating_sub(b_t)),
+        Formula::ShortCredit => ratio(a_t + b_s, a + b),
+        Formula::ShortExcluded => ratio(a_t, a + b.saturating_sub(b_s)),
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> Option<u32> {
+    let (part, whole) = (u128::from(part), u128::from(whole));
+    (whole > 0).then(|| u32::try_from((part * 10_000 + whole / 2) / whole).unwrap_or(u32::MAX))
+}
+
+/// Figures of an agent since the shift began.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct AgentFigures {
+    /// When the shift began; none before the first one.
+    pub shift_began: Option<Tick>,
+    /// Time in each state, the one that lasts included, in the order of [`AgentKind::ALL`]; they sum to the shift.
+    pub in_state: [Span; AgentKind::ALL.len()],
+    /// Offers received.
+    pub offers: u64,
+    /// Offers accepted.
+    pub accepted: u64,
+    /// Offers declined.
+    pub declined: u64,
+    /// Offers not answered.
+    pub missed: u64,
+    /// Contacts served to the end.
+    pub handled: u64,
+    /// Time in conversation.
+    pub talk: Span,
+    /// Time on hold.
+    pub hold: Span,
+    /// Time in wrap-up.
+    pub wrap_up: Span,
+}
+
+impl AgentFigures {
+    /// Time in one state.
+    pub fn time_in(&self, kind: AgentKind) -> Span {
+        self.in_state[kind as usize]
+    }
+
+    /// (talk + hold + wrap-up) / (that + available) in hundredths of a percent.
+    pub fn occupancy(&self) -> Option<u32> {
+        let work = self.time_in(AgentKind::Busy) + self.time_in(AgentKind::WrapUp);
+        ratio(work.as_us(), (work + self.time_in(AgentKind::Available)).as_us())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Figures {
+    queues: BTreeMap<QueueId, QueueRecord>,
+    agents: BTreeMap<AgentId, AgentFigures>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct QueueRecord {
+    promise: ServiceLevel,
+    /// By number of the interval since the epoch.
+    intervals: BTreeMap<u64, QueueFigures>,
+    /// Intervals no longer kept.
+    older: QueueFigures,
+}
+
+const fn interval_of(at: Tick) -> u64 {
+    at.as_us() / INTERVAL.as_us()
+}
+
+impl QueueRecord {
+    fn at(&mut self, at: Tick) -> &mut QueueFigures {
+        let interval = interval_of(at);
+        let is_old = self.intervals.len() >= INTERVALS_MAX
+            && self.intervals.first_key_value().is_some_and(|(first, _)| interval < *first);
+        if is_old {
+            return &mut self.older;
+        }
+        if self.intervals.len() >= INTERVALS_MAX
+            && !self.intervals.contains_key(&interval)
+            && let Some((_, oldest)) = self.intervals.pop_first()
+        {
+            self.older.merge(&oldest);
+        }
+        self.intervals.entry(interval).or_default()
+    }
+}
+
+impl Figures {
+    /// Counts one event. Each kind is decided about here; a new kind does not compile until it is.
+    pub fn fold(&mut self, at: Tick, event: &Event) {
+        match event {
+            Event::QueueSet(config) => {
+                self.queues.entry(config.id).or_default().promise = config.service_level;
+            }
+            Event::QueueRemoved { queue } => {
+                self.queues.remove(queue);
+            }
+            Event::AgentRemoved { agent } => {
+                self.agents.remove(agent);
+            }
+            Event::LoggedIn { agent, new_shift } => {
+                if *new_shift {
+                    let fresh = AgentFigures { shift_began: Some(at), ..AgentFigures::default() };
+                    self.agents.insert(*agent, fresh);
+                }
+            }
+            Event::Entered { queue, .. } => self.queue(*queue, at, |figures, _| figures.offered += 1),
+            Event::Offered { queue, agent, .. } => {
+                self.queue(*queue, at, |figures, _| figures.offers += 1);
+                self.agent_mut(*agent, |figures| figures.offers += 1);
+            }
+            Event::OfferEnded { queue, agent, how, .. } => {
+                let (declined, missed) = (u64::from(*how == OfferEnd::Declined), u64::from(how.is_missed()));
+                self.queue(*queue, at, |figures, _| {
+                    figures.declined += declined;
+                    figures.missed += missed;
+                });
+                self.agent_mut(*agent, |figures| {
+                    figures.declined += declined;
+                    figures.missed += missed;
+                });
+            }
+            Event::Accepted { queue, agent, entered_at, .. } => {
+                let wait = at - *entered_at;
+                self.queue(*queue, *entered_at, |figures, promise| {
+                    figures.answered += 1;
+                    figures.answered_in_time += u64::from(wait <= promise.threshold);
+                    figures.answered_wait += wait;
+                    figures.answered_waits.add(wait);
+                    figures.longest_wait = figures.longest_wait.max(wait);
+                });
+                self.agent_mut(*agent, |figures| figures.accepted += 1);
+            }
+            Event::Left { queue, entered_at, outcome, .. } => {
+                let wait = at - *entered_at;
+                self.queue(*queue, *entered_at, |figures, promise| {
+                    figures.longest_wait = figures.longest_wait.max(wait);
+                    match outcome {
+                        Left::Abandoned => {
+                            figures.abandoned += 1;
+                            figures.abandoned_in_time += u64::from(wait <= promise.threshold);
+                            figures.abandoned_short += u64::from(wait <= promise.short_abandon);
+                            figures.abandoned_wait += wait;
+                            figures.abandoned_waits.add(wait);
+                        }
+                        Left::FlowedOut(_) => figures.flowed_out += 1,
+                    }
+                });
+            }
+            Event::Finished { queue, agent, talk, hold, .. } => {
+                self.queue(*queue, at, |figures, _| {
+                    figures.handled += 1;
+                    figures.talk += *talk;
+                    figures.hold += *hold;
+                });
+                self.agent_mut(*agent, |figures| {
+                    figures.handled += 1;
+                    figures.talk += *talk;
+                    figures.hold += *hold;
+                });
+            }
+            Event::WrapUpEnded { queue, agent, lasted, .. } => {
+                self.queue(*queue, at, |figures, _| figures.wrap_up += *lasted);
+                self.agent_mut(*agent, |figures| figures.wrap_up += *lasted);
+            }
+            // What these change is counted as time in a state, or not at all.
+            Event::AgentSet(_)
+            | Event::LogOutAsked { .. }
+            | Event::LoggedOut { .. }
+            | Event::Ready { .. }
+            | Event::NotReady { .. }
+            | Event::Rested { .. }
+            | Event::TierOpened { .. }
+            | Event::WaitedTooLong { .. }
+            | Event::NobodyHere { .. }
+            | Event::Held { .. }
+            | Event::Retrieved { .. } => {}
+        }
+    }
+
+    /// An agent leaves a state that lasted so long; comes before the event itself is counted.
+    pub fn leave_state(&mut self, agent: AgentId, kind: AgentKind, lasted: Span) {
+        self.agent_mut(agent, |figures| figures.in_state[kind as usize] += lasted);
+    }
+
+    fn queue(&mut self, id: QueueId, at: Tick, change: impl FnOnce(&mut QueueFigures, ServiceLevel)) {
+        if let Some(record) = self.queues.get_mut(&id) {
+            let promise = record.promise;
+            change(record.at(at), promise);
+        }
+    }
+
+    /// An agent counts from the first shift on.
+    fn agent_mut(&mut self, id: AgentId, change: impl FnOnce(&mut AgentFigures)) {
+        if let Some(figures) = self.agents.get_mut(&id) {
+            change(figures);
+        }
+    }
+
+    pub fn since_midnight(&self, id: QueueId, now: Tick) -> QueueFigures {
+        let midnight = Tick::from_us(now.as_us() / DAY.as_us() * DAY.as_us());
+        let mut sum = QueueFigures::default();
+        let record = self.queues.get(&id).into_iter();
+        for (_, figures) in record.flat_map(|record| record.intervals.range(interval_of(midnight)..)) {
+            sum.merge(figures);
+        }
+        sum
+    }
+
+    pub fn intervals(&self, id: QueueId) -> impl Iterator<Item = (Tick, &QueueFigures)> {
+        let record = self.queues.get(&id).into_iter();
+        record.flat_map(|record| {
+            record.intervals.iter().map(|(number, figures)| (Tick::ZERO + INTERVAL * *number, figures))
+        })
+    }
+
+    pub fn all_time(&self, id: QueueId) -> QueueFigures {
+        let Some(record) = self.queues.get(&id) else { return QueueFigures::default() };
+        let mut sum = record.older.clone();
+        record.intervals.values().for_each(|figures| sum.merge(figures));
+        sum
+    }
+
+    /// An agent's figures with the state that lasts.
+    pub fn agent(&self, id: AgentId, kind: AgentKind, lasts: Span) -> Option<AgentFigures> {
+        let mut figures = self.agents.get(&id)?.clone();
+        figures.in_state[kind as usize] += lasts;
+        Some(figures)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_service_level_of_the_test_vector_comes_out_to_the_hundredth_of_a_percent() {
+        let figures = QueueFigures {
+            answered: 1_000,
+            abandoned: 60,
+            answered_in_time: 860,
+            abandoned_in_time: 20,
+            abandoned_short: 10,
+            ..QueueFigures::default()
+        };
+        let rows = Formula::ALL.map(|formula| (formula.name(), figures.service_level(formula)));
+        let expected = [
+            ("credit", 8_302),
+            ("answered-only", 8_600),
+            ("strict", 8_113),
+            ("late-abandon", 8_269),
+            ("short-credit", 8_208),
+            ("short-excluded", 8_190),
+        ];
+        assert_eq!(rows, expected.map(|(name, level)| (name, Some(level))));
+        assert_eq!(QueueFigures::default().service_level(Formula::Strict), None);
+    }
+}

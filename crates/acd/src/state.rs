@@ -1,0 +1,371 @@
+//! What the distributor remembers: a fold of its events, without anything that can be derived (see `index`).
+
+use std::collections::BTreeMap;
+
+use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
+
+use crate::config::{AgentConfig, Channel, Membership, QueueConfig, Strategy};
+
+/// Away for at least this long, an agent begins a new shift with the next log-in; a shorter absence continues the old one.
+pub const SHIFT_GAP: Span = Span::from_s(4 * 3_600);
+
+/// What an agent is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum AgentKind {
+    /// Not at work.
+    LoggedOut,
+    /// Free, or resting for a moment after an offer not taken.
+    Available,
+    /// A contact is held out to the agent.
+    Offered,
+    /// Serves at least one contact.
+    Busy,
+    /// Completes what a contact left to do.
+    WrapUp,
+    /// On break, in a meeting: see the reason.
+    NotReady,
+}
+
+impl AgentKind {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::LoggedOut, Self::Available, Self::Offered, Self::Busy, Self::WrapUp, Self::NotReady];
+
+    /// Its name in pages and programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LoggedOut => "logged-out",
+            Self::Available => "available",
+            Self::Offered => "offered",
+            Self::Busy => "busy",
+            Self::WrapUp => "wrap-up",
+            Self::NotReady => "not-ready",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct State {
+    pub seed: u64,
+    /// Offers ever made; the last one has this id.
+    pub offers_made: u64,
+    /// When the last event happened.
+    pub at: Tick,
+    pub queues: BTreeMap<QueueId, Queue>,
+    pub agents: BTreeMap<AgentId, Agent>,
+    pub contacts: BTreeMap<ContactId, Contact>,
+    pub offers: BTreeMap<OfferId, Offer>,
+}
+
+impl State {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            offers_made: 0,
+            at: Tick::ZERO,
+            queues: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            contacts: BTreeMap::new(),
+            offers: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Queue {
+    pub config: QueueConfig,
+    /// The different tier waits, ascending, beginning with zero.
+    pub steps: Vec<Span>,
+    /// Position and id of the agent offered to last.
+    pub last: Option<(u32, AgentId)>,
+    /// Since when nobody serves it.
+    pub nobody_since: Option<Tick>,
+    /// Those who wait were told so.
+    pub nobody_told: bool,
+}
+
+impl Queue {
+    pub fn new(config: QueueConfig) -> Self {
+        let mut steps = vec![Span::ZERO];
+        for level in 1..=config.tier_waits.len() {
+            let wait = config.tier_wait(u8::try_from(level).unwrap_or(u8::MAX));
+            if steps.last().is_some_and(|last| *last < wait) {
+                steps.push(wait);
+            }
+        }
+        Self { config, steps, last: None, nobody_since: None, nobody_told: false }
+    }
+
+    /// The step that a contact has reached after waiting so long.
+    pub fn step_after(&self, waited: Span) -> u8 {
+        u8::try_from(self.steps.partition_point(|wait| *wait <= waited).saturating_sub(1)).unwrap_or(u8::MAX)
+    }
+
+    /// After whom a circular strategy looks for the next one; none where the smallest key is meant.
+    pub fn turn_after(&self, state: &State) -> Option<(u64, AgentId)> {
+        match self.config.strategy {
+            Strategy::RingAll | Strategy::Linear | Strategy::LongestIdle | Strategy::FewestCalls => None,
+            Strategy::RoundRobin => self.last.map(|(position, agent)| (u64::from(position), agent)),
+            Strategy::Random => Some((draw(state.seed, 0, state.offers_made), AgentId(0))),
+        }
+    }
+
+    /// Whether a key must wait for the next round of a circular strategy: smaller comes first.
+    pub fn turn(&self, state: &State, key: IdleKey) -> bool {
+        self.turn_after(state).is_some_and(|after| (key.major, key.agent) <= after)
+    }
+
+    /// The first step at which `level` is open by time.
+    pub fn step_of(&self, level: u8) -> usize {
+        let wait = self.config.tier_wait(level);
+        self.steps.partition_point(|step| *step < wait)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Agent {
+    pub config: AgentConfig,
+    pub logged_in: bool,
+    /// Goes home when the conversations are over.
+    pub leaving: bool,
+    pub not_ready: Option<String>,
+    pub rest_until: Option<Tick>,
+    pub offer: Option<OfferId>,
+    pub work: Vec<Work>,
+    /// When the last contact, its wrap-up included, was over, or the log-in.
+    pub worked_at: Tick,
+    /// When the agent last came to be ready.
+    pub ready_at: Tick,
+    /// When the agent last went home; none before the first shift and while at work.
+    pub left_at: Option<Tick>,
+    /// Contacts taken since the shift began.
+    pub taken: u32,
+    /// Offers missed in a row.
+    pub missed: u32,
+    /// Offers ever received: the draw of the random strategy is made from it.
+    pub offered: u64,
+    pub kind: AgentKind,
+    pub since: Tick,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Work {
+    pub contact: ContactId,
+    pub channel: Channel,
+    pub queue: QueueId,
+    pub phase: Phase,
+    /// When the phase began.
+    pub since: Tick,
+    /// Earlier conversation and hold of the same contact.
+    pub talk: Span,
+    pub hold: Span,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) enum Phase {
+    Talking,
+    Held,
+    WrapUp { until: Option<Tick> },
+}
+
+impl Work {
+    pub fn is_served(&self) -> bool {
+        match self.phase {
+            Phase::Talking | Phase::Held => true,
+            Phase::WrapUp { .. } => false,
+        }
+    }
+
+    /// Talk and hold up to `now`.
+    pub fn times(&self, now: Tick) -> (Span, Span) {
+        match self.phase {
+            Phase::Talking => (self.talk + (now - self.since), self.hold),
+            Phase::Held => (self.talk, self.hold + (now - self.since)),
+            Phase::WrapUp { .. } => (self.talk, self.hold),
+        }
+    }
+}
+
+impl Agent {
+    pub fn new(config: AgentConfig, at: Tick) -> Self {
+        Self {
+            config,
+            logged_in: false,
+            leaving: false,
+            not_ready: None,
+            rest_until: None,
+            offer: None,
+            work: Vec::new(),
+            worked_at: at,
+            ready_at: at,
+            left_at: None,
+            taken: 0,
+            missed: 0,
+            offered: 0,
+            kind: AgentKind::LoggedOut,
+            since: at,
+        }
+    }
+
+    /// At work and not on break: somebody who serves the queues, now or after the work in hand.
+    pub fn serves(&self) -> bool {
+        self.logged_in && !self.leaving && self.not_ready.is_none()
+    }
+
+    /// Whether a contact of `channel` may be offered now. One offer rings at a time, from whichever queue.
+    pub fn can_take(&self, channel: Channel) -> bool {
+        self.serves() && self.rest_until.is_none() && self.offer.is_none() && self.has_room(channel)
+    }
+
+    /// Whether the work in hand leaves capacity for `channel`.
+    pub fn has_room(&self, channel: Channel) -> bool {
+        let capacity = |channel| self.config.capacity.iter().find(|capacity| capacity.channel == channel);
+        let Some(wanted) = capacity(channel) else { return false };
+        let load = self.work.iter().filter(|work| work.channel == channel).count();
+        let blocked = || {
+            let others = self.work.iter().filter(|work| work.channel != channel);
+            others.into_iter().any(|work| capacity(work.channel).is_some_and(|capacity| capacity.alone))
+        };
+        load < wanted.at_once as usize && !blocked()
+    }
+
+    pub fn membership(&self, queue: QueueId) -> Option<&Membership> {
+        self.config.queues.iter().find(|membership| membership.queue == queue)
+    }
+
+    pub fn work_on(&mut self, contact: ContactId) -> Option<&mut Work> {
+        self.work.iter_mut().find(|work| work.contact == contact && work.is_served())
+    }
+
+    /// The state that all of this amounts to.
+    pub fn kind_now(&self) -> AgentKind {
+        if !self.logged_in {
+            AgentKind::LoggedOut
+        } else if self.work.iter().any(Work::is_served) {
+            AgentKind::Busy
+        } else if self.offer.is_some() {
+            AgentKind::Offered
+        } else if !self.work.is_empty() {
+            AgentKind::WrapUp
+        } else if self.not_ready.is_some() {
+            AgentKind::NotReady
+        } else {
+            AgentKind::Available
+        }
+    }
+
+    /// The strategy's key among the idle of a queue: smaller first. The circular strategies look for the next one after a point.
+    pub fn idle_key(&self, seed: u64, queue: &Queue, membership: &Membership) -> IdleKey {
+        let idle_since =
+            if queue.config.break_resets_idle { self.worked_at.max(self.ready_at) } else { self.worked_at };
+        let (major, minor) = match queue.config.strategy {
+            Strategy::RingAll | Strategy::Linear | Strategy::RoundRobin => (u64::from(membership.position), 0),
+            Strategy::LongestIdle => (idle_since.as_us(), 0),
+            Strategy::FewestCalls => (u64::from(self.taken), idle_since.as_us()),
+            Strategy::Random => (draw(seed, self.config.id.0, self.offered), 0),
+        };
+        IdleKey { level: membership.level, major, minor, agent: self.config.id }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Contact {
+    pub id: ContactId,
+    pub visit: VisitId,
+    pub queue: QueueId,
+    pub channel: Channel,
+    pub priority: i32,
+    pub entered_at: Tick,
+    pub place_at: Tick,
+    pub place: Place,
+}
+
+/// The one place where a contact is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) enum Place {
+    Waiting {
+        /// Tier waits that are over.
+        step: u8,
+        /// Handed back because it waited too long.
+        too_long: bool,
+        /// Open offers.
+        offers: Vec<OfferId>,
+        /// The tier that rings.
+        ring_level: u8,
+    },
+    Served {
+        agent: AgentId,
+    },
+}
+
+impl Contact {
+    pub fn line_key(&self) -> LineKey {
+        LineKey {
+            priority: core::cmp::Reverse(self.priority),
+            place_at: self.place_at,
+            entered_at: self.entered_at,
+            contact: self.id,
+        }
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.place, Place::Waiting { .. })
+    }
+
+    pub fn open_offers(&self) -> &[OfferId] {
+        match &self.place {
+            Place::Waiting { offers, .. } => offers,
+            Place::Served { .. } => &[],
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Offer {
+    pub contact: ContactId,
+    pub agent: AgentId,
+    pub queue: QueueId,
+    pub deadline: Tick,
+}
+
+/// The order of contacts within a queue: priority, place, enter time, contact id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LineKey {
+    pub priority: core::cmp::Reverse<i32>,
+    pub place_at: Tick,
+    pub entered_at: Tick,
+    pub contact: ContactId,
+}
+
+/// The order of idle agents within a queue: tier level, the strategy's key, agent id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdleKey {
+    /// The tier level.
+    pub level: u8,
+    /// The strategy's own key.
+    pub major: u64,
+    /// What decides between equal keys of the strategy.
+    pub minor: u64,
+    /// What decides last.
+    pub agent: AgentId,
+}
+
+/// A draw that is the same on every machine: 64 bits from three numbers (the finaliser of SplitMix64, twice).
+pub(crate) const fn draw(seed: u64, subject: u64, count: u64) -> u64 {
+    const fn mix(mut z: u64) -> u64 {
+        z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    mix(mix(mix(seed) ^ subject) ^ count)
+}

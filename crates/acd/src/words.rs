@@ -1,0 +1,484 @@
+//! What goes in and what comes out: commands, refusals, events (the memory), effects (what is to be done), outputs.
+
+use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
+
+use crate::config::{AgentConfig, Channel, QueueConfig};
+
+/// The reason given to an agent who let too many offers ring out.
+pub const MISSED_REASON: &str = "missed-offers";
+
+/// What somebody wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Command {
+    /// Adds a queue, or changes the one of that id.
+    AddQueue(QueueConfig),
+    /// Removes a queue that has no contacts and no members.
+    RemoveQueue {
+        /// Which.
+        queue: QueueId,
+    },
+    /// Adds an agent, or changes the one of that id. The queues must be known.
+    AddAgent(AgentConfig),
+    /// Removes an agent who is logged out.
+    RemoveAgent {
+        /// Who.
+        agent: AgentId,
+    },
+    /// Comes to work, and is ready at once.
+    LogIn {
+        /// Who.
+        agent: AgentId,
+    },
+    /// Goes home: an open offer is withdrawn, a conversation may end first, wrap-up ends.
+    LogOut {
+        /// Who.
+        agent: AgentId,
+    },
+    /// Is ready: ends not-ready, wrap-up and the delay after a missed offer, takes back a log-out that has not happened yet.
+    SetReady {
+        /// Who.
+        agent: AgentId,
+    },
+    /// Is not ready, at once or when the conversation and its wrap-up are over; an open offer is withdrawn.
+    SetNotReady {
+        /// Who.
+        agent: AgentId,
+        /// The reason's code.
+        reason: String,
+    },
+    /// A contact begins to wait.
+    Enter {
+        /// Which; not alive yet.
+        contact: ContactId,
+        /// This stay.
+        visit: VisitId,
+        /// Where.
+        queue: QueueId,
+        /// On which channel.
+        channel: Channel,
+        /// Larger goes first.
+        priority: i32,
+        /// An older place in the queue that it keeps: resume, callback, transfer. Not later than now.
+        place_at: Option<Tick>,
+    },
+    /// A waiting contact goes, also while it is ringing.
+    Leave {
+        /// Which.
+        contact: ContactId,
+        /// How.
+        outcome: Left,
+    },
+    /// A contact moves to another queue, or back, and keeps its place. From waiting it flows out; from service it is finished.
+    Requeue {
+        /// Which.
+        contact: ContactId,
+        /// The new stay.
+        visit: VisitId,
+        /// Where to.
+        queue: QueueId,
+        /// Larger goes first.
+        priority: i32,
+    },
+    /// The agent takes it.
+    Accept {
+        /// Which.
+        offer: OfferId,
+    },
+    /// The agent says no.
+    Decline {
+        /// Which.
+        offer: OfferId,
+    },
+    /// The agent's phone cannot be reached or gave up.
+    NoAnswer {
+        /// Which.
+        offer: OfferId,
+    },
+    /// A served contact is put on hold or taken back.
+    Hold {
+        /// Which.
+        contact: ContactId,
+        /// On hold from now.
+        on: bool,
+    },
+    /// A served contact is over; wrap-up begins.
+    Finish {
+        /// Which.
+        contact: ContactId,
+    },
+    /// The agent is done with wrap-up.
+    WrapUpDone {
+        /// Who.
+        agent: AgentId,
+    },
+}
+
+/// Why a command did nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The queue has `max_waiting` contacts. Send the contact elsewhere.
+    #[error("the queue is full")]
+    QueueFull,
+    /// Nobody is logged in and ready to work there, and the queue lets nobody in then. Send the contact elsewhere.
+    #[error("nobody serves the queue")]
+    NobodyLoggedIn,
+    /// The embedding program named a queue that was never added.
+    #[error("unknown queue {0}")]
+    UnknownQueue(QueueId),
+    /// The embedding program named an agent who was never added.
+    #[error("unknown agent {0}")]
+    UnknownAgent(AgentId),
+    /// The contact never entered, or is gone.
+    #[error("unknown contact {0}")]
+    UnknownContact(ContactId),
+    /// No offer ever had that id.
+    #[error("unknown offer {0}")]
+    UnknownOffer(OfferId),
+    /// The offer has ended: withdrawn, declined, timed out or accepted by another. Stop ringing; no harm is done.
+    #[error("the offer has ended")]
+    TooLate,
+    /// The contact is alive already: one contact is in one place.
+    #[error("contact {0} is in a queue already")]
+    AlreadyHere(ContactId),
+    /// The contact waits; it is not being served.
+    #[error("contact {0} is not being served")]
+    NotServed(ContactId),
+    /// The contact is being served; finish it instead.
+    #[error("contact {0} is being served")]
+    BeingServed(ContactId),
+    /// The agent is not logged in.
+    #[error("agent {0} is not logged in")]
+    NotLoggedIn(AgentId),
+    /// The agent has no wrap-up to end.
+    #[error("agent {0} is not in wrap-up")]
+    NotInWrapUp(AgentId),
+    /// It cannot be removed while something stands on it.
+    #[error("still in use")]
+    InUse,
+    /// A limit by this name is reached.
+    #[error("limit reached: {0}")]
+    LimitReached(&'static str),
+    /// The configuration or a text in the command is wrong. Fix the caller.
+    #[error("{0}")]
+    Misuse(&'static str),
+}
+
+/// How a visit ends that was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Left {
+    /// The customer left of their own accord, while queued or ringing.
+    Abandoned,
+    /// We sent the customer elsewhere.
+    FlowedOut(FlowOut),
+}
+
+/// Why a contact was sent elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum FlowOut {
+    /// To another queue or number.
+    Overflow,
+    /// A callback was accepted.
+    Callback,
+    /// To voicemail.
+    Voicemail,
+    /// The customer pressed the exit key.
+    ExitKey,
+    /// It waited as long as the queue allows.
+    TimedOut,
+    /// Nobody serves the queue.
+    NobodyHere,
+    /// Moved to another queue, or to the same anew, with its place kept.
+    Requeued,
+    /// The exchange lost it: a failed leg, a restart.
+    Lost,
+}
+
+/// How an offer ends that was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum OfferEnd {
+    /// The agent said no.
+    Declined,
+    /// Its deadline passed.
+    TimedOut,
+    /// The agent's phone could not be reached or gave up.
+    NoAnswer,
+    /// The contact left the queue.
+    ContactLeft,
+    /// Another agent was faster (ring-all).
+    TakenByAnother,
+    /// The agent became not ready.
+    AgentNotReady,
+    /// The agent logged out.
+    AgentLoggedOut,
+}
+
+impl OfferEnd {
+    /// Whether the agent let it pass (as opposed to its being taken away).
+    pub const fn is_missed(self) -> bool {
+        match self {
+            Self::TimedOut | Self::NoAnswer => true,
+            Self::Declined | Self::ContactLeft | Self::TakenByAnother | Self::AgentNotReady | Self::AgentLoggedOut => {
+                false
+            }
+        }
+    }
+}
+
+/// Wrap-up that begins with the end of a contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum WrapUpStart {
+    /// None.
+    None,
+    /// Until then, or until the agent says done.
+    Until(Tick),
+    /// Until the agent says done.
+    UntilDone,
+}
+
+/// What happened: the memory of the distributor. State and every figure are folds of these, each with the tick at which it happened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Event {
+    /// A queue was added or changed.
+    QueueSet(QueueConfig),
+    /// A queue was removed.
+    QueueRemoved {
+        /// Which.
+        queue: QueueId,
+    },
+    /// An agent was added or changed.
+    AgentSet(AgentConfig),
+    /// An agent was removed.
+    AgentRemoved {
+        /// Who.
+        agent: AgentId,
+    },
+    /// An agent came to work.
+    LoggedIn {
+        /// Who.
+        agent: AgentId,
+        /// A new shift begins: the last one ended long ago.
+        new_shift: bool,
+    },
+    /// An agent wants to go home when the conversation is over.
+    LogOutAsked {
+        /// Who.
+        agent: AgentId,
+    },
+    /// An agent went home.
+    LoggedOut {
+        /// Who.
+        agent: AgentId,
+    },
+    /// An agent is ready again.
+    Ready {
+        /// Who.
+        agent: AgentId,
+    },
+    /// An agent is not ready, or will be when the work in hand is over.
+    NotReady {
+        /// Who.
+        agent: AgentId,
+        /// The reason's code.
+        reason: String,
+        /// Not asked for: too many offers were missed.
+        automatic: bool,
+    },
+    /// The delay after an offer not taken is over.
+    Rested {
+        /// Who.
+        agent: AgentId,
+    },
+    /// A visit began.
+    Entered {
+        /// Which contact.
+        contact: ContactId,
+        /// This stay.
+        visit: VisitId,
+        /// Where.
+        queue: QueueId,
+        /// On which channel.
+        channel: Channel,
+        /// Larger goes first.
+        priority: i32,
+        /// What orders it among equals; the tick of this event unless inherited.
+        place_at: Tick,
+    },
+    /// More tiers are open to a waiting contact.
+    TierOpened {
+        /// Which contact.
+        contact: ContactId,
+        /// How many of the queue's tier waits are over.
+        step: u8,
+    },
+    /// A contact has waited as long as the queue allows.
+    WaitedTooLong {
+        /// Which contact.
+        contact: ContactId,
+    },
+    /// A queue has had nobody for as long as it allows.
+    NobodyHere {
+        /// Which queue.
+        queue: QueueId,
+    },
+    /// A contact is held out to an agent.
+    Offered {
+        /// This offer.
+        offer: OfferId,
+        /// Which contact.
+        contact: ContactId,
+        /// Where it waits.
+        queue: QueueId,
+        /// To whom.
+        agent: AgentId,
+        /// When it ends by itself.
+        deadline: Tick,
+    },
+    /// An offer ended without being accepted; the contact waits on.
+    OfferEnded {
+        /// Which.
+        offer: OfferId,
+        /// The contact held out.
+        contact: ContactId,
+        /// Where it waits.
+        queue: QueueId,
+        /// To whom.
+        agent: AgentId,
+        /// How.
+        how: OfferEnd,
+        /// Nothing is offered to the agent until then.
+        rest_until: Option<Tick>,
+    },
+    /// An offer was accepted: the visit ends answered, service begins.
+    Accepted {
+        /// Which.
+        offer: OfferId,
+        /// The contact.
+        contact: ContactId,
+        /// The stay that ends.
+        visit: VisitId,
+        /// Where it waited.
+        queue: QueueId,
+        /// By whom.
+        agent: AgentId,
+        /// When the visit began.
+        entered_at: Tick,
+    },
+    /// A visit ended without an answer.
+    Left {
+        /// The contact.
+        contact: ContactId,
+        /// The stay that ends.
+        visit: VisitId,
+        /// Where it waited.
+        queue: QueueId,
+        /// When the visit began.
+        entered_at: Tick,
+        /// How.
+        outcome: Left,
+    },
+    /// A served contact was put on hold.
+    Held {
+        /// Which.
+        contact: ContactId,
+        /// By whom.
+        agent: AgentId,
+    },
+    /// A served contact was taken back from hold.
+    Retrieved {
+        /// Which.
+        contact: ContactId,
+        /// By whom.
+        agent: AgentId,
+    },
+    /// A served contact is over.
+    Finished {
+        /// Which.
+        contact: ContactId,
+        /// Where it had waited.
+        queue: QueueId,
+        /// By whom it was served.
+        agent: AgentId,
+        /// Time in conversation.
+        talk: Span,
+        /// Time on hold.
+        hold: Span,
+        /// What begins for the agent.
+        wrap_up: WrapUpStart,
+    },
+    /// The wrap-up of a contact is over.
+    WrapUpEnded {
+        /// The contact that it followed.
+        contact: ContactId,
+        /// Where it had waited.
+        queue: QueueId,
+        /// Whose.
+        agent: AgentId,
+        /// How long it lasted.
+        lasted: Span,
+    },
+}
+
+/// What the embedding program is to do. Each follows the event that it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Effect {
+    /// Ring the agent; answer with `Accept`, `Decline` or `NoAnswer`.
+    Offer {
+        /// This offer.
+        offer: OfferId,
+        /// Which contact.
+        contact: ContactId,
+        /// Whom.
+        agent: AgentId,
+        /// From which queue.
+        queue: QueueId,
+        /// When it will be withdrawn.
+        deadline: Tick,
+    },
+    /// Stop ringing.
+    Withdraw {
+        /// Which offer.
+        offer: OfferId,
+        /// Whose phone.
+        agent: AgentId,
+        /// The contact that was held out.
+        contact: ContactId,
+        /// Why; never `Declined` or `NoAnswer`, which came from the phone itself.
+        why: OfferEnd,
+    },
+    /// Take the contact out (`Leave` with [`FlowOut::TimedOut`] or another way out); it waits on until then.
+    WaitedTooLong {
+        /// Which.
+        contact: ContactId,
+    },
+    /// Take the contact out (`Leave` with [`FlowOut::NobodyHere`] or another way out); it waits on until then.
+    NobodyHere {
+        /// Which.
+        contact: ContactId,
+    },
+}
+
+/// One thing that came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Append it to the log before the effects after it are carried out.
+    Event {
+        /// When it happened.
+        at: Tick,
+        /// What.
+        event: Event,
+    },
+    /// Carry it out.
+    Effect(Effect),
+    /// Nothing more now; call `timeout` at `until`, if given.
+    Wait {
+        /// The next deadline.
+        until: Option<Tick>,
+    },
+}
