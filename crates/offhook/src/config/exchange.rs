@@ -1,0 +1,320 @@
+//! The tables that there is one of: exchange, sip, media, http, store, recording, prompts, limits.
+
+use core::net::{IpAddr, SocketAddr};
+use core::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use offhook_call::config::Limits;
+use offhook_plan::{CodecCap, CodecKind, MediaCaps};
+use offhook_sip::Transport;
+
+use super::prompts::Prompts;
+use super::read::{At, Section, nearest};
+use super::{Http, Reader, SipListen};
+
+/// Shortest token that is taken.
+const TOKEN_CHARS_MIN: usize = 16;
+/// Most media workers.
+const WORKERS_MAX: u64 = 64;
+/// Ports that the default leaves to media.
+const PORTS_DEFAULT: &str = "10000-20999";
+/// Where the Debian package asterisk-core-sounds-en-wav puts its prompts.
+const DEBIAN_PROMPTS: &str = "/usr/share/asterisk/sounds/en_US_f_Allison";
+
+/// `[exchange]`.
+pub struct Exchange {
+    pub name: String,
+    pub realm: String,
+    pub node: u16,
+}
+
+/// `[sip]`.
+pub struct Sip {
+    pub listen: Vec<At<SipListen>>,
+    pub advertise: Option<IpAddr>,
+}
+
+/// `[media]`.
+pub struct Media {
+    pub ports: At<RangeInclusive<u16>>,
+    pub workers: usize,
+    pub caps: MediaCaps,
+}
+
+impl Reader {
+    /// `[exchange]`: everything has a default.
+    pub fn exchange(&mut self, root: &mut Section<'_>) -> Exchange {
+        let mut exchange = Exchange { name: "Offhook".to_owned(), realm: "offhook".to_owned(), node: 0 };
+        let Some(mut section) = root.table(&mut self.sink, "exchange") else { return exchange };
+        if let Some(name) = section.text(&mut self.sink, "name", "\"Offhook\"") {
+            exchange.name = name.value;
+        }
+        if let Some(realm) = section.text(&mut self.sink, "realm", "\"offhook.example\"") {
+            if realm.value.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)) {
+                exchange.realm = realm.value;
+            } else {
+                let advice = "write letters, digits, '.', '-' and '_', such as \"offhook.example\"";
+                self.sink.fault(realm.span, format!("realm \"{}\" cannot be a host's name", realm.value), advice);
+            }
+        }
+        if let Some(node) = section.number(&mut self.sink, "node", 0..=1_023) {
+            exchange.node = node.value as u16;
+        }
+        section.finish(&mut self.sink);
+        exchange
+    }
+
+    /// `[sip]`.
+    pub fn sip(&mut self, root: &mut Section<'_>) -> Sip {
+        let mut sip = Sip { listen: Vec::new(), advertise: None };
+        let example = "[\"udp:127.0.0.1:5060\"]";
+        let Some(mut section) = root.table(&mut self.sink, "sip") else {
+            self.sink.missing(0..0, "there is no [sip]", format!("add [sip] with listen = {example}"));
+            return sip;
+        };
+        match section.texts(&mut self.sink, "listen", example) {
+            Some(listen) if listen.value.is_empty() => {
+                self.sink.missing(listen.span, "nothing is listened on", format!("write listen = {example}"));
+            }
+            Some(listen) => {
+                for text in listen.value {
+                    self.sip_listen(&mut sip.listen, &text);
+                }
+            }
+            None => {
+                let advice = format!("add listen = {example}");
+                self.sink.missing(section.span.clone(), "[sip] has no listen", advice);
+            }
+        }
+        if let Some(text) = section.text(&mut self.sink, "advertise", "\"192.0.2.10\"") {
+            match text.value.parse::<IpAddr>() {
+                Ok(ip) if !ip.is_unspecified() => sip.advertise = Some(ip),
+                _ => {
+                    let message = format!("advertise = \"{}\" is not an address that others can send to", text.value);
+                    self.sink.fault(text.span, message, "write the public IP address, such as \"192.0.2.10\"");
+                }
+            }
+        }
+        section.finish(&mut self.sink);
+        sip
+    }
+
+    fn sip_listen(&mut self, listen: &mut Vec<At<SipListen>>, text: &At<String>) {
+        let advice = "write \"udp:ADDRESS:PORT\", such as \"udp:127.0.0.1:5060\" or \"udp:0.0.0.0:5060\"";
+        let Some((transport, address)) = text.value.split_once(':') else {
+            self.sink.fault(text.span.clone(), format!("\"{}\" is not a listener", text.value), advice);
+            return;
+        };
+        if !transport.eq_ignore_ascii_case("udp") {
+            let message = format!("SIP over '{transport}' is not spoken, only over udp");
+            self.sink.fault(text.span.clone(), message, advice);
+            return;
+        }
+        let Ok(address) = address.parse::<SocketAddr>() else {
+            self.sink.fault(text.span.clone(), format!("\"{address}\" is not an address with a port"), advice);
+            return;
+        };
+        if address.port() != 0 && listen.iter().any(|other| overlap(other.value.address, address)) {
+            let message = format!("{address} is listened on twice");
+            self.sink.fault(text.span.clone(), message, "take one of the two out");
+            return;
+        }
+        let value = SipListen { transport: Transport::Udp, address };
+        listen.push(At { value, span: text.span.clone() });
+    }
+
+    /// `[media]`: everything has a default.
+    pub fn media(&mut self, root: &mut Section<'_>) -> Option<Media> {
+        let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+        let default = At { value: PORTS_DEFAULT.to_owned(), span: 0..0 };
+        let Some(mut section) = root.table(&mut self.sink, "media") else {
+            let ports = self.ports(default)?;
+            return Some(Media { ports, workers: cores.saturating_sub(1).max(1), caps: MediaCaps::g711() });
+        };
+        let ports = section.text(&mut self.sink, "ports", "\"10000-20999\"").unwrap_or(default);
+        let ports = self.ports(ports);
+        let workers = section.number(&mut self.sink, "workers", 1..=WORKERS_MAX);
+        let workers = workers.map_or(cores.saturating_sub(1).max(1), |workers| workers.value as usize);
+        let mut caps = MediaCaps::g711();
+        if let Some(codecs) = section.texts(&mut self.sink, "codecs", "[\"pcmu\", \"pcma\"]") {
+            caps.codecs = self.codecs(&codecs);
+        }
+        section.finish(&mut self.sink);
+        Some(Media { ports: ports?, workers, caps })
+    }
+
+    fn ports(&mut self, text: At<String>) -> Option<At<RangeInclusive<u16>>> {
+        let advice = "write the first and the last port, such as \"10000-20999\": an even and an odd one, 1024 or more";
+        let parsed = text.value.split_once('-').and_then(|(first, last)| {
+            Some((first.trim().parse::<u16>().ok()?, last.trim().parse::<u16>().ok()?))
+        });
+        match parsed {
+            Some((first, last)) if first >= 1_024 && first % 2 == 0 && last % 2 == 1 && last > first => {
+                Some(At { value: first..=last, span: text.span })
+            }
+            _ => {
+                self.sink.fault(text.span, format!("ports = \"{}\" is not a range of RTP ports", text.value), advice);
+                None
+            }
+        }
+    }
+
+    fn codecs(&mut self, names: &At<Vec<At<String>>>) -> Vec<CodecCap> {
+        const KNOWN: [(&str, CodecKind); 2] = [("pcmu", CodecKind::Pcmu), ("pcma", CodecKind::Pcma)];
+        let mut caps: Vec<CodecCap> = Vec::new();
+        for name in &names.value {
+            let Some((_, kind)) = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value)) else {
+                let advice = match nearest(&name.value, KNOWN.iter().map(|(known, _)| *known)) {
+                    Some(known) => format!("did you mean \"{known}\"?"),
+                    None => "write \"pcmu\" (G.711 mu-law) or \"pcma\" (G.711 A-law)".to_owned(),
+                };
+                self.sink.fault(name.span.clone(), format!("codec \"{}\" is not known", name.value), advice);
+                continue;
+            };
+            if caps.iter().any(|cap| cap.kind == *kind) {
+                let message = format!("codec \"{}\" is named twice", name.value);
+                self.sink.fault(name.span.clone(), message, "take one of the two out");
+                continue;
+            }
+            caps.push(CodecCap { kind: *kind, fmtp: None });
+        }
+        if names.value.is_empty() {
+            let advice = "write codecs = [\"pcmu\", \"pcma\"]";
+            self.sink.fault(names.span.clone(), "without a codec there is no sound", advice);
+        }
+        caps
+    }
+
+    /// SIP and RTP cannot share a port.
+    pub fn ports_apart(&mut self, sip: &Sip, media: Option<&Media>) {
+        let Some(media) = media else { return };
+        for listen in &sip.listen {
+            let port = listen.value.address.port();
+            if media.ports.value.contains(&port) {
+                let (first, last) = (media.ports.value.start(), media.ports.value.end());
+                let message = format!("port {port} is one of the media ports {first}-{last}");
+                let advice = "choose another SIP port, or change ports in [media]";
+                self.sink.fault(listen.span.clone(), message, advice);
+            }
+        }
+    }
+
+    /// `[http]`: without it there is no API and no page.
+    pub fn http(&mut self, root: &mut Section<'_>) -> Option<Http> {
+        let mut section = root.table(&mut self.sink, "http")?;
+        let example = "\"127.0.0.1:8080\"";
+        let listen = section.need_text(&mut self.sink, "listen", example);
+        let token = self.secret(&mut section, "token", "token_file", "\"at least 16 characters\"");
+        section.finish(&mut self.sink);
+        if let Some(token) = &token
+            && token.value.chars().count() < TOKEN_CHARS_MIN
+        {
+            let advice = format!("write at least {TOKEN_CHARS_MIN}: openssl rand -hex 16 makes some");
+            self.sink.fault(token.span.clone(), "the token is too short", advice);
+        }
+        let listen = listen?;
+        let Ok(address) = listen.value.parse::<SocketAddr>() else {
+            let message = format!("\"{}\" is not an address with a port", listen.value);
+            self.sink.fault(listen.span, message, format!("write listen = {example}"));
+            return None;
+        };
+        if !address.ip().is_loopback() && token.is_none() {
+            self.sink.fault(
+                listen.span,
+                format!("{address} can be reached from outside, and there is no token"),
+                format!("add token = \"..\" to [http], or write listen = \"127.0.0.1:{}\"", address.port()),
+            );
+        }
+        Some(Http { listen: address, token: token.map(|token| token.value) })
+    }
+
+    /// A secret in the file, or in a file of its own.
+    pub fn secret(
+        &mut self,
+        section: &mut Section<'_>,
+        key: &'static str,
+        key_of_file: &'static str,
+        example: &str,
+    ) -> Option<At<String>> {
+        let inside = section.text(&mut self.sink, key, example);
+        let Some(file) = section.text(&mut self.sink, key_of_file, "\"secret.txt\"") else { return inside };
+        if inside.is_some() {
+            let message = format!("{} has both {key} and {key_of_file}", section.title);
+            self.sink.fault(file.span, message, "keep one of the two");
+            return inside;
+        }
+        let path = self.path(&file.value);
+        match std::fs::read_to_string(&path) {
+            Ok(text) if !text.trim().is_empty() => Some(At { value: text.trim().to_owned(), span: file.span }),
+            Ok(_) => {
+                let advice = "write the secret into it, on one line";
+                self.sink.fault(file.span, format!("{} is empty", path.display()), advice);
+                None
+            }
+            Err(error) => {
+                let advice = "write the path of a file that can be read, relative to this one";
+                self.sink.fault(file.span, format!("{} cannot be read: {error}", path.display()), advice);
+                None
+            }
+        }
+    }
+
+    /// `[store]` and `[recording]`: the data folder, and the recordings folder within it.
+    pub fn folders(&mut self, root: &mut Section<'_>) -> (PathBuf, PathBuf) {
+        let (mut data, mut recordings) = (self.path("data"), PathBuf::from("recordings"));
+        if let Some(mut section) = root.table(&mut self.sink, "store") {
+            if let Some(folder) = section.text(&mut self.sink, "folder", "\"data\"") {
+                data = self.path(&folder.value);
+            }
+            section.finish(&mut self.sink);
+        }
+        if let Some(mut section) = root.table(&mut self.sink, "recording") {
+            if let Some(folder) = section.text(&mut self.sink, "folder", "\"recordings\"") {
+                recordings = PathBuf::from(folder.value);
+            }
+            section.finish(&mut self.sink);
+        }
+        (data, recordings)
+    }
+
+    /// `[prompts]`: where sound files are looked for.
+    pub fn prompt_folders(&mut self, root: &mut Section<'_>) {
+        let mut folders = vec![PathBuf::from(DEBIAN_PROMPTS), self.path("prompts")];
+        if let Some(mut section) = root.table(&mut self.sink, "prompts") {
+            if let Some(listed) = section.texts(&mut self.sink, "folders", "[\"prompts\"]") {
+                folders = listed.value.iter().map(|folder| self.path(&folder.value)).collect();
+                if !folders.iter().any(|folder| folder.is_dir()) {
+                    let advice = "write paths of folders with .wav files, relative to this file";
+                    self.sink.missing(listed.span, "none of these folders is there", advice);
+                }
+            }
+            section.finish(&mut self.sink);
+        }
+        self.prompts = Prompts::new(folders);
+    }
+
+    /// `[limits]`.
+    pub fn limits(&mut self, root: &mut Section<'_>) -> Limits {
+        let mut limits = Limits::default();
+        let Some(mut section) = root.table(&mut self.sink, "limits") else { return limits };
+        if let Some(calls) = section.number(&mut self.sink, "calls", 1..=1_000_000) {
+            limits.calls_max = calls.value as usize;
+        }
+        if let Some(rate) = section.number(&mut self.sink, "calls_per_second", 1..=100_000) {
+            limits.calls_per_s_max = rate.value as u32;
+        }
+        if let Some(transactions) = section.number(&mut self.sink, "transactions", 100..=10_000_000) {
+            limits.transactions_max = transactions.value as usize;
+        }
+        if let Some(bindings) = section.number(&mut self.sink, "registrations", 1..=10_000_000) {
+            limits.bindings_max = bindings.value as usize;
+        }
+        section.finish(&mut self.sink);
+        limits
+    }
+}
+
+/// Whether two listeners of one transport would be given the same packets.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}

@@ -1,0 +1,277 @@
+//! The configuration file: one TOML file is the whole exchange.
+//!
+//! [`check`] reads it and checks it as a whole, reporting everything that is wrong at once, each fault with its place and
+//! what to write instead. [`Checked::resolve`] then gives names their ids and hosts their routes, which needs the store and
+//! the network; `offhook check` does without.
+
+mod exchange;
+mod fault;
+mod pattern;
+mod people;
+mod prompts;
+mod read;
+mod resolve;
+mod routing;
+#[cfg(test)]
+mod tests;
+
+use core::net::{IpAddr, SocketAddr};
+use core::ops::RangeInclusive;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use offhook_call::config::{Account, Answer, Limits, Login, Queue, Trunk};
+use offhook_plan::{AssetId, MediaCaps};
+use offhook_units::Span;
+use toml::de::DeTable;
+
+pub use fault::{Fault, Faults};
+pub use resolve::{Kind, Loaded};
+
+use fault::Sink;
+use prompts::Prompts;
+use read::Section;
+
+/// Largest file that is read.
+pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// A configuration without faults; names stand for themselves.
+#[derive(Debug)]
+pub struct Checked {
+    /// The exchange's name, in SIP's User-Agent and on the page.
+    pub name: String,
+    /// The digest realm.
+    pub realm: String,
+    /// Which node of a cluster this is; part of each id.
+    pub node: u16,
+    /// Where SIP is listened for.
+    pub sip_listen: Vec<SipListen>,
+    /// Put into Contact and SDP.
+    pub advertise: Option<IpAddr>,
+    /// RTP ports.
+    pub rtp_ports: RangeInclusive<u16>,
+    /// Media workers.
+    pub media_workers: usize,
+    /// Codecs.
+    pub caps: MediaCaps,
+    /// The HTTP listener, if any.
+    pub http: Option<Http>,
+    /// The data folder.
+    pub data: PathBuf,
+    /// The recordings folder; relative to the data folder, or absolute.
+    pub recordings: PathBuf,
+    /// Bounds of what grows.
+    pub limits: Limits,
+    /// Trunks.
+    pub trunks: Vec<Trunk>,
+    /// Accounts by user part.
+    pub accounts: BTreeMap<String, Account>,
+    /// Queues in the order of the file; their ids are not known yet.
+    pub queues: Vec<Queue>,
+    /// Agents in the order of the file.
+    pub agents: Vec<Agent>,
+    /// Menus by name.
+    pub menus: BTreeMap<String, Menu>,
+    /// Numbers.
+    pub numbers: BTreeMap<String, Number>,
+    /// Sound files, by [`AssetId`].
+    pub assets: Vec<PathBuf>,
+    /// What looks wrong, though the exchange can start.
+    pub warnings: Faults,
+}
+
+/// One SIP listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SipListen {
+    /// Over what.
+    pub transport: offhook_sip::Transport,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// The HTTP listener.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where.
+    pub listen: SocketAddr,
+    /// The bearer token.
+    pub token: Option<String>,
+}
+
+impl core::fmt::Debug for Http {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Http").field("listen", &self.listen).field("token", &self.token.is_some()).finish()
+    }
+}
+
+/// An agent whose queues are names.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// Everything but ids.
+    pub acd: offhook_acd::AgentConfig,
+    /// Queue, tier level.
+    pub queues: Vec<(String, u8)>,
+    /// Where the phone is.
+    pub reach: Reach,
+    /// How the agent comes to be available.
+    pub login: Login,
+}
+
+/// Where an agent's phone is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// It registers as this account.
+    Account(String),
+    /// It is always here.
+    Static {
+        /// The request URI.
+        uri: String,
+        /// Its address.
+        peer: SocketAddr,
+    },
+}
+
+/// A menu whose queues are names.
+#[derive(Debug, Clone)]
+pub struct Menu {
+    /// Played first.
+    pub greeting: Vec<AssetId>,
+    /// Digit to queue.
+    pub choices: BTreeMap<char, String>,
+    /// Played after a digit that leads nowhere.
+    pub invalid: Vec<AssetId>,
+    /// After the greeting.
+    pub wait_for_digit: Span,
+    /// How many times the greeting is heard.
+    pub rounds: u8,
+    /// Where a caller goes who pressed nothing.
+    pub default: String,
+}
+
+/// A number of ours.
+#[derive(Debug, Clone)]
+pub struct Number {
+    /// When it is answered.
+    pub answer: Answer,
+    /// Where it leads.
+    pub to: Target,
+}
+
+/// Where a number leads, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A menu.
+    Flow(String),
+    /// A queue.
+    Queue(String),
+    /// A phone.
+    Dial {
+        /// Its address.
+        peer: SocketAddr,
+        /// How long it may ring.
+        ring_for: Span,
+    },
+}
+
+/// What the readers of the parts share.
+struct Reader {
+    sink: Sink,
+    prompts: Prompts,
+    /// The folder of the file: relative paths begin here.
+    folder: PathBuf,
+}
+
+/// Reads `file` and checks it as a whole.
+pub fn check(file: &Path) -> Result<Checked, Faults> {
+    let advice = "give the path of a configuration, such as config/offhook.toml";
+    let unreadable = |error: std::io::Error| Faults::unreadable(file, format!("cannot be read: {error}"), advice);
+    let bytes = std::fs::metadata(file).map_err(unreadable)?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(Faults::unreadable(file, format!("has {bytes} bytes; at most {FILE_BYTES_MAX} are read"), advice));
+    }
+    let source = std::fs::read_to_string(file).map_err(unreadable)?;
+    check_text(file, &source)
+}
+
+/// As [`check`], for a text that stands, or would stand, at `file`.
+pub fn check_text(file: &Path, source: &str) -> Result<Checked, Faults> {
+    let (table, errors) = DeTable::parse_recoverable(source);
+    let mut sink = Sink::default();
+    let whole = errors.is_empty();
+    for error in errors {
+        let message = error.message().lines().collect::<Vec<_>>().join(", ");
+        sink.fault(error.span().unwrap_or(0..0), message, syntax_advice(error.message()));
+    }
+    let folder = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
+    let mut reader = Reader { sink, prompts: Prompts::new(Vec::new()), folder };
+    let mut root = Section::root(table.get_ref());
+    let parts = reader.read(&mut root);
+    root.finish(&mut reader.sink);
+    let good = reader.sink.is_good();
+    let assets = core::mem::take(&mut reader.prompts.files);
+    let faults = reader.sink.into_faults(file, source, whole);
+    match parts {
+        Some(parts) if good => Ok(Checked { assets, warnings: faults, ..parts }),
+        _ => Err(faults),
+    }
+}
+
+impl Reader {
+    /// Every part is read whatever the others say, so that all faults are found in one run.
+    fn read(&mut self, root: &mut Section<'_>) -> Option<Checked> {
+        let exchange = self.exchange(root);
+        let sip = self.sip(root);
+        let media = self.media(root);
+        let http = self.http(root);
+        let (data, recordings) = self.folders(root);
+        let limits = self.limits(root);
+        self.prompt_folders(root);
+        self.ports_apart(&sip, media.as_ref());
+        let trunks = self.trunks(root);
+        let accounts = self.accounts(root, &sip);
+        let queues = self.queues(root);
+        let flows = self.flows(root, &queues);
+        let agents = self.agents(root, &queues, &accounts);
+        let numbers = self.numbers(root, &queues, &flows);
+        self.look_around(&queues, &flows, &agents, &numbers, &trunks);
+        let media = media?;
+        Some(Checked {
+            name: exchange.name,
+            realm: exchange.realm,
+            node: exchange.node,
+            sip_listen: sip.listen.iter().map(|listen| listen.value).collect(),
+            advertise: sip.advertise,
+            rtp_ports: media.ports.value,
+            media_workers: media.workers,
+            caps: media.caps,
+            http,
+            data,
+            recordings,
+            limits,
+            trunks: trunks.into_iter().map(|trunk| trunk.value).collect(),
+            accounts: accounts.into_iter().map(|(name, account)| (name, account.value)).collect(),
+            queues: queues.list.into_iter().map(|queue| queue.value).collect(),
+            agents: agents.into_iter().map(|agent| agent.value).collect(),
+            menus: flows.into_iter().map(|(name, menu)| (name, menu.value)).collect(),
+            numbers: numbers.into_iter().map(|(number, to)| (number, to.value)).collect(),
+            assets: Vec::new(),
+            warnings: Sink::default().into_faults(Path::new(""), "", true),
+        })
+    }
+
+    /// `path` as the file means it.
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+}
+
+/// What to do about an error of TOML itself.
+fn syntax_advice(message: &str) -> &'static str {
+    if message.contains("duplicate key") {
+        "keep one of the two"
+    } else if message.contains("string") || message.contains("quote") {
+        "put texts into double quotes"
+    } else {
+        "a line is a table's name in brackets, or key = value"
+    }
+}

@@ -1,0 +1,388 @@
+//! Trunks, accounts and agents; `from` and `to` make many of one table.
+
+use core::net::{IpAddr, SocketAddr};
+use core::ops::{Range, RangeInclusive};
+use std::collections::BTreeMap;
+
+use offhook_acd::AgentConfig;
+use offhook_call::config::{Account, Login, Trunk};
+use offhook_units::{AgentId, Span};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::exchange::Sip;
+use super::pattern::Pattern;
+use super::read::{At, Section, nearest};
+use super::routing::Queues;
+use super::{Agent, Reach, Reader};
+
+/// Most that one table makes.
+const RANGE_MAX: u64 = 100_000;
+/// Most addresses that one prefix of a trunk stands for.
+const PREFIX_ADDRESSES_MAX: u32 = 256;
+/// A shorter password is warned of where phones come from outside.
+const PASSWORD_CHARS_MIN: usize = 8;
+/// The port of SIP where none is written, RFC 3261 section 19.1.2.
+pub const SIP_PORT: u16 = 5_060;
+
+/// Accounts by user part, each with where it is written.
+pub type Accounts = BTreeMap<String, At<Account>>;
+
+impl Reader {
+    /// `[[trunk]]`.
+    pub fn trunks(&mut self, root: &mut Section<'_>) -> Vec<At<Trunk>> {
+        let mut trunks: Vec<At<Trunk>> = Vec::new();
+        let mut taken: BTreeMap<IpAddr, String> = BTreeMap::new();
+        for mut section in root.tables(&mut self.sink, "trunk") {
+            let name = section.need_text(&mut self.sink, "name", "\"carrier\"");
+            let example = "[\"192.0.2.1\"]";
+            let peers = section.texts(&mut self.sink, "peers", example);
+            let span = section.span.clone();
+            section.finish(&mut self.sink);
+            let title = name.as_ref().map_or_else(String::new, |name| name.value.clone());
+            if let Some(name) = &name
+                && trunks.iter().any(|trunk| trunk.value.name == name.value)
+            {
+                let message = format!("there are two trunks '{}'", name.value);
+                self.sink.fault(name.span.clone(), message, "give each its own name");
+            }
+            let mut addresses = Vec::new();
+            match peers {
+                Some(peers) if !peers.value.is_empty() => {
+                    for peer in &peers.value {
+                        addresses.extend(self.peer_addresses(peer, &title, &mut taken));
+                    }
+                }
+                _ => {
+                    let advice = format!("add the addresses that its calls come from: peers = {example}");
+                    self.sink.missing(span.clone(), "[[trunk]] has no peers", advice);
+                }
+            }
+            trunks.push(At { value: Trunk { name: title, peers: addresses }, span });
+        }
+        trunks
+    }
+
+    fn peer_addresses(
+        &mut self,
+        text: &At<String>,
+        trunk: &str,
+        taken: &mut BTreeMap<IpAddr, String>,
+    ) -> Vec<IpAddr> {
+        let Some(addresses) = prefix_addresses(&text.value) else {
+            let message = format!("\"{}\" is not an address, or too large a network", text.value);
+            let advice = "write an IP address, or a network of at most 256 addresses such as \"192.0.2.0/24\"";
+            self.sink.fault(text.span.clone(), message, advice);
+            return Vec::new();
+        };
+        for address in &addresses {
+            if let Some(other) = taken.insert(*address, trunk.to_owned()) {
+                let message = format!("{address} belongs to trunk '{other}' already");
+                self.sink.fault(text.span.clone(), message, "an address can belong to one trunk: take it out of one");
+                break;
+            }
+        }
+        addresses
+    }
+
+    /// `from` and `to`: the numbers that a table stands for; one number where it has neither.
+    fn range(&mut self, section: &mut Section<'_>) -> Option<At<RangeInclusive<u64>>> {
+        let from = section.number(&mut self.sink, "from", 0..=u64::MAX / 2);
+        let to = section.number(&mut self.sink, "to", 0..=u64::MAX / 2);
+        match (from, to) {
+            (None, None) => None,
+            (Some(from), Some(to)) => {
+                let span = from.span.start.min(to.span.start)..from.span.end.max(to.span.end);
+                if to.value < from.value || to.value - from.value >= RANGE_MAX {
+                    let message = format!("from {} to {} is not a range", from.value, to.value);
+                    self.sink.fault(span, message, format!("write a smaller and a larger number, at most {RANGE_MAX} in all"));
+                    return None;
+                }
+                Some(At { value: from.value..=to.value, span })
+            }
+            (Some(one), None) | (None, Some(one)) => {
+                let message = format!("{} has only one of from and to", section.title);
+                self.sink.fault(one.span, message, "write both, such as from = 1 and to = 100");
+                None
+            }
+        }
+    }
+
+    /// A text that may have `{n}`; a fault where it needs one, or has one without a range.
+    fn pattern(&mut self, text: &At<String>, ranged: bool, must_vary: bool) -> Option<Pattern> {
+        let pattern = match Pattern::parse(&text.value) {
+            Ok(pattern) => pattern,
+            Err(reason) => {
+                self.sink.fault(text.span.clone(), reason, "write {n}, or {n:04} for four digits");
+                return None;
+            }
+        };
+        if pattern.has_number() && !ranged {
+            let message = format!("\"{}\" has a place for a number, and there are none", text.value);
+            self.sink.fault(text.span.clone(), message, "add from = 1 and to = 100");
+            return None;
+        }
+        if must_vary && ranged && !pattern.has_number() {
+            let message = format!("\"{}\" would be the same for every number", text.value);
+            self.sink.fault(text.span.clone(), message, "put {n} into it, or {n:04} for four digits");
+            return None;
+        }
+        Some(pattern)
+    }
+
+    /// `[[account]]`.
+    pub fn accounts(&mut self, root: &mut Section<'_>, sip: &Sip) -> Accounts {
+        let outside = sip.listen.iter().any(|listen| !listen.value.address.ip().is_loopback());
+        let mut accounts = Accounts::new();
+        for mut section in root.tables(&mut self.sink, "account") {
+            let range = self.range(&mut section);
+            let name = section.need_text(&mut self.sink, "name", "\"alice\"");
+            let password = self.secret(&mut section, "password", "password_file", "\"a secret\"");
+            if password.is_none() && !section.has("password") && !section.has("password_file") {
+                let advice = "add password = \"..\", or password_file = \"..\"";
+                self.sink.missing(section.span.clone(), "[[account]] has no password", advice);
+            }
+            section.finish(&mut self.sink);
+            let (Some(name), Some(password)) = (name, password) else { continue };
+            if password.value == name.value {
+                self.sink.fault(password.span.clone(), "the password is the name", "write one that nobody guesses");
+            } else if outside && password.value.chars().count() < PASSWORD_CHARS_MIN {
+                let advice = format!("write {PASSWORD_CHARS_MIN} characters or more: this exchange listens to the outside");
+                self.sink.warn(password.span.clone(), "the password is short", advice);
+            }
+            let names = self.pattern(&name, range.is_some(), true);
+            let passwords = self.pattern_of_secret(&password, range.is_some());
+            let (Some(names), Some(passwords)) = (names, passwords) else { continue };
+            for n in numbers(range.as_ref()) {
+                let (user, password) = (names.with(n), passwords.as_ref().map_or(password.value.clone(), |p| p.with(n)));
+                if !user.chars().all(|c| c.is_ascii_alphanumeric() || "-_.!~*'()&=+$,;?/".contains(c)) {
+                    let message = format!("\"{user}\" cannot stand before the @ of a SIP address");
+                    self.sink.fault(name.span.clone(), message, "write letters, digits, '.', '-' and '_'");
+                    break;
+                }
+                let account = At { value: Account { password }, span: name.span.clone() };
+                if accounts.insert(user.clone(), account).is_some() {
+                    let message = format!("there are two accounts '{user}'");
+                    self.sink.fault(name.span.clone(), message, "give each phone an account of its own");
+                    break;
+                }
+            }
+        }
+        accounts
+    }
+
+    /// A password outside of a range is taken as it is, braces and all.
+    fn pattern_of_secret(&mut self, password: &At<String>, ranged: bool) -> Option<Option<Pattern>> {
+        if ranged { self.pattern(password, true, false).map(Some) } else { Some(None) }
+    }
+
+    /// `[[agent]]`.
+    pub fn agents(&mut self, root: &mut Section<'_>, queues: &Queues, accounts: &Accounts) -> Vec<At<Agent>> {
+        let mut agents: Vec<At<Agent>> = Vec::new();
+        let mut names: BTreeMap<String, Range<usize>> = BTreeMap::new();
+        let mut phones: BTreeMap<String, String> = BTreeMap::new();
+        for mut section in root.tables(&mut self.sink, "agent") {
+            let range = self.range(&mut section);
+            let name = section.need_text(&mut self.sink, "name", "\"alice\"");
+            let memberships = self.memberships(&mut section, queues);
+            let reach = self.reach(&mut section, range.is_some());
+            let login = self.login(&mut section, reach.as_ref());
+            let acd = self.agent_settings(&mut section);
+            section.finish(&mut self.sink);
+            let Some(name) = name else { continue };
+            let Some(pattern) = self.pattern(&name, range.is_some(), true) else { continue };
+            for n in numbers(range.as_ref()) {
+                let agent = pattern.with(n);
+                if names.insert(agent.clone(), name.span.clone()).is_some() {
+                    let message = format!("there are two agents '{agent}'");
+                    self.sink.fault(name.span.clone(), message, "give each agent a name of its own");
+                    break;
+                }
+                let Some(reach) = reach.as_ref().and_then(|reach| self.reach_of(reach, n, accounts)) else { break };
+                if let Reach::Account(account) = &reach
+                    && let Some(other) = phones.insert(account.clone(), agent.clone())
+                {
+                    let message = format!("'{agent}' and '{other}' have the same phone, account '{account}'");
+                    self.sink.fault(name.span.clone(), message, "give each agent an account of its own");
+                    break;
+                }
+                let mut acd = acd.clone();
+                acd.name.clone_from(&agent);
+                let value = Agent { acd, queues: memberships.clone(), reach, login };
+                agents.push(At { value, span: name.span.clone() });
+            }
+        }
+        agents
+    }
+
+    fn agent_settings(&mut self, section: &mut Section<'_>) -> AgentConfig {
+        let mut acd = AgentConfig::new(AgentId(0), "");
+        let rests = Span::ZERO..=Span::from_s(3_600);
+        if let Some(rest) = section.span(&mut self.sink, "decline_delay", rests.clone()) {
+            acd.decline_delay = rest;
+        }
+        if let Some(rest) = section.span(&mut self.sink, "no_answer_delay", rests) {
+            acd.no_answer_delay = rest;
+        }
+        if let Some(missed) = section.number(&mut self.sink, "max_missed", 0..=1_000) {
+            acd.max_missed = missed.value as u32;
+        }
+        acd
+    }
+
+    fn memberships(&mut self, section: &mut Section<'_>, queues: &Queues) -> Vec<(String, u8)> {
+        let mut memberships: Vec<(String, u8)> = Vec::new();
+        for item in section.items(&mut self.sink, "queues", "[\"sales\"]") {
+            let Some((queue, level)) = self.membership(item) else { continue };
+            if !queues.must_have(&mut self.sink, &queue) {
+                continue;
+            }
+            if memberships.iter().any(|(other, _)| *other == queue.value) {
+                let message = format!("queue '{}' is named twice", queue.value);
+                self.sink.fault(queue.span, message, "take one of the two out");
+                continue;
+            }
+            if memberships.len() == offhook_acd::MEMBERSHIPS_MAX {
+                let advice = format!("an agent serves at most {} queues", offhook_acd::MEMBERSHIPS_MAX);
+                self.sink.fault(queue.span, "too many queues", advice);
+                break;
+            }
+            memberships.push((queue.value, level));
+        }
+        memberships
+    }
+
+    /// `"sales"` or `{ queue = "sales", level = 2 }`.
+    fn membership(&mut self, item: &Spanned<DeValue<'_>>) -> Option<(At<String>, u8)> {
+        if let Some(name) = item.get_ref().as_str() {
+            return Some((At { value: name.to_owned(), span: item.span() }, 1));
+        }
+        let Some(table) = item.get_ref().as_table() else {
+            let advice = "write \"sales\", or { queue = \"sales\", level = 2 }";
+            self.sink.fault(item.span(), "this is neither a queue's name nor a table", advice);
+            return None;
+        };
+        let mut section = Section::of(table, "a membership".to_owned(), item.span());
+        let queue = section.need_text(&mut self.sink, "queue", "\"sales\"");
+        let level = section.number(&mut self.sink, "level", 1..=u64::from(offhook_acd::LEVELS_MAX));
+        section.finish(&mut self.sink);
+        Some((queue?, level.map_or(1, |level| level.value as u8)))
+    }
+
+    fn reach(&mut self, section: &mut Section<'_>, ranged: bool) -> Option<At<ReachPattern>> {
+        let account = section.text(&mut self.sink, "account", "\"alice\"");
+        let contact = section.text(&mut self.sink, "contact", "\"sip:alice@192.0.2.20:5060\"");
+        match (account, contact) {
+            (Some(account), None) => {
+                let pattern = self.pattern(&account, ranged, true)?;
+                Some(account.map(|_| ReachPattern::Account(pattern)))
+            }
+            (None, Some(contact)) => {
+                let pattern = self.pattern(&contact, ranged, true)?;
+                Some(contact.map(|_| ReachPattern::Contact(pattern)))
+            }
+            (Some(_), Some(contact)) => {
+                let advice = "keep account for a phone that registers, or contact for one that is always there";
+                self.sink.fault(contact.span, "an agent has one phone, and this one has two", advice);
+                None
+            }
+            (None, None) => {
+                if !section.has("account") && !section.has("contact") {
+                    let advice = "add account = \"..\" for a phone that registers, or contact = \"sip:..\"";
+                    self.sink.missing(section.span.clone(), "[[agent]] has no phone", advice);
+                }
+                None
+            }
+        }
+    }
+
+    fn reach_of(&mut self, reach: &At<ReachPattern>, n: u64, accounts: &Accounts) -> Option<Reach> {
+        match &reach.value {
+            ReachPattern::Account(pattern) => {
+                let account = pattern.with(n);
+                if accounts.contains_key(&account) {
+                    return Some(Reach::Account(account));
+                }
+                let advice = match nearest(&account, accounts.keys().map(String::as_str)) {
+                    Some(known) => format!("did you mean '{known}'?"),
+                    None => format!("add [[account]] with name = \"{account}\" and a password"),
+                };
+                self.sink.missing(reach.span.clone(), format!("there is no account '{account}'"), advice);
+                None
+            }
+            ReachPattern::Contact(pattern) => {
+                let uri = pattern.with(n);
+                let Some(peer) = contact_address(&uri) else {
+                    let advice = "write sip:USER@ADDRESS:PORT with an IP address, such as \"sip:alice@192.0.2.20:5060\"";
+                    self.sink.fault(reach.span.clone(), format!("\"{uri}\" is not a phone's address"), advice);
+                    return None;
+                };
+                Some(Reach::Static { uri, peer })
+            }
+        }
+    }
+
+    fn login(&mut self, section: &mut Section<'_>, reach: Option<&At<ReachPattern>>) -> Login {
+        const CHOICES: [(&str, Login); 3] = [
+            ("at-start", Login::AtStart),
+            ("when-registered", Login::WhenRegistered),
+            ("by-command", Login::ByCommand),
+        ];
+        let has_account = reach.is_none_or(|reach| matches!(reach.value, ReachPattern::Account(_)));
+        let login = section.choice(&mut self.sink, "login", &CHOICES);
+        if login == Some(Login::WhenRegistered) && !has_account {
+            let message = "a phone at a fixed contact never registers";
+            let advice = "write login = \"at-start\" or \"by-command\"";
+            self.sink.fault(section.span.clone(), message, advice);
+        }
+        login.unwrap_or(if has_account { Login::WhenRegistered } else { Login::AtStart })
+    }
+}
+
+/// Where an agent's phone is, with `{n}` still in it.
+enum ReachPattern {
+    Account(Pattern),
+    Contact(Pattern),
+}
+
+fn numbers(range: Option<&At<RangeInclusive<u64>>>) -> RangeInclusive<u64> {
+    range.map_or(0..=0, |range| range.value.clone())
+}
+
+/// The addresses of `192.0.2.7` or `192.0.2.0/24`; at most [`PREFIX_ADDRESSES_MAX`].
+fn prefix_addresses(text: &str) -> Option<Vec<IpAddr>> {
+    let Some((base, length)) = text.split_once('/') else { return text.parse().ok().map(|ip| vec![ip]) };
+    let length: u32 = length.parse().ok()?;
+    let count = |bits: u32| 1_u32.checked_shl(bits.checked_sub(length)?).filter(|n| *n <= PREFIX_ADDRESSES_MAX);
+    match base.parse().ok()? {
+        IpAddr::V4(ip) => {
+            let count = count(32)?;
+            let first = u32::from(ip) & !(count - 1);
+            Some((0..count).map(|at| IpAddr::V4((first + at).into())).collect())
+        }
+        IpAddr::V6(ip) => {
+            let count = count(128)?;
+            let first = u128::from(ip) & !(u128::from(count) - 1);
+            Some((0..count).map(|at| IpAddr::V6((first + u128::from(at)).into())).collect())
+        }
+    }
+}
+
+/// Where `sip:user@address:port` is.
+fn contact_address(uri: &str) -> Option<SocketAddr> {
+    let rest = uri.strip_prefix("sip:")?;
+    let (user, host) = rest.split_once('@')?;
+    if user.is_empty() || user.contains(char::is_whitespace) {
+        return None;
+    }
+    host_address(host.split(';').next()?)
+}
+
+/// `192.0.2.20:5060`, or without a port.
+pub fn host_address(host: &str) -> Option<SocketAddr> {
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return (address.port() != 0).then_some(address);
+    }
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, SIP_PORT))
+}

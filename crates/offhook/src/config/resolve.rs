@@ -1,0 +1,135 @@
+//! From names to ids and from hosts to flows: the last step before the exchange starts.
+
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use offhook_acd::Membership;
+use offhook_call::config::{self, Config, Destination};
+use offhook_sip::{Flow, Transport};
+use offhook_units::{AgentId, QueueId};
+
+use super::{Checked, Http, Reach, SipListen, Target};
+
+/// What an id is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A queue.
+    Queue,
+    /// An agent.
+    Agent,
+}
+
+impl Kind {
+    /// As a key in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// Everything that the exchange and its edges are started with.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The exchange.
+    pub exchange: Config,
+    /// Its name, in SIP's User-Agent and on the page.
+    pub name: String,
+    /// Which node this is.
+    pub node: u16,
+    /// Where SIP is listened for.
+    pub sip_listen: Vec<SipListen>,
+    /// The HTTP listener, if any.
+    pub http: Option<Http>,
+    /// The recordings folder; relative to the data folder, or absolute.
+    pub recordings: PathBuf,
+    /// Sound files, by asset id.
+    pub assets: Vec<PathBuf>,
+}
+
+impl Checked {
+    /// Gives names their ids and hosts their routes.
+    ///
+    /// `id_of` answers with the id that this name had before, or a new one. `route_to` answers with the listener that
+    /// reaches a peer, as a concrete address.
+    pub fn resolve(
+        self,
+        mut id_of: impl FnMut(Kind, &str) -> u64,
+        mut route_to: impl FnMut(SocketAddr) -> SocketAddr,
+    ) -> Loaded {
+        let mut flow_to = |peer: SocketAddr| Flow { transport: Transport::Udp, local: route_to(peer), peer };
+        let mut queues = self.queues;
+        let mut ids: BTreeMap<String, QueueId> = BTreeMap::new();
+        for queue in &mut queues {
+            queue.acd.id = QueueId(id_of(Kind::Queue, &queue.acd.name));
+            ids.insert(queue.acd.name.clone(), queue.acd.id);
+        }
+        // Every name was found when the file was checked.
+        let queue_id = |name: &String| ids[name];
+
+        let mut agents = Vec::with_capacity(self.agents.len());
+        let mut positions: BTreeMap<QueueId, u32> = BTreeMap::new();
+        for agent in self.agents {
+            let mut acd = agent.acd;
+            acd.id = AgentId(id_of(Kind::Agent, &acd.name));
+            for (name, level) in &agent.queues {
+                let queue = queue_id(name);
+                let position = positions.entry(queue).or_default();
+                *position += 1;
+                acd.queues.push(Membership { queue, level: *level, position: *position });
+            }
+            let reach = match agent.reach {
+                Reach::Account(account) => config::Reach::Account(account),
+                Reach::Static { uri, peer } => config::Reach::Static { uri, flow: flow_to(peer) },
+            };
+            agents.push(config::Agent { acd, reach, login: agent.login });
+        }
+
+        let flows = self.menus.into_iter().map(|(name, menu)| {
+            let menu = config::Menu {
+                greeting: menu.greeting,
+                choices: menu.choices.iter().map(|(digit, queue)| (*digit, queue_id(queue))).collect(),
+                invalid: menu.invalid,
+                wait_for_digit: menu.wait_for_digit,
+                rounds: menu.rounds,
+                default: queue_id(&menu.default),
+            };
+            (name, menu)
+        });
+        let flows = flows.collect();
+        let numbers = self.numbers.into_iter().map(|(number, to)| {
+            let destination = match to.to {
+                Target::Flow(name) => Destination::Flow(name),
+                Target::Queue(name) => Destination::Queue(queue_id(&name)),
+                Target::Dial { peer, ring_for } => Destination::Dial { flow: flow_to(peer), ring_for },
+            };
+            (number, config::Number { answer: to.answer, to: destination })
+        });
+        let numbers = numbers.collect();
+        let exchange = Config {
+            realm: self.realm,
+            advertise: self.advertise,
+            rtp_ports: self.rtp_ports,
+            media_workers: self.media_workers,
+            caps: self.caps,
+            trunks: self.trunks,
+            numbers,
+            flows,
+            queues,
+            agents,
+            accounts: self.accounts,
+            limits: self.limits,
+        };
+        Loaded {
+            exchange,
+            name: self.name,
+            node: self.node,
+            sip_listen: self.sip_listen,
+            http: self.http,
+            recordings: self.recordings,
+            assets: self.assets,
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Queues, flows and numbers, and what only shows when everything is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use offhook_acd::{Formula, QueueConfig, Strategy, WrapUp};
+use offhook_call::config::{Announcement, Answer, Queue, Trunk};
+use offhook_plan::AssetId;
+use offhook_units::{QueueId, Span};
+
+use super::fault::Sink;
+use super::people::host_address;
+use super::read::{At, Section, nearest};
+use super::{Agent, Menu, Number, Reader, Target};
+
+/// Keys of a phone.
+const DIGITS: &str = "0123456789*#ABCD";
+/// How long a dialled phone rings where nothing is written.
+const DIAL_RING_DEFAULT: Span = Span::from_s(60);
+/// The longest length of time that is taken.
+const DAY: Span = Span::from_s(86_400);
+
+/// The queues of the file.
+#[derive(Default)]
+pub struct Queues {
+    pub list: Vec<At<Queue>>,
+}
+
+impl Queues {
+    /// Whether there is a queue of that name; a fault otherwise.
+    pub fn must_have(&self, sink: &mut Sink, name: &At<String>) -> bool {
+        let mut names = self.list.iter().map(|queue| queue.value.acd.name.as_str());
+        if names.clone().any(|known| known == name.value) {
+            return true;
+        }
+        let advice = match nearest(&name.value, names.by_ref()) {
+            Some(known) => format!("did you mean '{known}'?"),
+            None => format!("add [[queue]] with name = \"{}\"", name.value),
+        };
+        sink.missing(name.span.clone(), format!("there is no queue '{}'", name.value), advice);
+        false
+    }
+}
+
+/// Menus by name, each with where it is written.
+pub type Flows = BTreeMap<String, At<Menu>>;
+/// Numbers, each with where it is written.
+pub type Numbers = BTreeMap<String, At<Number>>;
+
+impl Reader {
+    /// `[[queue]]`, with what `[queue_defaults]` says for all of them.
+    pub fn queues(&mut self, root: &mut Section<'_>) -> Queues {
+        let mut defaults = root.table(&mut self.sink, "queue_defaults");
+        if let Some(section) = &mut defaults {
+            self.queue(section);
+        }
+        let defaults = defaults.map(|section| {
+            let table = section.raw();
+            section.finish(&mut self.sink);
+            table
+        });
+        let mut queues = Queues::default();
+        for section in root.tables(&mut self.sink, "queue") {
+            let mut section = section.with_defaults(defaults);
+            let name = section.need_text(&mut self.sink, "name", "\"sales\"");
+            let mut queue = self.queue(&mut section);
+            section.finish(&mut self.sink);
+            let Some(name) = name else { continue };
+            if name.value.len() > offhook_acd::TEXT_BYTES_MAX {
+                let advice = format!("write at most {} bytes", offhook_acd::TEXT_BYTES_MAX);
+                self.sink.fault(name.span.clone(), "the name is too long", advice);
+            }
+            if queues.list.iter().any(|other| other.value.acd.name == name.value) {
+                let message = format!("there are two queues '{}'", name.value);
+                self.sink.fault(name.span.clone(), message, "give each queue a name of its own");
+                continue;
+            }
+            queue.acd.name.clone_from(&name.value);
+            queues.list.push(name.map(|_| queue));
+        }
+        queues
+    }
+
+    /// All keys of a queue but its name.
+    fn queue(&mut self, section: &mut Section<'_>) -> Queue {
+        let acd = self.distribution(section);
+        let mut prompts = |reader: &mut Self, key: &'static str, example: &str| -> Vec<AssetId> {
+            let names = section.texts(&mut reader.sink, key, example).map(|names| names.value).unwrap_or_default();
+            reader.prompts.find_all(&mut reader.sink, &names)
+        };
+        let music = prompts(self, "music", "\"music\"");
+        let nobody_here = prompts(self, "nobody_here", "\"vm-nobodyavail\"");
+        let full = prompts(self, "full", "\"tt-allbusy\"");
+        let seconds = Span::from_s(5)..=Span::from_s(3_600);
+        let announce_every = section.span(&mut self.sink, "announce_position_every", seconds).unwrap_or(Span::ZERO);
+        let announcement = self.announcement(section, announce_every);
+        let record = section.flag(&mut self.sink, "record").unwrap_or(false);
+        Queue { acd, music, announce_every, announcement, nobody_here, full, record }
+    }
+
+    fn distribution(&mut self, section: &mut Section<'_>) -> QueueConfig {
+        const STRATEGIES: [(&str, Strategy); 6] = [
+            ("longest-idle", Strategy::LongestIdle),
+            ("round-robin", Strategy::RoundRobin),
+            ("ring-all", Strategy::RingAll),
+            ("linear", Strategy::Linear),
+            ("fewest-calls", Strategy::FewestCalls),
+            ("random", Strategy::Random),
+        ];
+        let sink = &mut self.sink;
+        let mut acd = QueueConfig::new(QueueId(0), "");
+        if let Some(strategy) = section.choice(sink, "strategy", &STRATEGIES) {
+            acd.strategy = strategy;
+        }
+        if let Some(ring) = section.span(sink, "ring_for", Span::from_s(1)..=Span::from_s(180)) {
+            acd.ring_for = ring;
+        }
+        if section.is_text("wrap_up", "until-done") {
+            acd.wrap_up = WrapUp::UntilDone;
+        } else if let Some(wrap_up) = section.span(sink, "wrap_up", Span::ZERO..=DAY) {
+            acd.wrap_up = WrapUp::For(wrap_up);
+        }
+        acd.max_waiting = section.number(sink, "max_waiting", 0..=1_000_000).map(|most| most.value as u32);
+        acd.max_wait = section.span(sink, "max_wait", Span::from_s(1)..=DAY);
+        acd.weight = section.number(sink, "weight", 0..=1_000_000).map_or(0, |weight| weight.value as u32);
+        if let Some(join) = section.flag(sink, "join_when_nobody_serves") {
+            acd.no_agents.join = join;
+        }
+        acd.no_agents.leave_after = section.span(sink, "leave_when_nobody_serves_for", Span::ZERO..=DAY);
+        if let Some(resets) = section.flag(sink, "break_resets_idle") {
+            acd.break_resets_idle = resets;
+        }
+        if let Some(waits) = section.spans(sink, "tier_waits", &(Span::ZERO..=DAY)) {
+            acd.tier_waits = waits;
+        }
+        if let Some(mut level) = section.table(sink, "service_level") {
+            let formulas = Formula::ALL.map(|formula| (formula.name(), formula));
+            if let Some(within) = level.span(sink, "within", Span::from_ms(1)..=DAY) {
+                acd.service_level.threshold = within;
+            }
+            if let Some(short) = level.span(sink, "short_abandon", Span::ZERO..=DAY) {
+                acd.service_level.short_abandon = short;
+            }
+            if let Some(formula) = level.choice(sink, "formula", &formulas) {
+                acd.service_level.formula = formula;
+            }
+            level.finish(sink);
+        }
+        acd
+    }
+
+    /// `position = { before = .., digits = "digits/{n}", after = .. }`.
+    fn announcement(&mut self, section: &mut Section<'_>, every: Span) -> Announcement {
+        let mut announcement = Announcement::default();
+        let Some(mut words) = section.table(&mut self.sink, "position") else {
+            if every != Span::ZERO {
+                let message = "the position is announced, and its words are missing";
+                let advice = "add position = { before = \"queue-thereare\", digits = \"digits/{n}\", after = \
+                              \"queue-callswaiting\" }";
+                self.sink.missing(section.span.clone(), message, advice);
+            }
+            return announcement;
+        };
+        if let Some(before) = words.texts(&mut self.sink, "before", "\"queue-thereare\"") {
+            announcement.before = self.prompts.find_all(&mut self.sink, &before.value);
+        }
+        if let Some(digits) = words.need_text(&mut self.sink, "digits", "\"digits/{n}\"") {
+            if digits.value.contains("{n}") {
+                let named = |n: u32| At { value: digits.value.replace("{n}", &n.to_string()), span: digits.span.clone() };
+                let names: Vec<_> = (0..10).map(named).collect();
+                announcement.digits = self.prompts.find_all(&mut self.sink, &names);
+            } else {
+                let advice = "write digits = \"digits/{n}\": {n} stands for 0 to 9";
+                self.sink.fault(digits.span, "digits needs a place for the number", advice);
+            }
+        }
+        if let Some(after) = words.texts(&mut self.sink, "after", "\"queue-callswaiting\"") {
+            announcement.after = self.prompts.find_all(&mut self.sink, &after.value);
+        }
+        words.finish(&mut self.sink);
+        announcement
+    }
+
+    /// `[[flow]]`.
+    pub fn flows(&mut self, root: &mut Section<'_>, queues: &Queues) -> Flows {
+        let mut flows = Flows::new();
+        for mut section in root.tables(&mut self.sink, "flow") {
+            let name = section.need_text(&mut self.sink, "name", "\"reception\"");
+            let greeting = self.menu_prompts(&mut section, "greeting", "\"reception-menu\"");
+            let invalid = self.menu_prompts(&mut section, "invalid", "\"invalid\"");
+            let waits = Span::from_ms(500)..=Span::from_s(120);
+            let wait_for_digit = section.span(&mut self.sink, "wait_for_digit", waits).unwrap_or(Span::from_s(5));
+            let rounds = section.number(&mut self.sink, "rounds", 1..=10).map_or(3, |rounds| rounds.value as u8);
+            let default = section.need_text(&mut self.sink, "default", "\"sales\"");
+            let default = default.filter(|queue| queues.must_have(&mut self.sink, queue));
+            let choices = self.choices(&mut section, queues);
+            section.finish(&mut self.sink);
+            let (Some(name), Some(default)) = (name, default) else { continue };
+            let menu = Menu { greeting, choices, invalid, wait_for_digit, rounds, default: default.value };
+            if flows.insert(name.value.clone(), At { value: menu, span: name.span.clone() }).is_some() {
+                let message = format!("there are two flows '{}'", name.value);
+                self.sink.fault(name.span, message, "give each flow a name of its own");
+            }
+        }
+        flows
+    }
+
+    fn menu_prompts(&mut self, section: &mut Section<'_>, key: &'static str, example: &str) -> Vec<AssetId> {
+        let names = section.texts(&mut self.sink, key, example).map(|names| names.value).unwrap_or_default();
+        self.prompts.find_all(&mut self.sink, &names)
+    }
+
+    /// `choices = { 1 = "sales", 2 = "support" }`.
+    fn choices(&mut self, section: &mut Section<'_>, queues: &Queues) -> BTreeMap<char, String> {
+        let mut choices = BTreeMap::new();
+        let Some(table) = section.table(&mut self.sink, "choices") else { return choices };
+        for (key, value) in table.entries() {
+            let mut digits = key.value.chars();
+            let digit = digits.next().filter(|digit| digits.next().is_none() && DIGITS.contains(*digit));
+            let Some(digit) = digit else {
+                let message = format!("'{}' is not a key of a phone", key.value);
+                self.sink.fault(key.span, message, "write one of 0-9, \"*\" or \"#\"");
+                continue;
+            };
+            let Some(queue) = value.get_ref().as_str() else {
+                let message = format!("choice {digit} leads to a queue, written as a text");
+                self.sink.fault(value.span(), message, format!("write {digit} = \"sales\""));
+                continue;
+            };
+            let queue = At { value: queue.to_owned(), span: value.span() };
+            if queues.must_have(&mut self.sink, &queue) {
+                choices.insert(digit, queue.value);
+            }
+        }
+        choices
+    }
+
+    /// `[[number]]`.
+    pub fn numbers(&mut self, root: &mut Section<'_>, queues: &Queues, flows: &Flows) -> Numbers {
+        const ANSWERS: [(&str, Answer); 3] =
+            [("at-start", Answer::AtStart), ("at-queue", Answer::AtQueue), ("at-agent", Answer::AtAgent)];
+        let mut numbers = Numbers::new();
+        for mut section in root.tables(&mut self.sink, "number") {
+            let number = section.text_or_number(&mut self.sink, "number", "\"4930555700\"");
+            let answer = section.choice(&mut self.sink, "answer", &ANSWERS);
+            let to = self.target(&mut section, queues, flows);
+            if answer.is_some_and(|answer| answer != Answer::AtAgent) && matches!(to, Some(Target::Dial { .. })) {
+                let message = "a number that dials a phone is answered when the phone answers";
+                self.sink.fault(section.span.clone(), message, "take answer out");
+            }
+            section.finish(&mut self.sink);
+            let (Some(number), Some(to)) = (number, to) else { continue };
+            let usual = if matches!(to, Target::Dial { .. }) { Answer::AtAgent } else { Answer::AtStart };
+            if !number.value.chars().all(|c| c.is_ascii_alphanumeric() || "+*#-_.".contains(c)) {
+                let message = format!("\"{}\" cannot be dialled", number.value);
+                self.sink.fault(number.span, message, "write digits, with '+' before them where the trunk sends it");
+                continue;
+            }
+            let value = Number { answer: answer.unwrap_or(usual), to };
+            if numbers.insert(number.value.clone(), At { value, span: number.span.clone() }).is_some() {
+                let message = format!("number {} is there twice", number.value);
+                self.sink.fault(number.span, message, "a number leads to one place: take one of the two out");
+            }
+        }
+        numbers
+    }
+
+    fn target(&mut self, section: &mut Section<'_>, queues: &Queues, flows: &Flows) -> Option<Target> {
+        let queue = section.text(&mut self.sink, "queue", "\"sales\"");
+        let flow = section.text(&mut self.sink, "flow", "\"reception\"");
+        let dial = section.text(&mut self.sink, "dial", "\"192.0.2.20:5060\"");
+        let ring_for = section.span(&mut self.sink, "ring_for", Span::from_s(1)..=Span::from_s(300));
+        let written = ["queue", "flow", "dial"].into_iter().filter(|key| section.has(key)).count();
+        if written != 1 {
+            let message = if written == 0 { "this number leads nowhere" } else { "this number leads to two places" };
+            self.sink.missing(section.span.clone(), message, "write one of queue = \"..\", flow = \"..\" and dial = \"..\"");
+            return None;
+        }
+        if ring_for.is_some() && dial.is_none() {
+            let advice = "take it out: the queue's own ring_for says how long agents ring";
+            self.sink.fault(section.span.clone(), "ring_for belongs to a number that dials a phone", advice);
+        }
+        if let Some(queue) = queue {
+            return queues.must_have(&mut self.sink, &queue).then_some(Target::Queue(queue.value));
+        }
+        if let Some(flow) = flow {
+            if flows.contains_key(&flow.value) {
+                return Some(Target::Flow(flow.value));
+            }
+            let advice = match nearest(&flow.value, flows.keys().map(String::as_str)) {
+                Some(known) => format!("did you mean '{known}'?"),
+                None => format!("add [[flow]] with name = \"{}\"", flow.value),
+            };
+            self.sink.missing(flow.span, format!("there is no flow '{}'", flow.value), advice);
+            return None;
+        }
+        let dial = dial?;
+        let Some(peer) = host_address(&dial.value) else {
+            let message = format!("\"{}\" is not a phone's address", dial.value);
+            self.sink.fault(dial.span, message, "write ADDRESS:PORT with an IP address, such as \"192.0.2.20:5060\"");
+            return None;
+        };
+        Some(Target::Dial { peer, ring_for: ring_for.unwrap_or(DIAL_RING_DEFAULT) })
+    }
+
+    /// What is right in itself and yet looks like a slip.
+    pub fn look_around(
+        &mut self,
+        queues: &Queues,
+        flows: &Flows,
+        agents: &[At<Agent>],
+        numbers: &Numbers,
+        trunks: &[At<Trunk>],
+    ) {
+        let served: BTreeSet<&str> =
+            agents.iter().flat_map(|agent| agent.value.queues.iter().map(|(queue, _)| queue.as_str())).collect();
+        for queue in queues.list.iter().filter(|queue| !served.contains(queue.value.acd.name.as_str())) {
+            let message = format!("nobody serves queue '{}'", queue.value.acd.name);
+            self.sink.warn(queue.span.clone(), message, "name it in queues of an [[agent]]");
+        }
+        for agent in agents.iter().filter(|agent| agent.value.queues.is_empty()) {
+            let message = format!("agent '{}' serves no queue", agent.value.acd.name);
+            self.sink.warn(agent.span.clone(), message, "add queues = [\"..\"]");
+        }
+        let led_to: Vec<&Target> = numbers.values().map(|number| &number.value.to).collect();
+        for (name, flow) in flows {
+            if !led_to.contains(&&Target::Flow(name.clone())) {
+                let message = format!("no number leads to flow '{name}'");
+                self.sink.warn(flow.span.clone(), message, format!("add flow = \"{name}\" to a [[number]]"));
+            }
+        }
+        match (numbers.is_empty(), trunks.is_empty()) {
+            (true, _) => self.sink.warn(0..0, "there is no number that could be called", "add a [[number]]"),
+            (false, true) => {
+                self.sink.warn(0..0, "calls come from a trunk, and there is none", "add a [[trunk]] with its peers");
+            }
+            (false, false) => {}
+        }
+    }
+}
