@@ -1,1 +1,27 @@
 //! Jitter buffer, streams, relay, players and taps: the sans-IO media worker.
+//!
+//! A [`Worker`] is given time, commands and datagrams, and acts through an [`Io`]: it opens no socket and reads no clock.
+//! Its driver lives in `net`. [`JitterBuffer`] is for those who listen: the softphone.
+
+mod assets;
+mod delay;
+mod hold;
+mod io;
+mod jitter;
+mod leg;
+mod limits;
+mod out;
+mod plan;
+mod player;
+mod receive;
+mod reports;
+mod taps;
+mod worker;
+
+pub use assets::{Asset, AssetError, Assets};
+pub use delay::DelayEstimator;
+pub use io::{Io, SocketKey};
+pub use jitter::{JitterBuffer, JitterConfig, JitterStats, PACKETS_MAX, PAYLOAD_BYTES_MAX, Pulled, Pushed};
+pub use limits::{Figures, Limits};
+pub use taps::{TapConsumer, TapProducer, tap_ring};
+pub use worker::Worker;

@@ -1,0 +1,86 @@
+//! Prompts and music, encoded once when they are loaded.
+
+use offhook_codec::{Law, ResampleError, pcma, pcmu, resample};
+use offhook_plan::AssetId;
+use offhook_units::SampleRate;
+
+/// Why a sound was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssetError {
+    /// It holds no sample. Give a file with sound in it.
+    #[error("the sound is empty")]
+    Empty,
+    /// Its sampling rate cannot be brought to 8 kHz. Give a file of 8 to 48 kHz.
+    #[error(transparent)]
+    Resample(#[from] ResampleError),
+}
+
+/// One sound in both laws, at 8 kHz.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asset {
+    mu: Box<[u8]>,
+    a: Box<[u8]>,
+}
+
+impl Asset {
+    /// From mono samples at any rate.
+    ///
+    /// # Errors
+    /// See [`AssetError`].
+    pub fn from_pcm(pcm: &[i16], rate: SampleRate) -> Result<Self, AssetError> {
+        if pcm.is_empty() {
+            return Err(AssetError::Empty);
+        }
+        let narrow = resample(pcm, rate, SampleRate::NARROW)?;
+        let (mut mu, mut a) = (vec![0; narrow.len()], vec![0; narrow.len()]);
+        pcmu::encode(&narrow, &mut mu);
+        pcma::encode(&narrow, &mut a);
+        Ok(Self { mu: mu.into(), a: a.into() })
+    }
+
+    /// Its bytes in one law: 8,000 a second.
+    pub fn bytes(&self, law: Law) -> &[u8] {
+        match law {
+            Law::Mu => &self.mu,
+            Law::A => &self.a,
+        }
+    }
+}
+
+/// All sounds that workers can play, by [`AssetId`] as index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assets(Vec<Asset>);
+
+impl Assets {
+    /// The list; the place of a sound is its [`AssetId`].
+    pub const fn new(sounds: Vec<Asset>) -> Self {
+        Self(sounds)
+    }
+
+    /// From mono samples with their rates.
+    ///
+    /// # Errors
+    /// The place of the first sound that was not taken, and why.
+    pub fn from_pcm<'a>(
+        sounds: impl IntoIterator<Item = (&'a [i16], SampleRate)>,
+    ) -> Result<Self, (usize, AssetError)> {
+        let encode = |(at, (pcm, rate))| Asset::from_pcm(pcm, rate).map_err(|error| (at, error));
+        sounds.into_iter().enumerate().map(encode).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The bytes of a sound; empty where there is none with this id.
+    pub fn bytes(&self, asset: AssetId, law: Law) -> &[u8] {
+        self.0.get(asset.0 as usize).map_or(&[], |asset| asset.bytes(law))
+    }
+
+    /// How many sounds there are.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,70 @@
+//! Packets of a leg that nobody hears yet: the newest are kept, so that no word is lost between an answer and its plan.
+
+use offhook_rtp::Header;
+use offhook_units::Tick;
+
+/// Most packets held for one leg: 32 x 20 ms = 640 ms. Older ones give way.
+pub const HELD_PACKETS_MAX: usize = 32;
+/// Largest payload held: 60 ms of G.711. Larger ones are not held.
+pub const HELD_PAYLOAD_MAX: usize = 480;
+const _: () = assert!(HELD_PACKETS_MAX.is_power_of_two(), "slots are indexed by a mask");
+
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    at: Tick,
+    header: Header,
+    length: usize,
+}
+
+/// A ring of packets; its memory is taken when it is made.
+#[derive(Debug, Default)]
+pub struct Hold {
+    kept: Vec<Option<Kept>>,
+    payloads: Box<[u8]>,
+    /// Packets ever put in.
+    count: usize,
+    /// Where reading begins.
+    first: usize,
+}
+
+impl Hold {
+    /// With room for [`HELD_PACKETS_MAX`] packets.
+    pub fn new() -> Self {
+        Self {
+            kept: vec![None; HELD_PACKETS_MAX],
+            payloads: vec![0; HELD_PACKETS_MAX * HELD_PAYLOAD_MAX].into(),
+            count: 0,
+            first: 0,
+        }
+    }
+
+    /// Keeps a packet; says whether one was lost for it, or it itself.
+    pub fn push(&mut self, at: Tick, header: Header, payload: &[u8]) -> bool {
+        if payload.len() > HELD_PAYLOAD_MAX || self.kept.is_empty() {
+            return true;
+        }
+        let place = self.count & (HELD_PACKETS_MAX - 1);
+        self.kept[place] = Some(Kept { at, header, length: payload.len() });
+        self.payloads[place * HELD_PAYLOAD_MAX..][..payload.len()].copy_from_slice(payload);
+        self.count += 1;
+        let overwrites = self.count - self.first > HELD_PACKETS_MAX;
+        if overwrites {
+            self.first = self.count - HELD_PACKETS_MAX;
+        }
+        overwrites
+    }
+
+    /// What is held, in order of arrival.
+    pub fn iter(&self) -> impl Iterator<Item = (Tick, Header, &[u8])> {
+        (self.first..self.count).filter_map(|n| {
+            let place = n & (HELD_PACKETS_MAX - 1);
+            let kept = self.kept[place]?;
+            Some((kept.at, kept.header, &self.payloads[place * HELD_PAYLOAD_MAX..][..kept.length]))
+        })
+    }
+
+    /// Forgets all.
+    pub const fn clear(&mut self) {
+        self.first = self.count;
+    }
+}

@@ -1,0 +1,256 @@
+//! One leg: what was agreed, what it hears, what is heard from it.
+
+use core::net::SocketAddr;
+use core::ops::Range;
+
+use offhook_codec::Law;
+use offhook_plan::{CodecKind, LegPlan, LegReport, MediaEvent, Negotiated};
+use offhook_rtp::{Header, Heard, Packet, ReceiverStats, TelephoneEvent};
+use offhook_units::{CallId, LegId, RecordingId, RtpTime, SampleRate, Span, Tick};
+
+use crate::hold::Hold;
+use crate::out::{OutStream, Relay};
+use crate::player::Player;
+use crate::reports::Reports;
+
+/// A peer's address is given up for a new one only after this silence.
+pub const LATCH_SILENCE: Span = Span::from_ms(200);
+/// Keys that follow faster than this are not told: no human and no standard (ITU-T Q.24: 40 ms) sends them.
+const KEY_SPACING: Span = Span::from_ms(40);
+
+/// What a leg is sent.
+#[derive(Debug)]
+pub enum Source {
+    Nothing,
+    Leg { leg: LegId, relay: Relay },
+    Player(Player),
+}
+
+/// What kind of payload a packet carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Speech(Law),
+    Key(TelephoneEvent),
+    /// A payload type that was not agreed on.
+    Unknown,
+}
+
+/// A packet that was taken in.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    pub at: Tick,
+    pub header: Header,
+    pub payload: Range<usize>,
+    pub kind: Kind,
+    pub began: bool,
+}
+
+/// Why a datagram was thrown away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discard {
+    Malformed,
+    Stranger,
+    Duplicate,
+    NotReceiving,
+}
+
+/// The key being pressed.
+#[derive(Debug, Default)]
+struct Keys {
+    begin: Option<RtpTime>,
+    event: u8,
+    ended: bool,
+    told_at: Option<Tick>,
+}
+
+pub struct Leg {
+    pub id: LegId,
+    pub call: CallId,
+    pub media: Option<Negotiated>,
+    /// Where we send; `None` where the peer told no address that can be sent to and nothing came yet.
+    pub to: Option<SocketAddr>,
+    pub out: OutStream,
+    pub hears: Source,
+    /// Slots of the legs that hear this one.
+    pub heard_by: Vec<u32>,
+    pub hold: Hold,
+    pub taps: Vec<RecordingId>,
+    pub reports: Reports,
+    pub stats: ReceiverStats,
+    pub report: LegReport,
+    latched: Option<SocketAddr>,
+    pub last_heard: Tick,
+    pub told_silent: bool,
+    keys: Keys,
+}
+
+/// The law of a codec.
+pub const fn law_of(codec: CodecKind) -> Law {
+    match codec {
+        CodecKind::Pcmu => Law::Mu,
+        CodecKind::Pcma => Law::A,
+    }
+}
+
+fn usable(address: SocketAddr) -> Option<SocketAddr> {
+    (address.port() != 0 && !address.ip().is_unspecified()).then_some(address)
+}
+
+impl Leg {
+    pub fn new(call: CallId, plan: &LegPlan, reports: Reports, now: Tick) -> Self {
+        let mut leg = Self {
+            id: plan.leg,
+            call,
+            media: None,
+            to: None,
+            out: OutStream::new(plan.ssrc, plan.first_seq, plan.first_timestamp),
+            hears: Source::Nothing,
+            heard_by: Vec::new(),
+            hold: Hold::new(),
+            taps: Vec::new(),
+            reports,
+            stats: ReceiverStats::default(),
+            report: LegReport::default(),
+            latched: None,
+            last_heard: now,
+            told_silent: false,
+            keys: Keys::default(),
+        };
+        leg.agree(plan.negotiated.as_ref(), now);
+        leg
+    }
+
+    /// Takes over what was agreed. A peer that names another address than before is latched onto anew.
+    pub fn agree(&mut self, media: Option<&Negotiated>, now: Tick) {
+        let Some(media) = media else {
+            self.media = None;
+            return;
+        };
+        if self.media.as_ref().is_some_and(|old| old.remote_rtp != media.remote_rtp) {
+            self.latched = None;
+            self.reports.forget_address();
+        }
+        if self.media.as_ref().is_none_or(|old| old.direction != media.direction) {
+            self.last_heard = now;
+            self.told_silent = false;
+        }
+        self.media = Some(media.clone());
+        self.to = self.latched.or(usable(media.remote_rtp));
+    }
+
+    /// The address that RTP comes from, once latched.
+    pub const fn latched(&self) -> Option<SocketAddr> {
+        self.latched
+    }
+
+    /// What a packet is by what was agreed.
+    pub fn kind_of(&self, payload_type: u8, payload: &[u8]) -> Kind {
+        let Some(media) = &self.media else { return Kind::Unknown };
+        if payload_type == media.recv_payload_type {
+            return Kind::Speech(law_of(media.codec));
+        }
+        match media.telephone_event {
+            Some((_, receive)) if receive == payload_type => {
+                TelephoneEvent::parse(payload).map_or(Kind::Unknown, Kind::Key)
+            }
+            Some(_) | None => Kind::Unknown,
+        }
+    }
+
+    /// Takes a datagram in: says what it is, or why it is thrown away. A new peer's address is told.
+    pub fn accept(
+        &mut self,
+        now: Tick,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<(Incoming, Option<MediaEvent>), Discard> {
+        let packet = Packet::parse(datagram).map_err(|_| Discard::Malformed)?;
+        if self.media.as_ref().is_some_and(|media| !media.direction.receives()) {
+            return Err(Discard::NotReceiving);
+        }
+        let kind = self.kind_of(packet.header.payload_type, packet.payload);
+        let known = self.media.is_none() || kind != Kind::Unknown;
+        let latched = self.latch(now, from, known)?;
+        let arrival = matches!(kind, Kind::Speech(_)).then(|| SampleRate::NARROW.samples(now.since(Tick::ZERO)) as u32);
+        let header = packet.header;
+        let began = match self.stats.heard(header.ssrc, header.seq, header.timestamp, arrival) {
+            Heard::Began => true,
+            Heard::Newest { .. } | Heard::Late => false,
+            Heard::Duplicate => return Err(Discard::Duplicate),
+            Heard::Stray => return Err(Discard::Malformed),
+        };
+        if began {
+            self.keys = Keys { told_at: self.keys.told_at, ..Keys::default() };
+        }
+        self.last_heard = now;
+        self.told_silent = false;
+        if known {
+            self.report.received_packets += 1;
+            self.report.received_bytes += packet.payload.len() as u64;
+        } else {
+            self.report.discarded_packets += 1;
+        }
+        let event = latched.then_some(MediaEvent::Latched { call: self.call, leg: self.id, from });
+        Ok((Incoming { at: now, header, payload: packet.payload_range(), kind, began }, event))
+    }
+
+    /// Whether packets from `from` are this leg's; `Ok(true)` where they are so from now on. The first valid packet's source
+    /// wins; the address that signalling named wins over it; any other must wait until the old one is silent.
+    fn latch(&mut self, now: Tick, from: SocketAddr, valid: bool) -> Result<bool, Discard> {
+        match self.latched {
+            Some(latched) if latched == from => return Ok(false),
+            Some(_) => {
+                let named = self.media.as_ref().is_some_and(|media| media.remote_rtp == from);
+                if !named && now.since(self.last_heard) < LATCH_SILENCE {
+                    return Err(Discard::Stranger);
+                }
+            }
+            None => {}
+        }
+        if !valid {
+            return Err(Discard::Stranger);
+        }
+        self.latched = Some(from);
+        if self.media.is_some() {
+            self.to = Some(from);
+        }
+        Ok(true)
+    }
+
+    /// The key of an event packet, once per press, however many of its packets are lost, late or doubled.
+    pub fn key_pressed(&mut self, now: Tick, header: &Header, event: TelephoneEvent) -> Option<char> {
+        let keys = &mut self.keys;
+        if let Some(begin) = keys.begin {
+            let step = header.timestamp.distance(begin);
+            // A press longer than 65,535 units goes on in a segment of its own, RFC 4733 section 2.5.1.3.
+            let segment = !keys.ended && event.event == keys.event && !header.marker && step == 0xffff;
+            if step == 0 || segment {
+                keys.begin = Some(header.timestamp);
+                keys.ended |= event.end;
+                return None;
+            }
+            if step < 0 && step > -(SampleRate::NARROW.0 as i32 * 60) {
+                return None;
+            }
+        }
+        *keys = Keys { begin: Some(header.timestamp), event: event.event, ended: event.end, told_at: keys.told_at };
+        let digit = event.digit()?;
+        if keys.told_at.is_some_and(|told| now.since(told) < KEY_SPACING) {
+            return None;
+        }
+        keys.told_at = Some(now);
+        Some(digit)
+    }
+
+    /// Its figures until now.
+    pub fn figures(&self) -> LegReport {
+        LegReport {
+            sent_packets: self.out.packets,
+            sent_bytes: self.out.bytes,
+            lost_packets: self.stats.lost(),
+            jitter: self.stats.jitter(),
+            duplicate_packets: self.stats.duplicates(),
+            ..self.report.clone()
+        }
+    }
+}

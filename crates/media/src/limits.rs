@@ -1,0 +1,59 @@
+//! What a worker may hold at most, and what it counts.
+
+use offhook_units::Span;
+
+/// Limits of one worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Legs at once; a further one fails. Default 4,000.
+    pub legs_max: usize,
+    /// Bytes of the ring to the recorder; a record that finds no room is dropped and counted. Default 4 MiB: 100 recorded
+    /// calls for two seconds.
+    pub tap_ring_bytes: usize,
+    /// Events waiting for the control plane above which new legs fail and peers' doings (digits, new addresses, silence) are
+    /// counted instead of told. Answers to commands are never dropped. Default 16,384.
+    pub events_max: usize,
+    /// A leg that hears nothing for this long is told silent. Default 10 s.
+    pub silent_after: Span,
+    /// Mean time between RTCP reports of a leg, RFC 3550 section 6.2. Default 5 s.
+    pub report_every: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            legs_max: 4_000,
+            tap_ring_bytes: 4 << 20,
+            events_max: 16_384,
+            silent_after: Span::from_s(10),
+            report_every: Span::from_s(5),
+        }
+    }
+}
+
+/// What one worker counted; totals since its start but for `legs`, `calls` and `events_waiting`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Legs open now.
+    pub legs: u64,
+    /// Calls now.
+    pub calls: u64,
+    /// RTP packets received and accepted.
+    pub received_packets: u64,
+    /// RTP packets sent.
+    pub sent_packets: u64,
+    /// Datagrams thrown away: malformed, strangers', doubled, of unknown payload types.
+    pub discarded_packets: u64,
+    /// Early packets pushed out by newer ones, or too large to be held.
+    pub held_overwritten: u64,
+    /// Records written to the recorder's ring.
+    pub tap_records: u64,
+    /// Records that found no room.
+    pub tap_dropped: u64,
+    /// Legs refused or failed to open.
+    pub legs_failed: u64,
+    /// Events about peers' doings that were not told because too many waited.
+    pub events_dropped: u64,
+    /// Events waiting now.
+    pub events_waiting: u64,
+}

@@ -1,0 +1,188 @@
+//! Plans: the difference between what is and what shall be, carried out.
+
+use offhook_plan::{Edge, LegPlan, MediaEvent, MediaPlan, Source as PlanSource};
+use offhook_units::{CallId, LegId, Tick};
+
+use crate::leg::{Leg, Source};
+use crate::out::Relay;
+use crate::player::Player;
+use crate::reports::Reports;
+use crate::worker::Call;
+use crate::{Io, SocketKey, Worker};
+
+impl Worker {
+    pub(crate) fn apply(&mut self, io: &mut impl Io, now: Tick, plan: MediaPlan) {
+        let mut call = self.calls.remove(&plan.call).unwrap_or_default();
+        if plan.generation < call.generation {
+            self.calls.insert(plan.call, call);
+            return;
+        }
+        call.generation = plan.generation;
+        call.legs.retain(|(leg, slot)| {
+            let stays = plan.legs.iter().any(|wanted| wanted.leg == *leg);
+            if !stays {
+                self.close_leg(io, now, *slot);
+            }
+            stays
+        });
+        for wanted in &plan.legs {
+            self.bring_up(io, now, plan.call, &mut call, wanted);
+        }
+        self.connect(io, now, &call, &plan.edges);
+        for (id, slot) in &call.legs {
+            if let Some(leg) = self.leg_mut(*slot) {
+                leg.taps.clear();
+                leg.taps.extend(plan.taps.iter().filter(|tap| tap.leg == *id).map(|tap| tap.recording));
+            }
+        }
+        self.calls.insert(plan.call, call);
+        self.answer(MediaEvent::PlanApplied { call: plan.call, generation: plan.generation, at: now });
+    }
+
+    pub(crate) fn close_call(&mut self, io: &mut impl Io, now: Tick, call: CallId) {
+        for (_, slot) in self.calls.remove(&call).map(|call| call.legs).unwrap_or_default() {
+            self.close_leg(io, now, slot);
+        }
+    }
+
+    fn leg_mut(&mut self, slot: u32) -> Option<&mut Leg> {
+        self.legs.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    /// Opens a leg that is new, and takes over what was agreed.
+    fn bring_up(&mut self, io: &mut impl Io, now: Tick, id: CallId, call: &mut Call, wanted: &LegPlan) {
+        if call.dead.contains(&wanted.leg) {
+            return;
+        }
+        if let Some((_, slot)) = call.legs.iter().find(|(leg, _)| *leg == wanted.leg) {
+            if let Some(leg) = self.leg_mut(*slot) {
+                leg.agree(wanted.negotiated.as_ref(), now);
+            }
+            return;
+        }
+        match self.open_leg(io, now, id, wanted) {
+            Ok(slot) => call.legs.push((wanted.leg, slot)),
+            Err(error) => {
+                call.dead.push(wanted.leg);
+                self.figures.legs_failed += 1;
+                self.answer(MediaEvent::LegFailed { call: id, leg: wanted.leg, error });
+            }
+        }
+    }
+
+    fn open_leg(&mut self, io: &mut impl Io, now: Tick, call: CallId, wanted: &LegPlan) -> Result<u32, String> {
+        if self.figures.legs as usize >= self.limits.legs_max {
+            return Err(format!("the worker has {} legs, its limit", self.limits.legs_max));
+        }
+        if self.is_swamped() {
+            return Err(format!("{} events wait for the control plane, the worker's limit", self.limits.events_max));
+        }
+        let slot = self.free.last().copied().unwrap_or(self.legs.len() as u32);
+        let (rtp, rtcp) = (SocketKey::rtp(slot), SocketKey::rtcp(slot));
+        io.open(rtp, wanted.local)?;
+        let mut above = wanted.local;
+        above.set_port(wanted.local.port().wrapping_add(1));
+        let muxed = wanted.negotiated.as_ref().is_some_and(|media| media.rtcp_mux);
+        if !muxed && let Err(error) = io.open(rtcp, above) {
+            io.close(rtp);
+            return Err(error);
+        }
+        let reports = Reports::new(now, self.limits.report_every, &mut self.entropy);
+        let leg = Some(Box::new(Leg::new(call, wanted, reports, now)));
+        if self.free.pop().is_some() {
+            self.legs[slot as usize] = leg;
+        } else {
+            self.legs.push(leg);
+        }
+        self.figures.legs += 1;
+        Ok(slot)
+    }
+
+    fn close_leg(&mut self, io: &mut impl Io, now: Tick, slot: u32) {
+        self.report(io, now, slot, true);
+        let Some(leg) = self.legs.get_mut(slot as usize).and_then(Option::take) else { return };
+        self.free.push(slot);
+        self.players.retain(|player| *player != slot);
+        if self.players.is_empty() {
+            self.next_frame = Tick::MAX;
+        }
+        self.figures.legs -= 1;
+        io.close(SocketKey::rtp(slot));
+        io.close(SocketKey::rtcp(slot));
+        self.answer(MediaEvent::LegClosed { call: leg.call, leg: leg.id, report: leg.figures() });
+    }
+
+    /// Lays the edges: who hears whom. What goes on as before keeps its numbers and its place.
+    fn connect(&mut self, io: &mut impl Io, now: Tick, call: &Call, edges: &[Edge]) {
+        for (_, slot) in &call.legs {
+            if let Some(leg) = self.leg_mut(*slot) {
+                leg.heard_by.clear();
+            }
+        }
+        for (id, slot) in &call.legs {
+            let edge = edges.iter().find(|edge| edge.to == *id);
+            self.players.retain(|player| player != slot);
+            match edge.map(|edge| (&edge.from, edge.since)) {
+                Some((PlanSource::Player(plan), _)) => self.lay_player(now, *slot, plan),
+                Some((PlanSource::Leg(from), since)) => self.lay_relay(io, now, call, *slot, *from, since),
+                None => self.silence(*slot),
+            }
+        }
+        for (_, slot) in &call.legs {
+            if let Some(leg) = self.leg_mut(*slot)
+                && !leg.heard_by.is_empty()
+            {
+                leg.hold.clear();
+            }
+        }
+        self.next_frame = self.players.iter().filter_map(|slot| self.frame_due(*slot)).min().unwrap_or(Tick::MAX);
+    }
+
+    fn frame_due(&self, slot: u32) -> Option<Tick> {
+        match &self.legs.get(slot as usize)?.as_deref()?.hears {
+            Source::Player(player) => Some(player.next_at),
+            Source::Nothing | Source::Leg { .. } => None,
+        }
+    }
+
+    fn silence(&mut self, slot: u32) {
+        if let Some(leg) = self.leg_mut(slot) {
+            leg.hears = Source::Nothing;
+        }
+    }
+
+    fn lay_player(&mut self, now: Tick, slot: u32, plan: &offhook_plan::PlayerPlan) {
+        let Some(leg) = self.leg_mut(slot) else { return };
+        if !matches!(&leg.hears, Source::Player(player) if player.id == plan.player) {
+            leg.hears = Source::Player(Player::new(plan, now));
+        }
+        let Source::Player(player) = &mut leg.hears else { return };
+        if player.finished || leg.media.is_none() {
+            return;
+        }
+        // A player that had to wait for its leg to be agreed on begins now, not in the past.
+        if player.begins && player.next_at < now {
+            player.next_at = now;
+        }
+        self.players.push(slot);
+    }
+
+    /// An edge between two legs is laid once both are agreed on; until then the source's packets are held.
+    fn lay_relay(&mut self, io: &mut impl Io, now: Tick, call: &Call, slot: u32, from: LegId, since: Tick) {
+        let source = call.legs.iter().find(|(leg, _)| *leg == from).map(|(_, slot)| *slot);
+        let ready = source.and_then(|source| self.leg_mut(source)).is_some_and(|leg| leg.media.is_some());
+        let Some(leg) = self.leg_mut(slot) else { return };
+        let (Some(source), true, true) = (source, ready, leg.media.is_some()) else {
+            leg.hears = Source::Nothing;
+            return;
+        };
+        let goes_on = matches!(&leg.hears, Source::Leg { leg, .. } if *leg == from);
+        if !goes_on {
+            leg.hears = Source::Leg { leg: from, relay: Relay::default() };
+            self.flush_held(io, now, source, slot, since);
+        }
+        if let Some(leg) = self.leg_mut(source) {
+            leg.heard_by.push(slot);
+        }
+    }
+}

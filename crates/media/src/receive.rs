@@ -1,0 +1,223 @@
+//! The way of a packet through a worker: taken in, told, recorded, and relayed to those who hear it, or held.
+
+use core::net::SocketAddr;
+
+use offhook_plan::MediaEvent;
+use offhook_plan::tap::Side;
+use offhook_rtp::{HEADER_BYTES, Header, is_rtcp, rewrite};
+use offhook_units::Tick;
+
+use crate::leg::{Discard, Incoming, Kind, Leg, Source, law_of};
+use crate::player::{CATCH_UP_MAX, FRAME_BYTES_MAX, Frame};
+use crate::worker::DATAGRAM_BYTES_MAX;
+use crate::{Io, SocketKey, Worker};
+
+impl Worker {
+    pub(crate) fn take_in(
+        &mut self,
+        io: &mut impl Io,
+        now: Tick,
+        key: SocketKey,
+        from: SocketAddr,
+        datagram: &mut [u8],
+    ) {
+        let slot = key.slot();
+        let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_deref_mut) else { return };
+        if key.is_rtcp() || is_rtcp(datagram) {
+            leg.hear_report(now, from, datagram);
+            return;
+        }
+        let (incoming, latched) = match leg.accept(now, from, datagram) {
+            Ok(accepted) => accepted,
+            Err(reason) => {
+                if reason != Discard::Duplicate {
+                    leg.report.discarded_packets += 1;
+                }
+                self.figures.discarded_packets += 1;
+                return;
+            }
+        };
+        let payload = &datagram[incoming.payload.clone()];
+        let mut digit = None;
+        match incoming.kind {
+            Kind::Speech(_) => {
+                self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, payload);
+            }
+            Kind::Key(event) => {
+                let pressed = leg.key_pressed(now, &incoming.header, event);
+                digit = pressed.map(|digit| MediaEvent::Digit { call: leg.call, leg: leg.id, digit });
+            }
+            Kind::Unknown => {}
+        }
+        if incoming.kind == Kind::Unknown && leg.media.is_some() {
+            self.figures.discarded_packets += 1;
+        } else {
+            self.figures.received_packets += 1;
+            if leg.heard_by.is_empty() {
+                let lost = leg.hold.push(now, incoming.header, payload);
+                // In steady waiting every packet pushes one out; only early ones, before anything was agreed, count as lost.
+                self.figures.held_overwritten += u64::from(lost && leg.media.is_none());
+            }
+        }
+        for event in [latched, digit].into_iter().flatten() {
+            self.tell(event);
+        }
+        self.relay(io, now, slot, &incoming, datagram);
+    }
+
+    /// Relays a packet to all that hear it: the last one gets the datagram itself, the others a copy.
+    fn relay(&mut self, io: &mut impl Io, now: Tick, from: usize, incoming: &Incoming, datagram: &mut [u8]) {
+        let listeners = self.legs[from].as_deref().map_or(0, |leg| leg.heard_by.len());
+        for n in 0..listeners {
+            let Some(to) = self.legs[from].as_deref().and_then(|leg| leg.heard_by.get(n).copied()) else { return };
+            if n + 1 == listeners {
+                self.forward(io, now, to, incoming, datagram);
+            } else if datagram.len() <= DATAGRAM_BYTES_MAX {
+                let mut copy = [0; DATAGRAM_BYTES_MAX];
+                copy[..datagram.len()].copy_from_slice(datagram);
+                self.forward(io, now, to, incoming, &mut copy[..datagram.len()]);
+            }
+        }
+    }
+
+    /// Sends one packet to one leg, with that leg's numbers; the payload stays as it is where the codecs are equal.
+    pub(crate) fn forward(&mut self, io: &mut impl Io, now: Tick, to: u32, incoming: &Incoming, datagram: &mut [u8]) {
+        let Some(leg) = self.legs.get_mut(to as usize).and_then(Option::as_deref_mut) else { return };
+        let Leg { media, hears, out, to: address, taps, id, .. } = leg;
+        let (Some(media), Source::Leg { relay, .. }) = (media.as_ref(), hears) else { return };
+        let (payload_type, speech) = match incoming.kind {
+            Kind::Speech(_) => (Some(media.send_payload_type), true),
+            Kind::Key(_) => (media.telephone_event.map(|(send, _)| send), false),
+            Kind::Unknown => (None, false),
+        };
+        let (Some(payload_type), Some(address)) = (payload_type, *address) else {
+            relay.skip(incoming.header.seq);
+            return;
+        };
+        if !media.direction.sends() {
+            relay.skip(incoming.header.seq);
+            return;
+        }
+        let Some(mapped) = relay.map(now, incoming.at, &incoming.header, incoming.began, speech, out) else { return };
+        let header = Header {
+            payload_type,
+            marker: incoming.header.marker || mapped.begins,
+            seq: mapped.seq,
+            timestamp: mapped.timestamp,
+            ssrc: out.ssrc,
+        };
+        if let Kind::Speech(law) = incoming.kind
+            && law != law_of(media.codec)
+        {
+            let table = law.to_other();
+            datagram[incoming.payload.clone()].iter_mut().for_each(|byte| *byte = table[usize::from(*byte)]);
+        }
+        let Some(packet) = rewrite(datagram, incoming.payload.clone(), &header) else { return };
+        let payload = &datagram[incoming.payload.clone()];
+        out.sent(now, &header, speech.then_some(payload.len() as u32), payload.len());
+        self.figures.sent_packets += 1;
+        if speech && !taps.is_empty() {
+            self.taps.record(taps, *id, now, Side::Sent, &header, payload);
+        }
+        io.send(SocketKey::rtp(to), address, &datagram[packet]);
+    }
+
+    /// Sends what is held of `from` since `since` to the leg `to`, in order.
+    pub(crate) fn flush_held(&mut self, io: &mut impl Io, now: Tick, from: u32, to: u32, since: Tick) {
+        let Some(leg) = self.legs.get_mut(from as usize).and_then(Option::as_deref_mut) else { return };
+        let hold = core::mem::take(&mut leg.hold);
+        let mut ssrc = None;
+        for (at, header, payload) in hold.iter().filter(|(at, ..)| *at >= since) {
+            let Some(leg) = self.legs.get_mut(from as usize).and_then(Option::as_deref_mut) else { break };
+            let kind = leg.kind_of(header.payload_type, payload);
+            let mut copy = [0; DATAGRAM_BYTES_MAX];
+            let end = HEADER_BYTES + payload.len();
+            copy[HEADER_BYTES..end].copy_from_slice(payload);
+            let began = ssrc.is_some_and(|before| before != header.ssrc);
+            ssrc = Some(header.ssrc);
+            let incoming = Incoming { at, header, payload: HEADER_BYTES..end, kind, began };
+            self.forward(io, now, to, &incoming, &mut copy[..end]);
+        }
+        if let Some(leg) = self.legs.get_mut(from as usize).and_then(Option::as_deref_mut) {
+            leg.hold = hold;
+        }
+    }
+
+    /// Sends the frames that are due.
+    pub(crate) fn play(&mut self, io: &mut impl Io, now: Tick) {
+        let mut next = Tick::MAX;
+        let mut n = 0;
+        while let Some(slot) = self.players.get(n).copied() {
+            let mut sent = 0;
+            let due = loop {
+                match self.play_frame(io, now, slot, sent) {
+                    Some(due) if due <= now => sent += 1,
+                    other => break other,
+                }
+            };
+            if let Some(due) = due {
+                next = next.min(due);
+                n += 1;
+            } else {
+                self.players.swap_remove(n);
+            }
+        }
+        self.next_frame = next;
+    }
+
+    /// Sends one frame to a leg if one is due; says when the next one is, `None` where nothing follows.
+    fn play_frame(&mut self, io: &mut impl Io, now: Tick, slot: u32, sent: usize) -> Option<Tick> {
+        let leg = self.legs.get_mut(slot as usize)?.as_deref_mut()?;
+        let Leg { media, hears, out, to, taps, id, call, .. } = leg;
+        let (media, Source::Player(player)) = (media.as_ref()?, hears) else { return None };
+        if player.finished {
+            return None;
+        }
+        if player.next_at > now {
+            return Some(player.next_at);
+        }
+        let ptime = match media.ptime_ms {
+            0 => 20,
+            ms => u64::from(ms).clamp(10, 60),
+        };
+        let ptime = offhook_units::Span::from_ms(ptime);
+        if sent >= CATCH_UP_MAX {
+            // The time line goes on with the time that was slept through.
+            player.next_at = now + ptime;
+            player.begins = true;
+            return Some(player.next_at);
+        }
+        let samples = offhook_units::SampleRate::NARROW.samples(ptime) as usize;
+        let mut datagram = [0; HEADER_BYTES + FRAME_BYTES_MAX];
+        let frame = player.fill(&self.assets, law_of(media.codec), &mut datagram[HEADER_BYTES..HEADER_BYTES + samples]);
+        player.next_at += ptime;
+        player.finished = frame != Frame::Playing;
+        let due = (!player.finished).then_some(player.next_at);
+        let over = player.finished.then_some(MediaEvent::PlayerFinished { call: *call, player: player.id });
+        match *to {
+            Some(address) if media.direction.sends() && frame != Frame::Nothing => {
+                let (seq, timestamp) =
+                    if player.begins { out.next_for_new_speaker(now) } else { out.next_of_same_speaker() };
+                let header = Header {
+                    payload_type: media.send_payload_type,
+                    marker: player.begins,
+                    seq,
+                    timestamp,
+                    ssrc: out.ssrc,
+                };
+                player.begins = false;
+                datagram[..HEADER_BYTES].copy_from_slice(&header.encode());
+                let packet = &datagram[..HEADER_BYTES + samples];
+                out.sent(now, &header, Some(samples as u32), samples);
+                self.figures.sent_packets += 1;
+                self.taps.record(taps, *id, now, Side::Sent, &header, &packet[HEADER_BYTES..]);
+                io.send(SocketKey::rtp(slot), address, packet);
+            }
+            Some(_) | None => player.begins = true,
+        }
+        if let Some(event) = over {
+            self.answer(event);
+        }
+        due
+    }
+}

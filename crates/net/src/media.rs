@@ -1,0 +1,226 @@
+//! The packet drivers of the media workers: one plain thread per worker, its sockets, and the rings to it.
+//!
+//! A driver sleeps in the kernel until a packet, a command or the worker's next tick is due; without calls it sleeps for good.
+
+mod epoll;
+mod handle;
+mod sys;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam_channel::{Sender, TrySendError};
+use offhook_media::{Assets, Figures, Limits, Worker, tap_ring};
+use offhook_plan::{MediaCommand, MediaEvent};
+use offhook_units::{Entropy, Span, Tick};
+use ringbuf::HeapCons;
+use ringbuf::traits::Consumer;
+
+use crate::Clock;
+pub use handle::MediaHandle;
+use sys::Wake;
+
+/// Undelivered events are offered again this often.
+const RETRY_EVENTS: Span = Span::from_ms(10);
+
+/// How one worker's driver is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriverConfig {
+    /// Which worker: named in its events and in its thread's name.
+    pub worker: usize,
+    /// The worker's limits.
+    pub limits: Limits,
+    /// Receive buffer asked for each socket, in bytes. Default 128 KiB: a second of G.711 as the kernel counts it.
+    pub receive_buffer_bytes: usize,
+    /// Commands on their way to the worker; further ones wait in the handle's outbox. Default 4,096.
+    pub commands_max: usize,
+    /// Which way of asking the kernel. Default [`Backend::Epoll`].
+    pub backend: Backend,
+}
+
+/// A way of asking the kernel for packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// `epoll`, one receive and one send per packet: works everywhere.
+    #[default]
+    Epoll,
+}
+
+impl Default for DriverConfig {
+    fn default() -> Self {
+        Self {
+            worker: 0,
+            limits: Limits::default(),
+            receive_buffer_bytes: 128 << 10,
+            commands_max: 4_096,
+            backend: Backend::default(),
+        }
+    }
+}
+
+/// What a worker and its driver counted, for `/metrics`: readable from any thread.
+#[derive(Debug, Default)]
+pub struct MediaCounters {
+    legs: AtomicU64,
+    calls: AtomicU64,
+    received_packets: AtomicU64,
+    sent_packets: AtomicU64,
+    discarded_packets: AtomicU64,
+    held_overwritten: AtomicU64,
+    tap_records: AtomicU64,
+    tap_dropped: AtomicU64,
+    legs_failed: AtomicU64,
+    events_dropped: AtomicU64,
+    events_waiting: AtomicU64,
+    wakeups: AtomicU64,
+    sends_failed: AtomicU64,
+}
+
+impl MediaCounters {
+    /// The worker's figures as of its last waking.
+    pub fn figures(&self) -> Figures {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Figures {
+            legs: read(&self.legs),
+            calls: read(&self.calls),
+            received_packets: read(&self.received_packets),
+            sent_packets: read(&self.sent_packets),
+            discarded_packets: read(&self.discarded_packets),
+            held_overwritten: read(&self.held_overwritten),
+            tap_records: read(&self.tap_records),
+            tap_dropped: read(&self.tap_dropped),
+            legs_failed: read(&self.legs_failed),
+            events_dropped: read(&self.events_dropped),
+            events_waiting: read(&self.events_waiting),
+        }
+    }
+
+    /// How often the driver woke.
+    pub fn wakeups(&self) -> u64 {
+        self.wakeups.load(Ordering::Relaxed)
+    }
+
+    /// Packets that the kernel did not take.
+    pub fn sends_failed(&self) -> u64 {
+        self.sends_failed.load(Ordering::Relaxed)
+    }
+
+    fn publish(&self, figures: &Figures, sends_failed: u64) {
+        let Figures {
+            legs,
+            calls,
+            received_packets,
+            sent_packets,
+            discarded_packets,
+            held_overwritten,
+            tap_records,
+            tap_dropped,
+            legs_failed,
+            events_dropped,
+            events_waiting,
+        } = *figures;
+        let pairs = [
+            (&self.legs, legs),
+            (&self.calls, calls),
+            (&self.received_packets, received_packets),
+            (&self.sent_packets, sent_packets),
+            (&self.discarded_packets, discarded_packets),
+            (&self.held_overwritten, held_overwritten),
+            (&self.tap_records, tap_records),
+            (&self.tap_dropped, tap_dropped),
+            (&self.legs_failed, legs_failed),
+            (&self.events_dropped, events_dropped),
+            (&self.events_waiting, events_waiting),
+            (&self.sends_failed, sends_failed),
+        ];
+        for (counter, value) in pairs {
+            counter.store(value, Ordering::Relaxed);
+        }
+        self.wakeups.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Starts workers.
+#[derive(Debug)]
+pub struct MediaDriver;
+
+impl MediaDriver {
+    /// Starts the thread of one worker. Events are reported to `events` with the worker's number.
+    ///
+    /// # Errors
+    /// The operating system gives no thread, no descriptors, or the wanted [`Backend`] is not to be had.
+    pub fn start(
+        config: &DriverConfig,
+        assets: Arc<Assets>,
+        clock: Clock,
+        entropy: Entropy,
+        events: Sender<(usize, MediaEvent)>,
+    ) -> std::io::Result<MediaHandle> {
+        let (tap, taps) = tap_ring(config.limits.tap_ring_bytes);
+        let (handle, commands) = MediaHandle::new(config, taps)?;
+        let shared = Shared {
+            worker: Worker::new(assets, tap, config.limits, entropy),
+            number: config.worker,
+            commands,
+            events,
+            clock,
+            wake: handle.wake(),
+            stop: handle.stop_flag(),
+            counters: handle.counters(),
+        };
+        let thread = std::thread::Builder::new().name(format!("media-{}", config.worker));
+        let thread = match config.backend {
+            Backend::Epoll => {
+                let driver = epoll::Driver::new(shared, config)?;
+                thread.spawn(move || driver.run())
+            }
+        }?;
+        Ok(handle.with_thread(thread))
+    }
+}
+
+/// What every backend's loop does besides packets.
+struct Shared {
+    worker: Worker,
+    number: usize,
+    commands: HeapCons<MediaCommand>,
+    events: Sender<(usize, MediaEvent)>,
+    clock: Clock,
+    wake: Arc<Wake>,
+    stop: Arc<AtomicBool>,
+    counters: Arc<MediaCounters>,
+}
+
+impl Shared {
+    /// Commands, ticks, events and counters of one turn; says when the next turn is due at the latest.
+    fn turn(&mut self, io: &mut impl offhook_media::Io, now: Tick, sends_failed: u64) -> Option<Tick> {
+        while let Some(command) = self.commands.try_pop() {
+            self.worker.command(io, now, command);
+        }
+        if self.worker.next_tick().is_some_and(|due| due <= now) {
+            self.worker.tick(io, now);
+        }
+        let waits = self.deliver();
+        self.counters.publish(&self.worker.figures(), sends_failed);
+        let due = self.worker.next_tick();
+        if waits { Some(due.map_or(now + RETRY_EVENTS, |due| due.min(now + RETRY_EVENTS))) } else { due }
+    }
+
+    /// Hands events over, in order; says whether some must wait because the channel is full.
+    fn deliver(&mut self) -> bool {
+        while let Some(event) = self.worker.poll_event() {
+            match self.events.try_send((self.number, event)) {
+                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+                Err(TrySendError::Full((_, event))) => {
+                    self.worker.return_event(event);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}

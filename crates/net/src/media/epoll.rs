@@ -1,0 +1,103 @@
+//! The portable driver: `epoll`, one receive and one send per packet, nothing else in between.
+
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+
+use offhook_media::{Io, SocketKey};
+use socket2::Socket;
+
+use super::sys::{Epoll, Ready, bind_udp, receive_from, send_to};
+use super::{DriverConfig, Shared};
+
+/// Readinesses taken per waking.
+const READY_MAX: usize = 512;
+/// Largest datagram taken; the rest of a larger one is cut off, and it will not parse or relay as sent.
+const DATAGRAM_BYTES_MAX: usize = 2_048;
+/// The token of the waker among those of sockets.
+const WAKER: u64 = u64::MAX;
+
+pub struct Driver {
+    shared: Shared,
+    sockets: Sockets,
+    ready: Box<[Ready]>,
+    buffer: Box<[u8; DATAGRAM_BYTES_MAX]>,
+}
+
+struct Sockets {
+    epoll: Epoll,
+    open: Vec<Option<Socket>>,
+    receive_buffer_bytes: usize,
+    sends_failed: u64,
+}
+
+impl Driver {
+    pub fn new(shared: Shared, config: &DriverConfig) -> std::io::Result<Self> {
+        let epoll = Epoll::new()?;
+        epoll.watch(shared.wake.fd(), WAKER)?;
+        let receive_buffer_bytes = config.receive_buffer_bytes;
+        Ok(Self {
+            shared,
+            sockets: Sockets { epoll, open: Vec::new(), receive_buffer_bytes, sends_failed: 0 },
+            ready: vec![Ready { events: 0, u64: 0 }; READY_MAX].into(),
+            buffer: Box::new([0; DATAGRAM_BYTES_MAX]),
+        })
+    }
+
+    pub fn run(mut self) {
+        let mut now = self.shared.clock.now();
+        loop {
+            let stopping = self.shared.stopped();
+            let failed = self.sockets.sends_failed;
+            let due = self.shared.turn(&mut self.sockets, now, failed);
+            if stopping {
+                self.shared.worker.close_all(&mut self.sockets, now);
+                self.shared.deliver();
+                return;
+            }
+            let wait = due.map(|due| due.since(now).as_us());
+            let count = self.sockets.epoll.wait(&mut self.ready, wait);
+            // One reading of the clock serves the whole batch.
+            now = self.shared.clock.now();
+            for n in 0..count {
+                let token = self.ready[n].u64;
+                if token == WAKER {
+                    self.shared.wake.clear();
+                    continue;
+                }
+                let key = SocketKey::from_index(token as usize);
+                let Some(Some(socket)) = self.sockets.open.get(key.index()) else { continue };
+                // Level-triggered: what more is there wakes us again.
+                if let Some((length, from)) = receive_from(socket.as_raw_fd(), &mut self.buffer[..]) {
+                    let datagram = &mut self.buffer[..length];
+                    self.shared.worker.receive(&mut self.sockets, now, key, from, datagram);
+                }
+            }
+        }
+    }
+}
+
+impl Io for Sockets {
+    fn open(&mut self, key: SocketKey, local: SocketAddr) -> Result<(), String> {
+        let says = |error: std::io::Error| format!("UDP {local}: {error}");
+        let socket = bind_udp(local, self.receive_buffer_bytes).map_err(says)?;
+        self.epoll.watch(socket.as_raw_fd(), key.index() as u64).map_err(says)?;
+        if self.open.len() <= key.index() {
+            self.open.resize_with(key.index() + 1, || None);
+        }
+        self.open[key.index()] = Some(socket);
+        Ok(())
+    }
+
+    fn close(&mut self, key: SocketKey) {
+        if let Some(socket) = self.open.get_mut(key.index()) {
+            *socket = None;
+        }
+    }
+
+    fn send(&mut self, key: SocketKey, to: SocketAddr, bytes: &[u8]) {
+        let Some(Some(socket)) = self.open.get(key.index()) else { return };
+        if !send_to(socket.as_raw_fd(), to, bytes) {
+            self.sends_failed += 1;
+        }
+    }
+}
