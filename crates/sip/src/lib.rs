@@ -1,13 +1,25 @@
 //! SIP without sockets or clocks: messages, SDP offer/answer over `MediaCaps`, transactions, dialogs, digest and registrar.
 
+mod body;
+mod dialog;
 mod digest;
+mod endpoint;
 mod flow;
 mod headers;
 mod message;
+mod registrar;
+pub mod sdp;
+mod transaction;
 mod uri;
 
+pub use body::Body;
+pub use dialog::DialogSnapshot;
 pub use digest::{
     Algorithm, Challenge, Credentials, DigestConfig, DigestVerifier, Verdict, answer_challenge, digest_username,
+};
+pub use endpoint::{
+    EndCause, Endpoint, EndpointConfig, Event, FORKS_MAX, Full, Invite, Load, Output, Register, RegistrationId,
+    RequestId, SessionId,
 };
 pub use flow::{Flow, Transport};
 pub use headers::{Headers, NameAddr, Params, SyntaxError, Via};
@@ -15,4 +27,5 @@ pub use message::{
     Fault, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, Method, ParseError, Request, Response, VALUES_MAX, frame_len,
     reason_phrase,
 };
+pub use registrar::{Binding, Change, Registrar, RegistrarLimits};
 pub use uri::{Scheme, Uri};

@@ -1,0 +1,278 @@
+//! The SIP user agent, without sockets or clocks: transactions, dialogs and registrations behind verbs and events.
+//!
+//! Hand in one input, then drain [`Endpoint::poll_output`] until it gives [`Output::Wait`].
+
+mod auth;
+mod change;
+mod client;
+mod event;
+mod registration;
+mod server;
+mod session;
+mod uac;
+mod uas;
+
+use core::fmt;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use offhook_units::{Entropy, Tick};
+
+use crate::dialog::Dialog;
+use crate::transaction::{SessionTimer, TimerKey, Timers, Times};
+use crate::{Body, DialogSnapshot, Flow, Headers, Message, Method, ParseError, Request, Response};
+use client::{Client, Delivery, Failed, Owner};
+use registration::Registration;
+use server::Server;
+use session::{Phase, Session};
+
+pub use client::FORKS_MAX;
+pub use event::{
+    EndCause, EndpointConfig, Event, Full, Invite, Output, Register, RegistrationId, RequestId, SessionId,
+};
+
+/// Methods that the endpoint answers itself or that make sessions; `Allow` lists them before the program's own.
+const METHODS: [Method; 6] = [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Info, Method::Update];
+
+/// What an endpoint holds now, and what it has turned away since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Sessions, those included that wait for the answer to BYE.
+    pub sessions: usize,
+    /// Transactions of both kinds.
+    pub transactions: usize,
+    /// Running timers.
+    pub timers: usize,
+    /// Requests refused by the endpoint itself.
+    pub rejected_total: u64,
+    /// Of those: refused because a limit was reached.
+    pub full_total: u64,
+    /// Responses, ACKs and CANCELs that belong to nothing.
+    pub strays_total: u64,
+}
+
+/// A SIP user agent.
+pub struct Endpoint {
+    config: EndpointConfig,
+    times: Times,
+    entropy: Entropy,
+    /// Makes the tags of stateless answers unguessable.
+    secret: u64,
+    /// The value of `Allow`.
+    allow: String,
+    last_id: u64,
+    out: VecDeque<Output>,
+    timers: Timers,
+    clients: BTreeMap<u64, Client>,
+    /// Client transactions by flow, for failures of the transport.
+    flows: BTreeSet<(Flow, u64)>,
+    servers: BTreeMap<u64, Server>,
+    server_keys: BTreeMap<Box<str>, u64>,
+    merges: BTreeMap<Box<str>, u64>,
+    sessions: BTreeMap<SessionId, Session>,
+    /// Sessions by the tag that we gave.
+    dialogs: BTreeMap<Box<str>, SessionId>,
+    registrations: BTreeMap<RegistrationId, Registration>,
+    load: Load,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("load", &self.load()).finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// A user agent without sessions.
+    pub fn new(config: EndpointConfig, mut entropy: Entropy) -> Self {
+        let mut allow: Vec<&str> = METHODS.iter().map(Method::as_str).collect();
+        for method in &config.methods {
+            if !allow.contains(&method.as_str()) {
+                allow.push(method.as_str());
+            }
+        }
+        Self {
+            times: Times { t1: config.t1, t2: config.t2, t4: config.t4 },
+            secret: entropy.next_u64(),
+            allow: allow.join(", "),
+            last_id: 0,
+            out: VecDeque::new(),
+            timers: Timers::default(),
+            clients: BTreeMap::new(),
+            flows: BTreeSet::new(),
+            servers: BTreeMap::new(),
+            server_keys: BTreeMap::new(),
+            merges: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            dialogs: BTreeMap::new(),
+            registrations: BTreeMap::new(),
+            load: Load::default(),
+            config,
+            entropy,
+        }
+    }
+
+    /// A message came in.
+    pub fn receive(&mut self, now: Tick, flow: Flow, message: Message) {
+        match message {
+            Message::Request(request) => self.receive_request(now, flow, request),
+            Message::Response(response) => self.receive_response(now, response),
+        }
+    }
+
+    /// A datagram came in that is no message; a request that could be told is answered 400, 505 or 513.
+    pub fn receive_malformed(&mut self, _now: Tick, flow: Flow, error: ParseError) {
+        let status = error.fault.status();
+        let Some(mut request) = error.salvaged else { return };
+        if request.method == Method::Ack {
+            return;
+        }
+        if let Ok(via) = request.headers.top_via() {
+            uas::note_source(flow, &mut request, via);
+            self.reject(flow, &request, status, &[]);
+        }
+    }
+
+    /// The transport reported that nothing reaches the far end of `flow`: requests that wait for a response on it fail.
+    pub fn transport_failed(&mut self, now: Tick, flow: Flow) {
+        let ids: Vec<u64> = self.flows.range((flow, 0)..=(flow, u64::MAX)).map(|(_, id)| *id).collect();
+        for id in ids {
+            self.client_transport_failed(now, id);
+        }
+    }
+
+    /// The instant of the last [`Output::Wait`] is reached. Calling it early or late does no harm.
+    pub fn timeout(&mut self, now: Tick) {
+        while let Some(key) = self.timers.pop_due(now) {
+            match key {
+                TimerKey::Client(id, timer) => self.client_timer(now, id, timer),
+                TimerKey::Server(id, timer) => self.server_timer(now, id, timer),
+                TimerKey::Session(id, SessionTimer::Unacked) => self.unacked_timer(now, id),
+                TimerKey::Session(id, SessionTimer::Glare) => self.glare_timer(now, id),
+                TimerKey::Session(id, SessionTimer::Ringing) => self.ringing_timer(now, id),
+                TimerKey::Registration(id) => self.registration_timer(now, id),
+            }
+        }
+    }
+
+    /// What is to be done next; [`Output::Wait`] says that nothing is left.
+    pub fn poll_output(&mut self) -> Output {
+        self.out.pop_front().unwrap_or_else(|| Output::Wait { until: self.timers.next() })
+    }
+
+    /// What it holds and has turned away.
+    pub fn load(&self) -> Load {
+        Load {
+            sessions: self.sessions.len(),
+            transactions: self.transactions(),
+            timers: self.timers.len(),
+            ..self.load
+        }
+    }
+
+    /// Answers an [`Event::Request`]. A late or second answer is dropped.
+    pub fn respond(&mut self, now: Tick, request: RequestId, mut response: Response) {
+        if response.status < 200 || self.waiting_template(request.0).is_none() {
+            return;
+        }
+        let tag = self.tag();
+        server::tag_response(&mut response, &tag);
+        if response.headers.get("Server").is_none() {
+            response.headers.push("Server", &self.config.user_agent);
+        }
+        self.reply_with(now, request.0, &response);
+    }
+
+    /// What a successor needs to end or take over a confirmed session.
+    pub fn snapshot(&self, session: SessionId) -> Option<DialogSnapshot> {
+        let session = self.sessions.get(&session)?;
+        match session.phase {
+            Phase::Confirmed | Phase::HangingUp { .. } => Some(session.dialog.snapshot()),
+            Phase::Calling { .. }
+            | Phase::Proceeding { .. }
+            | Phase::Cancelling { .. }
+            | Phase::Ringing { .. }
+            | Phase::Over => None,
+        }
+    }
+
+    /// Takes a confirmed dialog over from a log; no limit applies, so that each can be ended.
+    pub fn adopt(&mut self, _now: Tick, snapshot: DialogSnapshot) -> SessionId {
+        let id = SessionId(self.next_id());
+        self.insert_session(id, Session::new(Phase::Confirmed, Dialog::adopt(snapshot), None));
+        id
+    }
+
+    fn insert_session(&mut self, id: SessionId, session: Session) {
+        self.dialogs.insert(session.dialog.local_tag.clone(), id);
+        self.sessions.insert(id, session);
+    }
+
+    fn remove_session(&mut self, id: SessionId) {
+        if let Some(mut session) = self.sessions.remove(&id) {
+            self.timers.stop_all(&mut session.alarms);
+            self.dialogs.remove(&session.dialog.local_tag);
+        }
+    }
+
+    /// A response that its transaction does not keep to itself.
+    fn deliver(&mut self, now: Tick, delivery: Delivery) {
+        match delivery.owner {
+            Owner::Invite(session) => self.invite_response(now, session, delivery),
+            Owner::Reinvite(session) => self.reinvite_response(now, session, delivery),
+            Owner::Bye(session) => self.bye_response(now, session, delivery),
+            Owner::Register(registration) => self.register_response(now, registration, delivery),
+            Owner::Nobody => {}
+        }
+    }
+
+    /// No response will come.
+    fn client_failed(&mut self, now: Tick, owner: Owner, failed: Failed) {
+        match owner {
+            Owner::Invite(session) => self.invite_failed(now, session, failed),
+            Owner::Reinvite(session) => self.reinvite_failed(now, session, failed),
+            Owner::Bye(session) => self.remove_session(session),
+            Owner::Register(registration) => self.register_failed(now, registration, None, None),
+            Owner::Nobody => {}
+        }
+    }
+
+    fn transactions(&self) -> usize {
+        self.clients.len() + self.servers.len()
+    }
+
+    fn transmit(&mut self, flow: Flow, bytes: Vec<u8>) {
+        self.out.push_back(Output::Transmit { flow, bytes });
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    const fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn tag(&mut self) -> String {
+        format!("{:04x}{}", self.config.shard, self.entropy.token())
+    }
+
+    /// The headers that every request of ours within or before a dialog has, and its body.
+    fn finish_request(&self, request: &mut Request, contact: &crate::Uri, body: Option<Body>) {
+        request.headers.push("Contact", &format!("<{contact}>"));
+        request.headers.push("Allow", &self.allow);
+        request.headers.push("User-Agent", &self.config.user_agent);
+        if let Some(body) = body {
+            request.set_body(&body.content_type, body.bytes);
+        }
+    }
+}
+
+/// The body of a message, where it has one.
+fn body_of(headers: &Headers, bytes: &[u8]) -> Option<Body> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let content_type = headers.content_type().unwrap_or("application/octet-stream").to_owned();
+    Some(Body { content_type, bytes: bytes.to_vec() })
+}

@@ -1,0 +1,262 @@
+//! What goes into and comes out of an [`Endpoint`](super::Endpoint).
+
+use offhook_units::{Span, Tick};
+
+use crate::{Body, Credentials, Flow, Method, NameAddr, Request, Response, Uri};
+
+/// One call leg: an INVITE and the dialog that comes of it. Never reused within one endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// A request outside of a dialog that waits for [`Endpoint::respond`](super::Endpoint::respond).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// A registration of ours that refreshes itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegistrationId(pub u64);
+
+/// What an endpoint is told to be.
+#[derive(Debug, Clone)]
+pub struct EndpointConfig {
+    /// `User-Agent` of requests and `Server` of responses.
+    pub user_agent: String,
+    /// Estimate of the round-trip time, RFC 3261 section 17.1.1.1; 64 of it end a transaction.
+    pub t1: Span,
+    /// Longest gap between retransmissions of a non-INVITE request or of a final response.
+    pub t2: Span,
+    /// How long a message stays in the network.
+    pub t4: Span,
+    /// Transactions at once; more requests are answered 503 with Retry-After and without state.
+    pub transactions_max: usize,
+    /// Sessions at once; more INVITEs are answered 503 with Retry-After.
+    pub sessions_max: usize,
+    /// `Retry-After` of the 503 that a reached limit gives.
+    pub retry_after: Span,
+    /// Requests outside of a dialog that the program takes as [`Event::Request`]; others are answered 405.
+    pub methods: Vec<Method>,
+    /// First wait after a failed registration; doubled up to `registration_retry_max`.
+    pub registration_retry: Span,
+    /// Longest wait after a failed registration.
+    pub registration_retry_max: Span,
+    /// Put into branches and tags, so that the transactions of several endpoints can be told apart on the wire.
+    pub shard: u16,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            user_agent: concat!("Offhook/", env!("CARGO_PKG_VERSION")).to_owned(),
+            t1: Span::from_ms(500),
+            t2: Span::from_s(4),
+            t4: Span::from_s(5),
+            transactions_max: 200_000,
+            sessions_max: 20_000,
+            retry_after: Span::from_s(5),
+            methods: vec![Method::Register, Method::Options, Method::Message],
+            registration_retry: Span::from_s(4),
+            registration_retry_max: Span::from_s(120),
+            shard: 0,
+        }
+    }
+}
+
+/// A call to be made.
+#[derive(Debug, Clone)]
+pub struct Invite {
+    /// Where the INVITE is sent.
+    pub flow: Flow,
+    /// The request URI.
+    pub uri: Uri,
+    /// Who calls; a tag is added.
+    pub from: NameAddr,
+    /// Who is called.
+    pub to: NameAddr,
+    /// Where requests within the dialog reach us.
+    pub contact: Uri,
+    /// More headers, in order.
+    pub headers: Vec<(String, String)>,
+    /// The offer; without one the peer offers in its answer.
+    pub body: Option<Body>,
+    /// What a 401 or 407 is answered with.
+    pub credentials: Option<Credentials>,
+}
+
+/// A registration to be kept.
+#[derive(Debug, Clone)]
+pub struct Register {
+    /// Where the REGISTER is sent.
+    pub flow: Flow,
+    /// The request URI: the domain, without a user part.
+    pub registrar: Uri,
+    /// Address of record: who is registered.
+    pub aor: NameAddr,
+    /// Where calls for it shall go.
+    pub contact: Uri,
+    /// How long to ask for. The registrar may shorten it.
+    pub expires: Span,
+    /// What a 401 or 407 is answered with.
+    pub credentials: Option<Credentials>,
+}
+
+/// What [`Endpoint::poll_output`](super::Endpoint::poll_output) gives.
+#[derive(Debug)]
+pub enum Output {
+    /// Send these bytes as one message.
+    Transmit {
+        /// Between which addresses.
+        flow: Flow,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// Tell the program.
+    Event(Event),
+    /// Nothing left to do until `until`; then call [`Endpoint::timeout`](super::Endpoint::timeout).
+    Wait {
+        /// The next timer, or none.
+        until: Option<Tick>,
+    },
+}
+
+/// What happened. Every session ends exactly once: with [`Event::Cancelled`], [`Event::Refused`] or [`Event::Ended`], or
+/// by the program's own [`Endpoint::refuse`](super::Endpoint::refuse), which no event follows.
+#[derive(Debug)]
+pub enum Event {
+    /// A new INVITE outside of a dialog; 100 has been sent.
+    Invited {
+        /// The leg that it began.
+        session: SessionId,
+        /// Where it came from.
+        flow: Flow,
+        /// The INVITE.
+        request: Box<Request>,
+    },
+    /// The caller gave up before a final answer (CANCEL); it got 487. The session is over.
+    Cancelled {
+        /// Which leg.
+        session: SessionId,
+    },
+    /// The ACK to our 2xx on an incoming call.
+    Confirmed {
+        /// Which leg.
+        session: SessionId,
+        /// The answer, where our 2xx carried the offer.
+        body: Option<Body>,
+    },
+    /// A 101 to 199 on an outgoing call.
+    Progress {
+        /// Which leg.
+        session: SessionId,
+        /// 101..=199.
+        status: u16,
+        /// Early media's answer.
+        body: Option<Body>,
+    },
+    /// The first 2xx on an outgoing call. ACK has been sent.
+    Answered {
+        /// Which leg.
+        session: SessionId,
+        /// The answer.
+        body: Option<Body>,
+        /// The 2xx.
+        response: Box<Response>,
+    },
+    /// A final non-2xx on an outgoing call: 300..=699; 408 where nobody answered, 503 where the transport failed
+    /// (RFC 3261 section 8.1.3.1). The session is over.
+    Refused {
+        /// Which leg.
+        session: SessionId,
+        /// 300..=699.
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+        /// From `Retry-After`.
+        retry_after: Option<Span>,
+    },
+    /// A re-INVITE or an UPDATE with an offer: to be answered by `answer_reoffer` or `refuse_reoffer`. An UPDATE without
+    /// one is answered inside.
+    Reoffered {
+        /// Which leg.
+        session: SessionId,
+        /// The offer; without one our answer shall carry an offer.
+        body: Option<Body>,
+    },
+    /// The 2xx to our re-INVITE, ACK sent; or the ACK that carries the answer to our offer in a 2xx to a re-INVITE.
+    ReofferAnswered {
+        /// Which leg.
+        session: SessionId,
+        /// The answer.
+        body: Option<Body>,
+    },
+    /// A final non-2xx to our re-INVITE; the session stays as it was.
+    ReofferRefused {
+        /// Which leg.
+        session: SessionId,
+        /// 300..=699.
+        status: u16,
+    },
+    /// An INFO; 200 has been sent.
+    Info {
+        /// Which leg.
+        session: SessionId,
+        /// What it carried.
+        body: Option<Body>,
+    },
+    /// A session that was confirmed, answered or hung up is over.
+    Ended {
+        /// Which leg.
+        session: SessionId,
+        /// Why.
+        cause: EndCause,
+    },
+    /// A request outside of a dialog: to be answered by `respond` within 64·T1.
+    Request {
+        /// For `respond`.
+        id: RequestId,
+        /// Where it came from.
+        flow: Flow,
+        /// The request.
+        request: Box<Request>,
+    },
+    /// A REGISTER of ours was taken; zero `expires`: unregistered, and the registration is gone.
+    Registered {
+        /// Which registration.
+        id: RegistrationId,
+        /// How long it holds; it refreshes itself at 80 %.
+        expires: Span,
+    },
+    /// A REGISTER of ours failed. It is tried again by itself.
+    RegistrationFailed {
+        /// Which registration.
+        id: RegistrationId,
+        /// The final response; none where nobody answered or the transport failed.
+        status: Option<u16>,
+        /// When it is tried again.
+        retry_in: Span,
+    },
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndCause {
+    /// The peer sent BYE.
+    PeerBye {
+        /// Its `Reason` header, RFC 3326.
+        reason: Option<String>,
+    },
+    /// We hung up.
+    Hungup,
+    /// The peer did not answer a request within the dialog.
+    TimedOut,
+    /// The peer did not acknowledge our 2xx within 64·T1.
+    NoAck,
+    /// The transport reported a failure.
+    TransportFailed,
+    /// The peer knows the dialog no more (481).
+    PeerGone,
+}
+
+/// `transactions_max` or `sessions_max` is reached: nothing was sent. Try again later, or raise the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many SIP sessions or transactions at once")]
+pub struct Full;

@@ -1,0 +1,128 @@
+//! What an endpoint keeps of one call leg.
+
+use offhook_units::{Span, Tick};
+
+use crate::dialog::Dialog;
+use crate::transaction::Alarms;
+use crate::{Body, Credentials};
+
+/// One call leg.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub phase: Phase,
+    pub change: Change,
+    /// A re-INVITE that waits until the one before it is through; the newest counts.
+    pub wanted: Option<Option<Body>>,
+    /// Our 2xx that waits for its ACK.
+    pub unacked: Option<Unacked>,
+    pub dialog: Dialog,
+    pub credentials: Option<Credentials>,
+    /// By `SessionTimer`.
+    pub alarms: Alarms<3>,
+}
+
+impl Session {
+    pub(super) fn new(phase: Phase, dialog: Dialog, credentials: Option<Credentials>) -> Self {
+        Self {
+            phase,
+            change: Change::None,
+            wanted: None,
+            unacked: None,
+            dialog,
+            credentials,
+            alarms: Alarms::default(),
+        }
+    }
+}
+
+/// Where a leg is. A leg that is over and has nothing left to do is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Our INVITE went out, nothing came back.
+    Calling {
+        /// The INVITE's transaction.
+        tx: u64,
+    },
+    /// A provisional response came.
+    Proceeding {
+        /// The INVITE's transaction.
+        tx: u64,
+    },
+    /// We hung up before a final response.
+    Cancelling {
+        /// The INVITE's transaction.
+        tx: u64,
+        /// For CANCEL and BYE.
+        reason: Option<String>,
+        /// CANCEL waits for the first provisional response, RFC 3261 section 9.1.
+        sent: bool,
+    },
+    /// The peer's INVITE waits for our final response.
+    Ringing {
+        /// The INVITE's transaction.
+        tx: u64,
+    },
+    /// Answered.
+    Confirmed,
+    /// We hung up before the ACK to our 2xx: BYE waits for it, RFC 3261 section 15.
+    HangingUp {
+        /// For BYE.
+        reason: Option<String>,
+    },
+    /// Our BYE waits for its response. The program knows that the session has ended.
+    Over,
+}
+
+/// An offer that changes a confirmed or early session, from its sending or coming until its final response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    /// None.
+    None,
+    /// Our re-INVITE is out.
+    Sent {
+        /// Its transaction.
+        tx: u64,
+        /// To be sent again after a glare.
+        body: Option<Body>,
+    },
+    /// Our re-INVITE met the peer's and is sent again when the glare timer runs out, RFC 3261 section 14.1.
+    Glare {
+        /// What it offers.
+        body: Option<Body>,
+    },
+    /// The peer's re-INVITE or UPDATE waits for the program.
+    Received {
+        /// Its transaction.
+        tx: u64,
+        /// Its number, where it is a re-INVITE and gets an ACK.
+        invite: Option<u32>,
+        /// It carried no offer: ours stands in our 2xx and the answer in the ACK.
+        offerless: bool,
+    },
+}
+
+/// Our 2xx to an INVITE, sent again until its ACK, RFC 3261 section 13.3.1.4.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unacked {
+    /// The INVITE's transaction, which has the bytes.
+    pub tx: u64,
+    /// Of the INVITE and so of its ACK.
+    pub cseq: u32,
+    /// What the ACK means to the program.
+    pub meaning: AckMeaning,
+    /// Until it is sent again.
+    pub interval: Span,
+    /// When the peer is taken for gone.
+    pub give_up: Tick,
+}
+
+/// What an ACK means to the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AckMeaning {
+    /// The call is up.
+    Confirmed,
+    /// It carries the answer to an offer of ours.
+    Answer,
+    /// Nothing new.
+    Nothing,
+}

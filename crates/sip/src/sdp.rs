@@ -1,0 +1,419 @@
+//! SDP offer and answer, RFC 3264, for one audio stream over [`MediaCaps`].
+//!
+//! `sdp-types` reads and writes the lines and lets nearly everything through; what may be offered and answered is decided
+//! here. An answer names one codec and, where both have it, telephone-event, so that nobody changes codecs in mid-call.
+
+#[cfg(test)]
+mod tests;
+
+use core::net::{IpAddr, SocketAddr};
+
+use offhook_plan::{CodecKind, Direction, MediaCaps, Negotiated};
+use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
+
+/// Most m-lines in a description; more are refused.
+pub const MEDIA_LINES_MAX: usize = 32;
+/// Most payload types looked at in one m-line.
+pub const PAYLOAD_TYPES_MAX: usize = 64;
+/// First payload type given to codecs without a static one, RFC 3551 section 6.
+const DYNAMIC_FIRST: u8 = 96;
+/// What nearly everybody uses for telephone-event; peers that ignore `rtpmap` expect it.
+const TELEPHONE_EVENT: u8 = 101;
+/// The sixteen DTMF digits, RFC 4733 section 3.2.
+const EVENTS: &str = "0-15";
+
+/// Our end of a session description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Local {
+    /// Where we listen.
+    pub address: IpAddr,
+    /// Where we listen for RTP; RTCP is on the next port unless multiplexed.
+    pub port: u16,
+    /// Second field of `o=`: the same for all descriptions of one session.
+    pub session_id: u64,
+    /// Third field of `o=`: rises with every changed description of one session.
+    pub version: u64,
+}
+
+/// Why there is no agreement.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SdpError {
+    /// The peer broke RFC 8866 or RFC 3264. Answer an offer 400; end the call where it is an answer.
+    #[error("the session description is malformed: {0}")]
+    Malformed(String),
+    /// The peer offers no audio over plain RTP, or refused ours. Answer 488.
+    #[error("there is no audio stream over RTP/AVP or RTP/AVPF")]
+    NoAudio,
+    /// The peer wants encrypted media only. Answer 488.
+    #[error("the audio stream is encrypted")]
+    Encrypted,
+    /// The peer shares no codec with us. Answer 488, or change the capabilities.
+    #[error("there is no codec in common")]
+    NoCommonCodec,
+    /// The peer gives a host name for its media; we look none up. Answer 488.
+    #[error("the media address `{0}` is no address")]
+    NoAddress(String),
+}
+
+impl SdpError {
+    /// The status that an offer with this fault is refused with.
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(_) => 400,
+            Self::NoAudio | Self::Encrypted | Self::NoCommonCodec | Self::NoAddress(_) => 488,
+        }
+    }
+}
+
+/// Our offer: every codec of `caps` in order, then telephone-event.
+pub fn offer(local: &Local, caps: &MediaCaps, direction: Direction) -> String {
+    let mut free = DYNAMIC_FIRST..TELEPHONE_EVENT;
+    let mut formats: Vec<Format<'_>> = Vec::with_capacity(caps.codecs.len() + 1);
+    for cap in &caps.codecs {
+        let Some(payload_type) = cap.kind.static_payload_type().or_else(|| free.next()) else { break };
+        formats.push(Format {
+            payload_type,
+            name: cap.kind.name(),
+            clock: cap.kind.clock(),
+            fmtp: cap.fmtp.as_deref(),
+        });
+    }
+    if caps.telephone_event {
+        let clock = formats.first().map_or(8_000, |first| first.clock);
+        formats.push(Format::events(TELEPHONE_EVENT, clock));
+    }
+    let mut session = skeleton(local);
+    session.times.push(Time { start_time: 0, stop_time: 0, repeats: Vec::new() });
+    session.medias.push(audio("RTP/AVP", local.port, &formats, caps.ptime_ms, direction, false));
+    session.to_string()
+}
+
+/// Our answer to `offer`, and what it agrees on. `direction` is what we would like; the answer never says more than the
+/// offer allows.
+pub fn answer(
+    offer: &[u8],
+    local: &Local,
+    caps: &MediaCaps,
+    direction: Direction,
+) -> Result<(String, Negotiated), SdpError> {
+    let offered = parse(offer)?;
+    let mut chosen = None;
+    let mut fault = SdpError::NoAudio;
+    for (index, media) in offered.medias.iter().enumerate() {
+        match Stream::of(&offered, media).and_then(|stream| Ok((stream.choose(caps)?, stream))) {
+            Ok((choice, stream)) => {
+                chosen = Some((index, choice, stream));
+                break;
+            }
+            Err(error) => fault = fault.worse(error),
+        }
+    }
+    let Some((index, choice, stream)) = chosen else { return Err(fault) };
+
+    let ptime_ms = stream.ptime(caps.ptime_ms);
+    let direction = both(direction, stream.direction.mirrored());
+    let mut formats = vec![Format {
+        payload_type: choice.payload_type,
+        name: choice.kind.name(),
+        clock: choice.kind.clock(),
+        fmtp: caps.codecs.iter().find(|cap| cap.kind == choice.kind).and_then(|cap| cap.fmtp.as_deref()),
+    }];
+    formats.extend(choice.telephone_event.map(|payload_type| Format::events(payload_type, choice.kind.clock())));
+
+    let mut session = skeleton(local);
+    // RFC 3264 section 6: the t= line of the answer equals that of the offer.
+    session.times.clone_from(&offered.times);
+    if session.times.is_empty() {
+        session.times.push(Time { start_time: 0, stop_time: 0, repeats: Vec::new() });
+    }
+    for (at, media) in offered.medias.iter().enumerate() {
+        session.medias.push(if at == index {
+            audio(&media.proto, local.port, &formats, ptime_ms, direction, stream.rtcp_mux)
+        } else {
+            refused(media)
+        });
+    }
+    let negotiated = Negotiated {
+        codec: choice.kind,
+        send_payload_type: choice.payload_type,
+        recv_payload_type: choice.payload_type,
+        telephone_event: choice.telephone_event.map(|payload_type| (payload_type, payload_type)),
+        ptime_ms,
+        direction,
+        remote_rtp: stream.rtp,
+        remote_rtcp: stream.rtcp,
+        rtcp_mux: stream.rtcp_mux,
+    };
+    Ok((session.to_string(), negotiated))
+}
+
+/// What the peer's `answer` to `our_offer` agrees on.
+pub fn accept(our_offer: &str, answer: &[u8], caps: &MediaCaps) -> Result<Negotiated, SdpError> {
+    let ours = parse(our_offer.as_bytes())?;
+    let theirs = parse(answer)?;
+    let (ours, theirs) = match (ours.medias.first(), theirs.medias.first()) {
+        (Some(our_media), Some(their_media)) => (Stream::of(&ours, our_media)?, Stream::of(&theirs, their_media)?),
+        (None, _) | (_, None) => return Err(SdpError::NoAudio),
+    };
+    // The first of theirs that we offered: RFC 3264 section 7 wants the answer's numbers when sending, ours when receiving.
+    let known = |kind: CodecKind| caps.codecs.iter().any(|cap| cap.kind == kind);
+    let (sent, received) = theirs
+        .formats
+        .iter()
+        .filter_map(|their| Some((their, their.kind().filter(|kind| known(*kind))?)))
+        .find_map(|(their, kind)| Some((their, ours.formats.iter().find(|our| our.kind() == Some(kind))?)))
+        .ok_or(SdpError::NoCommonCodec)?;
+    let codec = sent.kind().ok_or(SdpError::NoCommonCodec)?;
+    let telephone_event = theirs.events(codec.clock()).zip(ours.events(codec.clock()));
+    let rtcp_mux = ours.rtcp_mux && theirs.rtcp_mux;
+    Ok(Negotiated {
+        codec,
+        send_payload_type: sent.payload_type,
+        recv_payload_type: received.payload_type,
+        telephone_event: telephone_event.filter(|_| caps.telephone_event),
+        ptime_ms: theirs.ptime(caps.ptime_ms),
+        direction: both(ours.direction, theirs.direction.mirrored()),
+        remote_rtp: theirs.rtp,
+        remote_rtcp: if theirs.rtcp_mux && !rtcp_mux { next_port(theirs.rtp) } else { theirs.rtcp },
+        rtcp_mux,
+    })
+}
+
+/// One line of `a=rtpmap`.
+struct Format<'a> {
+    payload_type: u8,
+    name: &'a str,
+    clock: u32,
+    fmtp: Option<&'a str>,
+}
+
+impl Format<'_> {
+    const fn events(payload_type: u8, clock: u32) -> Self {
+        Self { payload_type, name: "telephone-event", clock, fmtp: Some(EVENTS) }
+    }
+
+    fn kind(&self) -> Option<CodecKind> {
+        CodecKind::by_name(self.name, self.clock)
+    }
+}
+
+/// What was chosen from an offer.
+struct Choice {
+    kind: CodecKind,
+    payload_type: u8,
+    telephone_event: Option<u8>,
+}
+
+/// An audio stream as its description has it.
+struct Stream<'a> {
+    formats: Vec<Format<'a>>,
+    /// Seen from the one who wrote it.
+    direction: Direction,
+    rtp: SocketAddr,
+    rtcp: SocketAddr,
+    rtcp_mux: bool,
+    ptime_ms: Option<u8>,
+    maxptime_ms: Option<u8>,
+}
+
+impl<'a> Stream<'a> {
+    fn of(session: &'a Session, media: &'a Media) -> Result<Self, SdpError> {
+        if !media.media.eq_ignore_ascii_case("audio") || media.port == 0 {
+            return Err(SdpError::NoAudio);
+        }
+        if !["RTP/AVP", "RTP/AVPF"].iter().any(|proto| media.proto.eq_ignore_ascii_case(proto)) {
+            let encrypted = media.proto.to_ascii_uppercase().contains("SAVP");
+            return Err(if encrypted { SdpError::Encrypted } else { SdpError::NoAudio });
+        }
+        let connection = media.connections.first().or(session.connection.as_ref());
+        let connection = connection.ok_or_else(|| SdpError::Malformed("there is no c= line".into()))?;
+        let address = address(&connection.connection_address)?;
+        let rtp = SocketAddr::new(address, media.port);
+        let rtcp_mux = media.has_attribute("rtcp-mux");
+        let number = |name: &str| -> Option<u8> {
+            let text = media.get_first_attribute_value(name).or_else(|| session.get_first_attribute_value(name));
+            text.flatten()?.trim().parse().ok()
+        };
+        Ok(Self {
+            formats: formats(media),
+            direction: direction_of(session, media, address),
+            rtp,
+            rtcp: if rtcp_mux { rtp } else { rtcp_of(media, rtp) },
+            rtcp_mux,
+            ptime_ms: number("ptime"),
+            maxptime_ms: number("maxptime"),
+        })
+    }
+
+    /// The first codec of `caps` that is offered: our preference decides, since both legs of a call shall share a codec.
+    fn choose(&self, caps: &MediaCaps) -> Result<Choice, SdpError> {
+        for cap in &caps.codecs {
+            if let Some(format) = self.formats.iter().find(|format| format.kind() == Some(cap.kind)) {
+                let telephone_event = self.events(cap.kind.clock()).filter(|_| caps.telephone_event);
+                return Ok(Choice { kind: cap.kind, payload_type: format.payload_type, telephone_event });
+            }
+        }
+        Err(SdpError::NoCommonCodec)
+    }
+
+    /// The payload type of telephone-event at the codec's clock, RFC 4733 section 2.1.
+    fn events(&self, clock: u32) -> Option<u8> {
+        let is_event = |f: &&Format<'_>| f.name.eq_ignore_ascii_case("telephone-event") && f.clock == clock;
+        self.formats.iter().find(is_event).map(|format| format.payload_type)
+    }
+
+    /// The packet time that the peer asks for, where it is one that we make; ours otherwise.
+    fn ptime(&self, ours: u8) -> u8 {
+        let wanted = self.ptime_ms.filter(|ms| (10..=60).contains(ms) && ms % 10 == 0).unwrap_or(ours);
+        self.maxptime_ms.filter(|ms| *ms >= 10).map_or(wanted, |most| wanted.min(most / 10 * 10))
+    }
+}
+
+impl SdpError {
+    /// Of two faults the one that tells the peer more.
+    fn worse(self, other: Self) -> Self {
+        const fn rank(error: &SdpError) -> u8 {
+            match error {
+                SdpError::NoAudio => 0,
+                SdpError::Malformed(_) => 1,
+                SdpError::Encrypted => 2,
+                SdpError::NoAddress(_) => 3,
+                SdpError::NoCommonCodec => 4,
+            }
+        }
+        if rank(&other) > rank(&self) { other } else { self }
+    }
+}
+
+fn parse(text: &[u8]) -> Result<Session, SdpError> {
+    let session = Session::parse(text).map_err(|error| SdpError::Malformed(error.to_string()))?;
+    if session.medias.len() > MEDIA_LINES_MAX {
+        return Err(SdpError::Malformed(format!("more than {MEDIA_LINES_MAX} m= lines")));
+    }
+    Ok(session)
+}
+
+/// The formats of an m-line in order of preference: by `a=rtpmap`, or by RFC 3551 table 4 where a static type has none.
+fn formats(media: &Media) -> Vec<Format<'_>> {
+    let numbers = media.fmt.split_ascii_whitespace().filter_map(|text| text.parse::<u8>().ok().filter(|n| *n < 128));
+    numbers
+        .take(PAYLOAD_TYPES_MAX)
+        .filter_map(|payload_type| {
+            let mapped = value_for(media, "rtpmap", payload_type).and_then(|map| {
+                let mut parts = map.split('/').map(str::trim);
+                let (name, clock, channels) = (parts.next()?, parts.next()?.parse().ok()?, parts.next());
+                channels.is_none_or(|count| count == "1").then_some((name, clock))
+            });
+            let fixed = || {
+                [CodecKind::Pcmu, CodecKind::Pcma].into_iter().find(|k| k.static_payload_type() == Some(payload_type))
+            };
+            let (name, clock) = mapped.or_else(|| {
+                // A mapping that cannot be read is not replaced by a guess.
+                value_for(media, "rtpmap", payload_type).is_none().then(fixed)?.map(|kind| (kind.name(), kind.clock()))
+            })?;
+            Some(Format { payload_type, name, clock, fmtp: value_for(media, "fmtp", payload_type) })
+        })
+        .collect()
+}
+
+/// What stands behind the payload type in the first `a={name}:{payload_type} ...`.
+fn value_for<'a>(media: &'a Media, name: &'static str, payload_type: u8) -> Option<&'a str> {
+    media.get_attribute_values(name).flatten().find_map(|value| {
+        let (number, rest) = value.trim_start().split_once(' ')?;
+        (number.parse() == Ok(payload_type)).then(|| rest.trim())
+    })
+}
+
+/// The direction as written, and hold by a zero address (RFC 2543 appendix B.5; RFC 3264 section 8.4 keeps it legal).
+fn direction_of(session: &Session, media: &Media, address: IpAddr) -> Direction {
+    let named = |attributes: &[Attribute]| {
+        attributes.iter().find_map(|attribute| {
+            let all = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
+            all.into_iter().find(|direction| attribute.attribute.eq_ignore_ascii_case(direction_name(*direction)))
+        })
+    };
+    let written = named(&media.attributes).or_else(|| named(&session.attributes)).unwrap_or(Direction::SendRecv);
+    if address.is_unspecified() { both(written, Direction::SendOnly) } else { written }
+}
+
+/// `a=rtcp:PORT [IN IP4 ADDRESS]`, RFC 3605; the next port otherwise.
+fn rtcp_of(media: &Media, rtp: SocketAddr) -> SocketAddr {
+    let Some(value) = media.get_first_attribute_value("rtcp").flatten() else { return next_port(rtp) };
+    let mut parts = value.split_ascii_whitespace();
+    let Some(port) = parts.next().and_then(|port| port.parse().ok()).filter(|port| *port != 0) else {
+        return next_port(rtp);
+    };
+    let given = parts.nth(2).and_then(|text| text.parse().ok());
+    SocketAddr::new(given.unwrap_or(rtp.ip()), port)
+}
+
+fn next_port(rtp: SocketAddr) -> SocketAddr {
+    SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1))
+}
+
+fn address(text: &str) -> Result<IpAddr, SdpError> {
+    let bare = text.split('/').next().unwrap_or(text);
+    bare.parse().map_err(|_| SdpError::NoAddress(bare.to_owned()))
+}
+
+const fn direction_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::SendRecv => "sendrecv",
+        Direction::SendOnly => "sendonly",
+        Direction::RecvOnly => "recvonly",
+        Direction::Inactive => "inactive",
+    }
+}
+
+/// What both allow, seen from one side.
+const fn both(one: Direction, other: Direction) -> Direction {
+    match (one.sends() && other.sends(), one.receives() && other.receives()) {
+        (true, true) => Direction::SendRecv,
+        (true, false) => Direction::SendOnly,
+        (false, true) => Direction::RecvOnly,
+        (false, false) => Direction::Inactive,
+    }
+}
+
+fn skeleton(local: &Local) -> Session {
+    let mut session = Session::new(Origin::with_ip_addr(local.session_id, local.version, local.address), "-");
+    session.connection = Some(Connection::from_ip_addr(local.address));
+    session
+}
+
+fn audio(proto: &str, port: u16, formats: &[Format<'_>], ptime_ms: u8, direction: Direction, rtcp_mux: bool) -> Media {
+    let numbers: Vec<String> = formats.iter().map(|format| format.payload_type.to_string()).collect();
+    let mut attributes = Vec::with_capacity(formats.len() * 2 + 3);
+    for Format { payload_type, name, clock, fmtp } in formats {
+        attributes.push(Attribute::with_value("rtpmap", format_args!("{payload_type} {name}/{clock}")));
+        if let Some(fmtp) = fmtp {
+            attributes.push(Attribute::with_value("fmtp", format_args!("{payload_type} {fmtp}")));
+        }
+    }
+    attributes.push(Attribute::with_value("ptime", ptime_ms));
+    attributes.push(Attribute::new(direction_name(direction)));
+    if rtcp_mux {
+        attributes.push(Attribute::new("rtcp-mux"));
+    }
+    Media { attributes, ..line("audio", port, proto, &numbers.join(" ")) }
+}
+
+/// A stream that is not wanted: the same line with port 0, RFC 3264 section 6.
+fn refused(media: &Media) -> Media {
+    line(&media.media, 0, &media.proto, &media.fmt)
+}
+
+fn line(media: &str, port: u16, proto: &str, fmt: &str) -> Media {
+    Media {
+        media: media.to_owned(),
+        port,
+        num_ports: None,
+        proto: proto.to_owned(),
+        fmt: fmt.to_owned(),
+        media_title: None,
+        connections: Vec::new(),
+        bandwidths: Vec::new(),
+        key: None,
+        attributes: Vec::new(),
+    }
+}

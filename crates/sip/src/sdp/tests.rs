@@ -1,0 +1,240 @@
+//! Offers and answers as rows.
+
+use core::net::Ipv4Addr;
+
+use offhook_plan::CodecCap;
+
+use super::*;
+
+const US: Local = Local { address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), port: 10_000, session_id: 7, version: 1 };
+
+fn lines(body: &str) -> Vec<u8> {
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 198.51.100.9\r\ns=-\r\n{}\r\n",
+        body.trim().replace('\n', "\r\n").replace("\r\n    ", "\r\n")
+    )
+    .into_bytes()
+}
+
+fn answered(body: &str) -> Result<(String, Negotiated), SdpError> {
+    answer(&lines(body), &US, &MediaCaps::g711(), Direction::SendRecv)
+}
+
+const HEAD: &str = "c=IN IP4 198.51.100.9\nt=0 0\n";
+
+/// Offer lines after the head; then codec, payload type, event payload type and direction of the answer.
+#[track_caller]
+fn check(
+    offer: &str,
+    codec: CodecKind,
+    payload_type: u8,
+    events: Option<u8>,
+    direction: Direction,
+) -> (String, Negotiated) {
+    let (text, negotiated) = answered(&format!("{HEAD}{offer}")).expect("an answer");
+    assert_eq!(
+        (negotiated.codec, negotiated.send_payload_type, negotiated.recv_payload_type, negotiated.telephone_event),
+        (codec, payload_type, payload_type, events.map(|e| (e, e))),
+        "{text}"
+    );
+    assert_eq!(negotiated.direction, direction, "{text}");
+    assert_eq!(accept_own(offer, &text).unwrap().codec, codec, "the offerer reads the same");
+    (text, negotiated)
+}
+
+fn accept_own(offer: &str, answer: &str) -> Result<Negotiated, SdpError> {
+    accept(core::str::from_utf8(&lines(&format!("{HEAD}{offer}"))).unwrap(), answer.as_bytes(), &MediaCaps::g711())
+}
+
+#[test]
+fn an_offer_is_written_as_every_phone_writes_it() {
+    assert_eq!(
+        offer(&US, &MediaCaps::g711(), Direction::SendRecv),
+        "v=0\r\no=- 7 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 10000 RTP/AVP 0 8 101\r\n\
+         a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
+         a=ptime:20\r\na=sendrecv\r\n"
+    );
+}
+
+#[test]
+fn static_payload_types_need_no_rtpmap_and_our_preference_decides() {
+    check("m=audio 4000 RTP/AVP 0", CodecKind::Pcmu, 0, None, Direction::SendRecv);
+    check("m=audio 4000 RTP/AVP 8 0", CodecKind::Pcmu, 0, None, Direction::SendRecv);
+    check("m=audio 4000 RTP/AVP 18 3 8", CodecKind::Pcma, 8, None, Direction::SendRecv);
+}
+
+#[test]
+fn names_are_read_in_any_case_with_one_channel_and_under_any_number() {
+    check("m=audio 4000 RTP/AVP 97\na=rtpmap:97 pcma/8000/1", CodecKind::Pcma, 97, None, Direction::SendRecv);
+    check(
+        "m=audio 4000 RTP/AVP 0 97\na=rtpmap:0 G729/8000\na=rtpmap:97 PCMA/8000",
+        CodecKind::Pcma,
+        97,
+        None,
+        Direction::SendRecv,
+    );
+}
+
+#[test]
+fn telephone_event_is_taken_under_the_offered_number_and_only_at_the_codecs_clock() {
+    let events = "m=audio 4000 RTP/AVP 0 96 97\na=rtpmap:96 telephone-event/48000\na=rtpmap:97 Telephone-Event/8000\na=fmtp:97 0-16";
+    let (text, _) = check(events, CodecKind::Pcmu, 0, Some(97), Direction::SendRecv);
+    assert!(text.contains("m=audio 10000 RTP/AVP 0 97\r\n"), "{text}");
+    check(
+        "m=audio 4000 RTP/AVP 0 96\na=rtpmap:96 telephone-event/48000",
+        CodecKind::Pcmu,
+        0,
+        None,
+        Direction::SendRecv,
+    );
+}
+
+#[test]
+fn hold_is_mirrored_and_a_zero_address_is_hold() {
+    let line = "m=audio 4000 RTP/AVP 0\n";
+    check(&format!("{line}a=sendonly"), CodecKind::Pcmu, 0, None, Direction::RecvOnly);
+    check(&format!("{line}a=recvonly"), CodecKind::Pcmu, 0, None, Direction::SendOnly);
+    check(&format!("{line}a=inactive"), CodecKind::Pcmu, 0, None, Direction::Inactive);
+    check(&format!("{line}c=IN IP4 0.0.0.0"), CodecKind::Pcmu, 0, None, Direction::RecvOnly);
+    check(&format!("{line}c=IN IP4 0.0.0.0\na=sendonly"), CodecKind::Pcmu, 0, None, Direction::RecvOnly);
+    check(&format!("a=sendonly\n{line}"), CodecKind::Pcmu, 0, None, Direction::RecvOnly);
+}
+
+#[test]
+fn our_own_hold_is_kept_in_the_answer() {
+    let offer = lines(&format!("{HEAD}m=audio 4000 RTP/AVP 0"));
+    let (text, negotiated) = answer(&offer, &US, &MediaCaps::g711(), Direction::SendOnly).unwrap();
+    assert_eq!(negotiated.direction, Direction::SendOnly);
+    assert!(text.ends_with("a=sendonly\r\n"), "{text}");
+}
+
+#[test]
+fn the_first_usable_audio_line_is_taken_and_all_others_are_refused_in_order() {
+    let (text, negotiated) = check(
+        "m=video 5000 RTP/AVP 31\nm=audio 5002 RTP/SAVP 0\nm=audio 5004 RTP/AVPF 0\nm=audio 5006 RTP/AVP 8\nm=image 5008 udptl t38",
+        CodecKind::Pcmu,
+        0,
+        None,
+        Direction::SendRecv,
+    )
+    .clone();
+    let media: Vec<&str> = text.lines().filter(|line| line.starts_with("m=")).collect();
+    assert_eq!(
+        media,
+        [
+            "m=video 0 RTP/AVP 31",
+            "m=audio 0 RTP/SAVP 0",
+            "m=audio 10000 RTP/AVPF 0",
+            "m=audio 0 RTP/AVP 8",
+            "m=image 0 udptl t38"
+        ]
+    );
+    assert_eq!(negotiated.remote_rtp, "198.51.100.9:5004".parse().unwrap());
+}
+
+#[test]
+fn rtcp_goes_to_the_next_port_or_where_the_peer_says_or_shares_the_port() {
+    let rtcp = |extra: &str| {
+        let (text, n) = answered(&format!("{HEAD}m=audio 4000 RTP/AVP 0\n{extra}")).unwrap();
+        (n.remote_rtcp.to_string(), n.rtcp_mux, text.contains("a=rtcp-mux"))
+    };
+    assert_eq!(rtcp("a=ptime:20"), ("198.51.100.9:4001".to_owned(), false, false));
+    assert_eq!(rtcp("a=rtcp:4711"), ("198.51.100.9:4711".to_owned(), false, false));
+    assert_eq!(rtcp("a=rtcp:4711 IN IP4 203.0.113.5"), ("203.0.113.5:4711".to_owned(), false, false));
+    assert_eq!(rtcp("a=rtcp:4711\na=rtcp-mux"), ("198.51.100.9:4000".to_owned(), true, true));
+    assert_eq!(rtcp("a=rtcp:none"), ("198.51.100.9:4001".to_owned(), false, false));
+}
+
+#[test]
+fn the_packet_time_is_the_peers_where_we_make_such_packets() {
+    let ptime = |extra: &str| answered(&format!("{HEAD}m=audio 4000 RTP/AVP 0\n{extra}")).unwrap().1.ptime_ms;
+    assert_eq!(ptime("a=sendrecv"), 20);
+    assert_eq!(ptime("a=ptime:30"), 30);
+    assert_eq!(ptime("a=ptime:25"), 20);
+    assert_eq!(ptime("a=ptime:200"), 20);
+    assert_eq!(ptime("a=ptime:banana"), 20);
+    assert_eq!(ptime("a=maxptime:10"), 10);
+    assert_eq!(ptime("a=maxptime:0"), 20);
+}
+
+#[test]
+fn offers_that_cannot_be_met_say_why() {
+    let fault = |body: &str| answered(body).unwrap_err();
+    assert_eq!(fault(&format!("{HEAD}m=audio 4000 RTP/AVP 18")), SdpError::NoCommonCodec);
+    assert_eq!(fault(&format!("{HEAD}m=audio 4000 RTP/SAVP 0")), SdpError::Encrypted);
+    assert_eq!(fault(&format!("{HEAD}m=audio 0 RTP/AVP 0")), SdpError::NoAudio);
+    assert_eq!(fault(&format!("{HEAD}m=video 4000 RTP/AVP 31")), SdpError::NoAudio);
+    assert_eq!(fault(HEAD.trim()), SdpError::NoAudio);
+    assert_eq!(
+        fault("c=IN IP4 phone.example\nt=0 0\nm=audio 4000 RTP/AVP 0"),
+        SdpError::NoAddress("phone.example".into())
+    );
+    assert!(matches!(fault("t=0 0\nm=audio 4000 RTP/AVP 0"), SdpError::Malformed(_)));
+    assert!(matches!(answer(b"", &US, &MediaCaps::g711(), Direction::SendRecv), Err(SdpError::Malformed(_))));
+    let many = "m=audio 4000 RTP/AVP 0\n".repeat(MEDIA_LINES_MAX + 1);
+    assert!(matches!(fault(&format!("{HEAD}{}", many.trim())), SdpError::Malformed(_)));
+    assert_eq!((SdpError::NoAudio.status(), SdpError::Malformed(String::new()).status()), (488, 400));
+}
+
+#[test]
+fn the_answers_numbers_are_sent_and_our_own_are_received() {
+    let ours = offer(&US, &MediaCaps::g711(), Direction::SendRecv);
+    let theirs = lines(&format!(
+        "{HEAD}m=audio 4000 RTP/AVP 97 96\na=rtpmap:97 PCMA/8000\na=rtpmap:96 telephone-event/8000\na=sendonly\na=rtcp-mux"
+    ));
+    let negotiated = accept(&ours, &theirs, &MediaCaps::g711()).unwrap();
+    assert_eq!(
+        negotiated,
+        Negotiated {
+            codec: CodecKind::Pcma,
+            send_payload_type: 97,
+            recv_payload_type: 8,
+            telephone_event: Some((96, 101)),
+            ptime_ms: 20,
+            direction: Direction::RecvOnly,
+            remote_rtp: "198.51.100.9:4000".parse().unwrap(),
+            remote_rtcp: "198.51.100.9:4001".parse().unwrap(),
+            rtcp_mux: false,
+        }
+    );
+}
+
+#[test]
+fn an_answer_may_refuse_the_stream_or_choose_what_was_not_offered() {
+    let ours = offer(&US, &MediaCaps::g711(), Direction::SendRecv);
+    let read = |body: &str| accept(&ours, &lines(&format!("{HEAD}{body}")), &MediaCaps::g711()).unwrap_err();
+    assert_eq!(read("m=audio 0 RTP/AVP 0"), SdpError::NoAudio);
+    assert_eq!(read("m=audio 4000 RTP/AVP 18"), SdpError::NoCommonCodec);
+    assert_eq!(read(""), SdpError::NoAudio);
+}
+
+#[test]
+fn one_codec_is_offered_where_only_one_is_wanted_and_ipv6_is_written_as_such() {
+    let caps = MediaCaps {
+        codecs: vec![CodecCap { kind: CodecKind::Pcma, fmtp: None }],
+        telephone_event: false,
+        ptime_ms: 30,
+    };
+    let text = offer(&Local { address: "2001:db8::1".parse().unwrap(), ..US }, &caps, Direction::Inactive);
+    assert!(text.contains("c=IN IP6 2001:db8::1\r\n") && text.contains("m=audio 10000 RTP/AVP 8\r\n"), "{text}");
+    assert!(text.contains("a=ptime:30\r\na=inactive\r\n"), "{text}");
+}
+
+#[test]
+fn random_changes_to_an_offer_never_panic() {
+    let mut chance = offhook_units::Entropy::from_number(11);
+    let whole = offer(&US, &MediaCaps::g711(), Direction::SendRecv).into_bytes();
+    for _ in 0..2_000 {
+        let mut bytes = whole.clone();
+        for _ in 0..=chance.below(6) {
+            let at = chance.below(bytes.len() as u64) as usize;
+            match chance.below(3) {
+                0 => bytes[at] = chance.next_u32() as u8,
+                1 => drop(bytes.remove(at)),
+                _ => bytes.truncate(at.max(1)),
+            }
+        }
+        let _ = answer(&bytes, &US, &MediaCaps::g711(), Direction::SendRecv);
+        let _ = accept(core::str::from_utf8(&whole).unwrap(), &bytes, &MediaCaps::g711());
+    }
+}
