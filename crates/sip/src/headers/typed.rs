@@ -194,13 +194,8 @@ impl Headers {
 
     /// Whether the body is of this type, whatever its parameters: `has_content_type("application/sdp")`.
     pub fn has_content_type(&self, wanted: &str) -> bool {
-        let media_type = self.content_type().and_then(|value| value.split(';').next()).map(trim);
-        media_type.is_some_and(|found| {
-            let mut parts = found.split('/').map(trim);
-            let mut wanted = wanted.split('/');
-            parts.by_ref().zip(wanted.by_ref()).all(|(a, b)| a.eq_ignore_ascii_case(b))
-                && parts.next().is_none()
-                && wanted.next().is_none()
-        })
+        let media_type = self.content_type().and_then(|value| value.split(';').next());
+        let found = media_type.unwrap_or_default().split('/').map(trim);
+        found.map(str::to_ascii_lowercase).eq(wanted.split('/').map(str::to_ascii_lowercase))
     }
 }

@@ -4,8 +4,8 @@ use super::{HEADERS_MAX, MESSAGE_BYTES_MAX, Request, VALUES_MAX};
 
 /// Bytes that are no acceptable message. The peer broke the rules.
 ///
-/// Where the bytes are a request and its topmost Via could be read, `salvaged` holds what could be read of it: answer it with
-/// [`Fault::status`], unless its method is ACK. Otherwise drop it and count it.
+/// Where the bytes are a request with a Via, `salvaged` holds what could be read of it: answer it with [`Fault::status`] over the
+/// flow it came on, unless its method is ACK. Otherwise drop it and count it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{fault} (at byte {offset})")]
 pub struct ParseError {
@@ -13,7 +13,7 @@ pub struct ParseError {
     pub fault: Fault,
     /// About where, in bytes from the start of what was given.
     pub offset: usize,
-    /// The request to answer. Its URI and every header but the topmost Via may be unreadable or missing.
+    /// The request to answer. Its URI and every header may be unreadable, and all but Via may be missing.
     pub salvaged: Option<Box<Request>>,
 }
 

@@ -94,7 +94,7 @@ impl Head {
         }
         let text = readable(bytes);
         let first = text.find('\n').map_or(text.len(), |at| at + 1);
-        let line = text[..first].trim_end_matches(['\r', '\n']);
+        let line = without_line_end(&text[..first]);
         let (start, fault) = if line.get(..4).is_some_and(|word| ascii_eq(word, "SIP/")) {
             (status_line(line).map_err(|fault| (fault, 0))?, None)
         } else {
@@ -137,15 +137,20 @@ impl Head {
         })
     }
 
-    /// The request to answer, where its way back can be read.
+    /// The request to answer. Without a Via its sender could not match the answer to it.
     fn salvage(self) -> Option<Box<Request>> {
         match self.start {
-            Start::Request { method, uri } if self.headers.top_via_ref().is_ok() => {
+            Start::Request { method, uri } if self.headers.first(Name::Via).is_some() => {
                 Some(Box::new(Request { method, uri, headers: self.headers, body: Vec::new() }))
             }
             Start::Request { .. } | Start::Response { .. } => None,
         }
     }
+}
+
+fn without_line_end(line: &str) -> &str {
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    line.strip_suffix('\r').unwrap_or(line)
 }
 
 /// The head as text, byte for byte in the same places: a question mark stands for each byte that is no UTF-8.
@@ -231,7 +236,7 @@ impl Lines<'_> {
                 }
                 folded = true;
             }
-            let end = start + text[start..at].trim_end_matches(['\r', '\n']).len();
+            let end = start + without_line_end(&text[start..at]).len();
             if start == end {
                 return;
             }
