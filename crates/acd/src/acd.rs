@@ -44,7 +44,9 @@ pub struct AgentState {
     pub resting_until: Option<Tick>,
     /// The open offer.
     pub offer: Option<OfferId>,
-    /// The contact held out, served or wrapped up (the first, if there are several).
+    /// The contact of the open offer.
+    pub offered: Option<ContactId>,
+    /// The contact served, held out or wrapped up (in this order; the first, if there are several).
     pub contact: Option<ContactId>,
 }
 
@@ -274,6 +276,7 @@ impl Acd {
             leaving: agent.leaving,
             resting_until: agent.rest_until,
             offer: agent.offer,
+            offered,
             contact: served.or(offered).or_else(|| agent.work.first().map(|work| work.contact)),
         })
     }

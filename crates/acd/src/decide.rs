@@ -42,7 +42,7 @@ impl Acd {
             Command::NoAnswer { offer } => self.end_offer(now, offer, OfferEnd::NoAnswer),
             Command::Hold { contact, on } => self.hold(contact, on),
             Command::Finish { contact } => self.finish_asked(now, contact),
-            Command::WrapUpDone { agent } => match self.end_wrap_ups(now, self.agent_at_work(agent)?) {
+            Command::WrapUpDone { agent } => match end_wrap_ups(now, self.agent_at_work(agent)?) {
                 none if none.is_empty() => Err(Refusal::NotInWrapUp(agent)),
                 ended => Ok(ended),
             },
@@ -166,7 +166,7 @@ impl Acd {
                 events.push(Event::LogOutAsked { agent: id });
             }
         } else {
-            events.extend(self.end_wrap_ups(now, agent));
+            events.extend(end_wrap_ups(now, agent));
             events.push(Event::LoggedOut { agent: id });
         }
         Ok(events)
@@ -174,7 +174,7 @@ impl Acd {
 
     fn set_ready(&self, now: Tick, id: AgentId) -> Decision {
         let agent = self.agent_at_work(id)?;
-        let mut events = self.end_wrap_ups(now, agent);
+        let mut events = end_wrap_ups(now, agent);
         if agent.not_ready.is_some() || agent.leaving || agent.rest_until.is_some() {
             events.push(Event::Ready { agent: id });
         }
@@ -276,16 +276,10 @@ impl Acd {
         let mut events = vec![Event::Finished { contact: id, queue: contact.queue, agent: by, talk, hold, wrap_up }];
         let others = agent.work.iter().any(|work| work.is_served() && work.contact != id);
         if agent.leaving && !others {
-            events.extend(self.end_wrap_ups(now, agent));
+            events.extend(end_wrap_ups(now, agent));
             events.push(Event::LoggedOut { agent: by });
         }
         Ok(events)
-    }
-
-    #[expect(clippy::unused_self, reason = "reads like its neighbours")]
-    fn end_wrap_ups(&self, now: Tick, agent: &Agent) -> Vec<Event> {
-        let over = agent.work.iter().filter(|work| !work.is_served());
-        over.map(|work| wrap_up_ended(now, agent.config.id, work)).collect()
     }
 
     /// Takes an agent's open offer away.
@@ -314,4 +308,9 @@ fn withdrawn(id: OfferId, offer: Offer, how: OfferEnd) -> Event {
 
 fn wrap_up_ended(now: Tick, agent: AgentId, work: &Work) -> Event {
     Event::WrapUpEnded { contact: work.contact, queue: work.queue, agent, lasted: now - work.since }
+}
+
+fn end_wrap_ups(now: Tick, agent: &Agent) -> Vec<Event> {
+    let over = agent.work.iter().filter(|work| !work.is_served());
+    over.map(|work| wrap_up_ended(now, agent.config.id, work)).collect()
 }

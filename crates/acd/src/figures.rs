@@ -18,7 +18,7 @@ pub const WAIT_BOUNDS_S: [u64; 23] =
     [1, 2, 3, 5, 8, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 420, 600, 900, 1_200, 1_800, 3_600, 7_200];
 
 const DAY: Span = Span::from_s(24 * 3_600);
-const _: () = assert!(DAY.as_us() % INTERVAL.as_us() == 0, "a day is a whole number of intervals");
+const _: () = assert!(DAY.as_us().is_multiple_of(INTERVAL.as_us()), "a day is a whole number of intervals");
 const _: () = assert!(INTERVALS_MAX as u64 >= DAY.as_us() / INTERVAL.as_us(), "today's intervals are all kept");
 
 /// How many waits ended in each bucket of [`WAIT_BOUNDS_S`].
