@@ -100,3 +100,11 @@ fn exists(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
+
+/// Fails with the package's name where a program of it is missing.
+pub fn must_have(program: &str) -> Result<()> {
+    if !exists(program) {
+        bail!("{program} is not installed: `cargo verify` installs what the tests need");
+    }
+    Ok(())
+}

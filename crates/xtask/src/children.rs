@@ -127,9 +127,15 @@ impl Running {
         }
         self.signal(Signal::TERM)?;
         let begin = Instant::now();
+        let mut asked_again = false;
         while begin.elapsed() < STOP_WITHIN {
             if self.ended()?.is_some() {
                 return Ok(true);
+            }
+            // The exchange lets calls finish after the first SIGTERM and hangs up at the second.
+            if !asked_again && begin.elapsed() > STOP_WITHIN / 4 {
+                asked_again = true;
+                self.signal(Signal::TERM)?;
             }
             std::thread::sleep(LOOK_EVERY);
         }
@@ -151,11 +157,6 @@ impl Running {
     /// The last lines of its log.
     pub fn tail(&self, lines: usize) -> String {
         tail(&self.log, lines)
-    }
-
-    /// Its log's file.
-    pub fn log(&self) -> &Path {
-        &self.log
     }
 
     /// Its resident memory in KiB.

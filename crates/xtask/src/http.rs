@@ -66,8 +66,8 @@ pub fn rows(server: SocketAddr, path: &str) -> Result<Vec<Value>> {
     }
 }
 
-/// The data of each live event (server-sent events), until either side ends.
-pub fn events(server: SocketAddr, path: &str) -> Result<Receiver<Value>> {
+/// Name and data of each live event (server-sent events), until either side ends.
+pub fn events(server: SocketAddr, path: &str) -> Result<Receiver<(String, Value)>> {
     let mut reader = request(server, "GET", path, None)?;
     let status = status_of(&mut reader)?;
     if status != 200 {
@@ -76,10 +76,13 @@ pub fn events(server: SocketAddr, path: &str) -> Result<Receiver<Value>> {
     reader.get_ref().set_read_timeout(None)?;
     let (send, receive) = channel();
     std::thread::spawn(move || {
+        let mut name = String::new();
         for line in reader.lines().map_while(Result::ok) {
-            let Some(data) = line.strip_prefix("data:") else { continue };
-            if let Ok(value) = serde_json::from_str(data.trim())
-                && send.send(value).is_err()
+            if let Some(text) = line.strip_prefix("event:") {
+                text.trim().clone_into(&mut name);
+            } else if let Some(data) = line.strip_prefix("data:")
+                && let Ok(value) = serde_json::from_str(data.trim())
+                && send.send((std::mem::take(&mut name), value)).is_err()
             {
                 break;
             }
@@ -102,11 +105,11 @@ mod tests {
             let mut head = [0; 512];
             assert!(stream.read(&mut head).expect("its request") > 0);
             stream
-                .write_all(b"HTTP/1.0 200 OK\r\nA: b\r\n\r\nid: 1\ndata: {\"n\":1}\n\n: ping\n\ndata: {\"n\":2}\n\n")
+                .write_all(b"HTTP/1.0 200 OK\r\nA: b\r\n\r\nid: 1\nevent: call\ndata: {\"n\":1}\n\n: ping\n\ndata: {\"n\":2}\n\n")
                 .expect("sent");
         });
         let events = events(server, "/e").expect("a stream");
-        let numbers: Vec<u64> = events.iter().filter_map(|e| e["n"].as_u64()).collect();
-        assert_eq!(numbers, [1, 2]);
+        let read: Vec<(String, u64)> = events.iter().filter_map(|(name, e)| Some((name, e["n"].as_u64()?))).collect();
+        assert_eq!(read, [("call".to_owned(), 1), (String::new(), 2)]);
     }
 }

@@ -7,9 +7,11 @@
 
 mod apt;
 mod children;
+mod demo;
 mod g711;
 mod http;
 mod law;
+mod peers;
 mod speech;
 mod steps;
 mod verify;
@@ -29,10 +31,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Starts the exchange, two agents and a caller on this machine, and shows a real call from its INVITE to its record.
+    Demo(demo::Options),
     /// Runs everything that checks the project; the last line says how many tests passed and failed.
     Verify(verify::Options),
     /// Holds the repository against its law.
     Law,
+    /// Runs the tests with real peers (sipp, baresip, `PulseAudio`, Chromium) against the release build.
+    Peers(peers::Options),
 }
 
 /// The workspace's folder.
@@ -53,8 +59,10 @@ fn names_a_command(name: &str) -> bool {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Demo(options) => demo::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Law => law::run(),
+        Command::Peers(options) => peers::run(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

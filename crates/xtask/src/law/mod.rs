@@ -6,6 +6,8 @@ mod docs;
 mod licences;
 mod sources;
 
+pub use docs::commands_in;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -10,14 +10,13 @@ const FUNCTION_LINES_MAX: usize = 150;
 pub const FUNCTION_LINES_LOOKOUT: usize = 70;
 
 /// Words that say that something is not finished. Split, so that this file does not break its own rule.
-const UNFINISHED: [&str; 14] = [
+const UNFINISHED: [&str; 13] = [
     concat!("TO", "DO"),
     concat!("FIX", "ME"),
     concat!("XX", "X:"),
     concat!("to", "do!("),
     concat!("unimpl", "emented!("),
     concat!("#[ig", "nore"),
-    concat!("not impl", "emented"),
     concat!("place", "holder"),
     concat!("for", " now"),
     concat!("hard-", "coded"),

@@ -1,10 +1,11 @@
 //! The exchange among real peers: each test starts the release build of `offhook` beside programs by others.
 
+pub mod agents;
 mod crash;
 mod devices;
-mod exchange;
+pub mod exchange;
 mod hostile;
-mod line;
+pub mod line;
 mod page;
 mod quality;
 mod readme;
@@ -47,11 +48,27 @@ struct Test {
 const TESTS: &[Test] = &[
     Test { name: "readme", sentence: "every offhook command and option in README.md exists", run: readme::run },
     Test { name: "demo", sentence: "the demonstration's call is answered, heard both ways, recorded", run: demo_once },
-    Test { name: "trunk", sentence: "50 sipp calls at 10/s: every payload arrives, both ways and in the recording", run: trunk::run },
-    Test { name: "quality", sentence: "speech through the softphone's resampler scores a PESQ of 4.0", run: quality::run },
+    Test {
+        name: "trunk",
+        sentence: "50 sipp calls at 10/s: every payload arrives, both ways and in the recording",
+        run: trunk::run,
+    },
+    Test {
+        name: "quality",
+        sentence: "speech through the softphone's resampler scores a PESQ of 4.0",
+        run: quality::run,
+    },
     Test { name: "devices", sentence: "a tone and a sentence come through the sound devices", run: devices::run },
-    Test { name: "crash", sentence: "kill -9 during ten calls leaves no leg, agent, record or recording behind", run: crash::run },
-    Test { name: "hostile", sentence: "1,000 mutated messages and 10,000 mutated packets: calls go on, memory stays", run: hostile::run },
+    Test {
+        name: "crash",
+        sentence: "kill -9 during ten calls leaves no leg, agent, record or recording behind",
+        run: crash::run,
+    },
+    Test {
+        name: "hostile",
+        sentence: "1,000 mutated messages and 10,000 mutated packets: calls go on, memory stays",
+        run: hostile::run,
+    },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];
 

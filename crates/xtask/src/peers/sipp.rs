@@ -54,7 +54,11 @@ impl Sipp<'_> {
         command.args(["-nostdin", "-trace_logs", "-log_file"]).arg(self.log(folder));
         command.args(["-trace_err", "-error_file"]).arg(folder.join(format!("{}.errors", self.scenario)));
         std::fs::write(self.log(folder), "")?;
-        Running::start(&format!("sipp ({})", self.scenario), &mut command, &folder.join(format!("{}.out", self.scenario)))
+        Running::start(
+            &format!("sipp ({})", self.scenario),
+            &mut command,
+            &folder.join(format!("{}.out", self.scenario)),
+        )
     }
 
     /// The file that the scenario logs to.

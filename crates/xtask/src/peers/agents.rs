@@ -1,0 +1,119 @@
+//! Agents of the tests: our own softphone without a head, and baresip.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::sipp::loopback;
+use crate::children::Running;
+use crate::{g711, speech};
+
+/// What an agent's phone sent and received in its calls, as mu-law bytes.
+#[derive(Debug, Default)]
+pub struct Payloads {
+    /// Sent.
+    pub sent: Vec<u8>,
+    /// Received.
+    pub received: Vec<u8>,
+}
+
+/// An agent's phone.
+#[derive(Debug)]
+pub struct Agent {
+    /// `softphone` or `baresip`.
+    pub kind: &'static str,
+    running: Running,
+    folder: PathBuf,
+}
+
+/// Which account an agent has.
+#[derive(Debug, Clone, Copy)]
+pub struct Account<'a> {
+    /// The exchange.
+    pub server: SocketAddr,
+    /// The account's name.
+    pub user: &'a str,
+    /// Its password.
+    pub password: &'a str,
+}
+
+/// The command of a softphone that answers by itself and says `play`.
+pub fn softphone(offhook: &Path, account: Account<'_>, play: &Path) -> Command {
+    let mut command = Command::new(offhook);
+    command.args(["phone", "--headless", "--auto-answer", "--events"]);
+    command
+        .args(["--server", &account.server.to_string(), "--user", account.user])
+        .env("OFFHOOK_PASSWORD", account.password);
+    command.arg("--play").arg(play);
+    command
+}
+
+impl Agent {
+    /// Our softphone, keeping its payloads in `folder`.
+    pub fn softphone(offhook: &Path, account: Account<'_>, play: &Path, folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let mut command = softphone(offhook, account, play);
+        command.arg("--payloads-in").arg(folder.join("in")).arg("--payloads-out").arg(folder.join("out"));
+        let running = Running::start(&format!("the softphone {}", account.user), &mut command, &folder.join("log"))?;
+        Ok(Self { kind: "softphone", running, folder: folder.into() })
+    }
+
+    /// baresip number `index`, registered, with `samples` as its microphone.
+    pub fn baresip(account: Account<'_>, samples: &[i16], folder: &Path, index: u16) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        speech::write_wav(&folder.join("speech.wav"), 8_000, samples)?;
+        let address = loopback(5, 25_100 + index);
+        let text = std::fs::read_to_string(crate::root().join("fixtures/peers/baresip.conf"))?;
+        let media = 42_000 + 20 * index;
+        let text = text
+            .replace("FOLDER", &folder.display().to_string())
+            .replace("ADDRESS", &address.ip().to_string())
+            .replace("PORT", &address.port().to_string())
+            .replace("MEDIA", &format!("{media}-{}", media + 19));
+        std::fs::write(folder.join("config"), text)?;
+        let Account { server, user, password } = account;
+        let line = format!("<sip:{user}@{server}>;auth_pass={password};answermode=auto;audio_codecs=pcmu;regint=120\n");
+        std::fs::write(folder.join("accounts"), line)?;
+        std::fs::write(folder.join("contacts"), "")?;
+        let mut command = Command::new("baresip");
+        command.args(["-4", "-v", "-f"]).arg(folder);
+        let running = Running::start(&format!("baresip {user}"), &mut command, &folder.join("log"))?;
+        Ok(Self { kind: "baresip", running, folder: folder.into() })
+    }
+
+    /// Fails where it has ended by itself.
+    pub fn must_run(&mut self) -> Result<()> {
+        self.running.must_run()
+    }
+
+    /// Ends the phone and reads what it kept.
+    pub fn finish(mut self) -> Result<Payloads> {
+        ensure!(self.running.stop()?, "{} did not end on SIGTERM:\n{}", self.kind, self.running.tail(10));
+        if self.kind == "softphone" {
+            let read =
+                |name: &str| std::fs::read(self.folder.join(name)).with_context(|| format!("{name} of the softphone"));
+            return Ok(Payloads { sent: read("out")?, received: read("in")? });
+        }
+        let dump = |end: &str| -> Result<Vec<u8>> {
+            let mut files: Vec<PathBuf> =
+                std::fs::read_dir(&self.folder)?.filter_map(|e| Some(e.ok()?.path())).collect();
+            files.retain(|f| f.to_string_lossy().ends_with(end));
+            files.sort();
+            let mut codes = Vec::new();
+            for file in files {
+                codes.extend(g711::encode_all(&speech::read_wav(&file)?.1));
+            }
+            Ok(codes)
+        };
+        Ok(Payloads { sent: dump("-enc.wav")?, received: dump("-dec.wav")? })
+    }
+}
+
+/// The command of one scripted call that is held for `hold`; prints JSON at its end.
+pub fn call(offhook: &Path, uri: &str, hold: std::time::Duration) -> Command {
+    let mut command = Command::new(offhook);
+    command.args(["call", uri, "--json", "--for", &format!("{}s", hold.as_secs())]);
+    command
+}
