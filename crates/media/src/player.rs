@@ -8,8 +8,9 @@ use crate::Assets;
 
 /// Players send on this grid, so that one waking serves many: 10 ms.
 pub const GRID: Span = Span::from_ms(10);
-/// Packets sent at most to make up for a worker that woke late: 100 ms. What lies further back is skipped in the time line.
-pub const CATCH_UP_MAX: usize = 5;
+/// Packets sent at most to make up for a worker that woke late: 100 ms of them. What lies further back is skipped in the time
+/// line.
+pub const CATCH_UP_MAX: u64 = 5;
 /// Longest packet made: 60 ms.
 pub const FRAME_BYTES_MAX: usize = 480;
 

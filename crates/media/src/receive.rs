@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use offhook_plan::MediaEvent;
 use offhook_plan::tap::Side;
 use offhook_rtp::{HEADER_BYTES, Header, is_rtcp, rewrite};
-use offhook_units::Tick;
+use offhook_units::{SampleRate, Span, Tick};
 
 use crate::leg::{Discard, Incoming, Kind, Leg, Source, law_of};
 use crate::player::{CATCH_UP_MAX, FRAME_BYTES_MAX, Frame};
@@ -148,13 +148,10 @@ impl Worker {
         let mut next = Tick::MAX;
         let mut n = 0;
         while let Some(slot) = self.players.get(n).copied() {
-            let mut sent = 0;
-            let due = loop {
-                match self.play_frame(io, now, slot, sent) {
-                    Some(due) if due <= now => sent += 1,
-                    other => break other,
-                }
-            };
+            let mut due = self.play_frame(io, now, slot);
+            while due.is_some_and(|due| due <= now) {
+                due = self.play_frame(io, now, slot);
+            }
             if let Some(due) = due {
                 next = next.min(due);
                 n += 1;
@@ -166,7 +163,7 @@ impl Worker {
     }
 
     /// Sends one frame to a leg if one is due; says when the next one is, `None` where nothing follows.
-    fn play_frame(&mut self, io: &mut impl Io, now: Tick, slot: u32, sent: usize) -> Option<Tick> {
+    fn play_frame(&mut self, io: &mut impl Io, now: Tick, slot: u32) -> Option<Tick> {
         let leg = self.legs.get_mut(slot as usize)?.as_deref_mut()?;
         let Leg { media, hears, out, to, taps, id, call, .. } = leg;
         let (media, Source::Player(player)) = (media.as_ref()?, hears) else { return None };
@@ -180,14 +177,13 @@ impl Worker {
             0 => 20,
             ms => u64::from(ms).clamp(10, 60),
         };
-        let ptime = offhook_units::Span::from_ms(ptime);
-        if sent >= CATCH_UP_MAX {
-            // The time line goes on with the time that was slept through.
-            player.next_at = now + ptime;
+        let ptime = Span::from_ms(ptime);
+        if now.since(player.next_at) > ptime * CATCH_UP_MAX {
+            // What was slept through is not sent in a burst; the time line goes on by the time gone.
+            player.next_at = now;
             player.begins = true;
-            return Some(player.next_at);
         }
-        let samples = offhook_units::SampleRate::NARROW.samples(ptime) as usize;
+        let samples = SampleRate::NARROW.samples(ptime) as usize;
         let mut datagram = [0; HEADER_BYTES + FRAME_BYTES_MAX];
         let frame = player.fill(&self.assets, law_of(media.codec), &mut datagram[HEADER_BYTES..HEADER_BYTES + samples]);
         player.next_at += ptime;

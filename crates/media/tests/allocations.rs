@@ -1,0 +1,74 @@
+//! Proves that packets cost no allocation: relayed, recorded, played, held and reported.
+
+mod harness;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use harness::*;
+use offhook_units::{Span, Tick};
+use ringbuf::traits::Consumer;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: hands everything to the system's allocator unchanged; counting touches a plain thread-local cell only.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's contract is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's contract is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_thousand_packets_relayed_recorded_played_held_and_reported_allocate_nothing() {
+    let third = offhook_units::LegId(3);
+    let mut floor = Floor::new();
+    floor.network.only_count = true;
+    let edges = vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX), plays(third, 1, &[0], true)];
+    floor.command(plan(1, vec![pcmu(CALLER), pcmu(AGENT), pcmu(third)], edges, tapped()));
+    let mut speakers = [CALLER, AGENT, third].map(Speaker::new);
+    // The first packets latch, which is told: an event.
+    for speaker in &mut speakers {
+        speaker.say(&mut floor);
+    }
+    assert_eq!(floor.events().len(), 4);
+    let mut packets: Vec<_> =
+        speakers.iter_mut().map(|s| (floor.key(local(s.leg)), peer(s.leg), s.speech().0)).collect();
+    let before = COUNT.get();
+    for n in 0..1_000_u64 {
+        floor.now = at(20 + n * 20);
+        for (key, from, packet) in &mut packets {
+            let mut datagram = [0; 172];
+            datagram.copy_from_slice(packet);
+            let (seq, timestamp) = ((100 + n as u16).to_be_bytes(), (50_000 + n as u32 * 160).to_be_bytes());
+            datagram[2..4].copy_from_slice(&seq);
+            datagram[4..8].copy_from_slice(&timestamp);
+            floor.worker.receive(&mut floor.network, floor.now, *key, *from, &mut datagram);
+        }
+        floor.worker.tick(&mut floor.network, floor.now + Span::from_ms(1));
+        floor.tap.clear();
+    }
+    assert_eq!(COUNT.get() - before, 0);
+    // Two legs relayed, one played to, and reports.
+    assert!(floor.network.count >= 3_000, "{}", floor.network.count);
+    assert_eq!(floor.worker.figures().tap_records, floor.worker.figures().received_packets / 3 * 2);
+}
