@@ -11,7 +11,7 @@ use crate::worker::Call;
 use crate::{Io, SocketKey, Worker};
 
 impl Worker {
-    pub(crate) fn apply(&mut self, io: &mut impl Io, now: Tick, plan: MediaPlan) {
+    pub(crate) fn apply(&mut self, io: &mut impl Io, now: Tick, plan: &MediaPlan) {
         let mut call = self.calls.remove(&plan.call).unwrap_or_default();
         if plan.generation < call.generation {
             self.calls.insert(plan.call, call);

@@ -67,7 +67,7 @@ impl Worker {
     /// Carries a command out. May allocate.
     pub fn command(&mut self, io: &mut impl Io, now: Tick, command: MediaCommand) {
         match command {
-            MediaCommand::Apply(plan) => self.apply(io, now, *plan),
+            MediaCommand::Apply(plan) => self.apply(io, now, &plan),
             MediaCommand::Close(call) => self.close_call(io, now, call),
         }
         if self.figures.legs == 0 {

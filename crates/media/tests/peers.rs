@@ -172,7 +172,7 @@ fn what_a_peer_reports_stands_in_the_legs_figures() {
     let length = writer.write(&mut out);
     // From a stranger's host it counts for nothing.
     let stranger = "127.0.0.9:999".parse().unwrap();
-    floor.worker.receive(&mut floor.network, floor.now, rtcp, stranger, &mut out.clone()[..length]);
+    floor.worker.receive(&mut floor.network, floor.now, rtcp, stranger, &mut { out }[..length]);
     let from = address(peer(CALLER).port() + 1);
     floor.worker.receive(&mut floor.network, floor.now, rtcp, from, &mut out[..length]);
     floor.command(offhook_plan::MediaCommand::Close(CALL));

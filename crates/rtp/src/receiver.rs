@@ -214,6 +214,7 @@ impl ReceiverStats {
 
 #[cfg(test)]
 mod tests {
+    use super::Heard::{Began, Duplicate, Late, Newest};
     use super::*;
 
     fn feed(stats: &mut ReceiverStats, seqs: &[u16]) -> Vec<Heard> {
@@ -225,7 +226,6 @@ mod tests {
     fn loss_lateness_and_doubles_are_told_apart_across_the_wrap() {
         let mut stats = ReceiverStats::default();
         let heard = feed(&mut stats, &[65_534, 65_535, 1, 0, 1, 4]);
-        use Heard::{Began, Duplicate, Late, Newest};
         let (next, gap, gap2) = (Newest { skipped: 0 }, Newest { skipped: 1 }, Newest { skipped: 2 });
         assert_eq!(heard, [Began, next, gap, Late, Duplicate, gap2]);
         assert_eq!((stats.lost(), stats.duplicates()), (2, 1));

@@ -73,7 +73,6 @@ impl IdSource {
     }
 
     /// The next id, to be wrapped in its type: `CallId(ids.next())`.
-    #[expect(clippy::should_implement_trait, reason = "an endless source, not an iterator")]
     pub const fn next(&mut self) -> u64 {
         self.counter += 1;
         self.base | (self.counter & ((1 << Self::COUNTER_BITS) - 1))

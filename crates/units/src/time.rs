@@ -35,6 +35,7 @@ impl Tick {
     }
 
     /// `span` before this instant, not before the epoch.
+    #[must_use]
     pub const fn before(self, span: Span) -> Self {
         Self(self.0.saturating_sub(span.0))
     }
@@ -108,6 +109,7 @@ impl Span {
     }
 
     /// This less `other`, not below zero.
+    #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
