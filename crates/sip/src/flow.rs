@@ -32,7 +32,7 @@ impl Transport {
 /// A pair of addresses that messages travel between. A response returns over the flow that its request came on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Flow {
-    /// UDP for now.
+    /// Over what.
     pub transport: Transport,
     /// Our end: a concrete address, never the wildcard.
     pub local: SocketAddr,
