@@ -46,7 +46,8 @@ impl Wake {
 
 /// A bound, non-blocking UDP socket.
 pub fn bind_udp(local: SocketAddr, receive_buffer_bytes: usize) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(local), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+    let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
     socket.set_recv_buffer_size(receive_buffer_bytes)?;
     if local.is_ipv4() {
         // Marking is a wish; a network or container that forbids it carries the packets all the same.

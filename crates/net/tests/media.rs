@@ -1,0 +1,204 @@
+//! One media worker on real loopback sockets: relayed, recorded, idle, ended; without an allocation per packet in the whole loop.
+#![expect(clippy::disallowed_types, reason = "the peers of the worker are real sockets")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, unbounded};
+use offhook_media::{Asset, Assets};
+use offhook_net::Clock;
+use offhook_net::media::{Backend, DriverConfig, MediaDriver, MediaHandle};
+use offhook_plan::tap::HEADER_BYTES;
+use offhook_plan::{
+    AssetId, CodecKind, Direction, Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source, Tap,
+};
+use offhook_rtp::{Header, Packet};
+use offhook_units::{CallId, Entropy, LegId, PlayerId, RecordingId, RtpSeq, RtpTime, SampleRate, Tick};
+use ringbuf::traits::{Consumer, Observer};
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: hands everything to the system's allocator unchanged; counting touches an atomic only.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Longest wait for anything that must happen.
+const DEADLINE: Duration = Duration::from_secs(5);
+const CALL: CallId = CallId(1);
+
+struct Exchange {
+    handle: MediaHandle,
+    events: Receiver<(usize, MediaEvent)>,
+}
+
+impl Exchange {
+    fn start(backend: Backend) -> Self {
+        let (sender, events) = unbounded();
+        let music: Vec<i16> = (0..8_000).map(|n| (n * 4 - 16_000) as i16).collect();
+        let assets = Arc::new(Assets::new(vec![Asset::from_pcm(&music, SampleRate::NARROW).unwrap()]));
+        let config = DriverConfig { worker: 3, backend, ..DriverConfig::default() };
+        let handle =
+            MediaDriver::start(&config, assets, Clock::start(None), Entropy::from_number(1), sender).unwrap();
+        Self { handle, events }
+    }
+
+    fn apply(&mut self, plan: MediaPlan) -> Vec<MediaEvent> {
+        let generation = plan.generation;
+        self.handle.send(MediaCommand::Apply(Box::new(plan)));
+        self.until(|event| matches!(event, MediaEvent::PlanApplied { generation: g, .. } if *g == generation))
+    }
+
+    /// Events up to and with the one that is waited for.
+    fn until(&self, last: impl Fn(&MediaEvent) -> bool) -> Vec<MediaEvent> {
+        let mut events = Vec::new();
+        while !events.last().is_some_and(&last) {
+            let (worker, event) = self.events.recv_timeout(DEADLINE).expect("the awaited event");
+            assert_eq!(worker, 3);
+            events.push(event);
+        }
+        events
+    }
+}
+
+/// A pair of neighbouring free ports, the lower one even.
+fn free_ports() -> SocketAddr {
+    loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut rtp = socket.local_addr().unwrap();
+        drop(socket);
+        rtp.set_port(rtp.port() & !1);
+        let mut rtcp = rtp;
+        rtcp.set_port(rtp.port() + 1);
+        if UdpSocket::bind(rtp).is_ok() && UdpSocket::bind(rtcp).is_ok() {
+            return rtp;
+        }
+    }
+}
+
+fn peer() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket
+}
+
+fn leg(leg: u64, local: SocketAddr, peer: &UdpSocket) -> LegPlan {
+    let remote = peer.local_addr().unwrap();
+    LegPlan {
+        leg: LegId(leg),
+        local,
+        negotiated: Some(Negotiated {
+            codec: CodecKind::Pcmu,
+            send_payload_type: 0,
+            recv_payload_type: 0,
+            telephone_event: None,
+            ptime_ms: 20,
+            direction: Direction::SendRecv,
+            remote_rtp: remote,
+            remote_rtcp: remote,
+            rtcp_mux: false,
+        }),
+        ssrc: 7,
+        first_seq: 0,
+        first_timestamp: 0,
+    }
+}
+
+fn edge(to: u64, from: u64) -> Edge {
+    Edge { from: Source::Leg(LegId(from)), to: LegId(to), since: Tick::MAX }
+}
+
+fn write(seq: u32, out: &mut [u8; 172]) {
+    let header =
+        Header { payload_type: 0, marker: false, seq: RtpSeq(seq as u16), timestamp: RtpTime(seq * 160), ssrc: 1 };
+    header.write(&[seq as u8; 160], out).unwrap();
+}
+
+fn packets_are_relayed_and_recorded_without_an_allocation_and_the_idle_driver_sleeps(backend: Backend) {
+    let mut exchange = Exchange::start(backend);
+    let (caller, agent) = (peer(), peer());
+    let (at_caller, at_agent) = (free_ports(), free_ports());
+    let taps = vec![Tap { leg: LegId(1), recording: RecordingId(1) }];
+    let legs = vec![leg(1, at_caller, &caller), leg(2, at_agent, &agent)];
+    let plan = MediaPlan { call: CALL, generation: 1, legs, edges: vec![edge(1, 2), edge(2, 1)], taps };
+    exchange.apply(plan.clone());
+
+    let (mut sent, mut got) = ([0; 172], [0; 2_048]);
+    write(0, &mut sent);
+    caller.send_to(&sent, at_caller).unwrap();
+    agent.recv(&mut got).unwrap();
+    agent.send_to(&sent, at_agent).unwrap();
+    caller.recv(&mut got).unwrap();
+    exchange.until(|event| matches!(event, MediaEvent::Latched { leg: LegId(2), .. }));
+    let mut tap = exchange.handle.take_tap().unwrap();
+
+    let before = ALLOCATIONS.load(Ordering::SeqCst);
+    for seq in 1..1_001 {
+        write(seq, &mut sent);
+        caller.send_to(&sent, at_caller).unwrap();
+        let length = agent.recv(&mut got).unwrap();
+        assert_eq!((length, &got[12..length]), (172, &sent[12..]));
+        agent.send_to(&sent, at_agent).unwrap();
+        let length = caller.recv(&mut got).unwrap();
+        assert_eq!((length, &got[12..length]), (172, &sent[12..]));
+        assert_eq!(u16::from_be_bytes([got[2], got[3]]), seq as u16);
+    }
+    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst) - before, 0);
+    assert_eq!(tap.occupied_len(), 2_002 * (HEADER_BYTES + 160));
+    tap.clear();
+
+    // Music for one, with the clock of the driver.
+    let player = PlayerPlan { player: PlayerId(1), assets: vec![AssetId(0)], repeat: true };
+    let edges = vec![Edge { from: Source::Player(player), to: LegId(1), since: Tick::MAX }];
+    exchange.apply(MediaPlan { generation: 2, edges, ..plan });
+    let mut newest = RtpSeq(1_000);
+    for _ in 0..5 {
+        let length = caller.recv(&mut got).unwrap();
+        let packet = Packet::parse(&got[..length]).unwrap();
+        assert_eq!(packet.header.seq, newest.next());
+        newest = packet.header.seq;
+    }
+
+    exchange.handle.send(MediaCommand::Close(CALL));
+    let closed = exchange.until(|event| matches!(event, MediaEvent::LegClosed { leg: LegId(2), .. }));
+    let MediaEvent::LegClosed { report, .. } = closed.last().unwrap() else { unreachable!("it was waited for") };
+    assert_eq!((report.received_packets, report.sent_packets, report.lost_packets), (1_001, 1_001, 0));
+    assert!(UdpSocket::bind(at_caller).is_ok(), "the ports are free again");
+
+    // Nothing wakes a worker without calls.
+    let counters = exchange.handle.counters();
+    let wakeups = counters.wakeups();
+    assert!(exchange.events.recv_timeout(Duration::from_millis(300)).is_err());
+    assert!(counters.wakeups() <= wakeups + 1);
+    assert_eq!((counters.figures().legs, counters.figures().tap_dropped, counters.sends_failed()), (0, 0, 0));
+}
+
+#[test]
+fn a_worker_relays_records_plays_sleeps_and_refuses_a_port_that_is_taken() {
+    packets_are_relayed_and_recorded_without_an_allocation_and_the_idle_driver_sleeps(Backend::Epoll);
+
+    let mut exchange = Exchange::start(Backend::Epoll);
+    let taken = free_ports();
+    let _holder = UdpSocket::bind(taken).unwrap();
+    let legs = vec![leg(1, taken, &peer())];
+    let events = exchange.apply(MediaPlan { call: CALL, generation: 1, legs, edges: vec![], taps: vec![] });
+    let MediaEvent::LegFailed { leg: LegId(1), error, .. } = &events[0] else { panic!("{events:?}") };
+    assert!(error.contains("in use"), "{error}");
+}
