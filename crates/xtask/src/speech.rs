@@ -230,7 +230,7 @@ impl Pesq {
                 Ok(())
             };
             run(Path::new("/usr/bin/python3"), &["-m", "venv", "--clear", &folder.display().to_string()])?;
-            run(&python, &["-m", "pip", "install", "--quiet", "wheel", "numpy", "scipy", "pesq"])?;
+            run(&python, &["-m", "pip", "install", "--quiet", "wheel", "numpy", "pesq"])?;
         }
         Ok(Self { python, folder })
     }

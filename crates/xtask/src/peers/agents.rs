@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use super::sipp::loopback;
-use crate::children::Running;
+use crate::children::{Running, wait_for};
 use crate::{g711, speech};
 
 /// What an agent's phone sent and received in its calls, as mu-law bytes.
@@ -83,6 +84,14 @@ impl Agent {
         Ok(Self { kind: "baresip", running, folder: folder.into() })
     }
 
+    /// Waits for baresip's word that it is ready.
+    pub fn wait_until_it_listens(&mut self) -> Result<()> {
+        wait_for("baresip", Duration::from_secs(5), || {
+            self.running.must_run()?;
+            Ok(self.running.tail(200).contains("baresip is ready").then_some(()))
+        })
+    }
+
     /// Fails where it has ended by itself.
     pub fn must_run(&mut self) -> Result<()> {
         self.running.must_run()
@@ -112,7 +121,7 @@ impl Agent {
 }
 
 /// The command of one scripted call that is held for `hold`; prints JSON at its end.
-pub fn call(offhook: &Path, uri: &str, hold: std::time::Duration) -> Command {
+pub fn call(offhook: &Path, uri: &str, hold: Duration) -> Command {
     let mut command = Command::new(offhook);
     command.args(["call", uri, "--json", "--for", &format!("{}s", hold.as_secs())]);
     command

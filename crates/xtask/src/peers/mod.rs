@@ -5,6 +5,7 @@ mod crash;
 mod devices;
 pub mod exchange;
 mod hostile;
+mod instruments;
 pub mod line;
 mod page;
 mod quality;
@@ -47,6 +48,7 @@ struct Test {
 
 const TESTS: &[Test] = &[
     Test { name: "readme", sentence: "every offhook command and option in README.md exists", run: readme::run },
+    Test { name: "instruments", sentence: "the instruments are right about each other", run: instruments::run },
     Test { name: "demo", sentence: "the demonstration's call is answered, heard both ways, recorded", run: demo_once },
     Test {
         name: "trunk",
@@ -94,11 +96,11 @@ pub fn run(options: &Options) -> Result<bool> {
         match outcome {
             Ok(figures) => {
                 passed += 1;
-                println!("ok     {:<8} {} ({took:.1} s)\n         {figures}", test.name, test.sentence);
+                println!("ok     {:<11} {} ({took:.1} s)\n         {figures}", test.name, test.sentence);
             }
             Err(error) => {
                 failed += 1;
-                println!("FAILED {:<8} {} ({took:.1} s)\n         {error:#}", test.name, test.sentence);
+                println!("FAILED {:<11} {} ({took:.1} s)\n         {error:#}", test.name, test.sentence);
                 println!("         its files: {}", folder.display());
             }
         }
