@@ -1,0 +1,280 @@
+//! Closing and mending: hashes, manifest lines, events. An edge on its own thread, so that the writer never waits for it.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crossbeam_channel::{Receiver, Sender};
+use offhook_plan::CodecKind;
+use offhook_plan::tap::Side;
+use offhook_units::{RecordingId, Tick};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::gaps::{Gap, GapReason, uncovered};
+use crate::manifest::{MANIFEST_VERSION, Manifest, ManifestGap, RecordingSpec, SideSummary};
+use crate::recording::Summary;
+use crate::wav::{FRAME_BYTES, HEADER_BYTES, WavError, WavHeader};
+use crate::writer::{Counters, RecorderEvent};
+
+/// Bytes read at once while hashing.
+const CHUNK_BYTES: usize = 128 * 1_024;
+
+/// One line of a recording's journal: the specification first, then each gap.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JournalLine {
+    Spec(RecordingSpec),
+    Gap(Gap),
+}
+
+/// A recording whose data and header are written.
+#[derive(Debug)]
+pub struct Finished {
+    pub spec: RecordingSpec,
+    pub path: PathBuf,
+    pub file: File,
+    pub summary: Summary,
+}
+
+/// What the closing thread is given.
+#[derive(Debug)]
+pub enum Job {
+    Close(Box<Finished>),
+    Mend(RecordingId, PathBuf),
+    Tell(RecorderEvent),
+}
+
+/// Where a recording's journal lies.
+pub fn journal_of(path: &Path) -> PathBuf {
+    path.with_extension("journal")
+}
+
+/// The closing thread.
+pub struct Closer {
+    pub dir: PathBuf,
+    pub manifest: File,
+    pub events: Sender<RecorderEvent>,
+    pub counters: Arc<Counters>,
+}
+
+impl Closer {
+    /// Works until the writer is gone.
+    pub fn run(mut self, jobs: &Receiver<Job>) {
+        for job in jobs {
+            let event = match job {
+                Job::Tell(event) => event,
+                Job::Close(finished) => {
+                    let id = finished.spec.id;
+                    match self.close(*finished) {
+                        Ok(manifest) => {
+                            self.counters.closed.fetch_add(1, Relaxed);
+                            RecorderEvent::Closed(Box::new(manifest))
+                        }
+                        Err(error) => self.failed(id, "closed", &error),
+                    }
+                }
+                Job::Mend(id, path) => match mend(&self.dir, id, &path).and_then(|m| self.keep(m, &path)) {
+                    Ok(manifest) => {
+                        self.counters.mended.fetch_add(1, Relaxed);
+                        RecorderEvent::Mended(Box::new(manifest))
+                    }
+                    Err(error) => self.failed(id, "mended", &error),
+                },
+            };
+            // Nobody listens any more when the exchange goes down; the manifest is complete all the same.
+            let _ = self.events.send(event);
+        }
+    }
+
+    fn failed(&self, id: RecordingId, what: &str, error: &io::Error) -> RecorderEvent {
+        self.counters.failed.fetch_add(1, Relaxed);
+        RecorderEvent::Failed { id: Some(id), error: format!("the recording {id} could not be {what}: {error}") }
+    }
+
+    fn close(&mut self, finished: Finished) -> io::Result<Manifest> {
+        let Finished { spec, path, file, summary } = finished;
+        file.sync_data()?;
+        let (sha256, _) = hash_file(&file, summary.frames, None)?;
+        let side = |n: usize| {
+            let counts = summary.counts[n];
+            SideSummary {
+                covered_ms: summary.covered[n] / 8,
+                packets: counts.packets,
+                payload_bytes: counts.payload_bytes,
+                payload_sha256: hex(&summary.payload_sha256[n]),
+                lost: counts.lost,
+                duplicates: counts.duplicates,
+                late: counts.late,
+                discarded: counts.discarded,
+            }
+        };
+        let manifest = Manifest {
+            version: MANIFEST_VERSION,
+            id: spec.id,
+            call: Some(spec.call),
+            path: path.to_string_lossy().into_owned(),
+            sha256,
+            started: spec.started,
+            duration_ms: summary.frames / 8,
+            codec: spec.codec,
+            left: side(0),
+            right: side(1),
+            gaps: summary.gaps.iter().map(ManifestGap::from).collect(),
+            gaps_unlisted: summary.gaps_unlisted,
+            dropped: summary.ring_dropped,
+            mended: false,
+            meta: spec.meta,
+        };
+        self.keep(manifest, &path)
+    }
+
+    /// Appends the manifest line, then lets go of the journal.
+    fn keep(&mut self, manifest: Manifest, path: &Path) -> io::Result<Manifest> {
+        let mut line = serde_json::to_vec(&manifest)?;
+        line.push(b'\n');
+        self.manifest.write_all(&line)?;
+        self.manifest.sync_data()?;
+        match std::fs::remove_file(journal_of(&self.dir.join(path))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(manifest),
+        }
+    }
+}
+
+/// What the journal of a recording says: its specification and the gaps, as far as lines are whole.
+fn read_journal(path: &Path) -> io::Result<(Option<RecordingSpec>, Vec<Gap>)> {
+    let text = match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, Vec::new())),
+        text => text?,
+    };
+    let (mut spec, mut gaps) = (None, Vec::new());
+    for line in text.split(|&byte| byte == b'\n') {
+        match serde_json::from_slice(line) {
+            Ok(JournalLine::Spec(found)) => spec = Some(found),
+            Ok(JournalLine::Gap(gap)) => gaps.push(gap),
+            Err(_) => {}
+        }
+    }
+    Ok((spec, gaps))
+}
+
+/// Mends the recording at `path`: whole frames, sizes by the file's length, gaps by the journal; what is not proved is a gap.
+fn mend(dir: &Path, id: RecordingId, path: &Path) -> io::Result<Manifest> {
+    let full = dir.join(path);
+    let (spec, journaled) = read_journal(&journal_of(&full))?;
+    let file = File::options().read(true).write(true).create(spec.is_some()).truncate(false).open(&full)?;
+    let length = file.metadata()?.len();
+    let mut head = vec![0; HEADER_BYTES.min(length as usize)];
+    file.read_exact_at(&mut head, 0)?;
+    let found = match (WavHeader::decode(&head), &spec) {
+        (Ok(header), _) => header,
+        (Err(_), Some(spec)) => header_of(spec),
+        // Killed while the header was written for the first time: there is nothing to hear.
+        (Err(WavError::Short), None) => header_of(&RecordingSpec {
+            id,
+            call: offhook_units::CallId(0),
+            started: Tick::ZERO,
+            meta: std::collections::BTreeMap::new(),
+            codec: CodecKind::Pcmu,
+        }),
+        (Err(error), None) => return Err(io::Error::other(error)),
+    };
+    let frames = length.saturating_sub(HEADER_BYTES as u64) / FRAME_BYTES;
+    let header = WavHeader { frames, id, decided: [frames; 2], ..found };
+    file.set_len(HEADER_BYTES as u64 + frames * FRAME_BYTES)?;
+    file.write_all_at(&header.encode(), 0)?;
+    file.sync_data()?;
+
+    let side_gaps = |side: Side, n: usize| {
+        let mut gaps: Vec<Gap> = journaled.iter().filter(|gap| gap.side == side).copied().collect();
+        let decided = if spec.is_some() { found.decided[n].min(frames) } else { 0 };
+        let why = if found.packets[n] == 0 { GapReason::BeforeFirstPacket } else { GapReason::Crash };
+        gaps.push(Gap { side, from: decided, to: frames, why });
+        disjoint(gaps, frames)
+    };
+    let sides = [side_gaps(Side::Heard, 0), side_gaps(Side::Sent, 1)];
+    let (sha256, payload_sha256) = hash_file(&file, frames, Some(&sides))?;
+    let side = |n: usize| {
+        let silent: u64 = sides[n].iter().map(|gap| gap.to - gap.from).sum();
+        SideSummary {
+            covered_ms: (frames - silent) / 8,
+            payload_bytes: frames - silent,
+            payload_sha256: hex(&payload_sha256[n]),
+            ..SideSummary::default()
+        }
+    };
+    let (left, right) = (side(0), side(1));
+    let mut gaps = sides.concat();
+    gaps.sort_by_key(|gap| (gap.from, gap.side));
+    Ok(Manifest {
+        version: MANIFEST_VERSION,
+        id,
+        call: (header.call.0 != 0).then_some(header.call),
+        path: path.to_string_lossy().into_owned(),
+        sha256,
+        started: header.started,
+        duration_ms: frames / 8,
+        codec: header.codec,
+        left,
+        right,
+        gaps: gaps.iter().map(ManifestGap::from).collect(),
+        gaps_unlisted: 0,
+        dropped: 0,
+        mended: true,
+        meta: spec.map(|spec| spec.meta).unwrap_or_default(),
+    })
+}
+
+/// The header of a recording without data.
+pub fn header_of(spec: &RecordingSpec) -> WavHeader {
+    let RecordingSpec { id, call, started, codec, .. } = *spec;
+    WavHeader { codec, frames: 0, id, call, started, decided: [0; 2], packets: [0; 2] }
+}
+
+/// The gaps in order, within `frames`, without overlaps; empty ones left out.
+fn disjoint(mut gaps: Vec<Gap>, frames: u64) -> Vec<Gap> {
+    gaps.sort_by_key(|gap| gap.from);
+    let mut reached = 0;
+    gaps.retain_mut(|gap| {
+        gap.from = gap.from.max(reached);
+        gap.to = gap.to.min(frames);
+        reached = reached.max(gap.to);
+        gap.from < gap.to
+    });
+    gaps
+}
+
+/// SHA-256 of the whole file, and of each side outside of its gaps where those are given.
+fn hash_file(file: &File, frames: u64, gaps: Option<&[Vec<Gap>; 2]>) -> io::Result<(String, [[u8; 32]; 2])> {
+    let mut whole = Sha256::new();
+    let mut sides = [Sha256::new(), Sha256::new()];
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut head = [0; HEADER_BYTES];
+    file.read_exact_at(&mut head, 0)?;
+    whole.update(head);
+    let mut at = 0;
+    while at < frames {
+        let count = (frames - at).min(CHUNK_BYTES as u64 / FRAME_BYTES);
+        let bytes = &mut chunk[..(count * FRAME_BYTES) as usize];
+        file.read_exact_at(bytes, HEADER_BYTES as u64 + at * FRAME_BYTES)?;
+        whole.update(&*bytes);
+        for (channel, gaps) in gaps.into_iter().flatten().enumerate() {
+            for (from, to) in uncovered((at, at + count), gaps) {
+                let run = &bytes[((from - at) * FRAME_BYTES) as usize..((to - at) * FRAME_BYTES) as usize];
+                let speech: Vec<u8> = run.iter().skip(channel).step_by(FRAME_BYTES as usize).copied().collect();
+                sides[channel].update(speech);
+            }
+        }
+        at += count;
+    }
+    Ok((hex(&whole.finalize()), sides.map(|side| side.finalize().into())))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+

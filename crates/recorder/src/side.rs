@@ -1,0 +1,316 @@
+//! One side of a recording: packets in order get their place on the time line; what lies between them is a gap with a reason.
+
+use offhook_codec::Law;
+use offhook_plan::CodecKind;
+use offhook_plan::tap::{Side, TapHeader};
+use offhook_units::{RtpTime, Tick};
+use sha2::{Digest, Sha256};
+
+use crate::canvas::Canvas;
+use crate::drift::{Drift, US_PER_FRAME};
+use crate::gaps::{Gap, GapReason, Gaps};
+use crate::recording::{FRAMES_MAX, LEAD_MAX};
+use crate::sequence::{Before, Packet, Released, Sequencer};
+
+/// A packet this much off the mapping of its stream has a new RTP time: it is placed by its arrival.
+const JUMP_US: i64 = 400_000;
+
+/// Delays that differ by less are even.
+const EVEN_US: i64 = 60_000;
+
+/// A new source that begins this close to the end of the old one, with nothing lost, continues it.
+const SNAP_FRAMES: u64 = 320;
+
+/// Within a stream, a place this close to where RTP time says is where RTP time says.
+const CORRECTION_FRAMES: u64 = 40;
+
+/// Length of a telephone-event payload, RFC 4733 2.3; no packet of speech is so short.
+const EVENT_BYTES: usize = 4;
+
+/// What one side counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SideCounts {
+    /// Packets of speech placed.
+    pub packets: u64,
+    /// Their payload bytes.
+    pub payload_bytes: u64,
+    /// Sequence numbers that never came.
+    pub lost: u64,
+    /// Packets that came twice.
+    pub duplicates: u64,
+    /// Packets that came after they were given up.
+    pub late: u64,
+    /// Packets of strangers, of unknown codecs, or faster than time.
+    pub discarded: u64,
+}
+
+/// One side.
+#[derive(Debug)]
+pub struct SideTrack {
+    side: Side,
+    codec: CodecKind,
+    started: Tick,
+    sequencer: Sequencer,
+    drift: Drift,
+    /// The RTP time that continues the last packet of speech, as on the wire and unwrapped.
+    expected: Option<(RtpTime, i64)>,
+    /// The frame after the last packet of speech.
+    next_frame: u64,
+    /// Why the next packet of speech may not follow directly.
+    cause: Option<GapReason>,
+    /// The stream paused since the last packet of speech.
+    paused: bool,
+    /// Since when the tap ring is known to have lost records.
+    ring_lost: Option<Tick>,
+    gaps: Gaps,
+    counts: SideCounts,
+    hash: Sha256,
+    rest: Vec<Released>,
+}
+
+/// What a payload is.
+enum Content {
+    Speech(Law),
+    Event,
+    Noise,
+    Unknown,
+}
+
+impl SideTrack {
+    pub fn new(side: Side, codec: CodecKind, started: Tick) -> Self {
+        Self {
+            side,
+            codec,
+            started,
+            sequencer: Sequencer::default(),
+            drift: Drift::default(),
+            expected: None,
+            next_frame: 0,
+            cause: None,
+            paused: false,
+            ring_lost: None,
+            gaps: Gaps::default(),
+            counts: SideCounts::default(),
+            hash: Sha256::new(),
+            rest: Vec::new(),
+        }
+    }
+
+    /// Takes a packet in and places what its arrival releases.
+    pub fn receive(&mut self, header: &TapHeader, payload: &[u8], canvas: &mut Canvas) {
+        let mut rest = std::mem::take(&mut self.rest);
+        self.sequencer.push(Packet::new(header, payload), &mut rest);
+        for released in rest.drain(..) {
+            self.take(released, canvas);
+        }
+        self.rest = rest;
+        self.release(header.at, false, canvas);
+    }
+
+    /// Places what has waited long enough at `now`; at the `end`, everything.
+    pub fn release(&mut self, now: Tick, end: bool, canvas: &mut Canvas) {
+        while let Some(released) = self.sequencer.pop(now, end) {
+            self.take(released, canvas);
+        }
+    }
+
+    /// The tap ring lost records before `at`.
+    pub fn ring_dropped(&mut self, at: Tick) {
+        self.ring_lost.get_or_insert(at);
+    }
+
+    /// Lists what follows the last packet as a gap up to `frames`, the end of the recording.
+    pub fn end(&mut self, frames: u64) {
+        let why = match self.cause {
+            Some(cause) => cause,
+            None if self.counts.packets == 0 => GapReason::BeforeFirstPacket,
+            None => GapReason::AfterLastPacket,
+        };
+        self.gaps.push(Gap { side: self.side, from: self.next_frame, to: frames, why });
+        self.next_frame = self.next_frame.max(frames);
+    }
+
+    /// Which side this is.
+    pub const fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Frames that are either speech or a listed gap.
+    pub const fn decided(&self) -> u64 {
+        self.next_frame
+    }
+
+    /// The gaps so far.
+    pub const fn gaps(&self) -> &Gaps {
+        &self.gaps
+    }
+
+    /// The figures so far.
+    pub fn counts(&self) -> SideCounts {
+        let Sequencer { duplicates, late, strays, .. } = self.sequencer;
+        SideCounts { duplicates, late, discarded: self.counts.discarded + strays, ..self.counts }
+    }
+
+    /// SHA-256 of the payloads of speech so far.
+    pub fn payload_hash(&self) -> [u8; 32] {
+        self.hash.clone().finalize().into()
+    }
+
+    fn take(&mut self, released: Released, canvas: &mut Canvas) {
+        let Released { packet, lost, before } = released;
+        if lost > 0 {
+            self.counts.lost += lost;
+            let ring = self.ring_lost.take_if(|since| packet.at >= *since).is_some();
+            self.raise(if ring { GapReason::RingFull } else { GapReason::NetworkLoss });
+        }
+        if before == Before::Start && self.counts.packets > 0 {
+            let ring = self.ring_lost.take_if(|since| packet.at >= *since).is_some();
+            self.raise(if ring { GapReason::RingFull } else { GapReason::SourceChange });
+        }
+        if before == Before::Start {
+            self.expected = None;
+        }
+        self.paused |= before == Before::Pause;
+        let law = match self.content(&packet) {
+            Content::Speech(law) => law,
+            Content::Event => return self.raise(GapReason::TelephoneEvent),
+            Content::Noise => return self.raise(GapReason::ComfortNoise),
+            Content::Unknown => {
+                self.counts.discarded += 1;
+                return self.raise(GapReason::UnknownCodec);
+            }
+        };
+        let (frame, samples) = self.find_place(&packet, lost, canvas.base());
+        let length = packet.payload.len() as u64;
+        let lead = frame_at(self.started, packet.at.as_us() as i64) + LEAD_MAX.as_us() / US_PER_FRAME as u64;
+        if frame + length > lead.min(FRAMES_MAX) {
+            self.counts.discarded += 1;
+            self.expected = None;
+            return self.raise(if frame + length > FRAMES_MAX { GapReason::SizeLimit } else { GapReason::Overrun });
+        }
+        let why = self.cause.take().unwrap_or(match self.counts.packets {
+            0 => GapReason::BeforeFirstPacket,
+            _ => GapReason::Silent,
+        });
+        self.gaps.push(Gap { side: self.side, from: self.next_frame, to: frame, why });
+        self.put(frame, law, &packet.payload, canvas);
+        self.next_frame = frame + length;
+        self.expected = Some((RtpTime(packet.timestamp).wrapping_add(length as u32), samples + length as i64));
+    }
+
+    fn put(&mut self, frame: u64, law: Law, payload: &[u8], canvas: &mut Canvas) {
+        if law == law_of(self.codec) {
+            canvas.place(self.side, frame, payload.iter().copied());
+        } else {
+            let table = law.to_other();
+            canvas.place(self.side, frame, payload.iter().map(|&byte| table[usize::from(byte)]));
+        }
+        self.hash.update(payload);
+        self.counts.packets += 1;
+        self.counts.payload_bytes += payload.len() as u64;
+    }
+
+    /// The frame of a packet of speech, and its unwrapped RTP time.
+    fn find_place(&mut self, packet: &Packet, lost: u64, base: u64) -> (u64, i64) {
+        let paused = std::mem::take(&mut self.paused);
+        let Some((expected, expected_samples)) = self.expected else {
+            return self.place_by_arrival(packet, lost, base);
+        };
+        let step = i64::from(RtpTime(packet.timestamp).distance(expected));
+        let samples = expected_samples + step;
+        let delay = self.drift.delay(packet.at, samples);
+        // A sender that paused goes on with an even delay; after a stall of the network the delay shrinks from packet to packet.
+        let even = || {
+            let delays = self.waiting(packet, samples).map(|(p, its_samples)| self.drift.delay(p.at, its_samples));
+            delays.min().is_none_or(|least| least > JUMP_US && delay - least < EVEN_US)
+        };
+        let late = paused && delay > JUMP_US && even();
+        let early = step > 0 && delay < -JUMP_US;
+        let jumped = step < 0 || late || early || self.next_frame < base;
+        if jumped {
+            self.raise(if late { GapReason::Silent } else { GapReason::SourceChange });
+            return self.place_by_arrival(packet, lost, base);
+        }
+        self.drift.observe(packet.at, samples);
+        let gap = step as u64;
+        if gap == 0 {
+            return (self.next_frame, samples);
+        }
+        let natural = self.next_frame + gap;
+        let clock = frame_at(self.started, self.drift.place(samples));
+        let frame = if clock.abs_diff(natural) <= CORRECTION_FRAMES {
+            natural
+        } else {
+            clock.clamp(self.next_frame + gap.div_ceil(2), natural + gap / 2)
+        };
+        (frame.max(base), samples)
+    }
+
+    /// Begins the mapping of RTP time anew with the packets at hand.
+    fn place_by_arrival(&mut self, packet: &Packet, lost: u64, base: u64) -> (u64, i64) {
+        let samples = i64::from(packet.timestamp);
+        let mut drift = Drift::default();
+        drift.observe(packet.at, samples);
+        for (waiting, its_samples) in self.waiting(packet, samples) {
+            drift.observe(waiting.at, its_samples);
+        }
+        self.drift = drift;
+        let frame = frame_at(self.started, self.drift.place(samples)).max(self.next_frame);
+        let continues = self.counts.packets > 0 && lost == 0 && frame - self.next_frame <= SNAP_FRAMES;
+        let frame = if continues { self.next_frame } else { frame };
+        (frame.max(base), samples)
+    }
+
+    /// The packets of speech that wait behind `packet`, with their RTP times unwrapped by its own, `samples`.
+    fn waiting(&self, packet: &Packet, samples: i64) -> impl Iterator<Item = (&Packet, i64)> {
+        let origin = RtpTime(packet.timestamp);
+        let speech = self.sequencer.waiting().filter(|p| matches!(self.content(p), Content::Speech(_)));
+        speech.map(move |p| (p, samples + i64::from(RtpTime(p.timestamp).distance(origin))))
+    }
+
+    /// Static payload types speak for themselves (RFC 3551 table 4); a dynamic one is an event where it is as short as one,
+    /// otherwise the codec that was agreed.
+    fn content(&self, packet: &Packet) -> Content {
+        match packet.payload_type {
+            _ if packet.payload.is_empty() => Content::Noise,
+            0 => Content::Speech(Law::Mu),
+            8 => Content::Speech(Law::A),
+            13 | 19 => Content::Noise,
+            96..=127 if packet.payload.len() == EVENT_BYTES => Content::Event,
+            96..=127 => Content::Speech(law_of(self.codec)),
+            _ => Content::Unknown,
+        }
+    }
+
+    /// Remembers why a gap follows: the reason that says most wins.
+    fn raise(&mut self, why: GapReason) {
+        let rank = |reason| match reason {
+            GapReason::RingFull => 9,
+            GapReason::NetworkLoss => 8,
+            GapReason::SizeLimit => 7,
+            GapReason::Overrun => 6,
+            GapReason::UnknownCodec => 5,
+            GapReason::TelephoneEvent => 4,
+            GapReason::ComfortNoise => 3,
+            GapReason::SourceChange => 2,
+            GapReason::Silent | GapReason::BeforeFirstPacket | GapReason::AfterLastPacket => 1,
+            GapReason::Disk | GapReason::Crash => 0,
+        };
+        if self.cause.is_none_or(|cause| rank(why) > rank(cause)) {
+            self.cause = Some(why);
+        }
+    }
+}
+
+/// The frame of an exchange-clock instant in microseconds, not before the first and not after the last.
+pub fn frame_at(started: Tick, us: i64) -> u64 {
+    (us.saturating_sub(started.as_us() as i64).max(0) / US_PER_FRAME).min(FRAMES_MAX as i64) as u64
+}
+
+/// The law of G.711 that a codec is.
+pub const fn law_of(codec: CodecKind) -> Law {
+    match codec {
+        CodecKind::Pcmu => Law::Mu,
+        CodecKind::Pcma => Law::A,
+    }
+}

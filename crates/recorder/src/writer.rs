@@ -1,0 +1,512 @@
+//! The writer: the edge that drains tap rings and touches the disk.
+//!
+//! It sleeps until it is told something; only while recordings are open it wakes every [`TURN`] to drain the rings.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use offhook_codec::Law;
+use offhook_plan::CodecKind;
+use offhook_plan::tap::{HEADER_BYTES as TAP_HEADER_BYTES, TapHeader};
+use offhook_units::{RecordingId, Span, Tick};
+use ringbuf::traits::Consumer;
+
+use crate::files::{self, recording_path};
+use crate::finish::{Closer, Finished, Job, JournalLine, header_of, journal_of};
+use crate::manifest::{Manifest, RecordingSpec};
+use crate::recording::{FLUSH_EVERY, HOLD_MAX, KEEP, Recording};
+use crate::wav::{FRAME_BYTES, HEADER_BYTES};
+
+/// How often the rings are drained while recordings are open.
+pub const TURN: Duration = Duration::from_millis(40);
+
+/// How long after its close a recording still takes records out of the rings.
+pub const CLOSE_LINGER: Span = Span::from_ms(100);
+
+/// Most recordings open at once; a further one fails to open.
+pub const RECORDINGS_MAX: usize = 5_000;
+
+/// Unwritten bytes of one recording at which it is written before its time.
+const UNWRITTEN_MAX: usize = 256 * 1_024;
+
+/// Runs of silence to write from.
+static SILENCE_MU: [u8; 32_768] = [Law::Mu.silence(); 32_768];
+static SILENCE_A: [u8; 32_768] = [Law::A.silence(); 32_768];
+
+const _: () = assert!(
+    UNWRITTEN_MAX as u64 > (KEEP.as_us() + HOLD_MAX.as_us()) / 125 * FRAME_BYTES,
+    "a refusing disk is not asked again for each packet"
+);
+
+/// Records taken from one ring before the next one has its turn.
+const RECORDS_A_TURN: usize = 20_000;
+
+/// At most one [`RecorderEvent::Dropped`] in this time.
+const DROPPED_EVERY: Span = Span::from_s(1);
+
+/// What the recorder tells the control plane. Never dropped: a full channel holds the closing thread up, not the writer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecorderEvent {
+    /// A recording is closed, hashed and in the manifest: wait for this before calling it durable.
+    Closed(Box<Manifest>),
+    /// A recording that a crash had left open was closed.
+    Mended(Box<Manifest>),
+    /// A recording could not be opened, closed or mended.
+    Failed {
+        /// Which; absent where a file's name does not say.
+        id: Option<RecordingId>,
+        /// What happened and where.
+        error: String,
+    },
+    /// Records were lost in full tap rings since the last event of this kind.
+    Dropped {
+        /// How many.
+        count: u64,
+    },
+    /// Writing fails since now; it is tried again until it succeeds, calls go on.
+    DiskTrouble {
+        /// The operating system's words.
+        error: String,
+    },
+    /// Writing works again.
+    DiskRecovered,
+}
+
+/// Figures of the writer since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecorderStats {
+    /// Recordings open now.
+    pub open: u64,
+    /// Recordings closed.
+    pub closed: u64,
+    /// Recordings mended at start.
+    pub mended: u64,
+    /// Recordings that failed to open, close or be mended.
+    pub failed: u64,
+    /// Tap records taken from the rings.
+    pub records: u64,
+    /// Tap records lost in full rings.
+    pub dropped: u64,
+    /// Tap records of recordings that are not open.
+    pub orphans: u64,
+    /// Bytes written to recordings.
+    pub bytes_written: u64,
+    /// Writes that failed.
+    pub disk_errors: u64,
+    /// The longest a turn of draining and writing took, in microseconds of the given clock.
+    pub turn_us_max: u64,
+}
+
+/// The same figures, shared between the threads.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub open: AtomicU64,
+    pub closed: AtomicU64,
+    pub mended: AtomicU64,
+    pub failed: AtomicU64,
+    pub records: AtomicU64,
+    pub dropped: AtomicU64,
+    pub orphans: AtomicU64,
+    pub bytes_written: AtomicU64,
+    pub disk_errors: AtomicU64,
+    pub turn_us_max: AtomicU64,
+}
+
+/// Starts writers.
+#[derive(Debug)]
+pub struct Writer;
+
+/// Speaks to the writer's threads; never blocks but in [`WriterHandle::shutdown`], which dropping it amounts to.
+#[derive(Debug)]
+pub struct WriterHandle {
+    commands: Sender<Command>,
+    counters: Arc<Counters>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Open(Box<RecordingSpec>),
+    Close(RecordingId, Tick),
+    Shutdown,
+}
+
+impl Writer {
+    /// Starts the writer on `dir`, which is created where missing, and the rings of all media workers. Recordings that a crash
+    /// left open are mended on the way and reported as [`RecorderEvent::Mended`].
+    ///
+    /// # Errors
+    /// The folder cannot be made or read, or its manifest cannot be opened.
+    pub fn start<T, C>(dir: &Path, taps: Vec<T>, events: Sender<RecorderEvent>, clock: C) -> io::Result<WriterHandle>
+    where
+        T: Consumer<Item = u8> + Send + 'static,
+        C: Fn() -> Tick + Send + 'static,
+    {
+        std::fs::create_dir_all(dir)?;
+        let (manifest, known) = files::open_manifest(dir)?;
+        let (jobs, jobs_out) = unbounded();
+        for (id, path) in files::unfinished(dir, &known)? {
+            let _ = jobs.send(Job::Mend(id, path));
+        }
+        drop(known);
+        let counters = Arc::new(Counters::default());
+        let closer = Closer { dir: dir.into(), manifest, events, counters: counters.clone() };
+        let closing = thread::Builder::new().name("recorder-closer".into()).spawn(move || closer.run(&jobs_out))?;
+        let (commands, commands_out) = unbounded();
+        let ring = |tap| Ring { tap, scratch: vec![0; TAP_HEADER_BYTES + usize::from(u16::MAX)] };
+        let desk = Desk {
+            open: BTreeMap::new(),
+            jobs,
+            counters: counters.clone(),
+            trouble: false,
+            untold_drops: 0,
+            drops_told: Tick::ZERO,
+        };
+        let rings = taps.into_iter().map(ring).collect();
+        let mut thread = Thread { dir: dir.into(), rings, commands: commands_out, clock, desk, ending: false };
+        let body = move || {
+            thread.run();
+            // The closing thread ends when its last job is done and nobody can send another.
+            drop(thread);
+            let _ = closing.join();
+        };
+        let thread = thread::Builder::new().name("recorder".into()).spawn(body)?;
+        Ok(WriterHandle { commands, counters, thread: Some(thread) })
+    }
+}
+
+impl WriterHandle {
+    /// Opens a recording; tap records for it may follow at once. Failure is reported as [`RecorderEvent::Failed`].
+    pub fn open(&self, spec: RecordingSpec) {
+        let _ = self.commands.send(Command::Open(Box::new(spec)));
+    }
+
+    /// Closes a recording at `at` or at the end of its last packet, whichever is later; [`RecorderEvent::Closed`] follows.
+    pub fn close(&self, id: RecordingId, at: Tick) {
+        let _ = self.commands.send(Command::Close(id, at));
+    }
+
+    /// The figures now.
+    pub fn stats(&self) -> RecorderStats {
+        let Counters { open, closed, mended, failed, records, dropped, orphans, bytes_written, disk_errors, turn_us_max } =
+            &*self.counters;
+        RecorderStats {
+            open: open.load(Relaxed),
+            closed: closed.load(Relaxed),
+            mended: mended.load(Relaxed),
+            failed: failed.load(Relaxed),
+            records: records.load(Relaxed),
+            dropped: dropped.load(Relaxed),
+            orphans: orphans.load(Relaxed),
+            bytes_written: bytes_written.load(Relaxed),
+            disk_errors: disk_errors.load(Relaxed),
+            turn_us_max: turn_us_max.load(Relaxed),
+        }
+    }
+
+    /// Closes every recording and waits until all are in the manifest. Events must be taken out meanwhile where their channel
+    /// is bounded.
+    pub fn shutdown(self) {
+        drop(self);
+    }
+}
+
+impl Drop for WriterHandle {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::Shutdown);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The writer's thread.
+struct Thread<T, C> {
+    dir: PathBuf,
+    rings: Vec<Ring<T>>,
+    commands: Receiver<Command>,
+    clock: C,
+    desk: Desk,
+    ending: bool,
+}
+
+/// One worker's tap ring.
+struct Ring<T> {
+    tap: T,
+    scratch: Vec<u8>,
+}
+
+/// The open recordings.
+struct Desk {
+    open: BTreeMap<RecordingId, Open>,
+    jobs: Sender<Job>,
+    counters: Arc<Counters>,
+    /// Writing fails.
+    trouble: bool,
+    untold_drops: u64,
+    drops_told: Tick,
+}
+
+/// One open recording.
+struct Open {
+    recording: Recording,
+    path: PathBuf,
+    file: File,
+    journal: PathBuf,
+    flushed: Tick,
+    /// The ring that its records come from, once known.
+    ring: Option<usize>,
+    closing: Option<Tick>,
+}
+
+impl<T: Consumer<Item = u8>, C: Fn() -> Tick> Thread<T, C> {
+    fn run(&mut self) {
+        loop {
+            let command = if self.desk.open.is_empty() {
+                self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                self.commands.recv_timeout(TURN)
+            };
+            match command {
+                Ok(command) => self.obey(command),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => self.ending = true,
+            }
+            self.obey_all();
+            // Before the rings are drained: all records up to here are then in.
+            let now = (self.clock)();
+            self.drain();
+            self.desk.turn(now, self.ending);
+            self.desk.counters.turn_us_max.fetch_max((self.clock)().since(now).as_us(), Relaxed);
+            if self.ending {
+                return;
+            }
+        }
+    }
+
+    fn obey_all(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            self.obey(command);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Open(spec) => self.desk.open(&self.dir, *spec, (self.clock)()),
+            Command::Close(id, at) => {
+                if let Some(open) = self.desk.open.get_mut(&id) {
+                    open.closing = Some(at);
+                }
+            }
+            Command::Shutdown => self.ending = true,
+        }
+    }
+
+    fn drain(&mut self) {
+        for index in 0..self.rings.len() {
+            for _ in 0..RECORDS_A_TURN {
+                let Some(header) = self.rings[index].next() else { break };
+                // A record may overtake the command that opens its recording.
+                if !self.desk.open.contains_key(&header.recording) {
+                    self.obey_all();
+                }
+                let payload = self.rings[index].payload(&header);
+                self.desk.receive(index, &header, payload);
+            }
+        }
+    }
+}
+
+impl<T: Consumer<Item = u8>> Ring<T> {
+    /// Takes the next whole record into the scratch space.
+    fn next(&mut self) -> Option<TapHeader> {
+        let mut head = [0; TAP_HEADER_BYTES];
+        if self.tap.occupied_len() < TAP_HEADER_BYTES || self.tap.peek_slice(&mut head) < TAP_HEADER_BYTES {
+            return None;
+        }
+        let header = TapHeader::decode(&head);
+        let length = TAP_HEADER_BYTES + usize::from(header.payload_bytes);
+        if self.tap.occupied_len() < length {
+            return None;
+        }
+        self.tap.pop_slice(&mut self.scratch[..length]);
+        Some(header)
+    }
+
+    /// The payload of the record taken last.
+    fn payload(&self, header: &TapHeader) -> &[u8] {
+        &self.scratch[TAP_HEADER_BYTES..][..usize::from(header.payload_bytes)]
+    }
+}
+
+impl Desk {
+    fn open(&mut self, dir: &Path, spec: RecordingSpec, now: Tick) {
+        let id = spec.id;
+        let opened = if self.open.contains_key(&id) {
+            Err(io::Error::other("it is open already"))
+        } else if self.open.len() >= RECORDINGS_MAX {
+            Err(io::Error::other(format!("{RECORDINGS_MAX} recordings are open")))
+        } else {
+            create(dir, spec, now)
+        };
+        match opened {
+            Ok(open) => {
+                self.open.insert(id, open);
+            }
+            Err(error) => {
+                self.counters.failed.fetch_add(1, Relaxed);
+                let error = format!("the recording {id} could not be opened: {error}");
+                self.tell(RecorderEvent::Failed { id: Some(id), error });
+            }
+        }
+    }
+
+    fn receive(&mut self, ring: usize, header: &TapHeader, payload: &[u8]) {
+        self.counters.records.fetch_add(1, Relaxed);
+        if header.dropped_before > 0 {
+            let count = u64::from(header.dropped_before);
+            self.counters.dropped.fetch_add(count, Relaxed);
+            self.untold_drops += count;
+            for open in self.open.values_mut().filter(|open| open.ring.is_none_or(|its| its == ring)) {
+                open.recording.ring_dropped(header.at, header.dropped_before);
+            }
+        }
+        let Some(open) = self.open.get_mut(&header.recording) else {
+            self.counters.orphans.fetch_add(1, Relaxed);
+            return;
+        };
+        open.ring = Some(ring);
+        open.recording.receive(header, payload);
+        if open.recording.unwritten() > UNWRITTEN_MAX {
+            let outcome = open.flush(&self.counters);
+            self.judge(outcome);
+        }
+    }
+
+    /// Lets time pass: writes what is due, closes what is over (everything at the `end`).
+    fn turn(&mut self, now: Tick, end: bool) {
+        let ids: Vec<RecordingId> = self.open.keys().copied().collect();
+        for id in ids {
+            let Some(open) = self.open.get_mut(&id) else { continue };
+            let over = open.closing.is_some_and(|at| now >= at + CLOSE_LINGER);
+            if over || end {
+                if let Some(open) = self.open.remove(&id) {
+                    self.finish(open, now);
+                }
+            } else if now.since(open.flushed) >= FLUSH_EVERY {
+                open.flushed = now;
+                open.recording.advance(open.closing.unwrap_or(now).min(now));
+                let outcome = open.flush(&self.counters);
+                self.judge(outcome);
+            }
+        }
+        if self.untold_drops > 0 && now.since(self.drops_told) >= DROPPED_EVERY {
+            self.drops_told = now;
+            let count = std::mem::take(&mut self.untold_drops);
+            self.tell(RecorderEvent::Dropped { count });
+        }
+        self.counters.open.store(self.open.len() as u64, Relaxed);
+    }
+
+    fn finish(&mut self, mut open: Open, now: Tick) {
+        open.recording.end(open.closing.unwrap_or(now));
+        let written = open.flush(&self.counters);
+        let cut = open.file.set_len(HEADER_BYTES as u64 + open.recording.frames() * FRAME_BYTES);
+        match written.and(cut) {
+            Ok(()) => {
+                let summary = open.recording.summary();
+                let Open { recording, path, file, .. } = open;
+                let finished = Finished { spec: recording.spec().clone(), path, file, summary };
+                let _ = self.jobs.send(Job::Close(Box::new(finished)));
+            }
+            // The journal stays, so that the next start mends what there is.
+            Err(error) => {
+                self.counters.failed.fetch_add(1, Relaxed);
+                let id = open.recording.spec().id;
+                let error = format!("the end of the recording {id} could not be written; it is mended at the next start: {error}");
+                self.tell(RecorderEvent::Failed { id: Some(id), error });
+            }
+        }
+    }
+
+    /// Reports when the disk begins to refuse and when it takes data again.
+    fn judge(&mut self, outcome: io::Result<()>) {
+        match outcome {
+            Ok(()) if self.trouble => {
+                self.trouble = false;
+                self.tell(RecorderEvent::DiskRecovered);
+            }
+            Err(error) if !self.trouble => {
+                self.trouble = true;
+                self.tell(RecorderEvent::DiskTrouble { error: error.to_string() });
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// By way of the closing thread, which may wait for the listener.
+    fn tell(&self, event: RecorderEvent) {
+        let _ = self.jobs.send(Job::Tell(event));
+    }
+}
+
+/// Makes a recording's journal and file.
+fn create(dir: &Path, spec: RecordingSpec, now: Tick) -> io::Result<Open> {
+    let path = recording_path(spec.id, spec.started);
+    let full = dir.join(&path);
+    if let Some(folder) = full.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let journal = journal_of(&full);
+    let mut line = serde_json::to_vec(&JournalLine::Spec(spec.clone()))?;
+    line.push(b'\n');
+    File::options().write(true).create_new(true).open(&journal)?.write_all(&line)?;
+    let file = File::options().read(true).write(true).create_new(true).open(&full)?;
+    file.write_all_at(&header_of(&spec).encode(), 0)?;
+    Ok(Open { recording: Recording::new(spec), path, file, journal, flushed: now, ring: None, closing: None })
+}
+
+impl Open {
+    /// Data, then new gaps, then the header: a crash in between leaves what the header says true.
+    fn flush(&mut self, counters: &Counters) -> io::Result<()> {
+        let outcome = self.try_flush(counters);
+        if outcome.is_err() {
+            counters.disk_errors.fetch_add(1, Relaxed);
+            self.recording.refused();
+        }
+        outcome
+    }
+
+    fn try_flush(&mut self, counters: &Counters) -> io::Result<()> {
+        let silence = match self.recording.spec().codec {
+            CodecKind::Pcmu => &SILENCE_MU,
+            CodecKind::Pcma => &SILENCE_A,
+        };
+        while let Some(dirty) = self.recording.dirty(silence) {
+            let length = dirty.bytes.len();
+            self.file.write_all_at(dirty.bytes, dirty.offset)?;
+            counters.bytes_written.fetch_add(length as u64, Relaxed);
+            self.recording.written(length);
+        }
+        let news = self.recording.news();
+        if !news.is_empty() {
+            let mut lines = Vec::new();
+            for gap in news {
+                serde_json::to_writer(&mut lines, &JournalLine::Gap(gap))?;
+                lines.push(b'\n');
+            }
+            File::options().append(true).open(&self.journal)?.write_all(&lines)?;
+            self.recording.told();
+        }
+        self.file.write_all_at(&self.recording.header().encode(), 0)
+    }
+}
