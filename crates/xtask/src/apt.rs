@@ -56,9 +56,9 @@ pub fn install(wanted: &[Package]) -> Result<()> {
             names.join(" ")
         );
     }
-    println!("Debian packages to be installed:");
+    eprintln!("Debian packages to be installed:");
     for package in &missing {
-        println!("  {:<28} {}", package.name, package.why);
+        eprintln!("  {:<28} {}", package.name, package.why);
     }
     let names: Vec<&str> = missing.iter().map(|p| p.name).collect();
     let fetch = [&["install", "-y", "--no-install-recommends"][..], &names].concat();

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -213,6 +213,14 @@ pub fn must_be_free(address: SocketAddr, who: &str) -> Result<()> {
         Err(error) => {
             bail!("{who} needs UDP {address}, but: {error}. Is another exchange or phone running? See `ss -lunp`")
         }
+    }
+}
+
+/// As [`must_be_free`], for TCP.
+pub fn tcp_must_be_free(address: SocketAddr, who: &str) -> Result<()> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(error) => bail!("{who} needs TCP {address}, but: {error}. See `ss -ltnp`"),
     }
 }
 

@@ -90,6 +90,9 @@ pub fn run(options: &Options) -> Result<bool> {
         }
         Some(Err(error)) => {
             let _ = demo.stop();
+            if options.json {
+                println!("{}", json!({ "ok": false, "error": format!("{error:#}") }));
+            }
             return Err(error);
         }
         None => true,
@@ -301,6 +304,9 @@ impl CallReport {
         println!("recording      {}", value["recording"].as_str().unwrap_or("?"));
         println!("delays         {}", value["delays"]);
         println!("payload match  {}", value["payload_match"]);
+        for (leg, key) in [("caller's leg", "caller_media"), ("agent's leg", "agent_media")] {
+            println!("{leg:<14} {}", story::quality(&value["call_record"][key]));
+        }
         println!("{}", if self.ok { "everything was as it should be" } else { "NOT everything was as it should be" });
     }
 }

@@ -78,6 +78,19 @@ pub fn delays(record: &Value) -> Value {
     })
 }
 
+/// What a leg's figures say of its quality.
+pub fn quality(media: &Value) -> String {
+    let number = |key: &str| media[key].as_u64().unwrap_or_default();
+    format!(
+        "{} packets received, {} sent, {} lost, {} discarded, jitter {:.1} ms",
+        number("received_packets"),
+        number("sent_packets"),
+        number("lost_packets"),
+        number("discarded_packets"),
+        number("jitter_clock_units") as f64 / 8.0
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

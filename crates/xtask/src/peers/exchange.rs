@@ -35,6 +35,7 @@ impl Exchange {
         let config = crate::root().join(config);
         let (sip, http) = addresses(&config)?;
         children::must_be_free(sip, "the exchange")?;
+        children::tcp_must_be_free(http, "the exchange's page")?;
         let begin = Instant::now();
         let mut command = Command::new(offhook);
         command.arg("serve").arg("--config").arg(&config).arg("--data").arg(data);
