@@ -95,5 +95,5 @@ pub fn run(args: &CheckArgs) -> ExitCode {
 }
 
 fn errors(faults: &config::Faults) -> usize {
-    faults.faults.iter().filter(|fault| !fault.warning).count()
+    faults.list.iter().filter(|fault| !fault.warning).count()
 }

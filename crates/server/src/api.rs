@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 
+use crate::dto;
 use crate::events::{HubHandle, Numbered};
 use crate::guard::{self, Token};
 use crate::metrics::Metrics;
@@ -26,7 +27,6 @@ use crate::page;
 use crate::problem::Problem;
 use crate::time::rfc3339;
 use crate::view::{AgentWish, Page, RECORDS_PAGE_MAX, View};
-use crate::dto;
 
 /// Longest body that is read; a longer one gets 413.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -129,14 +129,17 @@ struct RecordsQuery {
 }
 
 #[derive(Serialize)]
-struct Records {
+struct RecordsPage {
     at: String,
     records: Vec<dto::Record>,
     /// Give it as `before` to get the page after this one; absent on the last page.
     next: Option<String>,
 }
 
-async fn records(State(shared): State<Shared>, query: Result<Query<RecordsQuery>, QueryRejection>) -> Reply<Records> {
+async fn records(
+    State(shared): State<Shared>,
+    query: Result<Query<RecordsQuery>, QueryRejection>,
+) -> Reply<RecordsPage> {
     let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
     let limit = query.limit.unwrap_or(RECORDS_PAGE_DEFAULT);
     if !(1..=RECORDS_PAGE_MAX).contains(&limit) {
@@ -147,7 +150,7 @@ async fn records(State(shared): State<Shared>, query: Result<Query<RecordsQuery>
     let records: Vec<_> = entries.iter().map(dto::Record::from).collect();
     let full = records.len() >= limit as usize;
     let next = records.last().filter(|_| full).map(|record| record.id.clone());
-    Ok(Json(Records { at: rfc3339(shared.view.now()), records, next }))
+    Ok(Json(RecordsPage { at: rfc3339(shared.view.now()), records, next }))
 }
 
 async fn record(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<dto::Record> {
@@ -217,9 +220,10 @@ async fn events(
     let stream = tokio_stream::iter(subscription.backlog).chain(ReceiverStream::new(subscription.live));
     // The first bytes go out at once, so that the client knows that it is connected.
     let greeting = tokio_stream::once(Event::default().comment("connected").retry(Duration::from_secs(1)));
-    let stream = greeting.chain(stream.map(|event: Arc<Numbered>| {
-        Event::default().id(event.id.to_string()).event(event.name).data(event.data())
-    }));
+    let stream = greeting
+        .chain(stream.map(|event: Arc<Numbered>| {
+            Event::default().id(event.id.to_string()).event(event.name).data(event.data())
+        }));
     Ok(Sse::new(stream.map(Ok)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 

@@ -71,15 +71,15 @@ impl Server {
 
         let figures = Arc::new(HubFigures::default());
         let answered: Arc<[AtomicU64; 6]> = Arc::default();
-        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        own_metrics(&mut metrics, &figures, &answered, &connections);
+        let open = Arc::new(AtomicU64::new(0));
+        own_metrics(&mut metrics, &figures, &answered, &open);
 
         let (stop, stopped) = watch::channel(false);
         let (hub, handle) = Hub::new(view.now().as_us(), events, figures);
         let hub = tokio::spawn(hub.run(stopped.clone()));
         let shared = Shared { view, hub: handle, metrics: Arc::new(metrics), answered };
         let app = router(shared, Token::new(token));
-        let listener = Bounded { listener, connections };
+        let listener = Bounded { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), open };
         let serving = tokio::spawn(async move {
             let mut stopped = stopped;
             let until = async move {
@@ -111,7 +111,7 @@ fn own_metrics(
     metrics: &mut Metrics,
     figures: &Arc<HubFigures>,
     answered: &Arc<[AtomicU64; 6]>,
-    connections: &Arc<Semaphore>,
+    open: &Arc<AtomicU64>,
 ) {
     for class in 1..=5 {
         let answered = Arc::clone(answered);
@@ -122,9 +122,9 @@ fn own_metrics(
             move || answered[class].load(Ordering::Relaxed),
         );
     }
-    let open = Arc::clone(connections);
+    let open = Arc::clone(open);
     metrics.gauge_fn("offhook_http_connections", "HTTP connections open", &[], move || {
-        CONNECTIONS_MAX.saturating_sub(open.available_permits()) as f64
+        open.load(Ordering::Relaxed) as f64
     });
     let reader = |read: fn(&HubFigures) -> &AtomicU64| {
         let figures = Arc::clone(figures);
@@ -142,7 +142,8 @@ fn own_metrics(
 /// A listener that holds at most [`CONNECTIONS_MAX`] connections.
 struct Bounded {
     listener: TcpListener,
-    connections: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    open: Arc<AtomicU64>,
 }
 
 impl axum::serve::Listener for Bounded {
@@ -151,12 +152,13 @@ impl axum::serve::Listener for Bounded {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         // The semaphore is never closed.
-        let permit = Arc::clone(&self.connections).acquire_owned().await.expect("an open semaphore");
+        let place = Arc::clone(&self.places).acquire_owned().await.expect("an open semaphore");
         let (stream, peer) = axum::serve::Listener::accept(&mut self.listener).await;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
-        (Connection { stream, _permit: permit }, peer)
+        self.open.fetch_add(1, Ordering::Relaxed);
+        (Connection { stream, open: Arc::clone(&self.open), _place: place }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -167,7 +169,14 @@ impl axum::serve::Listener for Bounded {
 /// A connection that gives its place back when it ends.
 struct Connection {
     stream: TcpStream,
-    _permit: OwnedSemaphorePermit,
+    open: Arc<AtomicU64>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl AsyncRead for Connection {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use offhook_call::record::CallEnd;
 use offhook_call::view::{AgentView, QueueView};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
@@ -40,6 +40,15 @@ type Labels = Vec<(String, String)>;
 enum Read {
     Counter(Box<dyn Fn() -> u64 + Send + Sync>),
     Gauge(Box<dyn Fn() -> f64 + Send + Sync>),
+}
+
+impl Read {
+    fn encode(&self, metric: &mut MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        match self {
+            Self::Counter(read) => metric.encode_counter::<NoLabelSet, u64, u64>(&read(), None),
+            Self::Gauge(read) => metric.encode_gauge(&read()),
+        }
+    }
 }
 
 struct Family {
@@ -146,10 +155,10 @@ impl Collector for Owners {
             };
             let mut metric = encoder.encode_descriptor(name, &family.help, None, kind)?;
             for (labels, read) in &family.series {
-                let mut series = metric.encode_family(labels)?;
-                match read {
-                    Read::Counter(read) => series.encode_counter::<NoLabelSet, u64, u64>(&read(), None)?,
-                    Read::Gauge(read) => series.encode_gauge(&read())?,
+                if labels.is_empty() {
+                    read.encode(&mut metric)?;
+                } else {
+                    read.encode(&mut metric.encode_family(labels)?)?;
                 }
             }
         }
@@ -219,10 +228,16 @@ fn views(queues: &[QueueView], agents: &[AgentView]) -> Vec<ViewFamily> {
             Some(q.longest_wait.as_us() as f64 / 1e6)
         }),
         each("offhook_queue_talking", "Contacts being served", Kind::Gauge, |q| Some(f64::from(q.talking))),
-        each("offhook_queue_agents_logged_in", "Agents logged in", Kind::Gauge, |q| Some(f64::from(q.agents_logged_in))),
-        each("offhook_queue_agents_available", "Agents available", Kind::Gauge, |q| Some(f64::from(q.agents_available))),
+        each("offhook_queue_agents_logged_in", "Agents logged in", Kind::Gauge, |q| {
+            Some(f64::from(q.agents_logged_in))
+        }),
+        each("offhook_queue_agents_available", "Agents available", Kind::Gauge, |q| {
+            Some(f64::from(q.agents_available))
+        }),
         each("offhook_queue_offered", "Visits since midnight UTC", Kind::Counter, |q| Some(q.offered as f64)),
-        each("offhook_queue_answered", "Visits answered since midnight UTC", Kind::Counter, |q| Some(q.answered as f64)),
+        each("offhook_queue_answered", "Visits answered since midnight UTC", Kind::Counter, |q| {
+            Some(q.answered as f64)
+        }),
         each("offhook_queue_abandoned", "Visits abandoned since midnight UTC", Kind::Counter, |q| {
             Some(q.abandoned as f64)
         }),

@@ -145,9 +145,10 @@ impl Reader {
 
     fn ports(&mut self, text: At<String>) -> Option<At<RangeInclusive<u16>>> {
         let advice = "write the first and the last port, such as \"10000-20999\": an even and an odd one, 1024 or more";
-        let parsed = text.value.split_once('-').and_then(|(first, last)| {
-            Some((first.trim().parse::<u16>().ok()?, last.trim().parse::<u16>().ok()?))
-        });
+        let parsed = text
+            .value
+            .split_once('-')
+            .and_then(|(first, last)| Some((first.trim().parse::<u16>().ok()?, last.trim().parse::<u16>().ok()?)));
         match parsed {
             Some((first, last)) if first >= 1_024 && first % 2 == 0 && last % 2 == 1 && last > first => {
                 Some(At { value: first..=last, span: text.span })

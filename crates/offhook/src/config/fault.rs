@@ -62,7 +62,7 @@ impl Sink {
         let mut faults = self.0;
         faults.retain(|fault| whole || !fault.needs_whole_file);
         faults.sort_by_key(|fault| (fault.span.start, fault.span.end));
-        Faults { file: file.to_owned(), source: source.to_owned(), faults }
+        Faults { file: file.to_owned(), source: source.to_owned(), list: faults }
     }
 }
 
@@ -72,7 +72,7 @@ pub struct Faults {
     file: PathBuf,
     source: String,
     /// In the order of the file.
-    pub faults: Vec<Fault>,
+    pub list: Vec<Fault>,
 }
 
 /// A fault as programs read it.
@@ -107,7 +107,7 @@ impl Faults {
 
     /// All faults for programs.
     pub fn json(&self) -> Vec<FaultJson<'_>> {
-        self.faults
+        self.list
             .iter()
             .map(|fault| {
                 let (line, column) = self.place(fault);
@@ -128,7 +128,7 @@ impl Faults {
         let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let handler = GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false);
         let mut text = String::new();
-        for fault in &self.faults {
+        for fault in &self.list {
             let (line, column) = self.place(fault);
             let place = format!("{}:{line}:{column}", self.file.display());
             let mut diagnostic = MietteDiagnostic::new(format!("{place}: {}", fault.message))
@@ -158,7 +158,7 @@ impl Faults {
 impl fmt::Display for Faults {
     /// One line a fault: `file:line:column: what; what instead`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for fault in &self.faults {
+        for fault in &self.list {
             let (line, column) = self.place(fault);
             let kind = if fault.warning { "warning: " } else { "" };
             writeln!(f, "{}:{line}:{column}: {kind}{}: {}", self.file.display(), fault.message, fault.advice)?;

@@ -25,7 +25,7 @@ use offhook_plan::{AssetId, MediaCaps};
 use offhook_units::Span;
 use toml::de::DeTable;
 
-pub use fault::{Fault, Faults};
+pub use fault::Faults;
 pub use resolve::{Kind, Loaded};
 
 use fault::Sink;
@@ -233,7 +233,9 @@ impl Reader {
         let flows = self.flows(root, &queues);
         let agents = self.agents(root, &queues, &accounts);
         let numbers = self.numbers(root, &queues, &flows);
-        self.look_around(&queues, &flows, &agents, &numbers, &trunks);
+        if self.sink.is_good() {
+            self.look_around(&queues, &flows, &agents, &numbers, &trunks);
+        }
         let media = media?;
         Some(Checked {
             name: exchange.name,

@@ -41,6 +41,11 @@ impl Pattern {
         Ok(Self(parts))
     }
 
+    /// `text` as it is, braces and all.
+    pub fn plain(text: &str) -> Self {
+        Self(vec![Part::Text(text.to_owned())])
+    }
+
     /// Whether it has a place for a number.
     pub fn has_number(&self) -> bool {
         self.0.iter().any(|part| matches!(part, Part::Number { .. }))
@@ -52,11 +57,15 @@ impl Pattern {
         for part in &self.0 {
             match part {
                 Part::Text(fixed) => text.push_str(fixed),
-                Part::Number { width } => text.push_str(&format!("{n:0width$}", width = *width)),
+                Part::Number { width } => text.push_str(&padded(n, *width)),
             }
         }
         text
     }
+}
+
+fn padded(n: u64, width: usize) -> String {
+    format!("{n:0width$}")
 }
 
 #[cfg(test)]

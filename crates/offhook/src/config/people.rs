@@ -63,12 +63,7 @@ impl Reader {
         trunks
     }
 
-    fn peer_addresses(
-        &mut self,
-        text: &At<String>,
-        trunk: &str,
-        taken: &mut BTreeMap<IpAddr, String>,
-    ) -> Vec<IpAddr> {
+    fn peer_addresses(&mut self, text: &At<String>, trunk: &str, taken: &mut BTreeMap<IpAddr, String>) -> Vec<IpAddr> {
         let Some(addresses) = prefix_addresses(&text.value) else {
             let message = format!("\"{}\" is not an address, or too large a network", text.value);
             let advice = "write an IP address, or a network of at most 256 addresses such as \"192.0.2.0/24\"";
@@ -85,7 +80,8 @@ impl Reader {
         addresses
     }
 
-    /// `from` and `to`: the numbers that a table stands for; one number where it has neither.
+    /// `from` and `to`: the numbers that a table stands for, if it has them. A faulty range stands for one number, so that
+    /// the rest of its table is read as a range's all the same.
     fn range(&mut self, section: &mut Section<'_>) -> Option<At<RangeInclusive<u64>>> {
         let from = section.number(&mut self.sink, "from", 0..=u64::MAX / 2);
         let to = section.number(&mut self.sink, "to", 0..=u64::MAX / 2);
@@ -95,15 +91,19 @@ impl Reader {
                 let span = from.span.start.min(to.span.start)..from.span.end.max(to.span.end);
                 if to.value < from.value || to.value - from.value >= RANGE_MAX {
                     let message = format!("from {} to {} is not a range", from.value, to.value);
-                    self.sink.fault(span, message, format!("write a smaller and a larger number, at most {RANGE_MAX} in all"));
-                    return None;
+                    self.sink.fault(
+                        span,
+                        message,
+                        format!("write a smaller and a larger number, at most {RANGE_MAX} in all"),
+                    );
+                    return Some(At { value: from.value..=from.value, span: from.span });
                 }
                 Some(At { value: from.value..=to.value, span })
             }
             (Some(one), None) | (None, Some(one)) => {
                 let message = format!("{} has only one of from and to", section.title);
-                self.sink.fault(one.span, message, "write both, such as from = 1 and to = 100");
-                None
+                self.sink.fault(one.span.clone(), message, "write both, such as from = 1 and to = 100");
+                Some(At { value: one.value..=one.value, span: one.span })
             }
         }
     }
@@ -147,14 +147,19 @@ impl Reader {
             if password.value == name.value {
                 self.sink.fault(password.span.clone(), "the password is the name", "write one that nobody guesses");
             } else if outside && password.value.chars().count() < PASSWORD_CHARS_MIN {
-                let advice = format!("write {PASSWORD_CHARS_MIN} characters or more: this exchange listens to the outside");
+                let advice =
+                    format!("write {PASSWORD_CHARS_MIN} characters or more: this exchange listens to the outside");
                 self.sink.warn(password.span.clone(), "the password is short", advice);
             }
             let names = self.pattern(&name, range.is_some(), true);
-            let passwords = self.pattern_of_secret(&password, range.is_some());
+            // Outside of a range a password is taken as it is, braces and all.
+            let passwords = match range {
+                Some(_) => self.pattern(&password, true, false),
+                None => Some(Pattern::plain(&password.value)),
+            };
             let (Some(names), Some(passwords)) = (names, passwords) else { continue };
             for n in numbers(range.as_ref()) {
-                let (user, password) = (names.with(n), passwords.as_ref().map_or(password.value.clone(), |p| p.with(n)));
+                let (user, password) = (names.with(n), passwords.with(n));
                 if !user.chars().all(|c| c.is_ascii_alphanumeric() || "-_.!~*'()&=+$,;?/".contains(c)) {
                     let message = format!("\"{user}\" cannot stand before the @ of a SIP address");
                     self.sink.fault(name.span.clone(), message, "write letters, digits, '.', '-' and '_'");
@@ -169,11 +174,6 @@ impl Reader {
             }
         }
         accounts
-    }
-
-    /// A password outside of a range is taken as it is, braces and all.
-    fn pattern_of_secret(&mut self, password: &At<String>, ranged: bool) -> Option<Option<Pattern>> {
-        if ranged { self.pattern(password, true, false).map(Some) } else { Some(None) }
     }
 
     /// `[[agent]]`.
@@ -313,7 +313,8 @@ impl Reader {
             ReachPattern::Contact(pattern) => {
                 let uri = pattern.with(n);
                 let Some(peer) = contact_address(&uri) else {
-                    let advice = "write sip:USER@ADDRESS:PORT with an IP address, such as \"sip:alice@192.0.2.20:5060\"";
+                    let advice =
+                        "write sip:USER@ADDRESS:PORT with an IP address, such as \"sip:alice@192.0.2.20:5060\"";
                     self.sink.fault(reach.span.clone(), format!("\"{uri}\" is not a phone's address"), advice);
                     return None;
                 };

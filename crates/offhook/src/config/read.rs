@@ -76,11 +76,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn wrong(&self, sink: &mut Sink, value: &Spanned<DeValue<'_>>, key: &str, wanted: &str, example: &str) {
-        let found = type_name(value.get_ref());
-        sink.fault(value.span(), format!("{key} is {wanted}, not {found}"), format!("write {key} = {example}"));
-    }
-
     fn missing(&self, sink: &mut Sink, key: &str, example: &str) {
         sink.missing(self.span.clone(), format!("{} has no {key}", self.title), format!("add {key} = {example}"));
     }
@@ -95,7 +90,7 @@ impl<'a> Section<'a> {
             }
             Some(text) => Some(At { value: text.to_owned(), span: value.span() }),
             None => {
-                self.wrong(sink, value, key, "a text in quotes", example);
+                wrong(sink, value, key, "a text in quotes", example);
                 None
             }
         }
@@ -137,7 +132,7 @@ impl<'a> Section<'a> {
             match item.get_ref().as_str() {
                 Some("") => sink.fault(item.span(), format!("an empty text in {key}"), "take it out".to_owned()),
                 Some(text) => texts.push(At { value: text.to_owned(), span: item.span() }),
-                None => self.wrong(sink, item, key, "a list of texts", example),
+                None => wrong(sink, item, key, "a list of texts", example),
             }
         }
         Some(At { value: texts, span: value.span() })
@@ -149,7 +144,7 @@ impl<'a> Section<'a> {
         if let Some(items) = value.get_ref().as_array() {
             return items.iter().collect();
         }
-        self.wrong(sink, value, key, "a list", example);
+        wrong(sink, value, key, "a list", example);
         Vec::new()
     }
 
@@ -158,18 +153,16 @@ impl<'a> Section<'a> {
         let value = self.find(key)?;
         let example = range.start().to_string();
         let Some(number) = value.get_ref().as_integer() else {
-            self.wrong(sink, value, key, "a whole number", &example);
+            wrong(sink, value, key, "a whole number", &example);
             return None;
         };
         let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
-        match parsed.and_then(|number| u64::try_from(number).ok()).filter(|number| range.contains(number)) {
-            Some(number) => Some(At { value: number, span: value.span() }),
-            None => {
-                let advice = format!("write a number from {} to {}", range.start(), range.end());
-                sink.fault(value.span(), format!("{key} = {} is out of range", number.as_str()), advice);
-                None
-            }
+        let value_in_range = parsed.and_then(|number| u64::try_from(number).ok()).filter(|n| range.contains(n));
+        if value_in_range.is_none() {
+            let advice = format!("write a number from {} to {}", range.start(), range.end());
+            sink.fault(value.span(), format!("{key} = {} is out of range", number.as_str()), advice);
         }
+        value_in_range.map(|number| At { value: number, span: value.span() })
     }
 
     /// Whether `key` is this very text; says nothing where it is not.
@@ -182,7 +175,7 @@ impl<'a> Section<'a> {
         let value = self.find(key)?;
         let flag = value.get_ref().as_bool();
         if flag.is_none() {
-            self.wrong(sink, value, key, "true or false, without quotes", "true");
+            wrong(sink, value, key, "true or false, without quotes", "true");
         }
         flag
     }
@@ -205,7 +198,7 @@ impl<'a> Section<'a> {
         let value = self.find(key)?;
         let words: Vec<&'static str> = choices.iter().map(|(word, _)| *word).collect();
         let Some(word) = value.get_ref().as_str() else {
-            self.wrong(sink, value, key, "a word in quotes", &format!("\"{}\"", words[0]));
+            wrong(sink, value, key, "a word in quotes", &format!("\"{}\"", words[0]));
             return None;
         };
         let found = choices.iter().find(|(each, _)| *each == word).map(|(_, choice)| *choice);
@@ -223,9 +216,15 @@ impl<'a> Section<'a> {
     pub fn table(&mut self, sink: &mut Sink, key: &'static str) -> Option<Section<'a>> {
         let value = self.find(key)?;
         if let Some(table) = value.get_ref().as_table() {
-            return Some(Section { table, defaults: None, title: format!("[{key}]"), span: value.span(), asked: vec![] });
+            return Some(Section {
+                table,
+                defaults: None,
+                title: format!("[{key}]"),
+                span: value.span(),
+                asked: vec![],
+            });
         }
-        self.wrong(sink, value, key, "a table", "{ .. }");
+        wrong(sink, value, key, "a table", "{ .. }");
         None
     }
 
@@ -238,10 +237,10 @@ impl<'a> Section<'a> {
             return Vec::new();
         };
         let mut sections = Vec::new();
-        for item in items.iter() {
+        for item in items {
             match item.get_ref().as_table() {
                 Some(table) => sections.push(Section::of(table, format!("[[{key}]]"), item.span())),
-                None => self.wrong(sink, item, key, "a list of tables", "[[..]]"),
+                None => wrong(sink, item, key, "a list of tables", "[[..]]"),
             }
         }
         sections
@@ -261,6 +260,11 @@ impl<'a> Section<'a> {
     pub fn entries(&self) -> impl Iterator<Item = (At<&'a str>, &'a Spanned<DeValue<'a>>)> + use<'a> {
         self.table.iter().map(|(key, value)| (At { value: key.get_ref().as_ref(), span: key.span() }, value))
     }
+}
+
+fn wrong(sink: &mut Sink, value: &Spanned<DeValue<'_>>, key: &str, wanted: &str, example: &str) {
+    let found = type_name(value.get_ref());
+    sink.fault(value.span(), format!("{key} is {wanted}, not {found}"), format!("write {key} = {example}"));
 }
 
 fn span_of(sink: &mut Sink, key: &str, value: &Spanned<DeValue<'_>>, range: RangeInclusive<Span>) -> Option<Span> {
@@ -320,26 +324,30 @@ pub fn list(words: &[&str]) -> String {
 pub fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     known
+        .filter(|each| each.len().abs_diff(word.len()) <= 16)
         .map(|each| (distance(word, each), each))
         .filter(|(distance, each)| *distance <= allowed || (word.len() >= 4 && each.starts_with(word)))
         .min()
         .map(|(_, each)| each)
 }
 
-/// Letters to insert, delete or exchange to make `b` of `a` (Levenshtein).
+/// Letters to insert, delete, exchange or swap with their neighbour to make `b` of `a` (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let exchanged = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(row[j] + 1).min(row[j + 1] + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let exchanged = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = exchanged.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -371,6 +379,7 @@ mod tests {
             ("lisen", Some("listen")),
             ("advertize", Some("advertise")),
             ("max_wating", Some("max_waiting")),
+            ("litsen", Some("listen")),
             ("colour", None),
             ("x", None),
         ] {

@@ -51,7 +51,7 @@ impl Reader {
     pub fn queues(&mut self, root: &mut Section<'_>) -> Queues {
         let mut defaults = root.table(&mut self.sink, "queue_defaults");
         if let Some(section) = &mut defaults {
-            self.queue(section);
+            self.queue(section, false);
         }
         let defaults = defaults.map(|section| {
             let table = section.raw();
@@ -62,7 +62,7 @@ impl Reader {
         for section in root.tables(&mut self.sink, "queue") {
             let mut section = section.with_defaults(defaults);
             let name = section.need_text(&mut self.sink, "name", "\"sales\"");
-            let mut queue = self.queue(&mut section);
+            let mut queue = self.queue(&mut section, true);
             section.finish(&mut self.sink);
             let Some(name) = name else { continue };
             if name.value.len() > offhook_acd::TEXT_BYTES_MAX {
@@ -80,8 +80,8 @@ impl Reader {
         queues
     }
 
-    /// All keys of a queue but its name.
-    fn queue(&mut self, section: &mut Section<'_>) -> Queue {
+    /// All keys of a queue but its name. Only a `whole` queue must have what its other keys need.
+    fn queue(&mut self, section: &mut Section<'_>, whole: bool) -> Queue {
         let acd = self.distribution(section);
         let mut prompts = |reader: &mut Self, key: &'static str, example: &str| -> Vec<AssetId> {
             let names = section.texts(&mut reader.sink, key, example).map(|names| names.value).unwrap_or_default();
@@ -92,7 +92,7 @@ impl Reader {
         let full = prompts(self, "full", "\"tt-allbusy\"");
         let seconds = Span::from_s(5)..=Span::from_s(3_600);
         let announce_every = section.span(&mut self.sink, "announce_position_every", seconds).unwrap_or(Span::ZERO);
-        let announcement = self.announcement(section, announce_every);
+        let announcement = self.announcement(section, whole && announce_every != Span::ZERO);
         let record = section.flag(&mut self.sink, "record").unwrap_or(false);
         Queue { acd, music, announce_every, announcement, nobody_here, full, record }
     }
@@ -149,10 +149,10 @@ impl Reader {
     }
 
     /// `position = { before = .., digits = "digits/{n}", after = .. }`.
-    fn announcement(&mut self, section: &mut Section<'_>, every: Span) -> Announcement {
+    fn announcement(&mut self, section: &mut Section<'_>, needed: bool) -> Announcement {
         let mut announcement = Announcement::default();
         let Some(mut words) = section.table(&mut self.sink, "position") else {
-            if every != Span::ZERO {
+            if needed {
                 let message = "the position is announced, and its words are missing";
                 let advice = "add position = { before = \"queue-thereare\", digits = \"digits/{n}\", after = \
                               \"queue-callswaiting\" }";
@@ -165,7 +165,8 @@ impl Reader {
         }
         if let Some(digits) = words.need_text(&mut self.sink, "digits", "\"digits/{n}\"") {
             if digits.value.contains("{n}") {
-                let named = |n: u32| At { value: digits.value.replace("{n}", &n.to_string()), span: digits.span.clone() };
+                let named =
+                    |n: u32| At { value: digits.value.replace("{n}", &n.to_string()), span: digits.span.clone() };
                 let names: Vec<_> = (0..10).map(named).collect();
                 announcement.digits = self.prompts.find_all(&mut self.sink, &names);
             } else {
@@ -272,7 +273,11 @@ impl Reader {
         let written = ["queue", "flow", "dial"].into_iter().filter(|key| section.has(key)).count();
         if written != 1 {
             let message = if written == 0 { "this number leads nowhere" } else { "this number leads to two places" };
-            self.sink.missing(section.span.clone(), message, "write one of queue = \"..\", flow = \"..\" and dial = \"..\"");
+            self.sink.missing(
+                section.span.clone(),
+                message,
+                "write one of queue = \"..\", flow = \"..\" and dial = \"..\"",
+            );
             return None;
         }
         if ring_for.is_some() && dial.is_none() {

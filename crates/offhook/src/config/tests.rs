@@ -1,1 +1,405 @@
-//! Faults as rows.
+//! Faults as rows: a fragment of a file, where its fault is, what it says, what it advises.
+
+use std::path::{Path, PathBuf};
+
+use offhook_acd::{Strategy, WrapUp};
+use offhook_call::config::{Answer, Destination, Login, Reach};
+use offhook_units::{QueueId, Span};
+
+use super::{Checked, Faults, Kind, Loaded, Target, check, check_text};
+
+/// A file without faults and warnings, for fragments to be added to: its last line is line 17.
+const GOOD: &str = r#"[sip]
+listen = ["udp:127.0.0.1:5060"]
+[[trunk]]
+name = "t"
+peers = ["127.0.0.2"]
+[[queue]]
+name = "sales"
+[[account]]
+name = "ann"
+password = "correct horse"
+[[agent]]
+name = "ann"
+account = "ann"
+queues = ["sales"]
+[[number]]
+number = "700"
+queue = "sales"
+"#;
+/// Where a fragment that is added to [`GOOD`] begins.
+const NEXT: usize = 18;
+
+fn read(text: &str) -> Result<Checked, Faults> {
+    check_text(&shipped_folder().join("test.toml"), text)
+}
+
+fn shipped_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config")
+}
+
+fn faults_of(text: &str) -> Faults {
+    match read(text) {
+        Ok(checked) => checked.warnings,
+        Err(faults) => faults,
+    }
+}
+
+/// `text` has exactly one fault, at `place`, whose message and advice hold these words.
+fn check_fault(text: &str, place: (usize, usize), message: &str, advice: &str) {
+    let faults = faults_of(text);
+    assert_eq!(faults.list.len(), 1, "of\n{text}\n{faults}");
+    let fault = &faults.list[0];
+    assert_eq!(faults.place(fault), place, "{faults}");
+    assert!(fault.message.contains(message), "{message:?} is not in {faults}");
+    assert!(fault.advice.contains(advice), "{advice:?} is not in {faults}");
+}
+
+/// The fault of `fragment` after [`GOOD`], with lines counted from the fragment's first.
+fn check_added(fragment: &str, place: (usize, usize), message: &str, advice: &str) {
+    check_fault(&format!("{GOOD}{fragment}"), (NEXT + place.0 - 1, place.1), message, advice);
+}
+
+fn loaded(text: &str) -> Loaded {
+    let checked = read(text).unwrap_or_else(|faults| panic!("{faults}"));
+    resolve(checked)
+}
+
+fn resolve(checked: Checked) -> Loaded {
+    let mut next = 0;
+    let id = |_: Kind, _: &str| {
+        next += 1;
+        next
+    };
+    checked.resolve(id, |_| "127.0.0.1:5060".parse().expect("an address"))
+}
+
+#[test]
+fn the_file_that_the_rows_add_to_is_good() {
+    assert_eq!(faults_of(GOOD).to_string(), "");
+    assert_eq!(GOOD.lines().count() + 1, NEXT);
+}
+
+#[test]
+fn unknown_keys_and_tables_are_told_with_what_was_meant() {
+    check_added(
+        "[http]\nlisten = \"127.0.0.1:0\"\nlissen = 1\n",
+        (3, 1),
+        "unknown key 'lissen'",
+        "did you mean 'listen'",
+    );
+    check_added("[htpp]\n", (1, 2), "unknown key 'htpp' in the file", "did you mean 'http'");
+    check_added("[store]\ncolour = 1\n", (2, 1), "unknown key 'colour' in [store]", "[store] knows 'folder'");
+    check_added("[[queues]]\nname = \"x\"\n", (1, 3), "unknown key 'queues'", "did you mean 'queue'");
+    check_added("[queue_defaults]\nmax_wating = 3\n", (2, 1), "unknown key 'max_wating'", "did you mean 'max_waiting'");
+    check_added(
+        "[queue_defaults]\nservice_level = { with = \"20s\" }\n",
+        (2, 19),
+        "unknown key 'with' in [service_level]",
+        "did you mean 'within'",
+    );
+}
+
+#[test]
+fn wrong_types_and_ranges_are_told_with_what_to_write() {
+    for (fragment, place, message, advice) in [
+        ("[exchange]\nnode = \"one\"\n", (2, 8), "node is a whole number, not a text", "write node = 0"),
+        ("[exchange]\nnode = 1024\n", (2, 8), "node = 1024 is out of range", "from 0 to 1023"),
+        ("[exchange]\nnode = -1\n", (2, 8), "node = -1 is out of range", "from 0 to 1023"),
+        ("[exchange]\nname = \"\"\n", (2, 8), "name is empty", "write name = \"Offhook\""),
+        ("[exchange]\nrealm = \"a b\"\n", (2, 9), "cannot be a host's name", "offhook.example"),
+        ("[queue_defaults]\nring_for = 20\n", (2, 12), "a length of time, not a number", "\"20s\""),
+        ("[queue_defaults]\nring_for = \"20\"\n", (2, 12), "is not a length of time", "\"20s\""),
+        ("[queue_defaults]\nring_for = \"1h\"\n", (2, 12), "out of range", "from 1 s to 180 s"),
+        ("[queue_defaults]\nrecord = \"yes\"\n", (2, 10), "true or false, without quotes", "record = true"),
+        ("[queue_defaults]\nstrategy = \"longest\"\n", (2, 12), "is not known", "did you mean \"longest-idle\""),
+        ("[queue_defaults]\nstrategy = \"best\"\n", (2, 12), "is not known", "'fewest-calls', 'linear'"),
+        ("[media]\nports = \"10001-20000\"\n", (2, 9), "not a range of RTP ports", "\"10000-20999\""),
+        ("[media]\nports = \"20000\"\n", (2, 9), "not a range of RTP ports", "\"10000-20999\""),
+        ("[media]\ncodecs = [\"pcmx\"]\n", (2, 11), "codec \"pcmx\" is not known", "did you mean"),
+        ("[media]\ncodecs = []\n", (2, 10), "without a codec there is no sound", "[\"pcmu\", \"pcma\"]"),
+        ("[media]\nworkers = 0\n", (2, 11), "out of range", "from 1 to 64"),
+        ("[media]\ncodecs = [\"pcma\", \"PCMA\"]\n", (2, 19), "named twice", "take one"),
+    ] {
+        check_added(fragment, place, message, advice);
+    }
+}
+
+#[test]
+fn listeners_must_be_addresses_apart_from_each_other() {
+    let sip = |listen: &str| GOOD.replace("[\"udp:127.0.0.1:5060\"]", listen);
+    for (listen, column, message, advice) in [
+        ("[\"127.0.0.1:5060\"]", 11, "SIP over '127.0.0.1' is not spoken", "udp:127.0.0.1:5060"),
+        ("[\"tls:127.0.0.1:5061\"]", 11, "SIP over 'tls' is not spoken", "udp:127.0.0.1:5060"),
+        ("[\"udp:localhost:5060\"]", 11, "\"localhost:5060\" is not an address", "udp:127.0.0.1:5060"),
+        ("[\"udp:127.0.0.1:5060\", \"udp:0.0.0.0:5060\"]", 33, "listened on twice", "take one"),
+        ("[]", 10, "nothing is listened on", "udp:127.0.0.1:5060"),
+        ("[\"udp:127.0.0.1:10000\"]", 11, "port 10000 is one of the media ports", "another SIP port"),
+    ] {
+        check_fault(&sip(listen), (2, column), message, advice);
+    }
+    check_fault(&GOOD.replace("listen", "# listen"), (1, 1), "[sip] has no listen", "udp:127.0.0.1:5060");
+}
+
+#[test]
+fn http_outside_of_loopback_needs_a_token() {
+    for (fragment, place, message, advice) in [
+        ("listen = \"0.0.0.0:8080\"\n", (2, 10), "can be reached from outside", "127.0.0.1:8080"),
+        ("listen = \"8080\"\n", (2, 10), "not an address with a port", "127.0.0.1:8080"),
+        ("listen = \"127.0.0.1:0\"\ntoken = \"short\"\n", (3, 9), "the token is too short", "openssl rand -hex 16"),
+        ("listen = \"127.0.0.1:0\"\ntoken = \"\"\n", (3, 9), "token is empty", "at least 16"),
+        ("listen = \"127.0.0.1:0\"\ntoken_file = \"none.txt\"\n", (3, 14), "cannot be read", "relative to this one"),
+        ("token = \"0123456789abcdef\"\n", (1, 1), "[http] has no listen", "127.0.0.1:8080"),
+    ] {
+        check_added(&format!("[http]\n{fragment}"), place, message, advice);
+    }
+    let outside = format!("{GOOD}[http]\nlisten = \"0.0.0.0:8080\"\ntoken = \"0123456789abcdef\"\n");
+    let http = loaded(&outside).http.expect("http");
+    assert_eq!(http.token.as_deref(), Some("0123456789abcdef"));
+    assert!(!format!("{http:?}").contains("0123456789abcdef"));
+}
+
+#[test]
+fn references_lead_somewhere() {
+    for (from, to, place, message, advice) in [
+        ("queues = [\"sales\"]", "queues = [\"sale\"]", (14, 11), "no queue 'sale'", "did you mean 'sales'"),
+        ("account = \"ann\"", "account = \"bob\"", (13, 11), "no account 'bob'", "add [[account]]"),
+        ("queue = \"sales\"\n", "queue = \"support\"\n", (17, 9), "no queue 'support'", "add [[queue]]"),
+        ("queue = \"sales\"\n", "flow = \"menu\"\n", (17, 8), "no flow 'menu'", "add [[flow]]"),
+        ("queue = \"sales\"\n", "dial = \"phone\"\n", (17, 8), "not a phone's address", "192.0.2.20:5060"),
+        ("queue = \"sales\"\n", "\n", (15, 1), "this number leads nowhere", "queue = \"..\""),
+        ("account = \"ann\"", "\n", (11, 1), "[[agent]] has no phone", "contact = \"sip:..\""),
+        ("account = \"ann\"", "contact = \"sip:ann@host\"", (13, 11), "not a phone's address", "IP address"),
+        ("number = \"700\"", "number = 700", (16, 10), "a text in quotes, not a number", "number = \"4930555700\""),
+    ] {
+        let text = GOOD.replace(from, to);
+        let faults = faults_of(&text);
+        let errors: Vec<_> = faults.list.iter().filter(|fault| !fault.warning).collect();
+        assert_eq!(errors.len(), 1, "of\n{text}\n{faults}");
+        assert_eq!(faults.place(errors[0]), place, "{faults}");
+        assert!(errors[0].message.contains(message) && errors[0].advice.contains(advice), "{faults}");
+    }
+    let two = format!("{GOOD}flow = \"x\"\n");
+    check_fault(&two, (15, 1), "this number leads to two places", "one of");
+    check_added(
+        "[[number]]\nnumber = \"7\"\ndial = \"127.0.0.9\"\nanswer = \"at-start\"\n",
+        (1, 1),
+        "answered when the phone answers",
+        "take answer out",
+    );
+}
+
+#[test]
+fn names_numbers_and_addresses_are_there_once() {
+    for (fragment, place, message) in [
+        ("[[queue]]\nname = \"sales\"\n", (2, 8), "there are two queues 'sales'"),
+        ("[[account]]\nname = \"ann\"\npassword = \"another horse\"\n", (2, 8), "there are two accounts 'ann'"),
+        ("[[number]]\nnumber = \"700\"\nqueue = \"sales\"\n", (2, 10), "number 700 is there twice"),
+        ("[[trunk]]\nname = \"t\"\npeers = [\"127.0.0.3\"]\n", (2, 8), "there are two trunks 't'"),
+        ("[[trunk]]\nname = \"u\"\npeers = [\"127.0.0.0/24\"]\n", (3, 10), "belongs to trunk 't' already"),
+        (
+            "[[agent]]\nname = \"bob\"\naccount = \"ann\"\nqueues = [\"sales\"]\n",
+            (2, 8),
+            "'bob' and 'ann' have the same phone",
+        ),
+        (
+            "[[agent]]\nname = \"ann\"\ncontact = \"sip:x@127.0.0.9\"\nqueues = [\"sales\"]\n",
+            (2, 8),
+            "there are two agents 'ann'",
+        ),
+        (
+            "[[agent]]\nname = \"bob\"\ncontact = \"sip:x@127.0.0.9\"\nqueues = [\"sales\", \"sales\"]\n",
+            (4, 20),
+            "queue 'sales' is named twice",
+        ),
+    ] {
+        check_added(fragment, place, message, "");
+    }
+}
+
+#[test]
+fn secrets_are_neither_empty_nor_the_name_nor_twice() {
+    for (password, column, message) in [
+        ("password = \"\"", 12, "password is empty"),
+        ("password = \"bob\"", 12, "the password is the name"),
+        ("password = \"correct\"\npassword_file = \"x\"", 17, "both password and password_file"),
+    ] {
+        let line = 2 + password.lines().count();
+        check_added(&format!("[[account]]\nname = \"bob\"\n{password}\n"), (line, column), message, "");
+    }
+    check_added("[[account]]\nname = \"bob\"\n", (1, 1), "[[account]] has no password", "add password");
+    let outside = GOOD.replace("127.0.0.1:5060", "0.0.0.0:5060").replace("correct horse", "horse");
+    check_fault(&outside, (10, 12), "the password is short", "8 characters");
+}
+
+#[test]
+fn ranges_make_many_and_say_where_the_number_goes() {
+    let agents = |head: &str| format!("[[agent]]\n{head}\nqueues = [\"sales\"]\n");
+    for (head, place, message, advice) in [
+        (
+            "from = 1\nto = 3\nname = \"a\"\ncontact = \"sip:a{n}@127.0.0.9\"",
+            (4, 8),
+            "same for every number",
+            "put {n}",
+        ),
+        ("name = \"a{n}\"\ncontact = \"sip:a@127.0.0.9\"", (2, 8), "a place for a number", "add from = 1"),
+        ("from = 3\nto = 1\nname = \"a{n}\"\ncontact = \"sip:a{n}@127.0.0.9\"", (2, 8), "is not a range", "at most"),
+        (
+            "from = 3\nname = \"a{n}\"\ncontact = \"sip:a{n}@127.0.0.9\"",
+            (2, 8),
+            "only one of from and to",
+            "write both",
+        ),
+        ("from = 1\nto = 3\nname = \"a{m}\"\ncontact = \"sip:a{n}@127.0.0.9\"", (4, 8), "'{m}' is not", "{n:04}"),
+        (
+            "name = \"a\"\ncontact = \"sip:a@127.0.0.9\"\nlogin = \"when-registered\"",
+            (1, 1),
+            "never registers",
+            "at-start",
+        ),
+    ] {
+        check_added(&agents(head), place, message, advice);
+    }
+}
+
+#[test]
+fn prompts_are_found_or_told_where_they_were_looked_for() {
+    let with = |keys: &str| format!("[queue_defaults]\n{keys}\n");
+    check_added(&with("music = \"no-such\""), (2, 9), "no prompt 'no-such.wav' in", "asterisk-core-sounds-en-wav");
+    let silent = format!("{GOOD}{}", with("announce_position_every = \"30s\""));
+    check_fault(&silent, (6, 1), "its words are missing", "digits/{n}");
+    check_added(&with("position = { digits = \"digits/1\" }"), (2, 23), "a place for the number", "{n} stands for");
+    check_added(&with("music = \"make.py\""), (2, 9), "no prompt 'make.py.wav'", "");
+    check_added(
+        "[prompts]\nfolders = [\"nowhere\"]\n",
+        (2, 11),
+        "none of these folders is there",
+        "relative to this file",
+    );
+}
+
+#[test]
+fn menus_lead_from_keys_to_queues() {
+    let flow = |choices: &str| {
+        let flow = format!("[[flow]]\nname = \"menu\"\ndefault = \"sales\"\nchoices = {choices}\n");
+        format!("{flow}[[number]]\nnumber = \"7\"\nflow = \"menu\"\n")
+    };
+    check_added(&flow("{ 12 = \"sales\" }"), (4, 13), "'12' is not a key of a phone", "0-9");
+    check_added(&flow("{ 1 = 7 }"), (4, 17), "leads to a queue, written as a text", "1 = \"sales\"");
+    check_added(&flow("{ 1 = \"slaes\" }"), (4, 17), "no queue 'slaes'", "did you mean 'sales'");
+    let menus = loaded(&format!("{GOOD}{}", flow("{ 1 = \"sales\", \"*\" = \"sales\" }"))).exchange.flows;
+    assert_eq!(menus["menu"].choices.keys().collect::<String>(), "*1");
+    assert_eq!((menus["menu"].wait_for_digit, menus["menu"].rounds), (Span::from_s(5), 3));
+}
+
+#[test]
+fn what_looks_like_a_slip_is_warned_of() {
+    for (fragment, place, message) in [
+        ("[[queue]]\nname = \"support\"\n", (2, 8), "nobody serves queue 'support'"),
+        ("[[agent]]\nname = \"bob\"\ncontact = \"sip:b@127.0.0.9\"\n", (2, 8), "agent 'bob' serves no queue"),
+        ("[[flow]]\nname = \"menu\"\ndefault = \"sales\"\n", (2, 8), "no number leads to flow 'menu'"),
+    ] {
+        let text = format!("{GOOD}{fragment}");
+        check_added(fragment, place, message, "");
+        assert!(read(&text).is_ok(), "a warning stops nothing");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_told_at_its_first_wrong_line() {
+    let faults = faults_of("[sip\nlisten = [\"udp:127.0.0.1:5060\"]\n");
+    assert!(!faults.list.is_empty());
+    assert_eq!(faults.place(&faults.list[0]).0, 1, "{faults}");
+    let faults = faults_of("[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\nlisten = 3\n");
+    assert_eq!(faults.place(&faults.list[0]), (3, 1), "{faults}");
+    assert!(faults.list[0].message.contains("duplicate key"), "{faults}");
+    // What can be understood is checked all the same.
+    let faults = faults_of("[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\nlisten = 3\n[exchange]\nnode = 9999\n");
+    assert!(faults.to_string().contains(":5:8: node = 9999 is out of range"), "{faults}");
+}
+
+#[test]
+fn all_faults_are_told_in_one_run_in_the_order_of_the_file() {
+    let text = format!("{GOOD}[media]\nworkers = 0\n[exchange]\nnode = 5000\nnmae = \"x\"\n[[queue]]\nnam = \"y\"\n");
+    let faults = faults_of(&text);
+    let lines: Vec<usize> = faults.list.iter().map(|fault| faults.place(fault).0).collect();
+    assert_eq!(lines, [19, 21, 22, 23, 24], "{faults}");
+    let graphical = faults.graphical(false);
+    assert!(graphical.contains("test.toml:21:8: node = 5000 is out of range"), "{graphical}");
+    assert!(graphical.contains("help: write a number from 0 to 1023"), "{graphical}");
+}
+
+#[test]
+fn columns_count_characters_not_bytes() {
+    let text = format!("{GOOD}[exchange]\nname = \"Bürö\" # ü\n\"nöde\" = 1\nrealm = \"ü\"\n");
+    let faults = faults_of(&text);
+    let places: Vec<_> = faults.list.iter().map(|fault| faults.place(fault)).collect();
+    assert_eq!(places, [(20, 1), (21, 9)], "{faults}");
+}
+
+#[test]
+fn a_missing_file_is_one_fault() {
+    let faults = check(Path::new("no/such/file.toml")).expect_err("no file");
+    assert_eq!(faults.list.len(), 1);
+    assert!(faults.to_string().starts_with("no/such/file.toml:1:1: cannot be read"), "{faults}");
+}
+
+#[test]
+fn the_newcomers_files_lead_a_call_from_a_trunk_through_a_menu_to_two_agents() {
+    for name in ["offhook.toml", "lan.toml"] {
+        let checked = check(&shipped_folder().join(name)).unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(checked.warnings.to_string(), "");
+        assert_eq!(checked.numbers["4930555700"].to, Target::Flow("reception".to_owned()));
+        let outside = checked.sip_listen.iter().any(|listen| listen.address.ip().is_unspecified());
+        assert_eq!(outside, name == "lan.toml");
+        let loaded = resolve(checked);
+        assert!(loaded.http.expect("http").listen.ip().is_loopback());
+        let Loaded { exchange, assets, .. } = loaded;
+        let menu = &exchange.flows["reception"];
+        assert_eq!((menu.choices[&'1'], menu.choices[&'2'], menu.default), (QueueId(1), QueueId(2), QueueId(1)));
+        for queue in &exchange.queues {
+            assert!(queue.record && !queue.music.is_empty() && !queue.nobody_here.is_empty() && !queue.full.is_empty());
+            assert_eq!((queue.announce_every, queue.announcement.digits.len()), (Span::from_s(30), 10));
+            assert_eq!(queue.acd.wrap_up, WrapUp::For(Span::from_s(5)));
+        }
+        let support = &exchange.queues[1];
+        assert_eq!((support.acd.name.as_str(), support.acd.strategy), ("support", Strategy::RoundRobin));
+        let names: Vec<_> = exchange.agents.iter().map(|agent| agent.acd.name.as_str()).collect();
+        assert_eq!(names, ["alice", "bob"]);
+        assert!(
+            exchange.agents.iter().all(|agent| agent.login == Login::WhenRegistered && agent.acd.queues.len() == 2)
+        );
+        assert!(assets.iter().all(|file| file.is_file()));
+    }
+}
+
+#[test]
+fn the_load_tests_file_offers_what_the_load_scripts_ask_for() {
+    let checked = check(&shipped_folder().join("loadtest.toml")).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(checked.warnings.to_string(), "");
+    let Loaded { exchange, sip_listen, .. } = resolve(checked);
+    assert_eq!(sip_listen[0].address, "127.0.0.1:5060".parse().expect("an address"));
+    assert_eq!(exchange.rtp_ports, 10_000..=20_999);
+    let caller: core::net::IpAddr = "127.0.0.2".parse().expect("an address");
+    assert!(exchange.trunks[0].peers.contains(&caller));
+
+    for (number, record) in [("700", false), ("701", true)] {
+        let number = &exchange.numbers[number];
+        assert_eq!(number.answer, Answer::AtStart);
+        let Destination::Queue(id) = number.to else { panic!("{number:?} is no queue") };
+        let queue = exchange.queues.iter().find(|queue| queue.acd.id == id).expect("the queue");
+        assert_eq!((queue.record, queue.acd.wrap_up), (record, WrapUp::For(Span::ZERO)));
+        assert!(!queue.music.is_empty());
+        let serving = exchange.agents.iter().filter(|agent| agent.acd.queues.iter().any(|place| place.queue == id));
+        assert_eq!(serving.count(), 1_000);
+    }
+    let Destination::Dial { flow, .. } = &exchange.numbers["800"].to else { panic!("800 is no phone") };
+    assert_eq!(flow.peer, "127.0.0.3:5070".parse().expect("an address"));
+
+    let last = exchange.agents.last().expect("an agent");
+    let Reach::Static { uri, flow } = &last.reach else { panic!("{last:?} is not static") };
+    assert_eq!((uri.as_str(), flow.peer.port()), ("sip:a1000@127.0.0.3:5070", 5_070));
+    assert_eq!((last.login, last.acd.max_missed), (Login::AtStart, 0));
+    assert_eq!((exchange.accounts.len(), &*exchange.accounts["r0001"].password), (1_000, "pw0001"));
+    assert_eq!(exchange.accounts["r1000"].password, "pw1000");
+}

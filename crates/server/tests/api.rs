@@ -1,0 +1,319 @@
+//! The API over a real socket, against an exchange of fixed views.
+#![expect(clippy::disallowed_methods, reason = "tests of an edge")]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use offhook_call::record::CallEnd;
+use offhook_server::{EventSender, LiveEvent, Metrics, Server, ServerOptions, StartError, events};
+use offhook_units::CallId;
+use serde_json::Value;
+use support::{Fixed, NOW};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const TOKEN: &str = "0123456789abcdef";
+
+struct Running {
+    server: Server,
+    view: Arc<Fixed>,
+    events: EventSender,
+}
+
+struct Reply {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// A problem with this status, whose body says the same and is typed as a problem.
+    fn check_problem(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert!(self.head.contains("content-type: application/problem+json"), "{}", self.head);
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        problem["detail"].as_str().expect("a detail").to_owned()
+    }
+}
+
+async fn start(token: Option<&str>) -> Running {
+    let view = support::shared(Fixed::centre(NOW));
+    let (events, receiver) = events();
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut metrics = Metrics::new();
+    let ended = metrics.calls_ended();
+    ended.of(CallEnd::Abandoned).add(3);
+    metrics.gauge_fn("offhook_calls_active", "Calls up", &[], || 4.0);
+    let options = ServerOptions { listen, token: token.map(ToOwned::to_owned) };
+    let server = Server::start(options, Arc::clone(&view) as _, receiver, metrics).await.expect("a server");
+    Running { server, view, events }
+}
+
+impl Running {
+    async fn send(&self, request: String) -> Reply {
+        let mut stream = TcpStream::connect(self.server.local_addr()).await.expect("a connection");
+        stream.write_all(request.as_bytes()).await.expect("a request");
+        let mut bytes = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut bytes));
+        read.await.expect("an answer in time").expect("an answer");
+        let text = String::from_utf8(bytes).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        Reply { status, head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.get_with(path, "").await
+    }
+
+    async fn get_with(&self, path: &str, headers: &str) -> Reply {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")).await
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Reply {
+        let head = "Host: localhost\r\nConnection: close\r\nContent-Type: application/json";
+        self.send(format!("POST {path} HTTP/1.1\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())).await
+    }
+
+    /// Opens the event stream and returns it once the server has said that it is connected.
+    async fn listen(&self, headers: &str) -> Listener {
+        let mut stream = TcpStream::connect(self.server.local_addr()).await.expect("a connection");
+        let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("a request");
+        let mut listener = Listener { stream, text: String::new() };
+        listener.until("connected").await;
+        listener
+    }
+}
+
+struct Listener {
+    stream: TcpStream,
+    text: String,
+}
+
+impl Listener {
+    /// Reads until `mark` was seen, and returns all that was read.
+    async fn until(&mut self, mark: &str) -> &str {
+        let mut bytes = [0; 4_096];
+        while !self.text.contains(mark) {
+            let read = tokio::time::timeout(Duration::from_secs(10), self.stream.read(&mut bytes));
+            let count = read.await.unwrap_or_else(|_| panic!("no {mark} in {}", self.text)).expect("a read");
+            assert!(count > 0, "the stream ended before {mark}: {}", self.text);
+            self.text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+        &self.text
+    }
+
+    fn ids(&self) -> Vec<u64> {
+        let ids = self.text.lines().filter_map(|line| line.strip_prefix("id: "));
+        ids.map(|id| id.trim().parse().expect("a number")).collect()
+    }
+}
+
+fn ended(call: u64) -> LiveEvent {
+    LiveEvent::CallEnded { call: CallId(call), end: CallEnd::CallerHungUp }
+}
+
+#[tokio::test]
+async fn queues_agents_and_calls_are_told_as_they_are_now() {
+    let running = start(None).await;
+    let queues = running.get("/api/v1/queues").await.json();
+    assert_eq!(queues["at"], "2026-11-22T22:55:19.042Z");
+    let sales = &queues["queues"][0];
+    assert_eq!((&sales["id"], &sales["name"]), (&"q-1".into(), &"sales".into()));
+    assert_eq!((&sales["waiting"], &sales["longest_wait_ms"]), (&2.into(), &31_500.into()));
+    assert_eq!(sales["today"]["service_level_percent"], 81.9);
+    assert_eq!(sales["today"]["service_level_formula"], "short-excluded");
+
+    let agents = running.get("/api/v1/agents").await.json();
+    let carol = &agents["agents"][2];
+    assert_eq!((&carol["state"], &carol["reason"]), (&"not-ready".into(), &"lunch".into()));
+    assert_eq!(agents["agents"][0]["call"], "call-1");
+
+    let calls = running.get("/api/v1/calls").await.json();
+    let waiting = &calls["calls"][1];
+    assert_eq!((&waiting["state"], &waiting["position"]), (&"waiting".into(), &2.into()));
+    assert_eq!(waiting["since"], "2026-11-22T22:54:48.042Z");
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn records_come_in_pages_and_one_by_one() {
+    let running = start(None).await;
+    let page = running.get("/api/v1/records?limit=2").await.json();
+    let ids = |page: &Value| -> Vec<String> {
+        let records = page["records"].as_array().expect("records");
+        records.iter().map(|record| record["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    assert_eq!(ids(&page), ["call-3", "call-2"]);
+    assert_eq!(page["next"], "call-2");
+    let rest = running.get("/api/v1/records?limit=2&before=call-2").await.json();
+    assert_eq!((ids(&rest), &rest["next"]), (vec!["call-1".to_owned()], &Value::Null));
+
+    let one = running.get("/api/v1/records/call-2").await.json();
+    assert_eq!((&one["end"], &one["held_ms"]), (&"caller-hung-up".into(), &1_500.into()));
+    assert_eq!(one["recording"]["path"], "2026-11-22/r-2.wav");
+    assert_eq!(one["caller_media"]["peer_lost_percent"], 25.0);
+
+    running.get("/api/v1/records/call-77").await.check_problem(404);
+    for wrong in ["?limit=0", "?limit=501", "?limit=x", "?before=zz", "?befor=call-2"] {
+        running.get(&format!("/api/v1/records{wrong}")).await.check_problem(400);
+    }
+    running.get("/api/v1/records/zz").await.check_problem(400);
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_agents_state_is_set_or_the_reason_why_not_is_told() {
+    let running = start(None).await;
+    let set = running.post("/api/v1/agents/a-1/state", r#"{"state":"not-ready","reason":"lunch"}"#).await;
+    assert_eq!((set.status, &set.json()["state"]), (200, &"not-ready".into()));
+    for (path, body, status) in [
+        ("a-99", r#"{"state":"available"}"#, 404),
+        ("a-4", r#"{"state":"logged-out"}"#, 409),
+        ("a-1", r#"{"state":"asleep"}"#, 400),
+        ("a-1", r#"{"state":"available","reason":"x"}"#, 400),
+        ("a-1", r#"{"state":"available","colour":"red"}"#, 422),
+        ("a-1", "{", 400),
+        ("zz", r#"{"state":"available"}"#, 400),
+    ] {
+        let reply = running.post(&format!("/api/v1/agents/{path}/state"), body).await;
+        reply.check_problem(status);
+    }
+    let long = format!(r#"{{"state":"not-ready","reason":"{}"}}"#, "x".repeat(65));
+    running.post("/api/v1/agents/a-1/state", &long).await.check_problem(400);
+    running.post("/api/v1/agents/a-1/state", &" ".repeat(20_000)).await.check_problem(413);
+    running.get("/api/v1/agents/a-1/state").await.check_problem(405);
+    running.get("/api/v2/agents").await.check_problem(404);
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_busy_exchange_is_told_as_503_with_retry_after() {
+    let running = start(None).await;
+    running.view.busy.store(true, Ordering::Relaxed);
+    let reply = running.get("/api/v1/queues").await;
+    reply.check_problem(503);
+    assert!(reply.head.contains("retry-after: 1"));
+    let health = running.get("/healthz").await;
+    assert_eq!((health.status, &health.json()["parts"]["store"]), (503, &"the disk is full".into()));
+    running.view.busy.store(false, Ordering::Relaxed);
+    assert_eq!(running.get("/healthz").await.json()["ok"], true);
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn with_a_token_nothing_but_health_and_the_empty_page_is_told_without_it() {
+    let running = start(Some(TOKEN)).await;
+    for path in ["/api/v1/queues", "/api/v1/records/call-1", "/api/v1/events", "/metrics"] {
+        let reply = running.get(path).await;
+        reply.check_problem(401);
+        assert!(reply.head.contains("www-authenticate: bearer"));
+        running.get_with(path, "Authorization: Bearer 0123456789abcdeX\r\n").await.check_problem(401);
+    }
+    running.post("/api/v1/agents/a-1/state", r#"{"state":"available"}"#).await.check_problem(401);
+    for path in ["/healthz", "/", "/web/app.js"] {
+        assert_eq!(running.get(path).await.status, 200, "{path}");
+    }
+    let reply = running.get_with("/api/v1/queues", &format!("Authorization: Bearer {TOKEN}\r\n")).await;
+    assert_eq!(reply.status, 200);
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn without_a_token_the_server_is_on_loopback_only_and_answers_to_no_foreign_name() {
+    let (_sender, receiver) = events();
+    let options = ServerOptions { listen: SocketAddr::from(([0, 0, 0, 0], 0)), token: None };
+    let started = Server::start(options, support::shared(Fixed::default()), receiver, Metrics::new()).await;
+    assert!(matches!(started, Err(StartError::NoToken(_))));
+
+    let running = start(None).await;
+    let foreign = "GET /api/v1/queues HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n";
+    running.send(foreign.to_owned()).await.check_problem(421);
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_listener_resumes_after_the_last_event_it_saw() {
+    let running = start(None).await;
+    let mut listener = running.listen("").await;
+    for call in 1..=3 {
+        running.events.publish(NOW, ended(call));
+    }
+    let text = listener.until("call-3").await;
+    assert!(text.contains("event: call-ended"), "{text}");
+    assert!(text.contains(r#""end":"caller-hung-up""#), "{text}");
+    let ids = listener.ids();
+    assert_eq!(ids, [ids[0], ids[0] + 1, ids[0] + 2]);
+    drop(listener);
+
+    let mut resumed = running.listen(&format!("Last-Event-ID: {}\r\n", ids[0])).await;
+    running.events.publish(NOW, ended(4));
+    resumed.until("call-4").await;
+    assert_eq!(resumed.ids(), [ids[1], ids[2], ids[2] + 1]);
+
+    let mut lost = running.listen("Last-Event-ID: 17\r\n").await;
+    assert!(lost.until("fetch what you show anew").await.contains("event: reset"));
+    running.get_with("/api/v1/events", "Last-Event-ID: x\r\n").await.check_problem(400);
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn shutting_down_ends_the_event_streams() {
+    let running = start(None).await;
+    let mut listener = running.listen("").await;
+    running.server.shutdown().await;
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), listener.stream.read_to_end(&mut rest));
+    read.await.expect("an end in time").expect("an end in good order");
+}
+
+#[tokio::test]
+async fn metrics_hold_what_their_owners_count_and_what_the_views_show() {
+    let running = start(None).await;
+    let text = running.get("/metrics").await.body;
+    for line in [
+        r#"offhook_calls_total{end="abandoned"} 3"#,
+        r#"offhook_calls_total{end="lost"} 0"#,
+        "offhook_calls_active 4.0",
+        r#"offhook_queue_waiting{queue="sales"} 2.0"#,
+        r#"offhook_queue_answered_total{queue="support"} 100.0"#,
+        r#"offhook_queue_service_level_ratio{queue="sales"} 0.819"#,
+        r#"offhook_agents{state="not-ready"} 1.0"#,
+        r#"offhook_agents{state="wrap-up"} 0.0"#,
+        "offhook_http_connections 1.0",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|each| each == line), "{line} is not in\n{text}");
+    }
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_page_loads_nothing_foreign_and_is_not_sent_twice() {
+    let running = start(None).await;
+    let page = running.get("/").await;
+    assert!(page.head.contains("content-security-policy: default-src 'self'"), "{}", page.head);
+    assert!(page.head.contains("content-type: text/html"), "{}", page.head);
+    assert!(!page.body.contains("<style") && !page.body.contains("style=") && !page.body.contains("onclick"));
+    let links = page.body.split('"').filter(|part| part.starts_with("/web/") || part.contains("://"));
+    for link in links {
+        assert!(link.starts_with("/web/"), "{link} is foreign");
+        assert_eq!(running.get(link).await.status, 200, "{link}");
+    }
+    let tag = page.head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("an etag").to_owned();
+    let again = running.get_with("/", &format!("If-None-Match: {tag}\r\n")).await;
+    assert_eq!((again.status, again.body.as_str()), (304, ""));
+    running.get("/web/../Cargo.toml").await.check_problem(404);
+    running.get("/web/none.js").await.check_problem(404);
+    running.server.shutdown().await;
+}

@@ -1,0 +1,193 @@
+//! An exchange made of fixed views, for the tests of the server and for looking at the page.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use offhook_call::record::{CallEnd, CallRecord, FORMULA};
+use offhook_call::view::{AgentView, CallView, QueueView};
+use offhook_plan::LegReport;
+use offhook_server::{AgentWish, Answer, Health, Page, RecordEntry, RecordingEntry, SetAgentError, Unavailable, View};
+use offhook_units::{AgentId, CallId, ContactId, PersonRef, QueueId, RecordingId, Span, Tick};
+
+/// 2026-11-22T22:55:19.042Z.
+pub const NOW: Tick = Tick::from_us(1_795_388_119_042_000);
+
+/// A view that never changes but for agents' states, and that can be told to be busy.
+#[derive(Default)]
+pub struct Fixed {
+    pub queues: Vec<QueueView>,
+    pub agents: Vec<AgentView>,
+    pub calls: Vec<CallView>,
+    pub records: Vec<RecordEntry>,
+    pub now: Option<Tick>,
+    pub busy: AtomicBool,
+}
+
+impl Fixed {
+    /// Two queues, four agents, four calls, three records, as of `now`.
+    pub fn centre(now: Tick) -> Self {
+        let ago = |s| now.before(Span::from_s(s));
+        Self {
+            queues: vec![queue(1, "sales", 2, 3), queue(2, "support", 0, 1)],
+            agents: vec![
+                agent(1, "alice", "busy", ago(95), None),
+                agent(2, "bob", "offered", ago(4), None),
+                agent(3, "carol", "not-ready", ago(754), Some("lunch")),
+                agent(4, "dave", "logged-out", ago(40_000), None),
+            ],
+            calls: vec![
+                call(1, "talking", ago(95), Some("alice"), None),
+                call(2, "waiting", ago(31), None, Some(2)),
+                call(3, "ringing", ago(4), Some("bob"), Some(1)),
+                call(4, "greeting", ago(2), None, None),
+            ],
+            records: (1..=3).rev().map(|n| record(n, ago(600 * (4 - n)))).collect(),
+            now: Some(now),
+            busy: AtomicBool::new(false),
+        }
+    }
+
+    fn answer<T: Send + 'static>(&self, value: T) -> Answer<'_, Result<T, Unavailable>> {
+        let busy = self.busy.load(Ordering::Relaxed);
+        Box::pin(async move { if busy { Err(Unavailable) } else { Ok(value) } })
+    }
+}
+
+impl View for Fixed {
+    fn now(&self) -> Tick {
+        self.now.unwrap_or(NOW)
+    }
+
+    fn health(&self) -> Answer<'_, Health> {
+        let store = if self.busy.load(Ordering::Relaxed) { Err("the disk is full".to_owned()) } else { Ok(()) };
+        Box::pin(async move { Health { parts: vec![("loop", Ok(())), ("store", store)] } })
+    }
+
+    fn queues(&self) -> Answer<'_, Result<Vec<QueueView>, Unavailable>> {
+        self.answer(self.queues.clone())
+    }
+
+    fn agents(&self) -> Answer<'_, Result<Vec<AgentView>, Unavailable>> {
+        self.answer(self.agents.clone())
+    }
+
+    fn calls(&self) -> Answer<'_, Result<Vec<CallView>, Unavailable>> {
+        self.answer(self.calls.clone())
+    }
+
+    fn records(&self, page: Page) -> Answer<'_, Result<Vec<RecordEntry>, Unavailable>> {
+        let older = |entry: &&RecordEntry| page.before.is_none_or(|before| entry.record.id < before);
+        self.answer(self.records.iter().filter(older).take(page.limit as usize).cloned().collect())
+    }
+
+    fn record(&self, call: CallId) -> Answer<'_, Result<Option<RecordEntry>, Unavailable>> {
+        self.answer(self.records.iter().find(|entry| entry.record.id == call).cloned())
+    }
+
+    fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>> {
+        let found = self.agents.iter().find(|view| view.id == agent).cloned();
+        Box::pin(async move {
+            let mut view = found.ok_or(SetAgentError::Unknown)?;
+            if view.state == "logged-out" && wish == AgentWish::LoggedOut {
+                return Err(SetAgentError::Refused("the agent is not logged in".to_owned()));
+            }
+            (view.state, view.reason) = match wish {
+                AgentWish::Available => ("available", None),
+                AgentWish::NotReady(reason) => ("not-ready", reason),
+                AgentWish::LoggedOut => ("logged-out", None),
+            };
+            Ok(view)
+        })
+    }
+}
+
+pub fn queue(id: u64, name: &str, waiting: u32, talking: u32) -> QueueView {
+    QueueView {
+        id: QueueId(id),
+        name: name.to_owned(),
+        waiting,
+        longest_wait: Span::from_ms(31_500),
+        agents_logged_in: 3,
+        agents_available: 1,
+        talking,
+        offered: 120,
+        answered: 100,
+        abandoned: 14,
+        flowed_out: 6,
+        service_level: Some(8_190),
+        service_level_formula: "short-excluded",
+        asa: Some(Span::from_ms(9_250)),
+    }
+}
+
+pub fn agent(id: u64, name: &str, state: &'static str, since: Tick, reason: Option<&str>) -> AgentView {
+    AgentView {
+        id: AgentId(id),
+        name: name.to_owned(),
+        state,
+        since,
+        reason: reason.map(ToOwned::to_owned),
+        call: (state == "busy").then_some(CallId(1)),
+        queues: vec!["sales".to_owned(), "support".to_owned()],
+        contact: (state != "logged-out").then(|| format!("sip:{name}@192.0.2.2{id}:5060")),
+    }
+}
+
+pub fn call(id: u64, state: &'static str, since: Tick, agent: Option<&str>, position: Option<u32>) -> CallView {
+    CallView {
+        id: CallId(id),
+        state,
+        since,
+        started: since.before(Span::from_s(12)),
+        number: "4930555700".to_owned(),
+        caller: format!("+49301234{id:03}"),
+        trunk: Some("demo".to_owned()),
+        queue: (state != "greeting").then(|| "sales".to_owned()),
+        position,
+        agent: agent.map(ToOwned::to_owned),
+        recording: (state == "talking").then_some(RecordingId(9)),
+    }
+}
+
+pub fn record(id: u64, started: Tick) -> RecordEntry {
+    let after = |s| Some(started + Span::from_s(s));
+    let media = LegReport { received_packets: 4_500, peer_fraction_lost: Some(64), ..LegReport::default() };
+    RecordEntry {
+        record: CallRecord {
+            formula: FORMULA,
+            id: CallId(id),
+            contact: Some(ContactId(id)),
+            trunk: Some("demo".to_owned()),
+            number: "4930555700".to_owned(),
+            caller: PersonRef(id),
+            started,
+            answered: after(0),
+            queued: after(6),
+            queue: Some(QueueId(1)),
+            first_offer: after(7),
+            connected: after(11),
+            agent: Some(AgentId(1)),
+            ended: started + Span::from_s(101),
+            end: CallEnd::CallerHungUp,
+            offers_missed: 0,
+            held_us: 1_500_000,
+            digits: 1,
+            recording: Some(RecordingId(id)),
+            caller_media: Some(media),
+            agent_media: None,
+        },
+        queue: Some("sales".to_owned()),
+        agent: Some("alice".to_owned()),
+        caller: Some(format!("+49301234{id:03}")),
+        recording: Some(RecordingEntry {
+            path: format!("2026-11-22/r-{id:x}.wav"),
+            sha256: Some("00ff".to_owned()),
+            duration: Span::from_s(101),
+        }),
+    }
+}
+
+/// As a trait object.
+pub fn shared(view: Fixed) -> Arc<Fixed> {
+    Arc::new(view)
+}

@@ -1,0 +1,275 @@
+// The page: fetches what it shows, listens to the live events, fetches again what they touch. Nothing comes from elsewhere.
+
+const ROWS_MAX = 200;
+const REFRESH_MS = 250;
+const byId = (id) => document.getElementById(id);
+
+const state = { queues: [], agents: [], calls: [], records: [], skew: 0, lastEvent: null, stale: new Set(), timer: null };
+
+const CALL_TAGS = { greeting: "", announcing: "", waiting: "warn", ringing: "warn", talking: "good", held: "busy", ending: "" };
+const AGENT_TAGS = { available: "good", offered: "warn", busy: "busy", "wrap-up": "busy", "not-ready": "bad", "logged-out": "" };
+const END_WORDS = {
+  "caller-hung-up": "caller hung up", "agent-hung-up": "agent hung up", abandoned: "abandoned",
+  "nobody-logged-in": "nobody logged in", "queue-full": "queue full", "waited-too-long": "waited too long",
+  "not-reached": "not reached", failed: "failed", "shut-down": "exchange stopped", lost: "exchange died",
+};
+// Which list an event makes stale.
+const TOUCHES = {
+  queue: ["queues"], agent: ["agents", "queues"], call: ["calls", "queues"], "call-ended": ["calls", "queues", "agents"],
+  record: ["records", "queues"], reset: ["queues", "agents", "calls", "records"],
+};
+
+// --- Words and figures ---------------------------------------------------------------------------------------------
+
+const two = (n) => String(n).padStart(2, "0");
+
+function length(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  const [h, m] = [Math.floor(s / 3600), Math.floor(s / 60) % 60];
+  return h > 0 ? `${h}:${two(m)}:${two(s % 60)}` : `${m}:${two(s % 60)}`;
+}
+
+const exchangeNow = () => Date.now() + state.skew;
+const sinceMs = (text) => exchangeNow() - Date.parse(text);
+const clock = (text) => new Date(text).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const words = (text) => text.replace("-", " ");
+
+// --- Elements ------------------------------------------------------------------------------------------------------
+
+function element(name, properties = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key === "data") Object.assign(node.dataset, value);
+    else node[key] = value;
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+const tag = (text, kind) => element("span", { className: `tag ${kind ?? ""}`, textContent: words(text) });
+const cell = (column, content, className = "") => element("td", { className, data: { column } }, content ?? "–");
+// A length that grows by itself: see `tickClocks`.
+const growing = (since) => element("span", { data: { since }, textContent: length(sinceMs(since)) });
+
+function figure(name, value, className = "") {
+  return element("div", {}, element("dt", { textContent: name }), element("dd", { className, textContent: value }));
+}
+
+function rows(name, items, make) {
+  byId(`${name}-empty`).hidden = items.length > 0;
+  byId(`${name}-table`).hidden = items.length === 0;
+  byId(name).replaceChildren(...items.slice(0, ROWS_MAX).map(make));
+  const more = byId(`${name}-more`);
+  if (more) {
+    more.hidden = items.length <= ROWS_MAX;
+    more.textContent = `${items.length - ROWS_MAX} more are not shown; the API has them all.`;
+  }
+}
+
+// --- Drawing -------------------------------------------------------------------------------------------------------
+
+function drawTotals() {
+  const count = (of) => state.agents.filter((agent) => of.includes(agent.state)).length;
+  const totals = [
+    [state.calls.length, "calls up"],
+    [state.calls.filter((call) => call.state === "waiting" || call.state === "ringing").length, "waiting or ringing"],
+    [state.calls.filter((call) => call.state === "talking" || call.state === "held").length, "talking"],
+    [count(["available"]), "agents available"],
+    [count(["busy", "offered", "wrap-up"]), "agents at work"],
+  ];
+  byId("totals").replaceChildren(
+    ...totals.map(([n, name]) => element("li", {}, element("span", { textContent: name }), element("b", { textContent: n }))),
+  );
+}
+
+function drawQueues() {
+  byId("queues-empty").hidden = state.queues.length > 0;
+  byId("queues").replaceChildren(...state.queues.map((queue) => {
+    const { today } = queue;
+    const level = today.service_level_percent === null ? "no calls yet" : `${today.service_level_percent.toFixed(1)} %`;
+    const asa = today.average_speed_of_answer_ms === null ? "–" : length(today.average_speed_of_answer_ms);
+    const unserved = queue.waiting > 0 && queue.agents_logged_in === 0;
+    return element("article", { className: "card" },
+      element("h3", { textContent: queue.name }),
+      element("dl", {},
+        figure("waiting", queue.waiting, unserved ? "alarm" : ""),
+        figure("longest wait", queue.waiting ? length(queue.longest_wait_ms) : "–"),
+        figure("talking", queue.talking),
+        figure("available", `${queue.agents_available} of ${queue.agents_logged_in}`),
+        figure("service level", level),
+        figure("mean wait", asa)),
+      unserved ? element("p", { className: "alarm", textContent: "Callers wait and nobody is logged in." }) : null,
+      element("p", {
+        className: "today",
+        title: `Service level by the formula '${today.service_level_formula}'`,
+        textContent: `Today (UTC): ${today.offered} offered, ${today.answered} answered, ${today.abandoned} abandoned, ` +
+          `${today.flowed_out} sent elsewhere. Service level: ${today.service_level_formula}.`,
+      }));
+  }));
+}
+
+function drawCalls() {
+  byId("calls-count").textContent = state.calls.length || "";
+  const order = ["waiting", "ringing"];
+  const calls = [...state.calls].sort((a, b) =>
+    (order.includes(b.state) - order.includes(a.state)) || a.started.localeCompare(b.started));
+  rows("calls", calls, (call) => {
+    const place = call.state === "waiting" && call.position ? element("span", { className: "quiet", textContent: ` place ${call.position}` }) : null;
+    const recording = call.recording ? element("span", { className: "quiet", textContent: " recorded" }) : null;
+    return element("tr", {},
+      cell("Caller", call.caller || "withheld", "name"),
+      cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), place, recording)),
+      cell("For", growing(call.since)),
+      cell("Queue", call.queue), cell("Agent", call.agent),
+      cell("Dialled", call.number),
+      cell("Up since", clock(call.started)));
+  });
+}
+
+function drawAgents() {
+  byId("agents-count").textContent = state.agents.length || "";
+  const rank = ["offered", "busy", "wrap-up", "available", "not-ready", "logged-out"];
+  const agents = [...state.agents].sort((a, b) =>
+    (rank.indexOf(a.state) - rank.indexOf(b.state)) || a.name.localeCompare(b.name));
+  rows("agents", agents, (agent) => {
+    const reason = agent.reason ? element("span", { className: "quiet", textContent: ` ${agent.reason}` }) : null;
+    return element("tr", {},
+      cell("Agent", agent.name, "name"),
+      cell("State", element("span", {}, tag(agent.state, AGENT_TAGS[agent.state]), reason)),
+      cell("For", growing(agent.since)),
+      cell("Queues", agent.queues.join(", ") || null),
+      cell("Phone", agent.contact ?? element("span", { className: "quiet", textContent: "not registered" })));
+  });
+}
+
+function drawRecords() {
+  rows("records", state.records, (record) => {
+    const from = record.queued && Date.parse(record.queued);
+    const answered = record.connected && Date.parse(record.connected);
+    const ended = Date.parse(record.ended);
+    const recording = record.recording ? (record.recording.path ?? "being closed") : null;
+    return element("tr", {},
+      cell("Began", clock(record.started), "name"),
+      cell("Caller", record.caller.text ?? "forgotten"),
+      cell("Queue", record.queue?.name ?? record.queue?.id), cell("Agent", record.agent?.name ?? record.agent?.id),
+      cell("Waited", from ? length((answered ?? ended) - from) : null),
+      cell("Talked", answered ? length(ended - answered) : null),
+      cell("End", END_WORDS[record.end] ?? record.end),
+      cell("Recording", recording));
+  });
+}
+
+const DRAW = { queues: drawQueues, agents: drawAgents, calls: drawCalls, records: drawRecords };
+
+function tickClocks() {
+  for (const node of document.querySelectorAll("[data-since]")) node.textContent = length(sinceMs(node.dataset.since));
+}
+
+// --- Fetching ------------------------------------------------------------------------------------------------------
+
+class TokenWanted extends Error {}
+
+function headers() {
+  const token = sessionStorage.getItem("token");
+  return token ? { authorization: `Bearer ${token}` } : {};
+}
+
+async function ask(path, options = {}) {
+  const response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
+  if (response.status === 401) throw new TokenWanted();
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  return response;
+}
+
+async function refresh(name) {
+  const answer = await (await ask(`/api/v1/${name}${name === "records" ? "?limit=20" : ""}`)).json();
+  state.skew = Date.parse(answer.at) - Date.now();
+  state[name] = answer[name];
+  DRAW[name]();
+  drawTotals();
+}
+
+// Events come in bursts: what they touch is fetched once for all of them.
+function touch(names) {
+  names.forEach((name) => state.stale.add(name));
+  state.timer ??= setTimeout(async () => {
+    const names = [...state.stale];
+    state.stale.clear();
+    try {
+      await Promise.all(names.map(refresh));
+    } catch (error) {
+      names.forEach((name) => state.stale.add(name));
+      if (error instanceof TokenWanted) wantToken();
+    }
+    state.timer = null;
+    if (state.stale.size > 0 && byId("token-form").hidden) setTimeout(() => touch([]), 2000);
+  }, REFRESH_MS);
+}
+
+// --- Live events ---------------------------------------------------------------------------------------------------
+
+function link(name, text) {
+  byId("link").dataset.state = name;
+  byId("link-text").textContent = text;
+}
+
+// Reads a server-sent event stream by fetch, which unlike EventSource can carry the token.
+async function listen() {
+  const resume = state.lastEvent ? { "last-event-id": state.lastEvent } : {};
+  const response = await ask("/api/v1/events", { headers: resume });
+  link("live", "Live");
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value;
+    const blocks = text.split("\n\n");
+    text = blocks.pop();
+    blocks.forEach(take);
+  }
+}
+
+function take(block) {
+  const fields = Object.fromEntries(block.split("\n").map((line) => {
+    const colon = line.indexOf(":");
+    return [line.slice(0, colon), line.slice(colon + 1).trimStart()];
+  }));
+  if (fields.id) state.lastEvent = fields.id;
+  if (TOUCHES[fields.event]) touch(TOUCHES[fields.event]);
+}
+
+function wantToken() {
+  const given = sessionStorage.getItem("token");
+  sessionStorage.removeItem("token");
+  byId("board").hidden = true;
+  byId("token-form").hidden = false;
+  byId("token-wrong").textContent = given ? "That was not the token." : "";
+  link("down", "Waiting for the token");
+}
+
+async function run() {
+  for (let pause = 500; ; pause = Math.min(pause * 2, 10000)) {
+    try {
+      await Promise.all(Object.keys(DRAW).map(refresh));
+      byId("board").hidden = false;
+      pause = 500;
+      await listen();
+    } catch (error) {
+      if (error instanceof TokenWanted) return wantToken();
+    }
+    link("down", "Not connected; trying again");
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+}
+
+byId("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("token", byId("token").value.trim());
+  byId("token").value = "";
+  byId("token-form").hidden = true;
+  run();
+});
+
+setInterval(tickClocks, 1000);
+run();
