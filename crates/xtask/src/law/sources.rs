@@ -122,7 +122,12 @@ pub fn unsafe_argued(repo: &Repo) -> Vec<String> {
 pub fn machine_paths(repo: &Repo) -> Vec<String> {
     let mut foreign = vec![concat!("/ro", "ot/").to_owned(), concat!("/ho", "me/").to_owned()];
     foreign.push(repo.root.display().to_string());
-    if let Some(parent) = repo.root.parent().filter(|p| p.parent().is_some()) {
+    // The folder around it too, unless every machine has one of that name.
+    let common = ["tmp", "opt", "srv", "var", "usr", "mnt", "data"];
+    if let Some(parent) = repo.root.parent()
+        && let Some(name) = parent.file_name()
+        && !common.iter().any(|c| name == *c)
+    {
         foreign.push(format!("{}/", parent.display()));
     }
     let mut faults = Vec::new();
