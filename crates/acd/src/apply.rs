@@ -128,9 +128,14 @@ impl Acd {
         let agent = agents.entry(config.id).or_insert_with(|| Agent::new(config.clone(), at));
         touched.extend(agent.config.queues.iter().map(|membership| membership.queue));
         self.index.remove_agent(*seed, queues, agent);
+        self.index.part(agent);
         agent.config = config.clone();
+        self.index.join(agent);
         self.index.add_agent(*seed, queues, agent);
         for queue in touched {
+            if let Some(settings) = self.state.queues.get(&queue) {
+                self.index.refresh_queue(queue, settings);
+            }
             self.update_nobody(at, queue);
         }
     }
@@ -138,7 +143,11 @@ impl Acd {
     fn remove_agent(&mut self, at: Tick, id: AgentId) {
         let Some(agent) = self.state.agents.remove(&id) else { return };
         self.index.remove_agent(self.state.seed, &self.state.queues, &agent);
+        self.index.part(&agent);
         for membership in &agent.config.queues {
+            if let Some(queue) = self.state.queues.get(&membership.queue) {
+                self.index.refresh_queue(membership.queue, queue);
+            }
             self.update_nobody(at, membership.queue);
         }
     }

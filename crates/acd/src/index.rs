@@ -99,6 +99,7 @@ impl Index {
             index.add_queue_timer(*id, queue);
         }
         for agent in state.agents.values() {
+            index.join(agent);
             index.add_agent(state.seed, &state.queues, agent);
         }
         for contact in state.contacts.values() {
@@ -110,46 +111,49 @@ impl Index {
         index
     }
 
-    /// Sees whether contact and agent can meet in this lane.
-    fn refresh(&mut self, id: QueueId, queue: &Queue, channel: Channel) {
-        let Some(index) = self.queues.get(&id) else { return };
-        if index.head(queue, channel).is_some() {
-            self.matchable.insert((id, channel));
-        } else {
-            self.matchable.remove(&(id, channel));
-        }
-    }
-
     pub fn add_agent(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
+        let free = free_channels(agent);
         for membership in &agent.config.queues {
-            let Some(queue) = queues.get(&membership.queue) else { continue };
-            let index = self.queues.entry(membership.queue).or_default();
-            index.members.insert(agent.config.id);
+            let id = membership.queue;
+            let (Some(queue), Some(index)) = (queues.get(&id), self.queues.get_mut(&id)) else { continue };
             index.logged_in += u32::from(agent.logged_in);
             index.available += u32::from(agent.kind == AgentKind::Available);
             if agent.serves() {
                 *index.serving.entry(membership.level).or_default() += 1;
             }
-            for capacity in &agent.config.capacity {
-                if agent.can_take(capacity.channel) {
-                    let key = agent.idle_key(seed, queue, membership);
-                    index.lane_mut(capacity.channel).idle.insert(key);
-                }
+            for channel in free.into_iter().flatten() {
+                let key = agent.idle_key(seed, queue, membership);
+                index.lane_mut(channel).idle.insert(key);
             }
-            for channel in Channel::ALL {
-                self.refresh(membership.queue, queue, channel);
-            }
+            refresh_all(&mut self.matchable, id, queue, index);
         }
         self.timers.extend(agent_timers(agent));
     }
 
-    pub fn remove_agent(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
+    /// Notes of which queues an agent is a member.
+    pub fn join(&mut self, agent: &Agent) {
         for membership in &agent.config.queues {
-            let (Some(queue), Some(index)) = (queues.get(&membership.queue), self.queues.get_mut(&membership.queue))
-            else {
-                continue;
-            };
-            index.members.remove(&agent.config.id);
+            if let Some(index) = self.queues.get_mut(&membership.queue) {
+                index.members.insert(agent.config.id);
+            }
+        }
+    }
+
+    /// Forgets of which queues an agent is a member.
+    pub fn part(&mut self, agent: &Agent) {
+        for membership in &agent.config.queues {
+            if let Some(index) = self.queues.get_mut(&membership.queue) {
+                index.members.remove(&agent.config.id);
+            }
+        }
+    }
+
+    /// Takes an agent out; lanes are seen to by the `add_agent` that follows, or by `refresh_queue`.
+    pub fn remove_agent(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
+        let free = free_channels(agent);
+        for membership in &agent.config.queues {
+            let id = membership.queue;
+            let (Some(queue), Some(index)) = (queues.get(&id), self.queues.get_mut(&id)) else { continue };
             index.logged_in -= u32::from(agent.logged_in);
             index.available -= u32::from(agent.kind == AgentKind::Available);
             if agent.serves()
@@ -160,18 +164,20 @@ impl Index {
                     index.serving.remove(&membership.level);
                 }
             }
-            for capacity in &agent.config.capacity {
-                if agent.can_take(capacity.channel) {
-                    let key = agent.idle_key(seed, queue, membership);
-                    index.lane_mut(capacity.channel).idle.remove(&key);
-                }
-            }
-            for channel in Channel::ALL {
-                self.refresh(membership.queue, queue, channel);
+            for channel in free.into_iter().flatten() {
+                let key = agent.idle_key(seed, queue, membership);
+                index.lane_mut(channel).idle.remove(&key);
             }
         }
         for timer in agent_timers(agent) {
             self.timers.remove(&timer);
+        }
+    }
+
+    /// Sees where contacts and agents can meet in a queue.
+    pub fn refresh_queue(&mut self, id: QueueId, queue: &Queue) {
+        if let Some(index) = self.queues.get(&id) {
+            refresh_all(&mut self.matchable, id, queue, index);
         }
     }
 
@@ -192,7 +198,7 @@ impl Index {
             }
             Place::Served { .. } => index.served += 1,
         }
-        self.refresh(contact.queue, queue, contact.channel);
+        refresh(&mut self.matchable, contact.queue, queue, index, contact.channel);
         self.timers.extend(contact_timers(queue, contact));
     }
 
@@ -216,7 +222,7 @@ impl Index {
             }
             Place::Served { .. } => index.served -= 1,
         }
-        self.refresh(contact.queue, queue, contact.channel);
+        refresh(&mut self.matchable, contact.queue, queue, index, contact.channel);
         for timer in contact_timers(queue, contact) {
             self.timers.remove(&timer);
         }
@@ -238,6 +244,26 @@ impl Index {
         if let Some(timer) = queue_timer(id, queue) {
             self.timers.remove(&timer);
         }
+    }
+}
+
+/// The channels of which an agent can be offered a contact.
+fn free_channels(agent: &Agent) -> [Option<Channel>; Channel::ALL.len()] {
+    Channel::ALL.map(|channel| Some(channel).filter(|channel| agent.can_take(*channel)))
+}
+
+fn refresh_all(matchable: &mut BTreeSet<LaneId>, id: QueueId, queue: &Queue, index: &QueueIndex) {
+    for channel in Channel::ALL {
+        refresh(matchable, id, queue, index, channel);
+    }
+}
+
+/// Sees whether a contact and an agent can meet in this lane.
+fn refresh(matchable: &mut BTreeSet<LaneId>, id: QueueId, queue: &Queue, index: &QueueIndex, channel: Channel) {
+    if index.head(queue, channel).is_some() {
+        matchable.insert((id, channel));
+    } else if !matchable.is_empty() {
+        matchable.remove(&(id, channel));
     }
 }
 
