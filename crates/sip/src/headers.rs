@@ -113,6 +113,11 @@ impl Headers {
         self.entries.iter().map(|entry| (&self.text[entry.label.range()], self.value(entry)))
     }
 
+    /// The long form of a compact name; any other name as it is.
+    pub(crate) fn full_name(name: &str) -> &str {
+        if name.len() == 1 { Name::of(name).as_str().unwrap_or(name) } else { name }
+    }
+
     /// Adds a line at the end. Line breaks in the value become spaces, and a name that is no token is not added: nothing that
     /// is put in here can break out of its line.
     pub fn push(&mut self, name: &str, value: &str) {

@@ -6,6 +6,7 @@ mod digest;
 mod endpoint;
 mod flow;
 mod headers;
+mod interchange;
 mod message;
 mod registrar;
 pub mod sdp;
@@ -23,6 +24,7 @@ pub use endpoint::{
 };
 pub use flow::{Flow, Transport};
 pub use headers::{Headers, NameAddr, Params, SyntaxError, Via};
+pub use interchange::InterchangeError;
 pub use message::{
     Fault, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, Method, ParseError, Request, Response, VALUES_MAX, frame_len,
     reason_phrase,

@@ -124,6 +124,7 @@ fn addresses_are_read_in_every_form() {
         ("\"A \\\"B\\\" <c>\" <sip:a@x>;tag=t", Some("A \"B\" <c>"), "sip:a@x", Some("t")),
         ("Bob Smith <sip:b@x>", Some("Bob Smith"), "sip:b@x", None),
         ("Bob<sip:b@x> ; tag = 1", Some("Bob"), "sip:b@x", Some("1")),
+        ("sip:a@x;+sip.instance=\"<urn:uuid:0>\";tag=2", None, "sip:a@x", Some("2")),
         ("\"\" <sip:b@x>", None, "sip:b@x", None),
         ("\u{418}\u{432}\u{430}\u{43d} <sip:i@x>", Some("\u{418}\u{432}\u{430}\u{43d}"), "sip:i@x", None),
         ("\"a,b;c\"<tel:+1>;TAG=x;y", Some("a,b;c"), "tel:+1", Some("x")),

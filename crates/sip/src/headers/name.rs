@@ -14,8 +14,10 @@ macro_rules! names {
             /// The name in any letter case or its compact form.
             pub(crate) fn of(text: &str) -> Self {
                 if let [byte] = text.as_bytes() {
-                    $($(if byte.to_ascii_lowercase() == $compact { return Self::$variant; })?)+
-                    return Self::Unknown;
+                    return match byte.to_ascii_lowercase() {
+                        $($($compact => Self::$variant,)?)+
+                        _ => Self::Unknown,
+                    };
                 }
                 let Some(candidates) = BY_LENGTH.get(text.len()) else { return Self::Unknown };
                 for (name, known) in &Self::ALL[usize::from(candidates.0)..usize::from(candidates.1)] {
@@ -24,6 +26,11 @@ macro_rules! names {
                     }
                 }
                 Self::Unknown
+            }
+
+            /// The name in full, where it is known.
+            pub(crate) fn as_str(self) -> Option<&'static str> {
+                Self::ALL.iter().find(|(name, _)| *name == self).map(|(_, text)| *text)
             }
 
             /// Whether several values may stand in one line, apart by commas (RFC 3261 section 7.3.1 and the headers' own RFCs).

@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::params::{param_in, params_are_sound};
-use super::text::{is_token, push_quoted, quoted_end, strip_quotes, trim, unescape};
+use super::text::{find_outside_quotes, is_token, push_quoted, quoted_end, strip_quotes, trim, unescape};
 use super::{Params, SyntaxError};
 use crate::uri::{Uri, UriRef};
 
@@ -95,25 +95,22 @@ impl<'a> NameAddrRef<'a> {
             }
             (&text[..end], rest)
         } else {
-            match text.find('<') {
+            match find_outside_quotes(text, b'<') {
                 Some(at) if is_bare_display(trim(&text[..at])) => (trim(&text[..at]), &text[at..]),
                 Some(_) => return Err(SyntaxError("a display name that is no row of tokens needs quotes")),
                 None => ("", text),
             }
         };
-        let (uri, params) = match rest.strip_prefix('<') {
-            Some(inside) => {
-                let end = inside.find('>').ok_or(SyntaxError("the angle bracket is never closed"))?;
-                (&inside[..end], trim(&inside[end + 1..]))
-            }
+        let (uri, params) = if let Some(inside) = rest.strip_prefix('<') {
+            let end = inside.find('>').ok_or(SyntaxError("the angle bracket is never closed"))?;
+            (&inside[..end], trim(&inside[end + 1..]))
+        } else {
             // Without brackets every parameter is the header's (RFC 3261 section 20).
-            None => {
-                let (uri, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
-                if uri.contains([',', '?']) {
-                    return Err(SyntaxError("an address with a comma or a question mark needs angle brackets"));
-                }
-                (trim(uri), params)
+            let (uri, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
+            if uri.contains([',', '?']) {
+                return Err(SyntaxError("an address with a comma or a question mark needs angle brackets"));
             }
+            (trim(uri), params)
         };
         if !params_are_sound(params) {
             return Err(SyntaxError("the address's parameters are malformed"));

@@ -61,10 +61,10 @@ impl Headers {
 
     /// Who sends the request.
     pub fn from(&self) -> Result<NameAddr, SyntaxError> {
-        Ok(self.from_ref()?.to_name_addr())
+        Ok(self.sender_ref()?.to_name_addr())
     }
 
-    pub(crate) fn from_ref(&self) -> Result<NameAddrRef<'_>, SyntaxError> {
+    pub(crate) fn sender_ref(&self) -> Result<NameAddrRef<'_>, SyntaxError> {
         NameAddrRef::parse(self.first(Name::From).ok_or(SyntaxError("From is missing"))?)
     }
 
@@ -79,7 +79,7 @@ impl Headers {
 
     /// The tag of From, without taking the rest of it apart.
     pub fn from_tag(&self) -> Option<&str> {
-        self.from_ref().ok()?.tag()
+        self.sender_ref().ok()?.tag()
     }
 
     /// The tag of To, without taking the rest of it apart.

@@ -340,7 +340,7 @@ fn sound(headers: &Headers, method: Option<&Method>) -> Result<(), Fault> {
             return Err(Fault::Header { header, reason: "is there more than once" });
         }
     }
-    headers.from_ref().map_err(within("From"))?;
+    headers.sender_ref().map_err(within("From"))?;
     headers.to_ref().map_err(within("To"))?;
     match headers.call_id() {
         None => return Err(Fault::Header { header: "Call-ID", reason: "Call-ID is missing" }),
