@@ -1,6 +1,7 @@
 //! Live events: from the exchange through a bounded queue to one hub task, which numbers them, keeps the last ones in a
 //! ring, and hands them to every client.
 //!
+//! The hub comes for events by its own timer: an event costs the exchange one push, and wakes nobody.
 //! The exchange never waits: what finds the queue full is counted, and clients are told to fetch anew. A client that does
 //! not keep up is dropped and counted; it comes back with the number of the last event it saw.
 
@@ -8,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use offhook_call::record::CallEnd;
 use offhook_call::view::{AgentView, CallView, QueueView};
@@ -26,6 +28,11 @@ pub const RING_MAX: usize = 4_096;
 pub const CLIENT_QUEUE_MAX: usize = 1_024;
 /// Clients at once; one more gets 503.
 pub const CLIENTS_MAX: usize = 256;
+
+/// How often the hub comes for events while somebody listens: the most that an event is late.
+const DRAIN_EVERY: Duration = Duration::from_millis(20);
+/// How often while nobody does; the queue holds what a busy exchange tells in that time.
+const DRAIN_UNHEARD_EVERY: Duration = Duration::from_millis(250);
 
 /// Something changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,20 +225,28 @@ impl Hub {
 
     /// Runs until `stop` resolves; then every client's stream ends.
     pub async fn run(mut self, mut stop: tokio::sync::watch::Receiver<bool>) {
-        let mut sender_alive = true;
         loop {
+            let pause = if self.clients.is_empty() { DRAIN_UNHEARD_EVERY } else { DRAIN_EVERY };
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
-                event = self.source.queue.recv(), if sender_alive => match event {
-                    Some((at, event)) => self.take(at, event),
-                    None => sender_alive = false,
-                },
                 request = self.requests.recv() => match request {
-                    Some(request) => self.admit(request),
+                    Some(request) => {
+                        self.drain();
+                        self.admit(request);
+                    }
                     None => return,
                 },
+                () = tokio::time::sleep(pause) => self.drain(),
             }
+        }
+    }
+
+    /// Takes what is in the queue; what comes meanwhile may wait for the next time.
+    fn drain(&mut self) {
+        for _ in 0..QUEUE_MAX {
+            let Ok((at, event)) = self.source.queue.try_recv() else { return };
+            self.take(at, event);
         }
     }
 

@@ -1,5 +1,4 @@
 //! The API over a real socket, against an exchange of fixed views.
-#![expect(clippy::disallowed_methods, reason = "tests of an edge")]
 
 mod support;
 

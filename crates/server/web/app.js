@@ -2,9 +2,11 @@
 
 const ROWS_MAX = 200;
 const REFRESH_MS = 250;
+// A large exchange is asked less often: the pause is at least so many times what the last answers took.
+const REFRESH_REST = 6;
 const byId = (id) => document.getElementById(id);
 
-const state = { queues: [], agents: [], calls: [], records: [], skew: 0, lastEvent: null, stale: new Set(), timer: null };
+const state = { queues: [], agents: [], calls: [], records: [], skew: 0, lastEvent: null, stale: new Set(), timer: null, took: 0 };
 
 const CALL_TAGS = { greeting: "", announcing: "", waiting: "warn", ringing: "warn", talking: "good", held: "busy", ending: "" };
 const AGENT_TAGS = { available: "good", offered: "warn", busy: "busy", "wrap-up": "busy", "not-ready": "bad", "logged-out": "" };
@@ -194,6 +196,7 @@ function touch(names) {
   names.forEach((name) => state.stale.add(name));
   state.timer ??= setTimeout(async () => {
     const names = [...state.stale];
+    const began = performance.now();
     state.stale.clear();
     try {
       await Promise.all(names.map(refresh));
@@ -201,9 +204,10 @@ function touch(names) {
       names.forEach((name) => state.stale.add(name));
       if (error instanceof TokenWanted) wantToken();
     }
+    state.took = performance.now() - began;
     state.timer = null;
     if (state.stale.size > 0 && byId("token-form").hidden) setTimeout(() => touch([]), 2000);
-  }, REFRESH_MS);
+  }, Math.max(REFRESH_MS, state.took * REFRESH_REST));
 }
 
 // --- Live events ---------------------------------------------------------------------------------------------------

@@ -238,6 +238,9 @@ impl Reader {
         example: &str,
     ) -> Option<At<String>> {
         let inside = section.text(&mut self.sink, key, example);
+        if let Some(inside) = &inside {
+            self.sink.hide(inside.span.clone());
+        }
         let Some(file) = section.text(&mut self.sink, key_of_file, "\"secret.txt\"") else { return inside };
         if inside.is_some() {
             let message = format!("{} has both {key} and {key_of_file}", section.title);

@@ -27,7 +27,10 @@ pub struct Fault {
 
 /// Collects faults while a file is read.
 #[derive(Debug, Default)]
-pub struct Sink(Vec<Fault>);
+pub struct Sink {
+    list: Vec<Fault>,
+    secrets: Vec<Range<usize>>,
+}
 
 impl Sink {
     /// `span` is wrong.
@@ -45,24 +48,35 @@ impl Sink {
         self.push(span, message.into(), advice.into(), true, true);
     }
 
+    /// `span` is never shown.
+    pub fn hide(&mut self, span: Range<usize>) {
+        self.secrets.push(span);
+    }
+
     fn push(&mut self, span: Range<usize>, message: String, advice: String, warning: bool, needs_whole_file: bool) {
         let fault = Fault { span, message, advice, warning, needs_whole_file };
-        if !self.0.contains(&fault) && self.0.len() < FAULTS_MAX {
-            self.0.push(fault);
+        if !self.list.contains(&fault) && self.list.len() < FAULTS_MAX {
+            self.list.push(fault);
         }
     }
 
     /// Whether nothing but warnings was put in.
     pub fn is_good(&self) -> bool {
-        self.0.iter().all(|fault| fault.warning)
+        self.list.iter().all(|fault| fault.warning)
     }
 
     /// Everything in the order of the file. `whole` tells whether the file could be read as TOML.
     pub fn into_faults(self, file: &Path, source: &str, whole: bool) -> Faults {
-        let mut faults = self.0;
-        faults.retain(|fault| whole || !fault.needs_whole_file);
-        faults.sort_by_key(|fault| (fault.span.start, fault.span.end));
-        Faults { file: file.to_owned(), source: source.to_owned(), list: faults }
+        let Self { mut list, secrets } = self;
+        list.retain(|fault| whole || !fault.needs_whole_file);
+        list.sort_by_key(|fault| (fault.span.start, fault.span.end));
+        let mut shown = source.to_owned();
+        for secret in secrets {
+            if shown.get(secret.clone()).is_some() {
+                shown.replace_range(secret.clone(), &"*".repeat(secret.len()));
+            }
+        }
+        Faults { file: file.to_owned(), source: shown, list }
     }
 }
 
@@ -70,6 +84,7 @@ impl Sink {
 #[derive(Debug, Clone)]
 pub struct Faults {
     file: PathBuf,
+    /// As the file is, but for its secrets: of the same length, and all stars.
     source: String,
     /// In the order of the file.
     pub list: Vec<Fault>,
@@ -126,7 +141,7 @@ impl Faults {
     /// All faults for people, each with its line of the file.
     pub fn graphical(&self, colour: bool) -> String {
         let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false);
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false).with_context_lines(0);
         let mut text = String::new();
         for fault in &self.list {
             let (line, column) = self.place(fault);

@@ -143,10 +143,12 @@ impl Reader {
                 self.sink.missing(section.span.clone(), "[[account]] has no password", advice);
             }
             section.finish(&mut self.sink);
-            let (Some(name), Some(password)) = (name, password) else { continue };
+            let Some(name) = name else { continue };
+            // An account whose password is wrong is there all the same: agents who name it are right.
+            let password = password.unwrap_or_else(|| At { value: String::new(), span: name.span.clone() });
             if password.value == name.value {
                 self.sink.fault(password.span.clone(), "the password is the name", "write one that nobody guesses");
-            } else if outside && password.value.chars().count() < PASSWORD_CHARS_MIN {
+            } else if outside && !password.value.is_empty() && password.value.chars().count() < PASSWORD_CHARS_MIN {
                 let advice =
                     format!("write {PASSWORD_CHARS_MIN} characters or more: this exchange listens to the outside");
                 self.sink.warn(password.span.clone(), "the password is short", advice);

@@ -233,6 +233,41 @@ fn secrets_are_neither_empty_nor_the_name_nor_twice() {
 }
 
 #[test]
+fn a_faulty_password_is_one_fault_and_no_secret_is_shown() {
+    let text = GOOD.replace("password = \"correct horse\"", "password = \"\"");
+    check_fault(&text, (10, 12), "password is empty", "a secret");
+    let faults = faults_of(&format!("{GOOD}[http]\nlisten = \"0.0.0.0:1\"\ntoken = \"staple\"\n"));
+    let shown = faults.graphical(false);
+    assert!(shown.contains("token = ********"), "{shown}");
+    assert!(!shown.contains("staple") && !faults.to_string().contains("staple"), "{shown}");
+}
+
+#[test]
+fn no_damage_to_a_file_is_more_than_a_fault() {
+    let folder = shipped_folder();
+    let source = std::fs::read_to_string(folder.join("offhook.toml")).expect("the file");
+    let mut entropy = offhook_units::Entropy::from_number(17);
+    for _ in 0..600 {
+        let mut bytes = source.clone().into_bytes();
+        for _ in 0..=entropy.below(4) {
+            let at = entropy.below(bytes.len() as u64) as usize;
+            match entropy.below(4) {
+                0 => bytes[at] = entropy.below(128) as u8,
+                1 => drop(bytes.drain(at..(at + 40).min(bytes.len()))),
+                2 => bytes.insert(at, b"[]{}\"=,.#\n"[entropy.below(10) as usize]),
+                _ => bytes.truncate(at + 1),
+            }
+        }
+        let faults = match check_text(&folder.join("damaged.toml"), &String::from_utf8_lossy(&bytes)) {
+            Ok(checked) => checked.warnings,
+            Err(faults) => faults,
+        };
+        assert!(faults.list.len() <= super::fault::FAULTS_MAX);
+        let _shown = (faults.to_string(), faults.graphical(false), faults.json());
+    }
+}
+
+#[test]
 fn ranges_make_many_and_say_where_the_number_goes() {
     let agents = |head: &str| format!("[[agent]]\n{head}\nqueues = [\"sales\"]\n");
     for (head, place, message, advice) in [
