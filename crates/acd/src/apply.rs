@@ -177,7 +177,7 @@ impl Acd {
 
     fn update_nobody(&mut self, at: Tick, id: QueueId) {
         let Some(index) = self.index.queues.get(&id) else { return };
-        let empty = index.serving.is_empty();
+        let empty = index.is_deserted();
         if self.state.queues.get(&id).is_some_and(|queue| queue.nobody_since.is_some() != empty) {
             self.change_nobody(id, |queue| {
                 (queue.nobody_since, queue.nobody_told) = (empty.then_some(at), false);

@@ -198,7 +198,7 @@ impl Acd {
     fn check_entry(&self, id: QueueId, already: Option<QueueId>) -> Result<(), Refusal> {
         let queue = self.queue_known(id)?;
         let Some(index) = self.index.queues.get(&id) else { return Err(Refusal::UnknownQueue(id)) };
-        if index.serving.is_empty() && !queue.config.no_agents.join {
+        if index.is_deserted() && !queue.config.no_agents.join {
             return Err(Refusal::NobodyLoggedIn);
         }
         let full = queue.config.max_waiting.is_some_and(|most| index.waiting.len() >= most as usize);

@@ -6,7 +6,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Tick};
 
-use crate::config::{Channel, Strategy};
+use crate::config::{Channel, LEVELS_MAX, Strategy};
 use crate::state::{Agent, AgentKind, Contact, IdleKey, LineKey, Offer, Phase, Place, Queue, State};
 
 /// Everything that waits for a time. The order is the order in which timers of the same tick fire.
@@ -34,7 +34,7 @@ pub(crate) struct Index {
 pub(crate) struct QueueIndex {
     pub members: BTreeSet<AgentId>,
     /// Members who serve the queue, by level.
-    pub serving: BTreeMap<u8, u32>,
+    pub serving: [u32; LEVELS_MAX as usize + 1],
     pub logged_in: u32,
     pub available: u32,
     /// Contacts served now.
@@ -64,9 +64,18 @@ impl QueueIndex {
         &mut self.lanes[channel as usize]
     }
 
+    fn serving_at(&mut self, level: u8) -> &mut u32 {
+        &mut self.serving[usize::from(level.min(LEVELS_MAX))]
+    }
+
+    /// Whether nobody serves the queue.
+    pub fn is_deserted(&self) -> bool {
+        self.serving.iter().all(|count| *count == 0)
+    }
+
     /// Whether no level below `level` has anybody who serves the queue.
     pub fn opens_at_once(&self, level: u8) -> bool {
-        self.serving.keys().next().is_none_or(|lowest| level <= *lowest)
+        self.serving.iter().take(usize::from(level)).all(|count| *count == 0)
     }
 
     /// The first contact in line that the first idle agent may take.
@@ -118,9 +127,7 @@ impl Index {
             let (Some(queue), Some(index)) = (queues.get(&id), self.queues.get_mut(&id)) else { continue };
             index.logged_in += u32::from(agent.logged_in);
             index.available += u32::from(agent.kind == AgentKind::Available);
-            if agent.serves() {
-                *index.serving.entry(membership.level).or_default() += 1;
-            }
+            *index.serving_at(membership.level) += u32::from(agent.serves());
             for channel in free.into_iter().flatten() {
                 let key = agent.idle_key(seed, queue, membership);
                 index.lane_mut(channel).idle.insert(key);
@@ -156,14 +163,7 @@ impl Index {
             let (Some(queue), Some(index)) = (queues.get(&id), self.queues.get_mut(&id)) else { continue };
             index.logged_in -= u32::from(agent.logged_in);
             index.available -= u32::from(agent.kind == AgentKind::Available);
-            if agent.serves()
-                && let Some(count) = index.serving.get_mut(&membership.level)
-            {
-                *count -= 1;
-                if *count == 0 {
-                    index.serving.remove(&membership.level);
-                }
-            }
+            *index.serving_at(membership.level) -= u32::from(agent.serves());
             for channel in free.into_iter().flatten() {
                 let key = agent.idle_key(seed, queue, membership);
                 index.lane_mut(channel).idle.remove(&key);
