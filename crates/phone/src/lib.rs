@@ -1,1 +1,29 @@
-//! The softphone: account, call, ring, headset.
+//! The softphone: an account, calls, a ring, a headset; or files in the place of a headset.
+//!
+//! [`Phone`] is the whole of it as a library: started with a [`PhoneConfig`], told by its methods, telling through a channel of
+//! [`Told`] events. One control thread owns the SIP endpoint and every call's state; one media thread a call carries its sound.
+//! [`screen`] puts it on a terminal.
+#![expect(clippy::disallowed_methods, reason = "the edge that has a clock and threads")]
+
+mod clock;
+mod control;
+mod digest;
+mod engine;
+mod event;
+mod keys;
+mod line;
+mod listener;
+mod phone;
+pub mod screen;
+mod sound;
+mod spool;
+mod statistics;
+mod talker;
+
+pub use clock::Clock;
+pub use digest::OrderedDigest;
+pub use engine::{EngineConfig, headset};
+pub use event::{PhoneEvent, Told};
+pub use phone::{Account, Dial, EVENTS_MAX, INPUTS_MAX, OFF_WITHIN, Phone, PhoneConfig, PhoneError};
+pub use sound::{Player, SECONDS_MAX, Sound, SoundError};
+pub use statistics::{Bound, CallStatistics, EndedBy, MediaStatistics};

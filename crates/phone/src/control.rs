@@ -1,0 +1,763 @@
+//! The control thread: one owner of the SIP endpoint and of every call's state, fed in order by one channel.
+
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use offhook_codec::{Cadence, Tone};
+use offhook_net::sip::{Incoming, SipSocket};
+use offhook_plan::{Direction, Negotiated};
+use offhook_sip::{
+    Body, EndCause, Endpoint, EndpointConfig, Event, Flow, Invite, Method, NameAddr, Output, Register, RegistrationId,
+    Request, Response, SessionId, Transport, Uri, reason_phrase, sdp,
+};
+use offhook_units::{Entropy, SampleRate, Span, Tick};
+
+use crate::engine::{Engine, EngineConfig, Order, Report};
+use crate::event::{PhoneEvent, Told};
+use crate::line::{Due, Line, Stage, caller_of};
+use crate::phone::{Command, Dial, Input, OFF_WITHIN, PhoneConfig, local_towards};
+use crate::statistics::{Bound, CallStatistics, EndedBy, MediaStatistics};
+
+/// How long an engine may take to fall silent before BYE goes out all the same.
+const QUIET_WITHIN: Span = Span::from_ms(200);
+/// How long we listen on after our BYE was answered: the peer's last packets are under way.
+const LINGER: Span = Span::from_ms(30);
+/// How long an engine may take to close its files.
+const FINISH_WITHIN: Span = Span::from_s(3);
+
+/// What we answer to OPTIONS, and what we say in answers.
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE";
+
+pub(crate) struct Control {
+    config: PhoneConfig,
+    socket: SipSocket,
+    local: SocketAddr,
+    inputs: Sender<Input>,
+    tell: Sender<Told>,
+    calls: Arc<AtomicU32>,
+    entropy: Entropy,
+    endpoint: Endpoint,
+    lines: BTreeMap<u32, Line>,
+    by_session: BTreeMap<SessionId, u32>,
+    registration: Option<RegistrationId>,
+    wake_at: Option<Tick>,
+    off_by: Option<Tick>,
+}
+
+impl Control {
+    pub fn new(
+        config: PhoneConfig,
+        socket: SipSocket,
+        local: SocketAddr,
+        inputs: Sender<Input>,
+        tell: Sender<Told>,
+        calls: Arc<AtomicU32>,
+        mut entropy: Entropy,
+    ) -> Self {
+        let endpoint_config = EndpointConfig {
+            user_agent: concat!("Offhook-Phone/", env!("CARGO_PKG_VERSION")).to_owned(),
+            transactions_max: 1_000,
+            sessions_max: 200,
+            methods: vec![Method::Options],
+            ..EndpointConfig::default()
+        };
+        let endpoint = Endpoint::new(endpoint_config, entropy.fork());
+        Self {
+            config,
+            socket,
+            local,
+            inputs,
+            tell,
+            calls,
+            entropy,
+            endpoint,
+            lines: BTreeMap::new(),
+            by_session: BTreeMap::new(),
+            registration: None,
+            wake_at: None,
+            off_by: None,
+        }
+    }
+
+    /// Runs until switched off.
+    pub fn run(&mut self, inbox: &Receiver<Input>) {
+        self.say(PhoneEvent::Listening { address: self.local });
+        self.register();
+        self.drain();
+        loop {
+            let due = self.lines.values().filter_map(Line::next_due).min();
+            let deadline = [self.wake_at, due, self.off_by].into_iter().flatten().min();
+            let input = match deadline {
+                Some(at) => inbox.recv_deadline(self.config.engine.clock.instant(at)),
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match input {
+                Ok(input) => self.take(input),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = self.now();
+            if self.wake_at.is_some_and(|at| at <= now) {
+                self.wake_at = None;
+                self.endpoint.timeout(now);
+            }
+            self.do_what_is_due(now);
+            self.drain();
+            if self.off_by.is_some_and(|by| by <= now || (self.lines.is_empty() && self.registration.is_none())) {
+                break;
+            }
+        }
+        // Engines that are left end with their handles.
+        self.lines.clear();
+        self.say(PhoneEvent::Off);
+    }
+
+    fn now(&self) -> Tick {
+        self.config.engine.clock.now()
+    }
+
+    fn say(&self, event: PhoneEvent) {
+        if self.tell.try_send(Told { at: self.now(), event }).is_err() {
+            tracing::debug!("nobody reads the phone's events");
+        }
+    }
+
+    fn fault(&self, call: Option<u32>, what: impl Into<String>) {
+        self.say(PhoneEvent::Fault { call, what: what.into() });
+    }
+
+    fn register(&mut self) {
+        let Some(account) = self.config.account.clone().filter(|_| self.config.register) else { return };
+        let aor = NameAddr::new(account.aor.clone()).with_display(self.config.name.as_deref().unwrap_or_default());
+        let register = Register {
+            flow: self.flow_to(account.server, self.local),
+            registrar: Uri::sip(None, &account.aor.host, account.aor.port),
+            aor,
+            contact: self.contact(self.local),
+            expires: account.expires,
+            credentials: account.credentials,
+        };
+        let now = self.now();
+        self.registration = Some(self.endpoint.register(now, register));
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as a verb of the phone")]
+    const fn flow_to(&self, peer: SocketAddr, local: SocketAddr) -> Flow {
+        Flow { transport: Transport::Udp, local, peer }
+    }
+
+    /// Where requests reach us.
+    fn contact(&self, local: SocketAddr) -> Uri {
+        let user = self.config.account.as_ref().and_then(|account| account.aor.user_decoded());
+        Uri::at(Some(user.as_deref().unwrap_or("offhook")), local)
+    }
+
+    fn take(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Sip(batch) => {
+                for incoming in batch {
+                    match incoming {
+                        Incoming::Message(flow, message) => self.endpoint.receive(now, flow, message),
+                        Incoming::Malformed(flow, error) => self.endpoint.receive_malformed(now, flow, *error),
+                    }
+                    self.drain();
+                }
+            }
+            Input::Media(call, report) => self.report(now, call, report),
+            Input::Command(command) => self.command(now, command),
+        }
+    }
+
+    fn command(&mut self, now: Tick, command: Command) {
+        match command {
+            Command::Dial { call, peer, dial } => self.dial(now, call, peer, *dial),
+            Command::Answer(call) => self.answer(now, call),
+            Command::HangUp(call) => self.hang_up(now, call),
+            Command::Hold(call, on) => self.hold(now, call, on),
+            Command::Mute(call, on) => {
+                if let Some(line) = self.lines.get(&call) {
+                    line.engine.tell(Order::Mute(on));
+                    self.say(PhoneEvent::Muted { call, on });
+                }
+            }
+            Command::Keys(call, keys) => match self.lines.get(&call) {
+                Some(line) => line.engine.tell(Order::Keys(keys)),
+                None => self.fault(Some(call), "there is no such call"),
+            },
+            Command::Off => self.switch_off(now),
+        }
+    }
+
+    fn switch_off(&mut self, now: Tick) {
+        if self.off_by.is_some() {
+            return;
+        }
+        self.off_by = Some(now + OFF_WITHIN);
+        for call in self.lines.keys().copied().collect::<Vec<_>>() {
+            self.hang_up(now, call);
+        }
+        if let Some(registration) = self.registration {
+            self.endpoint.unregister(now, registration);
+        }
+    }
+
+    fn do_what_is_due(&mut self, now: Tick) {
+        for call in self.lines.keys().copied().collect::<Vec<_>>() {
+            let due = self.lines.get_mut(&call).map(|line| line.take_due(now)).unwrap_or_default();
+            for what in due {
+                match what {
+                    Due::Answer => self.answer(now, call),
+                    Due::HangUp => self.hang_up(now, call),
+                    Due::GiveUp => self.give_up(now, call),
+                    Due::Keys(keys) => self.command(now, Command::Keys(call, keys)),
+                    Due::LeaveAnyway => self.leave(now, call),
+                    Due::ReportAnyway => self.finish(now, call, MediaStatistics::default()),
+                }
+            }
+        }
+    }
+
+    /// Sends what the endpoint wants sent and acts on what it tells, until it waits.
+    fn drain(&mut self) {
+        loop {
+            match self.endpoint.poll_output() {
+                Output::Transmit { flow, bytes } => self.socket.send(flow.peer, &bytes),
+                Output::Event(event) => self.event(event),
+                Output::Wait { until } => {
+                    self.wake_at = until;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Invited { session, flow, request } => self.invited(now, session, flow, &request),
+            Event::Cancelled { session } => self.over(now, session, EndedBy::Cancelled, None),
+            Event::Confirmed { session, body } => self.with(session, |this, call| this.confirmed(now, call, body)),
+            Event::Progress { session, status, body } => {
+                self.with(session, |this, call| this.progress(call, status, body));
+            }
+            Event::Answered { session, body, response: _ } => {
+                self.with(session, |this, call| this.answered(now, call, body));
+            }
+            Event::Refused { session, status, reason, retry_after: _ } => {
+                self.with(session, |this, call| {
+                    if let Some(line) = this.lines.get_mut(&call) {
+                        line.status = Some(status);
+                    }
+                });
+                let words = if reason.is_empty() { reason_phrase(status).to_owned() } else { reason };
+                self.over(now, session, EndedBy::Refused, Some(words));
+            }
+            Event::Reoffered { session, body } => self.with(session, |this, call| this.reoffered(now, call, body)),
+            Event::ReofferAnswered { session, body } => {
+                self.with(session, |this, call| this.reoffer_answered(now, call, body));
+            }
+            Event::ReofferRefused { session, status } => {
+                self.with(session, |this, call| this.reoffer_refused(call, status));
+            }
+            // Keys by INFO are the server's business: it reports them to us as it likes.
+            Event::Info { .. } => {}
+            Event::Ended { session, cause } => {
+                let (by, reason) = match cause {
+                    EndCause::PeerBye { reason } => (EndedBy::Peer, reason),
+                    EndCause::Hungup => (EndedBy::Us, None),
+                    EndCause::TimedOut => (EndedBy::NoResponse, Some("no response".into())),
+                    EndCause::NoAck => (EndedBy::NoResponse, Some("our answer was not acknowledged".into())),
+                    EndCause::TransportFailed => (EndedBy::NoResponse, Some("the peer cannot be reached".into())),
+                    EndCause::PeerGone => (EndedBy::Peer, Some("the peer knows the call no more".into())),
+                };
+                self.over(now, session, by, reason);
+            }
+            Event::Request { id, flow: _, request } => {
+                let mut response = Response::to_request(&request, 200);
+                response.headers.push("Allow", ALLOW);
+                self.endpoint.respond(now, id, response);
+            }
+            Event::Registered { id, expires } => self.registered(id, expires),
+            Event::RegistrationFailed { id: _, status, retry_in } => {
+                let why = match status {
+                    Some(status) => format!("{status} {}", reason_phrase(status)),
+                    None => "no answer".into(),
+                };
+                if self.off_by.is_some() {
+                    self.registration = None;
+                }
+                let retry_in_ms = retry_in.as_ms();
+                self.say(PhoneEvent::RegistrationFailed { account: self.account_name(), status, why, retry_in_ms });
+            }
+        }
+    }
+
+    fn with(&mut self, session: SessionId, act: impl FnOnce(&mut Self, u32)) {
+        if let Some(call) = self.by_session.get(&session).copied() {
+            act(self, call);
+        }
+    }
+
+    fn account_name(&self) -> String {
+        self.config.account.as_ref().map_or_else(String::new, |account| account.aor.to_string())
+    }
+
+    fn registered(&mut self, id: RegistrationId, expires: Span) {
+        let account = self.account_name();
+        if expires == Span::ZERO {
+            self.registration = self.registration.filter(|registration| *registration != id);
+            self.say(PhoneEvent::Unregistered { account });
+        } else {
+            self.say(PhoneEvent::Registered { account, expires_s: expires.as_s() });
+        }
+    }
+
+    /// Starts an engine, and makes the call's local description.
+    fn open_engine(&mut self, call: u32, local: SocketAddr) -> Option<(Engine, sdp::Local)> {
+        let inputs = self.inputs.clone();
+        let report = move |report| drop(inputs.send(Input::Media(call, report)));
+        let config = numbered(&self.config.engine, call);
+        match Engine::start(local.ip(), config, self.entropy.fork(), report) {
+            Ok(engine) => {
+                let session_id = self.now().as_us();
+                let port = engine.local.port();
+                Some((engine, sdp::Local { address: local.ip(), port, session_id, version: 1 }))
+            }
+            Err(error) => {
+                self.fault(Some(call), format!("no ports for sound: {error}"));
+                None
+            }
+        }
+    }
+
+    fn invited(&mut self, now: Tick, session: SessionId, flow: Flow, request: &Request) {
+        let refuse = |this: &mut Self, status: u16| this.endpoint.refuse(now, session, status, Vec::new());
+        if self.off_by.is_some() {
+            return refuse(self, 480);
+        }
+        if self.lines.len() >= self.config.lines_max {
+            return refuse(self, 486);
+        }
+        let their_offer = (!request.body.is_empty()).then(|| request.body.clone());
+        if let Some(offer) = &their_offer {
+            if !request.headers.has_content_type(Body::SDP) {
+                return refuse(self, 415);
+            }
+            let probe = sdp::Local { address: flow.local.ip(), port: 9, session_id: 1, version: 1 };
+            if let Err(error) = sdp::answer(offer, &probe, &self.config.caps, Direction::SendRecv) {
+                self.fault(None, format!("a call was refused: {error}"));
+                return refuse(self, error.status());
+            }
+        }
+        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let Some((engine, local)) = self.open_engine(call, flow.local) else { return refuse(self, 500) };
+        self.endpoint.progress(now, session, 180, None);
+        engine.tell(Order::Tone(Some(ringing())));
+        let (number, name, queue) = caller_of(request);
+        let mut due = Vec::new();
+        due.extend(self.config.auto_answer.map(|after| (now + after, Due::Answer)));
+        let line = Line {
+            call,
+            session,
+            flow,
+            bound: Bound::In,
+            stage: Stage::Ringing,
+            engine,
+            local,
+            our_offer: None,
+            their_offer,
+            negotiated: None,
+            held_by_us: false,
+            hold_next: None,
+            held_by_peer: false,
+            number: number.clone(),
+            name: name.clone(),
+            queue: queue.clone(),
+            began: now,
+            answered: None,
+            ended: None,
+            ended_by: None,
+            status: None,
+            reason: None,
+            keys: Vec::new(),
+            hang_up_after: self.config.hang_up_after,
+            due,
+        };
+        self.lines.insert(call, line);
+        self.by_session.insert(session, call);
+        self.say(PhoneEvent::Incoming { call, number, name, queue });
+    }
+
+    fn dial(&mut self, now: Tick, call: u32, peer: SocketAddr, dial: Dial) {
+        let Dial { uri, from, headers, keys, hang_up_after, give_up_after } = dial;
+        let local = match local_towards(&self.socket, peer) {
+            Ok(local) => local,
+            Err(error) => return self.not_dialed(call, &uri, error.to_string()),
+        };
+        let Some((engine, described)) = self.open_engine(call, local) else {
+            return self.not_dialed(call, &uri, "no ports for sound are free".into());
+        };
+        let offer = sdp::offer(&described, &self.config.caps, Direction::SendRecv);
+        let account = self.config.account.as_ref();
+        let from = from.unwrap_or_else(|| {
+            let address = account.map_or_else(|| self.contact(local), |account| account.aor.clone());
+            NameAddr::new(address).with_display(self.config.name.as_deref().unwrap_or_default())
+        });
+        let invite = Invite {
+            flow: self.flow_to(peer, local),
+            to: NameAddr::new(uri.clone()),
+            from,
+            contact: self.contact(local),
+            headers,
+            body: Some(Body::sdp(offer.clone())),
+            credentials: account.and_then(|account| account.credentials.clone()),
+            uri: uri.clone(),
+        };
+        let flow = invite.flow;
+        let session = match self.endpoint.invite(now, invite) {
+            Ok(session) => session,
+            Err(full) => return self.not_dialed(call, &uri, full.to_string()),
+        };
+        let due = give_up_after.map(|after| (now + after, Due::GiveUp)).into_iter().collect();
+        let number = uri.user_decoded().map_or_else(|| uri.host.clone(), |user| user.into_owned());
+        let line = Line {
+            call,
+            session,
+            flow,
+            bound: Bound::Out,
+            stage: Stage::Calling,
+            engine,
+            local: described,
+            our_offer: Some(offer),
+            their_offer: None,
+            negotiated: None,
+            held_by_us: false,
+            hold_next: None,
+            held_by_peer: false,
+            number,
+            name: None,
+            queue: None,
+            began: now,
+            answered: None,
+            ended: None,
+            ended_by: None,
+            status: None,
+            reason: None,
+            keys,
+            hang_up_after,
+            due,
+        };
+        self.lines.insert(call, line);
+        self.by_session.insert(session, call);
+        self.say(PhoneEvent::Dialing { call, uri: uri.to_string() });
+    }
+
+    /// A call that never left this phone ends like any other.
+    fn not_dialed(&self, call: u32, uri: &Uri, why: String) {
+        let statistics = CallStatistics {
+            call,
+            bound: Bound::Out,
+            number: uri.user_decoded().map_or_else(|| uri.host.clone(), |user| user.into_owned()),
+            name: None,
+            queue: None,
+            answered: false,
+            ended_by: EndedBy::Us,
+            status: None,
+            reason: Some(why),
+            setup_ms: None,
+            duration_ms: 0.0,
+            codec: None,
+            media: MediaStatistics::default(),
+        };
+        self.say(PhoneEvent::Ended { statistics: Box::new(statistics) });
+    }
+
+    /// Media is agreed on: the engine hears of it, and the world of hold.
+    fn agree(&mut self, call: u32, negotiated: Negotiated) {
+        let Some(line) = self.lines.get_mut(&call) else { return };
+        let by_peer = !negotiated.direction.sends() && line.answered.is_some();
+        let changed = by_peer != line.held_by_peer;
+        line.held_by_peer = by_peer;
+        line.negotiated = Some(negotiated.clone());
+        line.engine.tell(Order::Talk(Box::new(negotiated)));
+        let by_us = line.held_by_us;
+        if changed {
+            self.say(PhoneEvent::Held { call, by_us, by_peer });
+        }
+    }
+
+    fn answer(&mut self, now: Tick, call: u32) {
+        let Some(line) = self.lines.get_mut(&call).filter(|line| line.stage == Stage::Ringing) else {
+            return self.fault(Some(call), "no such call rings");
+        };
+        let body = match line.their_offer.take() {
+            Some(offer) => match sdp::answer(&offer, &line.local, &self.config.caps, Direction::SendRecv) {
+                Ok((body, negotiated)) => {
+                    self.agree(call, negotiated);
+                    body
+                }
+                Err(error) => return self.fault(Some(call), error.to_string()),
+            },
+            None => {
+                let offer = sdp::offer(&line.local, &self.config.caps, Direction::SendRecv);
+                line.our_offer = Some(offer.clone());
+                offer
+            }
+        };
+        let Some(line) = self.lines.get_mut(&call) else { return };
+        let (session, local) = (line.session, line.flow.local);
+        let contact = self.contact(local);
+        self.endpoint.answer(now, session, contact, Some(Body::sdp(body)));
+        self.talking(now, call);
+    }
+
+    /// Both sides have said yes.
+    fn talking(&mut self, now: Tick, call: u32) {
+        let Some(line) = self.lines.get_mut(&call) else { return };
+        line.stage = Stage::Talking;
+        line.answered = Some(now);
+        line.due.clear();
+        line.due.extend(line.hang_up_after.map(|after| (now + after, Due::HangUp)));
+        line.due.extend(line.keys.drain(..).map(|(after, keys)| (now + after, Due::Keys(keys))));
+        let setup_ms = now.since(line.began).as_us() as f64 / 1_000.0;
+        let codec = line.negotiated.as_ref().map(|agreed| agreed.codec.name());
+        self.say(PhoneEvent::Answered { call, setup_ms, codec });
+    }
+
+    /// The ACK: it carries the answer where our 2xx carried the offer.
+    fn confirmed(&mut self, now: Tick, call: u32, body: Option<Body>) {
+        let Some(line) = self.lines.get_mut(&call) else { return };
+        let Some(offer) = line.our_offer.take() else { return };
+        let answer = body.map(|body| body.bytes).unwrap_or_default();
+        match sdp::accept(&offer, &answer, &self.config.caps) {
+            Ok(negotiated) => self.agree(call, negotiated),
+            Err(error) => self.media_fault(now, call, &error),
+        }
+    }
+
+    fn media_fault(&mut self, now: Tick, call: u32, error: &sdp::SdpError) {
+        if let Some(line) = self.lines.get_mut(&call) {
+            line.end(now, EndedBy::Media, Some(error.to_string()));
+        }
+        self.hang_up(now, call);
+    }
+
+    fn progress(&mut self, call: u32, status: u16, body: Option<Body>) {
+        let Some(line) = self.lines.get_mut(&call) else { return };
+        let offer = line.our_offer.clone();
+        let early = body.filter(Body::is_sdp).zip(offer).and_then(|(body, offer)| {
+            // An unusable early answer is no reason to end the call: the final one decides.
+            sdp::accept(&offer, &body.bytes, &self.config.caps).ok()
+        });
+        let early_media = early.is_some() || line.negotiated.is_some();
+        match early {
+            Some(negotiated) => self.agree(call, negotiated),
+            None if status == 180 && !early_media => {
+                line.engine.tell(Order::Tone(Some(Tone::ringback(SampleRate::NARROW))));
+            }
+            None => {}
+        }
+        self.say(PhoneEvent::Progress { call, status, early_media });
+    }
+
+    fn answered(&mut self, now: Tick, call: u32, body: Option<Body>) {
+        let Some(line) = self.lines.get_mut(&call) else { return };
+        let offer = line.our_offer.take().unwrap_or_default();
+        let early = line.negotiated.is_some();
+        match body.filter(Body::is_sdp) {
+            Some(body) => match sdp::accept(&offer, &body.bytes, &self.config.caps) {
+                Ok(negotiated) => self.agree(call, negotiated),
+                Err(error) => return self.media_fault(now, call, &error),
+            },
+            // RFC 3264 section 4: the early answer was the answer.
+            None if early => {}
+            None => return self.media_fault(now, call, &sdp::SdpError::NoAudio),
+        }
+        self.talking(now, call);
+    }
+
+    fn hold(&mut self, now: Tick, call: u32, on: bool) {
+        let Some(line) = self.lines.get_mut(&call).filter(|line| line.stage == Stage::Talking) else {
+            return self.fault(Some(call), "only a call that was answered can be held");
+        };
+        if line.our_offer.is_some() {
+            // One change at a time, RFC 3264 section 4: the last wish is kept until the answer is here.
+            line.hold_next = Some(on);
+            return;
+        }
+        if line.held_by_us == on {
+            return;
+        }
+        line.held_by_us = on;
+        line.local.version += 1;
+        let offer = sdp::offer(&line.local, &self.config.caps, wish(on));
+        line.our_offer = Some(offer.clone());
+        // Towards a held peer there is silence at once, whatever it answers.
+        line.engine.tell(Order::Hold(on));
+        let (session, by_peer) = (line.session, line.held_by_peer);
+        self.endpoint.reoffer(now, session, Some(Body::sdp(offer)));
+        self.say(PhoneEvent::Held { call, by_us: on, by_peer });
+    }
+
+    fn reoffered(&mut self, now: Tick, call: u32, body: Option<Body>) {
+        let Some(line) = self.lines.get_mut(&call) else { return };
+        line.local.version += 1;
+        let session = line.session;
+        match body.filter(Body::is_sdp) {
+            Some(body) => match sdp::answer(&body.bytes, &line.local, &self.config.caps, wish(line.held_by_us)) {
+                Ok((answer, negotiated)) => {
+                    self.agree(call, negotiated);
+                    self.endpoint.answer_reoffer(now, session, Some(Body::sdp(answer)));
+                }
+                Err(error) => {
+                    self.fault(Some(call), format!("a change of media was refused: {error}"));
+                    self.endpoint.refuse_reoffer(now, session, error.status());
+                }
+            },
+            None => {
+                let offer = sdp::offer(&line.local, &self.config.caps, wish(line.held_by_us));
+                line.our_offer = Some(offer.clone());
+                self.endpoint.answer_reoffer(now, session, Some(Body::sdp(offer)));
+            }
+        }
+    }
+
+    fn reoffer_answered(&mut self, now: Tick, call: u32, body: Option<Body>) {
+        let Some(offer) = self.lines.get_mut(&call).and_then(|line| line.our_offer.take()) else { return };
+        let answer = body.map(|body| body.bytes).unwrap_or_default();
+        match sdp::accept(&offer, &answer, &self.config.caps) {
+            Ok(negotiated) => self.agree(call, negotiated),
+            Err(error) => self.fault(Some(call), format!("the change of media came to nothing: {error}")),
+        }
+        if let Some(on) = self.lines.get_mut(&call).and_then(|line| line.hold_next.take()) {
+            self.hold(now, call, on);
+        }
+    }
+
+    fn reoffer_refused(&mut self, call: u32, status: u16) {
+        let Some(line) = self.lines.get_mut(&call) else { return };
+        line.our_offer = None;
+        line.hold_next = None;
+        line.held_by_us = !line.held_by_us;
+        line.engine.tell(Order::Hold(line.held_by_us));
+        let (by_us, by_peer) = (line.held_by_us, line.held_by_peer);
+        self.fault(Some(call), format!("the peer refused: {status} {}", reason_phrase(status)));
+        self.say(PhoneEvent::Held { call, by_us, by_peer });
+    }
+
+    fn give_up(&mut self, now: Tick, call: u32) {
+        if let Some(line) = self.lines.get_mut(&call).filter(|line| line.stage == Stage::Calling) {
+            let waited = Span::from_ms(now.since(line.began).as_ms());
+            line.reason = Some(format!("not answered within {waited}"));
+            self.hang_up(now, call);
+        }
+    }
+
+    fn hang_up(&mut self, now: Tick, call: u32) {
+        let Some(line) = self.lines.get_mut(&call) else {
+            return self.fault(Some(call), "there is no such call");
+        };
+        let session = line.session;
+        match line.stage {
+            Stage::Ringing => {
+                line.end(now, EndedBy::Us, Some("declined".into()));
+                self.endpoint.refuse(now, session, 486, Vec::new());
+                self.over(now, session, EndedBy::Us, None);
+            }
+            Stage::Calling => {
+                line.stage = Stage::Leaving;
+                line.ended_by.get_or_insert(EndedBy::Us);
+                self.endpoint.hang_up(now, session, None);
+            }
+            Stage::Talking => {
+                line.stage = Stage::Quieting;
+                line.due.clear();
+                line.due.push((now + QUIET_WITHIN, Due::LeaveAnyway));
+                line.engine.tell(Order::Quiet);
+            }
+            Stage::Quieting | Stage::Leaving | Stage::Over => {}
+        }
+    }
+
+    /// Our sound has stopped: BYE.
+    fn leave(&mut self, now: Tick, call: u32) {
+        let Some(line) = self.lines.get_mut(&call).filter(|line| line.stage == Stage::Quieting) else { return };
+        line.stage = Stage::Leaving;
+        line.due.clear();
+        line.end(now, EndedBy::Us, None);
+        let session = line.session;
+        self.endpoint.hang_up(now, session, None);
+    }
+
+    /// SIP is over: the engine hears the last packets out, and reports.
+    fn over(&mut self, now: Tick, session: SessionId, by: EndedBy, reason: Option<String>) {
+        let Some(call) = self.by_session.remove(&session) else { return };
+        let Some(line) = self.lines.get_mut(&call) else { return };
+        let we_hung_up = line.stage == Stage::Leaving;
+        line.end(now, by, reason);
+        line.stage = Stage::Over;
+        line.due.clear();
+        line.due.push((now + FINISH_WITHIN, Due::ReportAnyway));
+        line.engine.tell(Order::Stop(if we_hung_up && line.answered.is_some() { LINGER } else { Span::ZERO }));
+    }
+
+    fn finish(&mut self, now: Tick, call: u32, media: MediaStatistics) {
+        let Some(line) = self.lines.remove(&call) else { return };
+        self.by_session.remove(&line.session);
+        self.say(PhoneEvent::Ended { statistics: Box::new(line.statistics(now, media)) });
+    }
+
+    fn report(&mut self, now: Tick, call: u32, report: Report) {
+        match report {
+            Report::FirstPacket { after } => {
+                self.say(PhoneEvent::FirstPacket { call, after_ms: after.as_us() as f64 / 1_000.0 });
+            }
+            Report::Key(digit) => self.say(PhoneEvent::Key { call, digit }),
+            Report::PlayFinished => self.say(PhoneEvent::PlayFinished { call }),
+            Report::KeysSent => self.say(PhoneEvent::KeysSent { call }),
+            Report::KeysFailed(why) => self.fault(Some(call), format!("the keys were not sent: {why}")),
+            Report::Quiet => self.leave(now, call),
+            Report::Device(what) => self.say(PhoneEvent::Device { call, what }),
+            Report::File(what) => self.fault(Some(call), what),
+            Report::Stopped(media) => self.finish(now, call, *media),
+        }
+    }
+}
+
+/// The direction that we wish for.
+const fn wish(held_by_us: bool) -> Direction {
+    if held_by_us { Direction::SendOnly } else { Direction::SendRecv }
+}
+
+/// What an incoming call sounds like here.
+fn ringing() -> Tone {
+    Tone::new(SampleRate::NARROW, [440.0, 480.0], 6_000, Cadence { on: Span::from_s(1), off: Span::from_s(2) })
+}
+
+/// The second call's files get `-2` before their ending, so that no call overwrites another's.
+fn numbered(config: &EngineConfig, call: u32) -> EngineConfig {
+    let rename = |path: &Option<PathBuf>| {
+        let path = path.as_ref()?;
+        if call == 1 {
+            return Some(path.clone());
+        }
+        let mut name = path.file_stem().unwrap_or_default().to_owned();
+        name.push(format!("-{call}"));
+        if let Some(ending) = path.extension() {
+            name.push(".");
+            name.push(ending);
+        }
+        Some(path.with_file_name(name))
+    };
+    EngineConfig {
+        record: rename(&config.record),
+        payloads_in: rename(&config.payloads_in),
+        payloads_out: rename(&config.payloads_out),
+        ..config.clone()
+    }
+}
