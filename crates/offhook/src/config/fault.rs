@@ -141,7 +141,7 @@ impl Faults {
     /// All faults for people, each with its line of the file.
     pub fn graphical(&self, colour: bool) -> String {
         let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false).with_context_lines(0);
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false);
         let mut text = String::new();
         for fault in &self.list {
             let (line, column) = self.place(fault);
