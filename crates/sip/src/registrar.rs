@@ -4,6 +4,7 @@
 mod tests;
 
 use core::fmt;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_units::{Entropy, Span, Tick};
@@ -206,7 +207,7 @@ impl Registrar {
     ) -> Result<String, Box<Response>> {
         let refuse = |status| Box::new(Response::to_request(request, status));
         let account = match request.headers.to() {
-            Ok(NameAddr { uri, .. }) => uri.user_decoded().map(|user| user.into_owned()).ok_or_else(|| refuse(404))?,
+            Ok(NameAddr { uri, .. }) => uri.user_decoded().map(Cow::into_owned).ok_or_else(|| refuse(404))?,
             Err(_) => return Err(refuse(400)),
         };
         let mut stale = false;

@@ -151,10 +151,13 @@ pub fn answer(
 pub fn accept(our_offer: &str, answer: &[u8], caps: &MediaCaps) -> Result<Negotiated, SdpError> {
     let ours = parse(our_offer.as_bytes())?;
     let theirs = parse(answer)?;
-    let (ours, theirs) = match (ours.medias.first(), theirs.medias.first()) {
-        (Some(our_media), Some(their_media)) => (Stream::of(&ours, our_media)?, Stream::of(&theirs, their_media)?),
-        (None, _) | (_, None) => return Err(SdpError::NoAudio),
-    };
+    // RFC 3264 section 6: the answer's lines stand in the order of the offer's.
+    let mut fault = SdpError::NoAudio;
+    let pair = ours.medias.iter().zip(&theirs.medias).find_map(|(our_media, their_media)| {
+        let both = Stream::of(&ours, our_media).and_then(|our| Ok((our, Stream::of(&theirs, their_media)?)));
+        both.map_err(|error| fault = fault.clone().worse(error)).ok()
+    });
+    let Some((ours, theirs)) = pair else { return Err(fault) };
     // The first of theirs that we offered: RFC 3264 section 7 wants the answer's numbers when sending, ours when receiving.
     let known = |kind: CodecKind| caps.codecs.iter().any(|cap| cap.kind == kind);
     let (sent, received) = theirs

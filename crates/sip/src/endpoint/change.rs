@@ -4,7 +4,7 @@ use offhook_units::{Span, Tick};
 
 use super::client::{Delivery, Failed, Owner};
 use super::event::{EndCause, Event, SessionId};
-use super::session::{AckMeaning, Change, Phase};
+use super::session::{AckMeaning, Change, Farewell, Phase, Wanted};
 use super::{Endpoint, body_of};
 use crate::transaction::{SessionTimer, TimerKey};
 use crate::{Body, Method, Request};
@@ -21,7 +21,7 @@ impl Endpoint {
             *waiting = body;
             return;
         }
-        found.wanted = Some(body);
+        found.wanted = Some(Wanted(body));
         self.reoffer_if_wanted(now, session);
     }
 
@@ -31,7 +31,7 @@ impl Endpoint {
         if session.phase != Phase::Confirmed || session.change != Change::None || session.unacked.is_some() {
             return;
         }
-        if let Some(body) = session.wanted.take() {
+        if let Some(Wanted(body)) = session.wanted.take() {
             self.send_reinvite(now, id, body);
         }
     }
@@ -95,8 +95,8 @@ impl Endpoint {
                 }
             }
             // RFC 3261 section 12.2.1.2: these two end the dialog.
-            481 => self.end(now, id, EndCause::PeerGone, Some(None)),
-            408 => self.end(now, id, EndCause::TimedOut, Some(None)),
+            481 => self.end(now, id, EndCause::PeerGone, Farewell::Bye(None)),
+            408 => self.end(now, id, EndCause::TimedOut, Farewell::Bye(None)),
             _ => self.reoffer_refused(now, id, status),
         }
     }
@@ -112,13 +112,12 @@ impl Endpoint {
             Failed::TimedOut => EndCause::TimedOut,
             Failed::Transport => EndCause::TransportFailed,
         };
-        self.end(now, id, cause, Some(None));
+        self.end(now, id, cause, Farewell::Bye(None));
     }
 
     pub(super) fn glare_timer(&mut self, now: Tick, id: SessionId) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        if let Change::Glare { body } = core::mem::replace(&mut session.change, Change::None) {
-            session.wanted = session.wanted.take().or(Some(body));
+        if session.postpone_glare() {
             self.reoffer_if_wanted(now, id);
         }
     }
@@ -153,9 +152,8 @@ impl Endpoint {
                 }
                 let cseq = request.headers.cseq().map_or(0, |(number, _)| number);
                 // Ours waits until theirs is through.
-                if let Change::Glare { body } = core::mem::replace(&mut session.change, Change::None) {
+                if session.postpone_glare() {
                     self.timers.stop(&mut session.alarms, TimerKey::Session(id, SessionTimer::Glare));
-                    session.wanted = session.wanted.take().or(Some(body));
                 }
                 let offerless = body.is_none();
                 session.change = Change::Received { tx, invite: is_invite.then_some(cseq), offerless };

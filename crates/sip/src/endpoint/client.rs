@@ -121,19 +121,23 @@ impl Endpoint {
 
     /// Gives a running INVITE 64·T1 more for its final response.
     pub(super) fn abandon_client(&mut self, now: Tick, id: u64) {
-        self.start_client_timer(now, id, Timer::Abandon);
+        use client_invite::State::{Calling, Proceeding};
+        let runs = |client: &Client| matches!(client.machine, Machine::Invite(Calling | Proceeding));
+        if self.clients.get(&id).is_some_and(runs) {
+            self.start_client_timer(now, id, Timer::Abandon);
+        }
     }
 
     /// The core's ACK to a 2xx, kept for retransmissions of it.
     pub(super) fn send_ack(&mut self, tx: u64, tag: &str, flow: Flow, ack: Request) {
-        let bytes = self.to_bytes_in_new_branch(flow, ack);
+        let bytes = self.sign_off(flow, ack);
         if let Some(client) = self.clients.get_mut(&tx) {
             client.acks.push((tag.into(), flow, bytes.clone()));
         }
         self.transmit(flow, bytes);
     }
 
-    fn to_bytes_in_new_branch(&mut self, flow: Flow, mut request: Request) -> Vec<u8> {
+    fn sign_off(&mut self, flow: Flow, mut request: Request) -> Vec<u8> {
         let branch = self.entropy.next_u64();
         request.headers.push_via(&Via::new(flow.transport.name(), flow.local, &self.branch(branch)));
         request.to_bytes()

@@ -177,7 +177,8 @@ impl Endpoint {
         let backed_off = (first * (1 << found.failures.min(16))).min(most);
         found.failures += 1;
         // Between half and all of it, so that phones do not come back together (RFC 5626 section 4.5).
-        let jittered = backed_off / 2 + Span::from_us(u64::from((backed_off / 2).as_us() * chance >> 16));
+        let half = backed_off / 2;
+        let jittered = half + half * chance / (1 << 16);
         let retry_in = after.map_or(jittered, |after| after.max(jittered));
         self.timers.start(&mut found.alarms, TimerKey::Registration(id), now + retry_in);
         self.emit(Event::RegistrationFailed { id, status, retry_in });

@@ -40,18 +40,16 @@ pub(super) fn transaction_key(request: &Request, via: &Via, method: &Method) -> 
     let method = if *method == Method::Ack { "INVITE" } else { method.as_str() };
     let mut key = String::with_capacity(96);
     let port = via.port.unwrap_or(5060);
-    match via.branch().filter(|branch| branch.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("z9hG4bK"))) {
-        Some(branch) => {
-            let _ = write!(key, "{branch} {}:{port} {method}", via.host);
-        }
-        None => {
-            let headers = &request.headers;
-            let (call_id, from) = (headers.call_id().unwrap_or_default(), headers.from_tag().unwrap_or_default());
-            let cseq = headers.cseq().map_or(0, |(number, _)| number);
-            let branch = via.branch().unwrap_or_default();
-            let _ = write!(key, "- {call_id} {cseq} {from} {}:{port} {branch} {method}", via.host);
-        }
-    }
+    let is_unique = |branch: &&str| branch.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("z9hG4bK"));
+    let _ = if let Some(branch) = via.branch().filter(is_unique) {
+        write!(key, "{branch} {}:{port} {method}", via.host)
+    } else {
+        let headers = &request.headers;
+        let (call_id, from) = (headers.call_id().unwrap_or_default(), headers.from_tag().unwrap_or_default());
+        let cseq = headers.cseq().map_or(0, |(number, _)| number);
+        let branch = via.branch().unwrap_or_default();
+        write!(key, "- {call_id} {cseq} {from} {}:{port} {branch} {method}", via.host)
+    };
     key.into()
 }
 

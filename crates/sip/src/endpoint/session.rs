@@ -12,7 +12,7 @@ pub(super) struct Session {
     pub phase: Phase,
     pub change: Change,
     /// A re-INVITE that waits until the one before it is through; the newest counts.
-    pub wanted: Option<Option<Body>>,
+    pub wanted: Option<Wanted>,
     /// Our 2xx that waits for its ACK.
     pub unacked: Option<Unacked>,
     pub dialog: Dialog,
@@ -32,6 +32,17 @@ impl Session {
             credentials,
             alarms: Alarms::default(),
         }
+    }
+}
+
+impl Session {
+    /// What waited for the end of a glare waits for its turn now; false where nothing did.
+    pub(super) fn postpone_glare(&mut self) -> bool {
+        let Change::Glare { body } = &mut self.change else { return false };
+        let wanted = Wanted(body.take());
+        self.wanted.get_or_insert(wanted);
+        self.change = Change::None;
+        true
     }
 }
 
@@ -99,6 +110,19 @@ pub(super) enum Change {
         /// It carried no offer: ours stands in our 2xx and the answer in the ACK.
         offerless: bool,
     },
+}
+
+/// A re-INVITE to be sent, with its offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted(pub Option<Body>);
+
+/// What the peer is told when a session ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// It knows already.
+    Nothing,
+    /// BYE, with a `Reason` where there is one.
+    Bye(Option<String>),
 }
 
 /// Our 2xx to an INVITE, sent again until its ACK, RFC 3261 section 13.3.1.4.

@@ -5,7 +5,7 @@ use offhook_units::Tick;
 use super::client::{Delivery, Failed, Owner, fork_dialog};
 use super::event::{EndCause, Event, Full, Invite, SessionId};
 use super::registration::retry_after;
-use super::session::{Change, Phase, Session};
+use super::session::{AckMeaning, Change, Farewell, Phase, Session};
 use super::{Endpoint, body_of};
 use crate::dialog::Dialog;
 use crate::{Method, Response};
@@ -53,10 +53,10 @@ impl Endpoint {
             // CANCEL crossed the 200: the call is up, and ends at once.
             (Some(Phase::Cancelling { reason, .. }), 200..300) => {
                 self.establish(id, &delivery);
-                self.end(now, id, EndCause::Hungup, Some(reason));
+                self.end(now, id, EndCause::Hungup, Farewell::Bye(reason));
             }
             (Some(Phase::Calling { .. } | Phase::Proceeding { .. }), 300..) => self.invite_failure(now, id, delivery),
-            (Some(Phase::Cancelling { .. }), 300..) => self.end(now, id, EndCause::Hungup, None),
+            (Some(Phase::Cancelling { .. }), 300..) => self.end(now, id, EndCause::Hungup, Farewell::Nothing),
             // Another branch of a fork answered too, or after the session had ended.
             (
                 None | Some(Phase::Confirmed | Phase::HangingUp { .. } | Phase::Over | Phase::Ringing { .. }),
@@ -137,7 +137,7 @@ impl Endpoint {
                 let reason = crate::reason_phrase(status).to_owned();
                 self.emit(Event::Refused { session: id, status, reason, retry_after: None });
             }
-            Phase::Cancelling { .. } => self.end(now, id, EndCause::Hungup, None),
+            Phase::Cancelling { .. } => self.end(now, id, EndCause::Hungup, Farewell::Nothing),
             Phase::Ringing { .. } | Phase::Confirmed | Phase::HangingUp { .. } | Phase::Over => {}
         }
     }
@@ -159,27 +159,24 @@ impl Endpoint {
                         response.headers.push("Reason", reason);
                     }
                 });
-                self.end(now, session, EndCause::Hungup, None);
+                self.end(now, session, EndCause::Hungup, Farewell::Nothing);
             }
             Phase::Confirmed => {
                 // RFC 3261 section 15: the callee sends no BYE before the ACK to its first 2xx.
-                let waits = found
-                    .unacked
-                    .as_ref()
-                    .is_some_and(|unacked| unacked.meaning == super::session::AckMeaning::Confirmed);
+                let waits = found.unacked.as_ref().is_some_and(|unacked| unacked.meaning == AckMeaning::Confirmed);
                 if waits {
                     found.phase = Phase::HangingUp { reason };
                 } else {
-                    self.end(now, session, EndCause::Hungup, Some(reason));
+                    self.end(now, session, EndCause::Hungup, Farewell::Bye(reason));
                 }
             }
             Phase::Cancelling { .. } | Phase::HangingUp { .. } | Phase::Over => {}
         }
     }
 
-    /// The session is over: tells the program and, where `bye` is given, the peer. It is over as soon as BYE is sent,
+    /// The session is over: tells the program and, with a BYE, the peer. It is over as soon as BYE is sent,
     /// RFC 3261 section 15.1.1; what is left of it only waits for the response.
-    pub(super) fn end(&mut self, now: Tick, id: SessionId, cause: EndCause, bye: Option<Option<String>>) {
+    pub(super) fn end(&mut self, now: Tick, id: SessionId, cause: EndCause, farewell: Farewell) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if session.phase == Phase::Over {
             return;
@@ -193,9 +190,9 @@ impl Endpoint {
             Change::None | Change::Glare { .. } => {}
         }
         self.emit(Event::Ended { session: id, cause });
-        match bye {
-            Some(reason) => self.send_bye(now, id, reason),
-            None => self.remove_session(id),
+        match farewell {
+            Farewell::Bye(reason) => self.send_bye(now, id, reason),
+            Farewell::Nothing => self.remove_session(id),
         }
     }
 

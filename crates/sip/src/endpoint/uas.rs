@@ -6,7 +6,7 @@ use offhook_units::{Span, Tick};
 
 use super::event::{EndCause, Event, RequestId, SessionId};
 use super::server::transaction_key;
-use super::session::{AckMeaning, Change, Phase, Session, Unacked};
+use super::session::{AckMeaning, Change, Farewell, Phase, Session, Unacked};
 use super::{Endpoint, METHODS, body_of};
 use crate::dialog::Dialog;
 use crate::transaction::{SessionTimer, TimerKey};
@@ -47,7 +47,7 @@ impl Endpoint {
             return self.reject_full(flow, &request);
         }
         if is_inside {
-            self.receive_inside(now, flow, key, request);
+            self.receive_inside(now, flow, key, &request);
         } else {
             self.receive_outside(now, flow, key, &via, request);
         }
@@ -124,26 +124,26 @@ impl Endpoint {
         }
     }
 
-    fn receive_inside(&mut self, now: Tick, flow: Flow, key: Box<str>, request: Request) {
-        let Some((id, session)) = self.session_mut(&request) else {
-            return self.reject(flow, &request, 481, &[]);
+    fn receive_inside(&mut self, now: Tick, flow: Flow, key: Box<str>, request: &Request) {
+        let Some((id, session)) = self.session_mut(request) else {
+            return self.reject(flow, request, 481, &[]);
         };
         let method = &request.method;
         if session.phase == Phase::Over && *method != Method::Bye {
-            return self.reject(flow, &request, 481, &[]);
+            return self.reject(flow, request, 481, &[]);
         }
         let in_order = request.headers.cseq().is_ok_and(|(number, _)| session.dialog.take_cseq(number));
         if !in_order {
-            return self.reject(flow, &request, 500, &[]);
+            return self.reject(flow, request, 500, &[]);
         }
-        if let Some(unknown) = required(&request) {
-            return self.reject(flow, &request, 420, &[("Unsupported", &unknown)]);
+        if let Some(unknown) = required(request) {
+            return self.reject(flow, request, 420, &[("Unsupported", &unknown)]);
         }
-        let open = |endpoint: &mut Self| endpoint.open_server(now, flow, key, &request, "", Some(id));
+        let open = |endpoint: &mut Self| endpoint.open_server(now, flow, key, request, "", Some(id));
         match method {
             Method::Bye => {
                 let tx = open(self);
-                self.receive_bye(now, id, tx, &request);
+                self.receive_bye(now, id, tx, request);
             }
             Method::Info => {
                 let tx = open(self);
@@ -158,11 +158,11 @@ impl Endpoint {
                 });
             }
             Method::Invite | Method::Update => {
-                if has_foreign_body(&request) {
-                    return self.reject(flow, &request, 415, &[("Accept", Body::SDP)]);
+                if has_foreign_body(request) {
+                    return self.reject(flow, request, 415, &[("Accept", Body::SDP)]);
                 }
                 let tx = open(self);
-                self.receive_change(now, id, tx, &request);
+                self.receive_change(now, id, tx, request);
             }
             Method::Ack
             | Method::Cancel
@@ -175,7 +175,7 @@ impl Endpoint {
             | Method::Publish
             | Method::Other(_) => {
                 let allow = self.allow.clone();
-                self.reject(flow, &request, 405, &[("Allow", &allow)]);
+                self.reject(flow, request, 405, &[("Allow", &allow)]);
             }
         }
     }
@@ -191,12 +191,11 @@ impl Endpoint {
                 self.remove_session(id);
                 self.emit(Event::Cancelled { session: id });
             }
-            // Both hung up at once: ours is answered by 200 or 481, and the session goes with that.
-            Phase::Over => {}
-            // A BYE before our INVITE is answered is none that the peer may send (section 15); the INVITE decides.
-            Phase::Calling { .. } | Phase::Proceeding { .. } | Phase::Cancelling { .. } => {}
-            Phase::HangingUp { .. } => self.end(now, id, EndCause::Hungup, None),
-            Phase::Confirmed => self.end(now, id, EndCause::PeerBye { reason }, None),
+            // Both hung up at once: ours is answered by 200 or 481, and the session goes with that. A BYE before our INVITE is
+            // answered is none that the peer may send (section 15): the INVITE decides.
+            Phase::Over | Phase::Calling { .. } | Phase::Proceeding { .. } | Phase::Cancelling { .. } => {}
+            Phase::HangingUp { .. } => self.end(now, id, EndCause::Hungup, Farewell::Nothing),
+            Phase::Confirmed => self.end(now, id, EndCause::PeerBye { reason }, Farewell::Nothing),
         }
     }
 
@@ -213,7 +212,7 @@ impl Endpoint {
             self.timers.stop(&mut session.alarms, TimerKey::Session(id, SessionTimer::Unacked));
         }
         if let Phase::HangingUp { reason } = phase {
-            return self.end(now, id, EndCause::Hungup, Some(reason));
+            return self.end(now, id, EndCause::Hungup, Farewell::Bye(reason));
         }
         let body = body_of(&ack.headers, &ack.body);
         match unacked.meaning {
@@ -284,8 +283,8 @@ impl Endpoint {
         let Phase::Ringing { tx } = found.phase else { return };
         let status = if (300..700).contains(&status) { status } else { 500 };
         self.reply(now, tx, status, |response| {
-            for (name, value) in &headers {
-                response.headers.push(name, value);
+            for (name, value) in headers {
+                response.headers.push(&name, &value);
             }
         });
         self.remove_session(session);
@@ -307,7 +306,7 @@ impl Endpoint {
                 | Phase::Over => EndCause::NoAck,
             };
             // RFC 3261 section 13.3.1.4: the dialog is confirmed, but the session shall be ended.
-            return self.end(now, id, cause, Some(None));
+            return self.end(now, id, cause, Farewell::Bye(None));
         }
         unacked.interval = (unacked.interval * 2).min(t2);
         let (tx, at) = (unacked.tx, (now + unacked.interval).min(unacked.give_up));

@@ -1,1 +1,191 @@
-//! Tests.
+//! The registrar by rows: what a REGISTER says, what it gets, and what stands afterwards.
+
+use super::*;
+use crate::{Credentials, Message, Transport, answer_challenge};
+
+const NOW: Tick = Tick::from_us(1_700_000_000_000_000);
+
+struct Desk {
+    registrar: Registrar,
+    now: Tick,
+    user: &'static str,
+}
+
+fn flow() -> Flow {
+    let address = |text: &str| text.parse().unwrap();
+    Flow { transport: Transport::Udp, local: address("192.0.2.1:5060"), peer: address("192.0.2.2:5060") }
+}
+
+fn password_of(user: &str) -> Option<&'static str> {
+    matches!(user, "alice" | "bob").then_some("secret")
+}
+
+impl Desk {
+    fn new(bindings_max: usize, limits: RegistrarLimits) -> Self {
+        let registrar = Registrar::new("desk", &mut Entropy::from_number(1), bindings_max, limits);
+        Self { registrar, now: NOW, user: "alice" }
+    }
+
+    fn request(&self, call_id: &str, cseq: u32, lines: &str, authorization: Option<String>) -> Request {
+        let lines: String =
+            lines.split('|').filter(|line| !line.is_empty()).map(|line| format!("{line}\r\n")).collect();
+        let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
+        let text = format!(
+            "REGISTER sip:desk SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bK1\r\nFrom: <sip:alice@desk>;tag=1\r\n\
+             To: <sip:alice@desk>\r\nCall-ID: {call_id}\r\nCSeq: {cseq} REGISTER\r\n{lines}{authorization}\r\n"
+        );
+        match Message::parse(text.as_bytes()) {
+            Ok(Message::Request(request)) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// With right credentials for `user`: status, and the contacts that stand afterwards with their seconds.
+    fn register(&mut self, call_id: &str, cseq: u32, lines: &str) -> (Response, Vec<Change>) {
+        let bare = self.request(call_id, cseq, lines, None);
+        let (challenged, changes) = self.registrar.handle(self.now, flow(), &bare, password_of);
+        assert!(challenged.status == 401 && changes.is_empty());
+        let value = challenged.headers.get("WWW-Authenticate").unwrap();
+        let challenge = crate::Challenge::parse(value).unwrap();
+        let credentials = Credentials { username: self.user.to_owned(), password: "secret".to_owned() };
+        let answer = answer_challenge(&challenge, &credentials, "REGISTER", "sip:desk", "c", 1);
+        let request = self.request(call_id, cseq, lines, Some(answer));
+        self.registrar.handle(self.now, flow(), &request, password_of)
+    }
+
+    #[track_caller]
+    fn check(&mut self, call_id: &str, cseq: u32, lines: &str, status: u16, contacts: &[&str]) {
+        let (response, _) = self.register(call_id, cseq, lines);
+        assert_eq!(response.status, status, "{}", response.reason);
+        if status == 200 {
+            let stand: Vec<&str> = response.headers.get_all("Contact").collect();
+            assert_eq!(stand, contacts);
+        }
+    }
+}
+
+#[test]
+fn contacts_are_bound_refreshed_and_taken_away() {
+    let mut desk = Desk::new(10, RegistrarLimits::default());
+    desk.check("a", 1, "Contact: <sip:alice@10.0.0.1>|Expires: 60", 200, &["<sip:alice@10.0.0.1>;expires=60"]);
+    desk.check("a", 2, "", 200, &["<sip:alice@10.0.0.1>;expires=60"]);
+    desk.now += Span::from_s(10);
+    desk.check(
+        "b",
+        1,
+        "Contact: <sip:alice@10.0.0.2>;expires=90, <sip:alice@10.0.0.3>",
+        200,
+        &["<sip:alice@10.0.0.3>;expires=3600", "<sip:alice@10.0.0.2>;expires=90", "<sip:alice@10.0.0.1>;expires=50"],
+    );
+    desk.check(
+        "a",
+        3,
+        "Contact: <sip:ALICE@10.0.0.9>;expires=0, <sip:alice@10.0.0.1>;expires=0",
+        200,
+        &["<sip:alice@10.0.0.3>;expires=3600", "<sip:alice@10.0.0.2>;expires=90"],
+    );
+    desk.check("c", 1, "Contact: *|Expires: 0", 200, &[]);
+    assert!(desk.registrar.is_empty() && desk.registrar.next_expiry().is_none());
+}
+
+#[test]
+fn a_register_that_is_wrong_changes_nothing() {
+    let mut desk = Desk::new(10, RegistrarLimits::default());
+    desk.check("a", 5, "Contact: <sip:alice@10.0.0.1>|Expires: 60", 200, &["<sip:alice@10.0.0.1>;expires=60"]);
+    for (call_id, cseq, lines, status) in [
+        ("a", 6, "Contact: *", 400),
+        ("a", 6, "Contact: *|Expires: 60", 400),
+        ("a", 6, "Contact: *, <sip:alice@10.0.0.2>|Expires: 0", 400),
+        ("a", 6, "Contact: <tel:+4930123>", 400),
+        ("a", 5, "Contact: <sip:alice@10.0.0.1>;expires=0", 400),
+        ("a", 4, "Contact: *|Expires: 0", 400),
+        ("a", 6, "Contact: <sip:alice@10.0.0.2>, <sip:alice@10.0.0.1>;expires=5", 423),
+    ] {
+        desk.check(call_id, cseq, lines, status, &[]);
+    }
+    desk.check("a", 6, "", 200, &["<sip:alice@10.0.0.1>;expires=60"]);
+    // Another Call-ID has its own order, RFC 3261 section 10.3 step 7.
+    desk.check("z", 1, "Contact: <sip:alice@10.0.0.1>;expires=0", 200, &[]);
+}
+
+#[test]
+fn expiry_that_cannot_be_read_is_an_hour_and_long_ones_are_shortened() {
+    let mut desk = Desk::new(10, RegistrarLimits { max_expires: Span::from_s(1_000), ..RegistrarLimits::default() });
+    desk.check("a", 1, "Contact: <sip:alice@10.0.0.1>;expires=banana", 200, &["<sip:alice@10.0.0.1>;expires=1000"]);
+    desk.check(
+        "a",
+        2,
+        "Contact: <sip:alice@10.0.0.1>|Expires: 4294967295",
+        200,
+        &["<sip:alice@10.0.0.1>;expires=1000"],
+    );
+    let (response, _) = desk.register("a", 3, "Contact: <sip:alice@10.0.0.1>;expires=29");
+    assert_eq!((response.status, response.headers.get("Min-Expires")), (423, Some("30")));
+}
+
+#[test]
+fn only_right_credentials_of_the_same_user_register() {
+    let mut desk = Desk::new(10, RegistrarLimits { sha256: true, ..RegistrarLimits::default() });
+    let bare = desk.request("a", 1, "", None);
+    let (challenged, _) = desk.registrar.handle(NOW, flow(), &bare, password_of);
+    let algorithms: Vec<bool> =
+        challenged.headers.get_all("WWW-Authenticate").map(|value| value.contains("SHA-256")).collect();
+    assert_eq!(algorithms, [true, false]);
+    desk.check("a", 1, "Contact: <sip:alice@10.0.0.1>", 200, &["<sip:alice@10.0.0.1>;expires=3600"]);
+    desk.user = "bob";
+    desk.check("b", 1, "Contact: <sip:bob@10.0.0.1>", 403, &[]);
+    desk.user = "mallory";
+    desk.check("b", 1, "Contact: <sip:bob@10.0.0.1>", 401, &[]);
+    let wrong = desk.request("a", 2, "Contact: *|Expires: 0", Some("Digest username=\"alice\", realm=\"desk\"".into()));
+    assert_eq!(desk.registrar.handle(NOW, flow(), &wrong, password_of).0.status, 401);
+    assert_eq!(desk.registrar.bindings("alice").count(), 1);
+}
+
+#[test]
+fn what_was_bound_runs_out_in_time() {
+    let mut desk = Desk::new(10, RegistrarLimits::default());
+    desk.check("a", 1, "Contact: <sip:alice@10.0.0.1>;expires=60", 200, &["<sip:alice@10.0.0.1>;expires=60"]);
+    assert_eq!(desk.registrar.next_expiry(), Some(NOW + Span::from_s(60)));
+    assert_eq!(desk.registrar.expire(NOW + Span::from_ms(59_999)), []);
+    let gone = Change::Unbound { account: "alice".into(), contact: "sip:alice@10.0.0.1".into() };
+    assert_eq!(desk.registrar.expire(NOW + Span::from_s(60)), [gone]);
+    assert!(desk.registrar.is_empty() && desk.registrar.bindings("alice").next().is_none());
+}
+
+#[test]
+fn a_contact_written_another_way_is_the_same_one() {
+    let mut desk = Desk::new(10, RegistrarLimits::default());
+    desk.check("a", 1, "Contact: <sip:alice@Host.example>", 200, &["<sip:alice@Host.example>;expires=3600"]);
+    let (_, changes) = desk.register("a", 2, "Contact: <sip:%61lice@host.EXAMPLE>");
+    assert!(matches!(&changes[..], [Change::Unbound { .. }, Change::Bound { .. }]), "{changes:?}");
+    assert_eq!(desk.registrar.len(), 1);
+}
+
+#[test]
+fn bindings_are_bounded_for_all_and_for_each() {
+    let limits = RegistrarLimits { contacts_max: 2, ..RegistrarLimits::default() };
+    let mut desk = Desk::new(10, limits.clone());
+    desk.check("a", 1, "Contact: <sip:a@1.1.1.1>, <sip:a@1.1.1.2>, <sip:a@1.1.1.3>", 403, &[]);
+    let mut desk = Desk::new(1, limits);
+    let (response, _) = desk.register("a", 1, "Contact: <sip:a@1.1.1.1>, <sip:a@1.1.1.2>");
+    assert_eq!((response.status, response.headers.get("Retry-After")), (503, Some("30")));
+    desk.check("a", 1, "Contact: <sip:a@1.1.1.1>", 200, &["<sip:a@1.1.1.1>;expires=3600"]);
+    // A refresh needs no room.
+    desk.check("a", 2, "Contact: <sip:a@1.1.1.1>", 200, &["<sip:a@1.1.1.1>;expires=3600"]);
+}
+
+#[test]
+fn bindings_survive_a_restart() {
+    let mut desk = Desk::new(10, RegistrarLimits::default());
+    desk.register("a", 7, "Contact: <sip:alice@10.0.0.1>;expires=60|User-Agent: Phone 1");
+    let kept: Vec<Binding> = desk.registrar.bindings("alice").cloned().collect();
+    assert_eq!((kept[0].user_agent.as_deref(), kept[0].cseq, kept[0].flow), (Some("Phone 1"), 7, flow()));
+    let mut desk = Desk::new(10, RegistrarLimits::default());
+    for binding in kept {
+        desk.registrar.restore(binding.clone());
+        desk.registrar.restore(binding);
+    }
+    assert_eq!(desk.registrar.len(), 1);
+    desk.check("a", 7, "Contact: <sip:alice@10.0.0.1>;expires=0", 400, &[]);
+    desk.check("a", 8, "Contact: <sip:alice@10.0.0.1>;expires=0", 200, &[]);
+}

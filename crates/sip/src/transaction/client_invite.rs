@@ -68,9 +68,8 @@ pub(crate) const fn step(state: State, input: Input) -> (State, &'static [Client
     use State::{Accepted, Calling, Completed, Proceeding, Terminated};
     match (state, input) {
         (Calling, Provisional) => (Proceeding, &[Stop(Timer::A), Stop(Timer::B), Deliver]),
-        (Proceeding, Provisional) => (Proceeding, &[Deliver]),
         (Calling | Proceeding, Success) => (Accepted, &[Stop(Timer::A), Stop(Timer::B), Start(Timer::M), Deliver]),
-        (Accepted, Success) => (Accepted, &[Deliver]),
+        (Proceeding, Provisional) | (Accepted, Success) => (state, &[Deliver]),
         (Calling | Proceeding, Failure) => {
             (Completed, &[Stop(Timer::A), Stop(Timer::B), Acknowledge, Start(Timer::D), Deliver])
         }
@@ -78,20 +77,19 @@ pub(crate) const fn step(state: State, input: Input) -> (State, &'static [Client
         (Calling, TimerA) => (Calling, &[SendAgain, Start(Timer::A)]),
         (Calling, TimerB) | (Calling | Proceeding, Abandon) => (Terminated, &[TimedOut]),
         (Calling | Proceeding, TransportError) => (Terminated, &[TransportFailed]),
-        // The failure has been told to the core; only its ACK is lost.
-        (Completed, TimerD | TransportError) => (Terminated, &[]),
-        (Accepted, TimerM) => (Terminated, &[]),
-        (Accepted | Completed, Provisional)
-        | (Completed, Success)
-        | (Accepted, Failure | TransportError)
-        | (Proceeding | Accepted | Completed, TimerA | TimerB)
-        | (Calling | Proceeding | Accepted, TimerD)
-        | (Calling | Proceeding | Completed, TimerM)
-        | (Accepted | Completed, Abandon) => (state, &[]),
-        (
+        // In Completed the failure has been told to the core; only its ACK is lost.
+        (Completed, TimerD | TransportError)
+        | (Accepted, TimerM)
+        | (
             Terminated,
             Provisional | Success | Failure | TimerA | TimerB | TimerD | TimerM | TransportError | Abandon,
         ) => (Terminated, &[]),
+        (Accepted, Provisional)
+        | (Completed, Provisional | Success | Abandon)
+        | (Accepted, Failure | TransportError | Abandon)
+        | (Proceeding | Accepted | Completed, TimerA | TimerB)
+        | (Calling | Proceeding | Accepted, TimerD)
+        | (Calling | Proceeding | Completed, TimerM) => (state, &[]),
     }
 }
 

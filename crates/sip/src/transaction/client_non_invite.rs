@@ -70,11 +70,12 @@ pub(crate) const fn step(state: State, input: Input) -> (State, &'static [Client
         (Trying | Proceeding, TimerE) => (state, &[SendAgain, Start(Timer::E)]),
         (Trying | Proceeding, TimerF) => (Terminated, &[TimedOut]),
         (Trying | Proceeding, TransportError) => (Terminated, &[TransportFailed]),
-        (Completed, TimerK) => (Terminated, &[]),
+        (Completed, TimerK) | (Terminated, Provisional | Final | TimerE | TimerF | TimerK | TransportError) => {
+            (Terminated, &[])
+        }
         (Completed, Provisional | Final | TimerE | TimerF | TransportError) | (Trying | Proceeding, TimerK) => {
             (state, &[])
         }
-        (Terminated, Provisional | Final | TimerE | TimerF | TimerK | TransportError) => (Terminated, &[]),
     }
 }
 

@@ -74,7 +74,12 @@ pub(crate) const fn step(state: State, input: Input) -> (State, &'static [Server
         (Proceeding, Failure) => (Completed, &[Respond, Start(Timer::G), Start(Timer::H)]),
         (Accepted, Success) => (Accepted, &[SendAgain]),
         (Accepted, Ack) => (Accepted, &[Deliver]),
-        (Accepted, TimerL) | (Completed, TimerH) | (Confirmed, TimerI) => (Terminated, &[]),
+        (Accepted, TimerL)
+        | (Completed, TimerH)
+        | (Confirmed, TimerI)
+        | (Terminated, Invite | Ack | Provisional | Success | Failure | TimerG | TimerH | TimerI | TimerL) => {
+            (Terminated, &[])
+        }
         (Completed, TimerG) => (Completed, &[SendAgain, Start(Timer::G)]),
         (Completed, Ack) => (Confirmed, &[Stop(Timer::G), Stop(Timer::H), Start(Timer::I)]),
         (Accepted | Confirmed, Invite)
@@ -84,9 +89,6 @@ pub(crate) const fn step(state: State, input: Input) -> (State, &'static [Server
         | (Proceeding | Accepted | Confirmed, TimerG | TimerH)
         | (Proceeding | Accepted | Completed, TimerI)
         | (Proceeding | Completed | Confirmed, TimerL) => (state, &[]),
-        (Terminated, Invite | Ack | Provisional | Success | Failure | TimerG | TimerH | TimerI | TimerL) => {
-            (Terminated, &[])
-        }
     }
 }
 

@@ -54,9 +54,8 @@ pub(crate) const fn step(state: State, input: Input) -> (State, &'static [Server
     match (state, input) {
         (Trying, Final) => (Completed, &[Stop(Timer::Abandon), Respond, Start(Timer::J)]),
         (Completed, Request) => (Completed, &[SendAgain]),
-        (Trying, Abandon) | (Completed, TimerJ) => (Terminated, &[]),
+        (Trying, Abandon) | (Completed, TimerJ) | (Terminated, Request | Final | TimerJ | Abandon) => (Terminated, &[]),
         (Trying, Request | TimerJ) | (Completed, Final | Abandon) => (state, &[]),
-        (Terminated, Request | Final | TimerJ | Abandon) => (Terminated, &[]),
     }
 }
 

@@ -135,14 +135,15 @@ pub(crate) struct Timers(BTreeSet<(Tick, TimerKey)>);
 impl Timers {
     /// Starts `key` to run out at `at`, in place of what ran in its slot.
     pub(crate) fn start<const N: usize>(&mut self, alarms: &mut Alarms<N>, key: TimerKey, at: Tick) {
-        self.stop(alarms, key);
-        alarms.0[key.slot()] = Some((at, key));
+        if let Some(entry) = alarms.0[key.slot()].replace((at, key)) {
+            self.0.remove(&entry);
+        }
         self.0.insert((at, key));
     }
 
-    /// Stops what runs in the slot of `key`.
+    /// Stops `key`, and leaves another timer in its slot alone.
     pub(crate) fn stop<const N: usize>(&mut self, alarms: &mut Alarms<N>, key: TimerKey) {
-        if let Some(entry) = alarms.0[key.slot()].take() {
+        if let Some(entry) = alarms.0[key.slot()].take_if(|(_, running)| *running == key) {
             self.0.remove(&entry);
         }
     }

@@ -1,0 +1,9 @@
+//! Two or more user agents wired back to back on a virtual clock.
+
+mod auth;
+mod calls;
+mod changes;
+mod flood;
+mod hand;
+mod weather;
+mod world;
