@@ -5,6 +5,7 @@
 mod epoll;
 mod handle;
 mod sys;
+mod uring;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,16 +35,20 @@ pub struct DriverConfig {
     pub receive_buffer_bytes: usize,
     /// Commands on their way to the worker; further ones wait in the handle's outbox. Default 4,096.
     pub commands_max: usize,
-    /// Which way of asking the kernel. Default [`Backend::Epoll`].
+    /// Which way of asking the kernel. Default [`Backend::Auto`].
     pub backend: Backend,
 }
 
 /// A way of asking the kernel for packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Backend {
-    /// `epoll`, one receive and one send per packet: works everywhere.
+    /// `io_uring` where the kernel offers it, `epoll` otherwise.
     #[default]
+    Auto,
+    /// `epoll`, one receive and one send per packet: works everywhere.
     Epoll,
+    /// `io_uring` (Linux 6.1 or newer): packets of one waking share one system call.
+    Uring,
 }
 
 impl Default for DriverConfig {
@@ -169,13 +174,43 @@ impl MediaDriver {
             counters: handle.counters(),
         };
         let thread = std::thread::Builder::new().name(format!("media-{}", config.worker));
-        let thread = match config.backend {
-            Backend::Epoll => {
-                let driver = epoll::Driver::new(shared, config)?;
-                thread.spawn(move || driver.run())
-            }
-        }?;
-        Ok(handle.with_thread(thread))
+        let (ready, up) = crossbeam_channel::bounded(1);
+        let config = config.clone();
+        // A ring belongs to the thread that makes it, so the driver is made there and says whether it is up.
+        let thread = thread.spawn(move || run(shared, &config, &ready))?;
+        let up = up.recv().unwrap_or_else(|_| Err(std::io::Error::other("the worker's thread ended at once")));
+        let handle = handle.with_thread(thread);
+        up.map(|()| handle)
+    }
+}
+
+fn run(shared: Shared, config: &DriverConfig, ready: &Sender<std::io::Result<()>>) {
+    let ring = match config.backend {
+        Backend::Epoll => None,
+        Backend::Auto | Backend::Uring => Some(uring::Driver::new(&shared.wake, config)),
+    };
+    let failed = match (ring, config.backend) {
+        (Some(Ok(driver)), _) => {
+            // Nobody waits for the answer any more only if the whole program is going.
+            let _ = ready.send(Ok(()));
+            return driver.run(shared);
+        }
+        (Some(Err(error)), Backend::Uring) => Some(error),
+        (Some(Err(error)), Backend::Auto | Backend::Epoll) => {
+            tracing::info!(worker = config.worker, %error, "no io_uring here; media runs on epoll");
+            None
+        }
+        (None, _) => None,
+    };
+    let driver = failed.map_or_else(|| epoll::Driver::new(&shared.wake, config), Err);
+    match driver {
+        Ok(driver) => {
+            let _ = ready.send(Ok(()));
+            driver.run(shared);
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use offhook_net::Clock;
 use offhook_net::media::{Backend, DriverConfig, MediaDriver, MediaHandle};
 use offhook_plan::tap::HEADER_BYTES;
 use offhook_plan::{
-    AssetId, CodecKind, Direction, Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source, Tap,
+    AssetId, CodecKind, Direction, Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source,
+    Tap,
 };
 use offhook_rtp::{Header, Packet};
 use offhook_units::{CallId, Entropy, LegId, PlayerId, RecordingId, RtpSeq, RtpTime, SampleRate, Tick};
@@ -55,8 +56,7 @@ impl Exchange {
         let music: Vec<i16> = (0..8_000).map(|n| (n * 4 - 16_000) as i16).collect();
         let assets = Arc::new(Assets::new(vec![Asset::from_pcm(&music, SampleRate::NARROW).unwrap()]));
         let config = DriverConfig { worker: 3, backend, ..DriverConfig::default() };
-        let handle =
-            MediaDriver::start(&config, assets, Clock::start(None), Entropy::from_number(1), sender).unwrap();
+        let handle = MediaDriver::start(&config, assets, Clock::start(None), Entropy::from_number(1), sender).unwrap();
         Self { handle, events }
     }
 
@@ -192,7 +192,9 @@ fn packets_are_relayed_and_recorded_without_an_allocation_and_the_idle_driver_sl
 
 #[test]
 fn a_worker_relays_records_plays_sleeps_and_refuses_a_port_that_is_taken() {
-    packets_are_relayed_and_recorded_without_an_allocation_and_the_idle_driver_sleeps(Backend::Epoll);
+    for backend in [Backend::Epoll, Backend::Auto] {
+        packets_are_relayed_and_recorded_without_an_allocation_and_the_idle_driver_sleeps(backend);
+    }
 
     let mut exchange = Exchange::start(Backend::Epoll);
     let taken = free_ports();

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use offhook_media::{Io, SocketKey};
 use socket2::Socket;
 
-use super::sys::{Epoll, Ready, bind_udp, receive_from, send_to};
+use super::sys::{Epoll, Ready, Wake, bind_udp, receive_from, send_to};
 use super::{DriverConfig, Shared};
 
 /// Readinesses taken per waking.
@@ -17,7 +17,6 @@ const DATAGRAM_BYTES_MAX: usize = 2_048;
 const WAKER: u64 = u64::MAX;
 
 pub struct Driver {
-    shared: Shared,
     sockets: Sockets,
     ready: Box<[Ready]>,
     buffer: Box<[u8; DATAGRAM_BYTES_MAX]>,
@@ -31,37 +30,36 @@ struct Sockets {
 }
 
 impl Driver {
-    pub fn new(shared: Shared, config: &DriverConfig) -> std::io::Result<Self> {
+    pub fn new(wake: &Wake, config: &DriverConfig) -> std::io::Result<Self> {
         let epoll = Epoll::new()?;
-        epoll.watch(shared.wake.fd(), WAKER)?;
+        epoll.watch(wake.fd(), WAKER)?;
         let receive_buffer_bytes = config.receive_buffer_bytes;
         Ok(Self {
-            shared,
             sockets: Sockets { epoll, open: Vec::new(), receive_buffer_bytes, sends_failed: 0 },
             ready: vec![Ready { events: 0, u64: 0 }; READY_MAX].into(),
             buffer: Box::new([0; DATAGRAM_BYTES_MAX]),
         })
     }
 
-    pub fn run(mut self) {
-        let mut now = self.shared.clock.now();
+    pub fn run(mut self, mut shared: Shared) {
+        let mut now = shared.clock.now();
         loop {
-            let stopping = self.shared.stopped();
+            let stopping = shared.stopped();
             let failed = self.sockets.sends_failed;
-            let due = self.shared.turn(&mut self.sockets, now, failed);
+            let due = shared.turn(&mut self.sockets, now, failed);
             if stopping {
-                self.shared.worker.close_all(&mut self.sockets, now);
-                self.shared.deliver();
+                shared.worker.close_all(&mut self.sockets, now);
+                shared.deliver();
                 return;
             }
             let wait = due.map(|due| due.since(now).as_us());
             let count = self.sockets.epoll.wait(&mut self.ready, wait);
             // One reading of the clock serves the whole batch.
-            now = self.shared.clock.now();
+            now = shared.clock.now();
             for n in 0..count {
                 let token = self.ready[n].u64;
                 if token == WAKER {
-                    self.shared.wake.clear();
+                    shared.wake.clear();
                     continue;
                 }
                 let key = SocketKey::from_index(token as usize);
@@ -69,7 +67,7 @@ impl Driver {
                 // Level-triggered: what more is there wakes us again.
                 if let Some((length, from)) = receive_from(socket.as_raw_fd(), &mut self.buffer[..]) {
                     let datagram = &mut self.buffer[..length];
-                    self.shared.worker.receive(&mut self.sockets, now, key, from, datagram);
+                    shared.worker.receive(&mut self.sockets, now, key, from, datagram);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The system calls of the packet drivers. The only module here with `unsafe` besides the io_uring one.
+//! The system calls of the packet drivers. `unsafe` is here, in the `io_uring` driver and in its pool.
 
 use std::io;
 use std::mem::size_of;
@@ -101,6 +101,15 @@ impl KernelAddress {
         }
     }
 
+    /// The address in the bytes that the kernel wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Option<SocketAddr> {
+        let mut address = Self::EMPTY;
+        let length = bytes.len().min(size_of::<Self>());
+        // SAFETY: both are valid for `length` bytes and do not overlap; any bytes make a valid address of integers.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut address).cast(), length) };
+        address.read()
+    }
+
     pub fn read(&self) -> Option<SocketAddr> {
         // SAFETY: every variant begins with the family, and all of EMPTY's bytes are initialised.
         match i32::from(unsafe { self.family }) {
@@ -178,9 +187,8 @@ impl Epoll {
         });
         let timeout = wait.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         // SAFETY: `ready` holds `most` events; the timeout is null or lives through the call; no signal mask is given.
-        let count = unsafe {
-            libc::epoll_pwait2(self.0.as_raw_fd(), ready.as_mut_ptr(), most, timeout, std::ptr::null())
-        };
+        let count =
+            unsafe { libc::epoll_pwait2(self.0.as_raw_fd(), ready.as_mut_ptr(), most, timeout, std::ptr::null()) };
         // An interruption by a signal is a turn without readiness.
         usize::try_from(count).unwrap_or(0)
     }
