@@ -73,7 +73,8 @@ pub fn unfinished(dir: &Path, known: &BTreeSet<RecordingId>) -> io::Result<Vec<(
                 continue;
             }
             let extension = path.extension().and_then(|e| e.to_str());
-            let id = path.file_stem().and_then(|s| s.to_str()).filter(|s| s.starts_with("r-")).and_then(|s| s.parse().ok());
+            let id =
+                path.file_stem().and_then(|s| s.to_str()).filter(|s| s.starts_with("r-")).and_then(|s| s.parse().ok());
             let (Some(id), Some(extension @ ("wav" | "journal"))) = (id, extension) else { continue };
             if !known.contains(&id) {
                 found.insert((path.with_extension("wav"), id));

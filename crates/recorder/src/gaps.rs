@@ -123,6 +123,7 @@ pub(crate) mod side_name {
     use offhook_plan::tap::Side;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
     pub fn serialize<S: Serializer>(side: &Side, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(match side {
             Side::Heard => "left",

@@ -4,6 +4,7 @@
 //! can be told from the fastest of them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use offhook_plan::tap::TapHeader;
 use offhook_units::{RtpSeq, Span, Tick};
@@ -162,10 +163,10 @@ impl Sequencer {
         if let Some(behind) = self.next.and_then(|next| next.checked_sub(number + 1)) {
             let seen = behind < 64 && self.released >> behind & 1 == 1;
             *(if seen { &mut self.duplicates } else { &mut self.late }) += 1;
-        } else if self.held.contains_key(&number) {
-            self.duplicates += 1;
+        } else if let Entry::Vacant(place) = self.held.entry(number) {
+            place.insert(packet);
         } else {
-            self.held.insert(number, packet);
+            self.duplicates += 1;
         }
     }
 

@@ -20,7 +20,8 @@ const OWN_AT: usize = 50;
 const OWN_BYTES: usize = HEADER_BYTES - OWN_AT - 8 - 8;
 const OWN_VERSION: u16 = 1;
 
-const _: () = assert!(OWN_BYTES.is_multiple_of(2) && OWN_BYTES >= 50, "RIFF chunks are of even size; ours holds 50 bytes");
+const _: () =
+    assert!(OWN_BYTES.is_multiple_of(2) && OWN_BYTES >= 50, "RIFF chunks are of even size; ours holds 50 bytes");
 
 /// What the header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -197,8 +197,18 @@ impl WriterHandle {
 
     /// The figures now.
     pub fn stats(&self) -> RecorderStats {
-        let Counters { open, closed, mended, failed, records, dropped, orphans, bytes_written, disk_errors, turn_us_max } =
-            &*self.counters;
+        let Counters {
+            open,
+            closed,
+            mended,
+            failed,
+            records,
+            dropped,
+            orphans,
+            bytes_written,
+            disk_errors,
+            turn_us_max,
+        } = &*self.counters;
         RecorderStats {
             open: open.load(Relaxed),
             closed: closed.load(Relaxed),
@@ -432,7 +442,9 @@ impl Desk {
             Err(error) => {
                 self.counters.failed.fetch_add(1, Relaxed);
                 let id = open.recording.spec().id;
-                let error = format!("the end of the recording {id} could not be written; it is mended at the next start: {error}");
+                let error = format!(
+                    "the end of the recording {id} could not be written; it is mended at the next start: {error}"
+                );
                 self.tell(RecorderEvent::Failed { id: Some(id), error });
             }
         }

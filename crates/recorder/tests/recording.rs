@@ -1,6 +1,6 @@
 //! The machine of a recording on a simulated network: each packet's place in the file, and each gap's reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_plan::CodecKind;
 use offhook_plan::tap::{Side, TapHeader};
@@ -147,7 +147,10 @@ impl Taken {
             let mut reached = 0;
             for (from, to, why) in self.gaps(side) {
                 assert!(reached <= from && from < to && to <= self.summary.frames, "{from}..{to} {why:?}");
-                assert!(channel[from as usize..to as usize].iter().all(|&byte| byte == silence), "{from}..{to} {why:?}");
+                assert!(
+                    channel[from as usize..to as usize].iter().all(|&byte| byte == silence),
+                    "{from}..{to} {why:?}"
+                );
                 reached = to;
             }
             let speech = self.speech(side);
@@ -198,7 +201,7 @@ fn a_lost_packet_leaves_20_ms_of_silence_and_overtaken_and_doubled_ones_leave_no
 }
 
 #[test]
-fn heavy_loss_reordering_and_doubling_keep_every_byte_that_came_in_time_in_its_place() {
+fn heavy_loss_reordering_and_doubling_lose_no_byte_that_came_in_time() {
     for seed in 0..20 {
         let mut entropy = Entropy::from_number(seed);
         let talk = Talker { jitter_us: 50_000, ..Talker::new(Side::Heard, 3_000) }.talk();
@@ -210,11 +213,13 @@ fn heavy_loss_reordering_and_doubling_keep_every_byte_that_came_in_time_in_its_p
                 _ => packets.push(packet.clone()),
             }
         }
-        let unique: Vec<Sent> = talk.iter().filter(|p| packets.iter().any(|q| q.seq == p.seq)).cloned().collect();
+        let came: BTreeSet<u16> = packets.iter().map(|p| p.seq).collect();
+        let unique: Vec<Sent> = talk.iter().filter(|p| came.contains(&p.seq)).cloned().collect();
+        let (Some(first), Some(last)) = (unique.first(), unique.last()) else { panic!("packets") };
+        let between = u64::from(last.seq.wrapping_sub(first.seq)) + 1;
         let taken = record(CodecKind::Pcmu, packets, 61_000_000);
         assert_eq!(taken.speech(Side::Heard), bytes(&unique), "seed {seed}");
-        assert_eq!(taken.summary.counts[0].lost, 3_000 - unique.len() as u64, "seed {seed}: all but losses at the very end");
-        // Each packet within 60 ms of where it was sent: its delay and half a gap's correction.
+        assert_eq!(taken.summary.counts[0].lost, between - unique.len() as u64, "seed {seed}");
         let at = taken.gaps(Side::Heard)[0].1;
         assert!(at < 400, "seed {seed}: {at}");
     }
@@ -243,9 +248,11 @@ fn pauses_take_the_drift_out_so_that_after_an_hour_both_sides_are_within_10_ms()
             packet.seq = n as u16;
         }
         let last = talk.last().cloned().expect("packets");
-        let sent_at = (i64::from(last.timestamp.wrapping_sub(u32::MAX - 1_000)) * 125 * (1_000_000 + ppm) / 1_000_000) as u64;
-        let taken = record(CodecKind::Pcmu, talk, 3_600_000_000);
-        let frame = taken.left.windows(160).rposition(|w| w == last.payload).expect("the last packet") as u64;
+        let sent_at =
+            (i64::from(last.timestamp.wrapping_sub(u32::MAX - 1_000)) * 125 * (1_000_000 + ppm) / 1_000_000) as u64;
+        let taken = record(CodecKind::Pcmu, talk, 3_602_000_000);
+        let frame = taken.gaps(Side::Heard).last().expect("a pause at the end").0 - 160;
+        assert_eq!(taken.left[frame as usize..][..160], last.payload);
         let error_ms = (frame * 125).abs_diff(sent_at) / 1_000;
         assert!(error_ms <= 10, "{ppm} ppm: {error_ms} ms off after an hour");
         let silent = taken.gaps(Side::Heard).iter().filter(|gap| gap.2 == GapReason::Silent).count();
@@ -261,7 +268,9 @@ fn a_new_ssrc_and_a_leap_of_the_timestamp_continue_without_a_cut_and_a_late_one_
         talker.talk().into_iter().map(|p| Sent { ssrc: 100 + n, ..p }).collect::<Vec<_>>()
     };
     let mut leap = change(4_000_000, 1);
-    leap.iter_mut().for_each(|p| (p.timestamp, p.seq) = (p.timestamp.wrapping_add(123_456_789), p.seq + 100));
+    for p in &mut leap {
+        (p.timestamp, p.seq) = (p.timestamp.wrapping_add(123_456_789), p.seq + 100);
+    }
     let all = [first, change(2_000_000, 1), leap, change(9_000_000, 2)].concat();
     let taken = record(CodecKind::Pcmu, all.clone(), 11_000_000);
     assert_eq!(taken.gaps(Side::Heard), [(48_000, 72_000, GapReason::SourceChange)]);
@@ -305,11 +314,14 @@ fn key_presses_comfort_noise_and_foreign_codecs_are_gaps_with_their_names() {
 #[test]
 fn a_leg_that_changes_its_law_is_converted_and_its_payload_hash_is_of_what_arrived() {
     let mut talk = Talker::new(Side::Sent, 100).talk();
-    talk.iter_mut().for_each(|p| p.payload_type = 8);
+    for p in &mut talk {
+        p.payload_type = 8;
+    }
     talk.iter_mut().skip(50).for_each(|p| p.payload_type = 0);
     let taken = record(CodecKind::Pcma, talk.clone(), 2_000_000);
     assert_eq!(taken.right[..8_000], bytes(&talk[..50]));
-    let converted: Vec<u8> = bytes(&talk[50..]).iter().map(|&b| offhook_codec::Law::Mu.to_other()[usize::from(b)]).collect();
+    let converted: Vec<u8> =
+        bytes(&talk[50..]).iter().map(|&b| offhook_codec::Law::Mu.to_other()[usize::from(b)]).collect();
     assert_eq!(taken.right[8_000..], converted);
     assert_eq!(<[u8; 32]>::from(Sha256::digest(bytes(&talk))), taken.summary.payload_sha256[1]);
 }
@@ -317,7 +329,9 @@ fn a_leg_that_changes_its_law_is_converted_and_its_payload_hash_is_of_what_arriv
 #[test]
 fn a_sender_faster_than_time_is_cut_at_4_s_and_costs_bounded_disk() {
     let mut talk = Talker::new(Side::Heard, 20_000).talk();
-    talk.iter_mut().for_each(|p| p.at /= 100);
+    for p in &mut talk {
+        p.at /= 100;
+    }
     let taken = record(CodecKind::Pcmu, talk, 5_000_000);
     assert!(taken.summary.frames <= (4 + 5) * 8_000, "{} frames", taken.summary.frames);
     assert!(taken.summary.counts[0].discarded > 15_000);
@@ -358,7 +372,7 @@ fn a_refusing_disk_loses_nothing_for_10_s_and_what_is_older_is_a_gap() {
         let summary = recording.summary();
         let disk: u64 = summary.gaps.iter().filter(|g| g.why == GapReason::Disk).map(|g| g.to - g.from).sum();
         assert_eq!(disk > 0, lost, "refusing for {refusing_s} s: {:?}", summary.gaps);
-        assert_eq!(summary.covered[0] + disk / 2 * u64::from(lost), 480_000);
+        assert_eq!(summary.covered[0] + disk, 480_000, "the right side has no speech to lose");
         let left: Vec<u8> = file[HEADER_BYTES..].iter().step_by(2).copied().collect();
         let mut expected = bytes(&talk);
         for gap in summary.gaps.iter().filter(|g| g.side == Side::Heard) {
@@ -413,13 +427,12 @@ fn random_records_never_panic_and_every_frame_stays_accounted_for() {
                 side: if entropy.below(2) == 0 { Side::Heard } else { Side::Sent },
                 payload_type: [0, 0, 0, 8, 13, 101, 18][entropy.below(7) as usize],
                 seq: (packets.len() as u64 + entropy.below(5)) as u16,
-                timestamp: (entropy.below(3) * 0x7fff_0000) as u32 + packets.len() as u32 * 160,
+                timestamp: ((entropy.below(3) * 0x7fff_0000) as u32).wrapping_add(packets.len() as u32 * 160),
                 ssrc: u32::from(entropy.below(50) == 0),
                 payload,
             });
         }
-        // Random bytes in converted laws: only the accounting is checked.
-        let taken = std::panic::catch_unwind(|| record(CodecKind::Pcma, packets, at));
-        assert!(taken.is_ok(), "seed {seed}");
+        let taken = record(CodecKind::Pcma, packets, at);
+        assert!(taken.summary.counts.iter().all(|c| c.packets > 0), "seed {seed}");
     }
 }

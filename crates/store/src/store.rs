@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use crossbeam_channel::bounded;
-use offhook_units::{CallId, IdSource, PersonRef, Span, Tick};
+use offhook_units::{CallId, PersonRef, Span, Tick};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::packing::{self, Record};
@@ -85,7 +85,6 @@ struct Shared {
     first_seq: u64,
     last_tick: Option<Tick>,
     last_appended: AtomicU64,
-    next_person: AtomicU64,
 }
 
 impl Store {
@@ -138,7 +137,6 @@ impl Store {
             first_seq: last_seq + 1,
             last_tick,
             last_appended: AtomicU64::new(last_seq),
-            next_person: AtomicU64::new(IdSource::new(0, boot).next()),
         };
         Ok(Self { ops, reads, shared: Arc::new(shared) })
     }
@@ -261,12 +259,10 @@ impl Store {
         self.shared.boot
     }
 
-    /// Seals `text` (a number, a name) and gives what stands for it in events. Each call gives a new reference; references
-    /// to the same text share one key and are forgotten together. Never blocks.
-    pub fn person(&self, text: &str) -> PersonRef {
-        let person = PersonRef(self.shared.next_person.fetch_add(1, Relaxed));
+    /// Seals `text` (a number, a name) under `person`, a reference of the caller's making that is never used again;
+    /// references to the same text share one key and are forgotten together. Never blocks.
+    pub fn put_person(&self, person: PersonRef, text: &str) {
         self.write(Write::Person(person, text.into()));
-        person
     }
 
     /// What `person` stands for; `None` where unknown, forgotten or not yet committed.

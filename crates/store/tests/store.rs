@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use offhook_store::{AppendError, BindingRow, CallFilter, CallRow, Limits, Record, Store, StoreError};
-use offhook_units::{AgentId, CallId, QueueId, Span, Tick};
+use offhook_units::{AgentId, CallId, PersonRef, QueueId, Span, Tick};
 use tempfile::TempDir;
 
 fn record(seq: u64) -> Record {
@@ -148,7 +148,10 @@ fn registrations_and_ids_of_configured_things_survive_a_restart() {
 fn a_forgotten_person_is_gone_under_every_reference_and_from_every_byte_of_the_folder() {
     let dir = TempDir::new().expect("a folder");
     let store = Store::open(dir.path()).expect("a store");
-    let (first, second, other) = (store.person("+49 30 1234567"), store.person("+49 30 1234567"), store.person("Anna"));
+    let (first, second, other) = (PersonRef(1), PersonRef(2), PersonRef(3));
+    for (person, text) in [(first, "+49 30 1234567"), (second, "+49 30 1234567"), (other, "Anna")] {
+        store.put_person(person, text);
+    }
     assert_ne!(first, second);
     committed(&store);
     assert_eq!(wait(store.person_text(second)), Ok(Some("+49 30 1234567".into())));
@@ -166,7 +169,8 @@ fn a_forgotten_person_is_gone_under_every_reference_and_from_every_byte_of_the_f
     assert_eq!(wait(store.person_text(second)), Ok(None));
     assert_eq!(wait(store.person_text(other)), Ok(Some("Anna".into())));
     assert_eq!(wait(store.forget(first)), Ok(0));
-    let again = store.person("+49 30 1234567");
+    let again = PersonRef(4);
+    store.put_person(again, "+49 30 1234567");
     committed(&store);
     assert!(wait(store.person_text(again)).is_ok_and(|text| text.is_some()));
     assert_eq!(wait(store.person_text(first)), Ok(None), "an old reference stays void");

@@ -1,0 +1,262 @@
+//! The writer with real rings, files and threads, on a clock that the test turns.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, unbounded};
+use offhook_plan::CodecKind;
+use offhook_plan::tap::{Side, TapHeader};
+use offhook_recorder::{
+    GapReason, HEADER_BYTES, Manifest, RecorderEvent, RecordingSpec, WavHeader, Writer, WriterHandle, recording_path,
+};
+use offhook_units::{CallId, Entropy, LegId, RecordingId, Span, Tick};
+use ringbuf::traits::{Observer, Producer, Split};
+use ringbuf::{HeapProd, HeapRb};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+const STARTED: Tick = Tick::from_us(1_709_251_199_000_000);
+
+struct Bench {
+    dir: TempDir,
+    now: Arc<AtomicU64>,
+    tap: HeapProd<u8>,
+    events: Receiver<RecorderEvent>,
+    writer: WriterHandle,
+}
+
+fn start(dir: TempDir) -> Bench {
+    let (tap, out) = HeapRb::<u8>::new(1 << 20).split();
+    let (told, events) = unbounded();
+    let now = Arc::new(AtomicU64::new(STARTED.as_us()));
+    let clock = now.clone();
+    let clock = move || Tick::from_us(clock.load(Ordering::Relaxed));
+    let writer = Writer::start(dir.path(), vec![out], told, clock).expect("a writer");
+    Bench { dir, now, tap, events, writer }
+}
+
+fn spec(id: u64) -> RecordingSpec {
+    let meta = BTreeMap::from([("queue".into(), "sales".into())]);
+    RecordingSpec { id: RecordingId(id), call: CallId(9), started: STARTED, meta, codec: CodecKind::Pcmu }
+}
+
+impl Bench {
+    fn set(&self, ms: u64) {
+        self.now.store((STARTED + Span::from_ms(ms)).as_us(), Ordering::Relaxed);
+    }
+
+    fn packet(&mut self, id: u64, n: u16, dropped_before: u32) -> Vec<u8> {
+        let mut payload = vec![0; 160];
+        Entropy::from_number(id << 16 | u64::from(n)).fill(&mut payload);
+        let header = TapHeader {
+            recording: RecordingId(id),
+            leg: LegId(1),
+            at: STARTED + Span::from_ms(20) * u64::from(n),
+            side: Side::Heard,
+            payload_type: 0,
+            seq: n,
+            timestamp: u32::from(n) * 160,
+            ssrc: 5,
+            payload_bytes: 160,
+            dropped_before,
+        };
+        // Never waits for long: the writer drains.
+        while self.tap.vacant_len() < 200 {
+            std::thread::yield_now();
+        }
+        self.tap.push_slice(&header.encode());
+        self.tap.push_slice(&payload);
+        payload
+    }
+
+    fn event(&self) -> RecorderEvent {
+        self.events.recv().expect("the recorder tells")
+    }
+
+    fn closed(&self) -> Manifest {
+        match self.event() {
+            RecorderEvent::Closed(manifest) => *manifest,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+fn lines(dir: &Path) -> Vec<Manifest> {
+    let text = std::fs::read_to_string(dir.join("manifest.jsonl")).expect("a manifest");
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+#[test]
+fn a_recording_is_closed_with_its_bytes_its_hashes_and_one_manifest_line() {
+    let mut bench = start(TempDir::new().expect("a folder"));
+    bench.writer.open(spec(1));
+    let mut speech = Vec::new();
+    for n in 0..250 {
+        speech.extend(bench.packet(1, n, 0));
+        bench.set(u64::from(n) * 20);
+    }
+    bench.writer.close(RecordingId(1), STARTED + Span::from_s(5));
+    bench.set(5_200);
+    let manifest = bench.closed();
+    let file = std::fs::read(bench.dir.path().join(&manifest.path)).expect("the file");
+    assert_eq!(manifest.path, "2024/02/29/r-1.wav");
+    assert_eq!((manifest.duration_ms, manifest.left.covered_ms, manifest.left.packets), (5_000, 5_000, 250));
+    assert_eq!(manifest.sha256, hex(&file));
+    assert_eq!(manifest.left.payload_sha256, hex(&speech));
+    let left: Vec<u8> = file[HEADER_BYTES..].iter().step_by(2).copied().collect();
+    assert!(left == speech, "every byte as it arrived");
+    assert!(file[HEADER_BYTES..].iter().skip(1).step_by(2).all(|&byte| byte == 0xff));
+    let gaps: Vec<_> = manifest.gaps.iter().map(|g| (g.side, g.from_ms, g.to_ms, g.why)).collect();
+    assert_eq!(gaps, [(Side::Sent, 0, 5_000, GapReason::BeforeFirstPacket)]);
+    assert_eq!(manifest.meta["queue"], "sales");
+    assert_eq!(lines(bench.dir.path()), [manifest]);
+    assert!(!bench.dir.path().join("2024/02/29/r-1.journal").exists());
+    let stats = bench.writer.stats();
+    assert_eq!((stats.closed, stats.records, stats.orphans, stats.disk_errors), (1, 250, 0, 0));
+}
+
+#[test]
+fn shutdown_closes_what_is_open_and_records_of_unknown_recordings_are_counted() {
+    let mut bench = start(TempDir::new().expect("a folder"));
+    for id in 1..=20 {
+        bench.writer.open(spec(id));
+        bench.packet(id, 0, 0);
+    }
+    bench.packet(99, 0, 0);
+    bench.set(1_000);
+    let Bench { dir, events, writer, .. } = bench;
+    writer.shutdown();
+    let closed = lines(dir.path());
+    assert_eq!(closed.len(), 20);
+    assert!(closed.iter().all(|m| m.left.packets == 1 && m.duration_ms == 1_000 && !m.mended));
+    assert_eq!(events.iter().count(), 20);
+}
+
+#[test]
+fn drops_of_a_full_ring_are_told_and_listed() {
+    let mut bench = start(TempDir::new().expect("a folder"));
+    bench.writer.open(spec(1));
+    for n in (0..100).filter(|n| !(40..45).contains(n)) {
+        bench.packet(1, n, if n == 45 { 5 } else { 0 });
+    }
+    bench.set(2_000);
+    assert_eq!(bench.event(), RecorderEvent::Dropped { count: 5 });
+    bench.writer.close(RecordingId(1), STARTED + Span::from_s(2));
+    bench.set(2_200);
+    let manifest = bench.closed();
+    let gap = manifest.gaps.iter().find(|g| g.side == Side::Heard).expect("a gap");
+    assert_eq!((gap.from_ms, gap.to_ms, gap.why), (800, 900, GapReason::RingFull));
+    assert_eq!((manifest.dropped, bench.writer.stats().dropped), (5, 5));
+}
+
+#[test]
+fn what_cannot_be_opened_is_told_and_the_next_one_works() {
+    let dir = TempDir::new().expect("a folder");
+    std::fs::write(dir.path().join("2024"), b"a file in the way").expect("a file");
+    let bench = start(dir);
+    bench.writer.open(spec(1));
+    assert!(matches!(bench.event(), RecorderEvent::Failed { id: Some(RecordingId(1)), .. }));
+    std::fs::remove_file(bench.dir.path().join("2024")).expect("out of the way");
+    bench.writer.open(spec(1));
+    bench.writer.open(spec(1));
+    let RecorderEvent::Failed { error, .. } = bench.event() else { panic!("the second open fails") };
+    assert!(error.contains("open already"), "{error}");
+}
+
+/// Leaves a recording as `kill -9` would: data, header and journal as the writer last flushed them. Gives the folder and
+/// the left side's bytes, with a loss of 100 ms after 800 ms.
+fn crashed() -> (TempDir, Vec<u8>) {
+    let mut bench = start(TempDir::new().expect("a folder"));
+    bench.writer.open(spec(1));
+    let mut left = Vec::new();
+    for n in 0..200 {
+        if (40..45).contains(&n) {
+            left.extend([0xff; 160]);
+        } else {
+            left.extend(bench.packet(1, n, 0));
+        }
+    }
+    // The recording is open before time passes, so that the flush is due.
+    while bench.writer.stats().records < 195 {
+        std::thread::yield_now();
+    }
+    bench.set(4_000);
+    let path = bench.dir.path().join(recording_path(RecordingId(1), STARTED));
+    let copy = TempDir::new().expect("a second folder");
+    let to = copy.path().join(recording_path(RecordingId(1), STARTED));
+    std::fs::create_dir_all(to.parent().expect("a folder")).expect("folders");
+    // The header is written last: once it says 4 s, data and journal are there.
+    loop {
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        if WavHeader::decode(&bytes).is_ok_and(|header| header.frames == 32_000) {
+            std::fs::write(&to, bytes).expect("a copy");
+            break;
+        }
+        std::thread::yield_now();
+    }
+    std::fs::copy(path.with_extension("journal"), to.with_extension("journal")).expect("a copy of the journal");
+    std::fs::write(copy.path().join("manifest.jsonl"), b"{\"id\":77,\"torn").expect("a torn manifest");
+    (copy, left)
+}
+
+#[test]
+fn a_recording_left_open_is_mended_up_to_the_last_flush_with_its_gaps_and_hashes() {
+    let (dir, left) = crashed();
+    let bench = start(dir);
+    let RecorderEvent::Mended(manifest) = bench.event() else { panic!("mended") };
+    let file = std::fs::read(bench.dir.path().join(&manifest.path)).expect("the file");
+    assert!(manifest.mended);
+    assert_eq!((manifest.call, manifest.started, manifest.duration_ms), (Some(CallId(9)), STARTED, 4_000));
+    assert_eq!(manifest.sha256, hex(&file));
+    assert_eq!(manifest.meta["queue"], "sales");
+    let gaps: Vec<_> = manifest.gaps.iter().map(|g| (g.side, g.from_ms, g.to_ms, g.why)).collect();
+    let expected =
+        [(Side::Sent, 0, 4_000, GapReason::BeforeFirstPacket), (Side::Heard, 800, 900, GapReason::NetworkLoss)];
+    assert_eq!(gaps.iter().filter(|g| expected.contains(g)).count(), 2, "{gaps:?}");
+    assert_eq!(manifest.left.covered_ms, 3_900);
+    assert_eq!(manifest.left.payload_sha256, hex(&[&left[..6_400], &left[7_200..]].concat()));
+    let Bench { dir, writer, .. } = bench;
+    writer.shutdown();
+    assert_eq!(lines(dir.path()), [*manifest], "the torn line is passed over");
+    let bench = start(dir);
+    let Bench { events, writer, .. } = bench;
+    writer.shutdown();
+    assert_eq!(events.iter().count(), 0, "nothing is mended twice");
+}
+
+#[test]
+fn a_file_cut_at_any_byte_is_mended_to_whole_frames_that_play() {
+    let (crashed, left) = crashed();
+    let name = recording_path(RecordingId(1), STARTED);
+    let whole = std::fs::read(crashed.path().join(&name)).expect("the file");
+    let cuts = (0..=HEADER_BYTES + 9).chain([1_000, 13_001, 13_002, 30_000, 63_999 + HEADER_BYTES, whole.len()]);
+    for (cut, with_journal) in cuts.map(|cut| (cut, cut % 3 != 0)) {
+        let dir = TempDir::new().expect("a folder");
+        let path = dir.path().join(&name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+        std::fs::write(&path, &whole[..cut]).expect("a cut file");
+        if with_journal {
+            std::fs::copy(crashed.path().join(&name).with_extension("journal"), path.with_extension("journal"))
+                .expect("a journal");
+        }
+        let bench = start(dir);
+        let RecorderEvent::Mended(manifest) = bench.event() else { panic!("cut at {cut}") };
+        let file = std::fs::read(bench.dir.path().join(&name)).expect("the file");
+        let header = WavHeader::decode(&file).expect("a header");
+        let frames = cut.saturating_sub(HEADER_BYTES) / 2;
+        assert_eq!((header.frames, file.len()), (frames as u64, HEADER_BYTES + 2 * frames), "cut at {cut}");
+        assert_eq!(file[HEADER_BYTES..], whole[HEADER_BYTES.min(cut)..HEADER_BYTES.min(cut) + 2 * frames]);
+        assert!(file[HEADER_BYTES..].iter().step_by(2).eq(&left[..frames]));
+        assert_eq!(manifest.sha256, hex(&file), "cut at {cut}");
+        assert_eq!(manifest.duration_ms, frames as u64 / 8);
+        if !with_journal {
+            assert_eq!(manifest.left.covered_ms, 0, "without a journal nothing is proved");
+        }
+    }
+}
