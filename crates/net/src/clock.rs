@@ -35,7 +35,11 @@ struct Slewed {
 
 impl Slewed {
     const fn new(start_us: u64) -> Self {
-        Self { offset: AtomicI64::new(start_us as i64), latest: AtomicU64::new(start_us), disciplined: AtomicU64::new(0) }
+        Self {
+            offset: AtomicI64::new(start_us as i64),
+            latest: AtomicU64::new(start_us),
+            disciplined: AtomicU64::new(0),
+        }
     }
 
     fn now(&self, monotonic_us: u64, utc_us: impl FnOnce() -> u64) -> u64 {
@@ -43,7 +47,8 @@ impl Slewed {
         let gone = monotonic_us.saturating_sub(before);
         let due = gone >= DISCIPLINE_EVERY.as_us();
         // One thread wins the turn; the others read on.
-        if due && self.disciplined.compare_exchange(before, monotonic_us, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if due && self.disciplined.compare_exchange(before, monotonic_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
             let shown = self.offset.load(Ordering::Relaxed).wrapping_add(monotonic_us as i64);
             let most = (gone * SLEW_PPM / 1_000_000) as i64;
             let error = (utc_us() as i64).wrapping_sub(shown);

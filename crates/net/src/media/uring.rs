@@ -50,6 +50,8 @@ struct Sockets {
     to: Box<[KernelAddress]>,
     /// The buffer being worked on, until it is sent.
     current: Option<u16>,
+    /// Buffers whose sends are queued: the kernel is done with them when it has taken the queue.
+    sending: Vec<u16>,
     receive_buffer_bytes: usize,
     sends_failed: u64,
 }
@@ -76,6 +78,7 @@ impl Driver {
             form,
             to: vec![KernelAddress::EMPTY; BUFFERS].into(),
             current: None,
+            sending: Vec::with_capacity(BUFFERS),
             receive_buffer_bytes: config.receive_buffer_bytes,
             sends_failed: 0,
         };
@@ -104,10 +107,8 @@ impl Driver {
             for n in 0..self.taken.len() {
                 let (data, result, flags) = self.taken[n];
                 match data & KIND {
-                    SENT => {
-                        self.sockets.sends_failed += u64::from(result < 0);
-                        self.sockets.pool.give_back(data as u16);
-                    }
+                    // Only failed sends complete.
+                    SENT => self.sockets.sends_failed += 1,
                     WOKEN => {
                         shared.wake.clear();
                         if !cqueue::more(flags) {
@@ -167,11 +168,23 @@ impl Sockets {
             }
             None => self.ring.submit_and_wait(1),
         };
+        self.reclaim();
     }
 
     fn submit(&mut self) {
         // What could not be submitted stays queued for the next call.
         let _ = self.ring.submit();
+        self.reclaim();
+    }
+
+    /// Sends are tried once, at their submission (`MSG_DONTWAIT`): when the queue is taken, their buffers are free.
+    fn reclaim(&mut self) {
+        if self.ring.submission().is_empty() {
+            while let Some(buffer) = self.sending.pop() {
+                self.pool.give_back(buffer);
+            }
+            self.pool.publish();
+        }
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
@@ -222,6 +235,7 @@ impl Io for Sockets {
         // With zero to wait for this runs the ring's pending work, which lets go of the socket.
         let none = Timespec::new();
         let _ = self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&none));
+        self.reclaim();
     }
 
     fn send(&mut self, key: SocketKey, to: SocketAddr, bytes: &[u8]) {
@@ -236,8 +250,11 @@ impl Io for Sockets {
                 let send = opcode::Send::new(Fd(fd), bytes.as_ptr(), bytes.len() as u32)
                     .dest_addr((&raw const *place).cast())
                     .dest_addr_len(length)
-                    .build();
-                self.push(&send.user_data(SENT | u64::from(buffer)));
+                    .flags(libc::MSG_DONTWAIT)
+                    .build()
+                    .flags(squeue::Flags::SKIP_SUCCESS);
+                self.push(&send.user_data(SENT));
+                self.sending.push(buffer);
             }
             Some(_) | None => {
                 // Made here, not received: what was queued before it leaves first.
