@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p offhook-benches --bench acd`. The first bench prints its own percentiles, of each strategy, over 20,000 decisions.
 
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
 use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box};
@@ -10,13 +12,8 @@ use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 
 const QUEUES: u64 = 200;
 const MEMBERSHIPS: u64 = 5;
-const STRATEGIES: [Strategy; 5] = [
-    Strategy::LongestIdle,
-    Strategy::RoundRobin,
-    Strategy::FewestCalls,
-    Strategy::Linear,
-    Strategy::Random,
-];
+const STRATEGIES: [Strategy; 5] =
+    [Strategy::LongestIdle, Strategy::RoundRobin, Strategy::FewestCalls, Strategy::Linear, Strategy::Random];
 
 fn main() {
     percentiles();
@@ -93,7 +90,9 @@ impl Floor {
     fn drain(&mut self) {
         loop {
             match self.acd.poll_output() {
-                Output::Effect(Effect::Offer { offer, agent, contact, .. }) => self.offers.push((offer, agent, contact)),
+                Output::Effect(Effect::Offer { offer, agent, contact, .. }) => {
+                    self.offers.push((offer, agent, contact));
+                }
                 Output::Event { .. } | Output::Effect(_) => {}
                 Output::Wait { .. } => break,
             }
@@ -150,7 +149,7 @@ fn percentiles() {
         let mut floor = Floor::busy(10_000, 50_000, strategy);
         let mut took: Vec<Duration> = (0..20_000).map(|_| floor.free_one()).collect();
         took.sort_unstable();
-        let at = |per_mille: usize| took[took.len() * per_mille / 10_000].as_nanos() as f64 / 1_000.0;
+        let at = |per_myriad: usize| took[took.len() * per_myriad / 10_000].as_nanos() as f64 / 1_000.0;
         println!("{strategy:?}: p50 {:.2} us, p99 {:.2} us, p99.9 {:.2} us", at(5_000), at(9_900), at(9_990));
     }
 }

@@ -119,6 +119,32 @@ fn three_missed_offers_in_a_row_make_an_agent_not_ready_and_ready_brings_the_con
 }
 
 #[test]
+fn an_accepted_offer_begins_the_count_of_missed_ones_anew() {
+    let mut desk = Desk::with_queue(|_| {});
+    desk.agent(1, 1, 1);
+    desk.enter(1);
+    desk.pass_s(2 * 25);
+    desk.accept(1);
+    desk.finish(1);
+    desk.enter(2);
+    desk.pass_s(2 * 25);
+    assert_eq!(desk.kind(1), AgentKind::Offered);
+    desk.pass_s(25);
+    assert_eq!(desk.kind(1), AgentKind::NotReady);
+}
+
+#[test]
+fn logging_out_and_in_again_ends_the_rest_after_a_declined_offer() {
+    let mut desk = Desk::with_queue(|_| {});
+    desk.agent(1, 1, 1);
+    desk.enter(1);
+    desk.decline(1);
+    desk.run(Command::LogOut { agent: AgentId(1) });
+    desk.run(Command::LogIn { agent: AgentId(1) });
+    assert_eq!(desk.ringing(1), [1]);
+}
+
+#[test]
 fn a_caller_who_hangs_up_while_ringing_has_abandoned_and_the_phone_stops() {
     let mut desk = Desk::with_queue(|_| {});
     desk.agent(1, 1, 1);
