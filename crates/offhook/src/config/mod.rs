@@ -38,7 +38,7 @@ pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// A configuration without faults; names stand for themselves.
 #[derive(Debug)]
 pub struct Checked {
-    /// The exchange's name, in SIP's User-Agent and on the page.
+    /// The exchange's name, for people.
     pub name: String,
     /// The digest realm.
     pub realm: String,

@@ -35,7 +35,7 @@ impl Kind {
 pub struct Loaded {
     /// The exchange.
     pub exchange: Config,
-    /// Its name, in SIP's User-Agent and on the page.
+    /// Its name, for people.
     pub name: String,
     /// Which node this is.
     pub node: u16,
