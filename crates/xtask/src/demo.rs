@@ -174,8 +174,8 @@ impl Demo {
         let play = self.file(&format!("{name}-says.wav"));
         speech::write_wav(&play, 8_000, own)?;
         let account = crate::peers::agents::Account { server: self.server(), user: name, password };
-        let mut command = crate::peers::agents::softphone(&self.offhook, account, &play);
-        command.arg("--record").arg(self.file(&format!("{name}-hears.wav")));
+        let mut command = crate::peers::agents::softphone(&self.offhook, account, &self.folder)?;
+        command.arg("--play").arg(&play).arg("--record").arg(self.file(&format!("{name}-hears.wav")));
         command.arg("--payloads-in").arg(self.file(&format!("{name}.in")));
         command.arg("--payloads-out").arg(self.file(&format!("{name}.out")));
         let running = Running::start(&format!("{name}'s softphone"), &mut command, &self.file(&format!("{name}.log")))?;

@@ -40,22 +40,24 @@ pub struct Account<'a> {
     pub password: &'a str,
 }
 
-/// The command of a softphone that answers by itself and says `play`.
-pub fn softphone(offhook: &Path, account: Account<'_>, play: &Path) -> Command {
+/// The command of a softphone without a screen that registers and answers by itself. Its password goes into a file of
+/// `folder`, where no list of processes shows it.
+pub fn softphone(offhook: &Path, account: Account<'_>, folder: &Path) -> Result<Command> {
+    let secret = folder.join(format!("{}.password", account.user));
+    std::fs::write(&secret, account.password)?;
     let mut command = Command::new(offhook);
     command.args(["phone", "--headless", "--auto-answer", "--events"]);
-    command
-        .args(["--server", &account.server.to_string(), "--user", account.user])
-        .env("OFFHOOK_PASSWORD", account.password);
-    command.arg("--play").arg(play);
-    command
+    command.args(["--account", &format!("sip:{}@{}", account.user, account.server)]);
+    command.arg("--password-file").arg(secret);
+    Ok(command)
 }
 
 impl Agent {
     /// Our softphone, keeping its payloads in `folder`.
     pub fn softphone(offhook: &Path, account: Account<'_>, play: &Path, folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let mut command = softphone(offhook, account, play);
+        let mut command = softphone(offhook, account, folder)?;
+        command.arg("--play").arg(play);
         command.arg("--payloads-in").arg(folder.join("in")).arg("--payloads-out").arg(folder.join("out"));
         let running = Running::start(&format!("the softphone {}", account.user), &mut command, &folder.join("log"))?;
         Ok(Self { kind: "softphone", running, folder: folder.into() })
@@ -120,9 +122,10 @@ impl Agent {
     }
 }
 
-/// The command of one scripted call that is held for `hold`; prints JSON at its end.
+/// The command of one scripted call from a trunk's address that is held for `hold`; prints JSON at its end.
 pub fn call(offhook: &Path, uri: &str, hold: Duration) -> Command {
     let mut command = Command::new(offhook);
-    command.args(["call", uri, "--json", "--for", &format!("{}s", hold.as_secs())]);
+    command.args(["call", uri, "--listen", "127.0.0.2:0", "--for", &format!("{}s", hold.as_secs())]);
+    command.args(["--from", "\"Anna Schmidt\" <sip:+4930123456@127.0.0.2>"]);
     command
 }

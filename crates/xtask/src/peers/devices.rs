@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::Bench;
-use super::agents::call;
+use super::agents::{Account, call, softphone};
 use super::exchange::Exchange;
 use super::quality::downsample;
 use crate::children::{Running, wait_for};
@@ -97,9 +97,9 @@ pub fn run(bench: &Bench) -> Result<String> {
     let sentence = &speech.samples[speech.utterances[0].clone()];
     let data = file("data");
     let mut exchange = Exchange::start(&bench.offhook, "fixtures/peers/exchange.toml", &data, &file("exchange.log"))?;
-    let mut command = sound.command(&bench.offhook.display().to_string());
-    command.args(["phone", "--auto-answer", "--events", "--server", &exchange.sip.to_string()]);
-    command.args(["--user", "phone11"]).env("OFFHOOK_PASSWORD", "phone11-secret");
+    let account = Account { server: exchange.sip, user: "phone11", password: "phone11-secret" };
+    let mut command = softphone(&bench.offhook, account, &bench.folder)?;
+    command.env("PULSE_SERVER", &sound.server).args(["--input-device", "mouth", "--output-device", "ear"]);
     let mut agent = Running::start("the agent's softphone", &mut command, &file("agent.log"))?;
     exchange.wait_available(1, Duration::from_secs(10))?;
 
