@@ -26,14 +26,19 @@ impl Desk {
         Self { registrar, now: NOW, user: "alice" }
     }
 
-    fn request(&self, call_id: &str, cseq: u32, lines: &str, authorization: Option<String>) -> Request {
-        let lines: String =
-            lines.split('|').filter(|line| !line.is_empty()).map(|line| format!("{line}\r\n")).collect();
-        let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
-        let text = format!(
+    fn request(call_id: &str, cseq: u32, lines: &str, authorization: Option<String>) -> Request {
+        let mut text = format!(
             "REGISTER sip:desk SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bK1\r\nFrom: <sip:alice@desk>;tag=1\r\n\
-             To: <sip:alice@desk>\r\nCall-ID: {call_id}\r\nCSeq: {cseq} REGISTER\r\n{lines}{authorization}\r\n"
+             To: <sip:alice@desk>\r\nCall-ID: {call_id}\r\nCSeq: {cseq} REGISTER\r\n"
         );
+        for line in lines.split('|').filter(|line| !line.is_empty()) {
+            text.push_str(line);
+            text.push_str("\r\n");
+        }
+        if let Some(value) = authorization {
+            text.extend(["Authorization: ", &value, "\r\n"]);
+        }
+        text.push_str("\r\n");
         match Message::parse(text.as_bytes()) {
             Ok(Message::Request(request)) => request,
             other => panic!("{other:?}"),
@@ -42,14 +47,14 @@ impl Desk {
 
     /// With right credentials for `user`: status, and the contacts that stand afterwards with their seconds.
     fn register(&mut self, call_id: &str, cseq: u32, lines: &str) -> (Response, Vec<Change>) {
-        let bare = self.request(call_id, cseq, lines, None);
+        let bare = Self::request(call_id, cseq, lines, None);
         let (challenged, changes) = self.registrar.handle(self.now, flow(), &bare, password_of);
         assert!(challenged.status == 401 && changes.is_empty());
         let value = challenged.headers.get("WWW-Authenticate").unwrap();
         let challenge = crate::Challenge::parse(value).unwrap();
         let credentials = Credentials { username: self.user.to_owned(), password: "secret".to_owned() };
         let answer = answer_challenge(&challenge, &credentials, "REGISTER", "sip:desk", "c", 1);
-        let request = self.request(call_id, cseq, lines, Some(answer));
+        let request = Self::request(call_id, cseq, lines, Some(answer));
         self.registrar.handle(self.now, flow(), &request, password_of)
     }
 
@@ -126,7 +131,7 @@ fn expiry_that_cannot_be_read_is_an_hour_and_long_ones_are_shortened() {
 #[test]
 fn only_right_credentials_of_the_same_user_register() {
     let mut desk = Desk::new(10, RegistrarLimits { sha256: true, ..RegistrarLimits::default() });
-    let bare = desk.request("a", 1, "", None);
+    let bare = Desk::request("a", 1, "", None);
     let (challenged, _) = desk.registrar.handle(NOW, flow(), &bare, password_of);
     let algorithms: Vec<bool> =
         challenged.headers.get_all("WWW-Authenticate").map(|value| value.contains("SHA-256")).collect();
@@ -136,7 +141,8 @@ fn only_right_credentials_of_the_same_user_register() {
     desk.check("b", 1, "Contact: <sip:bob@10.0.0.1>", 403, &[]);
     desk.user = "mallory";
     desk.check("b", 1, "Contact: <sip:bob@10.0.0.1>", 401, &[]);
-    let wrong = desk.request("a", 2, "Contact: *|Expires: 0", Some("Digest username=\"alice\", realm=\"desk\"".into()));
+    let wrong =
+        Desk::request("a", 2, "Contact: *|Expires: 0", Some("Digest username=\"alice\", realm=\"desk\"".into()));
     assert_eq!(desk.registrar.handle(NOW, flow(), &wrong, password_of).0.status, 401);
     assert_eq!(desk.registrar.bindings("alice").count(), 1);
 }

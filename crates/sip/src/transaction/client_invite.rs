@@ -84,12 +84,10 @@ pub(crate) const fn step(state: State, input: Input) -> (State, &'static [Client
             Terminated,
             Provisional | Success | Failure | TimerA | TimerB | TimerD | TimerM | TransportError | Abandon,
         ) => (Terminated, &[]),
-        (Accepted, Provisional)
-        | (Completed, Provisional | Success | Abandon)
-        | (Accepted, Failure | TransportError | Abandon)
-        | (Proceeding | Accepted | Completed, TimerA | TimerB)
-        | (Calling | Proceeding | Accepted, TimerD)
-        | (Calling | Proceeding | Completed, TimerM) => (state, &[]),
+        (Calling | Proceeding, TimerD | TimerM)
+        | (Proceeding, TimerA | TimerB)
+        | (Accepted, Provisional | Failure | TimerA | TimerB | TimerD | TransportError | Abandon)
+        | (Completed, Provisional | Success | TimerA | TimerB | TimerM | Abandon) => (state, &[]),
     }
 }
 

@@ -6,10 +6,10 @@ use offhook_sip::{
 };
 use offhook_units::{Entropy, Span};
 
-use super::world::{A, B, World, address, answered, ended, invited, refused};
+use super::world::{A, B, World, address, answered, ended, flow, invited, refused};
 
-fn credentials(password: &str) -> Option<Credentials> {
-    Some(Credentials { username: "alice".into(), password: password.into() })
+fn credentials(password: &str) -> Credentials {
+    Credentials { username: "alice".into(), password: password.into() }
 }
 
 /// B asks for credentials: gives the session whose INVITE had the right ones.
@@ -36,7 +36,7 @@ fn challenge_once(world: &mut World, verifier: &DigestVerifier, stale: bool) -> 
 fn a_challenged_invite_is_sent_again_with_credentials() {
     let mut world = World::new(61);
     let verifier = DigestVerifier::new(&mut Entropy::from_number(1), DigestConfig::default());
-    let caller = world.call(A, B, credentials("secret"));
+    let caller = world.call(A, B, Some(credentials("secret")));
     assert_eq!(challenge_once(&mut world, &verifier, false), None);
     let callee = challenge_once(&mut world, &verifier, false).expect("right credentials");
     world.answer(B, callee);
@@ -52,7 +52,7 @@ fn wrong_credentials_are_tried_once_and_stale_nonces_a_few_times() {
     for (password, stale, invites) in [("wrong", false, 2), ("secret", true, 5)] {
         let mut world = World::new(62);
         let verifier = DigestVerifier::new(&mut Entropy::from_number(1), DigestConfig::default());
-        let caller = world.call(A, B, credentials(password));
+        let caller = world.call(A, B, Some(credentials(password)));
         for _ in 0..8 {
             assert_eq!(challenge_once(&mut world, &verifier, stale), None);
         }
@@ -75,7 +75,7 @@ fn without_credentials_a_challenge_is_a_refusal() {
 fn hanging_up_between_challenge_and_answer_ends_the_call() {
     let mut world = World::new(64);
     let verifier = DigestVerifier::new(&mut Entropy::from_number(1), DigestConfig::default());
-    let caller = world.call(A, B, credentials("secret"));
+    let caller = world.call(A, B, Some(credentials("secret")));
     world.run_for(Span::from_ms(30));
     world.hang_up(A, caller);
     challenge_once(&mut world, &verifier, false);
@@ -97,12 +97,12 @@ impl Desk {
 
     fn register(&mut self, password: &str, expires: Span) -> RegistrationId {
         let register = Register {
-            flow: self.world.flow(A, B),
+            flow: flow(A, B),
             registrar: "sip:desk.example".parse().unwrap(),
             aor: NameAddr::new("sip:alice@desk.example".parse().unwrap()),
             contact: Uri::at(Some("alice"), address(A)),
             expires,
-            credentials: credentials(password),
+            credentials: Some(credentials(password)),
         };
         self.world.act(A, |endpoint, now| endpoint.register(now, register))
     }
@@ -226,7 +226,7 @@ fn a_registrar_that_is_away_is_found_again_by_itself() {
 #[test]
 fn a_challenged_reinvite_and_bye_are_sent_again_with_credentials() {
     let mut world = World::new(71);
-    let caller = world.call(A, B, credentials("secret"));
+    let caller = world.call(A, B, Some(credentials("secret")));
     world.run_for(Span::from_ms(50));
     let callee = world.expect(B, invited);
     world.answer(B, callee);
@@ -269,7 +269,7 @@ fn answer_by_hand(world: &mut World, verifier: &DigestVerifier) -> Vec<String> {
                 response.headers.push(asked, &challenge.to_string());
             }
             seen.push(format!("{method} {status}"));
-            world.send(address(B), address(A), response.to_bytes());
+            world.send(address(B), address(A), &response.to_bytes());
         }
     }
     seen
@@ -280,7 +280,7 @@ fn the_program_may_ask_for_other_methods_than_the_default_ones() {
     let config = EndpointConfig { methods: Vec::new(), ..EndpointConfig::default() };
     let mut world = World::with(72, &config, 2);
     let register = Register {
-        flow: world.flow(A, B),
+        flow: flow(A, B),
         registrar: "sip:desk.example".parse().unwrap(),
         aor: NameAddr::new("sip:alice@desk.example".parse().unwrap()),
         contact: Uri::at(Some("alice"), address(A)),

@@ -3,7 +3,7 @@
 use offhook_sip::{Body, EndCause, EndpointConfig, Event, Full};
 use offhook_units::Span;
 
-use super::world::{A, B, World, answered, confirmed, ended, invite_to, invited, refused};
+use super::world::{A, B, World, answered, confirmed, ended, flow, invite_to, invited, refused};
 
 #[test]
 fn a_plain_call_takes_seven_messages_and_leaves_nothing_behind() {
@@ -263,7 +263,7 @@ fn ringing_is_told_again_every_minute() {
 #[test]
 fn a_transport_failure_ends_what_waits_for_a_response_at_once() {
     let mut world = World::new(15);
-    let flow = world.flow(A, B);
+    let flow = flow(A, B);
     let caller = world.call(A, B, None);
     world.act(A, |endpoint, now| endpoint.transport_failed(now, flow));
     assert_eq!(world.expect(A, refused), (caller, 503));
@@ -286,7 +286,7 @@ fn more_sessions_or_transactions_than_allowed_get_503_with_retry_after() {
     for _ in 0..2 {
         world.call(A, B, None);
     }
-    let third = invite_to(world.flow(A, B), None);
+    let third = invite_to(flow(A, B), None);
     assert_eq!(world.act(A, |endpoint, now| endpoint.invite(now, third)), Err(Full));
     let late = world.call(2, B, None);
     world.run_for(Span::from_s(1));

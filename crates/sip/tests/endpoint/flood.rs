@@ -22,7 +22,7 @@ fn a_flood_of_100_000_random_requests_stays_within_the_limits() {
              Contact: <sip:x@192.0.2.2>\n\n",
             world.chance.below(4)
         );
-        world.send(address(1), address(A), request.replace('\n', "\r\n").into_bytes());
+        world.send(address(1), address(A), request.replace('\n', "\r\n").as_bytes());
         if number % 100 == 0 {
             world.run_for(Span::from_ms(20));
             let load = world.parties[A].endpoint.load();

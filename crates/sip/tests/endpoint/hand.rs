@@ -5,7 +5,7 @@ use offhook_sip::{
 };
 use offhook_units::Span;
 
-use super::world::{A, B, World, address, answered, confirmed, ended, invite_to, invited, raw, refused};
+use super::world::{A, B, World, address, answered, confirmed, ended, flow, invite_to, invited, raw, refused};
 
 /// A world of one endpoint, and a peer at the second address whose messages are written here.
 struct Hand {
@@ -24,7 +24,7 @@ impl Hand {
 
     /// Sends a request and gives the responses that came back so far.
     fn send(&mut self, request: &Request) -> Vec<Response> {
-        self.world.send(address(B), address(A), request.to_bytes());
+        self.world.send(address(B), address(A), &request.to_bytes());
         self.responses()
     }
 
@@ -336,7 +336,7 @@ fn a_peer_behind_a_translator_is_reached_over_its_flow() {
 
 /// The hand answers an INVITE of ours.
 fn called(hand: &mut Hand) -> (SessionId, Request) {
-    let invite = invite_to(hand.world.flow(A, B), None);
+    let invite = invite_to(flow(A, B), None);
     let session = hand.world.act(A, |endpoint: &mut Endpoint, now| endpoint.invite(now, invite)).unwrap();
     (session, hand.requests().remove(0))
 }
@@ -351,7 +351,7 @@ fn response(request: &Request, status: u16, tag: &str) -> Response {
 
 impl Hand {
     fn reply(&mut self, response: &Response) -> Vec<Request> {
-        self.world.send(address(B), address(A), response.to_bytes());
+        self.world.send(address(B), address(A), &response.to_bytes());
         self.requests()
     }
 }
@@ -425,9 +425,9 @@ fn what_is_no_message_is_answered_400_where_it_can_be() {
     let mut hand = Hand::new(48);
     let text = "OPTIONS sip:100@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKbad\r\nFrom: <sip:a@b>;tag=1\r\n\
                 To: <sip:c@d>\r\nCall-ID: bad\r\nCSeq: 1 OPTIONS\r\nContent-Length: banana\r\n\r\n";
-    hand.world.send(address(B), address(A), text.as_bytes().to_vec());
+    hand.world.send(address(B), address(A), text.as_bytes());
     assert_eq!(hand.responses().iter().map(|response| response.status).collect::<Vec<_>>(), [400]);
-    hand.world.send(address(B), address(A), b"\r\n\r\n".to_vec());
-    hand.world.send(address(B), address(A), vec![0xff; 2_000]);
+    hand.world.send(address(B), address(A), b"\r\n\r\n");
+    hand.world.send(address(B), address(A), &[0xff; 2_000]);
     assert!(hand.responses().is_empty());
 }

@@ -55,6 +55,10 @@ pub fn address(index: usize) -> SocketAddr {
     format!("192.0.2.{}:5060", index + 1).parse().unwrap()
 }
 
+pub fn flow(from: usize, to: usize) -> Flow {
+    Flow { transport: Transport::Udp, local: address(from), peer: address(to) }
+}
+
 impl World {
     /// Two endpoints with default settings.
     pub fn new(seed: u64) -> Self {
@@ -89,10 +93,6 @@ impl World {
         self.keeps = Some(Box::new(keeps));
     }
 
-    pub fn flow(&self, from: usize, to: usize) -> Flow {
-        Flow { transport: Transport::Udp, local: address(from), peer: address(to) }
-    }
-
     /// One party does something; what it sends goes on the wire.
     pub fn act<T>(&mut self, party: usize, verb: impl FnOnce(&mut Endpoint, Tick) -> T) -> T {
         let result = verb(&mut self.parties[party].endpoint, self.now);
@@ -103,7 +103,7 @@ impl World {
     fn drain(&mut self, index: usize) {
         loop {
             match self.parties[index].endpoint.poll_output() {
-                Output::Transmit { flow, bytes } => self.send(flow.local, flow.peer, bytes),
+                Output::Transmit { flow, bytes } => self.send(flow.local, flow.peer, &bytes),
                 Output::Event(event) => self.parties[index].events.push(event),
                 Output::Wait { until } => {
                     self.parties[index].wake = until;
@@ -114,8 +114,8 @@ impl World {
     }
 
     /// Puts a datagram on the wire.
-    pub fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
-        let first = String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned();
+    pub fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let first = String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().to_owned();
         let kept = self.keeps.as_mut().is_none_or(|keeps| keeps(self.now, &first));
         self.sent.push((self.now, from, to, first));
         let copies = 1 + u64::from(self.chance.below(100) < self.weather.doubled);
@@ -125,7 +125,7 @@ impl World {
             }
             self.count += 1;
             let late = Span::from_us(self.chance.below(self.weather.jitter.as_us() + 1));
-            self.wire.insert((self.now + DELAY + late, self.count), (from, to, bytes.clone()));
+            self.wire.insert((self.now + DELAY + late, self.count), (from, to, bytes.to_vec()));
         }
     }
 
@@ -193,7 +193,7 @@ impl World {
     }
 
     pub fn call(&mut self, from: usize, to: usize, credentials: Option<Credentials>) -> SessionId {
-        let invite = invite_to(self.flow(from, to), credentials);
+        let invite = invite_to(flow(from, to), credentials);
         self.act(from, |endpoint, now| endpoint.invite(now, invite)).expect("within limits")
     }
 
