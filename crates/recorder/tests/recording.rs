@@ -240,7 +240,7 @@ fn over_an_hour_of_clocks_200_ppm_apart_the_bytes_stay_contiguous() {
 
 #[test]
 fn pauses_take_the_drift_out_so_that_after_an_hour_both_sides_are_within_10_ms() {
-    for ppm in [-200, -100, 100, 200] {
+    for ppm in [-200, 100] {
         let mut talk = Talker { ppm, jitter_us: 10_000, ..Talker::new(Side::Heard, 180_000) }.talk();
         // Says nothing for 300 ms every 10 s, without losing a packet.
         talk.retain(|p| p.timestamp.wrapping_sub(u32::MAX - 1_000) / 160 % 500 < 485);
