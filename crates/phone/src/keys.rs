@@ -62,9 +62,9 @@ impl KeySender {
         }
     }
 
-    /// Whether a key sounds or waits.
-    pub fn is_busy(&self) -> bool {
-        self.state != State::Idle || !self.waiting.is_empty()
+    /// Whether the packet just stepped was the last of the last key.
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, State::Ending { left: 0, .. }) && self.waiting.is_empty()
     }
 
     /// The packet for the next `samples` (one packet time at 8 kHz), or none: speech goes on.
@@ -133,7 +133,7 @@ mod tests {
             ]
         );
         assert!(sent[..8].iter().all(Option::is_some) && sent[8..].iter().all(Option::is_none));
-        assert!(!sender.is_busy());
+        assert_eq!(sender.state, State::Idle);
     }
 
     #[test]

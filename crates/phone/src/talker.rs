@@ -112,7 +112,7 @@ impl Talker {
         let length = header.write(&key.event.encode(), out).unwrap_or(0);
         self.count(offhook_rtp::EVENT_BYTES, samples);
         self.marker = true;
-        if self.keys.is_busy() || !key.event.end { Turn::Key(length) } else { Turn::LastKey(length) }
+        if self.keys.is_done() { Turn::LastKey(length) } else { Turn::Key(length) }
     }
 
     /// Writes `payload`, one packet time of speech, and says how long the packet is.
@@ -178,7 +178,11 @@ pub(crate) mod tests {
             }
             let (length, speech) = match talker.turn(&agreed(), &mut out) {
                 Turn::Speech => (talker.speech(&agreed(), &[n; 160], &mut out), true),
-                Turn::Key(length) | Turn::LastKey(length) => (length, false),
+                Turn::Key(length) => (length, false),
+                Turn::LastKey(length) => {
+                    assert_eq!(n, 9, "the last of the eight packets of the key");
+                    (length, false)
+                }
             };
             let packet = Packet::parse(&out[..length]).unwrap();
             if !speech {
