@@ -61,16 +61,16 @@ impl Slip {
     }
 }
 
-/// The curve through `s[1]` (at 0) and `s[2]` (at 1).
-fn cubic(s: [i16; 4], at: f32) -> i16 {
+/// The curve through the second (at 0) and the third (at 1).
+fn cubic(around: [i16; 4], at: f32) -> i16 {
     if at == 0.0 {
-        return s[1];
+        return around[1];
     }
-    let [a, b, c, d] = s.map(f32::from);
-    let slope = 0.5 * (c - a);
-    let bend = a - 2.5 * b + 2.0 * c - 0.5 * d;
-    let twist = 0.5 * (d - a) + 1.5 * (b - c);
-    (((twist * at + bend) * at + slope) * at + b).round() as i16
+    let [before, from, to, after] = around.map(f32::from);
+    let slope = 0.5 * (to - before);
+    let bend = before - 2.5 * from + 2.0 * to - 0.5 * after;
+    let twist = 0.5 * (after - before) + 1.5 * (from - to);
+    (((twist * at + bend) * at + slope) * at + from).round() as i16
 }
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ mod tests {
     fn a_thousand_ppm_faster_drops_one_sample_in_a_thousand() {
         let mut slip = Slip::default();
         let mut out = Vec::new();
-        slip.run(1_000.0, &[0; 100_000], &mut out);
+        slip.run(1_000.0, &vec![0; 100_000], &mut out);
         assert!((99_898..=99_902).contains(&out.len()), "{}", out.len());
     }
 

@@ -40,12 +40,11 @@ impl Microphone {
         while let Some((tap, converter)) = self.taps.try_pop() {
             self.open = Some(Open::new(tap, converter));
         }
-        let whole = match &mut self.open {
-            Some(open) => open.read(frame),
-            None => {
-                frame.fill(0);
-                false
-            }
+        let whole = if let Some(open) = &mut self.open {
+            open.read(frame)
+        } else {
+            frame.fill(0);
+            false
         };
         self.missing_frames += u64::from(!whole);
     }

@@ -213,7 +213,7 @@ impl Supervisor {
                 };
                 let (running, feed) = opened?;
                 let counters = std::sync::Arc::clone(&feed.counters);
-                let converter = self.converter(way, &running, self.config.call_rate, SampleRate(running.rate))?;
+                let converter = converter(way, &running, self.config.call_rate, SampleRate(running.rate))?;
                 drop(self.feeds.try_push((feed, converter)));
                 (running, counters)
             }
@@ -224,7 +224,7 @@ impl Supervisor {
                 };
                 let (running, tap) = opened?;
                 let counters = std::sync::Arc::clone(&tap.counters);
-                let converter = self.converter(way, &running, SampleRate(running.rate), self.config.call_rate)?;
+                let converter = converter(way, &running, SampleRate(running.rate), self.config.call_rate)?;
                 drop(self.taps.try_push((tap, converter)));
                 (running, counters)
             }
@@ -236,21 +236,6 @@ impl Supervisor {
             Way::Capture => self.capture = Some((generation, live)),
         }
         Ok(())
-    }
-
-    fn converter(
-        &self,
-        way: Way,
-        running: &Running,
-        from: SampleRate,
-        to: SampleRate,
-    ) -> Result<Converter, HeadsetError> {
-        let refused = |error: ResampleError| HeadsetError::Refused {
-            way,
-            device: running.device.clone(),
-            why: error.to_string(),
-        };
-        Converter::new(from, to).map_err(refused)
     }
 
     fn tell(&self, event: HeadsetEvent) {
@@ -313,14 +298,21 @@ impl Supervisor {
             return;
         }
         for way in [Way::Playback, Way::Capture] {
-            if self.slot(way).is_none() {
-                if let Err(error) = self.open(way, false) {
-                    tracing::debug!(%way, %error, "the device is still away");
-                    self.retry_at = now + RETRY_EVERY;
-                }
+            if self.slot(way).is_none()
+                && let Err(error) = self.open(way, false)
+            {
+                tracing::debug!(%way, %error, "the device is still away");
+                self.retry_at = now + RETRY_EVERY;
             }
         }
     }
+}
+
+/// Between the call's rate and the device's.
+fn converter(way: Way, running: &Running, from: SampleRate, to: SampleRate) -> Result<Converter, HeadsetError> {
+    let refused =
+        |error: ResampleError| HeadsetError::Refused { way, device: running.device.clone(), why: error.to_string() };
+    Converter::new(from, to).map_err(refused)
 }
 
 /// Drops a stream on a thread of its own: a dead sound server may keep the drop waiting.

@@ -27,6 +27,6 @@ impl Clock {
     pub fn instant(&self, tick: Tick) -> Instant {
         // A deadline centuries away is none: the loop that waits for it wakes once a day.
         let ahead = tick.since(self.origin_tick).as_std();
-        self.origin.checked_add(ahead).unwrap_or_else(|| Instant::now() + std::time::Duration::from_secs(86_400))
+        self.origin.checked_add(ahead).unwrap_or_else(|| Instant::now() + std::time::Duration::from_hours(24))
     }
 }

@@ -1,6 +1,9 @@
 //! The control thread: one owner of the SIP endpoint and of every call's state, fed in order by one channel.
 
+mod media;
+
 use core::net::SocketAddr;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use offhook_codec::{Cadence, Tone};
 use offhook_net::sip::{Incoming, SipSocket};
-use offhook_plan::{Direction, Negotiated};
+use offhook_plan::Direction;
 use offhook_sip::{
     Body, EndCause, Endpoint, EndpointConfig, Event, Flow, Invite, Method, NameAddr, Output, Register, RegistrationId,
     Request, Response, SessionId, Transport, Uri, reason_phrase, sdp,
@@ -424,7 +427,7 @@ impl Control {
             Err(full) => return self.not_dialed(call, &uri, full.to_string()),
         };
         let due = give_up_after.map(|after| (now + after, Due::GiveUp)).into_iter().collect();
-        let number = uri.user_decoded().map_or_else(|| uri.host.clone(), |user| user.into_owned());
+        let number = uri.user_decoded().map_or_else(|| uri.host.clone(), Cow::into_owned);
         let line = Line {
             call,
             session,
@@ -462,7 +465,7 @@ impl Control {
         let statistics = CallStatistics {
             call,
             bound: Bound::Out,
-            number: uri.user_decoded().map_or_else(|| uri.host.clone(), |user| user.into_owned()),
+            number: uri.user_decoded().map_or_else(|| uri.host.clone(), Cow::into_owned),
             name: None,
             queue: None,
             answered: false,
@@ -475,179 +478,6 @@ impl Control {
             media: MediaStatistics::default(),
         };
         self.say(PhoneEvent::Ended { statistics: Box::new(statistics) });
-    }
-
-    /// Media is agreed on: the engine hears of it, and the world of hold.
-    fn agree(&mut self, call: u32, negotiated: Negotiated) {
-        let Some(line) = self.lines.get_mut(&call) else { return };
-        let by_peer = !negotiated.direction.sends() && line.answered.is_some();
-        let changed = by_peer != line.held_by_peer;
-        line.held_by_peer = by_peer;
-        line.negotiated = Some(negotiated.clone());
-        line.engine.tell(Order::Talk(Box::new(negotiated)));
-        let by_us = line.held_by_us;
-        if changed {
-            self.say(PhoneEvent::Held { call, by_us, by_peer });
-        }
-    }
-
-    fn answer(&mut self, now: Tick, call: u32) {
-        let Some(line) = self.lines.get_mut(&call).filter(|line| line.stage == Stage::Ringing) else {
-            return self.fault(Some(call), "no such call rings");
-        };
-        let body = match line.their_offer.take() {
-            Some(offer) => match sdp::answer(&offer, &line.local, &self.config.caps, Direction::SendRecv) {
-                Ok((body, negotiated)) => {
-                    self.agree(call, negotiated);
-                    body
-                }
-                Err(error) => return self.fault(Some(call), error.to_string()),
-            },
-            None => {
-                let offer = sdp::offer(&line.local, &self.config.caps, Direction::SendRecv);
-                line.our_offer = Some(offer.clone());
-                offer
-            }
-        };
-        let Some(line) = self.lines.get_mut(&call) else { return };
-        let (session, local) = (line.session, line.flow.local);
-        let contact = self.contact(local);
-        self.endpoint.answer(now, session, contact, Some(Body::sdp(body)));
-        self.talking(now, call);
-    }
-
-    /// Both sides have said yes.
-    fn talking(&mut self, now: Tick, call: u32) {
-        let Some(line) = self.lines.get_mut(&call) else { return };
-        line.stage = Stage::Talking;
-        line.answered = Some(now);
-        line.due.clear();
-        line.due.extend(line.hang_up_after.map(|after| (now + after, Due::HangUp)));
-        line.due.extend(line.keys.drain(..).map(|(after, keys)| (now + after, Due::Keys(keys))));
-        let setup_ms = now.since(line.began).as_us() as f64 / 1_000.0;
-        let codec = line.negotiated.as_ref().map(|agreed| agreed.codec.name());
-        self.say(PhoneEvent::Answered { call, setup_ms, codec });
-    }
-
-    /// The ACK: it carries the answer where our 2xx carried the offer.
-    fn confirmed(&mut self, now: Tick, call: u32, body: Option<Body>) {
-        let Some(line) = self.lines.get_mut(&call) else { return };
-        let Some(offer) = line.our_offer.take() else { return };
-        let answer = body.map(|body| body.bytes).unwrap_or_default();
-        match sdp::accept(&offer, &answer, &self.config.caps) {
-            Ok(negotiated) => self.agree(call, negotiated),
-            Err(error) => self.media_fault(now, call, &error),
-        }
-    }
-
-    fn media_fault(&mut self, now: Tick, call: u32, error: &sdp::SdpError) {
-        if let Some(line) = self.lines.get_mut(&call) {
-            line.end(now, EndedBy::Media, Some(error.to_string()));
-        }
-        self.hang_up(now, call);
-    }
-
-    fn progress(&mut self, call: u32, status: u16, body: Option<Body>) {
-        let Some(line) = self.lines.get_mut(&call) else { return };
-        let offer = line.our_offer.clone();
-        let early = body.filter(Body::is_sdp).zip(offer).and_then(|(body, offer)| {
-            // An unusable early answer is no reason to end the call: the final one decides.
-            sdp::accept(&offer, &body.bytes, &self.config.caps).ok()
-        });
-        let early_media = early.is_some() || line.negotiated.is_some();
-        match early {
-            Some(negotiated) => self.agree(call, negotiated),
-            None if status == 180 && !early_media => {
-                line.engine.tell(Order::Tone(Some(Tone::ringback(SampleRate::NARROW))));
-            }
-            None => {}
-        }
-        self.say(PhoneEvent::Progress { call, status, early_media });
-    }
-
-    fn answered(&mut self, now: Tick, call: u32, body: Option<Body>) {
-        let Some(line) = self.lines.get_mut(&call) else { return };
-        let offer = line.our_offer.take().unwrap_or_default();
-        let early = line.negotiated.is_some();
-        match body.filter(Body::is_sdp) {
-            Some(body) => match sdp::accept(&offer, &body.bytes, &self.config.caps) {
-                Ok(negotiated) => self.agree(call, negotiated),
-                Err(error) => return self.media_fault(now, call, &error),
-            },
-            // RFC 3264 section 4: the early answer was the answer.
-            None if early => {}
-            None => return self.media_fault(now, call, &sdp::SdpError::NoAudio),
-        }
-        self.talking(now, call);
-    }
-
-    fn hold(&mut self, now: Tick, call: u32, on: bool) {
-        let Some(line) = self.lines.get_mut(&call).filter(|line| line.stage == Stage::Talking) else {
-            return self.fault(Some(call), "only a call that was answered can be held");
-        };
-        if line.our_offer.is_some() {
-            // One change at a time, RFC 3264 section 4: the last wish is kept until the answer is here.
-            line.hold_next = Some(on);
-            return;
-        }
-        if line.held_by_us == on {
-            return;
-        }
-        line.held_by_us = on;
-        line.local.version += 1;
-        let offer = sdp::offer(&line.local, &self.config.caps, wish(on));
-        line.our_offer = Some(offer.clone());
-        // Towards a held peer there is silence at once, whatever it answers.
-        line.engine.tell(Order::Hold(on));
-        let (session, by_peer) = (line.session, line.held_by_peer);
-        self.endpoint.reoffer(now, session, Some(Body::sdp(offer)));
-        self.say(PhoneEvent::Held { call, by_us: on, by_peer });
-    }
-
-    fn reoffered(&mut self, now: Tick, call: u32, body: Option<Body>) {
-        let Some(line) = self.lines.get_mut(&call) else { return };
-        line.local.version += 1;
-        let session = line.session;
-        match body.filter(Body::is_sdp) {
-            Some(body) => match sdp::answer(&body.bytes, &line.local, &self.config.caps, wish(line.held_by_us)) {
-                Ok((answer, negotiated)) => {
-                    self.agree(call, negotiated);
-                    self.endpoint.answer_reoffer(now, session, Some(Body::sdp(answer)));
-                }
-                Err(error) => {
-                    self.fault(Some(call), format!("a change of media was refused: {error}"));
-                    self.endpoint.refuse_reoffer(now, session, error.status());
-                }
-            },
-            None => {
-                let offer = sdp::offer(&line.local, &self.config.caps, wish(line.held_by_us));
-                line.our_offer = Some(offer.clone());
-                self.endpoint.answer_reoffer(now, session, Some(Body::sdp(offer)));
-            }
-        }
-    }
-
-    fn reoffer_answered(&mut self, now: Tick, call: u32, body: Option<Body>) {
-        let Some(offer) = self.lines.get_mut(&call).and_then(|line| line.our_offer.take()) else { return };
-        let answer = body.map(|body| body.bytes).unwrap_or_default();
-        match sdp::accept(&offer, &answer, &self.config.caps) {
-            Ok(negotiated) => self.agree(call, negotiated),
-            Err(error) => self.fault(Some(call), format!("the change of media came to nothing: {error}")),
-        }
-        if let Some(on) = self.lines.get_mut(&call).and_then(|line| line.hold_next.take()) {
-            self.hold(now, call, on);
-        }
-    }
-
-    fn reoffer_refused(&mut self, call: u32, status: u16) {
-        let Some(line) = self.lines.get_mut(&call) else { return };
-        line.our_offer = None;
-        line.hold_next = None;
-        line.held_by_us = !line.held_by_us;
-        line.engine.tell(Order::Hold(line.held_by_us));
-        let (by_us, by_peer) = (line.held_by_us, line.held_by_peer);
-        self.fault(Some(call), format!("the peer refused: {status} {}", reason_phrase(status)));
-        self.say(PhoneEvent::Held { call, by_us, by_peer });
     }
 
     fn give_up(&mut self, now: Tick, call: u32) {
@@ -727,11 +557,6 @@ impl Control {
             Report::Stopped(media) => self.finish(now, call, *media),
         }
     }
-}
-
-/// The direction that we wish for.
-const fn wish(held_by_us: bool) -> Direction {
-    if held_by_us { Direction::SendOnly } else { Direction::SendRecv }
 }
 
 /// What an incoming call sounds like here.

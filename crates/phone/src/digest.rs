@@ -50,8 +50,7 @@ impl OrderedDigest {
     /// The digest in hexadecimal and the bytes it covers; what still waits is included.
     pub fn finish(mut self, mut keep: impl FnMut(&[u8])) -> (String, u64) {
         self.pass_waiting(&mut keep, 0);
-        let hex = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        (hex, self.bytes)
+        (hex(&self.hash.finalize()), self.bytes)
     }
 
     fn pass(&mut self, payload: &[u8], keep: &mut impl FnMut(&[u8])) {
@@ -74,6 +73,11 @@ impl OrderedDigest {
             self.pass(&payload, keep);
         }
     }
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|half| char::from_digit(half.into(), 16)).collect()
 }
 
 #[cfg(test)]

@@ -167,7 +167,7 @@ fn open_pair(address: IpAddr) -> io::Result<(UdpSocket, UdpSocket)> {
 enum Devices {
     None,
     Opening(Receiver<Result<(Headset, Microphone, Speaker), HeadsetError>>),
-    Open { headset: Headset, microphone: Microphone, speaker: Speaker },
+    Open { headset: Headset, microphone: Box<Microphone>, speaker: Box<Speaker> },
 }
 
 struct Worker {
@@ -368,6 +368,7 @@ impl Worker {
             Devices::None => {}
             Devices::Opening(opened) => match opened.try_recv() {
                 Ok(Ok((headset, microphone, speaker))) => {
+                    let (microphone, speaker) = (Box::new(microphone), Box::new(speaker));
                     self.devices = Devices::Open { headset, microphone, speaker };
                 }
                 Ok(Err(error)) => {
@@ -418,10 +419,10 @@ impl Worker {
             Turn::Speech => {
                 if self.muted || self.held {
                     payload.fill(law_of(negotiated.codec).silence());
-                } else if let Some(player) = &mut self.player {
-                    if player.fill(payload) {
-                        (self.report)(Report::PlayFinished);
-                    }
+                } else if let Some(player) = &mut self.player
+                    && player.fill(payload)
+                {
+                    (self.report)(Report::PlayFinished);
                 }
                 if let Some(spool) = &mut self.payloads_out {
                     spool.push(payload);

@@ -1,6 +1,7 @@
 //! A phone: what it is told and what it tells. The work is done by one control thread ([`crate::control`]) and one media thread a call.
 
 use core::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
 use std::io;
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
@@ -74,8 +75,7 @@ impl Account {
     /// [`PhoneError::BadUri`] or [`PhoneError::UnknownHost`].
     pub fn new(aor: &str, server: Option<&str>, password: Option<String>) -> Result<Self, PhoneError> {
         let uri = parse_uri(aor)?;
-        let user =
-            uri.user_decoded().map(|user| user.into_owned()).ok_or_else(|| PhoneError::BadUri { text: aor.into() })?;
+        let user = uri.user_decoded().map(Cow::into_owned).ok_or_else(|| PhoneError::BadUri { text: aor.into() })?;
         let server = match server {
             Some(server) => resolve(&parse_uri(server)?)?,
             None => resolve(&uri)?,

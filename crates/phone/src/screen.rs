@@ -101,12 +101,12 @@ impl View {
         self.calls.iter_mut().find(|shown| shown.call == call)
     }
 
-    fn add(&mut self, call: u32, stand: Stand, who: String, queue: Option<String>, since: Tick) {
+    fn add(&mut self, call: u32, stand: Stand, who: &str, queue: Option<&str>, since: Tick) {
         self.calls.push(Shown {
             call,
             stand,
-            who: printable(&who),
-            queue: queue.map(|queue| printable(&queue)),
+            who: printable(who),
+            queue: queue.map(printable),
             codec: None,
             since,
             muted: false,
@@ -129,9 +129,9 @@ impl View {
             PhoneEvent::Incoming { call, number, name, queue } => {
                 let who = name.as_ref().map_or_else(|| number.clone(), |name| format!("{name}  {number}"));
                 self.note(at, &format!("{who} calls"));
-                self.add(*call, Stand::Rings, who, queue.clone(), at);
+                self.add(*call, Stand::Rings, &who, queue.as_deref(), at);
             }
-            PhoneEvent::Dialing { call, uri } => self.add(*call, Stand::Calling, uri.clone(), None, at),
+            PhoneEvent::Dialing { call, uri } => self.add(*call, Stand::Calling, uri, None, at),
             PhoneEvent::Progress { status, .. } => self.note(at, &format!("the other phone says {status}")),
             PhoneEvent::Answered { call, codec, .. } => {
                 if let Some(shown) = self.call(*call) {
@@ -149,8 +149,7 @@ impl View {
                 }
             }
             PhoneEvent::Key { digit, .. } => self.note(at, &format!("the other side pressed {digit}")),
-            PhoneEvent::Device { what, .. } => self.note(at, what),
-            PhoneEvent::Fault { what, .. } => self.note(at, what),
+            PhoneEvent::Device { what, .. } | PhoneEvent::Fault { what, .. } => self.note(at, what),
             PhoneEvent::Ended { statistics } => {
                 self.calls.retain(|shown| shown.call != statistics.call);
                 self.note(at, &statistics.line());

@@ -80,7 +80,7 @@ impl Talker {
 
     /// SHA-256 over the payloads of speech sent, in hexadecimal.
     pub fn digest(&self) -> String {
-        self.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::digest::hex(&self.hash.clone().finalize())
     }
 
     /// Presses a key after those waiting; `false` where it is none, or too many wait.

@@ -45,7 +45,9 @@ impl Baresip {
             sample_format: hound::SampleFormat::Int,
         };
         let mut writer = hound::WavWriter::create(&said, spec).unwrap();
-        tone(440.0, 80_000).into_iter().for_each(|sample| writer.write_sample(sample).unwrap());
+        for sample in tone(440.0, 80_000) {
+            writer.write_sample(sample).unwrap();
+        }
         writer.finalize().unwrap();
         let config = format!(
             "poll_method epoll\nsip_listen 127.0.0.1:{port}\nnet_interface 127.0.0.1\naudio_source aufile,{}\n\

@@ -39,7 +39,9 @@ impl Office {
                             let password = |user: &str| (user == "alice").then_some("secret");
                             let (response, changes) = registrar.handle(now, flow, &request, password);
                             endpoint.respond(now, id, response);
-                            changes.into_iter().for_each(|change| drop(tell.send(change)));
+                            for change in changes {
+                                drop(tell.send(change));
+                            }
                         }
                         Output::Event(_) => {}
                         Output::Wait { .. } => break,
