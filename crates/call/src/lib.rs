@@ -1,5 +1,16 @@
 //! Calls: legs, IVR, queues, agents. Given time and parsed messages; asks for media through plans.
+//!
+//! [`Exchange`] is the one owner of all calls: [`Exchange::handle`] takes an [`Input`], [`Exchange::poll_output`] gives
+//! what is to be done until [`Output::Wait`].
 
 pub mod config;
+pub mod event;
+mod exchange;
+mod ports;
 pub mod record;
+mod timers;
 pub mod view;
+
+pub use exchange::{
+    Changed, Command, Counters, Exchange, Input, Output, Recovered, RecordingWanted, WantedState,
+};

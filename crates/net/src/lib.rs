@@ -1,1 +1,10 @@
 //! Sockets, the real clock, and the packet drivers of the media workers.
+
+mod clock;
+pub mod datagrams;
+mod flood;
+pub mod media;
+pub mod limits;
+pub mod sip;
+
+pub use clock::{Clock, SLEW_PPM};

@@ -1,2 +1,48 @@
 //! The exchange on the command line.
-fn main() {}
+
+mod call;
+mod check;
+mod config;
+mod phone;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// A contact-centre telephone exchange in one program.
+#[derive(Debug, Parser)]
+#[command(name = "offhook", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the exchange.
+    Serve(serve::ServeArgs),
+    /// Check a configuration as a whole.
+    Check(check::CheckArgs),
+    /// The softphone: a terminal screen, or `--headless`.
+    Phone(phone::PhoneArgs),
+    /// One scripted call; exits 0 when it was answered and ended as asked.
+    Call(call::CallArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("OFFHOOK_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let done = match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => Ok(check::run(&args)),
+        Command::Phone(args) => phone::run(args),
+        Command::Call(args) => call::run(args),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("offhook: {error:#}");
+        ExitCode::FAILURE
+    })
+}

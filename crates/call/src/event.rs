@@ -1,0 +1,215 @@
+//! What happened to calls, as it stands in the event log.
+
+use offhook_plan::LegReport;
+use offhook_sip::DialogSnapshot;
+use offhook_units::{AgentId, CallId, ContactId, OfferId, PersonRef, QueueId, RecordingId, VisitId};
+use serde::{Deserialize, Serialize};
+
+use crate::record::CallEnd;
+
+/// Stream of the distributor's events in the log.
+pub const STREAM_ACD: u16 = 1;
+/// Stream of the calls' events in the log.
+pub const STREAM_CALL: u16 = 2;
+/// Version of both encodings.
+pub const VERSION: u16 = 1;
+
+/// One entry of the event log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum LogEvent {
+    /// Of the distributor.
+    Acd(offhook_acd::Event),
+    /// Of a call.
+    Call(CallEvent),
+}
+
+impl LogEvent {
+    /// Which stream it belongs to.
+    pub const fn stream(&self) -> u16 {
+        match self {
+            Self::Acd(_) => STREAM_ACD,
+            Self::Call(_) => STREAM_CALL,
+        }
+    }
+
+    /// The event as bytes of [`VERSION`].
+    ///
+    /// # Panics
+    /// Never: every event type can be encoded.
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("events are plain data")
+    }
+
+    /// Reads what [`LogEvent::encode`] wrote.
+    ///
+    /// # Errors
+    /// Where the bytes are not of this version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, postcard::Error> {
+        postcard::from_bytes(bytes)
+    }
+}
+
+/// One of the two sides of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Party {
+    /// Who called us.
+    Caller,
+    /// The agent, or the phone that a number dials.
+    Agent,
+}
+
+/// How an offer's ringing ended without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missed {
+    /// The phone refused.
+    Declined,
+    /// Nobody picked up in time, or the phone could not be reached.
+    NoAnswer,
+    /// The caller left, or somebody else was faster.
+    Withdrawn,
+}
+
+/// What happened to a call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum CallEvent {
+    /// An INVITE for a number of ours was taken on.
+    Began {
+        /// Which call.
+        call: CallId,
+        /// The number dialled.
+        number: String,
+        /// Which trunk it came from.
+        trunk: Option<String>,
+        /// The caller, in the sealed table.
+        caller: PersonRef,
+    },
+    /// We answered the caller.
+    Answered {
+        /// Which call.
+        call: CallId,
+    },
+    /// The caller entered a queue.
+    Queued {
+        /// Which call.
+        call: CallId,
+        /// As this contact.
+        contact: ContactId,
+        /// On this visit.
+        visit: VisitId,
+        /// Which queue.
+        queue: QueueId,
+    },
+    /// An agent's phone was sent an INVITE.
+    Ringing {
+        /// Which call.
+        call: CallId,
+        /// For this offer.
+        offer: OfferId,
+        /// Whose phone.
+        agent: AgentId,
+    },
+    /// The ringing ended without an answer.
+    RingingEnded {
+        /// Which call.
+        call: CallId,
+        /// Which offer.
+        offer: OfferId,
+        /// Whose phone.
+        agent: AgentId,
+        /// How.
+        missed: Missed,
+    },
+    /// An agent, or the dialled phone, answered: both hear each other.
+    Connected {
+        /// Which call.
+        call: CallId,
+        /// Who, where it is an agent.
+        agent: Option<AgentId>,
+    },
+    /// A side put the other on hold, or took it back.
+    Held {
+        /// Which call.
+        call: CallId,
+        /// Who holds.
+        by: Party,
+        /// Begins or ends.
+        on: bool,
+    },
+    /// The caller pressed a key; which one is not kept.
+    Digit {
+        /// Which call.
+        call: CallId,
+    },
+    /// Recording began.
+    RecordingStarted {
+        /// Which call.
+        call: CallId,
+        /// Which recording.
+        recording: RecordingId,
+    },
+    /// A dialog is up: what a successor needs to end it.
+    DialogConfirmed {
+        /// Which call.
+        call: CallId,
+        /// Which side.
+        party: Party,
+        /// The dialog.
+        dialog: Box<DialogSnapshot>,
+    },
+    /// A leg's media was closed.
+    LegClosed {
+        /// Which call.
+        call: CallId,
+        /// Which side.
+        party: Party,
+        /// Its figures.
+        report: LegReport,
+    },
+    /// The call is over.
+    Ended {
+        /// Which call.
+        call: CallId,
+        /// How.
+        end: CallEnd,
+    },
+}
+
+impl CallEvent {
+    /// Which call it belongs to.
+    pub const fn call(&self) -> CallId {
+        match self {
+            Self::Began { call, .. }
+            | Self::Answered { call }
+            | Self::Queued { call, .. }
+            | Self::Ringing { call, .. }
+            | Self::RingingEnded { call, .. }
+            | Self::Connected { call, .. }
+            | Self::Held { call, .. }
+            | Self::Digit { call }
+            | Self::RecordingStarted { call, .. }
+            | Self::DialogConfirmed { call, .. }
+            | Self::LegClosed { call, .. }
+            | Self::Ended { call, .. } => *call,
+        }
+    }
+
+    /// Its name on the live feed.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Began { .. } => "call-began",
+            Self::Answered { .. } => "call-answered",
+            Self::Queued { .. } => "call-queued",
+            Self::Ringing { .. } => "agent-ringing",
+            Self::RingingEnded { .. } => "agent-ringing-ended",
+            Self::Connected { .. } => "call-connected",
+            Self::Held { .. } => "call-held",
+            Self::Digit { .. } => "call-digit",
+            Self::RecordingStarted { .. } => "recording-started",
+            Self::DialogConfirmed { .. } => "dialog-confirmed",
+            Self::LegClosed { .. } => "leg-closed",
+            Self::Ended { .. } => "call-ended",
+        }
+    }
+}

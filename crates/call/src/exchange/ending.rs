@@ -1,0 +1,172 @@
+//! Every end of a call, from whichever side it comes.
+
+use offhook_acd::{Command, FlowOut, Left};
+use offhook_plan::MediaCommand;
+use offhook_sip::SessionId;
+use offhook_units::{CallId, Span, Tick};
+
+use super::state::Stage;
+use super::{Exchange, Output, Role};
+use crate::event::{CallEvent, Missed};
+use crate::record::CallEnd;
+use crate::timers::Kind;
+
+/// How long the worker has to report an ended call's legs before its record is written without their figures.
+const CLOSE_WITHIN: Span = Span::from_s(5);
+
+impl Exchange {
+    /// Moves a call to a stage and marks the instant.
+    pub(super) fn enter(&mut self, now: Tick, id: CallId, stage: Stage) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.stage = stage;
+            call.since = now;
+        }
+    }
+
+    /// The caller sent CANCEL; the endpoint has answered it.
+    pub(super) fn caller_gave_up(&mut self, now: Tick, session: SessionId) {
+        if let Some((id, _)) = self.sessions.remove(&session) {
+            if let Some(call) = self.calls.get_mut(&id) {
+                call.sessions.remove(&session);
+            }
+            self.end_call(now, id, CallEnd::Abandoned, None);
+        }
+    }
+
+    /// A session is over for good.
+    pub(super) fn session_ended(&mut self, now: Tick, session: SessionId) {
+        let Some((id, role)) = self.sessions.remove(&session) else { return };
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.sessions.remove(&session);
+        if call.is_ending() {
+            return;
+        }
+        match role {
+            Role::Caller => {
+                let talked = matches!(call.stage, Stage::Talking { .. });
+                let end = if talked { CallEnd::CallerHungUp } else { CallEnd::Abandoned };
+                self.end_call(now, id, end, None);
+            }
+            Role::Dialled => self.end_call(now, id, CallEnd::AgentHungUp, None),
+            Role::Offered(offer) => {
+                let connected = call.other.as_ref().is_some_and(|other| other.leg.session == session);
+                if connected {
+                    self.end_call(now, id, CallEnd::AgentHungUp, None);
+                } else if self.drop_ringing(now, offer, Missed::NoAnswer).is_some() {
+                    // The distributor may have withdrawn the offer in this very moment.
+                    let _gone = self.tell(now, Command::NoAnswer { offer });
+                }
+            }
+            Role::Orphan => {}
+        }
+    }
+
+    /// Ends a call whose unanswered caller is told `status`; an answered one gets a BYE that gives it as the reason.
+    pub(super) fn end_call_with(&mut self, now: Tick, id: CallId, end: CallEnd, status: u16) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let session = call.caller.session;
+        if !call.answered && call.sessions.remove(&session) {
+            self.sessions.remove(&session);
+            self.endpoint.refuse(now, session, status, Vec::new());
+        }
+        self.end_call(now, id, end, q850(status));
+    }
+
+    /// Hangs up on everybody who is left, tells the distributor, and lets the worker close the legs.
+    pub(super) fn end_call(&mut self, now: Tick, id: CallId, end: CallEnd, reason: Option<&str>) {
+        let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_ending()) else { return };
+        call.end = Some(end);
+        let talked = matches!(call.stage, Stage::Talking { .. });
+        self.timers.disarm_all(id);
+        self.release_contact(now, id, talked, end);
+        let offers: Vec<_> = self.calls.get(&id).map(|call| call.ringing.keys().copied().collect()).unwrap_or_default();
+        for offer in offers {
+            self.stop_ringing(now, offer, Missed::Withdrawn);
+        }
+        self.enter(now, id, Stage::Ending);
+        let Some(call) = self.calls.get(&id) else { return };
+        let (worker, planned) = (call.worker, call.plan.is_some());
+        if let Some(agent) = call.other.as_ref().and_then(|other| other.agent) {
+            if let Some(line) = self.agents.get_mut(&agent) {
+                line.call = None;
+            }
+        }
+        for session in call.sessions.clone() {
+            self.endpoint.hang_up(now, session, reason.map(str::to_owned));
+        }
+        if planned {
+            self.outputs.push_back(Output::Media { worker, command: MediaCommand::Close(id) });
+            self.timers.arm(id, Kind::Close, now + CLOSE_WITHIN);
+        } else {
+            self.finalize(now, id);
+        }
+    }
+
+    fn release_contact(&mut self, now: Tick, id: CallId, talked: bool, end: CallEnd) {
+        if !talked {
+            let left = match end {
+                CallEnd::Abandoned | CallEnd::CallerHungUp => Left::Abandoned,
+                CallEnd::AgentHungUp
+                | CallEnd::NobodyLoggedIn
+                | CallEnd::QueueFull
+                | CallEnd::WaitedTooLong
+                | CallEnd::NotReached
+                | CallEnd::Failed
+                | CallEnd::ShutDown
+                | CallEnd::Lost => Left::FlowedOut(FlowOut::Lost),
+            };
+            return self.leave_queue(now, id, left);
+        }
+        if let Some(contact) = self.calls.get_mut(&id).and_then(|call| call.contact.take()) {
+            self.contacts.remove(&contact);
+            // Refused only where a supervisor's command ended the assignment before.
+            let _ended = self.tell(now, Command::Finish { contact });
+        }
+    }
+
+    /// The legs are closed and reported, or the worker had its time: the record is written.
+    pub(super) fn finalize(&mut self, now: Tick, id: CallId) {
+        let Some(call) = self.calls.remove(&id) else { return };
+        self.timers.disarm_all(id);
+        for open in call.open_legs.values() {
+            self.ports.give_back(now, open.port);
+        }
+        if let Some(recording) = call.recording {
+            self.outputs.push_back(Output::CloseRecording { recording, at: call.since });
+        }
+        let end = call.end.unwrap_or(CallEnd::Failed);
+        *self.counters.ended.entry(end.name()).or_default() += 1;
+        self.note(now, CallEvent::Ended { call: id, end });
+    }
+
+    /// The grace of a drain is over.
+    pub(super) fn hang_up_all(&mut self, now: Tick) {
+        let calls: Vec<_> = self.calls.values().filter(|call| !call.is_ending()).map(|call| call.id).collect();
+        for id in calls {
+            self.end_call_with(now, id, CallEnd::ShutDown, 503);
+        }
+    }
+}
+
+/// The Q.850 cause for a SIP status, as a Reason header (RFC 3326; mapping of RFC 3398 section 8.2.6.1).
+fn q850(status: u16) -> Option<&'static str> {
+    match status {
+        404 => Some("Q.850;cause=1;text=\"Unallocated number\""),
+        480 => Some("Q.850;cause=18;text=\"No user responding\""),
+        486 | 600 => Some("Q.850;cause=17;text=\"User busy\""),
+        488 => Some("Q.850;cause=65;text=\"Bearer capability not implemented\""),
+        503 => Some("Q.850;cause=41;text=\"Temporary failure\""),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_is_q850_user_busy() {
+        assert_eq!(q850(486), Some("Q.850;cause=17;text=\"User busy\""));
+        assert_eq!(q850(200), None);
+    }
+}

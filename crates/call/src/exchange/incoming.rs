@@ -1,0 +1,191 @@
+//! A call comes in: who is it, which number, may it, where does it lead.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use offhook_plan::Direction;
+use offhook_sip::{Body, Flow, Headers, NameAddr, Request, SessionId, sdp};
+use offhook_units::{CallId, PersonRef, Span, Tick};
+
+use super::state::{Call, Presented, Stage};
+use super::{Exchange, Output, Role};
+use crate::config::{Answer, Destination};
+use crate::event::{CallEvent, Party};
+
+/// What a caller is told to wait when a limit is reached.
+const RETRY_AFTER: Span = Span::from_s(5);
+
+/// A token bucket for new calls: as deep as its rate.
+#[derive(Debug)]
+pub(super) struct Admission {
+    per_s: u64,
+    /// Millionths of a token.
+    tokens: u64,
+    filled: Tick,
+}
+
+impl Admission {
+    pub fn new(per_s: u32) -> Self {
+        Self { per_s: u64::from(per_s), tokens: u64::from(per_s) * 1_000_000, filled: Tick::ZERO }
+    }
+
+    fn admit(&mut self, now: Tick) -> bool {
+        let full = self.per_s * 1_000_000;
+        let gained = now.since(self.filled).as_us().saturating_mul(self.per_s);
+        self.tokens = self.tokens.saturating_add(gained).min(full);
+        self.filled = now;
+        let admitted = self.tokens >= 1_000_000;
+        if admitted {
+            self.tokens -= 1_000_000;
+        }
+        admitted
+    }
+}
+
+impl Exchange {
+    /// An INVITE outside of every dialog.
+    pub(super) fn invited(&mut self, now: Tick, session: SessionId, flow: Flow, request: &Request) {
+        if let Err(status) = self.take_on(now, session, flow, request) {
+            let mut headers = Vec::new();
+            match status {
+                503 => {
+                    self.counters.refused_by_limit += 1;
+                    headers.push(("Retry-After".to_owned(), RETRY_AFTER.as_s().to_string()));
+                }
+                403 => self.counters.refused_strangers += 1,
+                404 => self.counters.refused_unknown_numbers += 1,
+                _ => {}
+            }
+            self.endpoint.refuse(now, session, status, headers);
+        }
+    }
+
+    /// Makes the call, or gives the status it is refused with.
+    fn take_on(&mut self, now: Tick, session: SessionId, flow: Flow, request: &Request) -> Result<(), u16> {
+        let peer = flow.peer.ip();
+        let trunk = self.config.trunks.iter().find(|trunk| trunk.peers.contains(&peer)).ok_or(403_u16)?.name.clone();
+        let dialled = request.uri.user_decoded().unwrap_or_default().into_owned();
+        let number = self.config.numbers.get(&dialled).ok_or(404_u16)?.clone();
+        let full = self.refusing || self.calls.len() >= self.config.limits.calls_max;
+        if full || self.drain_by.is_some() || !self.admission.admit(now) {
+            return Err(503);
+        }
+        let mut caller = self.make_leg(now, flow).ok_or(503_u16)?;
+        caller.session = session;
+        if !request.body.is_empty() {
+            match sdp::answer(&request.body, &caller.local(), &self.config.caps, Direction::SendRecv) {
+                Ok((text, agreed)) => {
+                    caller.answer = Some(text);
+                    caller.negotiated = Some(agreed);
+                }
+                Err(_) => {
+                    self.ports.give_back(now, caller.port);
+                    return Err(488);
+                }
+            }
+        }
+        let from = presented(&request.headers);
+        let (id, person) = (CallId(self.ids.next()), PersonRef(self.ids.next()));
+        let text = from.user.clone();
+        self.outputs.push_back(Output::Person { person, text });
+        let (leg, port) = (caller.id, caller.port);
+        let worker = (id.0 % self.config.media_workers.max(1) as u64) as usize;
+        let call = Call {
+            id,
+            started: now,
+            number: dialled.clone(),
+            trunk: Some(trunk.clone()),
+            from,
+            answer: number.answer,
+            caller,
+            answered: false,
+            ringing: BTreeMap::new(),
+            other: None,
+            stage: Stage::Dialling,
+            since: now,
+            contact: None,
+            queue: None,
+            recording: None,
+            digits_from: None,
+            worker,
+            generation: 0,
+            plan: None,
+            open_legs: BTreeMap::new(),
+            end: None,
+            sessions: BTreeSet::from([session]),
+        };
+        self.calls.insert(id, call);
+        self.sessions.insert(session, (id, Role::Caller));
+        self.open_leg(id, leg, port, Some(Party::Caller));
+        self.counters.calls += 1;
+        self.note(now, CallEvent::Began { call: id, number: dialled, trunk: Some(trunk), caller: person });
+        if number.answer == Answer::AtStart && !matches!(number.to, Destination::Dial { .. }) {
+            self.answer_caller(now, id);
+        }
+        match number.to {
+            Destination::Flow(menu) => self.greet(now, id, menu, 1),
+            Destination::Queue(queue) => self.enter_queue(now, id, queue),
+            Destination::Dial { flow, ring_for } => self.dial(now, id, flow, ring_for),
+        }
+        Ok(())
+    }
+
+    /// Sends 200 to the caller, once. Without an offer in the INVITE ours goes with it.
+    pub(super) fn answer_caller(&mut self, now: Tick, id: CallId) {
+        let caps = self.config.caps.clone();
+        let Some(call) = self.calls.get_mut(&id).filter(|call| !call.answered) else { return };
+        call.answered = true;
+        let body = match &call.caller.answer {
+            Some(text) => Body::sdp(text.clone()),
+            None => call.caller.offer(&caps),
+        };
+        let (session, flow) = (call.caller.session, call.caller.flow);
+        let contact = self.contact(flow);
+        self.note(now, CallEvent::Answered { call: id });
+        self.endpoint.answer(now, session, contact, Some(body));
+        self.confirm_dialog(now, id, Party::Caller, session);
+    }
+
+    /// Opens the caller's ear before the answer, where the INVITE's offer allows it.
+    pub(super) fn early_media(&mut self, now: Tick, id: CallId) {
+        let Some(call) = self.calls.get(&id).filter(|call| !call.answered) else { return };
+        let body = call.caller.answer.clone().map(Body::sdp);
+        let status = if body.is_some() { 183 } else { 180 };
+        self.endpoint.progress(now, call.caller.session, status, body);
+    }
+
+    /// The peer's ACK; it carries the answer where our 200 carried the offer.
+    pub(super) fn confirmed(&mut self, now: Tick, session: SessionId, body: Option<&Body>) {
+        let Some(&(id, _)) = self.sessions.get(&session) else { return };
+        let awaited = self.leg_of(id, session).is_some_and(|leg| leg.offered.is_some());
+        match body {
+            Some(body) if awaited => self.reoffer_confirmed(now, session, body),
+            None if awaited => self.end_call(now, id, crate::record::CallEnd::Failed, Some("SIP;cause=488")),
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// Who calls: P-Asserted-Identity (RFC 3325; a trunk is trusted with it), else From.
+fn presented(headers: &Headers) -> Presented {
+    let asserted = headers.get("P-Asserted-Identity").and_then(|value| value.parse::<NameAddr>().ok());
+    let Some(identity) = asserted.or_else(|| headers.from().ok()) else {
+        return Presented { display: None, user: "anonymous".to_owned() };
+    };
+    let user = identity.uri.user_decoded().filter(|user| !user.is_empty());
+    let user = user.map_or_else(|| "anonymous".to_owned(), std::borrow::Cow::into_owned);
+    Presented { display: identity.display, user }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_of_ten_a_second_admits_ten_at_once_and_one_each_100_ms() {
+        let mut admission = Admission::new(10);
+        let start = Tick::from_us(5_000_000);
+        assert_eq!((0..20).filter(|_| admission.admit(start)).count(), 10);
+        assert!(!admission.admit(start + Span::from_ms(99)));
+        assert!(admission.admit(start + Span::from_ms(100)));
+    }
+}

@@ -1,0 +1,142 @@
+//! Making legs: ports, numbers of the media stream, SDP, our own addresses.
+
+use core::net::{IpAddr, SocketAddr};
+
+use offhook_plan::{CodecKind, Direction, MediaCaps};
+use offhook_sip::{Body, Flow, NameAddr, SessionId, Uri, sdp};
+use offhook_units::{CallId, LegId, PlayerId, Tick};
+
+use super::Exchange;
+use super::state::{Leg, OpenLeg, Playing, Presented};
+use crate::event::Party;
+
+impl Exchange {
+    /// A leg towards `flow`'s peer with ports of ours, or nothing where all are taken. The session is settled by the caller.
+    pub(super) fn make_leg(&mut self, now: Tick, flow: Flow) -> Option<Leg> {
+        let port = self.ports.take(now)?;
+        Some(Leg {
+            id: LegId(self.ids.next()),
+            session: SessionId(0),
+            flow,
+            address: self.config.advertise.unwrap_or(flow.local.ip()),
+            port,
+            ssrc: self.entropy.next_u32(),
+            first_seq: (self.entropy.next_u32() >> 17) as u16,
+            first_timestamp: self.entropy.next_u32(),
+            sdp_id: self.entropy.next_u64() >> 2,
+            sdp_version: 1,
+            answer: None,
+            offered: None,
+            negotiated: None,
+        })
+    }
+
+    /// Remembers that the worker will open this leg's ports.
+    pub(super) fn open_leg(&mut self, call: CallId, leg: LegId, port: u16, party: Option<Party>) {
+        if let Some(call) = self.calls.get_mut(&call) {
+            call.open_legs.insert(leg, OpenLeg { port, party });
+        }
+    }
+
+    pub(super) fn playing(&mut self, assets: Vec<offhook_plan::AssetId>) -> Playing {
+        Playing { player: PlayerId(self.ids.next()), assets }
+    }
+
+    /// Our Contact towards the peer of `flow`.
+    pub(super) fn contact(&self, flow: Flow) -> Uri {
+        let address = SocketAddr::new(self.config.advertise.unwrap_or(flow.local.ip()), flow.local.port());
+        format!("sip:offhook@{address}").parse().expect("a socket address makes a host and a port")
+    }
+
+    /// Who we say is calling: the caller's number at our host, with the queue's name behind the caller's own.
+    pub(super) fn presented(&self, from: &Presented, queue: Option<&str>, flow: Flow) -> NameAddr {
+        let display = match (from.display.as_deref(), queue) {
+            (Some(name), Some(queue)) => Some(format!("{name} ({queue})")),
+            (None, Some(queue)) => Some(format!("{} ({queue})", from.user)),
+            (Some(name), None) => Some(name.to_owned()),
+            (None, None) => None,
+        };
+        let host = host_text(self.config.advertise.unwrap_or(flow.local.ip()));
+        let mut uri: Uri = format!("sip:{host}").parse().expect("an address makes a host");
+        uri.user = Some(escape_user(&from.user));
+        NameAddr { display, uri, params: offhook_sip::Params::default() }
+    }
+
+    /// Our capabilities with `first` in front, so that two legs meet on one codec where they can.
+    pub(super) fn caps_preferring(&self, first: Option<CodecKind>) -> MediaCaps {
+        let mut caps = self.config.caps.clone();
+        if let Some(first) = first {
+            caps.codecs.sort_by_key(|cap| cap.kind != first);
+        }
+        caps
+    }
+}
+
+impl Leg {
+    pub fn local(&self) -> sdp::Local {
+        sdp::Local { address: self.address, port: self.port, session_id: self.sdp_id, version: self.sdp_version }
+    }
+
+    /// Where the worker binds.
+    pub fn bind(&self) -> SocketAddr {
+        SocketAddr::new(self.flow.local.ip(), self.port)
+    }
+
+    /// A new offer of ours; the answer is read against it.
+    pub fn offer(&mut self, caps: &MediaCaps) -> Body {
+        let text = sdp::offer(&self.local(), caps, Direction::SendRecv);
+        self.offered = Some(text.clone());
+        Body::sdp(text)
+    }
+
+    /// Reads the answer to our open offer. A body that comes without an open offer changes nothing.
+    pub fn accept(&mut self, body: &Body, caps: &MediaCaps) -> Result<(), sdp::SdpError> {
+        if let Some(offer) = self.offered.take() {
+            match sdp::accept(&offer, &body.bytes, caps) {
+                Ok(agreed) => self.negotiated = Some(agreed),
+                Err(error) => {
+                    self.offered = Some(offer);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An address as a URI's host: IPv6 in brackets.
+fn host_text(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+/// Percent-escapes what may not stand in a user part (RFC 3261 section 25.1, `user`).
+fn escape_user(user: &str) -> String {
+    let mut out = String::with_capacity(user.len());
+    for byte in user.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_part_is_escaped_where_the_grammar_asks() {
+        assert_eq!(escape_user("+4930"), "+4930");
+        assert_eq!(escape_user("a b@c"), "a%20b%40c");
+    }
+
+    #[test]
+    fn an_ipv6_host_stands_in_brackets() {
+        assert_eq!(host_text("::1".parse().expect("an address")), "[::1]");
+    }
+}

@@ -1,0 +1,184 @@
+//! From a call's stage to its plan, and from the worker's reports back to the call.
+
+use offhook_plan::{
+    Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source, Tap,
+};
+use offhook_units::{CallId, LegId, PlayerId, RecordingId, Tick};
+
+use super::state::{Call, Leg, Other, Playing, Stage};
+use super::{Exchange, Output, RecordingWanted};
+use crate::event::CallEvent;
+use crate::record::CallEnd;
+
+impl Exchange {
+    /// Makes the plan that the call's state asks for, and hands it to the worker where it differs from the last one.
+    pub(super) fn replan(&mut self, _now: Tick, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_ending()) else { return };
+        let mut plan = plan_of(call);
+        if call.plan.as_ref().is_some_and(|last| same_media(last, &plan)) {
+            return;
+        }
+        call.generation += 1;
+        plan.generation = call.generation;
+        call.plan = Some(plan.clone());
+        let worker = call.worker;
+        self.outputs.push_back(Output::Media { worker, command: MediaCommand::Apply(Box::new(plan)) });
+    }
+
+    /// Begins the recording where the queue asks for one and the caller is answered; once per call.
+    pub(super) fn start_recording(&mut self, now: Tick, id: CallId) {
+        let Some(call) = self.calls.get(&id).filter(|call| call.answered && call.recording.is_none()) else { return };
+        let Some(queue) = call.queue.and_then(|queue| self.queue(queue)).filter(|queue| queue.record) else { return };
+        let (queue, codec) = (queue.acd.name.clone(), call.caller.negotiated.as_ref().map(|agreed| agreed.codec));
+        // An INVITE without an offer settles its codec in the ACK; the talk begins after that.
+        let Some(codec) = codec else { return };
+        let recording = RecordingId(self.ids.next());
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.recording = Some(recording);
+        }
+        self.note(now, CallEvent::RecordingStarted { call: id, recording });
+        let wanted = RecordingWanted { recording, call: id, started: now, codec, queue };
+        self.outputs.push_back(Output::OpenRecording(wanted));
+    }
+
+    pub(super) fn on_media(&mut self, now: Tick, event: MediaEvent) {
+        match event {
+            MediaEvent::PlayerFinished { call, player } => self.played(now, call, player),
+            MediaEvent::Digit { call, leg, digit } => self.pressed(now, call, leg, digit),
+            MediaEvent::LegClosed { call, leg, report } => {
+                let Some(open) = self.calls.get_mut(&call).and_then(|call| call.open_legs.remove(&leg)) else { return };
+                self.ports.give_back(now, open.port);
+                if let Some(party) = open.party {
+                    self.note(now, CallEvent::LegClosed { call, party, report });
+                }
+                self.close_if_reported(now, call);
+            }
+            MediaEvent::LegFailed { call, leg, .. } => self.leg_failed(now, call, leg),
+            MediaEvent::PlanApplied { .. } | MediaEvent::Latched { .. } | MediaEvent::Silent { .. } => {}
+        }
+    }
+
+    fn close_if_reported(&mut self, now: Tick, id: CallId) {
+        if self.calls.get(&id).is_some_and(|call| call.is_ending() && call.open_legs.is_empty()) {
+            self.finalize(now, id);
+        }
+    }
+
+    /// A leg's ports could not be opened: another program holds them.
+    fn leg_failed(&mut self, now: Tick, id: CallId, leg: LegId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if let Some(open) = call.open_legs.remove(&leg) {
+            self.ports.give_back_failed(now, open.port);
+        }
+        let offer = call.ringing.iter().find(|(_, rings)| rings.leg.id == leg).map(|(offer, _)| *offer);
+        if let Some(offer) = offer {
+            self.stop_ringing(now, offer, crate::event::Missed::NoAnswer);
+            // The distributor may have withdrawn it in this very moment.
+            let _gone = self.tell(now, offhook_acd::Command::NoAnswer { offer });
+        } else {
+            self.end_call_with(now, id, CallEnd::Failed, 503);
+        }
+        self.close_if_reported(now, id);
+    }
+
+    /// A player came to its end.
+    fn played(&mut self, now: Tick, id: CallId, player: PlayerId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        match &mut call.stage {
+            Stage::Greeting { playing, .. } if playing.player == player => self.greeted(now, id),
+            Stage::Queued { announcement, .. } if announcement.as_ref().is_some_and(|a| a.player == player) => {
+                *announcement = None;
+                self.replan(now, id);
+            }
+            Stage::Message { playing, end, status } if playing.player == player => {
+                let (end, status) = (*end, *status);
+                self.end_call_with(now, id, end, status);
+            }
+            Stage::Greeting { .. }
+            | Stage::Queued { .. }
+            | Stage::Dialling
+            | Stage::Talking { .. }
+            | Stage::Message { .. }
+            | Stage::Ending => {}
+        }
+    }
+}
+
+/// Whether two plans differ in nothing but their generation.
+fn same_media(a: &MediaPlan, b: &MediaPlan) -> bool {
+    let MediaPlan { call, generation: _, legs, edges, taps } = a;
+    *call == b.call && *legs == b.legs && *edges == b.edges && *taps == b.taps
+}
+
+/// The plan that a call's state asks for; a pure function of the call.
+fn plan_of(call: &Call) -> MediaPlan {
+    let caller = call.caller.id;
+    let mut legs = vec![leg_plan(&call.caller, true)];
+    legs.extend(call.ringing.values().map(|rings| leg_plan(&rings.leg, false)));
+    let mut edges = Vec::new();
+    let hears = can_hear(call.caller.negotiated.as_ref());
+    match &call.stage {
+        Stage::Greeting { playing, listening, .. } => {
+            if hears && !listening {
+                edges.push(play(playing, false, caller));
+            }
+        }
+        Stage::Queued { music, announcement } => {
+            if let Some(announcement) = announcement.as_ref().filter(|_| hears) {
+                edges.push(play(announcement, false, caller));
+            } else if hears {
+                edges.push(play(music, true, caller));
+            }
+        }
+        Stage::Message { playing, .. } => edges.extend(hears.then(|| play(playing, false, caller))),
+        Stage::Talking { connected, hold_music, held_by_other, .. } => {
+            if let Some(other) = &call.other {
+                talk(&mut edges, call, other, *connected, hold_music, *held_by_other);
+            }
+        }
+        Stage::Dialling | Stage::Ending => {}
+    }
+    if let Some(other) = &call.other {
+        legs.push(leg_plan(&other.leg, matches!(call.stage, Stage::Talking { .. })));
+    }
+    let taps = call.recording.map(|recording| Tap { leg: caller, recording }).into_iter().collect();
+    MediaPlan { call: call.id, generation: 0, legs, edges, taps }
+}
+
+/// The edges of two who talk. What a phone that sent no early media said before its answer reached us belongs to the talk.
+fn talk(edges: &mut Vec<Edge>, call: &Call, other: &Other, connected: Tick, hold_music: &Playing, held: bool) {
+    let (caller, agent) = (&call.caller, &other.leg);
+    if can_hear(caller.negotiated.as_ref()) {
+        if held {
+            if !hold_music.assets.is_empty() {
+                edges.push(play(hold_music, true, caller.id));
+            }
+        } else {
+            let since = if other.early_media { connected } else { Tick::ZERO };
+            edges.push(Edge { from: Source::Leg(agent.id), to: caller.id, since });
+        }
+    }
+    if can_hear(agent.negotiated.as_ref()) {
+        edges.push(Edge { from: Source::Leg(caller.id), to: agent.id, since: connected });
+    }
+}
+
+fn can_hear(agreed: Option<&Negotiated>) -> bool {
+    agreed.is_some_and(|agreed| agreed.direction.sends())
+}
+
+fn play(playing: &Playing, repeat: bool, to: LegId) -> Edge {
+    let player = PlayerPlan { player: playing.player, assets: playing.assets.clone(), repeat };
+    Edge { from: Source::Player(player), to, since: Tick::MAX }
+}
+
+fn leg_plan(leg: &Leg, up: bool) -> LegPlan {
+    LegPlan {
+        leg: leg.id,
+        local: leg.bind(),
+        negotiated: leg.negotiated.clone().filter(|_| up),
+        ssrc: leg.ssrc,
+        first_seq: leg.first_seq,
+        first_timestamp: leg.first_timestamp,
+    }
+}

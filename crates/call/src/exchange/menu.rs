@@ -1,0 +1,136 @@
+//! The greeting and its one menu: a digit chooses the queue.
+
+use offhook_sip::{Body, SessionId};
+use offhook_units::{CallId, LegId, Tick};
+
+use super::state::{DigitSource, Stage};
+use super::{Exchange, Role};
+use crate::config::Menu;
+use crate::event::CallEvent;
+use crate::timers::Kind;
+
+impl Exchange {
+    /// Plays the menu's greeting for the `round`th time.
+    pub(super) fn greet(&mut self, now: Tick, id: CallId, menu: String, round: u8) {
+        let Some(greeting) = self.config.flows.get(&menu).map(|menu| menu.greeting.clone()) else { return };
+        let playing = self.playing(greeting);
+        self.enter(now, id, Stage::Greeting { menu, round, playing, listening: false });
+        self.early_media(now, id);
+        self.replan(now, id);
+    }
+
+    /// The greeting was heard to its end: now the caller has time to press a digit.
+    pub(super) fn greeted(&mut self, now: Tick, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Stage::Greeting { menu, listening, .. } = &mut call.stage else { return };
+        *listening = true;
+        let Some(menu) = self.config.flows.get(menu) else { return };
+        if menu.choices.is_empty() {
+            let queue = menu.default;
+            self.leave_menu(now, id, queue);
+        } else {
+            self.timers.arm(id, Kind::Digit, now + menu.wait_for_digit);
+            self.replan(now, id);
+        }
+    }
+
+    /// No digit came in time: the greeting again, or on to the default.
+    pub(super) fn no_digit(&mut self, now: Tick, id: CallId) {
+        let Some((name, round, menu)) = self.menu_of(id) else { return };
+        if round < menu.rounds {
+            self.greet(now, id, name, round + 1);
+        } else {
+            self.leave_menu(now, id, menu.default);
+        }
+    }
+
+    /// A key pressed by the caller, seen in the RTP stream.
+    pub(super) fn pressed(&mut self, now: Tick, id: CallId, leg: LegId, digit: char) {
+        if self.calls.get(&id).is_some_and(|call| call.caller.id == leg) {
+            self.digit(now, id, DigitSource::Rtp, digit);
+        }
+    }
+
+    /// An INFO with a digit: `application/dtmf-relay` (`Signal=5`) or `application/dtmf` (`5`).
+    pub(super) fn info(&mut self, now: Tick, session: SessionId, body: Option<&Body>) {
+        let Some(&(id, Role::Caller)) = self.sessions.get(&session) else { return };
+        if let Some(digit) = body.and_then(digit_of_info) {
+            self.digit(now, id, DigitSource::Info, digit);
+        }
+    }
+
+    fn digit(&mut self, now: Tick, id: CallId, source: DigitSource, digit: char) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        // A phone that sends both is heard on the better one: RTP takes over, INFO never does (RFC 4733 before INFO).
+        if call.digits_from == Some(DigitSource::Rtp) && source == DigitSource::Info {
+            return;
+        }
+        call.digits_from = Some(source);
+        self.note(now, CallEvent::Digit { call: id });
+        let Some((name, round, menu)) = self.menu_of(id) else { return };
+        if let Some(queue) = menu.choices.get(&digit) {
+            self.leave_menu(now, id, *queue);
+        } else if round < menu.rounds {
+            let playing = self.playing(menu.invalid.iter().chain(&menu.greeting).copied().collect());
+            self.timers.disarm(id, Kind::Digit);
+            self.enter(now, id, Stage::Greeting { menu: name, round: round + 1, playing, listening: false });
+            self.replan(now, id);
+        } else {
+            self.leave_menu(now, id, menu.default);
+        }
+    }
+
+    fn leave_menu(&mut self, now: Tick, id: CallId, queue: offhook_units::QueueId) {
+        self.timers.disarm(id, Kind::Digit);
+        self.enter_queue(now, id, queue);
+    }
+
+    fn menu_of(&self, id: CallId) -> Option<(String, u8, Menu)> {
+        match &self.calls.get(&id)?.stage {
+            Stage::Greeting { menu, round, .. } => {
+                Some((menu.clone(), *round, self.config.flows.get(menu)?.clone()))
+            }
+            Stage::Queued { .. }
+            | Stage::Dialling
+            | Stage::Talking { .. }
+            | Stage::Message { .. }
+            | Stage::Ending => None,
+        }
+    }
+}
+
+fn digit_of_info(body: &Body) -> Option<char> {
+    let text = core::str::from_utf8(&body.bytes).ok()?;
+    let kind = body.content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let value = match kind.as_str() {
+        "application/dtmf-relay" => text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .find(|(key, _)| key.trim().eq_ignore_ascii_case("signal"))
+            .map(|(_, value)| value.trim())?,
+        "application/dtmf" => text.trim(),
+        _ => return None,
+    };
+    let digit = value.chars().next()?.to_ascii_uppercase();
+    matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D').then_some(digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_read_from_both_kinds_of_info() {
+        for (kind, text, expected) in [
+            ("application/dtmf-relay", "Signal= 5\r\nDuration=160\r\n", Some('5')),
+            ("application/dtmf-relay; charset=x", "Duration=160\nsignal=#\n", Some('#')),
+            ("application/dtmf", "d", Some('D')),
+            ("application/dtmf-relay", "Duration=160", None),
+            ("text/plain", "5", None),
+            ("application/dtmf", "", None),
+        ] {
+            let body = Body { content_type: kind.to_owned(), bytes: text.as_bytes().to_vec() };
+            assert_eq!(digit_of_info(&body), expected, "{kind} {text}");
+        }
+    }
+}

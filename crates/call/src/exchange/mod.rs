@@ -1,0 +1,507 @@
+//! The exchange: one owner of all calls. Inputs go in in order, outputs come out until [`Output::Wait`].
+//!
+//! It never waits for audio: it says with a plan what should be heard, and goes on.
+
+mod dial;
+mod ending;
+mod incoming;
+mod legs;
+mod media;
+mod menu;
+mod phones;
+mod queueing;
+mod recover;
+mod state;
+mod talking;
+mod views;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use offhook_acd::Acd;
+use offhook_plan::{MediaCommand, MediaEvent};
+use offhook_sip::{Binding, Change, Registrar, RegistrarLimits};
+use offhook_sip::{Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Output as SipOutput, ParseError, SessionId};
+use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, OfferId, PersonRef, QueueId, Span, Tick};
+
+pub use self::recover::Recovered;
+use self::state::Call;
+use crate::config::{self, Config};
+use crate::event::{CallEvent, LogEvent, Party};
+use crate::ports::PortPool;
+use crate::record::{CallRecord, Fold};
+use crate::timers::{Kind, Timers};
+
+/// What the exchange is handed.
+#[derive(Debug)]
+pub enum Input {
+    /// A parsed message.
+    Message {
+        /// Where from.
+        flow: Flow,
+        /// What.
+        message: Message,
+    },
+    /// A datagram that is no SIP message, but enough of one to be answered 400.
+    Malformed {
+        /// Where from.
+        flow: Flow,
+        /// What was wrong.
+        error: Box<ParseError>,
+    },
+    /// The peer's host says that nobody listens there.
+    TransportFailed {
+        /// Towards whom.
+        flow: Flow,
+    },
+    /// A media worker reports.
+    Media {
+        /// Which worker.
+        worker: usize,
+        /// What.
+        event: MediaEvent,
+    },
+    /// A person or a program asks for something.
+    Command(Command),
+    /// The instant of [`Output::Wait`] has come.
+    Timeout,
+}
+
+/// What a person or a program may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Changes an agent's state.
+    SetAgent {
+        /// Whose.
+        agent: AgentId,
+        /// To what.
+        to: WantedState,
+    },
+    /// Takes no new calls and ends when the last one has ended, at the latest after `grace`: then they are hung up.
+    Drain {
+        /// How long calls may go on.
+        grace: Span,
+    },
+}
+
+/// A state that an agent can ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WantedState {
+    /// Logged in, takes contacts.
+    Available,
+    /// Logged in, takes none.
+    NotReady {
+        /// Why.
+        reason: String,
+    },
+    /// Gone.
+    LoggedOut,
+}
+
+/// What the exchange wants done, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Send these bytes.
+    Transmit {
+        /// Where to.
+        flow: Flow,
+        /// A whole message.
+        bytes: Vec<u8>,
+    },
+    /// Hand this to a media worker.
+    Media {
+        /// Which worker.
+        worker: usize,
+        /// What.
+        command: MediaCommand,
+    },
+    /// Append this to the event log; it comes before the effects that follow from it.
+    Log {
+        /// When it happened.
+        at: Tick,
+        /// What.
+        event: LogEvent,
+    },
+    /// Keep this under seal.
+    Person {
+        /// Under this reference.
+        person: PersonRef,
+        /// The number or name.
+        text: String,
+    },
+    /// Begin a recording: its packets will come through the tap.
+    OpenRecording(crate::exchange::RecordingWanted),
+    /// No more packets will come for it.
+    CloseRecording {
+        /// Which.
+        recording: offhook_units::RecordingId,
+        /// Its end on the time line.
+        at: Tick,
+    },
+    /// A call ended: keep its record.
+    Record(Box<CallRecord>),
+    /// A phone registered, or its registration ended: keep or drop it.
+    Binding(Change),
+    /// Everything is out; call [`Exchange::handle`] with [`Input::Timeout`] at this instant, if there is one.
+    Wait {
+        /// When.
+        until: Option<Tick>,
+    },
+}
+
+/// What a recording is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingWanted {
+    /// Its id.
+    pub recording: offhook_units::RecordingId,
+    /// Of which call.
+    pub call: CallId,
+    /// Zero of its time line.
+    pub started: Tick,
+    /// The codec at the customer's leg.
+    pub codec: offhook_plan::CodecKind,
+    /// The queue's name.
+    pub queue: String,
+}
+
+/// Counts since start, for metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// INVITEs for numbers of ours that were taken on.
+    pub calls: u64,
+    /// INVITEs refused because a limit was reached (503).
+    pub refused_by_limit: u64,
+    /// INVITEs from strangers (403).
+    pub refused_strangers: u64,
+    /// INVITEs to numbers that are not ours (404).
+    pub refused_unknown_numbers: u64,
+    /// Calls that ended, by how.
+    pub ended: BTreeMap<&'static str, u64>,
+    /// Registrations and refreshes accepted.
+    pub registrations: u64,
+    /// Messages that could not be parsed.
+    pub malformed: u64,
+}
+
+/// The exchange.
+pub struct Exchange {
+    config: Config,
+    endpoint: Endpoint,
+    registrar: Registrar,
+    acd: Acd,
+    calls: BTreeMap<CallId, Call>,
+    sessions: BTreeMap<SessionId, (CallId, Role)>,
+    contacts: BTreeMap<ContactId, CallId>,
+    offers: BTreeMap<OfferId, CallId>,
+    agents: BTreeMap<AgentId, AgentLine>,
+    accounts: BTreeMap<String, AgentId>,
+    queues: BTreeMap<QueueId, usize>,
+    ports: PortPool,
+    timers: Timers,
+    ids: IdSource,
+    entropy: Entropy,
+    fold: Fold,
+    outputs: VecDeque<Output>,
+    admission: incoming::Admission,
+    counters: Counters,
+    drain_by: Option<Tick>,
+    sip_wake: Option<Tick>,
+    acd_wake: Option<Tick>,
+    changed: Changed,
+    refusing: bool,
+}
+
+/// What looks different since it was last asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Calls, those that ended included.
+    pub calls: BTreeSet<CallId>,
+    /// Agents.
+    pub agents: BTreeSet<AgentId>,
+    /// Queues.
+    pub queues: BTreeSet<QueueId>,
+}
+
+impl Changed {
+    /// Whether nothing does.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.agents.is_empty() && self.queues.is_empty()
+    }
+}
+
+/// What an exchange knows of an agent's phone.
+struct AgentLine {
+    /// Its place in the configuration.
+    index: usize,
+    /// The call that rings or talks there.
+    call: Option<CallId>,
+}
+
+/// What a SIP session is to its call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The one who called us.
+    Caller,
+    /// An agent's phone, for this offer.
+    Offered(OfferId),
+    /// A phone that a number dials.
+    Dialled,
+    /// Left over from before a restart; only its end is awaited.
+    Orphan,
+}
+
+impl Exchange {
+    /// An exchange that has never run. Agents of [`config::Login::AtStart`] are available at once.
+    pub fn new(now: Tick, config: Config, ids: IdSource, entropy: Entropy) -> Self {
+        let recovered = Recovered { acd: Acd::new(0), fold: Fold::default(), bindings: Vec::new() };
+        Self::recover(now, config, ids, entropy, recovered)
+    }
+
+    fn empty(config: Config, ids: IdSource, mut entropy: Entropy, recovered: Recovered) -> Self {
+        let endpoint_config = EndpointConfig {
+            transactions_max: config.limits.transactions_max,
+            sessions_max: config.limits.calls_max * 3,
+            ..EndpointConfig::default()
+        };
+        let limits = RegistrarLimits::default();
+        let registrar = Registrar::new(&config.realm, &mut entropy, config.limits.bindings_max, limits);
+        let queues = config.queues.iter().enumerate().map(|(index, queue)| (queue.acd.id, index)).collect();
+        let agents = config.agents.iter().enumerate();
+        let agents = agents.map(|(index, agent)| (agent.acd.id, AgentLine { index, call: None })).collect();
+        let accounts = config.agents.iter().filter_map(|agent| match &agent.reach {
+            config::Reach::Account(account) => Some((account.clone(), agent.acd.id)),
+            config::Reach::Static { .. } => None,
+        });
+        Self {
+            accounts: accounts.collect(),
+            endpoint: Endpoint::new(endpoint_config, entropy.fork()),
+            registrar,
+            acd: recovered.acd,
+            calls: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            contacts: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            agents,
+            queues,
+            ports: PortPool::new(config.rtp_ports.clone()),
+            timers: Timers::default(),
+            ids,
+            entropy,
+            fold: recovered.fold,
+            outputs: VecDeque::new(),
+            admission: incoming::Admission::new(config.limits.calls_per_s_max),
+            counters: Counters::default(),
+            drain_by: None,
+            sip_wake: None,
+            acd_wake: None,
+            changed: Changed::default(),
+            refusing: false,
+            config,
+        }
+    }
+
+    /// Takes one input and everything that follows from it.
+    pub fn handle(&mut self, now: Tick, input: Input) {
+        match input {
+            Input::Message { flow, message } => self.endpoint.receive(now, flow, message),
+            Input::Malformed { flow, error } => {
+                self.counters.malformed += 1;
+                self.endpoint.receive_malformed(now, flow, *error);
+            }
+            Input::TransportFailed { flow } => self.endpoint.transport_failed(now, flow),
+            Input::Media { event, .. } => self.on_media(now, event),
+            Input::Command(command) => self.on_command(now, command),
+            Input::Timeout => {}
+        }
+        self.fire(now);
+        self.pump(now);
+    }
+
+    /// The next thing to do; call until [`Output::Wait`].
+    pub fn poll_output(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| Output::Wait { until: self.wake() })
+    }
+
+    /// Counts since start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether it takes no new calls, and none is left.
+    pub fn is_drained(&self) -> bool {
+        self.drain_by.is_some() && self.calls.is_empty()
+    }
+
+    /// Calls that have not ended.
+    pub fn calls_active(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// RTP port pairs (in use, in all).
+    pub fn ports(&self) -> (usize, usize) {
+        (self.ports.in_use(), self.ports.pairs())
+    }
+
+    /// Whether anything looks different since [`Exchange::take_changed`].
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// Refuses new calls with 503 while `on`: the program cannot keep up with what it must remember.
+    pub fn refuse_calls(&mut self, on: bool) {
+        self.refusing = on;
+    }
+
+    /// What looks different since the last time this was asked.
+    pub fn take_changed(&mut self) -> Changed {
+        core::mem::take(&mut self.changed)
+    }
+
+    /// The distributor, to be read.
+    pub fn acd(&self) -> &Acd {
+        &self.acd
+    }
+
+    fn wake(&self) -> Option<Tick> {
+        let drain = self.drain_by.filter(|_| !self.calls.is_empty());
+        [self.sip_wake, self.acd_wake, self.timers.next(), self.registrar.next_expiry(), drain]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Everything of ours whose time has come.
+    fn fire(&mut self, now: Tick) {
+        if self.sip_wake.is_some_and(|at| at <= now) {
+            self.endpoint.timeout(now);
+        }
+        if self.acd_wake.is_some_and(|at| at <= now) {
+            self.acd.timeout(now);
+        }
+        if self.registrar.next_expiry().is_some_and(|at| at <= now) {
+            let changes = self.registrar.expire(now);
+            self.on_bindings(now, changes);
+        }
+        while let Some((call, kind)) = self.timers.pop(now) {
+            match kind {
+                Kind::Digit => self.no_digit(now, call),
+                Kind::Announce => self.announce(now, call),
+                Kind::Ring => self.rang_too_long(now, call),
+                Kind::Close => self.finalize(now, call),
+            }
+        }
+        if self.drain_by.is_some_and(|at| at <= now) {
+            self.hang_up_all(now);
+        }
+    }
+
+    /// Drains the machines below until both have nothing more to say.
+    fn pump(&mut self, now: Tick) {
+        loop {
+            match self.endpoint.poll_output() {
+                SipOutput::Transmit { flow, bytes } => self.outputs.push_back(Output::Transmit { flow, bytes }),
+                SipOutput::Event(event) => self.on_sip(now, event),
+                SipOutput::Wait { until } => {
+                    self.sip_wake = until;
+                    if self.pump_acd(now) {
+                        continue;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Gives whether anything was done that the endpoint may have something to say about.
+    fn pump_acd(&mut self, now: Tick) -> bool {
+        let mut acted = false;
+        loop {
+            match self.acd.poll_output() {
+                offhook_acd::Output::Event { at, event } => self.log(at, LogEvent::Acd(event)),
+                offhook_acd::Output::Effect(effect) => {
+                    acted = true;
+                    self.on_effect(now, effect);
+                }
+                offhook_acd::Output::Wait { until } => {
+                    self.acd_wake = until;
+                    return acted;
+                }
+            }
+        }
+    }
+
+    fn on_sip(&mut self, now: Tick, event: SipEvent) {
+        match event {
+            SipEvent::Invited { session, flow, request } => self.invited(now, session, flow, &request),
+            SipEvent::Cancelled { session } => self.caller_gave_up(now, session),
+            SipEvent::Confirmed { session, body } => self.confirmed(now, session, body.as_ref()),
+            SipEvent::Progress { session, status, body } => self.progressed(now, session, status, body.as_ref()),
+            SipEvent::Answered { session, body, .. } => self.answered(now, session, body.as_ref()),
+            SipEvent::Refused { session, status, .. } => self.refused(now, session, status),
+            SipEvent::Reoffered { session, body } => self.reoffered(now, session, body.as_ref()),
+            SipEvent::Info { session, body } => self.info(now, session, body.as_ref()),
+            SipEvent::Ended { session, .. } => self.session_ended(now, session),
+            SipEvent::Request { id, flow, request } => self.request(now, id, flow, &request),
+            SipEvent::ReofferAnswered { session, body } => self.confirmed(now, session, body.as_ref()),
+            // The exchange sends no re-INVITE and registers nowhere.
+            SipEvent::ReofferRefused { .. }
+            | SipEvent::Registered { .. }
+            | SipEvent::RegistrationFailed { .. } => {}
+        }
+    }
+
+    fn on_command(&mut self, now: Tick, command: Command) {
+        match command {
+            Command::SetAgent { agent, to } => self.set_agent(now, agent, to),
+            Command::Drain { grace } => {
+                self.drain_by = Some(now + grace);
+            }
+        }
+    }
+
+    fn log(&mut self, at: Tick, event: LogEvent) {
+        match &event {
+            LogEvent::Acd(event) => {
+                let (agent, queue) = views::touched(event);
+                self.changed.agents.extend(agent);
+                self.changed.queues.extend(queue);
+            }
+            LogEvent::Call(event) => {
+                self.changed.calls.insert(event.call());
+            }
+        }
+        self.outputs.push_back(Output::Log { at, event });
+    }
+
+    fn note(&mut self, at: Tick, event: CallEvent) {
+        if let Some(record) = self.fold.apply(at, &event) {
+            self.log(at, LogEvent::Call(event));
+            self.outputs.push_back(Output::Record(Box::new(record)));
+        } else {
+            self.log(at, LogEvent::Call(event));
+        }
+    }
+
+    fn queue(&self, queue: QueueId) -> Option<&config::Queue> {
+        self.config.queues.get(*self.queues.get(&queue)?)
+    }
+
+    fn agent(&self, agent: AgentId) -> Option<&config::Agent> {
+        self.config.agents.get(self.agents.get(&agent)?.index)
+    }
+
+    /// Tells the distributor something that it may refuse without harm: the refusal is its answer.
+    fn tell(&mut self, now: Tick, command: offhook_acd::Command) -> Result<(), offhook_acd::Refusal> {
+        self.acd.handle(now, command)
+    }
+
+    fn confirm_dialog(&mut self, now: Tick, call: CallId, party: Party, session: SessionId) {
+        if let Some(dialog) = self.endpoint.snapshot(session) {
+            self.note(now, CallEvent::DialogConfirmed { call, party, dialog: Box::new(dialog) });
+        }
+    }
+
+    /// Phones registered now.
+    pub fn bindings(&self, account: &str) -> impl Iterator<Item = &Binding> {
+        self.registrar.bindings(account)
+    }
+}

@@ -1,0 +1,214 @@
+//! A call in a queue: music, announcements, and phones that ring for it.
+
+use offhook_acd::{Command, Effect, FlowOut, Left, Refusal};
+use offhook_plan::AssetId;
+use offhook_sip::{Body, Flow, Invite, NameAddr, SessionId, Uri};
+use offhook_units::{AgentId, CallId, ContactId, OfferId, QueueId, Tick, VisitId};
+
+use super::state::{Leg, Ringing, Stage};
+use super::{Exchange, Role};
+use crate::config::{Announcement, Answer, Reach};
+use crate::event::{CallEvent, Missed};
+use crate::record::CallEnd;
+use crate::timers::Kind;
+
+impl Exchange {
+    /// The call enters a queue, or hears why it can't.
+    pub(super) fn enter_queue(&mut self, now: Tick, id: CallId, queue: QueueId) {
+        let Some(settings) = self.queue(queue) else { return };
+        let (music, full, nobody) = (settings.music.clone(), settings.full.clone(), settings.nobody_here.clone());
+        let announces = settings.announce_every.as_us() > 0;
+        let (contact, visit) = (ContactId(self.ids.next()), VisitId(self.ids.next()));
+        let channel = offhook_acd::Channel::Voice;
+        let enter = Command::Enter { contact, visit, queue, channel, priority: 0, place_at: None };
+        match self.tell(now, enter) {
+            Ok(()) => {}
+            Err(Refusal::QueueFull) => return self.say_and_end(now, id, full, CallEnd::QueueFull, 486),
+            Err(_) => return self.say_and_end(now, id, nobody, CallEnd::NobodyLoggedIn, 480),
+        }
+        let music = self.playing(music);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.contact = Some(contact);
+        call.queue = Some(queue);
+        let answer = call.answer;
+        self.contacts.insert(contact, id);
+        self.note(now, CallEvent::Queued { call: id, contact, visit, queue });
+        match answer {
+            Answer::AtStart | Answer::AtQueue => self.answer_caller(now, id),
+            Answer::AtAgent => self.early_media(now, id),
+        }
+        self.enter(now, id, Stage::Queued { music, announcement: None });
+        self.start_recording(now, id);
+        self.replan(now, id);
+        if announces {
+            self.timers.arm(id, Kind::Announce, now);
+        }
+    }
+
+    /// Tells a waiting caller the place; an agent's answer cuts it short.
+    pub(super) fn announce(&mut self, now: Tick, id: CallId) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let (Some(contact), Some(queue)) = (call.contact, call.queue) else { return };
+        let Some(settings) = self.queue(queue) else { return };
+        let every = settings.announce_every;
+        let Some(position) = self.acd.position(contact) else { return };
+        let words = words(&settings.announcement, position);
+        let playing = self.playing(words);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Stage::Queued { announcement, .. } = &mut call.stage else { return };
+        *announcement = Some(playing).filter(|playing| !playing.assets.is_empty());
+        self.timers.arm(id, Kind::Announce, now + every);
+        self.replan(now, id);
+    }
+
+    /// What the distributor wants done.
+    pub(super) fn on_effect(&mut self, now: Tick, effect: Effect) {
+        match effect {
+            Effect::Offer { offer, contact, agent, .. } => {
+                if !self.ring(now, offer, contact, agent) {
+                    // A refusal means that the offer is gone already, and with it the reason to report.
+                    let _gone = self.tell(now, Command::NoAnswer { offer });
+                }
+            }
+            Effect::Withdraw { offer, .. } => self.stop_ringing(now, offer, Missed::Withdrawn),
+            Effect::WaitedTooLong { contact } => self.send_away(now, contact, FlowOut::TimedOut, CallEnd::WaitedTooLong),
+            Effect::NobodyHere { contact } => self.send_away(now, contact, FlowOut::NobodyHere, CallEnd::NobodyLoggedIn),
+        }
+    }
+
+    /// A waiting caller hears that nobody can come, and the call ends.
+    fn send_away(&mut self, now: Tick, contact: ContactId, how: FlowOut, end: CallEnd) {
+        let Some(&id) = self.contacts.get(&contact) else { return };
+        let queue = self.calls.get(&id).and_then(|call| self.queue(call.queue?));
+        let words = queue.map(|queue| queue.nobody_here.clone()).unwrap_or_default();
+        self.leave_queue(now, id, Left::FlowedOut(how));
+        self.say_and_end(now, id, words, end, 480);
+    }
+
+    /// Sends an INVITE to the agent's phone. Gives whether that was possible.
+    fn ring(&mut self, now: Tick, offer: OfferId, contact: ContactId, agent: AgentId) -> bool {
+        let Some(&id) = self.contacts.get(&contact) else { return false };
+        let Some((uri, flow)) = self.reach(agent) else { return false };
+        let Some(call) = self.calls.get(&id) else { return false };
+        let codec = call.caller.negotiated.as_ref().map(|agreed| agreed.codec);
+        let queue = call.queue.and_then(|queue| self.queue(queue)).map(|queue| queue.acd.name.clone());
+        let from = self.presented(&call.from, queue.as_deref(), flow);
+        let Some(mut leg) = self.make_leg(now, flow) else { return false };
+        let caps = self.caps_preferring(codec);
+        let body = leg.offer(&caps);
+        let headers = queue.map(|queue| vec![("X-Offhook-Queue".to_owned(), queue)]).unwrap_or_default();
+        let Some(session) = self.send_invite(now, &leg, uri, from, headers, body) else { return false };
+        leg.session = session;
+        let (leg_id, port) = (leg.id, leg.port);
+        self.sessions.insert(session, (id, Role::Offered(offer)));
+        self.offers.insert(offer, id);
+        if let Some(line) = self.agents.get_mut(&agent) {
+            line.call = Some(id);
+        }
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.sessions.insert(session);
+            call.ringing.insert(offer, Ringing { agent, leg, early_media: false });
+        }
+        self.open_leg(id, leg_id, port, None);
+        self.note(now, CallEvent::Ringing { call: id, offer, agent });
+        self.replan(now, id);
+        true
+    }
+
+    /// Sends an INVITE for a leg whose offer is `body`; its ports go back where that fails.
+    pub(super) fn send_invite(
+        &mut self,
+        now: Tick,
+        leg: &Leg,
+        uri: Uri,
+        from: NameAddr,
+        headers: Vec<(String, String)>,
+        body: Body,
+    ) -> Option<SessionId> {
+        let to = NameAddr { display: None, uri: uri.clone(), params: offhook_sip::Params::default() };
+        let contact = self.contact(leg.flow);
+        let invite =
+            Invite { flow: leg.flow, uri, from, to, contact, headers, body: Some(body), credentials: None };
+        let session = self.endpoint.invite(now, invite).ok();
+        if session.is_none() {
+            self.ports.give_back(now, leg.port);
+        }
+        session
+    }
+
+    /// Where the agent's phone is now: the freshest registration, or its fixed place.
+    fn reach(&self, agent: AgentId) -> Option<(Uri, Flow)> {
+        match &self.agent(agent)?.reach {
+            Reach::Static { uri, flow } => Some((uri.parse().ok()?, *flow)),
+            Reach::Account(account) => {
+                let binding = self.registrar.bindings(account).max_by_key(|binding| binding.expires_at)?;
+                Some((binding.contact.parse().ok()?, binding.flow))
+            }
+        }
+    }
+
+    /// The phone stops ringing for this offer, for a reason on our side.
+    pub(super) fn stop_ringing(&mut self, now: Tick, offer: OfferId, missed: Missed) {
+        if let Some((_, session)) = self.drop_ringing(now, offer, missed) {
+            self.endpoint.hang_up(now, session, None);
+        }
+    }
+
+    /// Forgets a phone that rang, and tells the log how it ended.
+    pub(super) fn drop_ringing(&mut self, now: Tick, offer: OfferId, missed: Missed) -> Option<(CallId, SessionId)> {
+        let id = self.offers.remove(&offer)?;
+        let call = self.calls.get_mut(&id)?;
+        let rang = call.ringing.remove(&offer)?;
+        call.sessions.remove(&rang.leg.session);
+        if let Some(line) = self.agents.get_mut(&rang.agent) {
+            line.call = None;
+        }
+        self.note(now, CallEvent::RingingEnded { call: id, offer, agent: rang.agent, missed });
+        self.replan(now, id);
+        Some((id, rang.leg.session))
+    }
+
+    /// Tells the distributor that the contact leaves the queue without an agent.
+    pub(super) fn leave_queue(&mut self, now: Tick, id: CallId, how: Left) {
+        let Some(contact) = self.calls.get_mut(&id).and_then(|call| call.contact.take()) else { return };
+        self.contacts.remove(&contact);
+        self.timers.disarm(id, Kind::Announce);
+        // Refused only where the distributor ended the visit itself a moment ago.
+        let _ended = self.tell(now, Command::Leave { contact, outcome: how });
+    }
+
+    /// A last message, then the end; without words the end at once.
+    pub(super) fn say_and_end(&mut self, now: Tick, id: CallId, words: Vec<AssetId>, end: CallEnd, status: u16) {
+        if words.is_empty() {
+            return self.end_call_with(now, id, end, status);
+        }
+        let playing = self.playing(words);
+        self.timers.disarm_all(id);
+        self.enter(now, id, Stage::Message { playing, end, status });
+        self.early_media(now, id);
+        self.replan(now, id);
+    }
+}
+
+/// "You are number 12": before, one, two, after.
+fn words(announcement: &Announcement, position: u32) -> Vec<AssetId> {
+    let digits = position.to_string();
+    let spoken = digits.bytes().filter_map(|digit| announcement.digits.get(usize::from(digit - b'0')));
+    announcement.before.iter().chain(spoken).chain(&announcement.after).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_over_nine_is_spoken_digit_by_digit() {
+        let announcement = Announcement {
+            before: vec![AssetId(100)],
+            digits: (0..10).map(AssetId).collect(),
+            after: vec![AssetId(101)],
+        };
+        assert_eq!(words(&announcement, 12), [AssetId(100), AssetId(1), AssetId(2), AssetId(101)]);
+        assert_eq!(words(&Announcement::default(), 3), []);
+    }
+}

@@ -1,0 +1,99 @@
+//! A start: from nothing, or from what the log tells of the life before.
+
+use offhook_acd::{Acd, AgentKind, Command, FlowOut, Left, Refusal};
+use offhook_sip::Binding;
+use offhook_units::{ContactId, Entropy, IdSource, Tick};
+
+use super::{Exchange, Role};
+use crate::config::{Config, Login};
+use crate::event::{CallEvent, LogEvent};
+use crate::record::{CallEnd, Fold};
+
+/// What a life before left behind.
+pub struct Recovered {
+    /// The distributor as its events tell.
+    pub acd: Acd,
+    /// The calls as their events tell.
+    pub fold: Fold,
+    /// Phones that were registered.
+    pub bindings: Vec<Binding>,
+}
+
+impl Recovered {
+    /// Folds a log from its beginning.
+    pub fn replay(log: impl IntoIterator<Item = (Tick, LogEvent)>, bindings: Vec<Binding>) -> Self {
+        let mut fold = Fold::default();
+        let mut acd = Vec::new();
+        for (at, event) in log {
+            match event {
+                LogEvent::Acd(event) => acd.push((at, event)),
+                LogEvent::Call(event) => {
+                    fold.apply(at, &event);
+                }
+            }
+        }
+        Self { acd: Acd::replay(0, acd), fold, bindings }
+    }
+}
+
+impl Exchange {
+    /// An exchange that goes on from `recovered`: calls that were open are ended as lost, their dialogs with BYE; queues
+    /// and agents are as configured; agents' states and phones are as they were.
+    pub fn recover(now: Tick, config: Config, ids: IdSource, entropy: Entropy, mut recovered: Recovered) -> Self {
+        let bindings = core::mem::take(&mut recovered.bindings);
+        let mut exchange = Self::empty(config, ids, entropy, recovered);
+        for binding in bindings {
+            exchange.registrar.restore(binding);
+        }
+        exchange.end_lost_calls(now);
+        exchange.apply_config(now);
+        exchange.fire(now);
+        exchange.pump(now);
+        exchange
+    }
+
+    fn end_lost_calls(&mut self, now: Tick) {
+        let lost: Vec<_> = self.fold.open().cloned().collect();
+        for open in lost {
+            for (_, dialog) in open.dialogs {
+                let session = self.endpoint.adopt(now, dialog);
+                self.sessions.insert(session, (open.record.id, Role::Orphan));
+                self.endpoint.hang_up(now, session, Some("Q.850;cause=41;text=\"Temporary failure\"".to_owned()));
+            }
+            if let Some(contact) = open.record.contact {
+                self.end_lost_contact(now, contact);
+            }
+            self.note(now, CallEvent::Ended { call: open.record.id, end: CallEnd::Lost });
+        }
+    }
+
+    fn end_lost_contact(&mut self, now: Tick, contact: ContactId) {
+        let leave = Command::Leave { contact, outcome: Left::FlowedOut(FlowOut::Lost) };
+        if self.tell(now, leave) == Err(Refusal::BeingServed(contact)) {
+            // Cannot be refused: it was being served a line ago.
+            let _served = self.tell(now, Command::Finish { contact });
+        }
+    }
+
+    fn apply_config(&mut self, now: Tick) {
+        let queues: Vec<_> = self.config.queues.iter().map(|queue| Command::AddQueue(queue.acd.clone())).collect();
+        let agents: Vec<_> = self.config.agents.iter().map(|agent| (agent.acd.clone(), agent.login)).collect();
+        for queue in queues {
+            // The configuration was checked as a whole: ids are unique, limits kept.
+            let _checked = self.tell(now, queue);
+        }
+        for (agent, login) in agents {
+            let id = agent.id;
+            // As above.
+            let _checked = self.tell(now, Command::AddAgent(agent));
+            let logged_in = self.acd.agent_state(id).is_some_and(|state| state.kind != AgentKind::LoggedOut);
+            if login == Login::AtStart && !logged_in {
+                // As above.
+                let _checked = self.tell(now, Command::LogIn { agent: id });
+            }
+        }
+        for account in self.accounts.keys().cloned().collect::<Vec<_>>() {
+            self.follow_phone(now, &account);
+        }
+    }
+}

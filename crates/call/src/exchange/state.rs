@@ -1,0 +1,152 @@
+//! What a call is made of.
+
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use offhook_plan::{AssetId, MediaPlan, Negotiated};
+use offhook_sip::{Flow, SessionId};
+use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PlayerId, QueueId, RecordingId, Tick};
+
+use crate::config::Answer;
+use crate::record::CallEnd;
+
+/// One call.
+pub(super) struct Call {
+    pub id: CallId,
+    pub started: Tick,
+    /// The number dialled.
+    pub number: String,
+    pub trunk: Option<String>,
+    pub from: Presented,
+    pub answer: Answer,
+    pub caller: Leg,
+    /// We sent 200 to the caller.
+    pub answered: bool,
+    /// Phones that ring for this call.
+    pub ringing: BTreeMap<OfferId, Ringing>,
+    /// The phone at the other end, dialled or connected.
+    pub other: Option<Other>,
+    pub stage: Stage,
+    pub since: Tick,
+    pub contact: Option<ContactId>,
+    pub queue: Option<QueueId>,
+    pub recording: Option<RecordingId>,
+    pub digits_from: Option<DigitSource>,
+    pub worker: usize,
+    pub generation: u32,
+    pub plan: Option<MediaPlan>,
+    /// Legs known to the worker and not yet reported closed, with their port and side.
+    pub open_legs: BTreeMap<LegId, OpenLeg>,
+    pub end: Option<CallEnd>,
+    /// Sessions of ours that the endpoint still winds up.
+    pub sessions: BTreeSet<SessionId>,
+}
+
+/// A leg whose ports the worker holds.
+pub(super) struct OpenLeg {
+    pub port: u16,
+    /// The side whose figures it counts as; a phone that only rang counts as none.
+    pub party: Option<crate::event::Party>,
+}
+
+/// What the caller presents.
+#[derive(Debug, Clone)]
+pub(super) struct Presented {
+    pub display: Option<String>,
+    /// User part of From, or the whole number.
+    pub user: String,
+}
+
+/// Which channel a leg's key presses come on: the first one seen, so that a press is not counted twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DigitSource {
+    Rtp,
+    Info,
+}
+
+/// One end of a call.
+pub(super) struct Leg {
+    pub id: LegId,
+    pub session: SessionId,
+    pub flow: Flow,
+    /// Address in SDP and Contact.
+    pub address: IpAddr,
+    /// Our RTP port.
+    pub port: u16,
+    pub ssrc: u32,
+    pub first_seq: u16,
+    pub first_timestamp: u32,
+    pub sdp_id: u64,
+    pub sdp_version: u64,
+    /// Our answer to the offer that made this leg.
+    pub answer: Option<String>,
+    /// Our offer that has no answer yet.
+    pub offered: Option<String>,
+    pub negotiated: Option<Negotiated>,
+}
+
+/// A phone that rings for an offer.
+pub(super) struct Ringing {
+    pub agent: AgentId,
+    pub leg: Leg,
+    /// It sent media of its own before answering.
+    pub early_media: bool,
+}
+
+/// The phone at the other end.
+pub(super) struct Other {
+    pub agent: Option<AgentId>,
+    pub leg: Leg,
+    /// It sent media of its own before answering.
+    pub early_media: bool,
+}
+
+/// Where a call is on its road.
+pub(super) enum Stage {
+    /// The menu's greeting is heard.
+    Greeting {
+        menu: String,
+        round: u8,
+        playing: Playing,
+        /// The greeting is over; a digit is awaited.
+        listening: bool,
+    },
+    /// In a queue; phones may ring.
+    Queued {
+        music: Playing,
+        announcement: Option<Playing>,
+    },
+    /// A phone is rung without a queue.
+    Dialling,
+    /// Both hear each other since then.
+    Talking {
+        /// When the other end answered: packets since then belong to the talk.
+        connected: Tick,
+        /// What the caller hears while the other end holds.
+        hold_music: Playing,
+        held_by_caller: bool,
+        held_by_other: bool,
+    },
+    /// A last message, then the end.
+    Message {
+        playing: Playing,
+        end: CallEnd,
+        /// Final status for a caller who was never answered.
+        status: u16,
+    },
+    /// Everybody was hung up on; the worker still has to report.
+    Ending,
+}
+
+/// A player with what it plays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Playing {
+    pub player: PlayerId,
+    pub assets: Vec<AssetId>,
+}
+
+impl Call {
+    pub fn is_ending(&self) -> bool {
+        matches!(self.stage, Stage::Ending)
+    }
+}

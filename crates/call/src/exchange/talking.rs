@@ -1,0 +1,200 @@
+//! From the other end's answer to hold and back.
+
+use offhook_acd::Command;
+use offhook_plan::Direction;
+use offhook_sip::{Body, SessionId, sdp};
+use offhook_units::{AgentId, CallId, OfferId, Tick};
+
+use super::state::{Leg, Other, Stage};
+use super::{Exchange, Role};
+use crate::event::{CallEvent, Missed, Party};
+use crate::record::CallEnd;
+use crate::timers::Kind;
+
+/// Statuses by which a person, or the person's phone, says no (RFC 3261 section 21): the rest count as not reached.
+const DECLINED: [u16; 4] = [480, 486, 600, 603];
+
+impl Exchange {
+    /// A provisional response of a phone that we ring.
+    pub(super) fn progressed(&mut self, now: Tick, session: SessionId, status: u16, body: Option<&Body>) {
+        let Some(&(id, role)) = self.sessions.get(&session) else { return };
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        match role {
+            Role::Offered(offer) => {
+                if let Some(rings) = call.ringing.get_mut(&offer) {
+                    rings.early_media |= body.is_some();
+                }
+            }
+            Role::Dialled => {
+                if let Some(other) = &mut call.other {
+                    other.early_media |= body.is_some();
+                }
+                if status > 100 && !call.answered {
+                    self.endpoint.progress(now, call.caller.session, 180, None);
+                }
+            }
+            Role::Caller | Role::Orphan => {}
+        }
+    }
+
+    /// A phone that we rang was picked up.
+    pub(super) fn answered(&mut self, now: Tick, session: SessionId, body: Option<&Body>) {
+        match self.sessions.get(&session) {
+            Some(&(id, Role::Offered(offer))) => self.agent_answered(now, id, offer, session, body),
+            Some(&(id, Role::Dialled)) => self.dialled_answered(now, id, session, body),
+            Some((_, Role::Caller | Role::Orphan)) | None => self.endpoint.hang_up(now, session, None),
+        }
+    }
+
+    fn agent_answered(&mut self, now: Tick, id: CallId, offer: OfferId, session: SessionId, body: Option<&Body>) {
+        let caps = self.config.caps.clone();
+        let Some(rang) = self.calls.get_mut(&id).and_then(|call| call.ringing.get_mut(&offer)) else {
+            return self.endpoint.hang_up(now, session, None);
+        };
+        if !body.is_some_and(|body| rang.leg.accept(body, &caps).is_ok()) {
+            self.stop_ringing(now, offer, Missed::NoAnswer);
+            // The offer may have ended in this very moment; then there is nobody to tell.
+            let _gone = self.tell(now, Command::NoAnswer { offer });
+            return;
+        }
+        if self.tell(now, Command::Accept { offer }).is_err() {
+            return self.stop_ringing(now, offer, Missed::Withdrawn);
+        }
+        self.offers.remove(&offer);
+        let Some(rang) = self.calls.get_mut(&id).and_then(|call| call.ringing.remove(&offer)) else { return };
+        self.confirm_dialog(now, id, Party::Agent, session);
+        let other = Other { agent: Some(rang.agent), leg: rang.leg, early_media: rang.early_media };
+        self.connect(now, id, other);
+    }
+
+    fn dialled_answered(&mut self, now: Tick, id: CallId, session: SessionId, body: Option<&Body>) {
+        let caps = self.config.caps.clone();
+        let Some(mut other) = self.calls.get_mut(&id).and_then(|call| call.other.take()) else {
+            return self.endpoint.hang_up(now, session, None);
+        };
+        let agreed = body.is_some_and(|body| other.leg.accept(body, &caps).is_ok());
+        self.confirm_dialog(now, id, Party::Agent, session);
+        if agreed {
+            self.connect(now, id, other);
+        } else {
+            if let Some(call) = self.calls.get_mut(&id) {
+                call.other = Some(other);
+            }
+            self.end_call_with(now, id, CallEnd::Failed, 488);
+        }
+    }
+
+    /// Both hear each other from now on.
+    fn connect(&mut self, now: Tick, id: CallId, other: Other) {
+        let music = self.calls.get(&id).and_then(|call| self.queue(call.queue?)).map(|queue| queue.music.clone());
+        let hold_music = self.playing(music.unwrap_or_default());
+        let agent: Option<AgentId> = other.agent;
+        self.timers.disarm(id, Kind::Announce);
+        self.timers.disarm(id, Kind::Ring);
+        self.answer_caller(now, id);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if let Some(open) = call.open_legs.get_mut(&other.leg.id) {
+            open.party = Some(Party::Agent);
+        }
+        call.other = Some(other);
+        self.note(now, CallEvent::Connected { call: id, agent });
+        let talking =
+            Stage::Talking { connected: now, hold_music, held_by_caller: false, held_by_other: false };
+        self.enter(now, id, talking);
+        self.start_recording(now, id);
+        self.replan(now, id);
+    }
+
+    /// A phone that we rang said no, or never said anything.
+    pub(super) fn refused(&mut self, now: Tick, session: SessionId, status: u16) {
+        let Some((id, role)) = self.sessions.remove(&session) else { return };
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.sessions.remove(&session);
+        }
+        match role {
+            Role::Offered(offer) => {
+                let declined = DECLINED.contains(&status);
+                let (missed, command) = if declined {
+                    (Missed::Declined, Command::Decline { offer })
+                } else {
+                    (Missed::NoAnswer, Command::NoAnswer { offer })
+                };
+                if self.drop_ringing(now, offer, missed).is_some() {
+                    // Too late where the offer timed out at the same instant.
+                    let _gone = self.tell(now, command);
+                }
+            }
+            Role::Dialled => {
+                let status = if (400..700).contains(&status) { status } else { 480 };
+                self.end_call_with(now, id, CallEnd::NotReached, status);
+            }
+            Role::Caller | Role::Orphan => {}
+        }
+    }
+
+    /// A re-INVITE or UPDATE: hold, or back, or a new address.
+    pub(super) fn reoffered(&mut self, now: Tick, session: SessionId, body: Option<&Body>) {
+        let Some(&(id, role)) = self.sessions.get(&session) else {
+            return self.endpoint.refuse_reoffer(now, session, 481);
+        };
+        let by = if role == Role::Caller { Party::Caller } else { Party::Agent };
+        let codec = self.leg_of(id, session).and_then(|leg| leg.negotiated.as_ref()).map(|agreed| agreed.codec);
+        let caps = self.caps_preferring(codec);
+        let Some(leg) = self.leg_of(id, session) else { return self.endpoint.refuse_reoffer(now, session, 481) };
+        leg.sdp_version += 1;
+        let Some(body) = body else {
+            let offer = leg.offer(&caps);
+            return self.endpoint.answer_reoffer(now, session, Some(offer));
+        };
+        match sdp::answer(&body.bytes, &leg.local(), &caps, Direction::SendRecv) {
+            Ok((text, agreed)) => {
+                let held = !agreed.direction.sends();
+                leg.negotiated = Some(agreed);
+                self.endpoint.answer_reoffer(now, session, Some(Body::sdp(text)));
+                self.hold(now, id, by, held);
+                self.replan(now, id);
+            }
+            Err(_) => self.endpoint.refuse_reoffer(now, session, 488),
+        }
+    }
+
+    /// The leg of a session that is up.
+    pub(super) fn leg_of(&mut self, id: CallId, session: SessionId) -> Option<&mut Leg> {
+        let call = self.calls.get_mut(&id).filter(|call| !call.is_ending())?;
+        if call.caller.session == session {
+            return Some(&mut call.caller);
+        }
+        call.other.as_mut().map(|other| &mut other.leg).filter(|leg| leg.session == session)
+    }
+
+    /// Notes a change of hold. The agent's hold is the distributor's business; the caller's is not.
+    fn hold(&mut self, now: Tick, id: CallId, by: Party, on: bool) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Stage::Talking { held_by_caller, held_by_other, .. } = &mut call.stage else { return };
+        let held = if by == Party::Caller { held_by_caller } else { held_by_other };
+        if *held == on {
+            return;
+        }
+        *held = on;
+        let contact = call.contact.filter(|_| by == Party::Agent);
+        self.note(now, CallEvent::Held { call: id, by, on });
+        if let Some(contact) = contact {
+            // A contact that just ended has no hold to count.
+            let _ended = self.tell(now, Command::Hold { contact, on });
+        }
+    }
+
+    /// The ACK of a re-INVITE that we answered with an offer carries the answer.
+    pub(super) fn reoffer_confirmed(&mut self, now: Tick, session: SessionId, body: &Body) {
+        let Some(&(id, role)) = self.sessions.get(&session) else { return };
+        let caps = self.config.caps.clone();
+        let Some(leg) = self.leg_of(id, session) else { return };
+        if leg.accept(body, &caps).is_err() {
+            return self.end_call(now, id, CallEnd::Failed, Some("SIP;cause=488"));
+        }
+        let held = leg.negotiated.as_ref().is_some_and(|agreed| !agreed.direction.sends());
+        let by = if role == Role::Caller { Party::Caller } else { Party::Agent };
+        self.hold(now, id, by, held);
+        self.replan(now, id);
+    }
+}

@@ -1,0 +1,144 @@
+//! What the exchange looks like now.
+
+use offhook_units::{AgentId, CallId, QueueId, Span, Tick};
+
+use super::Exchange;
+use super::state::{Call, Stage};
+use crate::config::Reach;
+use crate::view::{AgentView, CallView, QueueView};
+
+impl Exchange {
+    /// All queues, in the order of the configuration.
+    pub fn queues(&self, now: Tick) -> Vec<QueueView> {
+        self.config.queues.iter().map(|queue| self.queue_view(now, &queue.acd)).collect()
+    }
+
+    /// All agents, in the order of the configuration.
+    pub fn agents(&self, _now: Tick) -> Vec<AgentView> {
+        self.config.agents.iter().filter_map(|agent| self.agent_view(agent)).collect()
+    }
+
+    /// All calls, oldest first.
+    pub fn calls(&self, _now: Tick) -> Vec<CallView> {
+        self.calls.values().map(|call| self.call_view(call)).collect()
+    }
+
+    /// One queue.
+    pub fn queue_now(&self, now: Tick, queue: QueueId) -> Option<QueueView> {
+        self.queue(queue).map(|queue| self.queue_view(now, &queue.acd))
+    }
+
+    /// One agent.
+    pub fn agent_now(&self, agent: AgentId) -> Option<AgentView> {
+        self.agent(agent).and_then(|agent| self.agent_view(agent))
+    }
+
+    /// One call that has not ended.
+    pub fn call_now(&self, call: CallId) -> Option<CallView> {
+        self.calls.get(&call).map(|call| self.call_view(call))
+    }
+
+    /// Whether an agent of this id is configured.
+    pub fn knows_agent(&self, agent: AgentId) -> bool {
+        self.agents.contains_key(&agent)
+    }
+
+    fn queue_view(&self, now: Tick, queue: &offhook_acd::QueueConfig) -> QueueView {
+        let id = queue.id;
+        let stats = self.acd.figures(id, now).unwrap_or_default();
+        QueueView {
+            id,
+            name: queue.name.clone(),
+            waiting: self.acd.waiting(id),
+            longest_wait: self.acd.longest_wait(id, now).unwrap_or(Span::ZERO),
+            agents_logged_in: self.acd.logged_in(id),
+            agents_available: self.acd.available(id),
+            talking: self.acd.talking(id),
+            offered: stats.offered,
+            answered: stats.answered,
+            abandoned: stats.abandoned,
+            flowed_out: stats.flowed_out,
+            service_level: stats.service_level(queue.service_level.formula),
+            service_level_formula: queue.service_level.formula.name(),
+            asa: stats.asa(),
+        }
+    }
+
+    fn agent_view(&self, agent: &crate::config::Agent) -> Option<AgentView> {
+        let id = agent.acd.id;
+        let state = self.acd.agent_state(id)?;
+        let contact = match &agent.reach {
+            Reach::Static { uri, .. } => Some(uri.clone()),
+            Reach::Account(account) => self.registrar.bindings(account).next().map(|binding| binding.contact.clone()),
+        };
+        let queues = agent.acd.queues.iter().filter_map(|place| self.queue(place.queue));
+        Some(AgentView {
+            id,
+            name: agent.acd.name.clone(),
+            state: state.kind.name(),
+            since: state.since,
+            reason: state.reason.clone(),
+            call: self.agents.get(&id)?.call,
+            queues: queues.map(|queue| queue.acd.name.clone()).collect(),
+            contact,
+        })
+    }
+
+    fn call_view(&self, call: &Call) -> CallView {
+        let agent = call.other.as_ref().and_then(|other| other.agent);
+        let agent = agent.or_else(|| call.ringing.values().next().map(|rings| rings.agent));
+        let waiting = call.contact.filter(|_| matches!(call.stage, Stage::Queued { .. }));
+        CallView {
+            id: call.id,
+            state: state_name(call),
+            since: call.since,
+            started: call.started,
+            number: call.number.clone(),
+            caller: call.from.user.clone(),
+            trunk: call.trunk.clone(),
+            queue: call.queue.and_then(|queue| self.queue(queue)).map(|queue| queue.acd.name.clone()),
+            position: waiting.and_then(|contact| self.acd.position(contact)),
+            agent: agent.and_then(|agent| self.agent(agent)).map(|agent| agent.acd.name.clone()),
+            recording: call.recording,
+        }
+    }
+}
+
+fn state_name(call: &Call) -> &'static str {
+    match &call.stage {
+        Stage::Greeting { .. } => "greeting",
+        Stage::Queued { .. } if call.ringing.is_empty() => "waiting",
+        Stage::Queued { .. } | Stage::Dialling => "ringing",
+        Stage::Talking { held_by_caller: false, held_by_other: false, .. } => "talking",
+        Stage::Talking { .. } => "held",
+        Stage::Message { .. } => "announcing",
+        Stage::Ending => "ending",
+    }
+}
+
+/// The agent and the queue that look different after an event of the distributor.
+pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<QueueId>) {
+    use offhook_acd::Event as E;
+    match event {
+        E::QueueSet(queue) => (None, Some(queue.id)),
+        E::QueueRemoved { queue } | E::NobodyHere { queue } | E::Entered { queue, .. } | E::Left { queue, .. } => {
+            (None, Some(*queue))
+        }
+        E::AgentSet(agent) => (Some(agent.id), None),
+        E::AgentRemoved { agent }
+        | E::LoggedIn { agent, .. }
+        | E::LogOutAsked { agent }
+        | E::LoggedOut { agent }
+        | E::Ready { agent }
+        | E::NotReady { agent, .. }
+        | E::Rested { agent }
+        | E::Held { agent, .. }
+        | E::Retrieved { agent, .. } => (Some(*agent), None),
+        E::Offered { agent, queue, .. }
+        | E::OfferEnded { agent, queue, .. }
+        | E::Accepted { agent, queue, .. }
+        | E::Finished { agent, queue, .. }
+        | E::WrapUpEnded { agent, queue, .. } => (Some(*agent), Some(*queue)),
+        E::TierOpened { .. } | E::WaitedTooLong { .. } => (None, None),
+    }
+}

@@ -1,0 +1,106 @@
+//! Datagrams in batches: `recvmmsg` and `sendto` of Linux.
+#![expect(unsafe_code, reason = "system calls that the standard library does not wrap")]
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::RawFd;
+
+/// One datagram of a batch.
+#[derive(Debug)]
+pub struct Received<'a> {
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// What; cut at the receiver's size.
+    pub bytes: &'a [u8],
+}
+
+/// Buffers for batches of datagrams, allocated once.
+pub struct Receiver {
+    headers: Vec<libc::mmsghdr>,
+    /// Pointed into by `headers`; never resized.
+    _vectors: Vec<libc::iovec>,
+    names: Vec<libc::sockaddr_storage>,
+    buffer: Vec<u8>,
+    size: usize,
+}
+
+// SAFETY: the raw pointers in `headers` and `_vectors` point into heap buffers owned by the same value, which move with it
+// unchanged; nothing else keeps them.
+unsafe impl Send for Receiver {}
+
+impl Receiver {
+    /// For batches of `count` datagrams of at most `size` bytes.
+    pub fn new(count: usize, size: usize) -> Self {
+        let mut buffer = vec![0_u8; count * size];
+        // SAFETY: all-zero bytes are a valid `sockaddr_storage` and a valid `mmsghdr`: integers and null pointers.
+        let (mut names, mut headers) = unsafe {
+            (vec![core::mem::zeroed::<libc::sockaddr_storage>(); count], vec![core::mem::zeroed::<libc::mmsghdr>(); count])
+        };
+        let mut vectors: Vec<_> = buffer
+            .chunks_exact_mut(size)
+            .map(|chunk| libc::iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: size })
+            .collect();
+        for ((header, vector), name) in headers.iter_mut().zip(&mut vectors).zip(&mut names) {
+            header.msg_hdr.msg_iov = vector;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_name = core::ptr::from_mut(name).cast();
+        }
+        Self { headers, _vectors: vectors, names, buffer, size }
+    }
+
+    /// Waits for one datagram as long as the socket's read timeout allows, then takes what else is there.
+    ///
+    /// # Errors
+    /// As `recvmmsg` says.
+    pub fn receive(&mut self, socket: RawFd) -> io::Result<impl Iterator<Item = Received<'_>>> {
+        for header in &mut self.headers {
+            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        }
+        // SAFETY: each header points to a name and to one vector over its own chunk of `buffer`, all alive and of the
+        // sizes given; the kernel writes no further than those sizes.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket,
+                self.headers.as_mut_ptr(),
+                self.headers.len() as libc::c_uint,
+                libc::MSG_WAITFORONE,
+                core::ptr::null_mut(),
+            )
+        };
+        if count < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let batch = self.headers.iter().zip(&self.names).zip(self.buffer.chunks_exact(self.size));
+        Ok(batch.take(count as usize).filter_map(|((header, name), chunk)| {
+            Some(Received { peer: address(name)?, bytes: &chunk[..(header.msg_len as usize).min(chunk.len())] })
+        }))
+    }
+}
+
+/// Sends one datagram without waiting. Gives whether the kernel took it.
+pub fn send_now(socket: RawFd, peer: SocketAddr, bytes: &[u8]) -> bool {
+    let peer = socket2::SockAddr::from(peer);
+    // SAFETY: `bytes` and `peer` outlive the call and have the lengths given.
+    let sent = unsafe {
+        libc::sendto(socket, bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT, peer.as_ptr().cast(), peer.len())
+    };
+    sent == bytes.len() as isize
+}
+
+fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    match i32::from(name.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the kernel wrote a `sockaddr_in`, as the family says; the storage is large and aligned enough.
+            let v4 = unsafe { &*core::ptr::from_ref(name).cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+            Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above, a `sockaddr_in6`.
+            let v6 = unsafe { &*core::ptr::from_ref(name).cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            Some(SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), v6.sin6_flowinfo, v6.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}

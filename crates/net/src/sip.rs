@@ -1,0 +1,213 @@
+//! SIP over UDP: one reading thread a listener, batches in, single datagrams out.
+//!
+//! The thread reads, sheds floods, parses and hands batches over; it never waits for the exchange. Sending is done by
+//! whoever owns the exchange, straight on the socket, and never blocks.
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the edge that owns the SIP sockets")]
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use offhook_sip::{Flow, MESSAGE_BYTES_MAX, Message, ParseError, Transport};
+
+use crate::datagrams::{Received, Receiver};
+use crate::flood::Flood;
+
+/// Datagrams read in one system call at most.
+pub const BATCH_MAX: usize = 32;
+
+/// Socket buffers of a listener, each way. The kernel may grant less (`net.core.rmem_max`).
+pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+
+/// How often the reading thread looks whether it shall stop, while nothing comes.
+const STOP_LOOK: Duration = Duration::from_millis(200);
+
+/// What came in.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A message.
+    Message(Flow, Message),
+    /// A datagram that is no message, but enough of one to be answered.
+    Malformed(Flow, Box<ParseError>),
+}
+
+/// What a listener saw, for metrics.
+#[derive(Debug, Default)]
+pub struct SipCounters {
+    /// Datagrams received.
+    pub received: AtomicU64,
+    /// Datagrams sent.
+    pub sent: AtomicU64,
+    /// Datagrams that could not be sent: a full socket buffer, no route.
+    pub send_failed: AtomicU64,
+    /// Datagrams dropped unread because their source sent too many.
+    pub flooded: AtomicU64,
+}
+
+/// A UDP listener: cheap to clone, sends from any thread.
+#[derive(Debug, Clone)]
+pub struct SipSocket {
+    socket: Arc<UdpSocket>,
+    local: SocketAddr,
+    counters: Arc<SipCounters>,
+}
+
+/// The reading thread of a listener; stops when dropped.
+#[derive(Debug)]
+pub struct SipReader {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SipSocket {
+    /// Binds a listener.
+    ///
+    /// # Errors
+    /// As the operating system says, with the address in the text.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
+        socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+        socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+        socket
+            .bind(&address.into())
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on udp:{address}: {error}")))?;
+        let socket: UdpSocket = socket.into();
+        socket.set_read_timeout(Some(STOP_LOOK))?;
+        let local = socket.local_addr()?;
+        Ok(Self { socket: Arc::new(socket), local, counters: Arc::default() })
+    }
+
+    /// Our address; its host may be the wildcard.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// What it saw.
+    pub fn counters(&self) -> &Arc<SipCounters> {
+        &self.counters
+    }
+
+    /// Sends one datagram without waiting; a failure is counted, and SIP's retransmission makes up for it.
+    pub fn send(&self, peer: SocketAddr, bytes: &[u8]) {
+        let sent = crate::datagrams::send_now(self.socket.as_raw_fd(), peer, bytes);
+        let counter = if sent { &self.counters.sent } else { &self.counters.send_failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Starts the reading thread. `deliver` takes each batch; it must not block, and gives whether to go on.
+    ///
+    /// # Errors
+    /// Where the thread cannot be started.
+    pub fn start(&self, mut deliver: impl FnMut(Vec<Incoming>) -> bool + Send + 'static) -> io::Result<SipReader> {
+        let (listener, stop) = (self.clone(), Arc::new(AtomicBool::new(false)));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("sip-udp".into()).spawn(move || {
+            let mut receiver = Receiver::new(BATCH_MAX, MESSAGE_BYTES_MAX);
+            let mut flood = Flood::default();
+            while !stopped.load(Ordering::Relaxed) {
+                let batch = match receiver.receive(listener.socket.as_raw_fd()) {
+                    Ok(received) => listener.read(received, &mut flood),
+                    Err(error) if is_passing(&error) => continue,
+                    Err(error) => {
+                        tracing::error!(%error, local = %listener.local, "the SIP listener failed");
+                        return;
+                    }
+                };
+                if !batch.is_empty() && !deliver(batch) {
+                    return;
+                }
+            }
+        })?;
+        Ok(SipReader { stop, thread: Some(thread) })
+    }
+
+    fn read<'a>(&self, received: impl Iterator<Item = Received<'a>>, flood: &mut Flood) -> Vec<Incoming> {
+        let now = Instant::now();
+        let mut batch = Vec::new();
+        for datagram in received {
+            self.counters.received.fetch_add(1, Ordering::Relaxed);
+            // RFC 5626 section 3.5.1: CRLF keeps a flow open and asks for nothing on UDP.
+            if datagram.bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+                continue;
+            }
+            if !flood.admits(datagram.peer.ip(), now) {
+                self.counters.flooded.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let flow = Flow { transport: Transport::Udp, local: self.local_for(&datagram), peer: datagram.peer };
+            match Message::parse(datagram.bytes) {
+                Ok(message) => batch.push(Incoming::Message(flow, message)),
+                Err(error) => batch.push(Incoming::Malformed(flow, Box::new(error))),
+            }
+        }
+        batch
+    }
+
+    fn local_for(&self, datagram: &Received<'_>) -> SocketAddr {
+        if !self.local.ip().is_unspecified() {
+            return self.local;
+        }
+        let ip = route_to(datagram.peer).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        SocketAddr::new(ip, self.local.port())
+    }
+}
+
+impl Drop for SipReader {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            if thread.join().is_err() {
+                tracing::error!("the SIP listener's thread panicked");
+            }
+        }
+    }
+}
+
+/// Our address on the route to `peer`, as the kernel would choose it.
+///
+/// # Errors
+/// Where there is no route.
+pub fn route_to(peer: SocketAddr) -> io::Result<IpAddr> {
+    let any: SocketAddr = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().expect("a literal address");
+    let probe = UdpSocket::bind(any)?;
+    probe.connect(peer)?;
+    Ok(probe.local_addr()?.ip())
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(error.kind(), Kind::WouldBlock | Kind::TimedOut | Kind::Interrupted | Kind::ConnectionRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_crosses_and_rubbish_is_handed_over_as_malformed() {
+        let listener = SipSocket::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let peer = SipSocket::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let (tell, told) = crossbeam_channel::unbounded();
+        let _reader = listener.start(move |batch| tell.send(batch).is_ok()).expect("a thread");
+        peer.send(listener.local(), b"\r\n\r\n");
+        peer.send(listener.local(), b"OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n");
+        peer.send(listener.local(), b"rubbish");
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            seen.extend(told.recv_timeout(Duration::from_secs(5)).expect("both datagrams within 5 s"));
+        }
+        assert!(matches!(&seen[0], Incoming::Message(flow, _) if flow.peer == peer.local()));
+        assert!(matches!(&seen[1], Incoming::Malformed(flow, _) if flow.local == listener.local()));
+    }
+
+    #[test]
+    fn the_route_to_loopback_is_loopback() {
+        let peer = "127.0.0.9:5060".parse().expect("an address");
+        assert!(route_to(peer).expect("a route").is_loopback());
+    }
+}

@@ -1,0 +1,389 @@
+//! The control loop: one thread that owns the exchange, takes inputs in order and carries outputs out. It never blocks on
+//! anything but its own inputs.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, select};
+use offhook_call::event::{LogEvent, VERSION};
+use offhook_call::{Command, Exchange, Input, Output, RecordingWanted};
+use offhook_net::Clock;
+use offhook_net::media::MediaHandle;
+use offhook_net::sip::{Incoming, SipSocket};
+use offhook_plan::MediaEvent;
+use offhook_recorder::{RecorderEvent, RecordingSpec, WriterHandle};
+use offhook_server::{CallsEnded, EventSender, LiveEvent};
+use offhook_sip::Flow;
+use offhook_sip::{Binding, Change};
+use offhook_store::{AppendError, BindingRow, CallRow, Record, Store};
+use offhook_units::{Span, Tick};
+
+use super::recordings::Recordings;
+
+/// How long changes are gathered before the live feed is told: a wallboard needs no more, and a busy second costs little.
+const LIVE_EVERY: Span = Span::from_ms(25);
+
+/// Commands that wait for room at a worker; over it new calls are refused.
+const MEDIA_OUTBOX_MAX: usize = 4_096;
+
+/// Inputs taken in one turn before the outputs of all are carried out.
+const TURN_MAX: usize = 64;
+
+/// The longest sleep, so that a clock slewed towards UTC never waits far beyond its instant.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// What the edges ask of the loop.
+pub enum Ask {
+    /// Looks at the exchange.
+    Look(Box<dyn FnOnce(&Exchange, Tick) + Send>),
+    /// Changes something, then looks.
+    Do(Command, Box<dyn FnOnce(&Exchange, Tick) + Send>),
+}
+
+/// Where inputs come from.
+pub struct Inputs {
+    /// Batches of messages.
+    pub sip: Receiver<Vec<Incoming>>,
+    /// Reports of media workers.
+    pub media: Receiver<(usize, MediaEvent)>,
+    /// Reports of the recorder.
+    pub recorder: Receiver<RecorderEvent>,
+    /// Questions and commands.
+    pub asks: Receiver<Ask>,
+}
+
+/// What outputs are carried out with.
+pub struct Edges {
+    pub clock: Clock,
+    pub sockets: Vec<SipSocket>,
+    pub media: Vec<MediaHandle>,
+    pub recorder: Option<WriterHandle>,
+    pub store: Store,
+    pub live: EventSender,
+    pub ended: CallsEnded,
+    pub figures: Arc<Figures>,
+    pub recordings: Recordings,
+}
+
+/// Figures of the loop, read by metrics.
+#[derive(Debug, Default)]
+pub struct Figures {
+    pub calls_active: AtomicU64,
+    pub calls: AtomicU64,
+    pub refused_by_limit: AtomicU64,
+    pub refused_strangers: AtomicU64,
+    pub refused_unknown_numbers: AtomicU64,
+    pub registrations: AtomicU64,
+    pub malformed: AtomicU64,
+    pub ports_in_use: AtomicU64,
+    pub ports: AtomicU64,
+    pub turns: AtomicU64,
+    pub log_outbox: AtomicU64,
+    pub recorder_trouble: AtomicU64,
+    pub recorder_dropped: AtomicU64,
+}
+
+/// The loop.
+pub struct Control {
+    exchange: Exchange,
+    inputs: Inputs,
+    edges: Edges,
+    /// Records that the store had no room for yet, in order.
+    outbox: Vec<Record>,
+    seq: u64,
+    wake: Option<Tick>,
+    live_due: Option<Tick>,
+}
+
+impl Control {
+    /// A loop around an exchange that has just been made.
+    pub fn new(exchange: Exchange, inputs: Inputs, edges: Edges) -> Self {
+        let seq = edges.store.next_seq();
+        Self { exchange, inputs, edges, outbox: Vec::new(), seq, wake: Some(Tick::ZERO), live_due: None }
+    }
+
+    /// Runs until the exchange is drained. Gives the edges back, to be closed in order.
+    pub fn run(mut self) -> Edges {
+        self.carry_out(self.edges.clock.now());
+        while !self.exchange.is_drained() {
+            self.wait();
+            let now = self.edges.clock.now();
+            if self.wake.is_some_and(|at| at <= now) {
+                self.exchange.handle(now, Input::Timeout);
+            }
+            self.carry_out(now);
+            self.publish(now);
+        }
+        self.flush_log();
+        self.edges
+    }
+
+    /// Sleeps until an input or the next instant, then takes what is there.
+    fn wait(&mut self) {
+        let timeout = self.sleep();
+        let Inputs { sip, media, recorder, asks } = &self.inputs;
+        let (sip, media, recorder, asks) = (sip.clone(), media.clone(), recorder.clone(), asks.clone());
+        select! {
+            recv(sip) -> batch => if let Ok(batch) = batch { self.on_sip(batch) },
+            recv(media) -> event => if let Ok((worker, event)) = event { self.on_media(worker, event) },
+            recv(recorder) -> event => if let Ok(event) = event { self.on_recorder(event) },
+            recv(asks) -> ask => if let Ok(ask) = ask { self.on_ask(ask) },
+            default(timeout) => {}
+        }
+        for _ in 0..TURN_MAX {
+            let mut idle = true;
+            if let Ok((worker, event)) = media.try_recv() {
+                self.on_media(worker, event);
+                idle = false;
+            }
+            if let Ok(batch) = sip.try_recv() {
+                self.on_sip(batch);
+                idle = false;
+            }
+            if idle {
+                break;
+            }
+        }
+    }
+
+    fn sleep(&self) -> Duration {
+        let now = self.edges.clock.now();
+        let next = [self.wake, self.live_due].into_iter().flatten().min();
+        let waiting = self.edges.media.iter().any(|media| media.waiting() > 0);
+        let outbox = if self.outbox.is_empty() && !waiting { SLEEP_MAX } else { Duration::from_millis(5) };
+        next.map_or(SLEEP_MAX, |at| at.since(now).as_std()).min(outbox).min(SLEEP_MAX)
+    }
+
+    fn on_sip(&mut self, batch: Vec<Incoming>) {
+        for incoming in batch {
+            let now = self.edges.clock.now();
+            let input = match incoming {
+                Incoming::Message(flow, message) => Input::Message { flow, message },
+                Incoming::Malformed(flow, error) => Input::Malformed { flow, error },
+            };
+            self.exchange.handle(now, input);
+            self.carry_out(now);
+        }
+    }
+
+    fn on_media(&mut self, worker: usize, event: MediaEvent) {
+        if let MediaEvent::LegFailed { leg, error, .. } = &event {
+            tracing::error!(%leg, error, "a leg's ports could not be opened");
+        }
+        let now = self.edges.clock.now();
+        self.exchange.handle(now, Input::Media { worker, event });
+        self.carry_out(now);
+    }
+
+    fn on_recorder(&mut self, event: RecorderEvent) {
+        let figures = &self.edges.figures;
+        match event {
+            RecorderEvent::Closed(manifest) => {
+                if let Some(call) = manifest.call {
+                    let now = self.edges.clock.now();
+                    self.edges.live.publish(now, LiveEvent::Record { call });
+                }
+                self.edges.recordings.add(&manifest);
+            }
+            RecorderEvent::Mended(manifest) => {
+                tracing::warn!(recording = %manifest.id, path = manifest.path, "a recording left open by a crash was mended");
+                self.edges.recordings.add(&manifest);
+            }
+            RecorderEvent::Failed { id, error } => tracing::error!(?id, error, "a recording failed"),
+            RecorderEvent::Dropped { count } => {
+                figures.recorder_dropped.fetch_add(count, Ordering::Relaxed);
+                tracing::error!(count, "recorded packets found no room in the tap ring");
+            }
+            RecorderEvent::DiskTrouble { error } => {
+                figures.recorder_trouble.store(1, Ordering::Relaxed);
+                tracing::error!(error, "recordings cannot be written; calls go on");
+            }
+            RecorderEvent::DiskRecovered => {
+                figures.recorder_trouble.store(0, Ordering::Relaxed);
+                tracing::warn!("recordings can be written again");
+            }
+        }
+    }
+
+    fn on_ask(&mut self, ask: Ask) {
+        let now = self.edges.clock.now();
+        match ask {
+            Ask::Look(look) => look(&self.exchange, now),
+            Ask::Do(command, look) => {
+                self.exchange.handle(now, Input::Command(command));
+                self.carry_out(now);
+                look(&self.exchange, now);
+            }
+        }
+    }
+
+    /// Carries all outputs out in order; log entries are handed to the store before the effects behind them.
+    fn carry_out(&mut self, now: Tick) {
+        loop {
+            match self.exchange.poll_output() {
+                Output::Log { at, event } => self.append(at, &event),
+                Output::Transmit { flow, bytes } => {
+                    self.flush_log();
+                    self.transmit(flow, &bytes);
+                }
+                Output::Media { worker, command } => {
+                    self.flush_log();
+                    if let Some(media) = self.edges.media.get_mut(worker) {
+                        media.send(command);
+                    }
+                }
+                Output::Person { person, text } => self.edges.store.put_person(person, &text),
+                Output::OpenRecording(wanted) => self.open_recording(wanted),
+                Output::CloseRecording { recording, at } => {
+                    if let Some(recorder) = &self.edges.recorder {
+                        recorder.close(recording, at);
+                    }
+                }
+                Output::Record(record) => self.keep(now, &record),
+                Output::Binding(change) => self.bind(change),
+                Output::Wait { until } => {
+                    self.wake = until;
+                    break;
+                }
+            }
+        }
+        self.flush_log();
+        for media in &mut self.edges.media {
+            if media.waiting() > 0 {
+                media.flush();
+            }
+        }
+        self.refuse_while_behind();
+        self.count();
+    }
+
+    /// Takes no new calls while a worker or the store cannot keep up with the old ones.
+    fn refuse_while_behind(&mut self) {
+        let media_behind = self.edges.media.iter().any(|media| media.waiting() > MEDIA_OUTBOX_MAX);
+        let behind = media_behind || !self.outbox.is_empty() || self.edges.store.is_full();
+        self.exchange.refuse_calls(behind);
+    }
+
+    fn append(&mut self, at: Tick, event: &LogEvent) {
+        let record =
+            Record { stream: event.stream(), seq: self.seq, at, kind: 0, version: VERSION, bytes: event.encode() };
+        self.seq += 1;
+        self.outbox.push(record);
+    }
+
+    /// Hands the outbox to the store; what finds no room stays, and new calls are refused until it does.
+    fn flush_log(&mut self) {
+        if !self.outbox.is_empty() {
+            match self.edges.store.append(core::mem::take(&mut self.outbox)) {
+                Ok(()) => {}
+                Err(AppendError::Full(records)) => self.outbox = records,
+                Err(AppendError::OutOfOrder { seq, after }) => {
+                    tracing::error!(seq, after, "the event log was handed records out of order");
+                }
+            }
+            self.edges.figures.log_outbox.store(self.outbox.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    fn transmit(&self, flow: Flow, bytes: &[u8]) {
+        let socket = self.edges.sockets.iter().find(|socket| serves(socket.local(), flow.local));
+        if let Some(socket) = socket.or(self.edges.sockets.first()) {
+            socket.send(flow.peer, bytes);
+        }
+    }
+
+    fn open_recording(&self, wanted: RecordingWanted) {
+        let RecordingWanted { recording, call, started, codec, queue } = wanted;
+        if let Some(recorder) = &self.edges.recorder {
+            let meta = BTreeMap::from([("queue".to_owned(), queue)]);
+            recorder.open(RecordingSpec { id: recording, call, started, meta, codec });
+        }
+    }
+
+    fn keep(&self, now: Tick, record: &offhook_call::record::CallRecord) {
+        let json = serde_json::to_string(record).expect("a call record is plain data");
+        self.edges.store.put_call(CallRow {
+            id: record.id,
+            started: record.started,
+            ended: record.ended,
+            number: record.number.clone(),
+            queue: record.queue,
+            agent: record.agent,
+            end: record.end.name().to_owned(),
+            json,
+        });
+        self.edges.ended.of(record.end).inc();
+        self.edges.live.publish(now, LiveEvent::CallEnded { call: record.id, end: record.end });
+        self.edges.live.publish(now, LiveEvent::Record { call: record.id });
+        tracing::info!(call = %record.id, number = record.number, end = record.end.name(), "call ended");
+    }
+
+    fn bind(&self, change: Change) {
+        match change {
+            Change::Bound { binding, .. } => {
+                let json = serde_json::to_string(&binding).expect("a binding is plain data");
+                let key = binding_key(&binding.account, &binding.contact);
+                self.edges.store.put_binding(BindingRow { key, json, expires: binding.expires_at });
+            }
+            Change::Unbound { account, contact } => self.edges.store.remove_binding(&binding_key(&account, &contact)),
+        }
+    }
+
+    /// Tells the live feed what looks different, gathered over [`LIVE_EVERY`].
+    fn publish(&mut self, now: Tick) {
+        match self.live_due {
+            None => {
+                if self.exchange.has_changed() {
+                    self.live_due = Some(now + LIVE_EVERY);
+                }
+                return;
+            }
+            Some(at) if at > now => return,
+            Some(_) => self.live_due = None,
+        }
+        let changed = self.exchange.take_changed();
+        let calls = changed.calls.into_iter().filter_map(|call| self.exchange.call_now(call)).map(LiveEvent::Call);
+        let agents = changed.agents.into_iter().filter_map(|agent| self.exchange.agent_now(agent));
+        let queues = changed.queues.into_iter().filter_map(|queue| self.exchange.queue_now(now, queue));
+        let events = calls.chain(agents.map(LiveEvent::Agent)).chain(queues.map(LiveEvent::Queue));
+        for event in events {
+            self.edges.live.publish(now, event);
+        }
+    }
+
+    fn count(&self) {
+        let (figures, counters) = (&self.edges.figures, self.exchange.counters());
+        let (in_use, ports) = self.exchange.ports();
+        for (figure, value) in [
+            (&figures.calls_active, self.exchange.calls_active() as u64),
+            (&figures.calls, counters.calls),
+            (&figures.refused_by_limit, counters.refused_by_limit),
+            (&figures.refused_strangers, counters.refused_strangers),
+            (&figures.refused_unknown_numbers, counters.refused_unknown_numbers),
+            (&figures.registrations, counters.registrations),
+            (&figures.malformed, counters.malformed),
+            (&figures.ports_in_use, in_use as u64),
+            (&figures.ports, ports as u64),
+        ] {
+            figure.store(value, Ordering::Relaxed);
+        }
+        figures.turns.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The key of a registration in the store.
+pub fn binding_key(account: &str, contact: &str) -> String {
+    format!("{account} {contact}")
+}
+
+/// Reads a registration that the store kept; a line of another version is passed over.
+pub fn binding_of(row: &BindingRow) -> Option<Binding> {
+    serde_json::from_str(&row.json).ok()
+}
+
+fn serves(listener: SocketAddr, local: SocketAddr) -> bool {
+    listener == local || (listener.ip().is_unspecified() && listener.port() == local.port())
+}

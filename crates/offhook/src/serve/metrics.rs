@@ -1,0 +1,111 @@
+//! The figures of the edges and of the control loop, as `/metrics` shows them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use offhook_media::Figures as MediaFigures;
+use offhook_net::media::{MediaCounters, MediaHandle};
+use offhook_net::sip::SipSocket;
+use offhook_server::Metrics;
+use offhook_store::Store;
+
+use super::control::Figures;
+
+/// Registers everything that is read on demand.
+pub fn register(
+    metrics: &mut Metrics,
+    figures: &Arc<Figures>,
+    store: &Store,
+    media: &[MediaHandle],
+    sockets: &[SipSocket],
+) {
+    control(metrics, figures);
+    let stats = |read: fn(&offhook_store::StoreStats) -> u64| {
+        let store = store.clone();
+        move || read(&store.stats())
+    };
+    let queued = stats(|stats| stats.queued);
+    metrics.gauge_fn("offhook_log_queue", "Records that wait to be committed", &[], move || queued() as f64);
+    metrics.counter_fn("offhook_log_records", "Records appended to the event log", &[], stats(|stats| stats.records));
+    metrics.counter_fn("offhook_log_commits", "Group commits", &[], stats(|stats| stats.commits));
+    metrics.counter_fn("offhook_log_commit_us", "Time spent committing, us", &[], stats(|stats| stats.commit_us));
+    metrics.counter_fn("offhook_log_failures", "Commits that failed", &[], stats(|stats| stats.failures));
+    for (index, worker) in media.iter().enumerate() {
+        media_worker(metrics, &index.to_string(), &worker.counters());
+    }
+    for socket in sockets {
+        let labels = [("listener", &*socket.local().to_string())];
+        let counters = socket.counters();
+        let reader = |read: fn(&offhook_net::sip::SipCounters) -> &AtomicU64| {
+            let counters = Arc::clone(counters);
+            move || read(&counters).load(Ordering::Relaxed)
+        };
+        metrics.counter_fn("offhook_sip_received", "SIP datagrams received", &labels, reader(|c| &c.received));
+        metrics.counter_fn("offhook_sip_sent", "SIP datagrams sent", &labels, reader(|c| &c.sent));
+        metrics.counter_fn("offhook_sip_send_failed", "SIP datagrams not sent", &labels, reader(|c| &c.send_failed));
+        metrics.counter_fn("offhook_sip_flooded", "SIP datagrams shed unread", &labels, reader(|c| &c.flooded));
+    }
+}
+
+fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
+    let reader = |read: fn(&Figures) -> &AtomicU64| {
+        let figures = Arc::clone(figures);
+        move || read(&figures).load(Ordering::Relaxed)
+    };
+    let active = reader(|figures| &figures.calls_active);
+    metrics.gauge_fn("offhook_calls_active", "Calls that have not ended", &[], move || active() as f64);
+    let ports = reader(|figures| &figures.ports_in_use);
+    metrics.gauge_fn("offhook_rtp_port_pairs_in_use", "RTP port pairs in use", &[], move || ports() as f64);
+    let ports = reader(|figures| &figures.ports);
+    metrics.gauge_fn("offhook_rtp_port_pairs", "RTP port pairs in all", &[], move || ports() as f64);
+    let outbox = reader(|figures| &figures.log_outbox);
+    metrics.gauge_fn("offhook_log_outbox", "Records the store had no room for", &[], move || outbox() as f64);
+    let trouble = reader(|figures| &figures.recorder_trouble);
+    metrics.gauge_fn("offhook_recorder_trouble", "1 while recordings cannot be written", &[], move || trouble() as f64);
+    for (name, help, read) in [
+        ("offhook_calls_begun", "INVITEs taken on", reader(|figures| &figures.calls)),
+        ("offhook_control_turns", "Turns of the control loop", reader(|figures| &figures.turns)),
+        ("offhook_registrations", "REGISTERs accepted", reader(|figures| &figures.registrations)),
+        ("offhook_sip_malformed", "Datagrams that are no SIP message", reader(|figures| &figures.malformed)),
+        ("offhook_recorder_dropped", "Recorded packets lost", reader(|figures| &figures.recorder_dropped)),
+    ] {
+        metrics.counter_fn(name, help, &[], read);
+    }
+    for (why, read) in [
+        ("limit", reader(|figures| &figures.refused_by_limit)),
+        ("stranger", reader(|figures| &figures.refused_strangers)),
+        ("unknown-number", reader(|figures| &figures.refused_unknown_numbers)),
+    ] {
+        metrics.counter_fn("offhook_calls_refused", "INVITEs refused, by why", &[("why", why)], read);
+    }
+}
+
+fn media_worker(metrics: &mut Metrics, worker: &str, counters: &Arc<MediaCounters>) {
+    let labels = [("worker", worker)];
+    let reader = |read: fn(&MediaFigures) -> u64| {
+        let counters = Arc::clone(counters);
+        move || read(&counters.figures())
+    };
+    let legs = reader(|figures| figures.legs);
+    metrics.gauge_fn("offhook_media_legs", "Legs open at a media worker", &labels, move || legs() as f64);
+    let waiting = reader(|figures| figures.events_waiting);
+    let help = "Events that wait for the control loop";
+    metrics.gauge_fn("offhook_media_events_waiting", help, &labels, move || waiting() as f64);
+    for (name, help, read) in [
+        ("offhook_media_received", "RTP packets received", reader(|figures| figures.received_packets)),
+        ("offhook_media_sent", "RTP packets sent", reader(|figures| figures.sent_packets)),
+        ("offhook_media_discarded", "Datagrams thrown away", reader(|figures| figures.discarded_packets)),
+        ("offhook_media_held_overwritten", "Early packets pushed out", reader(|figures| figures.held_overwritten)),
+        ("offhook_tap_records", "Records given to the recorder", reader(|figures| figures.tap_records)),
+        ("offhook_tap_dropped", "Records that found the ring full", reader(|figures| figures.tap_dropped)),
+        ("offhook_media_legs_failed", "Legs that could not be opened", reader(|figures| figures.legs_failed)),
+        ("offhook_media_events_dropped", "Peers' doings not told", reader(|figures| figures.events_dropped)),
+    ] {
+        metrics.counter_fn(name, help, &labels, read);
+    }
+    let wakeups = Arc::clone(counters);
+    metrics.counter_fn("offhook_media_wakeups", "How often a worker woke", &labels, move || wakeups.wakeups());
+    let failed = Arc::clone(counters);
+    let help = "Packets that the kernel did not take";
+    metrics.counter_fn("offhook_media_sends_failed", help, &labels, move || failed.sends_failed());
+}

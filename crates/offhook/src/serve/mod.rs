@@ -1,0 +1,305 @@
+//! `offhook serve`: wires the edges to the machines, runs until told to stop, and leaves nothing half done.
+#![expect(clippy::disallowed_methods, reason = "the edge that starts threads and asks the system for chance")]
+
+mod assets;
+mod control;
+mod metrics;
+mod port;
+mod recordings;
+
+use std::io::IsTerminal;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use crossbeam_channel::{Sender, bounded, unbounded};
+use offhook_call::config::Names;
+use offhook_call::event::LogEvent;
+use offhook_call::{Command, Exchange, Recovered};
+use offhook_net::Clock;
+use offhook_net::media::{DriverConfig, MediaDriver, MediaHandle};
+use offhook_net::sip::{Incoming, SipReader, SipSocket, route_to};
+use offhook_recorder::{RecorderEvent, Writer};
+use offhook_server::{EventsReceiver, Metrics, Server, ServerOptions, events};
+use offhook_store::Store;
+use offhook_units::{Entropy, IdSource, Span, Tick};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::control::{Ask, Control, Edges, Figures, Inputs, binding_of};
+use self::port::Port;
+use self::recordings::Recordings;
+use crate::config::{self, Checked, Loaded, SipListen};
+
+/// Batches of messages that may wait for the control loop; more are dropped, and SIP repeats them.
+const SIP_BATCHES_MAX: usize = 4_096;
+
+/// Questions that may wait for the control loop; more are answered 503.
+const ASKS_MAX: usize = 1_024;
+
+/// Runs the exchange.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  offhook serve --config config/offhook.toml --data /var/lib/offhook\n  \
+                        kill -TERM $(pidof offhook)   # takes no new calls, lets calls finish, then exits")]
+pub struct ServeArgs {
+    /// The configuration.
+    #[arg(long, default_value = "config/offhook.toml")]
+    config: PathBuf,
+    /// The data folder: event log, records, registrations, recordings. Overrides the file's.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// How many seconds calls may go on after SIGTERM; a second signal hangs up at once.
+    #[arg(long, default_value_t = 30)]
+    grace: u64,
+}
+
+/// Runs until SIGTERM or Ctrl-C.
+pub fn run(args: &ServeArgs) -> Result<ExitCode> {
+    let mut checked = match config::check(&args.config) {
+        Ok(checked) => checked,
+        Err(faults) => {
+            eprint!("{}", faults.graphical(std::io::stderr().is_terminal()));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    if let Some(data) = &args.data {
+        checked.data.clone_from(data);
+    }
+    for warning in checked.warnings.to_string().lines() {
+        tracing::warn!("{warning}");
+    }
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let house = build(checked)?;
+    runtime.block_on(house.serve(Span::from_s(args.grace)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The whole exchange, running but not yet watched.
+struct House {
+    control: std::thread::JoinHandle<Edges>,
+    readers: Vec<SipReader>,
+    asks: Sender<Ask>,
+    http: Option<(ServerOptions, Port, EventsReceiver, Metrics)>,
+    said: String,
+}
+
+fn build(checked: Checked) -> Result<House> {
+    let (data, realm_name) = (checked.data.clone(), checked.name.clone());
+    let store = Store::open(&data).with_context(|| format!("data folder {}", data.display()))?;
+    let clock = Clock::start(store.last_tick());
+    let listeners: Vec<SipListen> = checked.sip_listen.clone();
+    let sockets = listeners.iter().map(|listen| SipSocket::bind(listen.address)).collect::<Result<Vec<_>, _>>()?;
+    let loaded = resolve(checked, &store, &sockets)?;
+    let Loaded { exchange: config, node, http, recordings: folder, assets, .. } = loaded;
+    let assets = Arc::new(assets::load(&assets)?);
+
+    let (media_events, media) = unbounded();
+    let mut entropy = operating_system_entropy()?;
+    let mut workers = (0..config.media_workers.max(1))
+        .map(|worker| {
+            let driver = DriverConfig { worker, ..DriverConfig::default() };
+            MediaDriver::start(&driver, Arc::clone(&assets), clock.clone(), entropy.fork(), media_events.clone())
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .context("the media workers")?;
+    let taps = workers.iter_mut().filter_map(MediaHandle::take_tap).collect();
+    let (recorder_events, recorder) = unbounded::<RecorderEvent>();
+    let folder = data.join(folder);
+    let recorder_clock = clock.clone();
+    let writer = Writer::start(&folder, taps, recorder_events, move || recorder_clock.now())
+        .with_context(|| format!("recordings folder {}", folder.display()))?;
+    let recordings = Recordings::load(&folder);
+
+    let names = Names {
+        queues: config.queues.iter().map(|queue| (queue.acd.id, queue.acd.name.clone())).collect(),
+        agents: config.agents.iter().map(|agent| (agent.acd.id, agent.acd.name.clone())).collect(),
+    };
+    let exchange = start_exchange(&store, &clock, config, node, entropy)?;
+    let (live, live_out) = events();
+    let mut metrics = Metrics::new();
+    let figures = Arc::new(Figures::default());
+    let ended = metrics.calls_ended();
+    metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
+
+    let (sip_in, sip) = bounded(SIP_BATCHES_MAX);
+    let (asks_in, asks) = bounded(ASKS_MAX);
+    let readers = start_readers(&sockets, &sip_in)?;
+    let said = said(&realm_name, &sockets, http.as_ref().map(|http| http.listen), &data);
+    let port = Port {
+        asks: asks_in.clone(),
+        clock: clock.clone(),
+        store: store.clone(),
+        names,
+        recordings: recordings.clone(),
+    };
+    let edges = Edges {
+        clock,
+        sockets,
+        media: workers,
+        recorder: Some(writer),
+        store,
+        live,
+        ended,
+        figures,
+        recordings,
+    };
+    let inputs = Inputs { sip, media, recorder, asks };
+    let control = std::thread::Builder::new()
+        .name("control".into())
+        .spawn(move || Control::new(exchange, inputs, edges).run())
+        .context("the control thread")?;
+    let http = http.map(|http| (ServerOptions { listen: http.listen, token: http.token }, port, live_out, metrics));
+    Ok(House { control, readers, asks: asks_in, http, said })
+}
+
+fn resolve(checked: Checked, store: &Store, sockets: &[SipSocket]) -> Result<Loaded> {
+    let mut failed = None;
+    let id_of = |kind: config::Kind, name: &str| {
+        store.config_ids(kind.name(), name).unwrap_or_else(|error| {
+            failed.get_or_insert(error);
+            0
+        })
+    };
+    let listeners: Vec<SocketAddr> = sockets.iter().map(SipSocket::local).collect();
+    let loaded = checked.resolve(id_of, |peer| local_towards(&listeners, peer));
+    match failed {
+        Some(error) => Err(error).context("ids of queues and agents"),
+        None => Ok(loaded),
+    }
+}
+
+/// The listener that reaches a peer, with the address that the route there has.
+fn local_towards(listeners: &[SocketAddr], peer: SocketAddr) -> SocketAddr {
+    let route = route_to(peer).ok();
+    let fits = |listener: &&SocketAddr| {
+        listener.is_ipv4() == peer.is_ipv4() && (listener.ip().is_unspecified() || Some(listener.ip()) == route)
+    };
+    let listener = listeners.iter().find(fits).or(listeners.first()).copied();
+    let listener = listener.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 5060)));
+    let ip: IpAddr = if listener.ip().is_unspecified() { route.unwrap_or(listener.ip()) } else { listener.ip() };
+    SocketAddr::new(ip, listener.port())
+}
+
+fn start_exchange(
+    store: &Store,
+    clock: &Clock,
+    config: offhook_call::config::Config,
+    node: u16,
+    entropy: Entropy,
+) -> Result<Exchange> {
+    let mut log: Vec<(Tick, LogEvent)> = Vec::new();
+    let mut unread = 0_u64;
+    store
+        .read_log(0, |record| match LogEvent::decode(&record.bytes) {
+            Ok(event) => log.push((record.at, event)),
+            Err(_) => unread += 1,
+        })
+        .context("event log")?;
+    if unread > 0 {
+        tracing::error!(unread, "entries of the event log could not be read; they are kept");
+    }
+    let bindings = store.bindings().context("registrations")?.iter().filter_map(binding_of).collect();
+    let recovered = Recovered::replay(log, bindings);
+    let lost = recovered.fold.open().count();
+    if lost > 0 {
+        tracing::warn!(lost, "calls were open when the exchange last ended; they are hung up and recorded as lost");
+    }
+    let ids = IdSource::new(node, store.boot());
+    Ok(Exchange::recover(clock.now(), config, ids, entropy, recovered))
+}
+
+fn operating_system_entropy() -> Result<Entropy> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no randomness from the operating system: {error}"))?;
+    Ok(Entropy::from_seed(seed))
+}
+
+fn start_readers(sockets: &[SipSocket], sip: &Sender<Vec<Incoming>>) -> Result<Vec<SipReader>> {
+    let start = |socket: &SipSocket| {
+        let sip = sip.clone();
+        // A full queue drops the batch: the peers repeat what matters.
+        socket.start(move |batch| !matches!(sip.try_send(batch), Err(crossbeam_channel::TrySendError::Disconnected(_))))
+    };
+    sockets.iter().map(|socket| start(socket).context("the SIP thread")).collect()
+}
+
+fn said(name: &str, sockets: &[SipSocket], http: Option<SocketAddr>, data: &std::path::Path) -> String {
+    let sip: Vec<_> = sockets.iter().map(|socket| format!("udp:{}", socket.local())).collect();
+    let page = http.map_or_else(|| "no HTTP".to_owned(), |http| format!("http://{http}/"));
+    format!("{name}: SIP on {}, page {page}, data in {}", sip.join(" "), data.display())
+}
+
+impl House {
+    async fn serve(self, grace: Span) -> Result<()> {
+        let Self { control, readers, asks, http, said } = self;
+        let server = match http {
+            Some((options, port, live, metrics)) => Some(Server::start(options, Arc::new(port), live, metrics).await?),
+            None => None,
+        };
+        tracing::info!("{said}");
+        let mut stop = StopSignals::new()?;
+        stop.next().await;
+        tracing::info!("taking no new calls; calls in progress may finish within {grace}");
+        drain(&asks, grace);
+        let mut ended = tokio::task::spawn_blocking(move || control.join());
+        let ended = tokio::select! {
+            ended = &mut ended => ended,
+            () = stop.next() => {
+                drain(&asks, Span::ZERO);
+                ended.await
+            }
+        };
+        if let Some(server) = server {
+            server.shutdown().await;
+        }
+        drop(readers);
+        let edges = ended?.map_err(|_| anyhow::anyhow!("the control thread panicked"))?;
+        close(edges)
+    }
+}
+
+fn drain(asks: &Sender<Ask>, grace: Span) {
+    let ask = Ask::Do(Command::Drain { grace }, Box::new(|_, _| {}));
+    if asks.send(ask).is_err() {
+        tracing::error!("the control loop is gone");
+    }
+}
+
+/// Closes the edges in order: media first, so that the recorder gets all of it, the store last.
+fn close(edges: Edges) -> Result<()> {
+    let Edges { media, recorder, store, .. } = edges;
+    drop(media);
+    if let Some(recorder) = recorder {
+        recorder.shutdown();
+    }
+    store.shutdown().context("closing the store")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+struct StopSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Every call holds four sockets: take what the system allows.
+fn raise_file_limit() {
+    if let Err(error) = offhook_net::limits::raise_open_files() {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}

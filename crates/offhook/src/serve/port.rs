@@ -1,0 +1,133 @@
+//! The exchange as the HTTP server sees it: questions go into the control loop, records come from the store.
+
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use offhook_call::config::Names;
+use offhook_call::record::CallRecord;
+use offhook_call::view::{AgentView, CallView, QueueView};
+use offhook_call::{Command, Exchange, WantedState};
+use offhook_net::Clock;
+use offhook_server::{
+    AgentWish, Answer, Health, Page, RecordEntry, SetAgentError, Unavailable, View,
+};
+use offhook_store::{CallFilter, CallRow, Store};
+use offhook_units::{AgentId, CallId, Tick};
+use tokio::sync::oneshot;
+
+use super::control::Ask;
+use super::recordings::Recordings;
+
+/// How long a question may wait for the control loop.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Implements the server's [`View`].
+pub struct Port {
+    pub asks: Sender<Ask>,
+    pub clock: Clock,
+    pub store: Store,
+    pub names: Names,
+    pub recordings: Recordings,
+}
+
+impl Port {
+    async fn ask<T: Send + 'static>(
+        &self,
+        make: impl FnOnce(Box<dyn FnOnce(&Exchange, Tick) + Send>) -> Ask,
+        look: impl FnOnce(&Exchange, Tick) -> T + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        let look = Box::new(move |exchange: &Exchange, now| {
+            // Whoever asked may have gone away; then nobody misses the answer.
+            let _gone = reply.send(look(exchange, now));
+        });
+        self.asks.try_send(make(look)).map_err(|_| Unavailable)?;
+        tokio::time::timeout(ANSWER_WITHIN, answer).await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Exchange, Tick) -> T + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        self.ask(Ask::Look, look).await
+    }
+
+    async fn entry(&self, row: CallRow) -> Option<RecordEntry> {
+        let record: CallRecord = serde_json::from_str(&row.json).ok()?;
+        let caller = self.store.person_text(record.caller).await.ok().flatten();
+        Some(RecordEntry {
+            queue: record.queue.and_then(|queue| self.names.queues.get(&queue).cloned()),
+            agent: record.agent.and_then(|agent| self.names.agents.get(&agent).cloned()),
+            caller,
+            recording: record.recording.and_then(|recording| self.recordings.get(recording)),
+            record,
+        })
+    }
+}
+
+impl View for Port {
+    fn now(&self) -> Tick {
+        self.clock.now()
+    }
+
+    fn health(&self) -> Answer<'_, Health> {
+        Box::pin(async {
+            let control = self.look(|_, _| ()).await.map_err(|error| error.to_string());
+            let stats = self.store.stats();
+            let store = if self.store.is_full() {
+                Err(format!("{} records wait to be written", stats.queued))
+            } else {
+                Ok(())
+            };
+            Health { parts: vec![("control", control), ("store", store)] }
+        })
+    }
+
+    fn queues(&self) -> Answer<'_, Result<Vec<QueueView>, Unavailable>> {
+        Box::pin(self.look(Exchange::queues))
+    }
+
+    fn agents(&self) -> Answer<'_, Result<Vec<AgentView>, Unavailable>> {
+        Box::pin(self.look(Exchange::agents))
+    }
+
+    fn calls(&self) -> Answer<'_, Result<Vec<CallView>, Unavailable>> {
+        Box::pin(self.look(Exchange::calls))
+    }
+
+    fn records(&self, page: Page) -> Answer<'_, Result<Vec<RecordEntry>, Unavailable>> {
+        Box::pin(async move {
+            let filter = CallFilter { limit: page.limit, before: page.before, ..CallFilter::default() };
+            let rows = self.store.calls(filter).await.map_err(|_| Unavailable)?;
+            let mut entries = Vec::with_capacity(rows.len());
+            for row in rows {
+                entries.extend(self.entry(row).await);
+            }
+            Ok(entries)
+        })
+    }
+
+    fn record(&self, call: CallId) -> Answer<'_, Result<Option<RecordEntry>, Unavailable>> {
+        Box::pin(async move {
+            match self.store.call(call).await.map_err(|_| Unavailable)? {
+                Some(row) => Ok(self.entry(row).await),
+                None => Ok(None),
+            }
+        })
+    }
+
+    fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>> {
+        Box::pin(async move {
+            let to = match wish {
+                AgentWish::Available => WantedState::Available,
+                AgentWish::NotReady(reason) => {
+                    WantedState::NotReady { reason: reason.unwrap_or_else(|| "not-ready".to_owned()) }
+                }
+                AgentWish::LoggedOut => WantedState::LoggedOut,
+            };
+            let command = Command::SetAgent { agent, to };
+            let state = self.ask(|look| Ask::Do(command, look), move |exchange, _| exchange.agent_now(agent)).await?;
+            state.ok_or(SetAgentError::Unknown)
+        })
+    }
+}

@@ -1,0 +1,408 @@
+//! One shift: everything wired together and stepped from instant to instant.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use offhook_acd::{AgentConfig, NoAgents, QueueConfig, Strategy, WrapUp};
+use offhook_call::config::{
+    Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Queue, Reach, Trunk,
+};
+use offhook_call::event::LogEvent;
+use offhook_call::record::{CallRecord, Fold};
+use offhook_call::{Command, Exchange, Input, Output, Recovered, WantedState};
+use offhook_plan::{AssetId, MediaCaps};
+use offhook_sip::{Flow, Message, Transport};
+use offhook_units::{AgentId, Entropy, IdSource, QueueId, Span, Tick};
+
+use crate::media::Worker;
+use crate::network::{Datagram, Network, Weather};
+use crate::people::{Phone, Role};
+
+/// What a shift is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Phones that call, each again and again.
+    pub callers: u16,
+    /// Agents.
+    pub agents: u16,
+    /// The network.
+    pub weather: Weather,
+    /// One leg in so many cannot be opened; zero for none.
+    pub leg_fails_one_in: u64,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            callers: 12,
+            agents: 5,
+            weather: Weather {
+                loss: 20,
+                doubled: 20,
+                delay_min: Span::from_us(200),
+                delay_max: Span::from_ms(30),
+            },
+            leg_fails_one_in: 0,
+        }
+    }
+}
+
+/// A shift in progress.
+pub struct Shift {
+    seed: u64,
+    now: Tick,
+    server: SocketAddr,
+    config: Config,
+    exchange: Exchange,
+    wake: Option<Tick>,
+    network: Network,
+    worker: Worker,
+    phones: Vec<Phone>,
+    chance: Entropy,
+    log: Vec<(Tick, LogEvent)>,
+    records: Vec<CallRecord>,
+    bindings: BTreeMap<(String, String), offhook_sip::Binding>,
+    boots: u32,
+}
+
+impl Shift {
+    /// A shift with the usual setting.
+    pub fn new(seed: u64) -> Self {
+        Self::with(seed, &Setting::default())
+    }
+
+    /// A shift with another setting.
+    pub fn with(seed: u64, setting: &Setting) -> Self {
+        let mut chance = Entropy::from_number(seed);
+        let now = Tick::from_us(1_800_000_000_000_000 + chance.below(86_400_000_000));
+        let server = SocketAddr::from(([127, 0, 0, 1], 5060));
+        let config = config(setting);
+        let exchange = Exchange::new(now, config.clone(), IdSource::new(1, 1), chance.fork());
+        let mut worker = Worker::new(chance.fork());
+        worker.fail_one_in = setting.leg_fails_one_in;
+        let mut shift = Self {
+            seed,
+            now,
+            server,
+            config,
+            exchange,
+            wake: None,
+            network: Network::new(setting.weather, chance.fork()),
+            worker,
+            phones: Vec::new(),
+            chance,
+            log: Vec::new(),
+            records: Vec::new(),
+            bindings: BTreeMap::new(),
+            boots: 1,
+        };
+        shift.drain();
+        shift.hire(setting);
+        shift
+    }
+
+    fn hire(&mut self, setting: &Setting) {
+        for n in 0..setting.agents {
+            let address = SocketAddr::from(([127, 0, 0, 3], 6_000 + n));
+            let role = Role::Agent { name: agent_name(n), password: password(n) };
+            let mut phone = Phone::new(address, self.server, role, self.chance.fork());
+            phone.register(self.now);
+            self.phones.push(phone);
+        }
+        for n in 0..setting.callers {
+            let address = SocketAddr::from(([127, 0, 0, 2], 7_000 + n));
+            let numbers = ["700", "701", "702", "710", "999"].map(str::to_owned).into();
+            let mut phone = Phone::new(address, self.server, Role::Caller { numbers }, self.chance.fork());
+            let wait = Span::from_ms(self.chance.below(10_000));
+            phone.call_after(self.now, wait);
+            self.phones.push(phone);
+        }
+    }
+
+    /// Goes on to the next instant at which anything happens.
+    pub fn step(&mut self) {
+        let next = [self.wake, self.network.next(), self.worker.next()]
+            .into_iter()
+            .chain(self.phones.iter().map(Phone::next))
+            .flatten()
+            .min();
+        self.now = next.map_or(self.now + Span::from_ms(100), |at| at.max(self.now));
+        self.whims();
+        self.advance();
+        self.check();
+    }
+
+    /// What nobody planned: keys pressed, agents who go for coffee.
+    fn whims(&mut self) {
+        match self.chance.below(400) {
+            0 => {
+                let digit = ['1', '2', '9', '#'][self.chance.below(4) as usize];
+                self.worker.press(self.now, digit);
+            }
+            1 => {
+                let agents = self.config.agents.len() as u64;
+                let agent = self.config.agents[self.chance.below(agents) as usize].acd.id;
+                let to = match self.chance.below(4) {
+                    0 => WantedState::NotReady { reason: "coffee".to_owned() },
+                    1 => WantedState::LoggedOut,
+                    _ => WantedState::Available,
+                };
+                self.exchange.handle(self.now, Input::Command(Command::SetAgent { agent, to }));
+                self.drain();
+            }
+            _ => {}
+        }
+    }
+
+    fn advance(&mut self) {
+        let now = self.now;
+        while let Some(datagram) = self.network.arrived(now) {
+            self.deliver(&datagram);
+        }
+        while let Some(event) = self.worker.report(now) {
+            self.exchange.handle(now, Input::Media { worker: 0, event });
+            self.drain();
+        }
+        if self.wake.is_some_and(|at| at <= now) {
+            self.exchange.handle(now, Input::Timeout);
+            self.drain();
+        }
+        for phone in &mut self.phones {
+            if phone.next().is_some_and(|at| at <= now) {
+                phone.turn(now, &mut |datagram| self.network.send(now, datagram));
+            }
+        }
+    }
+
+    fn deliver(&mut self, datagram: &Datagram) {
+        if datagram.to == self.server {
+            let flow = Flow { transport: Transport::Udp, local: self.server, peer: datagram.from };
+            if let Ok(message) = Message::parse(&datagram.bytes) {
+                self.exchange.handle(self.now, Input::Message { flow, message });
+                self.drain();
+            }
+        } else if let Some(phone) = self.phones.iter_mut().find(|phone| phone.address == datagram.to) {
+            phone.receive(self.now, datagram);
+            phone.turn(self.now, &mut |datagram| self.network.send(self.now, datagram));
+        }
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.exchange.poll_output() {
+                Output::Transmit { flow, bytes } => {
+                    let datagram = Datagram { from: self.server, to: flow.peer, bytes };
+                    self.network.send(self.now, datagram);
+                }
+                Output::Media { command, .. } => self.worker.command(self.now, command),
+                Output::Log { at, event } => {
+                    let decoded = LogEvent::decode(&event.encode()).expect("a log entry reads back");
+                    assert_eq!(decoded, event, "a log entry reads back as it was");
+                    self.log.push((at, event));
+                }
+                Output::Record(record) => self.records.push(*record),
+                Output::Binding(change) => self.bind(change),
+                Output::Person { .. } | Output::OpenRecording(_) | Output::CloseRecording { .. } => {}
+                Output::Wait { until } => {
+                    self.wake = until;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn bind(&mut self, change: offhook_sip::Change) {
+        use offhook_sip::Change;
+        match change {
+            Change::Bound { account, binding } => {
+                self.bindings.insert((account, binding.contact.clone()), binding);
+            }
+            Change::Unbound { account, contact } => {
+                self.bindings.remove(&(account, contact));
+            }
+        }
+    }
+
+    /// What holds after every step.
+    pub fn check(&self) {
+        let acd = self.exchange.acd();
+        for queue in self.exchange.queues(self.now) {
+            let settled = queue.answered + queue.abandoned + queue.flowed_out;
+            assert_eq!(
+                queue.offered,
+                settled + u64::from(queue.waiting),
+                "O = A + B + F + waiting, seed {}: {queue:?}",
+                self.seed
+            );
+        }
+        let mut busy: Vec<_> = self.exchange.calls(self.now).into_iter().filter_map(|call| call.agent).collect();
+        busy.sort();
+        let count = busy.len();
+        busy.dedup();
+        assert_eq!(busy.len(), count, "an agent is in one call at a time, seed {}", self.seed);
+        for agent in &self.config.agents {
+            assert!(acd.agent_state(agent.acd.id).is_some(), "an agent is always known, seed {}", self.seed);
+        }
+    }
+
+    /// The log tells the same state and the same records again.
+    pub fn check_log_replays(&self) {
+        let replayed = Recovered::replay(self.log.iter().cloned(), Vec::new());
+        assert_eq!(replayed.acd.state_hash(), self.exchange.acd().state_hash(), "replay = state, seed {}", self.seed);
+        let mut fold = Fold::default();
+        let records: Vec<_> = self
+            .log
+            .iter()
+            .filter_map(|(at, event)| match event {
+                LogEvent::Call(event) => fold.apply(*at, event),
+                LogEvent::Acd(_) => None,
+            })
+            .collect();
+        assert_eq!(records, self.records, "records are a fold of the log, seed {}", self.seed);
+    }
+
+    /// The exchange dies and starts again from its log: nobody stays busy, open calls are lost but recorded.
+    pub fn crash(&mut self) {
+        self.boots += 1;
+        let bindings = self.bindings.values().cloned().collect();
+        let recovered = Recovered::replay(self.log.iter().cloned(), bindings);
+        let ids = IdSource::new(1, self.boots);
+        self.exchange = Exchange::recover(self.now, self.config.clone(), ids, self.chance.fork(), recovered);
+        let fail_one_in = self.worker.fail_one_in;
+        self.worker = Worker::new(self.chance.fork());
+        self.worker.fail_one_in = fail_one_in;
+        self.drain();
+        for agent in &self.config.agents {
+            let state = self.exchange.agent_now(agent.acd.id).expect("a configured agent");
+            assert!(!matches!(state.state, "busy" | "offered"), "nobody stays busy, seed {}: {state:?}", self.seed);
+        }
+        assert_eq!(self.exchange.calls_active(), 0, "no call outlives a crash, seed {}", self.seed);
+    }
+
+    /// Everybody goes home; when all timers have run out nothing may be left.
+    pub fn close(mut self) {
+        for phone in &mut self.phones {
+            phone.go_home(self.now);
+        }
+        // Twice 64·T1, the longest that a transaction or an unacknowledged answer lasts, and what follows from them.
+        let until = self.now + Span::from_s(150);
+        while self.now < until {
+            self.step_until(until);
+        }
+        let seed = self.seed;
+        assert_eq!(self.exchange.calls_active(), 0, "every call ends, seed {seed}: {:?}", self.exchange.calls(self.now));
+        assert_eq!(self.exchange.ports().0, 0, "every port comes back, seed {seed}");
+        assert_eq!(self.worker.open(), 0, "the worker holds nothing, seed {seed}");
+        for phone in &self.phones {
+            assert!(phone.open.is_empty(), "every session ends, seed {seed}: {} {:?}", phone.address, phone.open);
+            assert_eq!(phone.begun, phone.ended, "every session ends once, seed {seed}");
+        }
+        let began = self.log.iter().filter(|(_, event)| is_begin(event)).count();
+        assert_eq!(began, self.records.len(), "every call leaves a record, seed {seed}");
+        for queue in self.exchange.queues(self.now) {
+            assert_eq!((queue.waiting, queue.talking), (0, 0), "queues are empty, seed {seed}: {queue:?}");
+        }
+        self.check_log_replays();
+    }
+
+    fn step_until(&mut self, until: Tick) {
+        let now = self.now;
+        self.step();
+        if self.now == now {
+            return;
+        }
+        self.now = self.now.min(until);
+    }
+
+    /// Records so far.
+    pub fn records(&self) -> &[CallRecord] {
+        &self.records
+    }
+}
+
+fn is_begin(event: &LogEvent) -> bool {
+    matches!(event, LogEvent::Call(offhook_call::event::CallEvent::Began { .. }))
+}
+
+fn agent_name(n: u16) -> String {
+    format!("agent{n}")
+}
+
+fn password(n: u16) -> String {
+    format!("secret{n}")
+}
+
+fn queue(id: u64, name: &str, strategy: Strategy) -> Queue {
+    let acd = QueueConfig {
+        strategy,
+        ring_for: Span::from_s(6),
+        wrap_up: WrapUp::For(Span::from_s(id)),
+        max_waiting: Some(4),
+        max_wait: Some(Span::from_s(40)),
+        no_agents: NoAgents { join: false, leave_after: Some(Span::from_s(10)) },
+        ..QueueConfig::new(QueueId(id), name)
+    };
+    Queue {
+        acd,
+        music: vec![AssetId(0)],
+        announce_every: Span::from_s(7),
+        announcement: Announcement {
+            before: vec![AssetId(1)],
+            digits: (10..20).map(AssetId).collect(),
+            after: Vec::new(),
+        },
+        nobody_here: vec![AssetId(2)],
+        full: vec![AssetId(3)],
+        record: id == 2,
+    }
+}
+
+fn config(setting: &Setting) -> Config {
+    let (sales, support) = (QueueId(1), QueueId(2));
+    let menu = Menu {
+        greeting: vec![AssetId(4)],
+        choices: BTreeMap::from([('1', sales), ('2', support)]),
+        invalid: vec![AssetId(5)],
+        wait_for_digit: Span::from_s(2),
+        rounds: 2,
+        default: support,
+    };
+    let number = |answer, to| Number { answer, to };
+    let dialled = SocketAddr::from(([127, 0, 0, 3], 6_000));
+    let dial = Flow {
+        transport: Transport::Udp,
+        local: SocketAddr::from(([127, 0, 0, 1], 5060)),
+        peer: dialled,
+    };
+    let agents = (0..setting.agents).map(|n| Agent {
+        acd: AgentConfig::new(AgentId(100 + u64::from(n)), agent_name(n)).in_queue(sales, 1, u32::from(n)).in_queue(
+            support,
+            1 + (n % 2) as u8,
+            u32::from(n),
+        ),
+        reach: Reach::Account(agent_name(n)),
+        login: Login::WhenRegistered,
+    });
+    Config {
+        realm: "offhook".to_owned(),
+        advertise: None,
+        rtp_ports: 10_000..=12_000,
+        media_workers: 1,
+        caps: MediaCaps::g711(),
+        trunks: vec![Trunk { name: "trunk".to_owned(), peers: vec![IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2))] }],
+        numbers: BTreeMap::from([
+            ("700".to_owned(), number(Answer::AtStart, Destination::Queue(sales))),
+            ("701".to_owned(), number(Answer::AtQueue, Destination::Flow("main".to_owned()))),
+            ("702".to_owned(), number(Answer::AtAgent, Destination::Queue(support))),
+            ("710".to_owned(), number(Answer::AtStart, Destination::Dial { flow: dial, ring_for: Span::from_s(12) })),
+        ]),
+        flows: BTreeMap::from([("main".to_owned(), menu)]),
+        queues: vec![
+            queue(1, "sales", Strategy::LongestIdle),
+            queue(2, "support", Strategy::RoundRobin),
+        ],
+        agents: agents.collect(),
+        accounts: (0..setting.agents).map(|n| (agent_name(n), Account { password: password(n) })).collect(),
+        limits: Limits { calls_max: 50, ..Limits::default() },
+    }
+}

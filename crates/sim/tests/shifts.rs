@@ -1,0 +1,52 @@
+//! Shifts from seeds. `SEEDS=2000` runs more of them, `SEED=17` one.
+
+use offhook_sim::{Setting, Shift};
+
+fn seeds(default: u64) -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse::<u64>().ok());
+    match (number("SEED"), number("SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, count) => 0..count.unwrap_or(default),
+    }
+}
+
+#[test]
+fn no_shift_loses_a_caller_or_leaves_anything_behind() {
+    let mut records = 0;
+    for seed in seeds(200) {
+        let mut shift = Shift::new(seed);
+        for _ in 0..1_500 {
+            shift.step();
+        }
+        shift.check_log_replays();
+        records += shift.records().len();
+        shift.close();
+    }
+    assert!(records > 0, "calls were made");
+}
+
+#[test]
+fn no_crash_leaves_an_agent_busy_or_a_call_without_a_record() {
+    for seed in seeds(200) {
+        let mut shift = Shift::new(seed);
+        for _ in 0..3 {
+            for _ in 0..400 {
+                shift.step();
+            }
+            shift.crash();
+        }
+        shift.close();
+    }
+}
+
+#[test]
+fn ports_that_cannot_be_opened_end_their_calls_and_no_others() {
+    for seed in seeds(50) {
+        let setting = Setting { leg_fails_one_in: 10, ..Setting::default() };
+        let mut shift = Shift::with(seed, &setting);
+        for _ in 0..1_000 {
+            shift.step();
+        }
+        shift.close();
+    }
+}
