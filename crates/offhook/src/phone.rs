@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -133,6 +132,7 @@ pub(crate) fn span(text: &str) -> Result<Span, String> {
 }
 
 /// An entropy seeded by the operating system.
+#[expect(clippy::disallowed_methods, reason = "the edge that seeds entropy")]
 pub(crate) fn entropy() -> anyhow::Result<Entropy> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no random numbers from the system: {error}"))?;
@@ -256,7 +256,6 @@ fn without_screen(
                 phone.off();
                 stopping = Some(());
             }
-            default(Duration::from_secs(3_600)) => {}
         }
     }
 }

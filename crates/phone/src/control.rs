@@ -27,6 +27,8 @@ use crate::statistics::{Bound, CallStatistics, EndedBy, MediaStatistics};
 
 /// How long an engine may take to fall silent before BYE goes out all the same.
 const QUIET_WITHIN: Span = Span::from_ms(200);
+/// How long the end of a call that was given up is waited for.
+const GIVEN_UP_WITHIN: Span = Span::from_s(1);
 /// How long we listen on after our BYE was answered: the peer's last packets are under way.
 const LINGER: Span = Span::from_ms(30);
 /// How long an engine may take to close its files.
@@ -218,6 +220,7 @@ impl Control {
                     Due::HangUp => self.hang_up(now, call),
                     Due::GiveUp => self.give_up(now, call),
                     Due::Keys(keys) => self.command(now, Command::Keys(call, keys)),
+                    Due::Abandon => self.abandon(now, call),
                     Due::LeaveAnyway => self.leave(now, call),
                     Due::ReportAnyway => self.finish(now, call, MediaStatistics::default()),
                 }
@@ -502,6 +505,8 @@ impl Control {
             Stage::Calling => {
                 line.stage = Stage::Leaving;
                 line.ended_by.get_or_insert(EndedBy::Us);
+                line.due.clear();
+                line.due.push((now + GIVEN_UP_WITHIN, Due::Abandon));
                 self.endpoint.hang_up(now, session, None);
             }
             Stage::Talking => {
@@ -511,6 +516,13 @@ impl Control {
                 line.engine.tell(Order::Quiet);
             }
             Stage::Quieting | Stage::Leaving | Stage::Over => {}
+        }
+    }
+
+    /// The peer says nothing at all: the call is over for us. The endpoint goes on to cancel it if ever an answer comes.
+    fn abandon(&mut self, now: Tick, call: u32) {
+        if let Some(session) = self.lines.get(&call).map(|line| line.session) {
+            self.over(now, session, EndedBy::Us, None);
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) enum Due {
     Keys(String),
     /// The engine has not stopped talking in time: hang up all the same.
     LeaveAnyway,
+    /// Nobody answered our wish to give up: CANCEL may not even be sent before a first response (RFC 3261 section 9.1).
+    Abandon,
     /// The engine has not finished in time: report without its figures.
     ReportAnyway,
 }

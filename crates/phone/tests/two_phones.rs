@@ -112,6 +112,13 @@ fn a_call_that_is_declined_busy_given_up_or_abandoned_ends_with_the_right_word_o
     assert!(!given_up.answered && given_up.ended_by == EndedBy::Us, "{given_up:?}");
     assert_eq!(given_up.reason.as_deref().map(|why| why.starts_with("not answered within 3")), Some(true));
     assert_eq!(callee.ended().ended_by, EndedBy::Cancelled);
+
+    // Somebody who does not even say that he tries.
+    let silent = offhook_net::sip::SipSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let began = std::time::Instant::now();
+    caller.phone.dial(Dial { give_up_after, ..Dial::to(&format!("sip:x@{}", silent.local())).unwrap() }).unwrap();
+    assert!(!caller.ended().answered);
+    assert!(began.elapsed() < Duration::from_secs(3));
 }
 
 #[test]
