@@ -167,7 +167,7 @@ impl Control {
             Input::Sip(batch) => {
                 for incoming in batch {
                     match incoming {
-                        Incoming::Message(flow, message) => self.endpoint.receive(now, flow, message),
+                        Incoming::Message(flow, message) => self.endpoint.receive(now, flow, *message),
                         Incoming::Malformed(flow, error) => self.endpoint.receive_malformed(now, flow, *error),
                     }
                     self.drain();

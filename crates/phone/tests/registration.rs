@@ -31,7 +31,7 @@ impl Office {
             for incoming in batch {
                 let now = clock.now();
                 let Incoming::Message(flow, message) = incoming else { continue };
-                endpoint.receive(now, flow, message);
+                endpoint.receive(now, flow, *message);
                 loop {
                     match endpoint.poll_output() {
                         Output::Transmit { flow, bytes } => out.send(flow.peer, &bytes),
