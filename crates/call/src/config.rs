@@ -12,6 +12,8 @@ use offhook_units::{AgentId, QueueId, Span};
 /// A whole exchange.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Its name, shown to peers in User-Agent and Server.
+    pub name: String,
     /// The digest realm, and the host part of our own URIs where no better one is known.
     pub realm: String,
     /// Put into Contact and SDP instead of the address that the route to the peer has.

@@ -11,6 +11,4 @@ pub mod record;
 mod timers;
 pub mod view;
 
-pub use exchange::{
-    Changed, Command, Counters, Exchange, Input, Output, Recovered, RecordingWanted, WantedState,
-};
+pub use exchange::{Changed, Command, Counters, Exchange, Input, Output, RecordingWanted, Recovered, WantedState};

@@ -34,7 +34,10 @@ impl Receiver {
         let mut buffer = vec![0_u8; count * size];
         // SAFETY: all-zero bytes are a valid `sockaddr_storage` and a valid `mmsghdr`: integers and null pointers.
         let (mut names, mut headers) = unsafe {
-            (vec![core::mem::zeroed::<libc::sockaddr_storage>(); count], vec![core::mem::zeroed::<libc::mmsghdr>(); count])
+            (
+                vec![core::mem::zeroed::<libc::sockaddr_storage>(); count],
+                vec![core::mem::zeroed::<libc::mmsghdr>(); count],
+            )
         };
         let mut vectors: Vec<_> = buffer
             .chunks_exact_mut(size)

@@ -3,8 +3,8 @@
 mod clock;
 pub mod datagrams;
 mod flood;
-pub mod media;
 pub mod limits;
+pub mod media;
 pub mod sip;
 
 pub use clock::{Clock, SLEW_PPM};

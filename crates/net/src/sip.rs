@@ -30,7 +30,7 @@ const STOP_LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub enum Incoming {
     /// A message.
-    Message(Flow, Message),
+    Message(Flow, Box<Message>),
     /// A datagram that is no message, but enough of one to be answered.
     Malformed(Flow, Box<ParseError>),
 }
@@ -141,7 +141,7 @@ impl SipSocket {
             }
             let flow = Flow { transport: Transport::Udp, local: self.local_for(&datagram), peer: datagram.peer };
             match Message::parse(datagram.bytes) {
-                Ok(message) => batch.push(Incoming::Message(flow, message)),
+                Ok(message) => batch.push(Incoming::Message(flow, Box::new(message))),
                 Err(error) => batch.push(Incoming::Malformed(flow, Box::new(error))),
             }
         }
@@ -160,10 +160,10 @@ impl SipSocket {
 impl Drop for SipReader {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                tracing::error!("the SIP listener's thread panicked");
-            }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the SIP listener's thread panicked");
         }
     }
 }

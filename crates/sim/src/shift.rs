@@ -36,12 +36,7 @@ impl Default for Setting {
         Self {
             callers: 12,
             agents: 5,
-            weather: Weather {
-                loss: 20,
-                doubled: 20,
-                delay_min: Span::from_us(200),
-                delay_max: Span::from_ms(30),
-            },
+            weather: Weather { loss: 20, doubled: 20, delay_min: Span::from_us(200), delay_max: Span::from_ms(30) },
             leg_fails_one_in: 0,
         }
     }
@@ -178,7 +173,7 @@ impl Shift {
         if datagram.to == self.server {
             let flow = Flow { transport: Transport::Udp, local: self.server, peer: datagram.from };
             if let Ok(message) = Message::parse(&datagram.bytes) {
-                self.exchange.handle(self.now, Input::Message { flow, message });
+                self.exchange.handle(self.now, Input::Message { flow, message: Box::new(message) });
                 self.drain();
             }
         } else if let Some(phone) = self.phones.iter_mut().find(|phone| phone.address == datagram.to) {
@@ -290,7 +285,12 @@ impl Shift {
             self.step_until(until);
         }
         let seed = self.seed;
-        assert_eq!(self.exchange.calls_active(), 0, "every call ends, seed {seed}: {:?}", self.exchange.calls(self.now));
+        assert_eq!(
+            self.exchange.calls_active(),
+            0,
+            "every call ends, seed {seed}: {:?}",
+            self.exchange.calls(self.now)
+        );
         assert_eq!(self.exchange.ports().0, 0, "every port comes back, seed {seed}");
         assert_eq!(self.worker.open(), 0, "the worker holds nothing, seed {seed}");
         for phone in &self.phones {
@@ -369,21 +369,17 @@ fn config(setting: &Setting) -> Config {
     };
     let number = |answer, to| Number { answer, to };
     let dialled = SocketAddr::from(([127, 0, 0, 3], 6_000));
-    let dial = Flow {
-        transport: Transport::Udp,
-        local: SocketAddr::from(([127, 0, 0, 1], 5060)),
-        peer: dialled,
-    };
-    let agents = (0..setting.agents).map(|n| Agent {
-        acd: AgentConfig::new(AgentId(100 + u64::from(n)), agent_name(n)).in_queue(sales, 1, u32::from(n)).in_queue(
-            support,
-            1 + (n % 2) as u8,
-            u32::from(n),
-        ),
-        reach: Reach::Account(agent_name(n)),
-        login: Login::WhenRegistered,
-    });
+    let dial = Flow { transport: Transport::Udp, local: SocketAddr::from(([127, 0, 0, 1], 5060)), peer: dialled };
+    let agents =
+        (0..setting.agents).map(|n| Agent {
+            acd: AgentConfig::new(AgentId(100 + u64::from(n)), agent_name(n))
+                .in_queue(sales, 1, u32::from(n))
+                .in_queue(support, 1 + (n % 2) as u8, u32::from(n)),
+            reach: Reach::Account(agent_name(n)),
+            login: Login::WhenRegistered,
+        });
     Config {
+        name: "shift".to_owned(),
         realm: "offhook".to_owned(),
         advertise: None,
         rtp_ports: 10_000..=12_000,
@@ -397,10 +393,7 @@ fn config(setting: &Setting) -> Config {
             ("710".to_owned(), number(Answer::AtStart, Destination::Dial { flow: dial, ring_for: Span::from_s(12) })),
         ]),
         flows: BTreeMap::from([("main".to_owned(), menu)]),
-        queues: vec![
-            queue(1, "sales", Strategy::LongestIdle),
-            queue(2, "support", Strategy::RoundRobin),
-        ],
+        queues: vec![queue(1, "sales", Strategy::LongestIdle), queue(2, "support", Strategy::RoundRobin)],
         agents: agents.collect(),
         accounts: (0..setting.agents).map(|n| (agent_name(n), Account { password: password(n) })).collect(),
         limits: Limits { calls_max: 50, ..Limits::default() },

@@ -68,10 +68,10 @@ fn both_readers_agree_on_1000_plain_messages() {
         assert_eq!(Message::try_from(&theirs).unwrap(), ours, "{text}");
         let headers = ours.headers();
         let via = theirs.via_header().unwrap().typed().unwrap();
-        assert_eq!(headers.top_branch(), via.branch().map(|branch| branch.value()));
+        assert_eq!(headers.top_branch(), via.branch().map(rsip::param::Branch::value));
         let from = theirs.from_header().unwrap().typed().unwrap();
         assert_eq!(headers.from().unwrap().uri.to_string(), from.uri.to_string());
-        assert_eq!(headers.from_tag(), from.tag().map(|tag| tag.value()));
+        assert_eq!(headers.from_tag(), from.tag().map(rsip::param::Tag::value));
         let cseq = theirs.cseq_header().unwrap().typed().unwrap();
         assert_eq!(headers.cseq().unwrap(), (cseq.seq, cseq.method.into()));
         assert_eq!(headers.call_id(), Some(theirs.call_id_header().unwrap().value()));

@@ -86,10 +86,10 @@ impl Exchange {
         self.enter(now, id, Stage::Ending);
         let Some(call) = self.calls.get(&id) else { return };
         let (worker, planned) = (call.worker, call.plan.is_some());
-        if let Some(agent) = call.other.as_ref().and_then(|other| other.agent) {
-            if let Some(line) = self.agents.get_mut(&agent) {
-                line.call = None;
-            }
+        if let Some(agent) = call.other.as_ref().and_then(|other| other.agent)
+            && let Some(line) = self.agents.get_mut(&agent)
+        {
+            line.call = None;
         }
         for session in call.sessions.clone() {
             self.endpoint.hang_up(now, session, reason.map(str::to_owned));

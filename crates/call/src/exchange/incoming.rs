@@ -72,16 +72,13 @@ impl Exchange {
         let mut caller = self.make_leg(now, flow).ok_or(503_u16)?;
         caller.session = session;
         if !request.body.is_empty() {
-            match sdp::answer(&request.body, &caller.local(), &self.config.caps, Direction::SendRecv) {
-                Ok((text, agreed)) => {
-                    caller.answer = Some(text);
-                    caller.negotiated = Some(agreed);
-                }
-                Err(_) => {
-                    self.ports.give_back(now, caller.port);
-                    return Err(488);
-                }
-            }
+            let answer = sdp::answer(&request.body, &caller.local(), &self.config.caps, Direction::SendRecv);
+            let Ok((text, agreed)) = answer else {
+                self.ports.give_back(now, caller.port);
+                return Err(488);
+            };
+            caller.answer = Some(text);
+            caller.negotiated = Some(agreed);
         }
         let from = presented(&request.headers);
         let (id, person) = (CallId(self.ids.next()), PersonRef(self.ids.next()));

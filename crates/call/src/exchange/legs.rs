@@ -119,7 +119,10 @@ fn escape_user(user: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {
             out.push(byte as char);
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let digits = b"0123456789ABCDEF";
+            out.push('%');
+            out.push(digits[usize::from(byte >> 4)] as char);
+            out.push(digits[usize::from(byte & 15)] as char);
         }
     }
     out

@@ -1,8 +1,6 @@
 //! From a call's stage to its plan, and from the worker's reports back to the call.
 
-use offhook_plan::{
-    Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source, Tap,
-};
+use offhook_plan::{Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source, Tap};
 use offhook_units::{CallId, LegId, PlayerId, RecordingId, Tick};
 
 use super::state::{Call, Leg, Other, Playing, Stage};

@@ -20,7 +20,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use offhook_acd::Acd;
 use offhook_plan::{MediaCommand, MediaEvent};
 use offhook_sip::{Binding, Change, Registrar, RegistrarLimits};
-use offhook_sip::{Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Output as SipOutput, ParseError, SessionId};
+use offhook_sip::{
+    Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Output as SipOutput, ParseError, SessionId,
+};
 use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, OfferId, PersonRef, QueueId, Span, Tick};
 
 pub use self::recover::Recovered;
@@ -39,7 +41,7 @@ pub enum Input {
         /// Where from.
         flow: Flow,
         /// What.
-        message: Message,
+        message: Box<Message>,
     },
     /// A datagram that is no SIP message, but enough of one to be answered 400.
     Malformed {
@@ -260,6 +262,7 @@ impl Exchange {
         let endpoint_config = EndpointConfig {
             transactions_max: config.limits.transactions_max,
             sessions_max: config.limits.calls_max * 3,
+            user_agent: format!("{} ({})", EndpointConfig::default().user_agent, comment(&config.name)),
             ..EndpointConfig::default()
         };
         let limits = RegistrarLimits::default();
@@ -302,7 +305,7 @@ impl Exchange {
     /// Takes one input and everything that follows from it.
     pub fn handle(&mut self, now: Tick, input: Input) {
         match input {
-            Input::Message { flow, message } => self.endpoint.receive(now, flow, message),
+            Input::Message { flow, message } => self.endpoint.receive(now, flow, *message),
             Input::Malformed { flow, error } => {
                 self.counters.malformed += 1;
                 self.endpoint.receive_malformed(now, flow, *error);
@@ -419,7 +422,7 @@ impl Exchange {
                 offhook_acd::Output::Event { at, event } => self.log(at, LogEvent::Acd(event)),
                 offhook_acd::Output::Effect(effect) => {
                     acted = true;
-                    self.on_effect(now, effect);
+                    self.on_effect(now, &effect);
                 }
                 offhook_acd::Output::Wait { until } => {
                     self.acd_wake = until;
@@ -433,7 +436,9 @@ impl Exchange {
         match event {
             SipEvent::Invited { session, flow, request } => self.invited(now, session, flow, &request),
             SipEvent::Cancelled { session } => self.caller_gave_up(now, session),
-            SipEvent::Confirmed { session, body } => self.confirmed(now, session, body.as_ref()),
+            SipEvent::Confirmed { session, body } | SipEvent::ReofferAnswered { session, body } => {
+                self.confirmed(now, session, body.as_ref());
+            }
             SipEvent::Progress { session, status, body } => self.progressed(now, session, status, body.as_ref()),
             SipEvent::Answered { session, body, .. } => self.answered(now, session, body.as_ref()),
             SipEvent::Refused { session, status, .. } => self.refused(now, session, status),
@@ -441,11 +446,8 @@ impl Exchange {
             SipEvent::Info { session, body } => self.info(now, session, body.as_ref()),
             SipEvent::Ended { session, .. } => self.session_ended(now, session),
             SipEvent::Request { id, flow, request } => self.request(now, id, flow, &request),
-            SipEvent::ReofferAnswered { session, body } => self.confirmed(now, session, body.as_ref()),
             // The exchange sends no re-INVITE and registers nowhere.
-            SipEvent::ReofferRefused { .. }
-            | SipEvent::Registered { .. }
-            | SipEvent::RegistrationFailed { .. } => {}
+            SipEvent::ReofferRefused { .. } | SipEvent::Registered { .. } | SipEvent::RegistrationFailed { .. } => {}
         }
     }
 
@@ -504,4 +506,9 @@ impl Exchange {
     pub fn bindings(&self, account: &str) -> impl Iterator<Item = &Binding> {
         self.registrar.bindings(account)
     }
+}
+
+/// A name as it may stand in a comment of a header (RFC 3261 section 25.1).
+fn comment(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control() && !matches!(c, '(' | ')' | '\\')).collect()
 }

@@ -62,8 +62,8 @@ impl Exchange {
     }
 
     /// What the distributor wants done.
-    pub(super) fn on_effect(&mut self, now: Tick, effect: Effect) {
-        match effect {
+    pub(super) fn on_effect(&mut self, now: Tick, effect: &Effect) {
+        match *effect {
             Effect::Offer { offer, contact, agent, .. } => {
                 if !self.ring(now, offer, contact, agent) {
                     // A refusal means that the offer is gone already, and with it the reason to report.
@@ -71,8 +71,12 @@ impl Exchange {
                 }
             }
             Effect::Withdraw { offer, .. } => self.stop_ringing(now, offer, Missed::Withdrawn),
-            Effect::WaitedTooLong { contact } => self.send_away(now, contact, FlowOut::TimedOut, CallEnd::WaitedTooLong),
-            Effect::NobodyHere { contact } => self.send_away(now, contact, FlowOut::NobodyHere, CallEnd::NobodyLoggedIn),
+            Effect::WaitedTooLong { contact } => {
+                self.send_away(now, contact, FlowOut::TimedOut, CallEnd::WaitedTooLong);
+            }
+            Effect::NobodyHere { contact } => {
+                self.send_away(now, contact, FlowOut::NobodyHere, CallEnd::NobodyLoggedIn);
+            }
         }
     }
 
@@ -127,8 +131,7 @@ impl Exchange {
     ) -> Option<SessionId> {
         let to = NameAddr { display: None, uri: uri.clone(), params: offhook_sip::Params::default() };
         let contact = self.contact(leg.flow);
-        let invite =
-            Invite { flow: leg.flow, uri, from, to, contact, headers, body: Some(body), credentials: None };
+        let invite = Invite { flow: leg.flow, uri, from, to, contact, headers, body: Some(body), credentials: None };
         let session = self.endpoint.invite(now, invite).ok();
         if session.is_none() {
             self.ports.give_back(now, leg.port);

@@ -112,10 +112,7 @@ pub(super) enum Stage {
         listening: bool,
     },
     /// In a queue; phones may ring.
-    Queued {
-        music: Playing,
-        announcement: Option<Playing>,
-    },
+    Queued { music: Playing, announcement: Option<Playing> },
     /// A phone is rung without a queue.
     Dialling,
     /// Both hear each other since then.

@@ -51,7 +51,7 @@ impl Exchange {
         let Some(rang) = self.calls.get_mut(&id).and_then(|call| call.ringing.get_mut(&offer)) else {
             return self.endpoint.hang_up(now, session, None);
         };
-        if !body.is_some_and(|body| rang.leg.accept(body, &caps).is_ok()) {
+        if body.is_none_or(|body| rang.leg.accept(body, &caps).is_err()) {
             self.stop_ringing(now, offer, Missed::NoAnswer);
             // The offer may have ended in this very moment; then there is nobody to tell.
             let _gone = self.tell(now, Command::NoAnswer { offer });
@@ -98,8 +98,7 @@ impl Exchange {
         }
         call.other = Some(other);
         self.note(now, CallEvent::Connected { call: id, agent });
-        let talking =
-            Stage::Talking { connected: now, hold_music, held_by_caller: false, held_by_other: false };
+        let talking = Stage::Talking { connected: now, hold_music, held_by_caller: false, held_by_other: false };
         self.enter(now, id, talking);
         self.start_recording(now, id);
         self.replan(now, id);

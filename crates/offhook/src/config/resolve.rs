@@ -9,7 +9,7 @@ use offhook_call::config::{self, Config, Destination};
 use offhook_sip::{Flow, Transport};
 use offhook_units::{AgentId, QueueId};
 
-use super::{Checked, Http, Reach, SipListen, Target};
+use super::{Checked, Http, Reach, Target};
 
 /// What an id is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,12 +35,8 @@ impl Kind {
 pub struct Loaded {
     /// The exchange.
     pub exchange: Config,
-    /// Its name, for people.
-    pub name: String,
     /// Which node this is.
     pub node: u16,
-    /// Where SIP is listened for.
-    pub sip_listen: Vec<SipListen>,
     /// The HTTP listener, if any.
     pub http: Option<Http>,
     /// The recordings folder; relative to the data folder, or absolute.
@@ -109,6 +105,7 @@ impl Checked {
         });
         let numbers = numbers.collect();
         let exchange = Config {
+            name: self.name,
             realm: self.realm,
             advertise: self.advertise,
             rtp_ports: self.rtp_ports,
@@ -122,14 +119,6 @@ impl Checked {
             accounts: self.accounts,
             limits: self.limits,
         };
-        Loaded {
-            exchange,
-            name: self.name,
-            node: self.node,
-            sip_listen: self.sip_listen,
-            http: self.http,
-            recordings: self.recordings,
-            assets: self.assets,
-        }
+        Loaded { exchange, node: self.node, http: self.http, recordings: self.recordings, assets: self.assets }
     }
 }

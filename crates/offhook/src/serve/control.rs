@@ -35,12 +35,15 @@ const TURN_MAX: usize = 64;
 /// The longest sleep, so that a clock slewed towards UTC never waits far beyond its instant.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
+/// A look at the exchange as it is now.
+pub type Look = Box<dyn FnOnce(&Exchange, Tick) + Send>;
+
 /// What the edges ask of the loop.
 pub enum Ask {
     /// Looks at the exchange.
-    Look(Box<dyn FnOnce(&Exchange, Tick) + Send>),
+    Look(Look),
     /// Changes something, then looks.
-    Do(Command, Box<dyn FnOnce(&Exchange, Tick) + Send>),
+    Do(Command, Look),
 }
 
 /// Where inputs come from.

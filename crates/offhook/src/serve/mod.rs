@@ -30,7 +30,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::control::{Ask, Control, Edges, Figures, Inputs, binding_of};
 use self::port::Port;
 use self::recordings::Recordings;
-use crate::config::{self, Checked, Loaded, SipListen};
+use crate::config::{self, Checked, Loaded};
 
 /// Batches of messages that may wait for the control loop; more are dropped, and SIP repeats them.
 const SIP_BATCHES_MAX: usize = 4_096;
@@ -89,8 +89,8 @@ fn build(checked: Checked) -> Result<House> {
     let (data, realm_name) = (checked.data.clone(), checked.name.clone());
     let store = Store::open(&data).with_context(|| format!("data folder {}", data.display()))?;
     let clock = Clock::start(store.last_tick());
-    let listeners: Vec<SipListen> = checked.sip_listen.clone();
-    let sockets = listeners.iter().map(|listen| SipSocket::bind(listen.address)).collect::<Result<Vec<_>, _>>()?;
+    let sockets =
+        checked.sip_listen.iter().map(|listen| SipSocket::bind(listen.address)).collect::<Result<Vec<_>, _>>()?;
     let loaded = resolve(checked, &store, &sockets)?;
     let Loaded { exchange: config, node, http, recordings: folder, assets, .. } = loaded;
     let assets = Arc::new(assets::load(&assets)?);
@@ -134,17 +134,8 @@ fn build(checked: Checked) -> Result<House> {
         names,
         recordings: recordings.clone(),
     };
-    let edges = Edges {
-        clock,
-        sockets,
-        media: workers,
-        recorder: Some(writer),
-        store,
-        live,
-        ended,
-        figures,
-        recordings,
-    };
+    let edges =
+        Edges { clock, sockets, media: workers, recorder: Some(writer), store, live, ended, figures, recordings };
     let inputs = Inputs { sip, media, recorder, asks };
     let control = std::thread::Builder::new()
         .name("control".into())

@@ -8,14 +8,12 @@ use offhook_call::record::CallRecord;
 use offhook_call::view::{AgentView, CallView, QueueView};
 use offhook_call::{Command, Exchange, WantedState};
 use offhook_net::Clock;
-use offhook_server::{
-    AgentWish, Answer, Health, Page, RecordEntry, SetAgentError, Unavailable, View,
-};
+use offhook_server::{AgentWish, Answer, Health, Page, RecordEntry, SetAgentError, Unavailable, View};
 use offhook_store::{CallFilter, CallRow, Store};
 use offhook_units::{AgentId, CallId, Tick};
 use tokio::sync::oneshot;
 
-use super::control::Ask;
+use super::control::{Ask, Look};
 use super::recordings::Recordings;
 
 /// How long a question may wait for the control loop.
@@ -33,7 +31,7 @@ pub struct Port {
 impl Port {
     async fn ask<T: Send + 'static>(
         &self,
-        make: impl FnOnce(Box<dyn FnOnce(&Exchange, Tick) + Send>) -> Ask,
+        make: impl FnOnce(Look) -> Ask,
         look: impl FnOnce(&Exchange, Tick) -> T + Send + 'static,
     ) -> Result<T, Unavailable> {
         let (reply, answer) = oneshot::channel();
@@ -74,11 +72,8 @@ impl View for Port {
         Box::pin(async {
             let control = self.look(|_, _| ()).await.map_err(|error| error.to_string());
             let stats = self.store.stats();
-            let store = if self.store.is_full() {
-                Err(format!("{} records wait to be written", stats.queued))
-            } else {
-                Ok(())
-            };
+            let store =
+                if self.store.is_full() { Err(format!("{} records wait to be written", stats.queued)) } else { Ok(()) };
             Health { parts: vec![("control", control), ("store", store)] }
         })
     }
