@@ -67,7 +67,7 @@ impl Agent {
     pub fn baresip(account: Account<'_>, samples: &[i16], folder: &Path, index: u16) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         speech::write_wav(&folder.join("speech.wav"), 8_000, samples)?;
-        let address = loopback(5, 25_100 + index);
+        let address = loopback(5, 25_100 + 10 * index);
         let text = std::fs::read_to_string(crate::root().join("fixtures/peers/baresip.conf"))?;
         let media = 42_000 + 20 * index;
         let text = text
@@ -125,7 +125,7 @@ impl Agent {
 /// The command of one scripted call from a trunk's address that is held for `hold`; prints JSON at its end.
 pub fn call(offhook: &Path, uri: &str, hold: Duration) -> Command {
     let mut command = Command::new(offhook);
-    command.args(["call", uri, "--listen", "127.0.0.2:0", "--for", &format!("{}s", hold.as_secs())]);
+    command.args(["call", uri, "--json", "--listen", "127.0.0.2:0", "--for", &format!("{}s", hold.as_secs())]);
     command.args(["--from", "\"Anna Schmidt\" <sip:+4930123456@127.0.0.2>"]);
     command
 }

@@ -77,8 +77,8 @@ fn check(heard: &[i16], sentence: &[i16], hertz: f64, pesq: &Pesq, who: &str) ->
     let windows = heard.chunks_exact(1_600);
     let tones = windows.filter(|w| speech::share_at(w, 8_000, hertz) > TONE_SHARE && loud(w)).count();
     ensure!(tones >= 5, "{who} heard the tone in {tones} windows of 200 ms");
-    let (at, likeness) = speech::find(heard, sentence).with_context(|| format!("{who} heard too little"))?;
-    ensure!(likeness > 0.4, "{who} did not hear the sentence (likeness {likeness:.2})");
+    // The correction of clock drift moves samples by fractions: PESQ judges, not the likeness of waveforms.
+    let (at, _) = speech::find(heard, sentence).with_context(|| format!("{who} heard too little"))?;
     let score = pesq.scores(&[(sentence, &heard[at..at + sentence.len()])])?[0];
     ensure!(score >= PESQ_MIN, "{who} heard the sentence with a PESQ of {score:.2}");
     Ok(score)

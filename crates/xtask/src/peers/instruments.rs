@@ -13,6 +13,9 @@ use crate::children::{Running, wait_for};
 use crate::g711;
 use crate::speech::{Pesq, Speech};
 
+/// baresip may speak before the line's port is open, which opens when sipp has logged the answer.
+const EARLY: usize = 3 * FRAME;
+
 fn caller(remote: std::net::SocketAddr, service: &'static str) -> Sipp<'static> {
     Sipp {
         scenario: "caller",
@@ -89,7 +92,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     );
     ensure!(
         back.is_some_and(|(first, frames, from)| first == 0
-            && from == 0
+            && from <= EARLY
             && frames == received.len() / FRAME
             && frames > 150),
         "baresip sent {} frames, {} came; runs: {back:?}",
@@ -106,8 +109,9 @@ pub fn run(bench: &Bench) -> Result<String> {
     let worst = scores.iter().copied().fold(f64::INFINITY, f64::min);
     let mean = scores.iter().sum::<f64>() / scores.len() as f64;
     ensure!(worst >= 4.1 && mean >= 4.2, "mu-law itself scores {scores:?}");
+    let late = there.map_or(0, |(_, _, from)| from / FRAME);
     Ok(format!(
-        "{echoed} frames echoed, {} with baresip; mu-law itself: PESQ mean {mean:.2}, worst {worst:.2}",
+        "{echoed} frames echoed, {} from baresip, which heard the caller from frame {late} on; mu-law itself: PESQ mean {mean:.2}, worst {worst:.2}",
         back.map_or(0, |b| b.1)
     ))
 }

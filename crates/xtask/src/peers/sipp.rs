@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::line::{Heard, Line, Said, said};
-use crate::children::Running;
+use crate::children::{Running, wait_for};
 
 /// The media port of the first call lies so far above sipp's own.
 const MEDIA_OFFSET: u16 = 2_000;
@@ -54,11 +54,15 @@ impl Sipp<'_> {
         command.args(["-nostdin", "-trace_logs", "-log_file"]).arg(self.log(folder));
         command.args(["-trace_err", "-error_file"]).arg(folder.join(format!("{}.errors", self.scenario)));
         std::fs::write(self.log(folder), "")?;
-        Running::start(
-            &format!("sipp ({})", self.scenario),
-            &mut command,
-            &folder.join(format!("{}.out", self.scenario)),
-        )
+        let name = format!("sipp ({})", self.scenario);
+        let mut running = Running::start(&name, &mut command, &folder.join(format!("{}.out", self.scenario)))?;
+        if self.remote.is_none() {
+            wait_for(&format!("{name} to listen"), Duration::from_secs(5), || {
+                running.must_run()?;
+                Ok(is_bound(self.local)?.then_some(()))
+            })?;
+        }
+        Ok(running)
     }
 
     /// The file that the scenario logs to.
@@ -127,6 +131,13 @@ impl Lines {
         }
         Ok(())
     }
+}
+
+/// Whether a UDP port is taken, without touching it (proc(5), /proc/net/udp).
+fn is_bound(address: SocketAddr) -> Result<bool> {
+    let SocketAddr::V4(address) = address else { return Ok(false) };
+    let wanted = format!(" {:08X}:{:04X} ", u32::from_le_bytes(address.ip().octets()), address.port());
+    Ok(std::fs::read_to_string("/proc/net/udp")?.contains(&wanted))
 }
 
 /// A loopback address: 127.0.0.`last`:`port`.
