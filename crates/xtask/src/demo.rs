@@ -111,7 +111,7 @@ pub fn once(offhook: &Path, folder: &Path) -> Result<String> {
     let report = demo.one_call()?;
     demo.stop()?;
     ensure!(report.ok, "{}", report.value);
-    Ok(report.value.to_string())
+    Ok(format!("answered by {}; payloads {}", report.value["answered_by"], report.value["payload_match"]))
 }
 
 fn say(options: &Options, words: &str) {

@@ -21,6 +21,9 @@ const GROWTH_KIB_MAX: u64 = 48 * 1_024;
 /// A new call is answered within this, while and after.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// Calls that nobody acknowledges end after 64 x T1, RFC 3261 section 13.3.1.4; a little more for the clearing up.
+const ENDED_WITHIN: Duration = Duration::from_secs(75);
+
 /// A generator for mutations: the same on each run (splitmix64).
 struct Chance(u64);
 
@@ -203,6 +206,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     call_succeeds(bench, &mut exchange, "before")?;
     let before = exchange.running.resident_kib()?;
 
+    let begun = Instant::now();
     let answers = flood_messages(server, &mut exchange)?;
     call_succeeds(bench, &mut exchange, "after-messages")?;
 
@@ -212,7 +216,7 @@ pub fn run(bench: &Bench) -> Result<String> {
         scenario: "caller",
         local: loopback(2, 5_063),
         remote: Some(server),
-        media: 20_000,
+        media: 24_000,
         service: "701",
         calls: 1,
         rate: 1,
@@ -232,13 +236,18 @@ pub fn run(bench: &Bench) -> Result<String> {
     let answered = call_succeeds(bench, &mut exchange, "after-packets")?;
     let status = sipp.wait(Duration::from_secs(20))?;
     ensure!(status.success(), "the flooded call itself: sipp ended with {status}");
+    let left = wait_for("the end of the calls that mutated INVITEs began", ENDED_WITHIN, || {
+        exchange.running.must_run()?;
+        Ok(exchange.calls()?.is_empty().then(|| begun.elapsed()))
+    })?;
     let after = exchange.running.resident_kib()?;
     let growth = after.saturating_sub(before);
     ensure!(growth <= GROWTH_KIB_MAX, "memory grew from {before} to {after} KiB");
     exchange.stop()?;
     Ok(format!(
-        "{MESSAGES} messages ({answers} answered) and {PACKETS} packets; then a call answered in {} ms; memory {} -> {} MiB",
+        "{MESSAGES} messages ({answers} answered) and {PACKETS} packets; then a call answered in {} ms; none left after {} s; memory {} -> {} MiB",
         answered.as_millis(),
+        left.as_secs(),
         before / 1_024,
         after / 1_024
     ))
