@@ -33,7 +33,7 @@ fn all() -> Vec<Step> {
     };
     let xtask = ["run", "--quiet", "--locked", "--package", "offhook-xtask", "--"];
     vec![
-        step("format", 2, &["fmt", "--all", "--check"]),
+        step("format", 2, &["fmt", "--all", "--check", "--", "--color", "never"]),
         step("lints", 20, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
         step("tests", 30, &["test", "--workspace", "--locked", "--no-fail-fast"]),
         step("law", 3, &[&xtask[..], &["law"]].concat()),
