@@ -55,6 +55,8 @@ pub(crate) struct Dialog {
     pub contact: Uri,
     pub flow: Flow,
     pinned: bool,
+    /// The connection that the dialog was set up on is gone.
+    flow_lost: bool,
     pub outgoing: bool,
 }
 
@@ -82,6 +84,7 @@ impl Dialog {
             contact,
             flow,
             pinned: false,
+            flow_lost: false,
             outgoing: true,
         }
     }
@@ -100,9 +103,10 @@ impl Dialog {
             remote_cseq: Some(headers.cseq().ok()?.0),
             routes: route_set(headers, false)?,
             remote_target: target,
-            contact: Uri::at(None, flow.local),
+            contact: flow.contact(None, None),
             flow,
             pinned: via.host_ip().is_some_and(|sent_by| sent_by != flow.peer.ip()),
+            flow_lost: false,
             outgoing: false,
         })
     }
@@ -178,9 +182,18 @@ impl Dialog {
         self.local_cseq = cseq;
     }
 
-    /// Where requests within the dialog are sent: the first route or the remote target where that is an address, unless the
-    /// peer writes an address there that cannot be reached from here; then back over the flow.
+    /// The connection that the dialog was set up on is gone: its requests need another one.
+    pub(crate) const fn lose_flow(&mut self) {
+        self.flow_lost = true;
+    }
+
+    /// Where requests within the dialog are sent: over the dialog's connection while it lasts (RFC 5923); else to the first
+    /// route or the remote target where that is an address, unless the peer writes an address there that cannot be reached
+    /// from here; then back over the flow.
     pub(crate) fn next_hop(&self) -> Flow {
+        if self.flow.transport.is_reliable() && !self.flow_lost {
+            return self.flow;
+        }
         let uri = self.routes.first().map_or(&self.remote_target, |route| &route.uri);
         let peer = self.flow.peer.ip();
         match uri.host_ip() {
@@ -191,7 +204,7 @@ impl Dialog {
                     && ip.is_ipv4() == peer.is_ipv4() =>
             {
                 let same_loop = ip.is_loopback() == peer.is_loopback();
-                let target = SocketAddr::new(ip, uri.port.unwrap_or(5060));
+                let target = SocketAddr::new(ip, uri.port.unwrap_or(self.flow.transport.default_port()));
                 if same_loop { Flow { peer: target, ..self.flow } } else { self.flow }
             }
             Some(_) | None => self.flow,
@@ -231,6 +244,8 @@ impl Dialog {
             remote: snapshot.remote,
             flow: snapshot.flow,
             pinned: snapshot.pinned,
+            // A connection does not outlive its program.
+            flow_lost: true,
             outgoing: snapshot.outgoing,
         }
     }

@@ -69,6 +69,8 @@ pub struct Endpoint {
     server_keys: BTreeMap<Box<str>, u64>,
     merges: BTreeMap<Box<str>, u64>,
     sessions: BTreeMap<SessionId, Session>,
+    /// Sessions by the connection that they were set up on.
+    connected: BTreeSet<(Flow, SessionId)>,
     /// Sessions by the tag that we gave.
     dialogs: BTreeMap<Box<str>, SessionId>,
     registrations: BTreeMap<RegistrationId, Registration>,
@@ -103,6 +105,7 @@ impl Endpoint {
             server_keys: BTreeMap::new(),
             merges: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            connected: BTreeSet::new(),
             dialogs: BTreeMap::new(),
             registrations: BTreeMap::new(),
             load: Load::default(),
@@ -132,8 +135,17 @@ impl Endpoint {
         }
     }
 
-    /// The transport reported that nothing reaches the far end of `flow`: requests that wait for a response on it fail.
+    /// The transport reported that nothing reaches the far end of `flow`, or that its connection is gone: requests that wait
+    /// for a response on it fail, and dialogs that were set up on it look for another way.
     pub fn transport_failed(&mut self, now: Tick, flow: Flow) {
+        let sessions = (flow, SessionId(0))..=(flow, SessionId(u64::MAX));
+        let sessions: Vec<SessionId> = self.connected.range(sessions).map(|(_, session)| *session).collect();
+        for id in sessions {
+            self.connected.remove(&(flow, id));
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.dialog.lose_flow();
+            }
+        }
         let ids: Vec<u64> = self.flows.range((flow, 0)..=(flow, u64::MAX)).map(|(_, id)| *id).collect();
         for id in ids {
             self.client_transport_failed(now, id);
@@ -204,6 +216,9 @@ impl Endpoint {
 
     fn insert_session(&mut self, id: SessionId, session: Session) {
         self.dialogs.insert(session.dialog.local_tag.clone(), id);
+        if session.dialog.flow.transport.is_reliable() {
+            self.connected.insert((session.dialog.flow, id));
+        }
         self.sessions.insert(id, session);
     }
 
@@ -211,6 +226,7 @@ impl Endpoint {
         if let Some(mut session) = self.sessions.remove(&id) {
             self.timers.stop_all(&mut session.alarms);
             self.dialogs.remove(&session.dialog.local_tag);
+            self.connected.remove(&(session.dialog.flow, id));
         }
     }
 

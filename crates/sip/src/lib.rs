@@ -26,8 +26,8 @@ pub use flow::{Flow, Transport};
 pub use headers::{Headers, NameAddr, Params, SyntaxError, Via};
 pub use interchange::InterchangeError;
 pub use message::{
-    Fault, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, Method, ParseError, Request, Response, VALUES_MAX, frame_len,
-    reason_phrase,
+    Fault, Frame, Framer, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, Method, ParseError, Request, Response, VALUES_MAX,
+    frame_len, reason_phrase,
 };
 pub use registrar::{Binding, Change, Registrar, RegistrarLimits};
 pub use uri::{Scheme, Uri};

@@ -8,11 +8,13 @@ mod fault;
 mod method;
 mod parse;
 mod status;
+mod stream;
 
 pub use fault::{Fault, ParseError};
 pub use method::Method;
 pub use parse::frame_len;
 pub use status::reason_phrase;
+pub use stream::{Frame, Framer};
 
 use crate::headers::{Headers, Name, push_number};
 use crate::uri::Uri;

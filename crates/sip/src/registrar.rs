@@ -91,6 +91,8 @@ pub struct Registrar {
     /// By account; the contact refreshed last stands first.
     accounts: BTreeMap<String, Vec<Entry>>,
     expiries: BTreeSet<(Tick, String, String)>,
+    /// Account and contact of phones that are reached over a connection of theirs.
+    connected: BTreeMap<Flow, BTreeSet<(String, String)>>,
 }
 
 struct Entry {
@@ -129,6 +131,7 @@ impl Registrar {
             limits,
             accounts: BTreeMap::new(),
             expiries: BTreeSet::new(),
+            connected: BTreeMap::new(),
         }
     }
 
@@ -173,15 +176,16 @@ impl Registrar {
                 break;
             }
             let Some((_, account, contact)) = self.expiries.pop_first() else { break };
-            if let Some(entries) = self.accounts.get_mut(&account) {
-                entries.retain(|entry| entry.binding.contact != contact);
-                if entries.is_empty() {
-                    self.accounts.remove(&account);
-                }
-            }
-            changes.push(Change::Unbound { account, contact });
+            changes.extend(self.remove(&account, &contact));
         }
         changes
+    }
+
+    /// The connection that phones registered on is gone: they cannot be reached until they register again (RFC 5626
+    /// section 5.3).
+    pub fn lose_flow(&mut self, flow: Flow) -> Vec<Change> {
+        let lost = self.connected.remove(&flow).unwrap_or_default();
+        lost.into_iter().filter_map(|(account, contact)| self.remove(&account, &contact)).collect()
     }
 
     /// When the next binding runs out.
@@ -189,12 +193,15 @@ impl Registrar {
         self.expiries.first().map(|(at, ..)| *at)
     }
 
-    /// Puts a binding back that was kept over a restart. One that cannot be read, or is over the limit, is left out.
-    pub fn restore(&mut self, binding: Binding) {
-        if let Ok(uri) = binding.contact.parse::<Uri>()
-            && self.len() < self.bindings_max
-        {
-            self.bind(Entry { uri, binding });
+    /// Puts a binding back that was kept over a restart. One that cannot be read, is over the limit, or was reached over a
+    /// connection is left out, and told: connections do not outlive their program.
+    pub fn restore(&mut self, binding: Binding) -> Option<Change> {
+        match binding.contact.parse::<Uri>() {
+            Ok(uri) if self.len() < self.bindings_max && !binding.flow.transport.is_reliable() => {
+                self.bind(Entry { uri, binding });
+                None
+            }
+            Ok(_) | Err(_) => Some(Self::unbound(binding)),
         }
     }
 
@@ -337,22 +344,43 @@ impl Registrar {
     }
 
     fn bind(&mut self, entry: Entry) {
-        let Binding { account, contact, expires_at, .. } = &entry.binding;
+        let Binding { account, contact, expires_at, flow, .. } = &entry.binding;
         let account = account.clone();
         self.unbind(&account, &entry.uri);
         self.expiries.insert((*expires_at, account.clone(), contact.clone()));
+        if flow.transport.is_reliable() {
+            self.connected.entry(*flow).or_default().insert((account.clone(), contact.clone()));
+        }
         self.accounts.entry(account).or_default().insert(0, entry);
     }
 
     fn unbind(&mut self, account: &str, uri: &Uri) -> Option<Binding> {
-        let entries = self.accounts.get_mut(account)?;
+        let entries = self.accounts.get(account)?;
         let at = entries.iter().position(|entry| entry.uri.equivalent(uri))?;
+        Some(self.take(account, at))
+    }
+
+    fn remove(&mut self, account: &str, contact: &str) -> Option<Change> {
+        let entries = self.accounts.get(account)?;
+        let at = entries.iter().position(|entry| entry.binding.contact == contact)?;
+        Some(Self::unbound(self.take(account, at)))
+    }
+
+    /// Takes one binding out of all three indexes.
+    fn take(&mut self, account: &str, at: usize) -> Binding {
+        let entries = self.accounts.get_mut(account).expect("found by the caller");
         let Entry { binding, .. } = entries.remove(at);
         if entries.is_empty() {
             self.accounts.remove(account);
         }
         self.expiries.remove(&(binding.expires_at, binding.account.clone(), binding.contact.clone()));
-        Some(binding)
+        if let Some(phones) = self.connected.get_mut(&binding.flow) {
+            phones.remove(&(binding.account.clone(), binding.contact.clone()));
+            if phones.is_empty() {
+                self.connected.remove(&binding.flow);
+            }
+        }
+        binding
     }
 
     fn unbound(binding: Binding) -> Change {

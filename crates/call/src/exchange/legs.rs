@@ -44,8 +44,7 @@ impl Exchange {
 
     /// Our Contact towards the peer of `flow`.
     pub(super) fn contact(&self, flow: Flow) -> Uri {
-        let address = SocketAddr::new(self.config.advertise.unwrap_or(flow.local.ip()), flow.local.port());
-        format!("sip:offhook@{address}").parse().expect("a socket address makes a host and a port")
+        flow.contact(Some("offhook"), self.config.advertise)
     }
 
     /// Who we say is calling: the caller's number at our host, with the queue's name behind the caller's own.

@@ -50,7 +50,7 @@ pub enum Input {
         /// What was wrong.
         error: Box<ParseError>,
     },
-    /// The peer's host says that nobody listens there.
+    /// The peer's host says that nobody listens there, or the connection to it is gone.
     TransportFailed {
         /// Towards whom.
         flow: Flow,
@@ -310,7 +310,11 @@ impl Exchange {
                 self.counters.malformed += 1;
                 self.endpoint.receive_malformed(now, flow, *error);
             }
-            Input::TransportFailed { flow } => self.endpoint.transport_failed(now, flow),
+            Input::TransportFailed { flow } => {
+                self.endpoint.transport_failed(now, flow);
+                let unreachable = self.registrar.lose_flow(flow);
+                self.on_bindings(now, unreachable);
+            }
             Input::Media { event, .. } => self.on_media(now, event),
             Input::Command(command) => self.on_command(now, command),
             Input::Timeout => {}

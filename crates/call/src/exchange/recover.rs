@@ -4,7 +4,7 @@ use offhook_acd::{Acd, AgentKind, Command, FlowOut, Left, Refusal};
 use offhook_sip::Binding;
 use offhook_units::{ContactId, Entropy, IdSource, Tick};
 
-use super::{Exchange, Role};
+use super::{Exchange, Output, Role};
 use crate::config::{Config, Login};
 use crate::event::{CallEvent, LogEvent};
 use crate::record::{CallEnd, Fold};
@@ -43,7 +43,8 @@ impl Exchange {
         let bindings = core::mem::take(&mut recovered.bindings);
         let mut exchange = Self::empty(config, ids, entropy, recovered);
         for binding in bindings {
-            exchange.registrar.restore(binding);
+            let lost = exchange.registrar.restore(binding);
+            exchange.outputs.extend(lost.map(Output::Binding));
         }
         exchange.end_lost_calls(now);
         exchange.apply_config(now);

@@ -36,6 +36,11 @@ pub(super) fn parse(datagram: &[u8]) -> Result<Message, ParseError> {
 /// The stream can no longer be cut into messages - Content-Length is missing (RFC 3261 section 18.3), malformed or ambiguous, or
 /// the head has no end within [`MESSAGE_BYTES_MAX`]: answer what is salvaged and close the connection.
 pub fn frame_len(stream: &[u8]) -> Result<Option<usize>, ParseError> {
+    Ok(frame_total(stream)?.filter(|total| stream.len() >= *total))
+}
+
+/// As [`frame_len`], told as soon as the head is there.
+pub(super) fn frame_total(stream: &[u8]) -> Result<Option<usize>, ParseError> {
     let lead = leading_line_breaks(stream);
     let bytes = &stream[lead..];
     let error = |fault, salvaged| ParseError { fault, offset: lead, salvaged };
@@ -52,8 +57,7 @@ pub fn frame_len(stream: &[u8]) -> Result<Option<usize>, ParseError> {
         Ok(None) => return Err(error(Fault::ContentLength("is missing on a stream"), head.salvage())),
         Err(fault) => return Err(error(fault, head.salvage())),
     };
-    let total = lead + end + length;
-    Ok((stream.len() >= total).then_some(total))
+    Ok(Some(lead + end + length))
 }
 
 fn leading_line_breaks(bytes: &[u8]) -> usize {
@@ -61,7 +65,7 @@ fn leading_line_breaks(bytes: &[u8]) -> usize {
 }
 
 /// Where the body starts: after the first empty line. Lines end with CRLF, or with a bare LF from lax senders.
-fn head_end(bytes: &[u8]) -> Option<usize> {
+pub(super) fn head_end(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(line) = bytes[at..].iter().position(|b| *b == b'\n') {
         at += line + 1;

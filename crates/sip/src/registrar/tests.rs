@@ -195,3 +195,31 @@ fn bindings_survive_a_restart() {
     desk.check("a", 7, "Contact: <sip:alice@10.0.0.1>;expires=0", 400, &[]);
     desk.check("a", 8, "Contact: <sip:alice@10.0.0.1>;expires=0", 200, &[]);
 }
+
+#[test]
+fn a_phone_on_a_connection_is_gone_with_it_and_one_that_came_back_on_another_stays() {
+    let mut registrar = Desk::new(100, RegistrarLimits::default()).registrar;
+    let udp = flow();
+    let first = Flow { transport: crate::Transport::Tcp, ..udp };
+    let second = Flow { peer: "192.0.2.7:40002".parse().expect("an address"), ..first };
+    let binding = |flow, contact: &str| Binding {
+        account: "alice".to_owned(),
+        contact: contact.to_owned(),
+        flow,
+        call_id: "1".to_owned(),
+        cseq: 1,
+        expires_at: Tick::from_us(1) + Span::from_s(60),
+        user_agent: None,
+    };
+    for (flow, contact) in [(first, "sip:alice@192.0.2.7:1"), (first, "sip:alice@192.0.2.7:2"), (udp, "sip:alice@h")] {
+        let uri = contact.parse().expect("a URI");
+        registrar.bind(Entry { uri, binding: binding(flow, contact) });
+    }
+    let again = "sip:alice@192.0.2.7:2";
+    registrar.bind(Entry { uri: again.parse().expect("a URI"), binding: binding(second, again) });
+    let gone = vec![Change::Unbound { account: "alice".to_owned(), contact: "sip:alice@192.0.2.7:1".to_owned() }];
+    assert_eq!(registrar.lose_flow(first), gone);
+    assert_eq!(registrar.lose_flow(first), []);
+    assert_eq!(registrar.len(), 2);
+    assert!(registrar.restore(binding(first, "sip:alice@192.0.2.7:3")).is_some(), "no connection outlives its program");
+}
