@@ -1,0 +1,487 @@
+//! Phones, the exchange and a worker without media, joined by a network that loses nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use offhook_acd::{AgentConfig, NoAgents, QueueConfig, WrapUp};
+use offhook_call::config::{
+    Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Queue, Reach, Trunk,
+};
+use offhook_call::view::CallView;
+use offhook_call::{Command, Exchange, Input, Output};
+use offhook_plan::{
+    AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Source,
+};
+use offhook_sip::{
+    Body, EndCause, Endpoint, EndpointConfig, Event, Flow, Invite, Message, Request, SessionId, Transport, sdp,
+};
+use offhook_units::{AgentId, CallId, Entropy, IdSource, QueueId, Span, Tick};
+
+const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 5060);
+const TRUNK: ([u8; 4], u16) = ([127, 0, 0, 2], 5061);
+const STRANGER: ([u8; 4], u16) = ([127, 0, 0, 9], 5061);
+
+/// `n` tenths of a second.
+pub fn tenths(n: u64) -> Span {
+    Span::from_ms(n * 100)
+}
+
+/// A call as its caller's phone knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialled {
+    phone: SocketAddr,
+    session: SessionId,
+}
+
+struct Phone {
+    endpoint: Endpoint,
+    wake: Option<Tick>,
+    events: Vec<Event>,
+}
+
+pub struct World {
+    now: Tick,
+    exchange: Exchange,
+    wake: Option<Tick>,
+    phones: BTreeMap<SocketAddr, Phone>,
+    mail: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
+    mail_held: bool,
+    plans: BTreeMap<CallId, MediaPlan>,
+    reports: VecDeque<MediaEvent>,
+    ended: Vec<&'static str>,
+}
+
+impl World {
+    pub fn with_agents(agents: u16) -> Self {
+        let now = Tick::from_us(1_800_000_000_000_000);
+        let exchange = Exchange::new(now, config(agents), IdSource::new(0, 1), Entropy::from_number(1));
+        let mut world = Self {
+            now,
+            exchange,
+            wake: None,
+            phones: BTreeMap::new(),
+            mail: VecDeque::new(),
+            mail_held: false,
+            plans: BTreeMap::new(),
+            reports: VecDeque::new(),
+            ended: Vec::new(),
+        };
+        let addresses = [TRUNK, STRANGER].map(SocketAddr::from).into_iter().chain((0..agents).map(agent_address));
+        for (seed, address) in addresses.enumerate() {
+            let endpoint = Endpoint::new(EndpointConfig::default(), Entropy::from_number(100 + seed as u64));
+            world.phones.insert(address, Phone { endpoint, wake: None, events: Vec::new() });
+        }
+        world.run();
+        world
+    }
+
+    /// Dials a number over the trunk.
+    pub fn dial(&mut self, number: &str) -> Dialled {
+        self.dial_from(TRUNK.into(), number)
+    }
+
+    pub fn dial_as_stranger(&mut self, number: &str) -> Dialled {
+        self.dial_from(STRANGER.into(), number)
+    }
+
+    fn dial_from(&mut self, phone: SocketAddr, number: &str) -> Dialled {
+        let server = SocketAddr::from(SERVER);
+        let uri = format!("sip:{number}@{server}");
+        let invite = Invite {
+            flow: Flow { transport: Transport::Udp, local: phone, peer: server },
+            uri: uri.parse().expect("a uri"),
+            from: format!("<sip:caller@{phone}>").parse().expect("a name"),
+            to: format!("<{uri}>").parse().expect("a name"),
+            contact: contact(phone),
+            headers: Vec::new(),
+            body: Some(offer(phone, Direction::SendRecv)),
+            credentials: None,
+        };
+        let now = self.now;
+        let session = self.phone(phone).endpoint.invite(now, invite).expect("room for a call");
+        self.run();
+        Dialled { phone, session }
+    }
+
+    /// Lets time pass, timer by timer.
+    pub fn pass(&mut self, span: Span) {
+        let until = self.now + span;
+        loop {
+            let next = self.phones.values().filter_map(|phone| phone.wake).chain(self.wake).min();
+            match next.filter(|at| *at <= until) {
+                Some(at) => self.now = self.now.max(at),
+                None => break,
+            }
+            self.run();
+        }
+        self.now = until;
+        self.run();
+    }
+
+    fn phone(&mut self, address: SocketAddr) -> &mut Phone {
+        self.phones.get_mut(&address).expect("a phone")
+    }
+
+    /// Runs everything that is due now.
+    fn run(&mut self) {
+        loop {
+            let mut quiet = true;
+            if self.wake.is_some_and(|at| at <= self.now) {
+                self.exchange.handle(self.now, Input::Timeout);
+            }
+            quiet &= !self.drain();
+            for address in self.phones.keys().copied().collect::<Vec<_>>() {
+                quiet &= !self.drain_phone(address);
+            }
+            while let Some(event) = self.reports.pop_front() {
+                self.exchange.handle(self.now, Input::Media { worker: 0, event });
+                quiet = false;
+            }
+            while !self.mail_held && !self.mail.is_empty() {
+                let (from, to, bytes) = self.mail.pop_front().expect("mail");
+                self.deliver(from, to, &bytes);
+                quiet = false;
+            }
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let message = Message::parse(bytes).expect("what we print can be read");
+        let (now, flow) = (self.now, Flow { transport: Transport::Udp, local: to, peer: from });
+        if to == SocketAddr::from(SERVER) {
+            self.exchange.handle(now, Input::Message { flow, message: Box::new(message) });
+        } else {
+            self.phone(to).endpoint.receive(now, flow, message);
+        }
+    }
+
+    fn drain(&mut self) -> bool {
+        let mut acted = false;
+        loop {
+            match self.exchange.poll_output() {
+                Output::Transmit { flow, bytes } => self.mail.push_back((flow.local, flow.peer, bytes)),
+                Output::Media { command, .. } => self.carry_out(command),
+                Output::Record(record) => self.ended.push(record.end.name()),
+                Output::Wait { until } => {
+                    self.wake = until;
+                    return acted;
+                }
+                _ => {}
+            }
+            acted = true;
+        }
+    }
+
+    fn carry_out(&mut self, command: MediaCommand) {
+        match command {
+            MediaCommand::Apply(plan) => {
+                let before = self.plans.insert(plan.call, (*plan).clone());
+                let gone = before.into_iter().flat_map(|before| before.legs);
+                for leg in gone.filter(|leg| plan.legs.iter().all(|kept| kept.leg != leg.leg)) {
+                    self.close(plan.call, leg.leg);
+                }
+            }
+            MediaCommand::Close(call) => {
+                let legs = self.plans.remove(&call).into_iter().flat_map(|plan| plan.legs);
+                for leg in legs {
+                    self.close(call, leg.leg);
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, call: CallId, leg: offhook_units::LegId) {
+        self.reports.push_back(MediaEvent::LegClosed { call, leg, report: LegReport::default() });
+    }
+
+    fn drain_phone(&mut self, address: SocketAddr) -> bool {
+        let now = self.now;
+        let phone = self.phones.get_mut(&address).expect("a phone");
+        if phone.wake.is_some_and(|at| at <= now) {
+            phone.endpoint.timeout(now);
+        }
+        let mut acted = false;
+        loop {
+            match phone.endpoint.poll_output() {
+                offhook_sip::Output::Transmit { flow, bytes } => self.mail.push_back((address, flow.peer, bytes)),
+                offhook_sip::Output::Event(event) => phone.events.push(event),
+                offhook_sip::Output::Wait { until } => {
+                    phone.wake = until;
+                    return acted;
+                }
+            }
+            acted = true;
+        }
+    }
+
+    /// The only call there is, or the newest.
+    pub fn call(&self) -> CallView {
+        self.exchange.calls(self.now).pop().expect("a call")
+    }
+
+    pub fn plan(&self) -> &MediaPlan {
+        &self.plans[&self.call().id]
+    }
+
+    /// What the caller of the newest call hears.
+    pub fn heard_by_caller(&self) -> Option<Source> {
+        let plan = self.plan();
+        let caller = plan.legs.first()?.leg;
+        plan.edges.iter().find(|edge| edge.to == caller).map(|edge| edge.from.clone())
+    }
+
+    /// A player of these assets, with the id that plays now.
+    pub fn playing(&self, assets: &[u32]) -> PlayerPlan {
+        let Some(Source::Player(now)) = self.heard_by_caller() else { panic!("nothing is played") };
+        PlayerPlan { player: now.player, assets: assets.iter().map(|id| AssetId(*id)).collect(), repeat: false }
+    }
+
+    /// The player that the newest caller hears comes to its end.
+    pub fn player_ends(&mut self) {
+        let Some(Source::Player(player)) = self.heard_by_caller() else { panic!("nothing is played") };
+        self.reports.push_back(MediaEvent::PlayerFinished { call: self.call().id, player: player.player });
+        self.run();
+    }
+
+    pub fn press(&mut self, digit: char) {
+        let (call, leg) = (self.call().id, self.plan().legs[0].leg);
+        self.reports.push_back(MediaEvent::Digit { call, leg, digit });
+        self.run();
+    }
+
+    fn invitation(&self, agent: u16) -> Option<SessionId> {
+        self.phones[&agent_address(agent)].events.iter().rev().find_map(|event| match event {
+            Event::Invited { session, .. } => Some(*session),
+            _ => None,
+        })
+    }
+
+    /// The last INVITE at an agent's phone.
+    pub fn rung(&self, agent: u16) -> Option<&Request> {
+        self.phones[&agent_address(agent)].events.iter().rev().find_map(|event| match event {
+            Event::Invited { request, .. } => Some(&**request),
+            _ => None,
+        })
+    }
+
+    /// Whose phone rings for the newest call.
+    pub fn ringing_agent(&self) -> u16 {
+        let name = self.call().agent.expect("a phone rings");
+        name.trim_start_matches("agent").parse().expect("a number")
+    }
+
+    /// An agent's phone says that it rings.
+    pub fn rings(&mut self, agent: u16) {
+        let (now, session) = (self.now, self.invitation(agent).expect("it rings"));
+        self.phone(agent_address(agent)).endpoint.progress(now, session, 180, None);
+        self.run();
+    }
+
+    pub fn pick_up(&mut self, agent: u16) {
+        let (now, address, session) = (self.now, agent_address(agent), self.invitation(agent).expect("it rings"));
+        let answer = offer(address, Direction::SendRecv);
+        self.phone(address).endpoint.answer(now, session, contact(address), Some(answer));
+        self.run();
+    }
+
+    pub fn decline(&mut self, agent: u16) {
+        let (now, session) = (self.now, self.invitation(agent).expect("it rings"));
+        self.phone(agent_address(agent)).endpoint.refuse(now, session, 486, Vec::new());
+        self.run();
+    }
+
+    pub fn was_cancelled(&self, agent: u16) -> bool {
+        let events = &self.phones[&agent_address(agent)].events;
+        events.iter().any(|event| matches!(event, Event::Cancelled { .. }))
+    }
+
+    pub fn agent_hangs_up(&mut self, agent: u16) {
+        let (now, session) = (self.now, self.invitation(agent).expect("a call"));
+        self.phone(agent_address(agent)).endpoint.hang_up(now, session, None);
+        self.run();
+    }
+
+    pub fn caller_hangs_up(&mut self, call: Dialled) {
+        let now = self.now;
+        self.phone(call.phone).endpoint.hang_up(now, call.session, None);
+        self.run();
+    }
+
+    pub fn agent_offers(&mut self, agent: u16, direction: Direction) {
+        let (now, address, session) = (self.now, agent_address(agent), self.invitation(agent).expect("a call"));
+        self.phone(address).endpoint.reoffer(now, session, Some(offer(address, direction)));
+        self.run();
+    }
+
+    pub fn caller_offers(&mut self, call: Dialled, direction: Direction) {
+        let now = self.now;
+        self.phone(call.phone).endpoint.reoffer(now, call.session, Some(offer(call.phone, direction)));
+        self.run();
+    }
+
+    /// Gives an agent a call, so that nothing else is offered.
+    pub fn make_busy(&mut self, agent: u16) {
+        self.dial("support");
+        self.pick_up(agent);
+    }
+
+    pub fn hold_mail(&mut self) {
+        self.mail_held = true;
+    }
+
+    pub fn release_mail(&mut self) {
+        self.mail_held = false;
+        self.run();
+    }
+
+    pub fn begin_drain(&mut self, grace: Span) {
+        self.exchange.handle(self.now, Input::Command(Command::Drain { grace }));
+        self.run();
+    }
+
+    fn events_of(&self, call: Dialled) -> impl Iterator<Item = &Event> {
+        self.phones[&call.phone].events.iter().filter(move |event| session_of(event) == Some(call.session))
+    }
+
+    pub fn answered(&self, call: Dialled) -> bool {
+        self.events_of(call).any(|event| matches!(event, Event::Answered { .. }))
+    }
+
+    pub fn progress(&self, call: Dialled) -> Option<u16> {
+        self.events_of(call)
+            .filter_map(|event| if let Event::Progress { status, .. } = event { Some(*status) } else { None })
+            .last()
+    }
+
+    /// The final status of an unanswered call; a CANCEL of ours ends in 487 without a status of its own.
+    pub fn refused(&self, call: Dialled) -> Option<u16> {
+        self.events_of(call).find_map(|event| match event {
+            Event::Refused { status, .. } => Some(*status),
+            Event::Ended { cause: EndCause::Hungup, .. } => Some(487),
+            _ => None,
+        })
+    }
+
+    pub fn bye_reason(&self, call: Dialled) -> Option<String> {
+        self.events_of(call).find_map(|event| match event {
+            Event::Ended { cause: EndCause::PeerBye { reason }, .. } => reason.clone(),
+            _ => None,
+        })
+    }
+
+    pub fn last_caller_event(&self, call: Dialled) -> Option<&Event> {
+        self.events_of(call).last()
+    }
+
+    /// How the calls ended that have a record, in order.
+    pub fn ended(&self) -> &[&'static str] {
+        &self.ended
+    }
+
+    pub fn agent_state(&self, agent: u16) -> &'static str {
+        self.exchange.agent_now(agent_id(agent)).expect("an agent").state
+    }
+
+    pub fn open_sessions(&self) -> usize {
+        self.phones.values().map(|phone| phone.endpoint.load().sessions).sum()
+    }
+
+    pub fn ports_in_use(&self) -> usize {
+        self.exchange.ports().0
+    }
+
+    pub fn is_drained(&self) -> bool {
+        self.exchange.is_drained()
+    }
+}
+
+fn session_of(event: &Event) -> Option<SessionId> {
+    match event {
+        Event::Answered { session, .. }
+        | Event::Progress { session, .. }
+        | Event::Refused { session, .. }
+        | Event::Ended { session, .. } => Some(*session),
+        _ => None,
+    }
+}
+
+fn agent_address(agent: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 3], 6_000 + agent))
+}
+
+fn agent_id(agent: u16) -> AgentId {
+    AgentId(1 + u64::from(agent))
+}
+
+fn contact(phone: SocketAddr) -> offhook_sip::Uri {
+    format!("sip:phone@{phone}").parse().expect("a uri")
+}
+
+fn offer(phone: SocketAddr, direction: Direction) -> Body {
+    let local = sdp::Local { address: phone.ip(), port: 40_000, session_id: 1, version: 1 };
+    Body::sdp(sdp::offer(&local, &MediaCaps::g711(), direction))
+}
+
+fn config(agents: u16) -> Config {
+    let support = QueueId(1);
+    let flow = |peer| Flow { transport: Transport::Udp, local: SERVER.into(), peer };
+    let number = |answer, to| Number { answer, to };
+    let menu = Menu {
+        greeting: vec![AssetId(10)],
+        choices: BTreeMap::from([('2', support)]),
+        invalid: vec![AssetId(11)],
+        wait_for_digit: Span::from_s(3),
+        rounds: 2,
+        default: support,
+    };
+    let queue = Queue {
+        acd: QueueConfig {
+            ring_for: Span::from_s(6),
+            wrap_up: WrapUp::For(Span::from_s(5)),
+            max_waiting: Some(2),
+            no_agents: NoAgents::default(),
+            ..QueueConfig::new(support, "support")
+        },
+        music: vec![AssetId(0)],
+        announce_every: Span::from_s(30),
+        announcement: Announcement {
+            before: vec![AssetId(2)],
+            digits: [9, 1, 9, 9, 9, 9, 9, 9, 9, 9].map(AssetId).into(),
+            after: Vec::new(),
+        },
+        nobody_here: vec![AssetId(3)],
+        full: vec![AssetId(4)],
+        record: true,
+    };
+    let people = (0..agents).map(|n| Agent {
+        acd: AgentConfig::new(agent_id(n), format!("agent{n}")).in_queue(support, 1, u32::from(n)),
+        reach: Reach::Static { uri: format!("sip:agent@{}", agent_address(n)), flow: flow(agent_address(n)) },
+        login: Login::AtStart,
+    });
+    Config {
+        name: "road".to_owned(),
+        realm: "road".to_owned(),
+        advertise: None,
+        rtp_ports: 10_000..=10_999,
+        media_workers: 1,
+        caps: MediaCaps::g711(),
+        trunks: vec![Trunk { name: "trunk".to_owned(), peers: vec![SocketAddr::from(TRUNK).ip()] }],
+        numbers: BTreeMap::from([
+            ("menu".to_owned(), number(Answer::AtStart, Destination::Flow("main".to_owned()))),
+            ("support".to_owned(), number(Answer::AtStart, Destination::Queue(support))),
+            ("at-agent".to_owned(), number(Answer::AtAgent, Destination::Queue(support))),
+            (
+                "direct".to_owned(),
+                number(Answer::AtStart, Destination::Dial { flow: flow(agent_address(0)), ring_for: Span::from_s(9) }),
+            ),
+        ]),
+        flows: BTreeMap::from([("main".to_owned(), menu)]),
+        queues: vec![queue],
+        agents: people.collect(),
+        accounts: BTreeMap::new(),
+        limits: Limits::default(),
+    }
+}
