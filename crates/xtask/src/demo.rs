@@ -44,6 +44,8 @@ const NUMBER: &str = "4930555700";
 const DIGIT: &str = "1";
 /// When the digit is pressed: the greeting has begun.
 const DIGIT_AFTER: &str = "1500ms";
+/// How long an agent lets the phone ring.
+const PICK_UP_AFTER: &str = "2s";
 /// How long the caller stays after the answer of the exchange.
 const HOLD: Duration = Duration::from_secs(20);
 /// The demo agents and their accounts' passwords, as in the configuration.
@@ -174,7 +176,7 @@ impl Demo {
         let play = self.file(&format!("{name}-says.wav"));
         speech::write_wav(&play, 8_000, own)?;
         let account = crate::peers::agents::Account { server: self.server(), user: name, password };
-        let mut command = crate::peers::agents::softphone(&self.offhook, account, &self.folder)?;
+        let mut command = crate::peers::agents::softphone(&self.offhook, account, &self.folder, PICK_UP_AFTER)?;
         command.arg("--play").arg(&play).arg("--record").arg(self.file(&format!("{name}-hears.wav")));
         command.arg("--payloads-in").arg(self.file(&format!("{name}.in")));
         command.arg("--payloads-out").arg(self.file(&format!("{name}.out")));
@@ -222,7 +224,10 @@ impl Demo {
         let agent = AGENTS.iter().find(|(name, _)| *name == answered_by).map(|(name, _)| *name);
         self.stop_agents()?;
         let matches = match agent {
-            Some(name) => quality::compare(&self.folder, name, &self.exchange.recording_of(&record)?)?,
+            Some(name) => {
+                let (file, manifest) = (self.exchange.recording_of(&record)?, self.exchange.manifest_of(&record)?);
+                quality::compare(&self.folder, name, &file, &manifest)?
+            }
             None => quality::Matches::default(),
         };
         let ok = matches.all() && record["end"] == "caller-hung-up" && !answered_by.is_empty();

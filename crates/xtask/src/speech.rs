@@ -133,6 +133,12 @@ impl Recording {
     }
 }
 
+/// Whether a manifest says of a side that its sender left out time in the middle: packets went on, their RTP time jumped.
+pub fn sender_paused(manifest: &Value, side: &str) -> bool {
+    let gaps = manifest["gaps"].as_array().into_iter().flatten();
+    gaps.filter(|gap| gap["side"] == side).any(|gap| gap["why"] == "silent")
+}
+
 /// How much of the power of `samples` at `rate` lies at `hertz`: 0 to 1 (Goertzel).
 pub fn share_at(samples: &[i16], rate: u32, hertz: f64) -> f64 {
     let turn = 2.0 * (std::f64::consts::TAU * hertz / f64::from(rate)).cos();

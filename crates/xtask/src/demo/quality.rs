@@ -4,9 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::peers::line::{FRAME, longest_run, position};
-use crate::speech::Recording;
+use crate::peers::trunk::hex;
+use crate::speech::{Recording, sender_paused};
 
 /// Frames of 20 ms that the sender may have sent after the other side had left.
 const TAIL_FRAMES: usize = 25;
@@ -47,7 +49,10 @@ impl Matches {
 }
 
 /// Compares the payload files of the demo's folder with each other and with the recording.
-pub fn compare(folder: &Path, agent: &str, recording: &Path) -> Result<Matches> {
+///
+/// Where a phone paused on a busy machine, its side of the recording has a gap that says so, and the manifest's hash of the
+/// payloads decides.
+pub fn compare(folder: &Path, agent: &str, recording: &Path, manifest: &Value) -> Result<Matches> {
     let read = |name: String| std::fs::read(folder.join(&name)).with_context(|| name);
     let (said, heard) = (read("caller.out".into())?, read("caller.in".into())?);
     let (agent_said, agent_heard) = (read(format!("{agent}.out"))?, read(format!("{agent}.in"))?);
@@ -57,13 +62,23 @@ pub fn compare(folder: &Path, agent: &str, recording: &Path) -> Result<Matches> 
         let left_out = (said.len() - from) / FRAME - frames;
         let whole = first == 0 && frames == agent_heard.len() / FRAME && left_out <= TAIL_FRAMES;
         matches.to_agent = Way { frames, whole };
-        matches.recorded_left = position(&recording.left, &said[from..from + frames * FRAME]).is_some();
+        matches.recorded_left = position(&recording.left, &said[from..from + frames * FRAME]).is_some()
+            || (sender_paused(manifest, "left") && hashed(&manifest["left"], &said));
     }
     if let Some((first, frames, from)) = longest_run(&heard, &agent_said) {
         let unheard = agent_said.len() / FRAME - frames;
         let whole = from == 0 && first + frames == heard.len() / FRAME && unheard <= TAIL_FRAMES;
         matches.to_caller = Way { frames, whole };
-        matches.recorded_right = position(&recording.right, &heard[first * FRAME..]).is_some();
+        matches.recorded_right = position(&recording.right, &heard[first * FRAME..]).is_some()
+            || (sender_paused(manifest, "right") && hashed(&manifest["right"], &heard));
     }
     Ok(matches)
+}
+
+/// Whether a side's hash in the manifest is that of so many payloads in a row.
+fn hashed(side: &Value, payloads: &[u8]) -> bool {
+    let length = side["payload_bytes"].as_u64().unwrap_or(u64::MAX) as usize;
+    let last = payloads.len().checked_sub(length).map_or(0, |spare| spare / FRAME + 1);
+    let told = side["payload_sha256"].as_str().unwrap_or_default();
+    (0..last).any(|frame| hex(&Sha256::digest(&payloads[frame * FRAME..frame * FRAME + length])) == told)
 }

@@ -40,13 +40,13 @@ pub struct Account<'a> {
     pub password: &'a str,
 }
 
-/// The command of a softphone without a screen that registers and answers by itself. Its password goes into a file of
+/// The command of a softphone without a screen that registers and answers by itself `after` a while. Its password goes into a file of
 /// `folder`, where no list of processes shows it.
-pub fn softphone(offhook: &Path, account: Account<'_>, folder: &Path) -> Result<Command> {
+pub fn softphone(offhook: &Path, account: Account<'_>, folder: &Path, after: &str) -> Result<Command> {
     let secret = folder.join(format!("{}.password", account.user));
     std::fs::write(&secret, account.password)?;
     let mut command = Command::new(offhook);
-    command.args(["phone", "--headless", "--auto-answer", "--events"]);
+    command.args(["phone", "--headless", "--auto-answer", after, "--events"]);
     command.args(["--account", &format!("sip:{}@{}", account.user, account.server)]);
     command.arg("--password-file").arg(secret);
     Ok(command)
@@ -56,7 +56,7 @@ impl Agent {
     /// Our softphone, keeping its payloads in `folder`.
     pub fn softphone(offhook: &Path, account: Account<'_>, play: &Path, folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let mut command = softphone(offhook, account, folder)?;
+        let mut command = softphone(offhook, account, folder, "0s")?;
         command.arg("--play").arg(play);
         command.arg("--payloads-in").arg(folder.join("in")).arg("--payloads-out").arg(folder.join("out"));
         let running = Running::start(&format!("the softphone {}", account.user), &mut command, &folder.join("log"))?;

@@ -11,7 +11,7 @@ mod page;
 mod quality;
 mod readme;
 mod sipp;
-mod trunk;
+pub mod trunk;
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -45,7 +45,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     let data = file("data");
     let mut exchange = Exchange::start(&bench.offhook, "fixtures/peers/exchange.toml", &data, &file("exchange.log"))?;
     let account = Account { server: exchange.sip, user: "phone11", password: "phone11-secret" };
-    let mut command = softphone(&bench.offhook, account, &bench.folder)?;
+    let mut command = softphone(&bench.offhook, account, &bench.folder, "0s")?;
     command.arg("--play").arg(file("said.wav")).arg("--record").arg(file("agent.wav"));
     let mut agent = Running::start("the agent's softphone", &mut command, &file("agent.log"))?;
     exchange.wait_available(1, Duration::from_secs(10))?;
