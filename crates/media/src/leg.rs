@@ -61,6 +61,10 @@ struct Keys {
     event: u8,
     ended: bool,
     told_at: Option<Tick>,
+    /// When its first packet came.
+    begun_at: Tick,
+    /// Nobody heard this leg then: the key was for the exchange, and its tail is not for whoever hears the leg later.
+    unheard: bool,
 }
 
 pub struct Leg {
@@ -233,13 +237,30 @@ impl Leg {
                 return None;
             }
         }
-        *keys = Keys { begin: Some(header.timestamp), event: event.event, ended: event.end, told_at: keys.told_at };
+        *keys = Keys {
+            begin: Some(header.timestamp),
+            event: event.event,
+            ended: event.end,
+            told_at: keys.told_at,
+            begun_at: now,
+            unheard: self.heard_by.is_empty(),
+        };
         let digit = event.digit()?;
         if keys.told_at.is_some_and(|told| now.since(told) < KEY_SPACING) {
             return None;
         }
         keys.told_at = Some(now);
         Some(digit)
+    }
+
+    /// Whether a key packet belongs to a press that began before anybody heard this leg.
+    pub fn key_is_spent(&self, header: &Header) -> bool {
+        self.keys.unheard && self.keys.begin == Some(header.timestamp)
+    }
+
+    /// Somebody hears this leg from `since` on: a press that began then is theirs.
+    pub fn heard_since(&mut self, since: Tick) {
+        self.keys.unheard &= self.keys.begun_at < since;
     }
 
     /// Its figures until now.

@@ -27,7 +27,7 @@ impl Worker {
             leg.hear_report(now, from, datagram);
             return;
         }
-        let (incoming, latched) = match leg.accept(now, from, datagram) {
+        let (mut incoming, latched) = match leg.accept(now, from, datagram) {
             Ok(accepted) => accepted,
             Err(reason) => {
                 if reason != Discard::Duplicate {
@@ -58,6 +58,9 @@ impl Worker {
                 // In steady waiting every packet pushes one out; only early ones, before anything was agreed, count as lost.
                 self.figures.held_overwritten += u64::from(lost && leg.media.is_none());
             }
+        }
+        if matches!(incoming.kind, Kind::Key(_)) && leg.key_is_spent(&incoming.header) {
+            incoming.kind = Kind::Unknown;
         }
         for event in [latched, digit].into_iter().flatten() {
             self.tell(event);
@@ -126,10 +129,14 @@ impl Worker {
     pub(crate) fn flush_held(&mut self, io: &mut impl Io, now: Tick, from: u32, to: u32, since: Tick) {
         let Some(leg) = self.legs.get_mut(from as usize).and_then(Option::as_deref_mut) else { return };
         let hold = core::mem::take(&mut leg.hold);
+        leg.heard_since(since);
         let mut ssrc = None;
         for (at, header, payload) in hold.iter().filter(|(at, ..)| *at >= since) {
             let Some(leg) = self.legs.get_mut(from as usize).and_then(Option::as_deref_mut) else { break };
-            let kind = leg.kind_of(header.payload_type, payload);
+            let mut kind = leg.kind_of(header.payload_type, payload);
+            if matches!(kind, Kind::Key(_)) && leg.key_is_spent(&header) {
+                kind = Kind::Unknown;
+            }
             let mut copy = [0; DATAGRAM_BYTES_MAX];
             let end = HEADER_BYTES + payload.len();
             copy[HEADER_BYTES..end].copy_from_slice(payload);

@@ -91,6 +91,31 @@ fn keys_are_relayed_with_the_other_sides_payload_type_or_dropped_without_a_gap()
 }
 
 #[test]
+fn the_tail_of_a_key_that_chose_the_queue_is_not_heard_by_the_agent_but_the_next_key_is() {
+    let mut floor = Floor::new();
+    let mut caller = Speaker::new(CALLER);
+    floor.command(plan(1, vec![pcmu(CALLER), pcmu(AGENT)], vec![plays(CALLER, 1, &[0], true)], vec![]));
+    let mut ms = 0;
+    for (n, packet) in key(&mut caller, '2', 4).iter().enumerate() {
+        if n == 3 {
+            floor.command(talk(2, at(ms)));
+        }
+        ms += 20;
+        floor.run_to(at(ms));
+        floor.receive(CALLER, peer(CALLER), packet);
+    }
+    caller.say(&mut floor);
+    for packet in key(&mut caller, '7', 2) {
+        ms += 20;
+        floor.run_to(at(ms));
+        floor.receive(CALLER, peer(CALLER), &packet);
+    }
+    let types: Vec<_> = floor.heard_by(AGENT).iter().map(|(header, _)| header.payload_type).collect();
+    assert_eq!(types, [0, 101, 101, 101, 101, 101]);
+    assert_eq!(digits(&mut floor), "27");
+}
+
+#[test]
 fn a_stranger_gets_nothing_until_the_peer_has_been_silent_for_200_ms() {
     let mut floor = Floor::new();
     let mut agent = Speaker::new(AGENT);
