@@ -32,7 +32,7 @@ pub struct Options {
     #[arg(long)]
     json: bool,
     /// Listen on the local network, for a real desk phone (config/lan.toml).
-    #[arg(long)]
+    #[arg(long, conflicts_with = "once")]
     lan: bool,
     /// Use what is installed; install nothing.
     #[arg(long)]
@@ -67,16 +67,12 @@ pub fn run(options: &Options) -> Result<bool> {
     std::fs::create_dir_all(&data).with_context(|| data.display().to_string())?;
     let data = data.canonicalize()?;
     let offhook = crate::target().join("release/offhook");
-    let mut demo = Demo::start(
-        &offhook,
-        &data,
-        if options.lan { "config/lan.toml" } else { "config/offhook.toml" },
-        options.json,
-    )?;
-    if options.lan {
-        demo.explain_lan()?;
-    }
-    let outcome = if options.lan && !options.once { None } else { Some(demo.one_call()) };
+    let mut demo = if options.lan {
+        Demo::start_for_phones(&offhook, &data, options.json)?
+    } else {
+        Demo::start(&offhook, &data, options.json)?
+    };
+    let outcome = (!options.lan).then(|| demo.one_call());
     let good = match outcome {
         Some(Ok(report)) => {
             if options.json {
@@ -109,7 +105,7 @@ pub fn run(options: &Options) -> Result<bool> {
 
 /// The demonstration as a test: one call, everything about it as it should be.
 pub fn once(offhook: &Path, folder: &Path) -> Result<String> {
-    let mut demo = Demo::start(offhook, folder, "config/offhook.toml", true)?;
+    let mut demo = Demo::start(offhook, folder, true)?;
     let report = demo.one_call()?;
     demo.stop()?;
     ensure!(report.ok, "{}", report.value);
@@ -139,7 +135,7 @@ struct CallReport {
 }
 
 impl Demo {
-    fn start(offhook: &Path, data: &Path, config: &str, quiet: bool) -> Result<Self> {
+    fn start_exchange(offhook: &Path, data: &Path, config: &str, quiet: bool) -> Result<Self> {
         let folder = data.join("demo");
         if folder.exists() {
             std::fs::remove_dir_all(&folder)?;
@@ -150,7 +146,12 @@ impl Demo {
         story.tell(&format!("the exchange is up after {} ms: SIP on {}", exchange.up_in.as_millis(), exchange.sip));
         story.tell(&format!("the page: http://{}/", exchange.http));
         let events = http::events(exchange.http, "/api/v1/events")?;
-        let mut demo = Self { offhook: offhook.into(), folder, exchange, agents: Vec::new(), events, story };
+        Ok(Self { offhook: offhook.into(), folder, exchange, agents: Vec::new(), events, story })
+    }
+
+    /// The exchange with both demo agents.
+    fn start(offhook: &Path, data: &Path, quiet: bool) -> Result<Self> {
+        let mut demo = Self::start_exchange(offhook, data, "config/offhook.toml", quiet)?;
         let speech = Speech::open()?;
         for (index, (name, password)) in AGENTS.into_iter().enumerate() {
             let at = speech.utterances[1 + index].start;
@@ -159,6 +160,13 @@ impl Demo {
         }
         demo.exchange.wait_available(AGENTS.len(), Duration::from_secs(10))?;
         demo.follow();
+        Ok(demo)
+    }
+
+    /// On the local network the agents are real phones.
+    fn start_for_phones(offhook: &Path, data: &Path, quiet: bool) -> Result<Self> {
+        let mut demo = Self::start_exchange(offhook, data, "config/lan.toml", quiet)?;
+        demo.explain_lan()?;
         Ok(demo)
     }
 
@@ -259,7 +267,7 @@ impl Demo {
 
     /// Goes on telling what happens until Ctrl-C.
     fn stay(&mut self, options: &Options) -> Result<()> {
-        if self.agents.is_empty() {
+        if self.agents.is_empty() && !options.lan {
             let speech = Speech::open()?;
             for (name, password) in AGENTS {
                 self.start_agent(name, password, &speech.samples)?;
@@ -282,14 +290,13 @@ impl Demo {
             format!("  registrar (SIP server)  {address}:{port}, transport UDP"),
             "  user                    bob".to_owned(),
             format!("  password                {} (change it in config/lan.toml)", AGENTS[1].1),
+            "when the page shows bob as available, let somebody call him:".to_owned(),
             format!(
-                "then a call to {NUMBER} rings it: cargo run --release --package offhook -- call sip:{NUMBER}@127.0.0.1:{port}"
+                "  ./target/release/offhook call sip:{NUMBER}@127.0.0.1:{port} --play config/prompts/music.wav --dtmf 1@2s --for 60s"
             ),
         ] {
             self.story.tell(&line);
         }
-        // bob's place is the desk phone's.
-        self.agents.retain_mut(|(name, running)| *name != "bob" || running.stop().is_err());
         Ok(())
     }
 
