@@ -10,7 +10,7 @@ const FUNCTION_LINES_MAX: usize = 150;
 pub const FUNCTION_LINES_LOOKOUT: usize = 70;
 
 /// Words that say that something is not finished. Split, so that this file does not break its own rule.
-const UNFINISHED: [&str; 13] = [
+const UNFINISHED: [&str; 12] = [
     concat!("TO", "DO"),
     concat!("FIX", "ME"),
     concat!("XX", "X:"),
@@ -21,7 +21,6 @@ const UNFINISHED: [&str; 13] = [
     concat!("for", " now"),
     concat!("hard-", "coded"),
     concat!("hard", "coded"),
-    concat!("in a re", "al "),
     concat!("dum", "my"),
     concat!("assert!(tr", "ue)"),
 ];
