@@ -231,6 +231,8 @@ impl Io for Sockets {
         // The standing receive holds the port as well: it is ended before the place is told to be free.
         let data = RECEIVED | (u64::from(place.life) << 32) | key.index() as u64;
         self.push(&opcode::AsyncCancel::new(data).build().user_data(CANCELLED));
+        // The last packets relayed through this socket are still queued: they leave while it is open.
+        self.submit();
         drop(socket);
         // With zero to wait for this runs the ring's pending work, which lets go of the socket.
         let none = Timespec::new();
