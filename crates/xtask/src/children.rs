@@ -20,10 +20,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 
 static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// From now on Ctrl-C and SIGTERM end waits instead of this program; a second one ends it at once.
+/// From now on Ctrl-C and SIGTERM end waits instead of this program, which then ends what it started: each stop has a deadline.
 pub fn catch_interrupts() -> Result<()> {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&INTERRUPTED))?;
         signal_hook::flag::register(signal, Arc::clone(&INTERRUPTED))?;
     }
     Ok(())
