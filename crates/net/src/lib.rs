@@ -6,5 +6,6 @@ mod flood;
 pub mod limits;
 pub mod media;
 pub mod sip;
+pub mod streams;
 
 pub use clock::{Clock, SLEW_PPM};

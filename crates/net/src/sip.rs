@@ -33,6 +33,8 @@ pub enum Incoming {
     Message(Flow, Box<Message>),
     /// A datagram that is no message, but enough of one to be answered.
     Malformed(Flow, Box<ParseError>),
+    /// A connection is gone, or could not be made.
+    Lost(Flow),
 }
 
 /// What a listener saw, for metrics.

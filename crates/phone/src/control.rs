@@ -169,6 +169,7 @@ impl Control {
                     match incoming {
                         Incoming::Message(flow, message) => self.endpoint.receive(now, flow, *message),
                         Incoming::Malformed(flow, error) => self.endpoint.receive_malformed(now, flow, *error),
+                        Incoming::Lost(flow) => self.endpoint.transport_failed(now, flow),
                     }
                     self.drain();
                 }

@@ -100,26 +100,26 @@ impl Reader {
     }
 
     fn sip_listen(&mut self, listen: &mut Vec<At<SipListen>>, text: &At<String>) {
-        let advice = "write \"udp:ADDRESS:PORT\", such as \"udp:127.0.0.1:5060\" or \"udp:0.0.0.0:5060\"";
+        let advice = "write TRANSPORT:ADDRESS:PORT, such as \"udp:127.0.0.1:5060\" or \"tcp:0.0.0.0:5060\"";
         let Some((transport, address)) = text.value.split_once(':') else {
             self.sink.fault(text.span.clone(), format!("\"{}\" is not a listener", text.value), advice);
             return;
         };
-        if !transport.eq_ignore_ascii_case("udp") {
-            let message = format!("SIP over '{transport}' is not spoken, only over udp");
+        let Some(transport) = SPOKEN.into_iter().find(|spoken| spoken.param().eq_ignore_ascii_case(transport)) else {
+            let message = format!("SIP over '{transport}' is not spoken, only over {}", spoken());
             self.sink.fault(text.span.clone(), message, advice);
             return;
-        }
+        };
         let Ok(address) = address.parse::<SocketAddr>() else {
             self.sink.fault(text.span.clone(), format!("\"{address}\" is not an address with a port"), advice);
             return;
         };
-        if address.port() != 0 && listen.iter().any(|other| overlap(other.value.address, address)) {
+        let value = SipListen { transport, address };
+        if address.port() != 0 && listen.iter().any(|other| overlap(other.value, value)) {
             let message = format!("{address} is listened on twice");
             self.sink.fault(text.span.clone(), message, "take one of the two out");
             return;
         }
-        let value = SipListen { transport: Transport::Udp, address };
         listen.push(At { value, span: text.span.clone() });
     }
 
@@ -189,7 +189,7 @@ impl Reader {
     /// SIP and RTP cannot share a port.
     pub fn ports_apart(&mut self, sip: &Sip, media: Option<&Media>) {
         let Some(media) = media else { return };
-        for listen in &sip.listen {
+        for listen in sip.listen.iter().filter(|listen| listen.value.transport == Transport::Udp) {
             let port = listen.value.address.port();
             if media.ports.value.contains(&port) {
                 let (first, last) = (media.ports.value.start(), media.ports.value.end());
@@ -313,12 +313,29 @@ impl Reader {
         if let Some(bindings) = section.number(&mut self.sink, "registrations", 1..=10_000_000) {
             limits.bindings_max = bindings.value as usize;
         }
+        if let Some(connections) = section.number(&mut self.sink, "connections", 1..=1_000_000) {
+            self.streams.connections_max = connections.value as usize;
+        }
+        if let Some(connections) = section.number(&mut self.sink, "connections_per_source", 1..=1_000_000) {
+            self.streams.connections_per_source_max = connections.value as usize;
+        }
         section.finish(&mut self.sink);
         limits
     }
 }
 
-/// Whether two listeners of one transport would be given the same packets.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+/// The transports that can be listened on.
+const SPOKEN: [Transport; 2] = [Transport::Udp, Transport::Tcp];
+
+fn spoken() -> String {
+    SPOKEN.map(Transport::param).join(" and ")
+}
+
+/// Whether two listeners would be given the same packets: all but UDP share the ports of TCP.
+fn overlap(a: SipListen, b: SipListen) -> bool {
+    let same_ports = a.transport.is_reliable() == b.transport.is_reliable();
+    let (a, b) = (a.address, b.address);
+    let same_host =
+        a.ip() == b.ip() || (a.is_ipv4() == b.is_ipv4() && (a.ip().is_unspecified() || b.ip().is_unspecified()));
+    same_ports && a.port() == b.port() && same_host
 }

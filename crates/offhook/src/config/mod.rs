@@ -21,7 +21,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use offhook_call::config::{Account, Answer, Limits, Login, Queue, Trunk};
+use offhook_net::streams::StreamLimits;
 use offhook_plan::{AssetId, MediaCaps};
+use offhook_sip::Transport;
 use offhook_units::Span;
 use toml::de::DeTable;
 
@@ -46,6 +48,8 @@ pub struct Checked {
     pub node: u16,
     /// Where SIP is listened for.
     pub sip_listen: Vec<SipListen>,
+    /// Bounds of SIP connections.
+    pub streams: StreamLimits,
     /// Put into Contact and SDP.
     pub advertise: Option<IpAddr>,
     /// RTP ports.
@@ -84,7 +88,7 @@ pub struct Checked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SipListen {
     /// Over what.
-    pub transport: offhook_sip::Transport,
+    pub transport: Transport,
     /// Where.
     pub address: SocketAddr,
 }
@@ -126,6 +130,8 @@ pub enum Reach {
     Static {
         /// The request URI.
         uri: String,
+        /// Over what.
+        transport: Transport,
         /// Its address.
         peer: SocketAddr,
     },
@@ -166,6 +172,8 @@ pub enum Target {
     Queue(String),
     /// A phone.
     Dial {
+        /// Over what.
+        transport: Transport,
         /// Its address.
         peer: SocketAddr,
         /// How long it may ring.
@@ -179,6 +187,10 @@ struct Reader {
     prompts: Prompts,
     /// The folder of the file: relative paths begin here.
     folder: PathBuf,
+    /// What `[limits]` says of SIP connections.
+    streams: StreamLimits,
+    /// What `listen` in `[sip]` speaks: nothing is sent over a transport without a listener.
+    spoken: Vec<Transport>,
 }
 
 /// Reads `file` and checks it as a whole.
@@ -203,7 +215,8 @@ pub fn check_text(file: &Path, source: &str) -> Result<Checked, Faults> {
         sink.fault(error.span().unwrap_or(0..0), message, syntax_advice(error.message()));
     }
     let folder = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
-    let mut reader = Reader { sink, prompts: Prompts::new(Vec::new()), folder };
+    let prompts = Prompts::new(Vec::new());
+    let mut reader = Reader { sink, prompts, folder, streams: StreamLimits::default(), spoken: Vec::new() };
     let mut root = Section::root(table.get_ref());
     let parts = reader.read(&mut root);
     root.finish(&mut reader.sink);
@@ -221,6 +234,7 @@ impl Reader {
     fn read(&mut self, root: &mut Section<'_>) -> Option<Checked> {
         let exchange = self.exchange(root);
         let sip = self.sip(root);
+        self.spoken = sip.listen.iter().map(|listen| listen.value.transport).collect();
         let media = self.media(root);
         let http = self.http(root);
         let (data, recordings) = self.folders(root);
@@ -242,6 +256,7 @@ impl Reader {
             realm: exchange.realm,
             node: exchange.node,
             sip_listen: sip.listen.iter().map(|listen| listen.value).collect(),
+            streams: self.streams,
             advertise: sip.advertise,
             rtp_ports: media.ports.value,
             media_workers: media.workers,

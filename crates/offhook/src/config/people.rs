@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use offhook_acd::AgentConfig;
 use offhook_call::config::{Account, Login, Trunk};
+use offhook_sip::{Transport, Uri};
 use offhook_units::{AgentId, Span};
 use toml::Spanned;
 use toml::de::DeValue;
@@ -22,8 +23,6 @@ const RANGE_MAX: u64 = 100_000;
 const PREFIX_ADDRESSES_MAX: u32 = 256;
 /// A shorter password is warned of where phones come from outside.
 const PASSWORD_CHARS_MIN: usize = 8;
-/// The port of SIP where none is written, RFC 3261 section 19.1.2.
-pub const SIP_PORT: u16 = 5_060;
 
 /// Accounts by user part, each with where it is written.
 pub type Accounts = BTreeMap<String, At<Account>>;
@@ -314,14 +313,25 @@ impl Reader {
             }
             ReachPattern::Contact(pattern) => {
                 let uri = pattern.with(n);
-                let Some(peer) = contact_address(&uri) else {
+                let Some((transport, peer)) = contact_address(&uri) else {
                     let advice =
                         "write sip:USER@ADDRESS:PORT with an IP address, such as \"sip:alice@192.0.2.20:5060\"";
                     self.sink.fault(reach.span.clone(), format!("\"{uri}\" is not a phone's address"), advice);
                     return None;
                 };
-                Some(Reach::Static { uri, peer })
+                self.must_speak(transport, &reach.span);
+                Some(Reach::Static { uri, transport, peer })
             }
+        }
+    }
+
+    /// Without a listener of a transport there is no address of ours that the far end could answer to.
+    pub fn must_speak(&mut self, transport: Transport, span: &Range<usize>) {
+        if !self.spoken.is_empty() && !self.spoken.contains(&transport) {
+            let name = transport.param();
+            let message = format!("this is reached over {name}, and listen in [sip] has no {name}");
+            let advice = format!("add \"{name}:ADDRESS:{}\" to listen in [sip]", transport.default_port());
+            self.sink.fault(span.clone(), message, advice);
         }
     }
 
@@ -371,21 +381,39 @@ fn prefix_addresses(text: &str) -> Option<Vec<IpAddr>> {
     }
 }
 
-/// Where `sip:user@address:port` is.
-fn contact_address(uri: &str) -> Option<SocketAddr> {
+/// Where `sip:user@address:port` is, and how it is reached: `;transport=` says so.
+fn contact_address(uri: &str) -> Option<(Transport, SocketAddr)> {
     let rest = uri.strip_prefix("sip:")?;
     let (user, host) = rest.split_once('@')?;
     if user.is_empty() || user.contains(char::is_whitespace) {
         return None;
     }
-    host_address(host.split(';').next()?)
+    let transport = match uri.parse::<Uri>().ok()?.param("transport") {
+        Some(name) => connectable(name)?,
+        None => Transport::Udp,
+    };
+    Some((transport, host_address(host.split(';').next()?, transport)?))
 }
 
-/// `192.0.2.20:5060`, or without a port.
-pub fn host_address(host: &str) -> Option<SocketAddr> {
+/// A transport over which phones and trunks can be reached without their having come to us first.
+fn connectable(name: &str) -> Option<Transport> {
+    Transport::from_name(name).filter(|transport| !matches!(transport, Transport::Ws | Transport::Wss))
+}
+
+/// `192.0.2.20:5060`, without a port, or with a transport before it: `tcp:192.0.2.20`.
+pub fn dialled_address(text: &str) -> Option<(Transport, SocketAddr)> {
+    if let Some((name, host)) = text.split_once(':')
+        && let Some(transport) = connectable(name)
+    {
+        return Some((transport, host_address(host, transport)?));
+    }
+    Some((Transport::Udp, host_address(text, Transport::Udp)?))
+}
+
+fn host_address(host: &str, transport: Transport) -> Option<SocketAddr> {
     if let Ok(address) = host.parse::<SocketAddr>() {
         return (address.port() != 0).then_some(address);
     }
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    bare.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, SIP_PORT))
+    bare.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, transport.default_port()))
 }

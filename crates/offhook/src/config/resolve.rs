@@ -53,9 +53,10 @@ impl Checked {
     pub fn resolve(
         self,
         mut id_of: impl FnMut(Kind, &str) -> u64,
-        mut route_to: impl FnMut(SocketAddr) -> SocketAddr,
+        mut route_to: impl FnMut(Transport, SocketAddr) -> SocketAddr,
     ) -> Loaded {
-        let mut flow_to = |peer: SocketAddr| Flow { transport: Transport::Udp, local: route_to(peer), peer };
+        let mut flow_to =
+            |transport: Transport, peer: SocketAddr| Flow { transport, local: route_to(transport, peer), peer };
         let mut queues = self.queues;
         let mut ids: BTreeMap<String, QueueId> = BTreeMap::new();
         for queue in &mut queues {
@@ -78,7 +79,7 @@ impl Checked {
             }
             let reach = match agent.reach {
                 Reach::Account(account) => config::Reach::Account(account),
-                Reach::Static { uri, peer } => config::Reach::Static { uri, flow: flow_to(peer) },
+                Reach::Static { uri, transport, peer } => config::Reach::Static { uri, flow: flow_to(transport, peer) },
             };
             agents.push(config::Agent { acd, reach, login: agent.login });
         }
@@ -99,7 +100,9 @@ impl Checked {
             let destination = match to.to {
                 Target::Flow(name) => Destination::Flow(name),
                 Target::Queue(name) => Destination::Queue(queue_id(&name)),
-                Target::Dial { peer, ring_for } => Destination::Dial { flow: flow_to(peer), ring_for },
+                Target::Dial { transport, peer, ring_for } => {
+                    Destination::Dial { flow: flow_to(transport, peer), ring_for }
+                }
             };
             (number, config::Number { answer: to.answer, to: destination })
         });

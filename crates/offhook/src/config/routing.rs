@@ -8,7 +8,7 @@ use offhook_plan::AssetId;
 use offhook_units::{QueueId, Span};
 
 use super::fault::Sink;
-use super::people::host_address;
+use super::people::dialled_address;
 use super::read::{At, Section, nearest};
 use super::{Agent, Menu, Number, Reader, Target};
 
@@ -299,12 +299,13 @@ impl Reader {
             return None;
         }
         let dial = dial?;
-        let Some(peer) = host_address(&dial.value) else {
+        let Some((transport, peer)) = dialled_address(&dial.value) else {
             let message = format!("\"{}\" is not a phone's address", dial.value);
             self.sink.fault(dial.span, message, "write ADDRESS:PORT with an IP address, such as \"192.0.2.20:5060\"");
             return None;
         };
-        Some(Target::Dial { peer, ring_for: ring_for.unwrap_or(DIAL_RING_DEFAULT) })
+        self.must_speak(transport, &dial.span);
+        Some(Target::Dial { transport, peer, ring_for: ring_for.unwrap_or(DIAL_RING_DEFAULT) })
     }
 
     /// What is right in itself and yet looks like a slip.

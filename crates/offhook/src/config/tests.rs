@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use offhook_acd::{Strategy, WrapUp};
 use offhook_call::config::{Answer, Destination, Login, Reach};
+use offhook_sip::Transport;
 use offhook_units::{QueueId, Span};
 
 use super::{Checked, Faults, Kind, Loaded, Target, check, check_text};
@@ -71,7 +72,7 @@ fn resolve(checked: Checked) -> Loaded {
         next += 1;
         next
     };
-    checked.resolve(id, |_| "127.0.0.1:5060".parse().expect("an address"))
+    checked.resolve(id, |_, _| "127.0.0.1:5060".parse().expect("an address"))
 }
 
 #[test]
@@ -126,11 +127,24 @@ fn wrong_types_and_ranges_are_told_with_what_to_write() {
 }
 
 #[test]
+fn phones_and_numbers_are_reached_over_the_transport_that_they_name() {
+    let both = GOOD.replace("[\"udp:127.0.0.1:5060\"]", "[\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]");
+    let dialled = "[[number]]\nnumber = \"77\"\ndial = \"tcp:192.0.2.9\"\n";
+    let checked = check_text(Path::new("x.toml"), &format!("{both}{dialled}")).unwrap_or_else(|f| panic!("{f}"));
+    let Target::Dial { transport, peer, .. } = &checked.numbers["77"].to else { panic!("{:?}", checked.numbers) };
+    assert_eq!((*transport, peer.to_string()), (Transport::Tcp, "192.0.2.9:5060".to_owned()));
+    let faults = faults_of(&format!("{GOOD}{dialled}"));
+    assert!(faults.to_string().contains("listen in [sip] has no tcp"), "{faults}");
+    assert!(faults.to_string().contains("tcp:ADDRESS:5060"), "{faults}");
+}
+
+#[test]
 fn listeners_must_be_addresses_apart_from_each_other() {
     let sip = |listen: &str| GOOD.replace("[\"udp:127.0.0.1:5060\"]", listen);
     for (listen, column, message, advice) in [
         ("[\"127.0.0.1:5060\"]", 11, "SIP over '127.0.0.1' is not spoken", "udp:127.0.0.1:5060"),
-        ("[\"tls:127.0.0.1:5061\"]", 11, "SIP over 'tls' is not spoken", "udp:127.0.0.1:5060"),
+        ("[\"sctp:127.0.0.1:5061\"]", 11, "SIP over 'sctp' is not spoken", "udp:127.0.0.1:5060"),
+        ("[\"tcp:127.0.0.1:5060\", \"tcp:0.0.0.0:5060\"]", 33, "listened on twice", "take one"),
         ("[\"udp:localhost:5060\"]", 11, "\"localhost:5060\" is not an address", "udp:127.0.0.1:5060"),
         ("[\"udp:127.0.0.1:5060\", \"udp:0.0.0.0:5060\"]", 33, "listened on twice", "take one"),
         ("[]", 10, "nothing is listened on", "udp:127.0.0.1:5060"),

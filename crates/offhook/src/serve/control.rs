@@ -13,6 +13,7 @@ use offhook_call::{Command, Exchange, Input, Output, RecordingWanted};
 use offhook_net::Clock;
 use offhook_net::media::MediaHandle;
 use offhook_net::sip::{Incoming, SipSocket};
+use offhook_net::streams::Streams;
 use offhook_plan::MediaEvent;
 use offhook_recorder::{RecorderEvent, RecordingSpec, WriterHandle};
 use offhook_server::{CallsEnded, EventSender, LiveEvent};
@@ -62,6 +63,7 @@ pub struct Inputs {
 pub struct Edges {
     pub clock: Clock,
     pub sockets: Vec<SipSocket>,
+    pub streams: Option<Streams>,
     pub media: Vec<MediaHandle>,
     pub recorder: Option<WriterHandle>,
     pub store: Store,
@@ -166,6 +168,7 @@ impl Control {
             let input = match incoming {
                 Incoming::Message(flow, message) => Input::Message { flow, message },
                 Incoming::Malformed(flow, error) => Input::Malformed { flow, error },
+                Incoming::Lost(flow) => Input::TransportFailed { flow },
             };
             self.exchange.handle(now, input);
             self.carry_out(now);
@@ -230,7 +233,7 @@ impl Control {
                 Output::Log { at, event } => self.append(at, &event),
                 Output::Transmit { flow, bytes } => {
                     self.flush_log();
-                    self.transmit(flow, &bytes);
+                    self.transmit(flow, bytes);
                 }
                 Output::Media { worker, command } => {
                     self.flush_log();
@@ -291,10 +294,16 @@ impl Control {
         }
     }
 
-    fn transmit(&self, flow: Flow, bytes: &[u8]) {
+    fn transmit(&self, flow: Flow, bytes: Vec<u8>) {
+        if flow.transport.is_reliable() {
+            if let Some(streams) = &self.edges.streams {
+                streams.send(flow, bytes);
+            }
+            return;
+        }
         let socket = self.edges.sockets.iter().find(|socket| serves(socket.local(), flow.local));
         if let Some(socket) = socket.or(self.edges.sockets.first()) {
-            socket.send(flow.peer, bytes);
+            socket.send(flow.peer, &bytes);
         }
     }
 

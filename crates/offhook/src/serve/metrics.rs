@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use offhook_media::Figures as MediaFigures;
 use offhook_net::media::{MediaCounters, MediaHandle};
 use offhook_net::sip::SipSocket;
+use offhook_net::streams::{Closed, Counters, StreamCounters};
 use offhook_server::Metrics;
 use offhook_store::Store;
 
@@ -44,6 +45,32 @@ pub fn register(
         metrics.counter_fn("offhook_sip_sent", "SIP datagrams sent", &labels, reader(|c| &c.sent));
         metrics.counter_fn("offhook_sip_send_failed", "SIP datagrams not sent", &labels, reader(|c| &c.send_failed));
         metrics.counter_fn("offhook_sip_flooded", "SIP datagrams shed unread", &labels, reader(|c| &c.flooded));
+    }
+}
+
+/// Registers the figures of SIP connections, by transport.
+pub fn connections(metrics: &mut Metrics, counters: &Arc<StreamCounters>) {
+    for transport in counters.transports() {
+        let labels = [("transport", transport.param())];
+        let reader = |read: fn(&Counters) -> u64| {
+            let counters = Arc::clone(counters);
+            move || read(counters.of(transport))
+        };
+        let open = reader(Counters::open);
+        metrics.gauge_fn("offhook_sip_connections", "SIP connections open", &labels, move || open() as f64);
+        for (name, help, read) in [
+            ("offhook_sip_stream_received", "SIP messages received over connections", reader(Counters::received)),
+            ("offhook_sip_stream_sent", "SIP messages sent over connections", reader(Counters::sent)),
+            ("offhook_sip_stream_unsent", "SIP messages without connection or room", reader(Counters::unsent)),
+        ] {
+            metrics.counter_fn(name, help, &labels, read);
+        }
+        for why in Closed::ALL {
+            let labels = [("transport", transport.param()), ("why", why.name())];
+            let counters = Arc::clone(counters);
+            let closed = move || counters.of(transport).closed(why);
+            metrics.counter_fn("offhook_sip_connections_closed", "SIP connections ended, by why", &labels, closed);
+        }
     }
 }
 

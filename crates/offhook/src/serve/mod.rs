@@ -3,24 +3,26 @@
 
 mod assets;
 mod control;
+mod listeners;
 mod metrics;
 mod port;
 mod recordings;
 
 use std::io::IsTerminal;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use crossbeam_channel::{Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
 use offhook_call::config::Names;
 use offhook_call::event::LogEvent;
 use offhook_call::{Command, Exchange, Recovered};
 use offhook_net::Clock;
 use offhook_net::media::{DriverConfig, MediaDriver, MediaHandle};
-use offhook_net::sip::{Incoming, SipReader, SipSocket, route_to};
+use offhook_net::sip::{Incoming, SipReader, SipSocket};
+use offhook_net::streams::{StreamLimits, Streams};
 use offhook_recorder::{RecorderEvent, Writer};
 use offhook_server::{EventsReceiver, Metrics, Server, ServerOptions, events};
 use offhook_store::Store;
@@ -28,6 +30,7 @@ use offhook_units::{Entropy, IdSource, Span, Tick};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::control::{Ask, Control, Edges, Figures, Inputs, binding_of};
+use self::listeners::Listeners;
 use self::port::Port;
 use self::recordings::Recordings;
 use crate::config::{self, Checked, Loaded};
@@ -89,9 +92,9 @@ fn build(checked: Checked) -> Result<House> {
     let (data, realm_name) = (checked.data.clone(), checked.name.clone());
     let store = Store::open(&data).with_context(|| format!("data folder {}", data.display()))?;
     let clock = Clock::start(store.last_tick());
-    let sockets =
-        checked.sip_listen.iter().map(|listen| SipSocket::bind(listen.address)).collect::<Result<Vec<_>, _>>()?;
-    let loaded = resolve(checked, &store, &sockets)?;
+    let listeners = Listeners::bind(&checked.sip_listen)?;
+    let limits = checked.streams;
+    let loaded = resolve(checked, &store, &listeners)?;
     let Loaded { exchange: config, node, http, recordings: folder, assets, .. } = loaded;
     let assets = Arc::new(assets::load(&assets)?);
 
@@ -121,12 +124,14 @@ fn build(checked: Checked) -> Result<House> {
     let mut metrics = Metrics::new();
     let figures = Arc::new(Figures::default());
     let ended = metrics.calls_ended();
-    metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
-
     let (sip_in, sip) = bounded(SIP_BATCHES_MAX);
     let (asks_in, asks) = bounded(ASKS_MAX);
-    let readers = start_readers(&sockets, &sip_in)?;
-    let said = said(&realm_name, &sockets, http.as_ref().map(|http| http.listen), &data);
+    let said = said(&realm_name, &listeners, http.as_ref().map(|http| http.listen), &data);
+    let (readers, sockets, streams) = start_listeners(listeners, limits, &sip_in)?;
+    metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
+    if let Some(streams) = &streams {
+        metrics::connections(&mut metrics, streams.counters());
+    }
     let port = Port {
         asks: asks_in.clone(),
         clock: clock.clone(),
@@ -134,8 +139,18 @@ fn build(checked: Checked) -> Result<House> {
         names,
         recordings: recordings.clone(),
     };
-    let edges =
-        Edges { clock, sockets, media: workers, recorder: Some(writer), store, live, ended, figures, recordings };
+    let edges = Edges {
+        clock,
+        sockets,
+        streams,
+        media: workers,
+        recorder: Some(writer),
+        store,
+        live,
+        ended,
+        figures,
+        recordings,
+    };
     let inputs = Inputs { sip, media, recorder, asks };
     let control = std::thread::Builder::new()
         .name("control".into())
@@ -145,7 +160,7 @@ fn build(checked: Checked) -> Result<House> {
     Ok(House { control, readers, asks: asks_in, http, said })
 }
 
-fn resolve(checked: Checked, store: &Store, sockets: &[SipSocket]) -> Result<Loaded> {
+fn resolve(checked: Checked, store: &Store, listeners: &Listeners) -> Result<Loaded> {
     let mut failed = None;
     let id_of = |kind: config::Kind, name: &str| {
         store.config_ids(kind.name(), name).unwrap_or_else(|error| {
@@ -153,24 +168,11 @@ fn resolve(checked: Checked, store: &Store, sockets: &[SipSocket]) -> Result<Loa
             0
         })
     };
-    let listeners: Vec<SocketAddr> = sockets.iter().map(SipSocket::local).collect();
-    let loaded = checked.resolve(id_of, |peer| local_towards(&listeners, peer));
+    let loaded = checked.resolve(id_of, |transport, peer| listeners.towards(transport, peer));
     match failed {
         Some(error) => Err(error).context("ids of queues and agents"),
         None => Ok(loaded),
     }
-}
-
-/// The listener that reaches a peer, with the address that the route there has.
-fn local_towards(listeners: &[SocketAddr], peer: SocketAddr) -> SocketAddr {
-    let route = route_to(peer).ok();
-    let fits = |listener: &&SocketAddr| {
-        listener.is_ipv4() == peer.is_ipv4() && (listener.ip().is_unspecified() || Some(listener.ip()) == route)
-    };
-    let listener = listeners.iter().find(fits).or(listeners.first()).copied();
-    let listener = listener.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 5060)));
-    let ip: IpAddr = if listener.ip().is_unspecified() { route.unwrap_or(listener.ip()) } else { listener.ip() };
-    SocketAddr::new(ip, listener.port())
 }
 
 fn start_exchange(
@@ -207,19 +209,33 @@ fn operating_system_entropy() -> Result<Entropy> {
     Ok(Entropy::from_seed(seed))
 }
 
-fn start_readers(sockets: &[SipSocket], sip: &Sender<Vec<Incoming>>) -> Result<Vec<SipReader>> {
+/// Everything that brings SIP in: the readers of datagrams with their sockets, and the connections.
+type Started = (Vec<SipReader>, Vec<SipSocket>, Option<Streams>);
+
+fn start_listeners(listeners: Listeners, limits: StreamLimits, sip: &Sender<Vec<Incoming>>) -> Result<Started> {
     let start = |socket: &SipSocket| {
         let sip = sip.clone();
         // A full queue drops the batch: the peers repeat what matters.
-        socket.start(move |batch| !matches!(sip.try_send(batch), Err(crossbeam_channel::TrySendError::Disconnected(_))))
+        socket.start(move |batch| !matches!(sip.try_send(batch), Err(TrySendError::Disconnected(_))))
     };
-    sockets.iter().map(|socket| start(socket).context("the SIP thread")).collect()
+    let Listeners { datagrams, streams } = listeners;
+    let readers = datagrams.iter().map(|socket| start(socket).context("the SIP thread")).collect::<Result<_>>()?;
+    if streams.is_empty() {
+        return Ok((readers, datagrams, None));
+    }
+    let sip = sip.clone();
+    // What came over a connection is not repeated: a full queue gives it back, and the connection waits.
+    let deliver = move |batch| match sip.try_send(batch) {
+        Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+        Err(TrySendError::Full(batch)) => Err(batch),
+    };
+    let streams = Streams::start(streams, limits, Arc::new(deliver)).context("the thread of SIP connections")?;
+    Ok((readers, datagrams, Some(streams)))
 }
 
-fn said(name: &str, sockets: &[SipSocket], http: Option<SocketAddr>, data: &std::path::Path) -> String {
-    let sip: Vec<_> = sockets.iter().map(|socket| format!("udp:{}", socket.local())).collect();
+fn said(name: &str, listeners: &Listeners, http: Option<SocketAddr>, data: &std::path::Path) -> String {
     let page = http.map_or_else(|| "no HTTP".to_owned(), |http| format!("http://{http}/"));
-    format!("{name}: SIP on {}, page {page}, data in {}", sip.join(" "), data.display())
+    format!("{name}: SIP on {listeners}, page {page}, data in {}", data.display())
 }
 
 impl House {
@@ -260,7 +276,9 @@ fn drain(asks: &Sender<Ask>, grace: Span) {
 
 /// Closes the edges in order: media first, so that the recorder gets all of it, the store last.
 fn close(edges: Edges) -> Result<()> {
-    let Edges { media, recorder, store, .. } = edges;
+    let Edges { media, recorder, store, streams, .. } = edges;
+    // What is queued on connections is written first.
+    drop(streams);
     drop(media);
     if let Some(recorder) = recorder {
         recorder.shutdown();

@@ -1,0 +1,177 @@
+//! One connection: what is read is cut into messages, what is queued is written, and nobody may take for ever.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use offhook_sip::{Flow, Frame, Framer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::counters::Closed;
+use super::hub::{Hub, LineEnd};
+use crate::sip::Incoming;
+
+/// How long a peer that connected may take to say its first word, and to end any message that it has begun.
+pub const MESSAGE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a connection may be silent. Registrations hold an hour at most, so a phone speaks more often than that.
+pub const IDLE_MAX: Duration = Duration::from_hours(2);
+
+/// How long a write may take.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a connection that can no longer be read waits for the answer to its last request.
+const LAST_ANSWER_WITHIN: Duration = Duration::from_millis(500);
+
+/// The kernel asks a silent peer whether it is still there.
+const PROBE_AFTER: Duration = Duration::from_mins(1);
+
+/// Read in one go.
+const READ_BYTES: usize = 4 * 1_024;
+
+/// Queued messages that are written together.
+const WRITE_TOGETHER_MAX: usize = 64;
+
+/// What lies between TCP and SIP.
+pub enum Opener {
+    /// Nothing.
+    Plain,
+}
+
+/// Serves one connection until it ends. `ours`: we made it, so that the peer owes no first word.
+pub async fn run(hub: &Hub, flow: Flow, socket: TcpStream, end: LineEnd, opener: &Opener, ours: bool) -> Closed {
+    if prepare(&socket).is_err() {
+        return Closed::Broken;
+    }
+    let LineEnd { queue, pongs, ended, .. } = end;
+    let served = async {
+        match opener {
+            Opener::Plain => serve(hub, flow, socket, queue, pongs, ours).await,
+        }
+    };
+    tokio::select! {
+        why = served => why,
+        Ok(why) = ended => why,
+    }
+}
+
+fn prepare(socket: &TcpStream) -> std::io::Result<()> {
+    socket.set_nodelay(true)?;
+    let keepalive = socket2::TcpKeepalive::new().with_time(PROBE_AFTER);
+    socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive)
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    hub: &Hub,
+    flow: Flow,
+    stream: S,
+    queue: mpsc::Receiver<Vec<u8>>,
+    pongs: mpsc::WeakSender<Vec<u8>>,
+    ours: bool,
+) -> Closed {
+    let (read, write) = tokio::io::split(stream);
+    tokio::select! {
+        why = read_all(hub, flow, read, pongs, ours) => why,
+        why = write_all(write, queue) => why,
+    }
+}
+
+async fn read_all(
+    hub: &Hub,
+    flow: Flow,
+    mut read: impl AsyncRead + Unpin,
+    pongs: mpsc::WeakSender<Vec<u8>>,
+    ours: bool,
+) -> Closed {
+    let mut framer = Framer::new();
+    let mut bytes = vec![0; READ_BYTES];
+    // Since when a message is awaited: the first one, or the end of one that has begun.
+    let mut awaited = (!ours).then(Instant::now);
+    loop {
+        let (deadline, late) = match awaited {
+            Some(since) => (since + MESSAGE_WITHIN, Closed::Slow),
+            None => (Instant::now() + IDLE_MAX, Closed::Idle),
+        };
+        let count = match timeout_at(deadline, read.read(&mut bytes)).await {
+            Ok(Ok(0)) => return Closed::Peer,
+            Ok(Ok(count)) => count,
+            Ok(Err(_)) => return Closed::Broken,
+            Err(_) => return late,
+        };
+        framer.push(&bytes[..count]);
+        let (mut batch, mut pinged) = (Vec::new(), false);
+        let cut = take_frames(&mut framer, flow, &mut batch, &mut pinged);
+        let spoke = pinged || !batch.is_empty();
+        if pinged && let Some(queue) = pongs.upgrade() {
+            // RFC 5626 section 4.4.1. A queue without room holds messages that say as much.
+            let _sent = queue.try_send(b"\r\n".to_vec());
+        }
+        if let Err(why) = hand_over(hub, flow.peer, flow, batch).await {
+            return why;
+        }
+        if cut.is_err() {
+            sleep(LAST_ANSWER_WITHIN).await;
+            return Closed::Malformed;
+        }
+        awaited = match awaited {
+            None if framer.is_partial() => Some(Instant::now()),
+            Some(_) if spoke => framer.is_partial().then(Instant::now),
+            awaited => awaited,
+        };
+    }
+}
+
+/// Takes all whole frames out. Fails where the stream can be cut no further; the fault is in the batch.
+fn take_frames(framer: &mut Framer, flow: Flow, batch: &mut Vec<Incoming>, pinged: &mut bool) -> Result<(), ()> {
+    loop {
+        match framer.next_frame() {
+            Ok(None) => return Ok(()),
+            Ok(Some(Frame::Ping)) => *pinged = true,
+            Ok(Some(Frame::Message(message))) => batch.push(Incoming::Message(flow, message)),
+            Ok(Some(Frame::Malformed(error))) => batch.push(Incoming::Malformed(flow, error)),
+            Err(error) => {
+                batch.push(Incoming::Malformed(flow, error));
+                return Err(());
+            }
+        }
+    }
+}
+
+/// Counts a batch against its source and hands it over.
+async fn hand_over(hub: &Hub, peer: SocketAddr, flow: Flow, batch: Vec<Incoming>) -> Result<(), Closed> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    if !batch.iter().all(|_| hub.admits(peer.ip())) {
+        return Err(Closed::Flood);
+    }
+    hub.counters(flow.transport).count_received(batch.len());
+    hub.deliver(batch).await;
+    Ok(())
+}
+
+/// Writes what is queued until the queue is closed.
+async fn write_all(mut write: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Vec<u8>>) -> Closed {
+    while let Some(mut bytes) = queue.recv().await {
+        for _ in 1..WRITE_TOGETHER_MAX {
+            match queue.try_recv() {
+                Ok(more) => bytes.extend_from_slice(&more),
+                Err(_) => break,
+            }
+        }
+        let written = async {
+            write.write_all(&bytes).await?;
+            write.flush().await
+        };
+        match timeout(WRITE_WITHIN, written).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Closed::Broken,
+            Err(_) => return Closed::Stalled,
+        }
+    }
+    // A peer that has closed its end is waited for no longer than the last write.
+    let _closed = timeout(WRITE_WITHIN, write.shutdown()).await;
+    Closed::Stopped
+}

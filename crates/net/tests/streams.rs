@@ -1,0 +1,229 @@
+//! Connections on loopback, with peers that behave and peers that do not.
+#![expect(clippy::disallowed_methods, reason = "tests of an edge run on the real clock")]
+
+use std::cell::RefCell;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, unbounded};
+use offhook_net::sip::Incoming;
+use offhook_net::streams::{Closed, StreamLimits, StreamListener, Streams};
+use offhook_sip::{Flow, Message, Transport};
+
+/// Nothing here takes longer, unless it never comes.
+const SOON: Duration = Duration::from_secs(20);
+
+struct Exchange {
+    streams: Streams,
+    local: SocketAddr,
+    incoming: Receiver<Vec<Incoming>>,
+}
+
+impl Exchange {
+    fn start(limits: StreamLimits) -> Self {
+        let listener = StreamListener::bind(Transport::Tcp, any()).expect("a port");
+        let (tell, incoming) = unbounded();
+        let local = listener.local();
+        let deliver = move |batch| tell.send(batch).map_err(|error| error.0);
+        let streams = Streams::start(vec![listener], limits, Arc::new(deliver)).expect("a thread");
+        Self { streams, local, incoming }
+    }
+
+    fn next(&self) -> Incoming {
+        let mut batch = self.incoming.recv_timeout(SOON).expect("something comes in");
+        assert_eq!(batch.len(), 1, "{batch:?}");
+        batch.remove(0)
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.local).expect("a connection");
+        stream.set_read_timeout(Some(SOON)).expect("a time-out");
+        stream
+    }
+
+    fn closed(&self, why: Closed) -> u64 {
+        self.streams.counters().of(Transport::Tcp).closed(why)
+    }
+
+    fn wait_until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !holds(self) {
+            assert!(start.elapsed() < SOON, "{what}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn any() -> SocketAddr {
+    "127.0.0.1:0".parse().expect("an address")
+}
+
+fn options(call_id: &str) -> Vec<u8> {
+    format!(
+        "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bKx\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n\
+         Call-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+fn call_id(message: &Message) -> &str {
+    message.headers().call_id().unwrap_or_default()
+}
+
+fn read(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).expect("bytes");
+    bytes
+}
+
+fn is_closed(stream: &mut TcpStream) -> bool {
+    match stream.read(&mut [0; 1]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
+#[test]
+fn a_request_comes_in_its_response_goes_back_over_the_same_connection_and_its_end_is_told() {
+    let exchange = Exchange::start(StreamLimits::default());
+    let mut peer = exchange.connect();
+    for piece in options("one").chunks(7) {
+        peer.write_all(piece).expect("a piece");
+    }
+    let Incoming::Message(flow, message) = exchange.next() else { panic!("a message") };
+    assert_eq!(call_id(&message), "one");
+    let theirs = peer.local_addr().expect("an address");
+    assert_eq!(flow, Flow { transport: Transport::Tcp, local: exchange.local, peer: theirs });
+    exchange.streams.send(flow, b"SIP/2.0 200 OK\r\n\r\n".to_vec());
+    assert_eq!(read(&mut peer, 18), b"SIP/2.0 200 OK\r\n\r\n");
+    drop(peer);
+    assert!(matches!(exchange.next(), Incoming::Lost(lost) if lost == flow));
+    exchange.wait_until("it is counted", |exchange| exchange.closed(Closed::Peer) == 1);
+    exchange.streams.send(flow, b"SIP/2.0 200 OK\r\n\r\n".to_vec());
+    exchange.wait_until("a response without its connection is dropped", |exchange| {
+        exchange.streams.counters().of(Transport::Tcp).unsent() == 1
+    });
+}
+
+#[test]
+fn a_double_line_break_is_answered_with_a_single_one() {
+    let exchange = Exchange::start(StreamLimits::default());
+    let mut peer = exchange.connect();
+    peer.write_all(b"\r\n\r\n").expect("a ping");
+    assert_eq!(read(&mut peer, 2), b"\r\n");
+}
+
+#[test]
+fn a_request_to_a_new_peer_makes_a_connection_that_serves_both_ways() {
+    let exchange = Exchange::start(StreamLimits::default());
+    let phone = TcpListener::bind(any()).expect("a port");
+    let peer = phone.local_addr().expect("an address");
+    let flow = Flow { transport: Transport::Tcp, local: exchange.local, peer };
+    exchange.streams.send(flow, options("first"));
+    exchange.streams.send(flow, options("second"));
+    phone.set_nonblocking(true).expect("a listener that does not wait");
+    let accepted = RefCell::new(None);
+    exchange.wait_until("a connection comes", |_| {
+        *accepted.borrow_mut() = phone.accept().ok();
+        accepted.borrow().is_some()
+    });
+    let (mut stream, _) = accepted.into_inner().expect("a connection");
+    stream.set_nonblocking(false).expect("a stream that waits");
+    stream.set_read_timeout(Some(SOON)).expect("a time-out");
+    let expected = [options("first"), options("second")].concat();
+    assert_eq!(read(&mut stream, expected.len()), expected);
+    stream.write_all(&options("back")).expect("a request");
+    assert!(matches!(exchange.next(), Incoming::Message(back, message) if back == flow && call_id(&message) == "back"));
+    drop(phone);
+    drop(stream);
+    assert!(matches!(exchange.next(), Incoming::Lost(lost) if lost == flow));
+    exchange.streams.send(flow, options("nobody"));
+    assert!(matches!(exchange.next(), Incoming::Lost(lost) if lost == flow), "nobody listens there");
+    exchange.wait_until("it is counted", |exchange| exchange.closed(Closed::Unreachable) == 1);
+}
+
+#[test]
+fn a_message_that_trickles_in_is_cut_off_after_10_s_and_a_mute_peer_too() {
+    let exchange = Exchange::start(StreamLimits::default());
+    let (mut slow, mut mute, mut quiet) = (exchange.connect(), exchange.connect(), exchange.connect());
+    let start = Instant::now();
+    quiet.write_all(&options("whole")).expect("a message");
+    assert!(matches!(exchange.next(), Incoming::Message(..)));
+    slow.write_all(&options("whole")).expect("a message");
+    assert!(matches!(exchange.next(), Incoming::Message(..)));
+    slow.write_all(b"OPTIONS sip:").expect("a beginning");
+    assert!(is_closed(&mut slow) && is_closed(&mut mute));
+    assert!(start.elapsed() >= Duration::from_secs(9), "{:?}", start.elapsed());
+    exchange.wait_until("it is counted", |exchange| exchange.closed(Closed::Slow) == 2);
+    quiet.write_all(&options("again")).expect("silence between messages is fine");
+    loop {
+        match exchange.next() {
+            Incoming::Lost(_) => {}
+            Incoming::Message(_, message) => break assert_eq!(call_id(&message), "again"),
+            Incoming::Malformed(..) => panic!("a whole message"),
+        }
+    }
+}
+
+#[test]
+fn one_source_has_two_connections_and_no_third_until_one_ends() {
+    let exchange = Exchange::start(StreamLimits { connections_max: 10, connections_per_source_max: 2 });
+    let (mut first, second) = (exchange.connect(), exchange.connect());
+    assert!(is_closed(&mut exchange.connect()));
+    exchange.wait_until("it is counted", |exchange| exchange.closed(Closed::Refused) == 1);
+    drop(second);
+    exchange.wait_until("the second ends", |exchange| exchange.closed(Closed::Peer) == 1);
+    first.write_all(&options("still here")).expect("a message");
+    let mut third = exchange.connect();
+    third.write_all(b"\r\n\r\n").expect("a ping");
+    assert_eq!(read(&mut third, 2), b"\r\n");
+}
+
+#[test]
+fn a_stream_that_cannot_be_cut_is_answered_and_closed() {
+    let exchange = Exchange::start(StreamLimits::default());
+    let mut peer = exchange.connect();
+    let text = String::from_utf8(options("odd")).expect("text").replace("Content-Length: 0\r\n", "");
+    peer.write_all(text.as_bytes()).expect("a message");
+    let Incoming::Malformed(flow, error) = exchange.next() else { panic!("malformed") };
+    assert!(error.salvaged.is_some());
+    exchange.streams.send(flow, b"SIP/2.0 400 Bad\r\n\r\n".to_vec());
+    assert_eq!(read(&mut peer, 19), b"SIP/2.0 400 Bad\r\n\r\n");
+    assert!(is_closed(&mut peer));
+    exchange.wait_until("it is counted", |exchange| exchange.closed(Closed::Malformed) == 1);
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_closed_when_its_queue_is_full_and_nobody_waits_for_it() {
+    let exchange = Exchange::start(StreamLimits::default());
+    let mut peer = exchange.connect();
+    peer.write_all(&options("hello")).expect("a message");
+    let Incoming::Message(flow, _) = exchange.next() else { panic!("a message") };
+    let response = [b"SIP/2.0 200 OK\r\n".to_vec(), vec![b'x'; 60_000]].concat();
+    let start = Instant::now();
+    let mut sent = 0;
+    while exchange.closed(Closed::Stalled) == 0 {
+        exchange.streams.send(flow, response.clone());
+        sent += 1;
+        assert!(sent < 50_000 && start.elapsed() < SOON, "{sent} messages in {:?}", start.elapsed());
+    }
+    assert!(matches!(exchange.next(), Incoming::Lost(lost) if lost == flow));
+}
+
+#[test]
+fn what_is_queued_is_written_before_the_end() {
+    let Exchange { streams, local, incoming } = Exchange::start(StreamLimits::default());
+    let mut peer = TcpStream::connect(local).expect("a connection");
+    peer.write_all(&options("hello")).expect("a message");
+    let batch = incoming.recv_timeout(SOON).expect("a message");
+    let Incoming::Message(flow, _) = &batch[0] else { panic!("a message") };
+    for _ in 0..100 {
+        streams.send(*flow, options("goodbye"));
+    }
+    drop(streams);
+    let mut all = Vec::new();
+    peer.read_to_end(&mut all).expect("all of it");
+    assert_eq!(all.len(), 100 * options("goodbye").len());
+}

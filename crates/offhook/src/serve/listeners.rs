@@ -1,0 +1,60 @@
+//! The SIP listeners of a configuration, bound and not yet served.
+
+use core::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use offhook_net::sip::{SipSocket, route_to};
+use offhook_net::streams::StreamListener;
+use offhook_sip::Transport;
+
+use crate::config::SipListen;
+
+/// Bound listeners.
+pub struct Listeners {
+    /// For datagrams.
+    pub datagrams: Vec<SipSocket>,
+    /// For connections.
+    pub streams: Vec<StreamListener>,
+}
+
+impl Listeners {
+    /// Binds all, or none.
+    pub fn bind(wanted: &[SipListen]) -> io::Result<Self> {
+        let (mut datagrams, mut streams) = (Vec::new(), Vec::new());
+        for SipListen { transport, address } in wanted {
+            if transport.is_reliable() {
+                streams.push(StreamListener::bind(*transport, *address)?);
+            } else {
+                datagrams.push(SipSocket::bind(*address)?);
+            }
+        }
+        Ok(Self { datagrams, streams })
+    }
+
+    /// Over what, and where.
+    fn locals(&self) -> impl Iterator<Item = (Transport, SocketAddr)> {
+        let datagrams = self.datagrams.iter().map(|socket| (Transport::Udp, socket.local()));
+        datagrams.chain(self.streams.iter().map(|listener| (listener.transport(), listener.local())))
+    }
+
+    /// The listener of a transport that reaches a peer, with the address that the route there has.
+    pub fn towards(&self, transport: Transport, peer: SocketAddr) -> SocketAddr {
+        let route = route_to(peer).ok();
+        let of_transport = || self.locals().filter(|(other, _)| *other == transport).map(|(_, local)| local);
+        let fits = |local: &SocketAddr| {
+            local.is_ipv4() == peer.is_ipv4() && (local.ip().is_unspecified() || Some(local.ip()) == route)
+        };
+        let listener = of_transport().find(fits).or_else(|| of_transport().next());
+        let listener = listener.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], transport.default_port())));
+        let ip: IpAddr = if listener.ip().is_unspecified() { route.unwrap_or(listener.ip()) } else { listener.ip() };
+        SocketAddr::new(ip, listener.port())
+    }
+}
+
+impl fmt::Display for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: Vec<_> = self.locals().map(|(transport, local)| format!("{}:{local}", transport.param())).collect();
+        f.write_str(&all.join(" "))
+    }
+}
