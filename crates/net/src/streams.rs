@@ -8,6 +8,7 @@
 mod counters;
 mod hub;
 mod line;
+mod tls;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,6 +22,7 @@ use crate::sip::Incoming;
 
 pub use counters::{Closed, Counters, StreamCounters};
 use hub::Hub;
+pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Messages that may wait for the thread; one more is dropped and counted.
 const SENDS_MAX: usize = 65_536;
@@ -96,6 +98,18 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// What the thread is told.
 enum Command {
     Send(Flow, Vec<u8>),
+    Certify(Tls),
+}
+
+/// Gives the thread other certificates; lets the connections end when [`Streams`] is dropped.
+#[derive(Debug, Clone)]
+pub struct Certifier(mpsc::WeakSender<Command>);
+
+impl Certifier {
+    /// Connections made from here on use these certificates; those that are open go on. Gives whether it was taken.
+    pub fn certify(&self, tls: Tls) -> bool {
+        self.0.upgrade().is_some_and(|commands| commands.try_send(Command::Certify(tls)).is_ok())
+    }
 }
 
 /// The thread that serves all connections; they are closed when it is dropped, after what is queued has been written.
@@ -107,18 +121,24 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Serves `listeners`, and makes connections of its own when something is sent where there is none.
+    /// Serves `listeners`, and makes connections of its own when something is sent where there is none. Connections over TLS
+    /// need `tls`: without it they are closed as soon as they come.
     ///
     /// # Errors
     /// Where the thread or its runtime cannot be started.
-    pub fn start(listeners: Vec<StreamListener>, limits: StreamLimits, deliver: Arc<Deliver>) -> io::Result<Self> {
+    pub fn start(
+        listeners: Vec<StreamListener>,
+        tls: Option<Tls>,
+        limits: StreamLimits,
+        deliver: Arc<Deliver>,
+    ) -> io::Result<Self> {
         let counters = Arc::new(StreamCounters::new(listeners.iter().map(|listener| listener.transport)));
         let (commands, orders) = mpsc::channel(SENDS_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shared = Arc::clone(&counters);
         let thread = std::thread::Builder::new().name("sip-streams".into()).spawn(move || {
             let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, Hub::serve(listeners, limits, deliver, shared, orders));
+            local.block_on(&runtime, Hub::serve(listeners, tls, limits, deliver, shared, orders));
         })?;
         Ok(Self { commands: Some(commands), counters, thread: Some(thread) })
     }
@@ -130,6 +150,11 @@ impl Streams {
         if commands.try_send(Command::Send(flow, bytes)).is_err() {
             self.counters.of(flow.transport).count_unsent();
         }
+    }
+
+    /// For other certificates while it runs; none once it is being dropped.
+    pub fn certifier(&self) -> Option<Certifier> {
+        self.commands.as_ref().map(|commands| Certifier(commands.downgrade()))
     }
 
     /// What it saw.

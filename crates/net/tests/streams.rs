@@ -4,12 +4,13 @@
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
 use offhook_net::sip::Incoming;
-use offhook_net::streams::{Closed, StreamLimits, StreamListener, Streams};
+use offhook_net::streams::{Closed, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
 use offhook_sip::{Flow, Message, Transport};
 
 /// Nothing here takes longer, unless it never comes.
@@ -23,11 +24,15 @@ struct Exchange {
 
 impl Exchange {
     fn start(limits: StreamLimits) -> Self {
-        let listener = StreamListener::bind(Transport::Tcp, any()).expect("a port");
+        Self::start_over(Transport::Tcp, None, limits)
+    }
+
+    fn start_over(transport: Transport, tls: Option<Tls>, limits: StreamLimits) -> Self {
+        let listener = StreamListener::bind(transport, any()).expect("a port");
         let (tell, incoming) = unbounded();
         let local = listener.local();
         let deliver = move |batch| tell.send(batch).map_err(|error| error.0);
-        let streams = Streams::start(vec![listener], limits, Arc::new(deliver)).expect("a thread");
+        let streams = Streams::start(vec![listener], tls, limits, Arc::new(deliver)).expect("a thread");
         Self { streams, local, incoming }
     }
 
@@ -226,4 +231,55 @@ fn what_is_queued_is_written_before_the_end() {
     let mut all = Vec::new();
     peer.read_to_end(&mut all).expect("all of it");
     assert_eq!(all.len(), 100 * options("goodbye").len());
+}
+
+fn files(name: &str, clients: bool) -> TlsFiles {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tls");
+    let authority = folder.join("authority.pem");
+    TlsFiles {
+        certificate: folder.join(format!("{name}.pem")),
+        key: folder.join(format!("{name}.key")),
+        clients: clients.then(|| authority.clone()),
+        trust: Some(authority),
+    }
+}
+
+fn secure(name: &str, clients: bool) -> Exchange {
+    let tls = Tls::load(&files(name, clients)).expect("certificates that fit together");
+    Exchange::start_over(Transport::Tls, Some(tls), StreamLimits::default())
+}
+
+#[test]
+fn two_exchanges_speak_over_mutual_tls_both_ways_on_one_connection() {
+    let (ours, trunk) = (secure("exchange", true), secure("trunk", true));
+    let out = Flow { transport: Transport::Tls, local: ours.local, peer: trunk.local };
+    ours.streams.send(out, options("there"));
+    let Incoming::Message(flow, message) = trunk.next() else { panic!("a message") };
+    assert_eq!((flow.transport, call_id(&message)), (Transport::Tls, "there"));
+    trunk.streams.send(flow, options("back"));
+    assert!(matches!(ours.next(), Incoming::Message(back, message) if back == out && call_id(&message) == "back"));
+}
+
+#[test]
+fn a_stranger_without_a_certificate_and_one_without_tls_stay_outside() {
+    let (ours, open) = (secure("exchange", true), secure("trunk", false));
+    let stranger = Tls::load(&TlsFiles { trust: None, ..files("exchange", false) }).expect("certificates");
+    let stranger = Exchange::start_over(Transport::Tls, Some(stranger), StreamLimits::default());
+    let flow = Flow { transport: Transport::Tls, local: stranger.local, peer: open.local };
+    stranger.streams.send(flow, options("who do I trust?"));
+    assert!(matches!(stranger.next(), Incoming::Lost(lost) if lost == flow), "no authorities, no connections");
+    let mut plain = TcpStream::connect(ours.local).expect("a connection");
+    plain.write_all(&options("in the clear")).expect("a message");
+    ours.wait_until("it is closed", |ours| ours.streams.counters().of(Transport::Tls).closed(Closed::Handshake) == 1);
+}
+
+#[test]
+fn certificates_that_do_not_fit_are_named() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tls");
+    let wrong = TlsFiles { key: folder.join("trunk.key"), ..files("exchange", false) };
+    assert!(Tls::load(&wrong).expect_err("another key").to_string().contains("exchange.pem"));
+    let absent = TlsFiles { certificate: folder.join("none.pem"), ..files("exchange", false) };
+    assert!(Tls::load(&absent).expect_err("no file").to_string().contains("none.pem"));
+    let empty = TlsFiles { trust: Some(folder.join("trunk.key")), ..files("exchange", false) };
+    assert!(Tls::load(&empty).expect_err("no certificate").to_string().contains("no certificate"));
 }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::counters::{Closed, Counters, StreamCounters};
 use super::line::{self, Opener};
+use super::tls::Tls;
 use super::{Command, Deliver, StreamLimits, StreamListener};
 use crate::flood::Flood;
 use crate::sip::Incoming;
@@ -33,6 +34,7 @@ const NO_ROOM: Duration = Duration::from_millis(5);
 /// All connections. It lives on one thread.
 pub struct Hub {
     limits: StreamLimits,
+    tls: RefCell<Option<Tls>>,
     deliver: Arc<Deliver>,
     counters: Arc<StreamCounters>,
     lines: RefCell<BTreeMap<Flow, Line>>,
@@ -66,6 +68,7 @@ impl Hub {
     /// Accepts, connects and sends until the commands end; then waits until all is written.
     pub async fn serve(
         listeners: Vec<StreamListener>,
+        tls: Option<Tls>,
         limits: StreamLimits,
         deliver: Arc<Deliver>,
         counters: Arc<StreamCounters>,
@@ -73,6 +76,7 @@ impl Hub {
     ) {
         let hub = Rc::new(Self {
             limits,
+            tls: RefCell::new(tls),
             deliver,
             counters,
             lines: RefCell::default(),
@@ -98,6 +102,7 @@ impl Hub {
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Send(flow, bytes) => hub.send(flow, bytes),
+                Command::Certify(tls) => drop(hub.tls.replace(Some(tls))),
             }
         }
         accepting.iter().for_each(tokio::task::JoinHandle::abort);
@@ -130,6 +135,14 @@ impl Hub {
         self.flood.borrow_mut().admits(source, Instant::now())
     }
 
+    /// What those who connect to us have to go through; none without a certificate.
+    fn opener(&self, transport: Transport) -> Option<Opener> {
+        if !transport.is_secure() {
+            return Some(Opener::Plain);
+        }
+        self.tls.borrow().as_ref().map(|tls| Opener::Accept(tls.acceptor.clone()))
+    }
+
     fn send(self: &Rc<Self>, flow: Flow, bytes: Vec<u8>) {
         let queue = self.lines.borrow().get(&flow).map(|line| line.queue.clone());
         let Some(queue) = queue else { return self.send_anew(flow, bytes) };
@@ -151,7 +164,11 @@ impl Hub {
         let is_response = bytes.starts_with(b"SIP/2.0 ");
         let opener = match flow.transport {
             Transport::Tcp => Some(Opener::Plain),
-            Transport::Udp | Transport::Tls | Transport::Ws | Transport::Wss => None,
+            Transport::Tls => {
+                let connector = self.tls.borrow().as_ref().and_then(|tls| tls.connector.clone());
+                connector.map(|connector| Opener::Connect(connector, flow.peer.ip()))
+            }
+            Transport::Udp | Transport::Ws | Transport::Wss => None,
         };
         let full = self.tasks.get() >= self.limits.connections_max;
         let Some(opener) = opener.filter(|_| !is_response && !full) else {
@@ -238,8 +255,13 @@ async fn welcome(hub: Rc<Hub>, transport: Transport, socket: TcpStream, peer: So
     // A wildcard listener of IPv6 sees its own family only, so both addresses are concrete and of one kind.
     if let Ok(local) = socket.local_addr() {
         let flow = Flow { transport, local, peer };
-        let end = hub.open_line(flow);
-        live(&hub, flow, socket, end, &Opener::Plain, false).await;
+        match hub.opener(transport) {
+            Some(opener) => {
+                let end = hub.open_line(flow);
+                live(&hub, flow, socket, end, &opener, false).await;
+            }
+            None => hub.counters(transport).count_failed(Closed::Handshake),
+        }
     }
     hub.leave(Some(peer.ip()));
 }

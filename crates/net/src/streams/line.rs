@@ -1,6 +1,6 @@
 //! One connection: what is read is cut into messages, what is queued is written, and nobody may take for ever.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use offhook_sip::{Flow, Frame, Framer};
@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::counters::Closed;
 use super::hub::{Hub, LineEnd};
@@ -38,6 +40,10 @@ const WRITE_TOGETHER_MAX: usize = 64;
 pub enum Opener {
     /// Nothing.
     Plain,
+    /// TLS; the peer begins.
+    Accept(TlsAcceptor),
+    /// TLS; we begin, and the peer's certificate names this address.
+    Connect(TlsConnector, IpAddr),
 }
 
 /// Serves one connection until it ends. `ours`: we made it, so that the peer owes no first word.
@@ -49,12 +55,30 @@ pub async fn run(hub: &Hub, flow: Flow, socket: TcpStream, end: LineEnd, opener:
     let served = async {
         match opener {
             Opener::Plain => serve(hub, flow, socket, queue, pongs, ours).await,
+            Opener::Accept(acceptor) => match timeout(MESSAGE_WITHIN, acceptor.accept(socket)).await {
+                Ok(Ok(stream)) => serve(hub, flow, stream, queue, pongs, ours).await,
+                failed => not_agreed(flow, failed.ok().and_then(Result::err)),
+            },
+            Opener::Connect(connector, host) => {
+                let agreed = connector.connect(ServerName::from(*host), socket);
+                match timeout(MESSAGE_WITHIN, agreed).await {
+                    Ok(Ok(stream)) => serve(hub, flow, stream, queue, pongs, ours).await,
+                    failed => not_agreed(flow, failed.ok().and_then(Result::err)),
+                }
+            }
         }
     };
     tokio::select! {
         why = served => why,
         Ok(why) = ended => why,
     }
+}
+
+/// An operator who sets certificates up wants to know why; strangers try it all day.
+fn not_agreed(flow: Flow, error: Option<std::io::Error>) -> Closed {
+    let why = error.map_or_else(|| "it took too long".to_owned(), |error| error.to_string());
+    tracing::info!(%flow, why, "no TLS could be agreed on");
+    Closed::Handshake
 }
 
 fn prepare(socket: &TcpStream) -> std::io::Result<()> {

@@ -5,6 +5,7 @@ use core::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use offhook_call::config::Limits;
+use offhook_net::streams::{Tls, TlsFiles};
 use offhook_plan::{CodecCap, CodecKind, MediaCaps};
 use offhook_sip::Transport;
 
@@ -121,6 +122,36 @@ impl Reader {
             return;
         }
         listen.push(At { value, span: text.span.clone() });
+    }
+
+    /// `[tls]`: needed where something is listened on over TLS.
+    pub fn tls(&mut self, root: &mut Section<'_>, sip: &Sip) -> Option<TlsFiles> {
+        let secure = sip.listen.iter().find(|listen| listen.value.transport.is_secure());
+        let Some(mut section) = root.table(&mut self.sink, "tls") else {
+            if let Some(listen) = secure {
+                let advice = "add [tls] with certificate = \"exchange.pem\" and key = \"exchange.key\"";
+                self.sink.missing(listen.span.clone(), "TLS needs a certificate, and there is no [tls]", advice);
+            }
+            return None;
+        };
+        let certificate = section.need_text(&mut self.sink, "certificate", "\"exchange.pem\"");
+        let key = section.need_text(&mut self.sink, "key", "\"exchange.key\"");
+        let clients = section.text(&mut self.sink, "clients", "\"authority.pem\"");
+        let trust = section.text(&mut self.sink, "trust", "\"authority.pem\"");
+        section.finish(&mut self.sink);
+        let (certificate, key) = (certificate?, key?);
+        let files = TlsFiles {
+            certificate: self.path(&certificate.value),
+            key: self.path(&key.value),
+            clients: clients.map(|path| self.path(&path.value)),
+            trust: trust.map(|path| self.path(&path.value)),
+        };
+        if let Err(error) = Tls::load(&files) {
+            let advice = "name PEM files that fit together: a certificate with its chain, its key, and authorities";
+            self.sink.missing(certificate.span, error.to_string(), advice);
+            return None;
+        }
+        Some(files)
     }
 
     /// `[media]`: everything has a default.
@@ -325,10 +356,10 @@ impl Reader {
 }
 
 /// The transports that can be listened on.
-const SPOKEN: [Transport; 2] = [Transport::Udp, Transport::Tcp];
+const SPOKEN: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
 
 fn spoken() -> String {
-    SPOKEN.map(Transport::param).join(" and ")
+    SPOKEN.map(Transport::param).join(", ")
 }
 
 /// Whether two listeners would be given the same packets: all but UDP share the ports of TCP.

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use offhook_call::config::{Account, Answer, Limits, Login, Queue, Trunk};
-use offhook_net::streams::StreamLimits;
+use offhook_net::streams::{StreamLimits, TlsFiles};
 use offhook_plan::{AssetId, MediaCaps};
 use offhook_sip::Transport;
 use offhook_units::Span;
@@ -48,6 +48,8 @@ pub struct Checked {
     pub node: u16,
     /// Where SIP is listened for.
     pub sip_listen: Vec<SipListen>,
+    /// Certificates.
+    pub tls: Option<TlsFiles>,
     /// Bounds of SIP connections.
     pub streams: StreamLimits,
     /// Put into Contact and SDP.
@@ -235,6 +237,7 @@ impl Reader {
         let exchange = self.exchange(root);
         let sip = self.sip(root);
         self.spoken = sip.listen.iter().map(|listen| listen.value.transport).collect();
+        let tls = self.tls(root, &sip);
         let media = self.media(root);
         let http = self.http(root);
         let (data, recordings) = self.folders(root);
@@ -256,6 +259,7 @@ impl Reader {
             realm: exchange.realm,
             node: exchange.node,
             sip_listen: sip.listen.iter().map(|listen| listen.value).collect(),
+            tls,
             streams: self.streams,
             advertise: sip.advertise,
             rtp_ports: media.ports.value,

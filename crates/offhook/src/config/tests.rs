@@ -139,6 +139,19 @@ fn phones_and_numbers_are_reached_over_the_transport_that_they_name() {
 }
 
 #[test]
+fn tls_needs_certificates_that_fit_together() {
+    let listen = GOOD.replace("[\"udp:127.0.0.1:5060\"]", "[\"tls:127.0.0.1:5061\"]");
+    check_fault(&listen, (2, 11), "there is no [tls]", "add [tls] with certificate");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tls");
+    let tls = |key: &str| {
+        format!("{listen}[tls]\ncertificate = {:?}\nkey = {:?}\n", folder.join("exchange.pem"), folder.join(key))
+    };
+    assert!(check_text(Path::new("x.toml"), &tls("exchange.key")).is_ok_and(|checked| checked.tls.is_some()));
+    let faults = faults_of(&tls("trunk.key"));
+    assert!(faults.to_string().contains("name PEM files that fit together"), "{faults}");
+}
+
+#[test]
 fn listeners_must_be_addresses_apart_from_each_other() {
     let sip = |listen: &str| GOOD.replace("[\"udp:127.0.0.1:5060\"]", listen);
     for (listen, column, message, advice) in [

@@ -22,7 +22,7 @@ use offhook_call::{Command, Exchange, Recovered};
 use offhook_net::Clock;
 use offhook_net::media::{DriverConfig, MediaDriver, MediaHandle};
 use offhook_net::sip::{Incoming, SipReader, SipSocket};
-use offhook_net::streams::{StreamLimits, Streams};
+use offhook_net::streams::{Certifier, StreamLimits, Streams, Tls, TlsFiles};
 use offhook_recorder::{RecorderEvent, Writer};
 use offhook_server::{EventsReceiver, Metrics, Server, ServerOptions, events};
 use offhook_store::Store;
@@ -86,6 +86,8 @@ struct House {
     asks: Sender<Ask>,
     http: Option<(ServerOptions, Port, EventsReceiver, Metrics)>,
     said: String,
+    /// What SIGHUP reads again.
+    certificates: Option<(Certifier, TlsFiles)>,
 }
 
 fn build(checked: Checked) -> Result<House> {
@@ -94,6 +96,8 @@ fn build(checked: Checked) -> Result<House> {
     let clock = Clock::start(store.last_tick());
     let listeners = Listeners::bind(&checked.sip_listen)?;
     let limits = checked.streams;
+    let files = checked.tls.clone();
+    let tls = files.as_ref().map(Tls::load).transpose().context("[tls]")?;
     let loaded = resolve(checked, &store, &listeners)?;
     let Loaded { exchange: config, node, http, recordings: folder, assets, .. } = loaded;
     let assets = Arc::new(assets::load(&assets)?);
@@ -127,11 +131,12 @@ fn build(checked: Checked) -> Result<House> {
     let (sip_in, sip) = bounded(SIP_BATCHES_MAX);
     let (asks_in, asks) = bounded(ASKS_MAX);
     let said = said(&realm_name, &listeners, http.as_ref().map(|http| http.listen), &data);
-    let (readers, sockets, streams) = start_listeners(listeners, limits, &sip_in)?;
+    let (readers, sockets, streams) = start_listeners(listeners, tls, limits, &sip_in)?;
     metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
     if let Some(streams) = &streams {
         metrics::connections(&mut metrics, streams.counters());
     }
+    let certificates = streams.as_ref().and_then(Streams::certifier).zip(files);
     let port = Port {
         asks: asks_in.clone(),
         clock: clock.clone(),
@@ -157,7 +162,7 @@ fn build(checked: Checked) -> Result<House> {
         .spawn(move || Control::new(exchange, inputs, edges).run())
         .context("the control thread")?;
     let http = http.map(|http| (ServerOptions { listen: http.listen, token: http.token }, port, live_out, metrics));
-    Ok(House { control, readers, asks: asks_in, http, said })
+    Ok(House { control, readers, asks: asks_in, http, said, certificates })
 }
 
 fn resolve(checked: Checked, store: &Store, listeners: &Listeners) -> Result<Loaded> {
@@ -212,7 +217,12 @@ fn operating_system_entropy() -> Result<Entropy> {
 /// Everything that brings SIP in: the readers of datagrams with their sockets, and the connections.
 type Started = (Vec<SipReader>, Vec<SipSocket>, Option<Streams>);
 
-fn start_listeners(listeners: Listeners, limits: StreamLimits, sip: &Sender<Vec<Incoming>>) -> Result<Started> {
+fn start_listeners(
+    listeners: Listeners,
+    tls: Option<Tls>,
+    limits: StreamLimits,
+    sip: &Sender<Vec<Incoming>>,
+) -> Result<Started> {
     let start = |socket: &SipSocket| {
         let sip = sip.clone();
         // A full queue drops the batch: the peers repeat what matters.
@@ -229,7 +239,7 @@ fn start_listeners(listeners: Listeners, limits: StreamLimits, sip: &Sender<Vec<
         Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
         Err(TrySendError::Full(batch)) => Err(batch),
     };
-    let streams = Streams::start(streams, limits, Arc::new(deliver)).context("the thread of SIP connections")?;
+    let streams = Streams::start(streams, tls, limits, Arc::new(deliver)).context("the thread of SIP connections")?;
     Ok((readers, datagrams, Some(streams)))
 }
 
@@ -240,14 +250,20 @@ fn said(name: &str, listeners: &Listeners, http: Option<SocketAddr>, data: &std:
 
 impl House {
     async fn serve(self, grace: Span) -> Result<()> {
-        let Self { control, readers, asks, http, said } = self;
+        let Self { control, readers, asks, http, said, certificates } = self;
         let server = match http {
             Some((options, port, live, metrics)) => Some(Server::start(options, Arc::new(port), live, metrics).await?),
             None => None,
         };
         tracing::info!("{said}");
         let mut stop = StopSignals::new()?;
-        stop.next().await;
+        let mut again = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                () = stop.next() => break,
+                _ = again.recv() => certify_again(certificates.as_ref()),
+            }
+        }
         tracing::info!("taking no new calls; calls in progress may finish within {grace}");
         drain(&asks, grace);
         let mut ended = tokio::task::spawn_blocking(move || control.join());
@@ -264,6 +280,18 @@ impl House {
         drop(readers);
         let edges = ended?.map_err(|_| anyhow::anyhow!("the control thread panicked"))?;
         close(edges)
+    }
+}
+
+/// SIGHUP: certificates are renewed by other programs, under the same names.
+fn certify_again(certificates: Option<&(Certifier, TlsFiles)>) {
+    let Some((certifier, files)) = certificates else {
+        return tracing::info!("SIGHUP: there are no certificates to read again");
+    };
+    match Tls::load(files).map(|tls| certifier.certify(tls)) {
+        Ok(true) => tracing::info!("certificates were read again"),
+        Ok(false) => tracing::error!("certificates could not be handed over; send SIGHUP again"),
+        Err(error) => tracing::error!(%error, "certificates were not read again; the old ones stay"),
     }
 }
 
