@@ -9,6 +9,7 @@ mod counters;
 mod hub;
 mod line;
 mod tls;
+mod websocket;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -12,6 +12,9 @@ use crossbeam_channel::{Receiver, unbounded};
 use offhook_net::sip::Incoming;
 use offhook_net::streams::{Closed, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
 use offhook_sip::{Flow, Message, Transport};
+use tokio_tungstenite::tungstenite::WebSocket;
+use tokio_tungstenite::tungstenite::client::{IntoClientRequest, client};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 /// Nothing here takes longer, unless it never comes.
 const SOON: Duration = Duration::from_secs(20);
@@ -282,4 +285,41 @@ fn certificates_that_do_not_fit_are_named() {
     assert!(Tls::load(&absent).expect_err("no file").to_string().contains("none.pem"));
     let empty = TlsFiles { trust: Some(folder.join("trunk.key")), ..files("exchange", false) };
     assert!(Tls::load(&empty).expect_err("no certificate").to_string().contains("no certificate"));
+}
+
+fn websocket(local: SocketAddr, protocol: &str) -> Result<WebSocket<TcpStream>, String> {
+    let mut request = format!("ws://{local}/").into_client_request().expect("an address");
+    let protocol = HeaderValue::from_str(protocol).expect("a name");
+    request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
+    let stream = TcpStream::connect(local).expect("a connection");
+    stream.set_read_timeout(Some(SOON)).expect("a time-out");
+    client(request, stream).map(|(socket, _)| socket).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_browser_sends_and_gets_each_message_as_one_of_websocket() {
+    let exchange = Exchange::start_over(Transport::Ws, None, StreamLimits::default());
+    let mut browser = websocket(exchange.local, "sip").expect("it is agreed on");
+    browser.send(options("first").into()).expect("a message");
+    let Incoming::Message(flow, message) = exchange.next() else { panic!("a message") };
+    assert_eq!((flow.transport, call_id(&message)), (Transport::Ws, "first"));
+    exchange.streams.send(flow, options("back"));
+    assert_eq!(browser.read().expect("a message").into_data(), options("back"));
+    browser.send("\r\n\r\n".into()).expect("a keep-alive");
+    assert_eq!(browser.read().expect("an answer").into_data(), "\r\n");
+    browser.send("no SIP".into()).expect("a message");
+    assert!(matches!(exchange.next(), Incoming::Malformed(..)));
+    browser.send("x".repeat(70_000).into()).expect("a message");
+    assert!(matches!(exchange.next(), Incoming::Lost(lost) if lost == flow));
+    assert_eq!(exchange.streams.counters().of(Transport::Ws).closed(Closed::Malformed), 1);
+}
+
+#[test]
+fn a_browser_that_speaks_no_sip_is_refused() {
+    let exchange = Exchange::start_over(Transport::Ws, None, StreamLimits::default());
+    let refused = websocket(exchange.local, "chat").expect_err("another subprotocol");
+    assert!(refused.contains("400"), "{refused}");
+    exchange.wait_until("it is counted", |exchange| {
+        exchange.streams.counters().of(Transport::Ws).closed(Closed::Handshake) == 1
+    });
 }

@@ -1,9 +1,9 @@
 //! One connection: what is read is cut into messages, what is queued is written, and nobody may take for ever.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use offhook_sip::{Flow, Frame, Framer};
+use offhook_sip::{Flow, Frame, Framer, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::counters::Closed;
 use super::hub::{Hub, LineEnd};
+use super::websocket;
 use crate::sip::Incoming;
 
 /// How long a peer that connected may take to say its first word, and to end any message that it has begun.
@@ -22,7 +23,7 @@ pub const MESSAGE_WITHIN: Duration = Duration::from_secs(10);
 pub const IDLE_MAX: Duration = Duration::from_hours(2);
 
 /// How long a write may take.
-const WRITE_WITHIN: Duration = Duration::from_secs(10);
+pub const WRITE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a connection that can no longer be read waits for the answer to its last request.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_millis(500);
@@ -54,15 +55,15 @@ pub async fn run(hub: &Hub, flow: Flow, socket: TcpStream, end: LineEnd, opener:
     let LineEnd { queue, pongs, ended, .. } = end;
     let served = async {
         match opener {
-            Opener::Plain => serve(hub, flow, socket, queue, pongs, ours).await,
+            Opener::Plain => speak(hub, flow, socket, queue, pongs, ours).await,
             Opener::Accept(acceptor) => match timeout(MESSAGE_WITHIN, acceptor.accept(socket)).await {
-                Ok(Ok(stream)) => serve(hub, flow, stream, queue, pongs, ours).await,
+                Ok(Ok(stream)) => speak(hub, flow, stream, queue, pongs, ours).await,
                 failed => not_agreed(flow, failed.ok().and_then(Result::err)),
             },
             Opener::Connect(connector, host) => {
                 let agreed = connector.connect(ServerName::from(*host), socket);
                 match timeout(MESSAGE_WITHIN, agreed).await {
-                    Ok(Ok(stream)) => serve(hub, flow, stream, queue, pongs, ours).await,
+                    Ok(Ok(stream)) => speak(hub, flow, stream, queue, pongs, ours).await,
                     failed => not_agreed(flow, failed.ok().and_then(Result::err)),
                 }
             }
@@ -85,6 +86,20 @@ fn prepare(socket: &TcpStream) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let keepalive = socket2::TcpKeepalive::new().with_time(PROBE_AFTER);
     socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive)
+}
+
+async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
+    hub: &Hub,
+    flow: Flow,
+    stream: S,
+    queue: mpsc::Receiver<Vec<u8>>,
+    pongs: mpsc::WeakSender<Vec<u8>>,
+    ours: bool,
+) -> Closed {
+    match flow.transport {
+        Transport::Ws | Transport::Wss => websocket::serve(hub, flow, stream, queue, pongs).await,
+        Transport::Udp | Transport::Tcp | Transport::Tls => serve(hub, flow, stream, queue, pongs, ours).await,
+    }
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
@@ -132,7 +147,7 @@ async fn read_all(
             // RFC 5626 section 4.4.1. A queue without room holds messages that say as much.
             let _sent = queue.try_send(b"\r\n".to_vec());
         }
-        if let Err(why) = hand_over(hub, flow.peer, flow, batch).await {
+        if let Err(why) = hand_over(hub, flow, batch).await {
             return why;
         }
         if cut.is_err() {
@@ -164,11 +179,11 @@ fn take_frames(framer: &mut Framer, flow: Flow, batch: &mut Vec<Incoming>, pinge
 }
 
 /// Counts a batch against its source and hands it over.
-async fn hand_over(hub: &Hub, peer: SocketAddr, flow: Flow, batch: Vec<Incoming>) -> Result<(), Closed> {
+pub async fn hand_over(hub: &Hub, flow: Flow, batch: Vec<Incoming>) -> Result<(), Closed> {
     if batch.is_empty() {
         return Ok(());
     }
-    if !batch.iter().all(|_| hub.admits(peer.ip())) {
+    if !batch.iter().all(|_| hub.admits(flow.peer.ip())) {
         return Err(Closed::Flood);
     }
     hub.counters(flow.transport).count_received(batch.len());

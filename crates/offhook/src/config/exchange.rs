@@ -356,7 +356,7 @@ impl Reader {
 }
 
 /// The transports that can be listened on.
-const SPOKEN: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
+const SPOKEN: [Transport; 5] = Transport::ALL;
 
 fn spoken() -> String {
     SPOKEN.map(Transport::param).join(", ")

@@ -1,0 +1,126 @@
+//! SIP over WebSocket, RFC 7118: each WebSocket message is one SIP message.
+
+use std::time::Duration;
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use offhook_sip::{Flow, MESSAGE_BYTES_MAX, Message};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message as Frame};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
+
+use super::counters::Closed;
+use super::hub::Hub;
+use super::line::{IDLE_MAX, MESSAGE_WITHIN, WRITE_WITHIN, hand_over};
+use crate::sip::Incoming;
+
+/// The subprotocol, RFC 7118 section 4.1.
+const SUBPROTOCOL: &str = "sip";
+const SUBPROTOCOL_HEADER: &str = "Sec-WebSocket-Protocol";
+
+/// How often a silent connection is pinged, so that proxies on the way keep it.
+const PING_EVERY: Duration = Duration::from_secs(30);
+
+/// Agrees on WebSocket with whoever connected, and serves the connection until it ends.
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    hub: &Hub,
+    flow: Flow,
+    stream: S,
+    queue: mpsc::Receiver<Vec<u8>>,
+    pongs: mpsc::WeakSender<Vec<u8>>,
+) -> Closed {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(MESSAGE_BYTES_MAX))
+        .read_buffer_size(4 * 1_024);
+    let agreed = accept_hdr_async_with_config(stream, agree, Some(config));
+    let Ok(Ok(socket)) = timeout(MESSAGE_WITHIN, agreed).await else { return Closed::Handshake };
+    let (write, read) = socket.split();
+    tokio::select! {
+        why = read_all(hub, flow, read, pongs) => why,
+        why = write_all(write, queue) => why,
+    }
+}
+
+/// Takes only those who speak SIP.
+#[expect(clippy::result_large_err, reason = "the library's own signature")]
+fn agree(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    let offered = request.headers().get_all(SUBPROTOCOL_HEADER).iter().filter_map(|value| value.to_str().ok());
+    if offered.flat_map(|value| value.split(',')).any(|name| name.trim().eq_ignore_ascii_case(SUBPROTOCOL)) {
+        response.headers_mut().insert(SUBPROTOCOL_HEADER, HeaderValue::from_static(SUBPROTOCOL));
+        return Ok(response);
+    }
+    let mut refusal = ErrorResponse::new(Some("this is SIP: offer the subprotocol 'sip'\n".to_owned()));
+    *refusal.status_mut() = StatusCode::BAD_REQUEST;
+    Err(refusal)
+}
+
+async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
+    hub: &Hub,
+    flow: Flow,
+    mut read: SplitStream<WebSocketStream<S>>,
+    pongs: mpsc::WeakSender<Vec<u8>>,
+) -> Closed {
+    let mut spoke = false;
+    loop {
+        let (within, late) = if spoke { (IDLE_MAX, Closed::Idle) } else { (MESSAGE_WITHIN, Closed::Slow) };
+        let frame = match timeout_at(Instant::now() + within, read.next()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(Error::Protocol(_) | Error::Capacity(_) | Error::Utf8(_)))) => return Closed::Malformed,
+            Ok(Some(Err(Error::ConnectionClosed)) | None) => return Closed::Peer,
+            Ok(Some(Err(_))) => return Closed::Broken,
+            Err(_) => return late,
+        };
+        let bytes: Bytes = match frame {
+            Frame::Text(text) => text.into(),
+            Frame::Binary(bytes) => bytes,
+            // Pings are answered by the library. Even many of them say nothing.
+            Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => continue,
+            Frame::Close(_) => return Closed::Peer,
+        };
+        spoke = true;
+        if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            if let Some(queue) = pongs.upgrade() {
+                // As on other streams, RFC 5626 section 4.4.1.
+                let _sent = queue.try_send(b"\r\n".to_vec());
+            }
+            continue;
+        }
+        let incoming = match Message::parse(&bytes) {
+            Ok(message) => Incoming::Message(flow, Box::new(message)),
+            Err(error) => Incoming::Malformed(flow, Box::new(error)),
+        };
+        if let Err(why) = hand_over(hub, flow, vec![incoming]).await {
+            return why;
+        }
+    }
+}
+
+async fn write_all<S: AsyncRead + AsyncWrite + Unpin>(
+    mut write: SplitSink<WebSocketStream<S>, Frame>,
+    mut queue: mpsc::Receiver<Vec<u8>>,
+) -> Closed {
+    loop {
+        let frame = match timeout(PING_EVERY, queue.recv()).await {
+            Ok(Some(bytes)) => match String::from_utf8(bytes) {
+                Ok(text) => Frame::text(text),
+                Err(binary) => Frame::binary(binary.into_bytes()),
+            },
+            Ok(None) => break,
+            Err(_) => Frame::Ping(Bytes::new()),
+        };
+        match timeout(WRITE_WITHIN, write.send(frame)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Closed::Broken,
+            Err(_) => return Closed::Stalled,
+        }
+    }
+    // A peer that has closed its end is waited for no longer than the last write.
+    let _closed = timeout(WRITE_WITHIN, write.close()).await;
+    Closed::Stopped
+}
