@@ -22,8 +22,11 @@ pub trait Encoder: Send {
 pub trait Decoder: Send {
     /// Decodes a payload into `out` and says how many samples were written: at most `out.len()`.
     fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize;
-    /// Fills `out` with what the missing speech may have been.
-    fn conceal(&mut self, out: &mut [i16]);
+    /// Decodes a payload that lies ahead of what is missing, without a trace in the decoder; 0 where the codec cannot,
+    /// because what it decodes depends on what came before.
+    fn peek(&self, _payload: &[u8], _out: &mut [i16]) -> usize {
+        0
+    }
     /// How many samples a payload holds at the codec's clock.
     fn samples_in(&self, payload: &[u8]) -> usize;
 }
@@ -83,17 +86,16 @@ const fn translation(from: Law, to: Law) -> [u8; 256] {
     table
 }
 
-/// G.711 both ways, with concealment.
-#[derive(Debug, Clone)]
+/// G.711 both ways.
+#[derive(Debug, Clone, Copy)]
 pub struct G711 {
     law: Law,
-    concealer: Concealer,
 }
 
 impl G711 {
     /// For one stream.
-    pub fn new(law: Law) -> Self {
-        Self { law, concealer: Concealer::new() }
+    pub const fn new(law: Law) -> Self {
+        Self { law }
     }
 
     /// Its law.
@@ -114,16 +116,14 @@ impl Encoder for G711 {
 
 impl Decoder for G711 {
     fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
-        let count = payload.len().min(out.len());
+        self.peek(payload, out)
+    }
+
+    fn peek(&self, payload: &[u8], out: &mut [i16]) -> usize {
         for (sample, byte) in out.iter_mut().zip(payload) {
             *sample = self.law.decode(*byte);
         }
-        self.concealer.heard(&mut out[..count]);
-        count
-    }
-
-    fn conceal(&mut self, out: &mut [i16]) {
-        self.concealer.conceal(out);
+        payload.len().min(out.len())
     }
 
     fn samples_in(&self, payload: &[u8]) -> usize {

@@ -14,14 +14,19 @@ mod out;
 mod plan;
 mod player;
 mod receive;
+mod replay;
 mod reports;
+mod stretch;
 mod taps;
 mod worker;
 
 pub use assets::{Asset, AssetError, Assets};
-pub use delay::DelayEstimator;
+pub use delay::{DelayEstimator, Patience};
 pub use io::{Io, SocketKey};
-pub use jitter::{JitterBuffer, JitterConfig, JitterStats, PACKETS_MAX, PAYLOAD_BYTES_MAX, Pulled, Pushed};
+pub use jitter::{
+    BEGUN_MAX, JitterBuffer, JitterConfig, JitterStats, PACKETS_MAX, PAYLOAD_BYTES_MAX, Played, Pulled, Pushed,
+};
 pub use limits::{Figures, Limits};
+pub use replay::{Arrival, PULL_EVERY, Step, replay};
 pub use taps::{TapConsumer, TapProducer, tap_ring};
 pub use worker::Worker;

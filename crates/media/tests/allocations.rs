@@ -72,3 +72,31 @@ fn a_thousand_packets_relayed_recorded_played_held_and_reported_allocate_nothing
     assert!(floor.network.count >= 3_000, "{}", floor.network.count);
     assert_eq!(floor.worker.figures().tap_records, floor.worker.figures().received_packets / 3 * 2);
 }
+
+#[test]
+fn a_listeners_buffer_allocates_nothing_through_loss_jitter_and_stretching() {
+    use offhook_codec::{G711, Law};
+    use offhook_media::{JitterBuffer, JitterConfig};
+    use offhook_rtp::{Header, Packet};
+    use offhook_units::{RtpSeq, RtpTime};
+
+    let mut buffer = JitterBuffer::new(JitterConfig::default());
+    let mut decoder = G711::new(Law::Mu);
+    let (payload, mut out) = ([0x55; 160], [0; 80]);
+    let before = COUNT.get();
+    for n in 0..2_000_u64 {
+        // One in ten is lost, one in seven comes a packet later, and the source changes once.
+        let ssrc = u32::from(n > 1_500);
+        for sent in [(n % 7 != 0).then_some(n), (n % 7 == 1 && n > 0).then(|| n - 1)].into_iter().flatten() {
+            if sent % 10 != 3 {
+                let (seq, timestamp) = (RtpSeq(sent as u16), RtpTime(sent as u32 * 160));
+                let header = Header { payload_type: 0, marker: false, seq, timestamp, ssrc };
+                buffer.push(at(n * 20), &Packet { header, payload: &payload, payload_at: 12 });
+            }
+        }
+        buffer.pull(at(n * 20 + 4), &mut decoder, &mut out);
+        buffer.pull(at(n * 20 + 14), &mut decoder, &mut out);
+    }
+    assert_eq!(COUNT.get() - before, 0);
+    assert!(buffer.stats().concealed_pulls > 100, "{:?}", buffer.stats());
+}
