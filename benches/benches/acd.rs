@@ -110,6 +110,7 @@ impl Floor {
             channel: Channel::Voice,
             priority: 0,
             place_at: None,
+            needs: Vec::new(),
         });
     }
 

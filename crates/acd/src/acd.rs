@@ -179,6 +179,9 @@ impl Acd {
             | Event::NotReady { .. }
             | Event::Rested { .. }
             | Event::TierOpened { .. }
+            | Event::RingOpened { .. }
+            | Event::Widened { .. }
+            | Event::Measured { .. }
             | Event::Accepted { .. }
             | Event::Left { .. }
             | Event::Held { .. }
@@ -221,8 +224,14 @@ impl Acd {
     /// The place of a waiting contact among those of its queue and channel: 1 for the next one. Costs time in proportion to the place.
     pub fn position(&self, contact: ContactId) -> Option<u32> {
         let contact = self.state.contacts.get(&contact).filter(|contact| contact.is_waiting())?;
-        let line = &self.index.queues.get(&contact.queue)?.lane(contact.channel).line;
-        Some(u32::try_from(line.range(..contact.line_key()).count()).unwrap_or(u32::MAX).saturating_add(1))
+        let line = self.index.queues.get(&contact.queue)?.line(contact.channel);
+        let key = contact.line_key(self.state.queues.get(&contact.queue)?);
+        Some(u32::try_from(line.range(..key).count()).unwrap_or(u32::MAX).saturating_add(1))
+    }
+
+    /// Requirement profiles remembered, of at most [`PROFILES_MAX`](crate::PROFILES_MAX).
+    pub fn profiles(&self) -> u32 {
+        u32::try_from(self.state.profiles.len()).unwrap_or(u32::MAX)
     }
 
     /// Where a waiting contact waits, and since when.

@@ -1,11 +1,11 @@
 //! The only place where the state changes: one event at a time, total, so that any log can be replayed.
 
-use offhook_units::{AgentId, ContactId, OfferId, QueueId, Tick};
+use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick};
 
 use crate::Acd;
-use crate::config::{AgentConfig, QueueConfig};
-use crate::index::Index;
-use crate::state::{Agent, Contact, Offer, Phase, Place, Queue, State, Work};
+use crate::config::{AgentConfig, Need, PROFILES_MAX, QueueConfig, Strategy};
+use crate::index::{Index, LaneId};
+use crate::state::{Agent, Contact, Offer, Phase, Place, Profile, ProfileId, Queue, Stage, State, Work};
 use crate::words::{Event, WrapUpStart};
 
 impl Acd {
@@ -23,6 +23,7 @@ impl Acd {
                 (agent.worked_at, agent.ready_at, agent.missed) = (at, at, 0);
                 if *new_shift {
                     agent.taken = 0;
+                    (agent.talked, agent.worked, agent.present) = Default::default();
                 }
             }),
             Event::LogOutAsked { agent } => self.change_agent(at, *agent, |agent| agent.leaving = true),
@@ -40,7 +41,7 @@ impl Acd {
                 self.change_agent(at, *agent, |agent| agent.not_ready = Some(reason.clone()));
             }
             Event::Rested { agent } => self.change_agent(at, *agent, |agent| agent.rest_until = None),
-            Event::Entered { contact, visit, queue, channel, priority, place_at } => {
+            Event::Entered { contact, visit, queue, channel, priority, place_at, needs } => {
                 self.enter(Contact {
                     id: *contact,
                     visit: *visit,
@@ -49,7 +50,18 @@ impl Acd {
                     priority: *priority,
                     entered_at: at,
                     place_at: *place_at,
-                    place: Place::Waiting { step: 0, too_long: false, offers: Vec::new(), ring_level: 0 },
+                    needs: needs.clone(),
+                    stages: Vec::new(),
+                    place: Place::Waiting {
+                        step: 0,
+                        ring: 0,
+                        too_long: false,
+                        offers: Vec::new(),
+                        ring_level: 0,
+                        last_tried: None,
+                        widens_at: None,
+                        wants_more: false,
+                    },
                 });
             }
             Event::TierOpened { contact, step: opened } => self.change_contact(*contact, |contact| {
@@ -57,6 +69,17 @@ impl Acd {
                     *step = *opened;
                 }
             }),
+            Event::RingOpened { contact, ring: opened } => self.change_contact(*contact, |contact| {
+                if let Place::Waiting { ring, .. } = &mut contact.place {
+                    *ring = *opened;
+                }
+            }),
+            Event::Widened { contact } => self.change_contact(*contact, |contact| {
+                if let Place::Waiting { widens_at, wants_more, .. } = &mut contact.place {
+                    (*widens_at, *wants_more) = (None, true);
+                }
+            }),
+            Event::Measured { agent } => self.change_agent(at, *agent, |agent| agent.measured_at = at),
             Event::WaitedTooLong { contact } => self.change_contact(*contact, |contact| {
                 if let Place::Waiting { too_long, .. } = &mut contact.place {
                     *too_long = true;
@@ -80,7 +103,9 @@ impl Acd {
             Event::Left { contact, .. } => self.drop_contact(at, *contact),
             Event::Held { contact, agent } => self.change_phase(at, *agent, *contact, Phase::Held),
             Event::Retrieved { contact, agent } => self.change_phase(at, *agent, *contact, Phase::Talking),
-            Event::Finished { contact, agent, wrap_up, .. } => self.finish(at, *contact, *agent, *wrap_up),
+            Event::Finished { contact, agent, talk, wrap_up, .. } => {
+                self.finish(at, *contact, *agent, *talk, *wrap_up);
+            }
             Event::WrapUpEnded { contact, agent, .. } => self.change_agent(at, *agent, |agent| {
                 agent.work.retain(|work| work.contact != *contact || work.is_served());
                 agent.worked_at = at;
@@ -95,6 +120,7 @@ impl Acd {
         let known = self.state.queues.get(&id);
         if let Some(old) = known {
             (queue.last, queue.nobody_since, queue.nobody_told) = (old.last, old.nobody_since, old.nobody_told);
+            queue.lanes.clone_from(&old.lanes);
         } else {
             queue.nobody_since = Some(at);
         }
@@ -102,13 +128,20 @@ impl Acd {
         if is_new {
             self.index.queues.entry(id).or_default();
             self.index.add_queue_timer(id, &queue);
+            let lanes = queue.lanes.clone();
             self.state.queues.insert(id, queue);
+            for (channel, profile) in lanes {
+                self.index.open_lane(&self.state, LaneId { queue: id, channel, profile });
+            }
             return;
         }
         // Keys and timers of everybody in the queue depend on its settings; a changed queue is rare enough to begin anew.
         for contact in self.state.contacts.values_mut().filter(|contact| contact.queue == id) {
-            if let Place::Waiting { step, .. } = &mut contact.place {
+            if let Place::Waiting { step, widens_at, wants_more, .. } = &mut contact.place {
                 *step = queue.step_after(at - contact.entered_at);
+                if queue.config.strategy != Strategy::RingProgressively {
+                    (*widens_at, *wants_more) = (None, false);
+                }
             }
         }
         self.state.queues.insert(id, queue);
@@ -130,6 +163,7 @@ impl Acd {
         self.index.remove_agent(*seed, queues, agent);
         self.index.part(agent);
         agent.config = config.clone();
+        agent.measured_at = at;
         self.index.join(agent);
         self.index.add_agent(*seed, queues, agent);
         for queue in touched {
@@ -161,16 +195,20 @@ impl Acd {
         change(agent);
         let kind = agent.kind_now();
         if kind != agent.kind {
+            agent.count_state(at);
             self.figures.leave_state(id, agent.kind, at - agent.since);
             (agent.kind, agent.since) = (kind, at);
         }
         self.index.add_agent(*seed, queues, agent);
         if agent.serves() != served {
-            for at_queue in 0..agent.config.queues.len() {
-                let queue = self.state.agents.get(&id).and_then(|agent| agent.config.queues.get(at_queue));
-                if let Some(queue) = queue.map(|membership| membership.queue) {
-                    self.update_nobody(at, queue);
+            let memberships: Vec<_> = agent.config.queues.iter().map(|member| (member.queue, member.level)).collect();
+            for (queue, level) in memberships {
+                if self.index.is_turning_point(queue, level)
+                    && let Some(settings) = self.state.queues.get(&queue)
+                {
+                    self.index.refresh_queue(queue, settings);
                 }
+                self.update_nobody(at, queue);
             }
         }
     }
@@ -192,11 +230,68 @@ impl Acd {
         self.index.add_queue_timer(id, queue);
     }
 
-    fn enter(&mut self, contact: Contact) {
-        let State { queues, contacts, .. } = &mut self.state;
-        if queues.contains_key(&contact.queue) && !contacts.contains_key(&contact.id) {
-            self.index.add_contact(queues, &contact);
-            contacts.insert(contact.id, contact);
+    fn enter(&mut self, mut contact: Contact) {
+        let known = self.state.contacts.contains_key(&contact.id);
+        let Some(queue) = self.state.queues.get(&contact.queue).filter(|_| !known) else { return };
+        let stages = queue.stages(&contact.needs);
+        if stages.len() > 1 || stages.iter().any(|(_, needs)| !needs.is_empty()) {
+            contact.stages = self.take_profiles(&stages);
+            for stage in &contact.stages {
+                let (channel, profile) = (contact.channel, stage.profile);
+                let lanes = self.state.queues.get_mut(&contact.queue).map(|queue| &mut queue.lanes);
+                if lanes.is_some_and(|lanes| lanes.insert((channel, profile))) {
+                    self.index.open_lane(&self.state, LaneId { queue: contact.queue, channel, profile });
+                }
+            }
+        }
+        self.index.add_contact(&self.state.queues, &contact);
+        self.state.contacts.insert(contact.id, contact);
+    }
+
+    /// Finds the profile of each stage, or makes it; each counts one user more.
+    fn take_profiles(&mut self, stages: &[(Span, Vec<Need>)]) -> Vec<Stage> {
+        for (_, needs) in stages {
+            if let Some(profile) = self.index.profiles.get(needs).and_then(|id| self.state.profiles.get_mut(id)) {
+                profile.users += 1;
+            }
+        }
+        let mut taken = Vec::with_capacity(stages.len());
+        for (after, needs) in stages {
+            let known = self.index.profiles.get(needs).copied();
+            let profile = match known {
+                _ if needs.is_empty() => ProfileId::default(),
+                Some(known) => known,
+                None => self.make_profile(needs),
+            };
+            taken.push(Stage { after: *after, profile });
+        }
+        taken
+    }
+
+    fn make_profile(&mut self, needs: &[Need]) -> ProfileId {
+        if self.state.profiles.len() >= PROFILES_MAX {
+            // All that nobody uses go at once, so that the index is built anew only after as many new ones.
+            self.state.profiles.retain(|_, profile| profile.users > 0);
+            let State { queues, profiles, .. } = &mut self.state;
+            let stays = |id: &ProfileId| *id == ProfileId::default() || profiles.contains_key(id);
+            for queue in queues.values_mut() {
+                queue.lanes.retain(|(_, id)| stays(id));
+            }
+            self.index = Index::build(&self.state);
+        }
+        self.state.profiles_made += 1;
+        let id = ProfileId(self.state.profiles_made);
+        self.state.profiles.insert(id, Profile { needs: needs.to_vec(), users: 1 });
+        self.index.profiles.insert(needs.to_vec(), id);
+        id
+    }
+
+    /// A contact no longer waits: its profiles have one user less.
+    fn leave_profiles(&mut self, stages: &[Stage]) {
+        for stage in stages {
+            if let Some(profile) = self.state.profiles.get_mut(&stage.profile) {
+                profile.users = profile.users.saturating_sub(1);
+            }
         }
     }
 
@@ -215,6 +310,7 @@ impl Acd {
         }
         if let Some(contact) = self.state.contacts.remove(&id) {
             self.index.remove_contact(&self.state.queues, &contact);
+            self.leave_profiles(&contact.stages);
         }
     }
 
@@ -228,10 +324,15 @@ impl Acd {
         if !self.state.contacts.get(&offer.contact).is_some_and(Contact::is_waiting) {
             return;
         }
+        let queue = self.state.queues.get(&offer.queue).map(|queue| &queue.config);
+        let progressive = queue.filter(|queue| queue.strategy == Strategy::RingProgressively);
+        let widens = progressive.map(|queue| at + queue.widen_every);
         self.change_contact(offer.contact, |contact| {
-            if let Place::Waiting { offers, ring_level, .. } = &mut contact.place {
+            if let Place::Waiting { offers, ring_level, last_tried, widens_at, wants_more, .. } = &mut contact.place {
                 offers.push(id);
                 *ring_level = level;
+                *last_tried = Some((position, offer.agent));
+                (*widens_at, *wants_more) = (widens, false);
             }
         });
         self.change_agent(at, offer.agent, |agent| {
@@ -249,8 +350,11 @@ impl Acd {
         let Some(offer) = self.state.offers.remove(&id) else { return };
         self.index.remove_offer(id, offer);
         self.change_contact(offer.contact, |contact| {
-            if let Place::Waiting { offers, .. } = &mut contact.place {
+            if let Place::Waiting { offers, widens_at, wants_more, .. } = &mut contact.place {
                 offers.retain(|open| *open != id);
+                if offers.is_empty() {
+                    (*widens_at, *wants_more) = (None, false);
+                }
             }
         });
         self.change_agent(at, offer.agent, |agent| {
@@ -273,7 +377,12 @@ impl Acd {
         if let Some(accepted) = self.state.offers.remove(&offer) {
             self.index.remove_offer(offer, accepted);
         }
-        self.change_contact(id, |contact| contact.place = Place::Served { agent: by });
+        let mut stages = Vec::new();
+        self.change_contact(id, |contact| {
+            contact.place = Place::Served { agent: by };
+            stages = core::mem::take(&mut contact.stages);
+        });
+        self.leave_profiles(&stages);
         self.change_agent(at, by, |agent| {
             agent.offer = None;
             agent.missed = 0;
@@ -292,7 +401,7 @@ impl Acd {
         });
     }
 
-    fn finish(&mut self, at: Tick, id: ContactId, by: AgentId, wrap_up: WrapUpStart) {
+    fn finish(&mut self, at: Tick, id: ContactId, by: AgentId, talk: Span, wrap_up: WrapUpStart) {
         if let Some(contact) = self.state.contacts.remove(&id) {
             self.index.remove_contact(&self.state.queues, &contact);
         }
@@ -301,12 +410,19 @@ impl Acd {
                 self.change_agent(at, by, |agent| {
                     agent.work.retain(|work| work.contact != id || !work.is_served());
                     agent.worked_at = at;
+                    agent.talked += talk;
                 });
                 return;
             }
             WrapUpStart::Until(until) => Some(until),
             WrapUpStart::UntilDone => None,
         };
-        self.change_phase(at, by, id, Phase::WrapUp { until });
+        self.change_agent(at, by, |agent| {
+            agent.talked += talk;
+            if let Some(work) = agent.work_on(id) {
+                (work.talk, work.hold) = work.times(at);
+                (work.phase, work.since) = (Phase::WrapUp { until }, at);
+            }
+        });
     }
 }

@@ -1,6 +1,6 @@
 //! What the distributor is told to be: queues, tiers, agents and their capacity. Plain data, checked when it is added.
 
-use offhook_units::{AgentId, QueueId, Span};
+use offhook_units::{AgentId, QueueId, SkillId, Span};
 
 /// Most bytes of a name or a not-ready reason; longer ones are refused.
 pub const TEXT_BYTES_MAX: usize = 256;
@@ -8,6 +8,17 @@ pub const TEXT_BYTES_MAX: usize = 256;
 pub const LEVELS_MAX: u8 = 16;
 /// Most queues that one agent may be a member of.
 pub const MEMBERSHIPS_MAX: usize = 256;
+/// Most skills that one agent may have.
+pub const SKILLS_MAX: usize = 256;
+/// Most skills that one contact or queue may ask for.
+pub const NEEDS_MAX: usize = 16;
+/// Most rings of a queue.
+pub const RINGS_MAX: usize = 16;
+/// Most different requirement profiles remembered at once: sets of skills with levels and weights. One that no waiting contact has makes room for a
+/// new one; when all are in use, a contact with yet another one is refused.
+pub const PROFILES_MAX: usize = 4_096;
+/// Largest weight of a member, or of a skill.
+pub const WEIGHT_MAX: u32 = 100;
 
 /// What a contact comes on. Routing is one code for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +56,121 @@ pub enum Strategy {
     FewestCalls,
     /// A draw from the seed in the state (`random`).
     Random,
+    /// By position, going on after the one that *this contact* was offered to last (`top-down`).
+    TopDown,
+    /// By position, and one more agent rings every [`QueueConfig::widen_every`] until one accepts (`ring-progressively`).
+    RingProgressively,
+    /// Who talked least since the shift began, then who became idle first (`agent-with-least-talk-time`).
+    LeastTalk,
+    /// Who was busy (in conversation, on hold, in wrap-up) for the smallest part of the shift, measured when the agent came to be free and every
+    /// [`MEASURE_EVERY`](crate::MEASURE_EVERY) after, then who became idle first.
+    LeastOccupied,
+    /// A draw from the seed in the state, in proportion to [`Membership::weight`] (`wrandom`).
+    WeightedRandom,
+    /// The largest sum of weight x level over the skills that the contact needs, then who became idle first.
+    SkillsBest,
+}
+
+impl Strategy {
+    /// Every strategy.
+    pub const ALL: [Self; 12] = [
+        Self::RingAll,
+        Self::Linear,
+        Self::RoundRobin,
+        Self::LongestIdle,
+        Self::FewestCalls,
+        Self::Random,
+        Self::TopDown,
+        Self::RingProgressively,
+        Self::LeastTalk,
+        Self::LeastOccupied,
+        Self::WeightedRandom,
+        Self::SkillsBest,
+    ];
+
+    /// Its name, as configuration and reports print it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RingAll => "ring-all",
+            Self::Linear => "linear",
+            Self::RoundRobin => "round-robin",
+            Self::LongestIdle => "longest-idle",
+            Self::FewestCalls => "fewest-calls",
+            Self::Random => "random",
+            Self::TopDown => "top-down",
+            Self::RingProgressively => "ring-progressively",
+            Self::LeastTalk => "least-talk",
+            Self::LeastOccupied => "least-occupied",
+            Self::WeightedRandom => "weighted-random",
+            Self::SkillsBest => "skills-best",
+        }
+    }
+
+    /// What the strategy is called in FreeSWITCH's mod_callcenter and in Asterisk's app_queue, where they have it.
+    pub const fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Self::RingAll => &["ringall"],
+            Self::Linear => &["sequentially-by-agent-order"],
+            Self::RoundRobin => &["rrmemory", "rrordered"],
+            Self::LongestIdle => &["longest-idle-agent", "leastrecent"],
+            Self::FewestCalls => &["agent-with-fewest-calls", "fewestcalls"],
+            Self::LeastTalk => &["agent-with-least-talk-time"],
+            Self::WeightedRandom => &["wrandom"],
+            Self::Random | Self::TopDown | Self::RingProgressively | Self::LeastOccupied | Self::SkillsBest => &[],
+        }
+    }
+
+    /// The strategy of that name, or of that name elsewhere.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|strategy| strategy.name() == name || strategy.aliases().contains(&name))
+    }
+}
+
+/// How the contacts of a queue are ordered; ties go by enter time, then by contact id. Queues that share agents should use the same order: where they
+/// do not, the ranks of the one mean nothing to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Order {
+    /// Larger priority first, then the older place.
+    #[default]
+    Strict,
+    /// By score: priority + seconds waited x `points_per_s`, so that no priority starves anybody for ever.
+    Score {
+        /// What a second of waiting is worth, 1..=1,000.
+        points_per_s: u16,
+    },
+}
+
+/// A skill that a contact needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Need {
+    /// Which.
+    pub skill: SkillId,
+    /// At least this level.
+    pub level: u8,
+    /// What each level counts for [`Strategy::SkillsBest`]; 1 where it does not matter.
+    pub weight: u8,
+}
+
+/// A skill that an agent has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Skill {
+    /// Which.
+    pub skill: SkillId,
+    /// How well.
+    pub level: u8,
+}
+
+/// A wider circle of agents that opens to a contact (bullseye). Rings add up: what an inner one dropped stays dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Ring {
+    /// When it opens, from entering.
+    pub after: Span,
+    /// Skills no longer needed then.
+    pub drops: Vec<SkillId>,
 }
 
 /// How long an agent is left alone after a contact.
@@ -159,6 +285,15 @@ pub struct QueueConfig {
     pub tier_waits: Vec<Span>,
     /// Whether coming back from a break starts the idle time anew.
     pub break_resets_idle: bool,
+    /// How contacts are ordered.
+    pub order: Order,
+    /// Skills that every contact needs here, beside its own; of the same skill the higher level and weight count. A contact keeps what held when it
+    /// entered.
+    pub needs: Vec<Need>,
+    /// Circles that open while a contact waits, by time. A contact keeps what held when it entered.
+    pub rings: Vec<Ring>,
+    /// [`Strategy::RingProgressively`]: after this long one more agent rings; not zero.
+    pub widen_every: Span,
 }
 
 impl QueueConfig {
@@ -177,6 +312,10 @@ impl QueueConfig {
             weight: 0,
             tier_waits: Vec::new(),
             break_resets_idle: true,
+            order: Order::default(),
+            needs: Vec::new(),
+            rings: Vec::new(),
+            widen_every: Span::from_s(5),
         }
     }
 
@@ -197,6 +336,8 @@ pub struct Membership {
     pub level: u8,
     /// Position within the queue, for the strategies that go by order.
     pub position: u32,
+    /// The share of [`Strategy::WeightedRandom`], 1..=[`WEIGHT_MAX`].
+    pub weight: u32,
 }
 
 /// How many contacts of a channel an agent may have at once.
@@ -221,6 +362,8 @@ pub struct AgentConfig {
     pub name: String,
     /// Which queues; each at most once.
     pub queues: Vec<Membership>,
+    /// What the agent can do; each skill at most once.
+    pub skills: Vec<Skill>,
     /// Per channel; a channel not named cannot be offered.
     pub capacity: Vec<Capacity>,
     /// Nothing is offered for this long after a declined offer.
@@ -238,6 +381,7 @@ impl AgentConfig {
             id,
             name: name.into(),
             queues: Vec::new(),
+            skills: Vec::new(),
             capacity: vec![Capacity { channel: Channel::Voice, at_once: 1, alone: true }],
             decline_delay: Span::from_s(5),
             no_answer_delay: Span::from_s(5),
@@ -248,8 +392,27 @@ impl AgentConfig {
     /// The same with one more queue.
     #[must_use]
     pub fn in_queue(mut self, queue: QueueId, level: u8, position: u32) -> Self {
-        self.queues.push(Membership { queue, level, position });
+        self.queues.push(Membership { queue, level, position, weight: 1 });
         self
+    }
+
+    /// The same with one more skill.
+    #[must_use]
+    pub fn with_skill(mut self, skill: SkillId, level: u8) -> Self {
+        self.skills.push(Skill { skill, level });
+        self
+    }
+
+    /// Whether the agent has every skill of a list, well enough.
+    pub fn meets(&self, needs: &[Need]) -> bool {
+        let has = |need: &Need| self.skills.iter().any(|skill| skill.skill == need.skill && skill.level >= need.level);
+        needs.iter().all(has)
+    }
+
+    /// The sum of weight x level over the skills of a list.
+    pub fn fitness(&self, needs: &[Need]) -> u64 {
+        let skill = |need: &Need| self.skills.iter().find(|skill| skill.skill == need.skill);
+        needs.iter().filter_map(|need| Some(u64::from(need.weight) * u64::from(skill(need)?.level))).sum()
     }
 }
 

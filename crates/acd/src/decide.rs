@@ -3,9 +3,12 @@
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 
 use crate::Acd;
-use crate::config::{AgentConfig, LEVELS_MAX, MEMBERSHIPS_MAX, QueueConfig, TEXT_BYTES_MAX, WrapUp};
+use crate::config::{
+    AgentConfig, LEVELS_MAX, MEMBERSHIPS_MAX, NEEDS_MAX, Need, Order, PROFILES_MAX, QueueConfig, RINGS_MAX, SKILLS_MAX,
+    TEXT_BYTES_MAX, WEIGHT_MAX, WrapUp,
+};
 use crate::index::Timer;
-use crate::state::{Agent, Contact, Offer, Phase, Place, Queue, SHIFT_GAP, Work};
+use crate::state::{Agent, Contact, Offer, Phase, Place, Queue, SHIFT_GAP, Stage, Work};
 use crate::words::{Command, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Refusal, WrapUpStart};
 
 type Decision = Result<Vec<Event>, Refusal>;
@@ -21,7 +24,7 @@ impl Acd {
             Command::LogOut { agent } => self.log_out(now, agent),
             Command::SetReady { agent } => self.set_ready(now, agent),
             Command::SetNotReady { agent, reason } => self.set_not_ready(agent, reason),
-            Command::Enter { contact, visit, queue, channel, priority, place_at } => {
+            Command::Enter { contact, visit, queue, channel, priority, place_at, needs } => {
                 if self.state.contacts.contains_key(&contact) {
                     return Err(Refusal::AlreadyHere(contact));
                 }
@@ -32,8 +35,10 @@ impl Acd {
                 if place_at > now {
                     return Err(Refusal::Misuse("a place cannot be later than now"));
                 }
+                check_needs(&needs)?;
                 self.check_entry(queue, None)?;
-                Ok(vec![Event::Entered { contact, visit, queue, channel, priority, place_at }])
+                self.check_profiles(queue, &needs, &[])?;
+                Ok(vec![Event::Entered { contact, visit, queue, channel, priority, place_at, needs }])
             }
             Command::Leave { contact, outcome } => self.leave(contact, outcome),
             Command::Requeue { contact, visit, queue, priority } => self.requeue(now, contact, visit, queue, priority),
@@ -60,6 +65,9 @@ impl Acd {
                 over.map(|work| wrap_up_ended(now, agent, work)).collect()
             }
             Timer::Tier(contact) => self.open_tiers(now, contact).into_iter().collect(),
+            Timer::Ring(contact) => self.open_rings(now, contact).into_iter().collect(),
+            Timer::Widen(contact) => vec![Event::Widened { contact }],
+            Timer::Measure(agent) => vec![Event::Measured { agent }],
             Timer::MaxWait(contact) => vec![Event::WaitedTooLong { contact }],
             Timer::Nobody(queue) => vec![Event::NobodyHere { queue }],
         }
@@ -99,6 +107,7 @@ impl Acd {
         if config.tier_waits.len() > usize::from(LEVELS_MAX) {
             return Err(Refusal::Misuse("more tier waits than levels"));
         }
+        check_queue(&config)?;
         let queues = &self.state.queues;
         if !queues.contains_key(&config.id) && queues.len() >= self.limits.queues_max {
             return Err(Refusal::LimitReached("queues_max"));
@@ -132,7 +141,11 @@ impl Acd {
             if config.queues[..at].iter().any(|other| other.queue == membership.queue) {
                 return Err(Refusal::Misuse("an agent is a member of a queue once"));
             }
+            if !(1..=WEIGHT_MAX).contains(&membership.weight) {
+                return Err(Refusal::Misuse("weights are 1 to 100"));
+            }
         }
+        check_skills(&config)?;
         for (at, capacity) in config.capacity.iter().enumerate() {
             if config.capacity[..at].iter().any(|other| other.channel == capacity.channel) {
                 return Err(Refusal::Misuse("a channel has one capacity"));
@@ -219,12 +232,14 @@ impl Acd {
     fn requeue(&self, now: Tick, id: ContactId, visit: VisitId, queue: QueueId, priority: i32) -> Decision {
         let contact = self.contact(id)?;
         let Contact { channel, place_at, .. } = *contact;
+        let needs = contact.needs.clone();
         self.check_entry(queue, contact.is_waiting().then_some(contact.queue))?;
+        self.check_profiles(queue, &needs, &contact.stages)?;
         let mut events = match contact.place {
             Place::Waiting { .. } => self.leave(id, Left::FlowedOut(FlowOut::Requeued))?,
             Place::Served { .. } => self.finish_asked(now, id)?,
         };
-        events.push(Event::Entered { contact: id, visit, queue, channel, priority, place_at });
+        events.push(Event::Entered { contact: id, visit, queue, channel, priority, place_at, needs });
         Ok(events)
     }
 
@@ -294,11 +309,77 @@ impl Acd {
         open.filter_map(|id| Some(withdrawn(*id, *self.state.offers.get(id)?, how))).collect()
     }
 
+    /// Whether there is room for the profiles of one more contact; those of its present stages are free when no other contact has them.
+    fn check_profiles(&self, queue: QueueId, needs: &[Need], leaves: &[Stage]) -> Result<(), Refusal> {
+        let stages = self.queue_known(queue)?.stages(needs);
+        let known = |needs: &Vec<Need>| self.index.profiles.get(needs).copied();
+        let fresh = stages.iter().filter(|(_, needs)| !needs.is_empty() && known(needs).is_none()).count();
+        if self.state.profiles.len() + fresh <= PROFILES_MAX {
+            return Ok(());
+        }
+        let kept: Vec<_> = stages.iter().filter_map(|(_, needs)| known(needs)).collect();
+        let in_use = self.state.profiles.iter().filter(|(id, profile)| {
+            let leaving = leaves.iter().filter(|stage| stage.profile == **id).count();
+            profile.users as usize > leaving || kept.contains(id)
+        });
+        if in_use.count() + fresh <= PROFILES_MAX { Ok(()) } else { Err(Refusal::LimitReached("PROFILES_MAX")) }
+    }
+
+    fn open_rings(&self, now: Tick, id: ContactId) -> Option<Event> {
+        let contact = self.state.contacts.get(&id)?;
+        let open = contact.stages.iter().filter(|stage| contact.entered_at + stage.after <= now).count();
+        Some(Event::RingOpened { contact: id, ring: u8::try_from(open.saturating_sub(1)).unwrap_or(u8::MAX) })
+    }
+
     fn open_tiers(&self, now: Tick, id: ContactId) -> Option<Event> {
         let contact = self.state.contacts.get(&id)?;
         let queue = self.state.queues.get(&contact.queue)?;
         Some(Event::TierOpened { contact: id, step: queue.step_after(now - contact.entered_at) })
     }
+}
+
+fn check_needs(needs: &[Need]) -> Result<(), Refusal> {
+    if needs.len() > NEEDS_MAX {
+        return Err(Refusal::LimitReached("NEEDS_MAX"));
+    }
+    let twice = |(at, need): (usize, &Need)| needs[..at].iter().any(|other| other.skill == need.skill);
+    if needs.iter().enumerate().any(twice) {
+        return Err(Refusal::Misuse("a skill is needed once"));
+    }
+    if needs.iter().any(|need| u32::from(need.weight) > WEIGHT_MAX) {
+        return Err(Refusal::Misuse("a skill's weight is at most 100"));
+    }
+    Ok(())
+}
+
+fn check_queue(config: &QueueConfig) -> Result<(), Refusal> {
+    check_needs(&config.needs)?;
+    if config.rings.len() > RINGS_MAX {
+        return Err(Refusal::LimitReached("RINGS_MAX"));
+    }
+    if config.rings.iter().any(|ring| ring.drops.len() > NEEDS_MAX) {
+        return Err(Refusal::LimitReached("NEEDS_MAX"));
+    }
+    if config.widen_every == Span::ZERO {
+        return Err(Refusal::Misuse("one more agent rings after some time: widen_every is zero"));
+    }
+    match config.order {
+        Order::Score { points_per_s } if !(1..=1_000).contains(&points_per_s) => {
+            Err(Refusal::Misuse("a second of waiting is worth 1 to 1,000 points"))
+        }
+        Order::Strict | Order::Score { .. } => Ok(()),
+    }
+}
+
+fn check_skills(config: &AgentConfig) -> Result<(), Refusal> {
+    let skills = &config.skills;
+    if skills.len() > SKILLS_MAX {
+        return Err(Refusal::LimitReached("SKILLS_MAX"));
+    }
+    if skills.iter().enumerate().any(|(at, skill)| skills[..at].iter().any(|other| other.skill == skill.skill)) {
+        return Err(Refusal::Misuse("an agent has a skill once"));
+    }
+    Ok(())
 }
 
 fn withdrawn(id: OfferId, offer: Offer, how: OfferEnd) -> Event {

@@ -1,6 +1,6 @@
 //! Why a contact goes to whom, and why it goes to nobody: computed on demand, by looking at every member of its queue.
 
-use offhook_units::{AgentId, ContactId, QueueId, Tick};
+use offhook_units::{AgentId, ContactId, QueueId, SkillId, Tick};
 
 use crate::Acd;
 use crate::config::Strategy;
@@ -62,15 +62,21 @@ pub enum PassedOver {
     TierClosed(Tick),
     /// The contact is ringing already, on this tier or for somebody else.
     ContactRings,
+    /// Lacks a skill that the contact needs now, or has it at too low a level.
+    LacksSkill(SkillId),
 }
 
 impl Acd {
     /// Why a waiting contact would go to whom, if anybody asked now.
     pub fn explain(&self, contact: ContactId) -> Option<Explanation> {
         let contact = self.state.contacts.get(&contact)?;
-        let Place::Waiting { step, offers, ring_level, .. } = &contact.place else { return None };
+        let Place::Waiting { step, ring_level, .. } = &contact.place else { return None };
         let (queue, index) = (self.state.queues.get(&contact.queue)?, self.index.queues.get(&contact.queue)?);
         let rings_all = queue.config.strategy == Strategy::RingAll;
+        let profile = self.state.profiles.get(&contact.profile());
+        let needs = profile.map_or(&[][..], |profile| &profile.needs);
+        let lane =
+            index.slot(contact.channel, contact.profile()).and_then(|slot| self.index.lanes.get(slot as usize))?;
         let mut candidates = Vec::new();
         for agent in index.members.iter().filter_map(|id| self.state.agents.get(id)) {
             let Some(membership) = agent.membership(contact.queue) else { continue };
@@ -92,27 +98,32 @@ impl Acd {
                 })
             } else if let Some(until) = agent.rest_until {
                 Some(PassedOver::Resting(until))
-            } else if !offers.is_empty() && (!rings_all || level > *ring_level) {
+            } else if let Some(lacks) = needs.iter().find(|need| !agent.config.meets(&[**need])) {
+                Some(PassedOver::LacksSkill(lacks.skill))
+            } else if !contact.wants_offer() && (!rings_all || level > *ring_level) {
                 Some(PassedOver::ContactRings)
-            } else if closed && offers.is_empty() {
+            } else if closed && contact.wants_offer() {
                 Some(PassedOver::TierClosed(contact.entered_at + queue.config.tier_wait(level)))
             } else {
                 None
             };
             let standing = passed_over.map_or(Standing::Eligible, Standing::PassedOver);
-            let key = agent.idle_key(self.state.seed, queue, membership);
+            let key = agent.idle_key(self.state.seed, queue, membership, needs);
             candidates.push(Candidate { agent: agent.config.id, key, standing });
         }
+        let chosen = lane.choose(&self.state, queue, contact);
         let order = |candidate: &Candidate| {
-            let turn = queue.turn(&self.state, candidate.key);
-            (candidate.standing != Standing::Eligible, candidate.key.level, turn, candidate.key)
+            let turn = queue.turn(&self.state, contact, candidate.key);
+            let able = candidate.standing == Standing::Eligible;
+            let first = able && Some(candidate.agent) == chosen;
+            (!able, !first, candidate.key.level, turn, candidate.key)
         };
         candidates.sort_by_key(order);
         if let Some(first) = candidates.first_mut().filter(|first| first.standing == Standing::Eligible) {
             first.standing = Standing::Chosen;
         }
-        let line = &index.lane(contact.channel).line;
-        let ahead = u32::try_from(line.range(..contact.line_key()).count()).unwrap_or(u32::MAX);
+        let line = index.line(contact.channel);
+        let ahead = u32::try_from(line.range(..contact.line_key(queue)).count()).unwrap_or(u32::MAX);
         Some(Explanation { queue: contact.queue, strategy: queue.config.strategy, ahead, candidates })
     }
 }

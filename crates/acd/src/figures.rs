@@ -332,6 +332,9 @@ impl Figures {
             | Event::NotReady { .. }
             | Event::Rested { .. }
             | Event::TierOpened { .. }
+            | Event::RingOpened { .. }
+            | Event::Widened { .. }
+            | Event::Measured { .. }
             | Event::WaitedTooLong { .. }
             | Event::NobodyHere { .. }
             | Event::Held { .. }
@@ -380,6 +383,12 @@ impl Figures {
         let mut sum = record.older.clone();
         record.intervals.values().for_each(|figures| sum.merge(figures));
         sum
+    }
+
+    /// Visits still open, of all time.
+    pub fn open_visits(&self, id: QueueId) -> u64 {
+        let Some(record) = self.queues.get(&id) else { return 0 };
+        record.older.waiting() + record.intervals.values().map(QueueFigures::waiting).sum::<u64>()
     }
 
     /// An agent's figures with the state that lasts.

@@ -6,8 +6,10 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Tick};
 
-use crate::config::{Channel, LEVELS_MAX, Strategy};
-use crate::state::{Agent, AgentKind, Contact, IdleKey, LineKey, Offer, Phase, Place, Queue, State};
+use crate::config::{Channel, LEVELS_MAX, Need, Strategy};
+use crate::state::{
+    Agent, AgentKind, Contact, IdleKey, LineKey, MEASURE_EVERY, Offer, Phase, Place, ProfileId, Queue, State, draw,
+};
 
 /// Everything that waits for a time. The order is the order in which timers of the same tick fire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,18 +18,42 @@ pub(crate) enum Timer {
     WrapUp(AgentId, ContactId),
     Rest(AgentId),
     Tier(ContactId),
+    Ring(ContactId),
+    Widen(ContactId),
+    Measure(AgentId),
     MaxWait(ContactId),
     Nobody(QueueId),
 }
 
-pub(crate) type LaneId = (QueueId, Channel);
+/// Where contacts of one channel and one requirement profile wait in one queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LaneId {
+    pub queue: QueueId,
+    pub channel: Channel,
+    pub profile: ProfileId,
+}
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The number of a lane in [`Index::lanes`].
+pub(crate) type Slot = u32;
+
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
     pub queues: BTreeMap<QueueId, QueueIndex>,
+    pub lanes: Vec<Lane>,
+    /// The lanes in which an agent can meet contacts when free.
+    seats: BTreeMap<AgentId, Vec<Seat>>,
     /// Lanes where a waiting contact and an idle agent can meet; empty after every step.
-    pub matchable: BTreeSet<LaneId>,
+    pub matchable: BTreeSet<Slot>,
     pub timers: BTreeSet<(Tick, Timer)>,
+    pub profiles: BTreeMap<Vec<Need>, ProfileId>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Seat {
+    /// Which of the agent's memberships.
+    membership: u16,
+    channel: Channel,
+    lane: Slot,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,27 +67,29 @@ pub(crate) struct QueueIndex {
     pub served: u32,
     /// Contacts waiting, by enter time.
     pub waiting: BTreeSet<(Tick, ContactId)>,
-    lanes: [Lane; Channel::ALL.len()],
+    /// All who wait on a channel, those with an open offer included.
+    lines: [BTreeSet<LineKey>; Channel::ALL.len()],
+    lanes: BTreeMap<(Channel, ProfileId), Slot>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lane {
-    /// All who wait, those with an open offer included.
-    pub line: BTreeSet<LineKey>,
-    /// Those without an open offer, by the step up to which tiers are open to them.
+    pub id: LaneId,
+    /// What the lane's profile asks for.
+    needs: Vec<Need>,
+    /// Those who wait for an offer, by the step up to which tiers are open to them.
     unoffered: BTreeMap<u8, BTreeSet<LineKey>>,
     /// Those of a ring-all queue with an open offer, by the tier that rings.
     ringing: BTreeMap<u8, BTreeSet<LineKey>>,
-    pub idle: BTreeSet<IdleKey>,
+    /// Agents who could take any of them now, but for the tier.
+    idle: BTreeSet<IdleKey>,
+    /// How many of the idle have each weight, by tier; of weighted-random queues alone.
+    weights: BTreeMap<(u8, u64), u32>,
 }
 
 impl QueueIndex {
-    pub fn lane(&self, channel: Channel) -> &Lane {
-        &self.lanes[channel as usize]
-    }
-
-    fn lane_mut(&mut self, channel: Channel) -> &mut Lane {
-        &mut self.lanes[channel as usize]
+    pub fn line(&self, channel: Channel) -> &BTreeSet<LineKey> {
+        &self.lines[channel as usize]
     }
 
     fn serving_at(&mut self, level: u8) -> &mut u32 {
@@ -78,24 +106,69 @@ impl QueueIndex {
         self.serving.iter().take(usize::from(level)).all(|count| *count == 0)
     }
 
+    pub fn slot(&self, channel: Channel, profile: ProfileId) -> Option<Slot> {
+        self.lanes.get(&(channel, profile)).copied()
+    }
+}
+
+impl Lane {
     /// The first contact in line that the first idle agent may take.
-    pub fn head(&self, queue: &Queue, channel: Channel) -> Option<LineKey> {
-        let lane = self.lane(channel);
-        let level = lane.idle.first()?.level;
-        let step = if self.opens_at_once(level) { 0 } else { queue.step_of(level) };
-        let open = lane.unoffered.range(u8::try_from(step).unwrap_or(u8::MAX)..);
-        let ringing = lane.ringing.range(level..);
+    pub fn head(&self, queue: &Queue, index: &QueueIndex) -> Option<LineKey> {
+        let level = self.idle.first()?.level;
+        let step = if index.opens_at_once(level) { 0 } else { queue.step_of(level) };
+        let open = self.unoffered.range(u8::try_from(step).unwrap_or(u8::MAX)..);
+        let ringing = self.ringing.range(level..);
         open.chain(ringing).filter_map(|(_, keys)| keys.first().copied()).min()
     }
 
-    /// The agent whom the strategy chooses among the idle of the lowest level.
-    pub fn choose(&self, state: &State, queue: &Queue, channel: Channel) -> Option<AgentId> {
-        let idle = &self.lane(channel).idle;
-        let first = idle.first()?;
-        let Some((major, agent)) = queue.turn_after(state) else { return Some(first.agent) };
-        let after = IdleKey { level: first.level, major, minor: 0, agent };
-        let next = idle.range((Excluded(after), Unbounded)).next().filter(|key| key.level == first.level);
-        Some(next.unwrap_or(first).agent)
+    /// The agent whom the strategy chooses for a contact among the idle of the lowest level.
+    pub fn choose(&self, state: &State, queue: &Queue, contact: &Contact) -> Option<AgentId> {
+        let first = self.idle.first()?;
+        let Some((major, minor, agent)) = self.point(state, queue, contact, first.level) else {
+            return Some(first.agent);
+        };
+        let after = IdleKey { level: first.level, major, minor, agent };
+        let fits = |key: &&IdleKey| key.level == first.level && (!queue.is_weighted() || key.major == major);
+        let next = self.idle.range((Excluded(after), Unbounded)).next().filter(fits);
+        // Past the last one a circle begins again: at the first of the level, or of the weight drawn.
+        let begin = if queue.is_weighted() { IdleKey { minor: 0, agent: AgentId(0), ..after } } else { *first };
+        Some(next.or_else(|| self.idle.range(begin..).next())?.agent)
+    }
+
+    /// After which key a circular strategy looks for the next one; none where the smallest key is meant.
+    fn point(&self, state: &State, queue: &Queue, contact: &Contact, level: u8) -> Option<(u64, u64, AgentId)> {
+        if !queue.is_weighted() {
+            return queue.turn_after(state, contact).map(|(major, agent)| (major, 0, agent));
+        }
+        let classes = || self.weights.range((level, 0)..=(level, u64::MAX));
+        let total: u64 = classes().map(|((_, weight), count)| weight * u64::from(*count)).sum();
+        let mut left = draw(state.seed, 1, state.offers_made).checked_rem(total)?;
+        for ((_, weight), count) in classes() {
+            let share = weight * u64::from(*count);
+            if left < share {
+                return Some((*weight, draw(state.seed, 2, state.offers_made), AgentId(0)));
+            }
+            left -= share;
+        }
+        None
+    }
+
+    fn seat(&mut self, queue: &Queue, key: IdleKey) {
+        if self.idle.insert(key) && queue.is_weighted() {
+            *self.weights.entry((key.level, key.major)).or_default() += 1;
+        }
+    }
+
+    fn unseat(&mut self, queue: &Queue, key: IdleKey) {
+        if self.idle.remove(&key)
+            && queue.is_weighted()
+            && let Some(count) = self.weights.get_mut(&(key.level, key.major))
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.weights.remove(&(key.level, key.major));
+            }
+        }
     }
 }
 
@@ -103,9 +176,15 @@ impl Index {
     /// Everything anew: after a snapshot was restored, and to check what was kept.
     pub fn build(state: &State) -> Self {
         let mut index = Self::default();
+        for (id, profile) in &state.profiles {
+            index.profiles.insert(profile.needs.clone(), *id);
+        }
         for (id, queue) in &state.queues {
             index.queues.insert(*id, QueueIndex::default());
             index.add_queue_timer(*id, queue);
+            for (channel, profile) in &queue.lanes {
+                index.open_lane(state, LaneId { queue: *id, channel: *channel, profile: *profile });
+            }
         }
         for agent in state.agents.values() {
             index.join(agent);
@@ -120,30 +199,104 @@ impl Index {
         index
     }
 
+    /// Opens a lane, and lets every member who fits sit down. Costs time in proportion to the members, once per profile and queue.
+    pub fn open_lane(&mut self, state: &State, id: LaneId) {
+        let (Some(queue), Some(index)) = (state.queues.get(&id.queue), self.queues.get_mut(&id.queue)) else { return };
+        let slot = Slot::try_from(self.lanes.len()).unwrap_or(Slot::MAX);
+        if index.lanes.contains_key(&(id.channel, id.profile)) || slot == Slot::MAX {
+            return;
+        }
+        index.lanes.insert((id.channel, id.profile), slot);
+        let needs = state.profiles.get(&id.profile).map(|profile| profile.needs.clone()).unwrap_or_default();
+        let (unoffered, ringing, idle, weights) = Default::default();
+        let mut lane = Lane { id, needs, unoffered, ringing, idle, weights };
+        for agent in index.members.iter().filter_map(|id| state.agents.get(id)) {
+            if let Some(seat) = seat_in(agent, &lane, slot) {
+                self.seats.entry(agent.config.id).or_default().push(seat);
+                if agent.can_take(id.channel)
+                    && let Some(membership) = agent.config.queues.get(usize::from(seat.membership))
+                {
+                    lane.seat(queue, agent.idle_key(state.seed, queue, membership, &lane.needs));
+                }
+            }
+        }
+        self.lanes.push(lane);
+    }
+
     pub fn add_agent(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
-        let free = free_channels(agent);
         for membership in &agent.config.queues {
-            let id = membership.queue;
-            let (Some(queue), Some(index)) = (queues.get(&id), self.queues.get_mut(&id)) else { continue };
+            let Some(index) = self.queues.get_mut(&membership.queue) else { continue };
             index.logged_in += u32::from(agent.logged_in);
             index.available += u32::from(agent.kind == AgentKind::Available);
             *index.serving_at(membership.level) += u32::from(agent.serves());
-            for channel in free.into_iter().flatten() {
-                let key = agent.idle_key(seed, queue, membership);
-                index.lane_mut(channel).idle.insert(key);
-            }
-            refresh_all(&mut self.matchable, id, queue, index);
         }
-        self.timers.extend(agent_timers(agent));
+        self.each_seat(seed, queues, agent, |lane, queue, key, index| {
+            lane.seat(queue, key);
+            Some(lane.head(queue, index).is_some())
+        });
+        self.timers.extend(agent_timers(queues, agent));
     }
 
-    /// Notes of which queues an agent is a member.
-    pub fn join(&mut self, agent: &Agent) {
+    /// Takes an agent out. Tiers that this opens are seen to by [`Index::refresh_queue`].
+    pub fn remove_agent(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
+        // While the lanes are looked at, the agent still counts: who is only offered something opens no tier.
+        let none = self.matchable.is_empty();
+        self.each_seat(seed, queues, agent, |lane, queue, key, index| {
+            lane.unseat(queue, key);
+            (!none).then(|| lane.head(queue, index).is_some())
+        });
         for membership in &agent.config.queues {
-            if let Some(index) = self.queues.get_mut(&membership.queue) {
-                index.members.insert(agent.config.id);
+            let Some(index) = self.queues.get_mut(&membership.queue) else { continue };
+            index.logged_in -= u32::from(agent.logged_in);
+            index.available -= u32::from(agent.kind == AgentKind::Available);
+            *index.serving_at(membership.level) -= u32::from(agent.serves());
+        }
+        for timer in agent_timers(queues, agent) {
+            self.timers.remove(&timer);
+        }
+    }
+
+    /// Does something in every lane where the agent is free now; it says whether contact and agent can meet there, where it knows.
+    fn each_seat(
+        &mut self,
+        seed: u64,
+        queues: &BTreeMap<QueueId, Queue>,
+        agent: &Agent,
+        mut act: impl FnMut(&mut Lane, &Queue, IdleKey, &QueueIndex) -> Option<bool>,
+    ) {
+        let free = Channel::ALL.map(|channel| agent.can_take(channel));
+        if free == [false; Channel::ALL.len()] {
+            return;
+        }
+        let Some(seats) = self.seats.get(&agent.config.id) else { return };
+        for seat in seats.iter().filter(|seat| free[seat.channel as usize]) {
+            let Some(membership) = agent.config.queues.get(usize::from(seat.membership)) else { continue };
+            let (Some(queue), Some(index)) = (queues.get(&membership.queue), self.queues.get(&membership.queue)) else {
+                continue;
+            };
+            let lane = &mut self.lanes[seat.lane as usize];
+            let key = agent.idle_key(seed, queue, membership, &lane.needs);
+            match act(lane, queue, key, index) {
+                Some(true) => {
+                    self.matchable.insert(seat.lane);
+                }
+                Some(false) if !self.matchable.is_empty() => {
+                    self.matchable.remove(&seat.lane);
+                }
+                Some(false) | None => {}
             }
         }
+    }
+
+    /// Notes of which queues an agent is a member, and in which lanes the agent's skills count.
+    pub fn join(&mut self, agent: &Agent) {
+        let mut seats = Vec::new();
+        for membership in &agent.config.queues {
+            let Some(index) = self.queues.get_mut(&membership.queue) else { continue };
+            index.members.insert(agent.config.id);
+            seats.extend(index.lanes.values().filter_map(|slot| seat_in(agent, &self.lanes[*slot as usize], *slot)));
+        }
+        self.seats.insert(agent.config.id, seats);
     }
 
     /// Forgets of which queues an agent is a member.
@@ -153,79 +306,68 @@ impl Index {
                 index.members.remove(&agent.config.id);
             }
         }
+        self.seats.remove(&agent.config.id);
     }
 
-    /// Takes an agent out; lanes are seen to by the `add_agent` that follows, or by `refresh_queue`.
-    pub fn remove_agent(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
-        let free = free_channels(agent);
-        for membership in &agent.config.queues {
-            let id = membership.queue;
-            let (Some(queue), Some(index)) = (queues.get(&id), self.queues.get_mut(&id)) else { continue };
-            index.logged_in -= u32::from(agent.logged_in);
-            index.available -= u32::from(agent.kind == AgentKind::Available);
-            *index.serving_at(membership.level) -= u32::from(agent.serves());
-            for channel in free.into_iter().flatten() {
-                let key = agent.idle_key(seed, queue, membership);
-                index.lane_mut(channel).idle.remove(&key);
-            }
-        }
-        for timer in agent_timers(agent) {
-            self.timers.remove(&timer);
-        }
-    }
-
-    /// Sees where contacts and agents can meet in a queue.
+    /// Sees where contacts and agents can meet in a queue: a tier may be open, or closed, because somebody came or went.
     pub fn refresh_queue(&mut self, id: QueueId, queue: &Queue) {
-        if let Some(index) = self.queues.get(&id) {
-            refresh_all(&mut self.matchable, id, queue, index);
+        let Some(index) = self.queues.get(&id) else { return };
+        for slot in index.lanes.values() {
+            refresh(&mut self.matchable, *slot, &self.lanes[*slot as usize], queue, index);
         }
+    }
+
+    /// Whether an agent is the only one, or was the last one, who serves a level.
+    pub fn is_turning_point(&self, queue: QueueId, level: u8) -> bool {
+        self.queues.get(&queue).is_some_and(|index| index.serving[usize::from(level.min(LEVELS_MAX))] <= 1)
     }
 
     pub fn add_contact(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
-        let (Some(queue), Some(index)) = (queues.get(&contact.queue), self.queues.get_mut(&contact.queue)) else {
-            return;
-        };
-        match &contact.place {
-            Place::Waiting { step, offers, ring_level, .. } => {
-                index.waiting.insert((contact.entered_at, contact.id));
-                let lane = index.lane_mut(contact.channel);
-                lane.line.insert(contact.line_key());
-                if offers.is_empty() {
-                    lane.unoffered.entry(*step).or_default().insert(contact.line_key());
-                } else if queue.config.strategy == Strategy::RingAll {
-                    lane.ringing.entry(*ring_level).or_default().insert(contact.line_key());
-                }
-            }
-            Place::Served { .. } => index.served += 1,
+        self.change_contact(queues, contact, true);
+        if let Some(queue) = queues.get(&contact.queue) {
+            self.timers.extend(contact_timers(queue, contact));
         }
-        refresh(&mut self.matchable, contact.queue, queue, index, contact.channel);
-        self.timers.extend(contact_timers(queue, contact));
     }
 
     pub fn remove_contact(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
+        self.change_contact(queues, contact, false);
+        if let Some(queue) = queues.get(&contact.queue) {
+            for timer in contact_timers(queue, contact) {
+                self.timers.remove(&timer);
+            }
+        }
+    }
+
+    fn change_contact(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact, add: bool) {
         let (Some(queue), Some(index)) = (queues.get(&contact.queue), self.queues.get_mut(&contact.queue)) else {
             return;
         };
-        match &contact.place {
-            Place::Waiting { step, offers, ring_level, .. } => {
-                index.waiting.remove(&(contact.entered_at, contact.id));
-                let lane = index.lane_mut(contact.channel);
-                lane.line.remove(&contact.line_key());
-                let (sets, at) =
-                    if offers.is_empty() { (&mut lane.unoffered, *step) } else { (&mut lane.ringing, *ring_level) };
-                if let Some(set) = sets.get_mut(&at) {
-                    set.remove(&contact.line_key());
-                    if set.is_empty() {
-                        sets.remove(&at);
-                    }
-                }
+        let Place::Waiting { step, ring_level, .. } = &contact.place else {
+            if add {
+                index.served += 1;
+            } else {
+                index.served -= 1;
             }
-            Place::Served { .. } => index.served -= 1,
+            return;
+        };
+        let key = contact.line_key(queue);
+        put(&mut index.waiting, (contact.entered_at, contact.id), add);
+        put(&mut index.lines[contact.channel as usize], key, add);
+        let Some(slot) = index.slot(contact.channel, contact.profile()) else { return };
+        let lane = &mut self.lanes[slot as usize];
+        let (sets, at) = if contact.wants_offer() {
+            (&mut lane.unoffered, *step)
+        } else if queue.config.strategy == Strategy::RingAll || !add {
+            (&mut lane.ringing, *ring_level)
+        } else {
+            return;
+        };
+        let set = sets.entry(at).or_default();
+        put(set, key, add);
+        if set.is_empty() {
+            sets.remove(&at);
         }
-        refresh(&mut self.matchable, contact.queue, queue, index, contact.channel);
-        for timer in contact_timers(queue, contact) {
-            self.timers.remove(&timer);
-        }
+        refresh(&mut self.matchable, slot, lane, queue, index);
     }
 
     pub fn add_offer(&mut self, id: OfferId, offer: Offer) {
@@ -247,46 +389,91 @@ impl Index {
     }
 }
 
-/// The channels of which an agent can be offered a contact.
-fn free_channels(agent: &Agent) -> [Option<Channel>; Channel::ALL.len()] {
-    Channel::ALL.map(|channel| Some(channel).filter(|channel| agent.can_take(*channel)))
+#[cfg(test)]
+impl PartialEq for Index {
+    /// The same content; lanes may be numbered otherwise.
+    fn eq(&self, other: &Self) -> bool {
+        fn view(index: &Index) -> impl PartialEq + use<'_> {
+            let lane = |slot: Slot| index.lanes[slot as usize].id;
+            let queues: Vec<_> = index
+                .queues
+                .iter()
+                .map(|(id, queue)| (id, QueueIndex { lanes: BTreeMap::new(), ..queue.clone() }))
+                .collect();
+            let lanes: BTreeMap<LaneId, &Lane> = index.lanes.iter().map(|lane| (lane.id, lane)).collect();
+            let seats: BTreeMap<AgentId, BTreeSet<(u16, LaneId)>> = index
+                .seats
+                .iter()
+                .map(|(id, seats)| (*id, seats.iter().map(|seat| (seat.membership, lane(seat.lane))).collect()))
+                .collect();
+            let matchable: BTreeSet<LaneId> = index.matchable.iter().map(|slot| lane(*slot)).collect();
+            (queues, lanes, seats, matchable, &index.timers, &index.profiles)
+        }
+        view(self) == view(other)
+    }
 }
 
-fn refresh_all(matchable: &mut BTreeSet<LaneId>, id: QueueId, queue: &Queue, index: &QueueIndex) {
-    for channel in Channel::ALL {
-        refresh(matchable, id, queue, index, channel);
+fn put<T: Ord>(set: &mut BTreeSet<T>, item: T, add: bool) {
+    if add {
+        set.insert(item);
+    } else {
+        set.remove(&item);
     }
+}
+
+/// The seat of an agent in a lane, if the agent may sit there at all.
+fn seat_in(agent: &Agent, lane: &Lane, slot: Slot) -> Option<Seat> {
+    let channel = lane.id.channel;
+    let membership = agent.config.queues.iter().position(|membership| membership.queue == lane.id.queue)?;
+    let able = agent.config.capacity.iter().any(|capacity| capacity.channel == channel);
+    (able && agent.config.meets(&lane.needs)).then(|| Seat {
+        membership: u16::try_from(membership).unwrap_or(u16::MAX),
+        channel,
+        lane: slot,
+    })
 }
 
 /// Sees whether a contact and an agent can meet in this lane.
-fn refresh(matchable: &mut BTreeSet<LaneId>, id: QueueId, queue: &Queue, index: &QueueIndex, channel: Channel) {
-    if index.head(queue, channel).is_some() {
-        matchable.insert((id, channel));
+fn refresh(matchable: &mut BTreeSet<Slot>, slot: Slot, lane: &Lane, queue: &Queue, index: &QueueIndex) {
+    if lane.head(queue, index).is_some() {
+        matchable.insert(slot);
     } else if !matchable.is_empty() {
-        matchable.remove(&(id, channel));
+        matchable.remove(&slot);
     }
 }
 
-fn agent_timers(agent: &Agent) -> impl Iterator<Item = (Tick, Timer)> + '_ {
+fn agent_timers<'a>(
+    queues: &'a BTreeMap<QueueId, Queue>,
+    agent: &'a Agent,
+) -> impl Iterator<Item = (Tick, Timer)> + use<'a> {
     let id = agent.config.id;
     let wrap_ups = agent.work.iter().filter_map(move |work| match work.phase {
         Phase::WrapUp { until: Some(until) } => Some((until, Timer::WrapUp(id, work.contact))),
         Phase::WrapUp { until: None } | Phase::Talking | Phase::Held => None,
     });
-    wrap_ups.chain(agent.rest_until.map(|until| (until, Timer::Rest(id))))
+    let is_measured = || {
+        let strategy = |queue| queues.get(queue).map(|queue: &Queue| queue.config.strategy);
+        agent.kind == AgentKind::Available
+            && agent.config.queues.iter().any(|m| strategy(&m.queue) == Some(Strategy::LeastOccupied))
+    };
+    let measure = is_measured().then(|| (agent.measured() + MEASURE_EVERY, Timer::Measure(id)));
+    wrap_ups.chain(agent.rest_until.map(|until| (until, Timer::Rest(id)))).chain(measure)
 }
 
 fn contact_timers(queue: &Queue, contact: &Contact) -> impl Iterator<Item = (Tick, Timer)> + use<> {
-    let (tier, max_wait) = match &contact.place {
-        Place::Waiting { step, too_long, .. } => {
-            let next = queue.steps.get(usize::from(*step) + 1).copied();
-            (next, queue.config.max_wait.filter(|_| !too_long))
-        }
-        Place::Served { .. } => (None, None),
-    };
     let (entered_at, id) = (contact.entered_at, contact.id);
-    let tier = tier.map(|wait| (entered_at + wait, Timer::Tier(id)));
-    tier.into_iter().chain(max_wait.map(|wait| (entered_at + wait, Timer::MaxWait(id))))
+    let (tier, ring, widen, max_wait) = match &contact.place {
+        Place::Waiting { step, ring, widens_at, too_long, .. } => {
+            let tier = queue.steps.get(usize::from(*step) + 1).map(|wait| (entered_at + *wait, Timer::Tier(id)));
+            let next = contact.stages.get(usize::from(*ring) + 1);
+            let ring = next.map(|stage| (entered_at + stage.after, Timer::Ring(id)));
+            let widen = widens_at.map(|at| (at, Timer::Widen(id)));
+            let most = queue.config.max_wait.filter(|_| !too_long);
+            (tier, ring, widen, most.map(|wait| (entered_at + wait, Timer::MaxWait(id))))
+        }
+        Place::Served { .. } => (None, None, None, None),
+    };
+    [tier, ring, widen, max_wait].into_iter().flatten()
 }
 
 fn queue_timer(id: QueueId, queue: &Queue) -> Option<(Tick, Timer)> {

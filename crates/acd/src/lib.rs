@@ -25,7 +25,7 @@
 //! acd.handle(now, Command::AddAgent(AgentConfig::new(ada, "Ada").in_queue(sales, 1, 1)))?;
 //! acd.handle(now, Command::LogIn { agent: ada })?;
 //! acd.handle(now, Command::Enter {
-//!     contact: caller, visit: VisitId(1), queue: sales, channel: Channel::Voice, priority: 0, place_at: None,
+//!     contact: caller, visit: VisitId(1), queue: sales, channel: Channel::Voice, priority: 0, place_at: None, needs: vec![],
 //! })?;
 //!
 //! let mut log: Vec<(Tick, Event)> = Vec::new();
@@ -58,6 +58,7 @@
 
 mod acd;
 mod apply;
+mod audit;
 mod config;
 mod decide;
 mod digest;
@@ -72,12 +73,13 @@ mod words;
 
 pub use acd::{Acd, AgentState, Snapshot};
 pub use config::{
-    AgentConfig, Capacity, Channel, Formula, LEVELS_MAX, Limits, MEMBERSHIPS_MAX, Membership, NoAgents, QueueConfig,
-    ServiceLevel, Strategy, TEXT_BYTES_MAX, WrapUp,
+    AgentConfig, Capacity, Channel, Formula, LEVELS_MAX, Limits, MEMBERSHIPS_MAX, Membership, NEEDS_MAX, Need,
+    NoAgents, Order, PROFILES_MAX, QueueConfig, RINGS_MAX, Ring, SKILLS_MAX, ServiceLevel, Skill, Strategy,
+    TEXT_BYTES_MAX, WEIGHT_MAX, WrapUp,
 };
 pub use explain::{Candidate, Explanation, PassedOver, Standing};
 pub use figures::{
     AgentFigures, Histogram, INTERVAL, INTERVALS_MAX, QueueFigures, WAIT_BOUNDS_S, service_level_per_myriad,
 };
-pub use state::{AgentKind, IdleKey, SHIFT_GAP};
+pub use state::{AgentKind, IdleKey, MEASURE_EVERY, SHIFT_GAP};
 pub use words::{Command, Effect, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Output, Refusal, WrapUpStart};

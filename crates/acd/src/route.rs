@@ -9,19 +9,20 @@ use crate::Acd;
 use crate::words::Event;
 
 impl Acd {
-    /// Looks only at lanes where a contact and an agent can meet: after one input these are the queues of one agent, or one queue.
+    /// Looks only at lanes where a contact and an agent can meet: after one input these are lanes of one agent, or of one queue.
     pub(crate) fn route(&self, now: Tick) -> Option<Event> {
-        let heads = self.index.matchable.iter().filter_map(|(id, channel)| {
-            let (queue, index) = (self.state.queues.get(id)?, self.index.queues.get(id)?);
-            let head = index.head(queue, *channel)?;
-            Some(((Reverse(queue.config.weight), head, *id, *channel), (queue, index)))
+        let heads = self.index.matchable.iter().filter_map(|slot| {
+            let lane = self.index.lanes.get(*slot as usize)?;
+            let (queue, index) = (self.state.queues.get(&lane.id.queue)?, self.index.queues.get(&lane.id.queue)?);
+            let head = lane.head(queue, index)?;
+            Some(((Reverse(queue.config.weight), head, lane.id), (lane, queue)))
         });
-        let ((_, head, id, channel), (queue, index)) = heads.min_by_key(|(key, _)| *key)?;
-        let agent = index.choose(&self.state, queue, channel)?;
+        let ((_, head, id), (lane, queue)) = heads.min_by_key(|(key, _)| *key)?;
+        let agent = lane.choose(&self.state, queue, self.state.contacts.get(&head.contact)?)?;
         Some(Event::Offered {
             offer: OfferId(self.state.offers_made + 1),
             contact: head.contact,
-            queue: id,
+            queue: id.queue,
             agent,
             deadline: now + queue.config.ring_for,
         })

@@ -4,9 +4,9 @@
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
+use offhook_units::{AgentId, ContactId, OfferId, QueueId, SkillId, Span, Tick, VisitId};
 
-use crate::config::{AgentConfig, Capacity, Channel, NoAgents, QueueConfig, Strategy, WrapUp};
+use crate::config::{AgentConfig, Capacity, Channel, Need, NoAgents, Order, QueueConfig, Ring, Strategy, WrapUp};
 use crate::index::{Index, Timer};
 use crate::state::{Agent, Contact, Place, Queue, State, draw};
 use crate::words::{Command, Effect, Event, FlowOut, Left, Output, Refusal};
@@ -33,6 +33,7 @@ struct Shift {
 
 const QUEUES: u64 = 4;
 const AGENTS: u64 = 7;
+const SKILLS: u64 = 3;
 
 impl Shift {
     fn new(seed: u64) -> Self {
@@ -84,14 +85,7 @@ impl Shift {
 
     fn some_queue(&mut self, id: QueueId) -> QueueConfig {
         let mut config = QueueConfig::new(id, format!("queue {id}"));
-        config.strategy = self.pick(&[
-            Strategy::RingAll,
-            Strategy::Linear,
-            Strategy::RoundRobin,
-            Strategy::LongestIdle,
-            Strategy::FewestCalls,
-            Strategy::Random,
-        ]);
+        config.strategy = self.pick(&Strategy::ALL);
         config.ring_for = Span::from_s(1 + self.below(20));
         let wrap_up = self.span(20);
         config.wrap_up = self.pick(&[WrapUp::For(wrap_up), WrapUp::For(Span::ZERO), WrapUp::UntilDone]);
@@ -105,7 +99,29 @@ impl Shift {
             leave_after: self.pick(&[None, Some(Span::ZERO), Some(Span::from_s(15))]),
         };
         config.break_resets_idle = self.chance(50);
+        config.order = self.pick(&[Order::Strict, Order::Strict, Order::Score { points_per_s: 2 }]);
+        config.widen_every = Span::from_s(1 + self.below(8));
+        if self.chance(30) {
+            config.needs = self.some_needs();
+        }
+        if self.chance(50) {
+            for _ in 0..=self.below(2) {
+                let (after, drops) = (self.span(30), vec![SkillId(1 + self.below(SKILLS))]);
+                config.rings.push(Ring { after, drops });
+            }
+        }
         config
+    }
+
+    fn some_needs(&mut self) -> Vec<Need> {
+        let mut needs = Vec::new();
+        for skill in 1..=SKILLS {
+            if self.chance(20) {
+                let (level, weight) = (self.below(4) as u8, self.below(3) as u8);
+                needs.push(Need { skill: SkillId(skill), level, weight });
+            }
+        }
+        needs
     }
 
     fn some_agent(&mut self, id: AgentId) -> AgentConfig {
@@ -114,6 +130,14 @@ impl Shift {
             if self.chance(60) {
                 let (level, position) = (1 + self.below(3) as u8, self.below(4) as u32);
                 config = config.in_queue(QueueId(queue), level, position);
+                if let Some(membership) = config.queues.last_mut() {
+                    membership.weight = 1 + self.below(3) as u32;
+                }
+            }
+        }
+        for skill in 1..=SKILLS {
+            if self.chance(60) {
+                config = config.with_skill(SkillId(skill), self.below(5) as u8);
             }
         }
         if self.chance(40) {
@@ -161,6 +185,7 @@ impl Shift {
                 channel: if self.chance(70) { Channel::Voice } else { Channel::Chat },
                 priority,
                 place_at: if self.chance(20) { Some(self.now.before(self.span(100))) } else { None },
+                needs: if self.chance(50) { self.some_needs() } else { Vec::new() },
             },
             25..44 => Command::Accept { offer: offer? },
             44..48 => Command::Decline { offer: offer? },
@@ -269,13 +294,21 @@ impl Shift {
         let state = &self.shadow.state;
         let able: Vec<(&Contact, &Agent)> = feasible(state, self.now).collect();
         let order = |contact: &Contact| {
-            let weight = Reverse(state.queues[&contact.queue].config.weight);
-            (weight, Reverse(contact.priority), contact.place_at, contact.entered_at, contact.id)
+            let config = &state.queues[&contact.queue].config;
+            let rank = match config.order {
+                Order::Strict => i128::from(contact.priority),
+                Order::Score { points_per_s } => {
+                    let place = i128::from(contact.place_at.as_us());
+                    i128::from(contact.priority) * 1_000_000 - place * i128::from(points_per_s)
+                }
+            };
+            (Reverse(config.weight), Reverse(rank), contact.place_at, contact.entered_at, contact.id)
         };
         let first = able.iter().map(|(contact, _)| *contact).min_by_key(|contact| order(contact));
         assert_eq!(first.map(|contact| (contact.id, contact.queue)), Some((contact, queue)), "the first one in line");
         let candidates = able.iter().filter(|(other, _)| other.id == contact).map(|(_, agent)| *agent);
-        let chosen = reference_choice(state, &state.queues[&queue], candidates.collect());
+        let chosen =
+            reference_choice(state, &state.queues[&queue], &state.contacts[&contact], &candidates.collect::<Vec<_>>());
         assert_eq!(chosen, Some(agent), "the agent whom the strategy names");
 
         let explanation = self.shadow.explain(contact).expect("a contact that waits");
@@ -291,6 +324,9 @@ impl Shift {
     fn check(&mut self) {
         let state = &self.acd.state;
         self.check_places();
+        self.check_profiles();
+        let broken = self.acd.audit();
+        assert!(broken.is_empty() || !self.changed.is_empty(), "{broken:?}");
         // 4: nobody waits whom somebody could serve.
         assert_eq!(feasible(state, self.now).next().map(|(contact, agent)| (contact.id, agent.config.id)), None);
         assert!(self.acd.index.matchable.is_empty());
@@ -307,6 +343,24 @@ impl Shift {
         assert_eq!(Index::build(&self.acd.state), self.acd.index, "what is kept is what can be derived");
         if self.snapshot.is_none() && self.log.len() > 150 {
             self.snapshot = Some((self.log.len(), self.acd.snapshot()));
+        }
+    }
+
+    /// Every stage of a contact that waits is known, and nothing else counts as in use.
+    fn check_profiles(&self) {
+        let state = &self.acd.state;
+        let mut users: BTreeMap<_, u32> = BTreeMap::new();
+        for contact in state.contacts.values() {
+            assert!(contact.is_waiting() || contact.stages.is_empty(), "who is served asks for nothing");
+            for stage in contact.stages.iter().filter(|stage| state.profiles.contains_key(&stage.profile)) {
+                *users.entry(stage.profile).or_default() += 1;
+                let lane = (contact.channel, stage.profile);
+                assert!(state.queues[&contact.queue].lanes.contains(&lane), "a lane is open for every stage");
+            }
+        }
+        for (id, profile) in &state.profiles {
+            assert_eq!(profile.users, users.get(id).copied().unwrap_or(0));
+            assert_eq!(self.acd.index.profiles.get(&profile.needs), Some(id));
         }
     }
 
@@ -398,7 +452,7 @@ fn feasible(state: &State, now: Tick) -> impl Iterator<Item = (&Contact, &Agent)
 }
 
 fn could_take(state: &State, now: Tick, contact: &Contact, agent: &Agent) -> bool {
-    let Place::Waiting { offers, ring_level, .. } = &contact.place else { return false };
+    let Place::Waiting { offers, ring, ring_level, wants_more, .. } = &contact.place else { return false };
     let Some(membership) = agent.config.queues.iter().find(|membership| membership.queue == contact.queue) else {
         return false;
     };
@@ -421,7 +475,17 @@ fn could_take(state: &State, now: Tick, contact: &Contact, agent: &Agent) -> boo
         return false;
     }
     let queue = &state.queues[&contact.queue];
-    if !offers.is_empty() {
+    // What a contact needs was settled when it entered; how far the rings are open is the event's to say, and time's (below).
+    let needs = contact.stages.get(usize::from(*ring)).and_then(|stage| state.profiles.get(&stage.profile));
+    for need in needs.into_iter().flat_map(|profile| &profile.needs) {
+        let level = agent.config.skills.iter().filter(|skill| skill.skill == need.skill).map(|skill| skill.level).max();
+        if level.is_none_or(|level| level < need.level) {
+            return false;
+        }
+    }
+    let due = contact.stages.iter().filter(|stage| contact.entered_at + stage.after <= now).count();
+    assert!(contact.stages.is_empty() || due == usize::from(*ring) + 1, "rings open when their time comes");
+    if !offers.is_empty() && !wants_more {
         return queue.config.strategy == Strategy::RingAll && membership.level <= *ring_level;
     }
     let lower = state.agents.values().any(|other| {
@@ -433,7 +497,7 @@ fn could_take(state: &State, now: Tick, contact: &Contact, agent: &Agent) -> boo
 }
 
 /// The strategy table, read out loud.
-fn reference_choice(state: &State, queue: &Queue, candidates: Vec<&Agent>) -> Option<AgentId> {
+fn reference_choice(state: &State, queue: &Queue, contact: &Contact, candidates: &[&Agent]) -> Option<AgentId> {
     let membership = |agent: &Agent| *agent.membership(queue.config.id).expect("a member");
     let idle_since = |agent: &Agent| {
         if queue.config.break_resets_idle { agent.worked_at.max(agent.ready_at) } else { agent.worked_at }
@@ -441,13 +505,38 @@ fn reference_choice(state: &State, queue: &Queue, candidates: Vec<&Agent>) -> Op
     let place = |agent: &Agent| (membership(agent).position, agent.config.id);
     let members: BTreeSet<_> =
         state.agents.values().filter(|a| a.membership(queue.config.id).is_some()).map(place).collect();
+    let circle = |agent: &Agent, last: Option<(u32, AgentId)>| {
+        let rank = |at: (u32, AgentId)| members.range(..at).count() + members.len();
+        let after = last.map_or(0, |last| members.range(..=last).count());
+        ((rank(place(agent)) - after) % members.len()) as u128
+    };
+    let then_idle = |key: u64, agent: &Agent| (u128::from(key) << 64) + u128::from(idle_since(agent).as_us());
+    if queue.config.strategy == Strategy::WeightedRandom {
+        return reference_weighted(state, queue, candidates);
+    }
     let key = |agent: &Agent| match queue.config.strategy {
-        Strategy::RingAll | Strategy::Linear => u128::from(membership(agent).position),
-        Strategy::RoundRobin => {
-            let rank = |at: (u32, AgentId)| members.range(..at).count() + members.len();
-            let after = queue.last.map_or(0, |last| members.range(..=last).count());
-            ((rank(place(agent)) - after) % members.len()) as u128
+        Strategy::RingAll | Strategy::Linear | Strategy::RingProgressively => u128::from(membership(agent).position),
+        Strategy::RoundRobin => circle(agent, queue.last),
+        Strategy::TopDown => circle(agent, contact.last_tried()),
+        Strategy::LeastTalk => then_idle(agent.talked.as_us(), agent),
+        Strategy::LeastOccupied => {
+            // Busy / logged in, up to the last measurement, which is at most a minute ago for whoever is free.
+            let until = agent.since.max(agent.measured_at);
+            let lasts = (until - agent.since).as_us();
+            let works = matches!(agent.kind, crate::AgentKind::Busy | crate::AgentKind::WrapUp);
+            let worked = agent.worked.as_us() + if works { lasts } else { 0 };
+            let part = u128::from(worked) * 1_000_000 / u128::from(agent.present.as_us() + lasts).max(1);
+            then_idle(part as u64, agent)
         }
+        Strategy::SkillsBest => {
+            let needs = state.profiles.get(&contact.profile()).map_or(&[][..], |profile| &profile.needs);
+            let worth = |need: &Need| {
+                let skill = agent.config.skills.iter().find(|skill| skill.skill == need.skill);
+                u64::from(need.weight) * u64::from(skill.map_or(0, |skill| skill.level))
+            };
+            then_idle(u64::MAX - needs.iter().map(worth).sum::<u64>(), agent)
+        }
+        Strategy::WeightedRandom => unreachable!("drawn above"),
         Strategy::LongestIdle => u128::from(idle_since(agent).as_us()),
         Strategy::FewestCalls => (u128::from(agent.taken) << 64) + u128::from(idle_since(agent).as_us()),
         Strategy::Random => {
@@ -456,8 +545,28 @@ fn reference_choice(state: &State, queue: &Queue, candidates: Vec<&Agent>) -> Op
             u128::from(mine.wrapping_sub(point).wrapping_sub(1))
         }
     };
-    let best = candidates.into_iter().min_by_key(|agent| (membership(agent).level, key(agent), agent.config.id));
+    let best = candidates.iter().min_by_key(|agent| (membership(agent).level, key(agent), agent.config.id));
     best.map(|agent| agent.config.id)
+}
+
+/// A weight is drawn in proportion to the agents that have it, then the next of them after a random point.
+fn reference_weighted(state: &State, queue: &Queue, candidates: &[&Agent]) -> Option<AgentId> {
+    let membership = |agent: &Agent| *agent.membership(queue.config.id).expect("a member");
+    let level = candidates.iter().map(|agent| membership(agent).level).min()?;
+    let mut tier: Vec<&Agent> = candidates.iter().copied().filter(|agent| membership(agent).level == level).collect();
+    tier.sort_by_key(|agent| (membership(agent).weight, agent.config.id));
+    let total: u64 = tier.iter().map(|agent| u64::from(membership(agent).weight)).sum();
+    let mut left = draw(state.seed, 1, state.offers_made) % total;
+    let drawn = tier.iter().find(|agent| {
+        let weight = u64::from(membership(agent).weight);
+        let here = left < weight;
+        left = left.saturating_sub(weight);
+        here
+    })?;
+    let point = draw(state.seed, 2, state.offers_made);
+    let alike = tier.iter().filter(|agent| membership(agent).weight == membership(drawn).weight);
+    let distance = |agent: &Agent| draw(state.seed, agent.config.id.0, agent.offered).wrapping_sub(point);
+    alike.min_by_key(|agent| (distance(agent), agent.config.id)).map(|agent| agent.config.id)
 }
 
 /// The name of an event's kind.
@@ -486,7 +595,7 @@ fn no_shift_loses_a_contact_or_offers_one_twice_and_every_log_replays() {
         shift.check_log_replays();
         kinds.extend(shift.log.iter().map(|(_, event)| kind(event)));
     }
-    assert!(!whole || kinds.len() == 22, "shifts in which something never happens prove little: {kinds:?}");
+    assert!(!whole || kinds.len() == 25, "shifts in which something never happens prove little: {kinds:?}");
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! What the distributor remembers: a fold of its events, without anything that can be derived (see `index`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 
-use crate::config::{AgentConfig, Channel, Membership, QueueConfig, Strategy};
+use crate::config::{AgentConfig, Channel, Membership, Need, Order, QueueConfig, Strategy};
 
 /// Away for at least this long, an agent begins a new shift with the next log-in; a shorter absence continues the old one.
 pub const SHIFT_GAP: Span = Span::from_s(4 * 3_600);
+/// How often the occupancy of a free agent is taken anew in queues that choose by it.
+pub const MEASURE_EVERY: Span = Span::from_s(60);
 
 /// What an agent is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +59,32 @@ pub(crate) struct State {
     pub agents: BTreeMap<AgentId, Agent>,
     pub contacts: BTreeMap<ContactId, Contact>,
     pub offers: BTreeMap<OfferId, Offer>,
+    /// Profiles ever made; the last one has this id.
+    pub profiles_made: u32,
+    pub profiles: BTreeMap<ProfileId, Profile>,
+}
+
+/// A requirement profile; zero is the one that asks for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct ProfileId(pub u32);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Profile {
+    /// By skill; not empty.
+    pub needs: Vec<Need>,
+    /// Stages of waiting contacts that ask for it.
+    pub users: u32,
+}
+
+/// What a contact needs from some time on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Stage {
+    /// From entering.
+    pub after: Span,
+    pub profile: ProfileId,
 }
 
 impl State {
@@ -69,6 +97,8 @@ impl State {
             agents: BTreeMap::new(),
             contacts: BTreeMap::new(),
             offers: BTreeMap::new(),
+            profiles_made: 0,
+            profiles: BTreeMap::new(),
         }
     }
 }
@@ -85,6 +115,8 @@ pub(crate) struct Queue {
     pub nobody_since: Option<Tick>,
     /// Those who wait were told so.
     pub nobody_told: bool,
+    /// Where contacts wait, or have waited.
+    pub lanes: BTreeSet<(Channel, ProfileId)>,
 }
 
 impl Queue {
@@ -96,7 +128,36 @@ impl Queue {
                 steps.push(wait);
             }
         }
-        Self { config, steps, last: None, nobody_since: None, nobody_told: false }
+        let lanes = Channel::ALL.into_iter().map(|channel| (channel, ProfileId::default())).collect();
+        Self { config, steps, last: None, nobody_since: None, nobody_told: false, lanes }
+    }
+
+    /// What a contact with these needs must find here, stage by stage: when each begins, and the skills. Stages that ask for the same as the one before
+    /// are left out.
+    pub fn stages(&self, own: &[Need]) -> Vec<(Span, Vec<Need>)> {
+        let mut needs: BTreeMap<_, Need> = BTreeMap::new();
+        for need in self.config.needs.iter().chain(own) {
+            let kept = needs.entry(need.skill).or_insert(*need);
+            (kept.level, kept.weight) = (kept.level.max(need.level), kept.weight.max(need.weight));
+        }
+        let mut stages = vec![(Span::ZERO, needs.values().copied().collect::<Vec<_>>())];
+        let mut rings: Vec<_> = self.config.rings.iter().collect();
+        rings.sort_by_key(|ring| ring.after);
+        for ring in rings {
+            needs.retain(|skill, _| !ring.drops.contains(skill));
+            let now: Vec<Need> = needs.values().copied().collect();
+            match stages.last_mut() {
+                Some((after, last)) if *after == ring.after => *last = now,
+                Some((_, last)) if last.len() > now.len() => stages.push((ring.after, now)),
+                Some(_) | None => {}
+            }
+        }
+        stages
+    }
+
+    /// Whether the strategy draws in proportion to weights.
+    pub fn is_weighted(&self) -> bool {
+        self.config.strategy == Strategy::WeightedRandom
     }
 
     /// The step that a contact has reached after waiting so long.
@@ -104,18 +165,28 @@ impl Queue {
         u8::try_from(self.steps.partition_point(|wait| *wait <= waited).saturating_sub(1)).unwrap_or(u8::MAX)
     }
 
-    /// After whom a circular strategy looks for the next one; none where the smallest key is meant.
-    pub fn turn_after(&self, state: &State) -> Option<(u64, AgentId)> {
+    /// After whom a circular strategy looks for the next one; none where the smallest key is meant, or where weights are drawn.
+    pub fn turn_after(&self, state: &State, contact: &Contact) -> Option<(u64, AgentId)> {
+        let after = |(position, agent)| (u64::from(position), agent);
         match self.config.strategy {
-            Strategy::RingAll | Strategy::Linear | Strategy::LongestIdle | Strategy::FewestCalls => None,
-            Strategy::RoundRobin => self.last.map(|(position, agent)| (u64::from(position), agent)),
+            Strategy::RingAll
+            | Strategy::Linear
+            | Strategy::RingProgressively
+            | Strategy::LongestIdle
+            | Strategy::FewestCalls
+            | Strategy::LeastTalk
+            | Strategy::LeastOccupied
+            | Strategy::SkillsBest
+            | Strategy::WeightedRandom => None,
+            Strategy::RoundRobin => self.last.map(after),
+            Strategy::TopDown => contact.last_tried().map(after),
             Strategy::Random => Some((draw(state.seed, 0, state.offers_made), AgentId(0))),
         }
     }
 
     /// Whether a key must wait for the next round of a circular strategy: smaller comes first.
-    pub fn turn(&self, state: &State, key: IdleKey) -> bool {
-        self.turn_after(state).is_some_and(|after| (key.major, key.agent) <= after)
+    pub fn turn(&self, state: &State, contact: &Contact, key: IdleKey) -> bool {
+        self.turn_after(state, contact).is_some_and(|after| (key.major, key.agent) <= after)
     }
 
     /// The first step at which `level` is open by time.
@@ -144,6 +215,14 @@ pub(crate) struct Agent {
     pub left_at: Option<Tick>,
     /// Contacts taken since the shift began.
     pub taken: u32,
+    /// Time in conversation since the shift began, of contacts that are over.
+    pub talked: Span,
+    /// Time busy or in wrap-up since the shift began, up to the state that lasts.
+    pub worked: Span,
+    /// Time logged in since the shift began, up to the state that lasts.
+    pub present: Span,
+    /// When the occupancy was last taken without a change of state.
+    pub measured_at: Tick,
     /// Offers missed in a row.
     pub missed: u32,
     /// Offers ever received: the draw of the random strategy is made from it.
@@ -206,6 +285,10 @@ impl Agent {
             ready_at: at,
             left_at: None,
             taken: 0,
+            talked: Span::ZERO,
+            worked: Span::ZERO,
+            present: Span::ZERO,
+            measured_at: at,
             missed: 0,
             offered: 0,
             kind: AgentKind::LoggedOut,
@@ -260,15 +343,50 @@ impl Agent {
         }
     }
 
-    /// The strategy's key among the idle of a queue: smaller first. The circular strategies look for the next one after a point.
-    pub fn idle_key(&self, seed: u64, queue: &Queue, membership: &Membership) -> IdleKey {
+    /// When the occupancy that counts was taken.
+    pub fn measured(&self) -> Tick {
+        self.measured_at.max(self.since)
+    }
+
+    /// Counts the state that ends now; comes before `kind` and `since` change.
+    pub fn count_state(&mut self, at: Tick) {
+        let lasted = at - self.since;
+        match self.kind {
+            AgentKind::LoggedOut => {}
+            AgentKind::Busy | AgentKind::WrapUp => {
+                self.present += lasted;
+                self.worked += lasted;
+            }
+            AgentKind::Available | AgentKind::Offered | AgentKind::NotReady => self.present += lasted,
+        }
+    }
+
+    /// The part of the shift that the agent was busy, in millionths, as last measured.
+    fn occupancy(&self) -> u64 {
+        let lasts = self.measured() - self.since;
+        let working = matches!(self.kind, AgentKind::Busy | AgentKind::WrapUp);
+        let worked = u128::from((self.worked + if working { lasts } else { Span::ZERO }).as_us());
+        let present = u128::from((self.present + lasts).as_us());
+        (worked * 1_000_000).checked_div(present).map_or(0, |part| part as u64)
+    }
+
+    /// The strategy's key among the idle of a lane: smaller first. The circular strategies look for the next one after a point.
+    pub fn idle_key(&self, seed: u64, queue: &Queue, membership: &Membership, needs: &[Need]) -> IdleKey {
         let idle_since =
             if queue.config.break_resets_idle { self.worked_at.max(self.ready_at) } else { self.worked_at };
         let (major, minor) = match queue.config.strategy {
-            Strategy::RingAll | Strategy::Linear | Strategy::RoundRobin => (u64::from(membership.position), 0),
+            Strategy::RingAll
+            | Strategy::Linear
+            | Strategy::RoundRobin
+            | Strategy::TopDown
+            | Strategy::RingProgressively => (u64::from(membership.position), 0),
             Strategy::LongestIdle => (idle_since.as_us(), 0),
             Strategy::FewestCalls => (u64::from(self.taken), idle_since.as_us()),
+            Strategy::LeastTalk => (self.talked.as_us(), idle_since.as_us()),
+            Strategy::LeastOccupied => (self.occupancy(), idle_since.as_us()),
+            Strategy::SkillsBest => (u64::MAX - self.config.fitness(needs), idle_since.as_us()),
             Strategy::Random => (draw(seed, self.config.id.0, self.offered), 0),
+            Strategy::WeightedRandom => (u64::from(membership.weight), draw(seed, self.config.id.0, self.offered)),
         };
         IdleKey { level: membership.level, major, minor, agent: self.config.id }
     }
@@ -284,6 +402,10 @@ pub(crate) struct Contact {
     pub priority: i32,
     pub entered_at: Tick,
     pub place_at: Tick,
+    /// What it asks for itself.
+    pub needs: Vec<Need>,
+    /// What it must find in its queue, by time; empty when that is nothing from the beginning.
+    pub stages: Vec<Stage>,
     pub place: Place,
 }
 
@@ -294,12 +416,20 @@ pub(crate) enum Place {
     Waiting {
         /// Tier waits that are over.
         step: u8,
+        /// Rings that are open beyond the first one.
+        ring: u8,
         /// Handed back because it waited too long.
         too_long: bool,
         /// Open offers.
         offers: Vec<OfferId>,
         /// The tier that rings.
         ring_level: u8,
+        /// Position and id of the agent whom it was offered to last.
+        last_tried: Option<(u32, AgentId)>,
+        /// When one more agent may ring.
+        widens_at: Option<Tick>,
+        /// One more agent may ring, although some do.
+        wants_more: bool,
     },
     Served {
         agent: AgentId,
@@ -307,12 +437,38 @@ pub(crate) enum Place {
 }
 
 impl Contact {
-    pub fn line_key(&self) -> LineKey {
-        LineKey {
-            priority: core::cmp::Reverse(self.priority),
-            place_at: self.place_at,
-            entered_at: self.entered_at,
-            contact: self.id,
+    pub fn line_key(&self, queue: &Queue) -> LineKey {
+        let (place_at, priority) = (self.place_at, i64::from(self.priority));
+        let rank = match queue.config.order {
+            Order::Strict => priority,
+            // Between two contacts the wait counts by the difference of their places alone, which never changes.
+            Order::Score { points_per_s } => {
+                let place = i64::try_from(place_at.as_us()).unwrap_or(i64::MAX);
+                (priority * 1_000_000).saturating_sub(place.saturating_mul(i64::from(points_per_s)))
+            }
+        };
+        LineKey { rank: core::cmp::Reverse(rank), place_at, entered_at: self.entered_at, contact: self.id }
+    }
+
+    /// What it must find in its queue now.
+    pub fn profile(&self) -> ProfileId {
+        let Place::Waiting { ring, .. } = &self.place else { return ProfileId::default() };
+        self.stages.get(usize::from(*ring)).map(|stage| stage.profile).unwrap_or_default()
+    }
+
+    /// Waits for an offer: none is open, or one more is due.
+    pub fn wants_offer(&self) -> bool {
+        match &self.place {
+            Place::Waiting { offers, wants_more, .. } => offers.is_empty() || *wants_more,
+            Place::Served { .. } => false,
+        }
+    }
+
+    /// Position and id of the agent whom it was offered to last.
+    pub fn last_tried(&self) -> Option<(u32, AgentId)> {
+        match self.place {
+            Place::Waiting { last_tried, .. } => last_tried,
+            Place::Served { .. } => None,
         }
     }
 
@@ -337,10 +493,10 @@ pub(crate) struct Offer {
     pub deadline: Tick,
 }
 
-/// The order of contacts within a queue: priority, place, enter time, contact id.
+/// The order of contacts within a queue: rank (priority, or score), place, enter time, contact id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LineKey {
-    pub priority: core::cmp::Reverse<i32>,
+    pub rank: core::cmp::Reverse<i64>,
     pub place_at: Tick,
     pub entered_at: Tick,
     pub contact: ContactId,

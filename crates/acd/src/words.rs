@@ -2,7 +2,7 @@
 
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 
-use crate::config::{AgentConfig, Channel, QueueConfig};
+use crate::config::{AgentConfig, Channel, Need, QueueConfig};
 
 /// The reason given to an agent who let too many offers ring out.
 pub const MISSED_REASON: &str = "missed-offers";
@@ -61,6 +61,8 @@ pub enum Command {
         priority: i32,
         /// An older place in the queue that it keeps: resume, callback, transfer. Not later than now.
         place_at: Option<Tick>,
+        /// Skills that it needs, beside those that its queue asks of everybody; each at most once.
+        needs: Vec<Need>,
     },
     /// A waiting contact goes, also while it is ringing.
     Leave {
@@ -308,6 +310,8 @@ pub enum Event {
         priority: i32,
         /// What orders it among equals; the tick of this event unless inherited.
         place_at: Tick,
+        /// Skills that it needs itself.
+        needs: Vec<Need>,
     },
     /// More tiers are open to a waiting contact.
     TierOpened {
@@ -315,6 +319,23 @@ pub enum Event {
         contact: ContactId,
         /// How many of the queue's tier waits are over.
         step: u8,
+    },
+    /// A wider circle of agents is open to a waiting contact.
+    RingOpened {
+        /// Which contact.
+        contact: ContactId,
+        /// How many rings are open.
+        ring: u8,
+    },
+    /// One more agent may be rung for a contact that rings already.
+    Widened {
+        /// Which contact.
+        contact: ContactId,
+    },
+    /// The part of the shift that a free agent was busy is taken anew.
+    Measured {
+        /// Who.
+        agent: AgentId,
     },
     /// A contact has waited as long as the queue allows.
     WaitedTooLong {

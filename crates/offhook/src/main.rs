@@ -1,10 +1,13 @@
 //! The exchange on the command line.
 
+mod bench;
 mod call;
 mod check;
 mod config;
 mod phone;
+mod replay;
 mod serve;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -29,6 +32,13 @@ enum Command {
     Phone(phone::PhoneArgs),
     /// One scripted call; exits 0 when it was answered and ended as asked.
     Call(call::CallArgs),
+    /// Quality and load from this machine, with a report.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// A day on the floor on a virtual clock, with the distributor that the exchange runs.
+    Simulate(simulate::SimulateArgs),
+    /// Replay the log of a simulated day: the same state again, and why each offer went where it went.
+    Replay(replay::ReplayArgs),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +50,9 @@ fn main() -> ExitCode {
         Command::Check(args) => Ok(check::run(&args)),
         Command::Phone(args) => phone::run(args),
         Command::Call(args) => call::run(args),
+        Command::Bench(command) => bench::run(&command),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Replay(args) => replay::run(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("offhook: {error:#}");

@@ -43,6 +43,8 @@ ids! {
     AgentId "a-",
     /// A queue.
     QueueId "q-",
+    /// Something that agents can do and contacts can need.
+    SkillId "s-",
     /// One call: its legs, bridge and media.
     CallId "call-",
     /// One SIP or WebRTC leg of a call.

@@ -9,7 +9,7 @@ mod time;
 
 pub use entropy::Entropy;
 pub use ids::{
-    AgentId, CallId, ContactId, IdSource, LegId, OfferId, PersonRef, PlayerId, QueueId, RecordingId, VisitId,
+    AgentId, CallId, ContactId, IdSource, LegId, OfferId, PersonRef, PlayerId, QueueId, RecordingId, SkillId, VisitId,
 };
 pub use rtp::{RtpSeq, RtpTime, SampleRate};
 pub use time::{Span, Tick};

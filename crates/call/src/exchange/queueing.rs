@@ -20,7 +20,7 @@ impl Exchange {
         let announces = settings.announce_every.as_us() > 0;
         let (contact, visit) = (ContactId(self.ids.next()), VisitId(self.ids.next()));
         let channel = offhook_acd::Channel::Voice;
-        let enter = Command::Enter { contact, visit, queue, channel, priority: 0, place_at: None };
+        let enter = Command::Enter { contact, visit, queue, channel, priority: 0, place_at: None, needs: Vec::new() };
         match self.tell(now, enter) {
             Ok(()) => {}
             Err(Refusal::QueueFull) => return self.say_and_end(now, id, full, CallEnd::QueueFull, 486),

@@ -126,6 +126,7 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         }
         E::AgentSet(agent) => (Some(agent.id), None),
         E::AgentRemoved { agent }
+        | E::Measured { agent }
         | E::LoggedIn { agent, .. }
         | E::LogOutAsked { agent }
         | E::LoggedOut { agent }
@@ -139,6 +140,6 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::Accepted { agent, queue, .. }
         | E::Finished { agent, queue, .. }
         | E::WrapUpEnded { agent, queue, .. } => (Some(*agent), Some(*queue)),
-        E::TierOpened { .. } | E::WaitedTooLong { .. } => (None, None),
+        E::TierOpened { .. } | E::RingOpened { .. } | E::Widened { .. } | E::WaitedTooLong { .. } => (None, None),
     }
 }

@@ -12,6 +12,7 @@ mod prompts;
 mod read;
 mod resolve;
 mod routing;
+mod skills;
 #[cfg(test)]
 mod tests;
 
@@ -74,6 +75,8 @@ pub struct Checked {
     pub accounts: BTreeMap<String, Account>,
     /// Queues in the order of the file; their ids are not known yet.
     pub queues: Vec<Queue>,
+    /// What the contacts of each of them need.
+    pub needs: Vec<NeedsNamed>,
     /// Agents in the order of the file.
     pub agents: Vec<Agent>,
     /// Menus by name.
@@ -115,12 +118,34 @@ impl core::fmt::Debug for Http {
 pub struct Agent {
     /// Everything but ids.
     pub acd: offhook_acd::AgentConfig,
-    /// Queue, tier level.
-    pub queues: Vec<(String, u8)>,
+    /// Queue, tier level, weight.
+    pub queues: Vec<(String, u8, u32)>,
+    /// Skill, level.
+    pub skills: Vec<(String, u8)>,
     /// Where the phone is.
     pub reach: Reach,
     /// How the agent comes to be available.
     pub login: Login,
+}
+
+/// What the contacts of a queue need, by name.
+#[derive(Debug, Clone, Default)]
+pub struct NeedsNamed {
+    /// From the beginning.
+    pub needs: Vec<NeedNamed>,
+    /// After so long, these skills no longer.
+    pub rings: Vec<(Span, Vec<String>)>,
+}
+
+/// A skill that is needed, by name.
+#[derive(Debug, Clone)]
+pub struct NeedNamed {
+    /// Which.
+    pub skill: String,
+    /// At least this level.
+    pub level: u8,
+    /// What each level counts for skills-best.
+    pub weight: u8,
 }
 
 /// Where an agent's phone is.
@@ -271,6 +296,7 @@ impl Reader {
             limits,
             trunks: trunks.into_iter().map(|trunk| trunk.value).collect(),
             accounts: accounts.into_iter().map(|(name, account)| (name, account.value)).collect(),
+            needs: queues.needs,
             queues: queues.list.into_iter().map(|queue| queue.value).collect(),
             agents: agents.into_iter().map(|agent| agent.value).collect(),
             menus: flows.into_iter().map(|(name, menu)| (name, menu.value)).collect(),

@@ -189,6 +189,7 @@ impl Reader {
             let reach = self.reach(&mut section, range.is_some());
             let login = self.login(&mut section, reach.as_ref());
             let acd = self.agent_settings(&mut section);
+            let skills = self.skills(&mut section);
             section.finish(&mut self.sink);
             let Some(name) = name else { continue };
             let Some(pattern) = self.pattern(&name, range.is_some(), true) else { continue };
@@ -209,7 +210,7 @@ impl Reader {
                 }
                 let mut acd = acd.clone();
                 acd.name.clone_from(&agent);
-                let value = Agent { acd, queues: memberships.clone(), reach, login };
+                let value = Agent { acd, queues: memberships.clone(), skills: skills.clone(), reach, login };
                 agents.push(At { value, span: name.span.clone() });
             }
         }
@@ -231,14 +232,14 @@ impl Reader {
         acd
     }
 
-    fn memberships(&mut self, section: &mut Section<'_>, queues: &Queues) -> Vec<(String, u8)> {
-        let mut memberships: Vec<(String, u8)> = Vec::new();
+    fn memberships(&mut self, section: &mut Section<'_>, queues: &Queues) -> Vec<(String, u8, u32)> {
+        let mut memberships: Vec<(String, u8, u32)> = Vec::new();
         for item in section.items(&mut self.sink, "queues", "[\"sales\"]") {
-            let Some((queue, level)) = self.membership(item) else { continue };
+            let Some((queue, level, weight)) = self.membership(item) else { continue };
             if !queues.must_have(&mut self.sink, &queue) {
                 continue;
             }
-            if memberships.iter().any(|(other, _)| *other == queue.value) {
+            if memberships.iter().any(|(other, ..)| *other == queue.value) {
                 let message = format!("queue '{}' is named twice", queue.value);
                 self.sink.fault(queue.span, message, "take one of the two out");
                 continue;
@@ -248,15 +249,15 @@ impl Reader {
                 self.sink.fault(queue.span, "too many queues", advice);
                 break;
             }
-            memberships.push((queue.value, level));
+            memberships.push((queue.value, level, weight));
         }
         memberships
     }
 
-    /// `"sales"` or `{ queue = "sales", level = 2 }`.
-    fn membership(&mut self, item: &Spanned<DeValue<'_>>) -> Option<(At<String>, u8)> {
+    /// `"sales"` or `{ queue = "sales", level = 2, weight = 5 }`.
+    fn membership(&mut self, item: &Spanned<DeValue<'_>>) -> Option<(At<String>, u8, u32)> {
         if let Some(name) = item.get_ref().as_str() {
-            return Some((At { value: name.to_owned(), span: item.span() }, 1));
+            return Some((At { value: name.to_owned(), span: item.span() }, 1, 1));
         }
         let Some(table) = item.get_ref().as_table() else {
             let advice = "write \"sales\", or { queue = \"sales\", level = 2 }";
@@ -266,8 +267,10 @@ impl Reader {
         let mut section = Section::of(table, "a membership".to_owned(), item.span());
         let queue = section.need_text(&mut self.sink, "queue", "\"sales\"");
         let level = section.number(&mut self.sink, "level", 1..=u64::from(offhook_acd::LEVELS_MAX));
+        let weight = section.number(&mut self.sink, "weight", 1..=u64::from(offhook_acd::WEIGHT_MAX));
         section.finish(&mut self.sink);
-        Some((queue?, level.map_or(1, |level| level.value as u8)))
+        let weight = weight.map_or(1, |weight| weight.value as u32);
+        Some((queue?, level.map_or(1, |level| level.value as u8), weight))
     }
 
     fn reach(&mut self, section: &mut Section<'_>, ranged: bool) -> Option<At<ReachPattern>> {

@@ -4,10 +4,10 @@ use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use offhook_acd::Membership;
+use offhook_acd::{Membership, Need, Ring, Skill};
 use offhook_call::config::{self, Config, Destination};
 use offhook_sip::{Flow, Transport};
-use offhook_units::{AgentId, QueueId};
+use offhook_units::{AgentId, QueueId, SkillId};
 
 use super::{Checked, Http, Reach, Target};
 
@@ -18,6 +18,8 @@ pub enum Kind {
     Queue,
     /// An agent.
     Agent,
+    /// A skill.
+    Skill,
 }
 
 impl Kind {
@@ -26,6 +28,7 @@ impl Kind {
         match self {
             Self::Queue => "queue",
             Self::Agent => "agent",
+            Self::Skill => "skill",
         }
     }
 }
@@ -63,19 +66,40 @@ impl Checked {
             queue.acd.id = QueueId(id_of(Kind::Queue, &queue.acd.name));
             ids.insert(queue.acd.name.clone(), queue.acd.id);
         }
+        let mut skills: BTreeMap<String, SkillId> = BTreeMap::new();
+        let mut skill_id =
+            |name: &String| *skills.entry(name.clone()).or_insert_with(|| SkillId(id_of(Kind::Skill, name)));
+        for (queue, needs) in queues.iter_mut().zip(self.needs) {
+            let need = |need: &super::NeedNamed| {
+                let (level, weight) = (need.level, need.weight);
+                Need { skill: skill_id(&need.skill), level, weight }
+            };
+            queue.acd.needs = needs.needs.iter().map(need).collect();
+            let rings = needs.rings.iter().map(|(after, drops)| (*after, drops.iter().map(&mut skill_id).collect()));
+            queue.acd.rings = rings.map(|(after, drops)| Ring { after, drops }).collect();
+        }
+        let agent_skills: Vec<Vec<Skill>> = self
+            .agents
+            .iter()
+            .map(|agent| {
+                let skills = agent.skills.iter();
+                skills.map(|(name, level)| Skill { skill: skill_id(name), level: *level }).collect()
+            })
+            .collect();
         // Every name was found when the file was checked.
         let queue_id = |name: &String| ids[name];
 
         let mut agents = Vec::with_capacity(self.agents.len());
         let mut positions: BTreeMap<QueueId, u32> = BTreeMap::new();
-        for agent in self.agents {
+        for (agent, skills) in self.agents.into_iter().zip(agent_skills) {
             let mut acd = agent.acd;
+            acd.skills = skills;
             acd.id = AgentId(id_of(Kind::Agent, &acd.name));
-            for (name, level) in &agent.queues {
+            for (name, level, weight) in &agent.queues {
                 let queue = queue_id(name);
                 let position = positions.entry(queue).or_default();
                 *position += 1;
-                acd.queues.push(Membership { queue, level: *level, position: *position });
+                acd.queues.push(Membership { queue, level: *level, position: *position, weight: *weight });
             }
             let reach = match agent.reach {
                 Reach::Account(account) => config::Reach::Account(account),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use offhook_acd::{Formula, QueueConfig, Strategy, WrapUp};
+use offhook_acd::{Formula, Order, QueueConfig, Strategy, WrapUp};
 use offhook_call::config::{Announcement, Answer, Queue, Trunk};
 use offhook_plan::AssetId;
 use offhook_units::{QueueId, Span};
@@ -10,19 +10,21 @@ use offhook_units::{QueueId, Span};
 use super::fault::Sink;
 use super::people::dialled_address;
 use super::read::{At, Section, nearest};
-use super::{Agent, Menu, Number, Reader, Target};
+use super::{Agent, Menu, NeedsNamed, Number, Reader, Target};
 
 /// Keys of a phone.
 const DIGITS: &str = "0123456789*#ABCD";
 /// How long a dialled phone rings where nothing is written.
 const DIAL_RING_DEFAULT: Span = Span::from_s(60);
 /// The longest length of time that is taken.
-const DAY: Span = Span::from_s(86_400);
+pub const DAY: Span = Span::from_s(86_400);
 
 /// The queues of the file.
 #[derive(Default)]
 pub struct Queues {
     pub list: Vec<At<Queue>>,
+    /// What the contacts of each need, in the same order.
+    pub needs: Vec<NeedsNamed>,
 }
 
 impl Queues {
@@ -52,6 +54,7 @@ impl Reader {
         let mut defaults = root.table(&mut self.sink, "queue_defaults");
         if let Some(section) = &mut defaults {
             self.queue(section, false);
+            self.needs(section);
         }
         let defaults = defaults.map(|section| {
             let table = section.raw();
@@ -63,6 +66,7 @@ impl Reader {
             let mut section = section.with_defaults(defaults);
             let name = section.need_text(&mut self.sink, "name", "\"sales\"");
             let mut queue = self.queue(&mut section, true);
+            let needs = self.needs(&mut section);
             section.finish(&mut self.sink);
             let Some(name) = name else { continue };
             if name.value.len() > offhook_acd::TEXT_BYTES_MAX {
@@ -76,6 +80,7 @@ impl Reader {
             }
             queue.acd.name.clone_from(&name.value);
             queues.list.push(name.map(|_| queue));
+            queues.needs.push(needs);
         }
         queues
     }
@@ -98,18 +103,20 @@ impl Reader {
     }
 
     fn distribution(&mut self, section: &mut Section<'_>) -> QueueConfig {
-        const STRATEGIES: [(&str, Strategy); 6] = [
-            ("longest-idle", Strategy::LongestIdle),
-            ("round-robin", Strategy::RoundRobin),
-            ("ring-all", Strategy::RingAll),
-            ("linear", Strategy::Linear),
-            ("fewest-calls", Strategy::FewestCalls),
-            ("random", Strategy::Random),
-        ];
         let sink = &mut self.sink;
         let mut acd = QueueConfig::new(QueueId(0), "");
-        if let Some(strategy) = section.choice(sink, "strategy", &STRATEGIES) {
+        let names = Strategy::ALL.map(|strategy| (strategy.name(), strategy));
+        let elsewhere =
+            Strategy::ALL.into_iter().flat_map(|strategy| strategy.aliases().iter().map(move |name| (*name, strategy)));
+        let strategies: Vec<_> = names.into_iter().chain(elsewhere).collect();
+        if let Some(strategy) = section.choice(sink, "strategy", &strategies) {
             acd.strategy = strategy;
+        }
+        if let Some(every) = section.span(sink, "widen_every", Span::from_s(1)..=Span::from_s(3_600)) {
+            acd.widen_every = every;
+        }
+        if let Some(points) = section.number(sink, "points_per_second_waited", 1..=1_000) {
+            acd.order = Order::Score { points_per_s: points.value as u16 };
         }
         if let Some(ring) = section.span(sink, "ring_for", Span::from_s(1)..=Span::from_s(180)) {
             acd.ring_for = ring;
@@ -318,7 +325,7 @@ impl Reader {
         trunks: &[At<Trunk>],
     ) {
         let served: BTreeSet<&str> =
-            agents.iter().flat_map(|agent| agent.value.queues.iter().map(|(queue, _)| queue.as_str())).collect();
+            agents.iter().flat_map(|agent| agent.value.queues.iter().map(|(queue, ..)| queue.as_str())).collect();
         for queue in queues.list.iter().filter(|queue| !served.contains(queue.value.acd.name.as_str())) {
             let message = format!("nobody serves queue '{}'", queue.value.acd.name);
             self.sink.warn(queue.span.clone(), message, "name it in queues of an [[agent]]");

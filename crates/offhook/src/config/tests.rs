@@ -465,3 +465,53 @@ fn the_load_tests_file_offers_what_the_load_scripts_ask_for() {
     assert_eq!((exchange.accounts.len(), &*exchange.accounts["r0001"].password), (1_000, "pw0001"));
     assert_eq!(exchange.accounts["r1000"].password, "pw1000");
 }
+
+#[test]
+fn strategies_are_known_by_the_names_of_freeswitch_and_asterisk() {
+    let rows = [
+        ("ringall", Strategy::RingAll),
+        ("sequentially-by-agent-order", Strategy::Linear),
+        ("rrmemory", Strategy::RoundRobin),
+        ("longest-idle-agent", Strategy::LongestIdle),
+        ("leastrecent", Strategy::LongestIdle),
+        ("agent-with-fewest-calls", Strategy::FewestCalls),
+        ("agent-with-least-talk-time", Strategy::LeastTalk),
+        ("ring-progressively", Strategy::RingProgressively),
+        ("top-down", Strategy::TopDown),
+        ("wrandom", Strategy::WeightedRandom),
+    ];
+    for (name, strategy) in rows {
+        assert_eq!(Strategy::named(name), Some(strategy));
+    }
+    for strategy in Strategy::ALL {
+        for name in core::iter::once(&strategy.name()).chain(strategy.aliases()) {
+            let text = GOOD.replacen("name = \"sales\"", &format!("name = \"sales\"\nstrategy = \"{name}\""), 1);
+            let checked = read(&text).unwrap_or_else(|faults| panic!("{faults}"));
+            assert_eq!(checked.queues[0].acd.strategy, strategy, "{name}");
+        }
+    }
+}
+
+#[test]
+fn skills_needs_and_rings_come_to_the_exchange_by_id() {
+    let needs = "name = \"sales\"\nstrategy = \"skills-best\"\npoints_per_second_waited = 2\n\
+                 needs = [\"french\", { skill = \"claims\", level = 3, weight = 2 }]\n\
+                 rings = [{ after = \"20s\", drops = [\"french\"] }]";
+    let skills =
+        "queues = [{ queue = \"sales\", weight = 7 }]\nskills = [\"french\", { skill = \"claims\", level = 4 }]";
+    let text = GOOD.replacen("name = \"sales\"", needs, 1).replace("queues = [\"sales\"]", skills);
+    let exchange = resolve(read(&text).unwrap_or_else(|faults| panic!("{faults}"))).exchange;
+    let (sales, ann) = (&exchange.queues[0].acd, &exchange.agents[0].acd);
+    let needs: Vec<_> = sales.needs.iter().map(|need| (need.level, need.weight)).collect();
+    assert_eq!(needs, [(1, 1), (3, 2)]);
+    assert_eq!((sales.rings[0].after, &sales.rings[0].drops), (Span::from_s(20), &vec![sales.needs[0].skill]));
+    assert_eq!(sales.order, offhook_acd::Order::Score { points_per_s: 2 });
+    assert!(ann.meets(&sales.needs) && ann.queues[0].weight == 7);
+}
+
+#[test]
+fn faults_of_skills_are_named_with_their_place() {
+    let queue = "[[queue]]\nname = \"x\"\n";
+    check_added(&format!("{queue}needs = [\"a\", \"a\"]\n"), (3, 15), "named twice", "take one");
+    check_added(&format!("{queue}needs = [7]\n"), (3, 10), "neither a skill's name", "french");
+}
