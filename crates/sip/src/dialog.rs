@@ -280,3 +280,20 @@ fn is_global(ip: IpAddr) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+#[test]
+fn a_dialog_keeps_to_its_connection_and_goes_to_the_remote_target_once_that_is_lost() {
+    let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+    let flow =
+        Flow { transport: crate::Transport::Tcp, local: address("192.0.2.1:5060"), peer: address("192.0.2.9:40123") };
+    let party = |text: &str| text.parse::<NameAddr>().expect("a name and an address");
+    let (from, to) = (party("<sip:a@192.0.2.1>"), party("<sip:b@192.0.2.9>"));
+    let target: Uri = "sip:b@192.0.2.9:5070;transport=tcp".parse().expect("a URI");
+    let contact = flow.contact(Some("offhook"), None);
+    assert_eq!(contact.to_string(), "sip:offhook@192.0.2.1:5060;transport=tcp");
+    let mut dialog = Dialog::outgoing("1".to_owned(), "t", from, &to, target, contact, flow);
+    assert_eq!(dialog.next_hop(), flow);
+    dialog.lose_flow();
+    assert_eq!(dialog.next_hop(), Flow { peer: address("192.0.2.9:5070"), ..flow });
+}
