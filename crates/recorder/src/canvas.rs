@@ -22,6 +22,8 @@ enum Queued {
 #[derive(Debug)]
 pub struct Canvas {
     silence: u8,
+    /// Writes begin at multiples of this many frames, and end there or at the end of the window.
+    grain: u64,
     /// The frame that `bytes` begins with.
     base: u64,
     bytes: Vec<u8>,
@@ -40,8 +42,8 @@ pub struct Dirty<'a> {
 }
 
 impl Canvas {
-    pub fn new(silence: u8) -> Self {
-        Self { silence, base: 0, bytes: Vec::new(), dirty: 0, queue: VecDeque::new() }
+    pub fn new(silence: u8, grain: u64) -> Self {
+        Self { silence, grain, base: 0, bytes: Vec::new(), dirty: 0, queue: VecDeque::new() }
     }
 
     /// Frames from the start of the recording to the end of the window.
@@ -71,11 +73,13 @@ impl Canvas {
     pub fn pad_to(&mut self, frame: u64) {
         let end = self.frames();
         if frame > end + LEAP_FRAMES {
+            let end = end.next_multiple_of(self.grain);
+            self.bytes.resize(((end - self.base) * FRAME_BYTES) as usize, self.silence);
             if let Some(Dirty { bytes, .. }) = self.window_dirty() {
                 let bytes = bytes.to_vec();
-                self.queue.push_back(Queued::Bytes(self.dirty, bytes));
+                self.queue.push_back(Queued::Bytes(self.dirty_from(), bytes));
             }
-            let base = frame - LEAP_FRAMES;
+            let base = self.floor(frame - LEAP_FRAMES);
             self.queue_silence(end, base);
             self.bytes.clear();
             (self.base, self.dirty) = (base, base);
@@ -125,13 +129,13 @@ impl Canvas {
 
     /// Lets go of all but the last `frames`; gives the range of those that never came to disk, which will be silence there.
     pub fn keep(&mut self, frames: u64) -> Option<(u64, u64)> {
-        let base = self.frames().saturating_sub(frames);
+        let base = self.floor(self.frames().saturating_sub(frames));
         if base <= self.base {
             return None;
         }
+        let hole = (self.dirty < base).then_some((self.dirty_from(), base));
         self.bytes.drain(..((base - self.base) * FRAME_BYTES) as usize);
         self.base = base;
-        let hole = (self.dirty < base).then_some((self.dirty, base));
         self.dirty = self.dirty.max(base);
         if let Some((from, to)) = hole {
             self.queue_silence(from, to);
@@ -147,9 +151,18 @@ impl Canvas {
     }
 
     fn window_dirty(&self) -> Option<Dirty<'_>> {
-        let from = ((self.dirty - self.base) * FRAME_BYTES) as usize;
-        let bytes = &self.bytes[from..];
-        (!bytes.is_empty()).then(|| Dirty { offset: offset_of(self.dirty), bytes })
+        let from = self.dirty_from();
+        let bytes = &self.bytes[((from - self.base) * FRAME_BYTES) as usize..];
+        (self.dirty < self.frames()).then(|| Dirty { offset: offset_of(from), bytes })
+    }
+
+    /// Where the next write begins.
+    fn dirty_from(&self) -> u64 {
+        self.floor(self.dirty).max(self.base)
+    }
+
+    const fn floor(&self, frame: u64) -> u64 {
+        frame - frame % self.grain
     }
 }
 

@@ -1,7 +1,7 @@
 //! Closing and mending: hashes, manifest lines, events. An edge on its own thread, so that the writer never waits for it.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,14 +14,18 @@ use offhook_units::{RecordingId, Tick};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::body::{Body, CHUNK_BYTES, CHUNK_FRAMES, Sealer, damaged, sealed_length};
+use crate::files::{ManifestFile, SEALED};
 use crate::gaps::{Gap, GapReason, uncovered};
+use crate::keys;
 use crate::manifest::{MANIFEST_VERSION, Manifest, ManifestGap, RecordingSpec, SideSummary};
 use crate::recording::Summary;
+use crate::side::law_of;
 use crate::wav::{FRAME_BYTES, HEADER_BYTES, WavError, WavHeader};
-use crate::writer::{Counters, RecorderEvent};
+use crate::writer::{Counters, Protection, RecorderEvent};
 
 /// Bytes read at once while hashing.
-const CHUNK_BYTES: usize = 128 * 1_024;
+const READ_BYTES: usize = 128 * 1_024;
 
 /// One line of a recording's journal: the specification first, then each gap.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,7 +40,7 @@ pub enum JournalLine {
 pub struct Finished {
     pub spec: RecordingSpec,
     pub path: PathBuf,
-    pub file: File,
+    pub body: Body,
     pub summary: Summary,
 }
 
@@ -56,9 +60,10 @@ pub fn journal_of(path: &Path) -> PathBuf {
 /// The closing thread.
 pub struct Closer {
     pub dir: PathBuf,
-    pub manifest: File,
+    pub manifest: ManifestFile,
     pub events: Sender<RecorderEvent>,
     pub counters: Arc<Counters>,
+    pub protection: Option<Protection>,
 }
 
 impl Closer {
@@ -77,13 +82,15 @@ impl Closer {
                         Err(error) => self.failed(id, "closed", &error),
                     }
                 }
-                Job::Mend(id, path) => match mend(&self.dir, id, &path).and_then(|m| self.keep(m, &path)) {
-                    Ok(manifest) => {
-                        self.counters.mended.fetch_add(1, Relaxed);
-                        RecorderEvent::Mended(Box::new(manifest))
+                Job::Mend(id, path) => {
+                    match mend(&self.dir, id, &path, &mut self.protection).and_then(|m| self.keep(m, &path)) {
+                        Ok(manifest) => {
+                            self.counters.mended.fetch_add(1, Relaxed);
+                            RecorderEvent::Mended(Box::new(manifest))
+                        }
+                        Err(error) => self.failed(id, "mended", &error),
                     }
-                    Err(error) => self.failed(id, "mended", &error),
-                },
+                }
             };
             // Nobody listens any more when the exchange goes down; the manifest is complete all the same.
             let _ = self.events.send(event);
@@ -96,9 +103,9 @@ impl Closer {
     }
 
     fn close(&mut self, finished: Finished) -> io::Result<Manifest> {
-        let Finished { spec, path, file, summary } = finished;
-        file.sync_data()?;
-        let (sha256, _) = hash_file(&file, summary.frames, None)?;
+        let Finished { spec, path, body, summary } = finished;
+        body.file().sync_data()?;
+        let sha256 = hash_file(body.file())?;
         let side = |n: usize| {
             let counts = summary.counts[n];
             SideSummary {
@@ -128,16 +135,14 @@ impl Closer {
             dropped: summary.ring_dropped,
             mended: false,
             meta: spec.meta,
+            prev: None,
         };
         self.keep(manifest, &path)
     }
 
     /// Appends the manifest line, then lets go of the journal.
     fn keep(&mut self, manifest: Manifest, path: &Path) -> io::Result<Manifest> {
-        let mut line = serde_json::to_vec(&manifest)?;
-        line.push(b'\n');
-        self.manifest.write_all(&line)?;
-        self.manifest.sync_data()?;
+        let manifest = self.manifest.append(manifest)?;
         match std::fs::remove_file(journal_of(&self.dir.join(path))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(manifest),
@@ -162,15 +167,55 @@ fn read_journal(path: &Path) -> io::Result<(Option<RecordingSpec>, Vec<Gap>)> {
     Ok((spec, gaps))
 }
 
+/// Opens the file of a recording that a crash left; `make` it where it is missing and plain.
+fn reopen(
+    dir: &Path,
+    id: RecordingId,
+    path: &Path,
+    make: bool,
+    protection: &mut Option<Protection>,
+) -> io::Result<Body> {
+    let sealed = path.extension().is_some_and(|extension| extension == SEALED);
+    let file = File::options().read(true).write(true).create(make && !sealed).truncate(false).open(dir.join(path))?;
+    if !sealed {
+        return Ok(Body::Plain(file));
+    }
+    let Some(Protection { keys, entropy }) = protection else {
+        return Err(io::Error::other("it is sealed; give the key file in [recording]"));
+    };
+    let key = keys::open(dir, keys, id, path).map_err(io::Error::other)?;
+    Ok(Body::Sealed(file, Box::new(Sealer::new(&key, id, entropy))))
+}
+
+/// Chunks whose seal does not open, as ranges of frames. One at the end is cut off, others become silence.
+fn drop_damaged(body: &mut Body, silence: u8) -> io::Result<Vec<(u64, u64)>> {
+    let mut damaged = Vec::new();
+    if let Body::Plain(_) = body {
+        return Ok(damaged);
+    }
+    let mut frames = body.frames()?;
+    for place in (0..frames.div_ceil(CHUNK_FRAMES)).rev() {
+        if body.read_chunk(place)?.is_some() {
+            continue;
+        }
+        let from = place * CHUNK_FRAMES;
+        let to = frames.min(from + CHUNK_FRAMES);
+        if to == frames {
+            frames = from;
+            body.file().set_len(sealed_length(frames))?;
+        } else {
+            body.write(HEADER_BYTES as u64 + from * FRAME_BYTES, &[silence; CHUNK_BYTES])?;
+            damaged.push((from, to));
+        }
+    }
+    Ok(damaged)
+}
+
 /// Mends the recording at `path`: whole frames, sizes by the file's length, gaps by the journal; what is not proved is a gap.
-fn mend(dir: &Path, id: RecordingId, path: &Path) -> io::Result<Manifest> {
-    let full = dir.join(path);
-    let (spec, journaled) = read_journal(&journal_of(&full))?;
-    let file = File::options().read(true).write(true).create(spec.is_some()).truncate(false).open(&full)?;
-    let length = file.metadata()?.len();
-    let mut head = vec![0; HEADER_BYTES.min(length as usize)];
-    file.read_exact_at(&mut head, 0)?;
-    let found = match (WavHeader::decode(&head), &spec) {
+fn mend(dir: &Path, id: RecordingId, path: &Path, protection: &mut Option<Protection>) -> io::Result<Manifest> {
+    let (spec, journaled) = read_journal(&journal_of(&dir.join(path)))?;
+    let mut body = reopen(dir, id, path, spec.is_some(), protection)?;
+    let found = match (body.read_header()?, &spec) {
         (Ok(header), _) => header,
         (Err(_), Some(spec)) => header_of(spec),
         // Killed while the header was written for the first time: there is nothing to hear.
@@ -183,21 +228,24 @@ fn mend(dir: &Path, id: RecordingId, path: &Path) -> io::Result<Manifest> {
         }),
         (Err(error), None) => return Err(io::Error::other(error)),
     };
-    let frames = length.saturating_sub(HEADER_BYTES as u64) / FRAME_BYTES;
+    let damaged = drop_damaged(&mut body, law_of(found.codec).silence())?;
+    let frames = body.frames()?;
     let header = WavHeader { frames, id, decided: [frames; 2], ..found };
-    file.set_len(HEADER_BYTES as u64 + frames * FRAME_BYTES)?;
-    file.write_all_at(&header.encode(), 0)?;
-    file.sync_data()?;
+    body.cut(frames)?;
+    body.write_header(&header)?;
+    body.file().sync_data()?;
 
     let side_gaps = |side: Side, n: usize| {
         let mut gaps: Vec<Gap> = journaled.iter().filter(|gap| gap.side == side).copied().collect();
+        gaps.extend(damaged.iter().map(|&(from, to)| Gap { side, from, to, why: GapReason::Crash }));
         let decided = if spec.is_some() { found.decided[n].min(frames) } else { 0 };
         let why = if found.packets[n] == 0 { GapReason::BeforeFirstPacket } else { GapReason::Crash };
         gaps.push(Gap { side, from: decided, to: frames, why });
         disjoint(gaps, frames)
     };
     let sides = [side_gaps(Side::Heard, 0), side_gaps(Side::Sent, 1)];
-    let (sha256, payload_sha256) = hash_file(&file, frames, Some(&sides))?;
+    let payload_sha256 = hash_sides(&body, frames, &sides)?;
+    let sha256 = hash_file(body.file())?;
     let side = |n: usize| {
         let silent: u64 = sides[n].iter().map(|gap| gap.to - gap.from).sum();
         SideSummary {
@@ -226,6 +274,7 @@ fn mend(dir: &Path, id: RecordingId, path: &Path) -> io::Result<Manifest> {
         dropped: 0,
         mended: true,
         meta: spec.map(|spec| spec.meta).unwrap_or_default(),
+        prev: None,
     })
 }
 
@@ -248,33 +297,40 @@ fn disjoint(mut gaps: Vec<Gap>, frames: u64) -> Vec<Gap> {
     gaps
 }
 
-/// SHA-256 of the whole file, and of each side outside of its gaps where those are given.
-fn hash_file(file: &File, frames: u64, gaps: Option<&[Vec<Gap>; 2]>) -> io::Result<(String, [[u8; 32]; 2])> {
+/// SHA-256 of the whole file as it lies on disk.
+pub fn hash_file(file: &File) -> io::Result<String> {
     let mut whole = Sha256::new();
-    let mut sides = [Sha256::new(), Sha256::new()];
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut head = [0; HEADER_BYTES];
-    file.read_exact_at(&mut head, 0)?;
-    whole.update(head);
+    let mut chunk = vec![0; READ_BYTES];
     let mut at = 0;
-    while at < frames {
-        let count = (frames - at).min(CHUNK_BYTES as u64 / FRAME_BYTES);
-        let bytes = &mut chunk[..(count * FRAME_BYTES) as usize];
-        file.read_exact_at(bytes, HEADER_BYTES as u64 + at * FRAME_BYTES)?;
-        whole.update(&*bytes);
-        for (channel, gaps) in gaps.into_iter().flatten().enumerate() {
-            for (from, to) in uncovered((at, at + count), gaps) {
+    loop {
+        let read = file.read_at(&mut chunk, at)?;
+        if read == 0 {
+            return Ok(hex(&whole.finalize()));
+        }
+        whole.update(&chunk[..read]);
+        at += read as u64;
+    }
+}
+
+/// SHA-256 of each side outside of its gaps.
+fn hash_sides(body: &Body, frames: u64, gaps: &[Vec<Gap>; 2]) -> io::Result<[[u8; 32]; 2]> {
+    let mut sides = [Sha256::new(), Sha256::new()];
+    for place in 0..frames.div_ceil(CHUNK_FRAMES) {
+        let at = place * CHUNK_FRAMES;
+        let bytes = body.read_chunk(place)?.ok_or_else(|| damaged(place))?;
+        let to = at + bytes.len() as u64 / FRAME_BYTES;
+        for (channel, gaps) in gaps.iter().enumerate() {
+            for (from, to) in uncovered((at, to), gaps) {
                 let run = &bytes[((from - at) * FRAME_BYTES) as usize..((to - at) * FRAME_BYTES) as usize];
                 let speech: Vec<u8> = run.iter().skip(channel).step_by(FRAME_BYTES as usize).copied().collect();
                 sides[channel].update(speech);
             }
         }
-        at += count;
     }
-    Ok((hex(&whole.finalize()), sides.map(|side| side.finalize().into())))
+    Ok(sides.map(|side| side.finalize().into()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

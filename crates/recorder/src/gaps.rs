@@ -38,6 +38,27 @@ pub enum GapReason {
     SizeLimit,
 }
 
+impl GapReason {
+    /// The word for it, as in manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BeforeFirstPacket => "before-first-packet",
+            Self::AfterLastPacket => "after-last-packet",
+            Self::NetworkLoss => "network-loss",
+            Self::RingFull => "ring-full",
+            Self::TelephoneEvent => "telephone-event",
+            Self::ComfortNoise => "comfort-noise",
+            Self::Silent => "silent",
+            Self::SourceChange => "source-change",
+            Self::UnknownCodec => "unknown-codec",
+            Self::Overrun => "overrun",
+            Self::Disk => "disk",
+            Self::Crash => "crash",
+            Self::SizeLimit => "size-limit",
+        }
+    }
+}
+
 /// One stretch of one side, in frames (samples at 8 kHz) from the start of the recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {

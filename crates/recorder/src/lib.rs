@@ -22,11 +22,14 @@
 //! date. A recording without a manifest line is mended at the next start: sizes from the file's length, whole frames only, what
 //! cannot be proved to be speech listed as [`GapReason::Crash`].
 
+mod archive;
+mod body;
 mod canvas;
 mod drift;
 mod files;
 mod finish;
 mod gaps;
+mod keys;
 mod manifest;
 mod recording;
 mod sequence;
@@ -34,13 +37,18 @@ mod side;
 mod wav;
 mod writer;
 
+pub use archive::{FileFault, Line, OpenError, Playback, coverage_fault, examine, files_in, is_sealed, manifest_lines};
+pub use body::{CHUNK_BYTES, CHUNK_FRAMES};
 pub use canvas::Dirty;
 pub use drift::Drift;
-pub use files::recording_path;
+pub use files::{MANIFEST, recording_path};
 pub use gaps::{GAPS_MAX, Gap, GapReason};
-pub use manifest::{MANIFEST_VERSION, Manifest, ManifestGap, RecordingSpec, SideSummary};
+pub use keys::{
+    DataKey, KeyError, KeyFileError, KeyRing, MASTER_KEYS_MAX, destroy as destroy_key, key_path, rewrap as rewrap_key,
+};
+pub use manifest::{CHAIN_START, MANIFEST_VERSION, Manifest, ManifestGap, RecordingSpec, SideSummary};
 pub use recording::{FLUSH_EVERY, FRAMES_MAX, HOLD_MAX, KEEP, LEAD_MAX, Recording, Summary};
 pub use sequence::{PAUSE, REORDER_PACKETS_MAX, REORDER_WAIT, SETTLE_PACKETS, SETTLE_WAIT};
 pub use side::SideCounts;
 pub use wav::{FRAME_BYTES, HEADER_BYTES, WavError, WavHeader};
-pub use writer::{RecorderEvent, RecorderStats, Writer, WriterHandle};
+pub use writer::{Protection, RecorderEvent, RecorderStats, Writer, WriterHandle};

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use offhook_plan::CodecKind;
 use offhook_units::{CallId, RecordingId, Tick};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::gaps::Gap;
 
 /// Version of the manifest line.
-pub const MANIFEST_VERSION: u16 = 1;
+pub const MANIFEST_VERSION: u16 = 2;
+
+/// What the first line of a manifest names as the one before it.
+pub const CHAIN_START: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// What a recording is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +63,25 @@ pub struct Manifest {
     pub mended: bool,
     /// What was asked to stand here.
     pub meta: BTreeMap<String, String>,
+    /// SHA-256 of the manifest's line before this one, in lower-case hexadecimal, [`CHAIN_START`] for the first: a line that was
+    /// changed or taken out shows. Absent in lines of version 1.
+    #[serde(default)]
+    pub prev: Option<String>,
+}
+
+impl Manifest {
+    /// The line as it stands in the file, without its end.
+    ///
+    /// # Panics
+    /// Never: a manifest is plain data.
+    pub fn line(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a manifest is plain data")
+    }
+
+    /// SHA-256 of [`Manifest::line`].
+    pub fn line_sha256(&self) -> [u8; 32] {
+        Sha256::digest(self.line()).into()
+    }
 }
 
 /// A gap as a manifest shows it.

@@ -67,11 +67,16 @@ pub struct Summary {
 impl Recording {
     /// Begins a recording at `spec.started`.
     pub fn new(spec: RecordingSpec) -> Self {
+        Self::with_grain(spec, 1)
+    }
+
+    /// As [`Recording::new`]; writes begin at multiples of `grain` frames, and end there or at the end of what there is.
+    pub fn with_grain(spec: RecordingSpec, grain: u64) -> Self {
         let side = |side| SideTrack::new(side, spec.codec, spec.started);
         Self {
             left: side(Side::Heard),
             right: side(Side::Sent),
-            canvas: Canvas::new(law_of(spec.codec).silence()),
+            canvas: Canvas::new(law_of(spec.codec).silence(), grain),
             disk: Vec::new(),
             ring_dropped: 0,
             told: [0, 0],

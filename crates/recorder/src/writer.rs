@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -17,14 +16,16 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use offhook_codec::Law;
 use offhook_plan::CodecKind;
 use offhook_plan::tap::{HEADER_BYTES as TAP_HEADER_BYTES, TapHeader};
-use offhook_units::{RecordingId, Span, Tick};
+use offhook_units::{Entropy, RecordingId, Span, Tick};
 use ringbuf::traits::Consumer;
 
-use crate::files::{self, recording_path};
+use crate::body::{Body, Sealer};
+use crate::files::{self, ManifestFile, SEALED, recording_path};
 use crate::finish::{Closer, Finished, Job, JournalLine, header_of, journal_of};
+use crate::keys::{self, KeyRing};
 use crate::manifest::{Manifest, RecordingSpec};
 use crate::recording::{FLUSH_EVERY, HOLD_MAX, KEEP, Recording};
-use crate::wav::{FRAME_BYTES, HEADER_BYTES};
+use crate::wav::FRAME_BYTES;
 
 /// How often the rings are drained while recordings are open.
 pub const TURN: Duration = Duration::from_millis(40);
@@ -52,6 +53,22 @@ const RECORDS_A_TURN: usize = 20_000;
 
 /// At most one [`RecorderEvent::Dropped`] in this time.
 const DROPPED_EVERY: Span = Span::from_s(1);
+
+/// What seals recordings.
+#[derive(Debug)]
+pub struct Protection {
+    /// Master keys: the first one wraps the data keys of new recordings.
+    pub keys: KeyRing,
+    /// Where data keys and nonces come from.
+    pub entropy: Entropy,
+}
+
+impl Protection {
+    /// The same keys with chance of its own.
+    fn fork(&mut self) -> Self {
+        Self { keys: self.keys.clone(), entropy: self.entropy.fork() }
+    }
+}
 
 /// What the recorder tells the control plane. Never dropped: a full channel holds the closing thread up, not the writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,15 +168,34 @@ impl Writer {
         T: Consumer<Item = u8> + Send + 'static,
         C: Fn() -> Tick + Send + 'static,
     {
+        Self::start_sealed(dir, taps, events, clock, None)
+    }
+
+    /// As [`Writer::start`]; with `protection`, new recordings are sealed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_sealed<T, C>(
+        dir: &Path,
+        taps: Vec<T>,
+        events: Sender<RecorderEvent>,
+        clock: C,
+        mut protection: Option<Protection>,
+    ) -> io::Result<WriterHandle>
+    where
+        T: Consumer<Item = u8> + Send + 'static,
+        C: Fn() -> Tick + Send + 'static,
+    {
         std::fs::create_dir_all(dir)?;
-        let (manifest, known) = files::open_manifest(dir)?;
+        let (manifest, known) = ManifestFile::open(dir)?;
         let (jobs, jobs_out) = unbounded();
         for (id, path) in files::unfinished(dir, &known)? {
             let _ = jobs.send(Job::Mend(id, path));
         }
         drop(known);
         let counters = Arc::new(Counters::default());
-        let closer = Closer { dir: dir.into(), manifest, events, counters: counters.clone() };
+        let mending = protection.as_mut().map(Protection::fork);
+        let closer = Closer { dir: dir.into(), manifest, events, counters: counters.clone(), protection: mending };
         let closing = thread::Builder::new().name("recorder-closer".into()).spawn(move || closer.run(&jobs_out))?;
         let (commands, commands_out) = unbounded();
         let ring = |tap| Ring { tap, scratch: vec![0; TAP_HEADER_BYTES + usize::from(u16::MAX)] };
@@ -167,6 +203,7 @@ impl Writer {
             open: BTreeMap::new(),
             jobs,
             counters: counters.clone(),
+            protection,
             trouble: false,
             untold_drops: 0,
             drops_told: Tick::ZERO,
@@ -260,6 +297,7 @@ struct Desk {
     open: BTreeMap<RecordingId, Open>,
     jobs: Sender<Job>,
     counters: Arc<Counters>,
+    protection: Option<Protection>,
     /// Writing fails.
     trouble: bool,
     untold_drops: u64,
@@ -270,7 +308,7 @@ struct Desk {
 struct Open {
     recording: Recording,
     path: PathBuf,
-    file: File,
+    body: Body,
     journal: PathBuf,
     flushed: Tick,
     /// The ring that its records come from, once known.
@@ -366,7 +404,7 @@ impl Desk {
         } else if self.open.len() >= RECORDINGS_MAX {
             Err(io::Error::other(format!("{RECORDINGS_MAX} recordings are open")))
         } else {
-            create(dir, spec, now)
+            create(dir, spec, now, &mut self.protection)
         };
         match opened {
             Ok(open) => {
@@ -430,12 +468,12 @@ impl Desk {
     fn finish(&mut self, mut open: Open, now: Tick) {
         open.recording.end(open.closing.unwrap_or(now));
         let written = open.flush(&self.counters);
-        let cut = open.file.set_len(HEADER_BYTES as u64 + open.recording.frames() * FRAME_BYTES);
-        match written.and(cut) {
+        let cut = written.and_then(|()| open.body.cut(open.recording.frames()));
+        match cut {
             Ok(()) => {
                 let summary = open.recording.summary();
-                let Open { recording, path, file, .. } = open;
-                let finished = Finished { spec: recording.spec().clone(), path, file, summary };
+                let Open { recording, path, body, .. } = open;
+                let finished = Finished { spec: recording.spec().clone(), path, body, summary };
                 let _ = self.jobs.send(Job::Close(Box::new(finished)));
             }
             // The journal stays, so that the next start mends what there is.
@@ -472,8 +510,9 @@ impl Desk {
 }
 
 /// Makes a recording's journal and file.
-fn create(dir: &Path, spec: RecordingSpec, now: Tick) -> io::Result<Open> {
-    let path = recording_path(spec.id, spec.started);
+fn create(dir: &Path, spec: RecordingSpec, now: Tick, protection: &mut Option<Protection>) -> io::Result<Open> {
+    let plain = recording_path(spec.id, spec.started);
+    let path = if protection.is_some() { plain.with_extension(SEALED) } else { plain };
     let full = dir.join(&path);
     if let Some(folder) = full.parent() {
         std::fs::create_dir_all(folder)?;
@@ -482,9 +521,21 @@ fn create(dir: &Path, spec: RecordingSpec, now: Tick) -> io::Result<Open> {
     let mut line = serde_json::to_vec(&JournalLine::Spec(spec.clone()))?;
     line.push(b'\n');
     File::options().write(true).create_new(true).open(&journal)?.write_all(&line)?;
+    let key = match protection {
+        None => None,
+        Some(Protection { keys, entropy }) => {
+            let key = keys::make(dir, keys, entropy, spec.id, &path)?;
+            Some(Box::new(Sealer::new(&key, spec.id, entropy)))
+        }
+    };
     let file = File::options().read(true).write(true).create_new(true).open(&full)?;
-    file.write_all_at(&header_of(&spec).encode(), 0)?;
-    Ok(Open { recording: Recording::new(spec), path, file, journal, flushed: now, ring: None, closing: None })
+    let mut body = match key {
+        None => Body::Plain(file),
+        Some(sealer) => Body::Sealed(file, sealer),
+    };
+    body.write_header(&header_of(&spec))?;
+    let recording = Recording::with_grain(spec, body.grain());
+    Ok(Open { recording, path, body, journal, flushed: now, ring: None, closing: None })
 }
 
 impl Open {
@@ -505,7 +556,7 @@ impl Open {
         };
         while let Some(dirty) = self.recording.dirty(silence) {
             let length = dirty.bytes.len();
-            self.file.write_all_at(dirty.bytes, dirty.offset)?;
+            self.body.write(dirty.offset, dirty.bytes)?;
             counters.bytes_written.fetch_add(length as u64, Relaxed);
             self.recording.written(length);
         }
@@ -519,6 +570,6 @@ impl Open {
             File::options().append(true).open(&self.journal)?.write_all(&lines)?;
             self.recording.told();
         }
-        self.file.write_all_at(&self.recording.header().encode(), 0)
+        self.body.write_header(&self.recording.header())
     }
 }

@@ -32,6 +32,16 @@ pub enum StoreError {
         /// Newest version known here.
         known: i64,
     },
+    /// The operator: the database was written by an older Offhook and is only read here.
+    #[error(
+        "the database has schema version {found}, this program reads {known}; start this version's exchange on it once, which brings it up to date"
+    )]
+    Older {
+        /// Version in the database.
+        found: i64,
+        /// The version known here.
+        known: i64,
+    },
     /// The disk or the database: what was found cannot be what was written. Restore a backup.
     #[error("the database is damaged at {place}: {cause}; restore a backup of the data folder")]
     Damaged {

@@ -11,7 +11,7 @@
 //! - A failing disk loses nothing that was handed over: the transaction is held and tried again, the queue grows, [`Store::is_full`] turns true
 //!   (refuse new calls), and only at the hard limit [`Store::append`] gives records back.
 //!
-//! # The schema (version 1, `PRAGMA user_version`)
+//! # The schema (version 2, `PRAGMA user_version`)
 //! | table | what | columns |
 //! |---|---|---|
 //! | `meta` | counters and secrets of this database | `name` key, `number`, `bytes` |
@@ -20,22 +20,28 @@
 //! | `binding` | registrations | `key` key, `json`, `expires` (microseconds) |
 //! | `config_id` | ids of configured things by name, never reused | `kind` + `key` key, `id` (rising per kind) |
 //! | `person` | sealed personal data | `ref` key, `who` (keyed hash), `nonce`, `sealed` |
+//! | `recording` | one row per closed recording | `id` key, `call`, `started`, `duration_ms`, `path`, `line` (SHA-256 of its manifest line), `hold` (why it is kept), `erased`, `erased_why` |
+//! | `audit` | who played, exported, held or erased what | `seq` key, `at`, `who`, `action`, `subject`, `detail` |
 //! | `person_key` | one key per person | `who` key, `key`; deleting the row forgets the person |
 //!
 //! Ids are unsigned 64-bit numbers stored bit for bit in SQLite's signed integers.
 
 #![expect(clippy::disallowed_methods, reason = "the edge that touches the disk: commit times, random keys")]
 
+mod archive;
 mod error;
 mod packing;
 mod people;
 mod reads;
+mod recordings;
 mod rows;
 mod schema;
 mod store;
 mod worker;
 
+pub use archive::Archive;
 pub use error::{AppendError, StoreError};
 pub use packing::Record;
-pub use rows::{BindingRow, CallFilter, CallRow};
+pub use recordings::Change;
+pub use rows::{AuditRow, BindingRow, CallFilter, CallRow, RecordingRow};
 pub use store::{Limits, Store, StoreStats};

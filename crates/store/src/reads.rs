@@ -44,7 +44,7 @@ pub async fn serve(mut requests: UnboundedReceiver<Read>, readers: SqlitePool) {
     }
 }
 
-async fn calls(readers: &SqlitePool, filter: CallFilter) -> Result<Vec<CallRow>, StoreError> {
+pub async fn calls(readers: &SqlitePool, filter: CallFilter) -> Result<Vec<CallRow>, StoreError> {
     let CallFilter { limit, before, queue, agent } = filter;
     let rows = sqlx::query(
         "SELECT id, started, ended, number, queue, agent, end, json FROM call
@@ -97,7 +97,7 @@ async fn bindings(readers: &SqlitePool) -> Result<Vec<BindingRow>, StoreError> {
     Ok(rows.iter().map(binding).collect())
 }
 
-async fn log(readers: &SqlitePool, from: u64) -> Result<LogPage, StoreError> {
+pub async fn log(readers: &SqlitePool, from: u64) -> Result<LogPage, StoreError> {
     // The segment that holds `from` may start before it.
     let rows = sqlx::query(
         "SELECT first_seq, packed FROM log

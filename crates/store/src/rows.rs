@@ -1,6 +1,6 @@
 //! Rows of the tables beside the log.
 
-use offhook_units::{AgentId, CallId, QueueId, Tick};
+use offhook_units::{AgentId, CallId, QueueId, RecordingId, Span, Tick};
 
 /// One ended call: the columns that are searched, and the whole record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,4 +50,40 @@ pub struct BindingRow {
     pub json: String,
     /// When it ends.
     pub expires: Tick,
+}
+
+/// One closed recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingRow {
+    /// Which recording.
+    pub id: RecordingId,
+    /// Of which call, where that is known.
+    pub call: Option<CallId>,
+    /// Where its time line starts.
+    pub started: Tick,
+    /// How long it lasts, to the millisecond.
+    pub duration: Span,
+    /// Its file, relative to the recordings' folder.
+    pub path: String,
+    /// SHA-256 of its manifest line.
+    pub line: [u8; 32],
+    /// Why it may not be erased, where it may not.
+    pub hold: Option<String>,
+    /// When it was erased, and why.
+    pub erased: Option<(Tick, String)>,
+}
+
+/// One entry of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// When.
+    pub at: Tick,
+    /// Who: as far as the edge that was used knows.
+    pub who: String,
+    /// What was done: `play`, `export`, `hold`, `release`, `erase`.
+    pub action: String,
+    /// To what: the id as people write it.
+    pub subject: String,
+    /// What else is to be known; no personal data.
+    pub detail: String,
 }

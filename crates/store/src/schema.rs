@@ -11,7 +11,8 @@ use sqlx::{ConnectOptions, Row, SqliteConnection, SqlitePool};
 use crate::StoreError;
 
 /// Each brings the schema from its index to the next version. A published one is never changed.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE meta (name TEXT PRIMARY KEY, number INTEGER, bytes BLOB) WITHOUT ROWID;
     INSERT INTO meta (name, number) VALUES ('boot', 0);
     CREATE TABLE log (
@@ -27,7 +28,21 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE INDEX person_who ON person (who);
     CREATE TABLE person_key (who BLOB PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID;
     PRAGMA user_version = 1;
-"];
+",
+    "
+    CREATE TABLE recording (
+        id INTEGER PRIMARY KEY, call INTEGER, started INTEGER NOT NULL, duration_ms INTEGER NOT NULL, path TEXT NOT NULL,
+        line BLOB NOT NULL, hold TEXT, erased INTEGER, erased_why TEXT);
+    CREATE INDEX recording_started ON recording (started) WHERE erased IS NULL;
+    CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL,
+        subject TEXT NOT NULL, detail TEXT NOT NULL);
+    PRAGMA user_version = 2;
+",
+];
+
+/// The version that they lead to.
+pub const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Connections for reading; writing has its own.
 const READERS: u32 = 3;
@@ -111,7 +126,7 @@ pub async fn open(dir: &Path, lock: File) -> Result<Opened, StoreError> {
 }
 
 async fn migrate(writer: &mut SqliteConnection) -> Result<(), StoreError> {
-    let known = MIGRATIONS.len() as i64;
+    let known = VERSION;
     let found: i64 = sqlx::query_scalar("PRAGMA user_version")
         .fetch_one(&mut *writer)
         .await

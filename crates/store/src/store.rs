@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::packing::{self, Record};
 use crate::reads::{self, Read, Reply};
-use crate::rows::{BindingRow, CallFilter, CallRow};
+use crate::recordings::Change;
+use crate::rows::{BindingRow, CallFilter, CallRow, RecordingRow};
 use crate::schema;
 use crate::worker::{Ask, Op, Worker, Write};
 use crate::{AppendError, StoreError};
@@ -275,6 +276,11 @@ impl Store {
         let (reply, answer) = waiting();
         let _ = self.ops.send(Op::Ask(Ask::Forget(person, reply)));
         answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Keeps a closed recording; one that is known already stays as it is. Never blocks.
+    pub fn put_recording(&self, row: RecordingRow) {
+        self.write(Write::Recording(Change::Closed(row)));
     }
 
     /// The figures now.

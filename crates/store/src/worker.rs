@@ -12,6 +12,7 @@ use crate::StoreError;
 use crate::packing::{self, Record};
 use crate::people;
 use crate::reads::Reply;
+use crate::recordings::{self, Change};
 use crate::rows::{BindingRow, CallRow};
 use crate::store::{Counters, Limits};
 
@@ -43,6 +44,7 @@ pub enum Write {
     Binding(BindingRow),
     Unbind(String),
     Person(PersonRef, String),
+    Recording(Change),
 }
 
 /// Writes that are waited for.
@@ -189,6 +191,7 @@ impl Worker {
                     .bind(expires.as_us() as i64)
             }
             Write::Unbind(key) => sqlx::query("DELETE FROM binding WHERE key = ?").bind(key),
+            Write::Recording(change) => return recordings::apply(&mut self.writer, change).await,
             Write::Person(person, text) => return people::put(&mut self.writer, &self.who_secret, *person, text).await,
         };
         query.execute(&mut self.writer).await.map(|_| ())

@@ -294,22 +294,16 @@ impl Reader {
         }
     }
 
-    /// `[store]` and `[recording]`: the data folder, and the recordings folder within it.
-    pub fn folders(&mut self, root: &mut Section<'_>) -> (PathBuf, PathBuf) {
-        let (mut data, mut recordings) = (self.path("data"), PathBuf::from("recordings"));
+    /// `[store]`: the data folder.
+    pub fn data_folder(&mut self, root: &mut Section<'_>) -> PathBuf {
+        let mut data = self.path("data");
         if let Some(mut section) = root.table(&mut self.sink, "store") {
             if let Some(folder) = section.text(&mut self.sink, "folder", "\"data\"") {
                 data = self.path(&folder.value);
             }
             section.finish(&mut self.sink);
         }
-        if let Some(mut section) = root.table(&mut self.sink, "recording") {
-            if let Some(folder) = section.text(&mut self.sink, "folder", "\"recordings\"") {
-                recordings = PathBuf::from(folder.value);
-            }
-            section.finish(&mut self.sink);
-        }
-        (data, recordings)
+        data
     }
 
     /// `[prompts]`: where sound files are looked for.

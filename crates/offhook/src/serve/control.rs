@@ -23,6 +23,7 @@ use offhook_store::{AppendError, BindingRow, CallRow, Record, Store};
 use offhook_units::{Span, Tick};
 
 use super::recordings::Recordings;
+use crate::recording::recording_row;
 
 /// How long changes are gathered before the live feed is told: a wallboard needs no more, and a busy second costs little.
 const LIVE_EVERY: Span = Span::from_ms(25);
@@ -192,10 +193,12 @@ impl Control {
                     let now = self.edges.clock.now();
                     self.edges.live.publish(now, LiveEvent::Record { call });
                 }
+                self.edges.store.put_recording(recording_row(&manifest));
                 self.edges.recordings.add(&manifest);
             }
             RecorderEvent::Mended(manifest) => {
                 tracing::warn!(recording = %manifest.id, path = manifest.path, "a recording left open by a crash was mended");
+                self.edges.store.put_recording(recording_row(&manifest));
                 self.edges.recordings.add(&manifest);
             }
             RecorderEvent::Failed { id, error } => tracing::error!(?id, error, "a recording failed"),

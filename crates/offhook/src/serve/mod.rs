@@ -23,7 +23,7 @@ use offhook_net::Clock;
 use offhook_net::media::{DriverConfig, MediaDriver, MediaHandle};
 use offhook_net::sip::{Incoming, SipReader, SipSocket};
 use offhook_net::streams::{Certifier, StreamLimits, Streams, Tls, TlsFiles};
-use offhook_recorder::{RecorderEvent, Writer};
+use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer};
 use offhook_server::{EventsReceiver, Metrics, Server, ServerOptions, events};
 use offhook_store::Store;
 use offhook_units::{Entropy, IdSource, Span, Tick};
@@ -99,7 +99,7 @@ fn build(checked: Checked) -> Result<House> {
     let files = checked.tls.clone();
     let tls = files.as_ref().map(Tls::load).transpose().context("[tls]")?;
     let loaded = resolve(checked, &store, &listeners)?;
-    let Loaded { exchange: config, node, http, recordings: folder, assets, .. } = loaded;
+    let Loaded { exchange: config, node, http, recording, assets, .. } = loaded;
     let assets = Arc::new(assets::load(&assets)?);
 
     let (media_events, media) = unbounded();
@@ -113,9 +113,11 @@ fn build(checked: Checked) -> Result<House> {
         .context("the media workers")?;
     let taps = workers.iter_mut().filter_map(MediaHandle::take_tap).collect();
     let (recorder_events, recorder) = unbounded::<RecorderEvent>();
-    let folder = data.join(folder);
+    let folder = data.join(&recording.folder);
+    let keys = keys_of(&recording)?;
+    let protection = keys.map(|keys| Protection { keys, entropy: entropy.fork() });
     let recorder_clock = clock.clone();
-    let writer = Writer::start(&folder, taps, recorder_events, move || recorder_clock.now())
+    let writer = Writer::start_sealed(&folder, taps, recorder_events, move || recorder_clock.now(), protection)
         .with_context(|| format!("recordings folder {}", folder.display()))?;
     let recordings = Recordings::load(&folder);
 
@@ -163,6 +165,12 @@ fn build(checked: Checked) -> Result<House> {
         .context("the control thread")?;
     let http = http.map(|http| (ServerOptions { listen: http.listen, token: http.token }, port, live_out, metrics));
     Ok(House { control, readers, asks: asks_in, http, said, certificates })
+}
+
+/// The master keys of recordings, where there are some.
+fn keys_of(recording: &config::Recording) -> Result<Option<KeyRing>> {
+    let read = |file: &PathBuf| KeyRing::read(file).with_context(|| format!("key file {}", file.display()));
+    recording.key_file.as_ref().map(read).transpose()
 }
 
 fn resolve(checked: Checked, store: &Store, listeners: &Listeners) -> Result<Loaded> {

@@ -1,0 +1,276 @@
+//! Many recordings made by the real writer and told of in a real store; then faults are put in, and exactly those are found.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::unbounded;
+use offhook_call::event::{CallEvent, LogEvent};
+use offhook_call::record::{CallEnd, Fold};
+use offhook_plan::CodecKind;
+use offhook_plan::tap::{Side, TapHeader};
+use offhook_recorder::{Manifest, RecorderEvent, RecordingSpec, Writer};
+use offhook_store::{Archive, CallRow, Record, Store};
+use offhook_units::{CallId, LegId, PersonRef, RecordingId, Span, Tick};
+use ringbuf::HeapRb;
+use ringbuf::traits::{Observer, Producer, Split};
+use tempfile::TempDir;
+
+use super::erase::{erase, expire, hold};
+use super::export::export;
+use super::recording_row;
+use super::verify::{Audit, Kind, verify};
+
+const BEGAN: Tick = Tick::from_us(1_709_251_199_000_000);
+
+/// How many; each has `packets` packets of 20 ms on its left side.
+struct Centre {
+    data: TempDir,
+    manifests: BTreeMap<u64, Manifest>,
+}
+
+/// Recordings 1..=`count`, of calls 1,000 higher, all closed and told of.
+fn centre(count: u64, packets: u16) -> Centre {
+    let data = TempDir::new().expect("a folder");
+    let folder = data.path().join("recordings");
+    let (mut tap, out) = HeapRb::<u8>::new(1 << 20).split();
+    let (told, events) = unbounded();
+    let clock = Arc::new(AtomicU64::new(BEGAN.as_us()));
+    let now = clock.clone();
+    let writer =
+        Writer::start(&folder, vec![out], told, move || Tick::from_us(now.load(Ordering::Relaxed))).expect("a writer");
+    let spec = |id| RecordingSpec {
+        id: RecordingId(id),
+        call: CallId(1_000 + id),
+        started: BEGAN,
+        meta: BTreeMap::new(),
+        codec: CodecKind::Pcma,
+    };
+    (1..=count).for_each(|id| writer.open(spec(id)));
+    for n in 0..packets {
+        for id in 1..=count {
+            // Every seventh recording loses a packet on the way.
+            let n = n + u16::from(id % 7 == 0 && n > 20);
+            let header = TapHeader {
+                recording: RecordingId(id),
+                leg: LegId(1),
+                at: BEGAN + Span::from_ms(20) * u64::from(n),
+                side: Side::Heard,
+                payload_type: 8,
+                seq: n,
+                timestamp: u32::from(n) * 160,
+                ssrc: 5,
+                payload_bytes: 160,
+                dropped_before: 0,
+            };
+            while tap.vacant_len() < 200 {
+                std::thread::yield_now();
+            }
+            tap.push_slice(&header.encode());
+            tap.push_slice(&[id as u8; 160]);
+        }
+    }
+    let end = BEGAN + Span::from_ms(20) * u64::from(packets + 1);
+    clock.store(end.as_us(), Ordering::Relaxed);
+    writer.shutdown();
+    let store = Store::open(data.path()).expect("a store");
+    let mut manifests = BTreeMap::new();
+    for event in events {
+        let RecorderEvent::Closed(manifest) = event else { panic!("{event:?}") };
+        store.put_recording(recording_row(&manifest));
+        manifests.insert(manifest.id.0, *manifest);
+    }
+    (1..=count).for_each(|id| tell(&store, id, Some(end)));
+    store.shutdown().expect("closed");
+    Centre { data, manifests }
+}
+
+/// Puts the call of recording `id` into the log and, when it `ended`, into the records.
+fn tell(store: &Store, id: u64, ended: Option<Tick>) {
+    let (call, recording) = (CallId(1_000 + id), RecordingId(id));
+    let began = CallEvent::Began { call, number: "700".into(), trunk: None, caller: PersonRef(id) };
+    let mut events = vec![(BEGAN, began), (BEGAN, CallEvent::RecordingStarted { call, recording })];
+    events.extend(ended.map(|at| (at, CallEvent::Ended { call, end: CallEnd::CallerHungUp })));
+    let mut fold = Fold::default();
+    for (at, event) in events {
+        let record = fold.apply(at, &event);
+        let event = LogEvent::Call(event);
+        let bytes = event.encode();
+        store
+            .append(vec![Record { stream: event.stream(), seq: store.next_seq(), at, kind: 0, version: 1, bytes }])
+            .expect("room");
+        if let Some(record) = record {
+            let json = serde_json::to_string(&record).expect("JSON");
+            let (number, end) = (record.number, record.end.name().to_owned());
+            store.put_call(CallRow {
+                id: call,
+                started: BEGAN,
+                ended: at,
+                number,
+                queue: None,
+                agent: None,
+                end,
+                json,
+            });
+        }
+    }
+}
+
+impl Centre {
+    fn folder(&self) -> std::path::PathBuf {
+        self.data.path().join("recordings")
+    }
+
+    fn file(&self, id: u64) -> std::path::PathBuf {
+        self.folder().join(&self.manifests[&id].path)
+    }
+
+    fn verify(&self) -> Audit {
+        verify(&Archive::open(self.data.path()).expect("an archive"), &self.folder()).expect("readable")
+    }
+
+    /// Changes the lines of the manifest.
+    fn edit(&self, change: impl FnOnce(&mut Vec<String>)) {
+        let path = self.folder().join("manifest.jsonl");
+        let mut lines: Vec<String> =
+            std::fs::read_to_string(&path).expect("a manifest").lines().map(str::to_owned).collect();
+        change(&mut lines);
+        std::fs::write(path, lines.join("\n") + "\n").expect("written");
+    }
+}
+
+fn place_of(lines: &[String], id: u64) -> usize {
+    lines.iter().position(|line| line.contains(&format!("\"id\":{id},"))).expect("its line")
+}
+
+fn id_at(lines: &[String], at: usize) -> u64 {
+    serde_json::from_str::<Manifest>(&lines[at]).expect("a line").id.0
+}
+
+fn change_byte(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).expect("the file");
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn five_hundred_recordings_agree_and_every_second_of_them_is_accounted_for() {
+    let audit = centre(500, 60).verify();
+    assert_eq!(audit.faults, []);
+    assert_eq!((audit.recordings, audit.open, audit.erased), (500, 0, 0));
+    assert_eq!(audit.expected_ms, 500 * 2 * 1_220);
+    assert_eq!(audit.covered_ms, 500 * 1_200);
+    assert_eq!(audit.gaps_ms["network-loss"], 71 * 20);
+    assert_eq!(audit.gaps_ms["after-last-packet"], 429 * 20);
+    assert_eq!(audit.gaps_ms["before-first-packet"], 500 * 1_220);
+    assert_eq!(audit.covered_ms + audit.gaps_ms.values().sum::<u64>(), audit.expected_ms);
+    let json = audit.json();
+    assert_eq!(json["seconds_expected"], 1_220.0);
+    assert_eq!(json["gaps"]["network-loss"], 1.42);
+    assert!(audit.text().ends_with("Everything agrees.\n"));
+}
+
+#[test]
+fn among_five_hundred_recordings_exactly_the_faults_that_were_put_in_are_found() {
+    let centre = centre(500, 30);
+    let mut expected: Vec<(u64, Kind)> = Vec::new();
+    // Files: gone, cut, longer, one byte changed in the speech, one in the header.
+    std::fs::remove_file(centre.file(10)).expect("removed");
+    expected.push((10, Kind::MissingFile));
+    for (id, length) in [(20, 1_000), (21, 0), (22, 200_000)] {
+        std::fs::File::options().write(true).open(centre.file(id)).and_then(|f| f.set_len(length)).expect("cut");
+        expected.push((id, Kind::WrongLength));
+    }
+    for (id, at) in [(30, 128), (31, 2_000), (32, 60)] {
+        change_byte(&centre.file(id), at);
+        expected.push((id, Kind::ChangedFile));
+    }
+    std::fs::copy(centre.file(40), centre.file(41)).expect("exchanged");
+    expected.push((41, Kind::ChangedFile));
+    std::fs::copy(centre.file(42), centre.file(42).with_file_name("r-fffff.wav")).expect("a stray");
+    expected.push((0xf_ffff, Kind::StrayFile));
+    // The log: one that is not closed, one that is open, one whose call went on, one unknown to it, one of two records.
+    let store = Store::open(centre.data.path()).expect("a store");
+    tell(&store, 700, Some(BEGAN + Span::from_s(9)));
+    expected.push((700, Kind::MissingLine));
+    tell(&store, 701, None);
+    tell(&store, 50, Some(BEGAN + Span::from_s(9)));
+    expected.push((50, Kind::WrongSpan));
+    store.shutdown().expect("closed");
+    // The manifest: a line taken out, one changed, one doubled, one that tells of another.
+    centre.edit(|lines| {
+        let at = place_of(lines, 60);
+        expected.push((60, Kind::MissingLine));
+        expected.push((id_at(lines, at + 1), Kind::ChainBroken));
+        lines.remove(at);
+        let at = place_of(lines, 70);
+        lines[at] = lines[at].replace("\"lost\":1", "\"lost\":0");
+        expected.push((70, Kind::LineChanged));
+        expected.push((id_at(lines, at + 1), Kind::ChainBroken));
+        let at = place_of(lines, 80);
+        lines[at] = lines[at].replacen("\"covered_ms\":600", "\"covered_ms\":500", 1);
+        expected.extend([(80, Kind::LineChanged), (80, Kind::Uncovered)]);
+        expected.push((id_at(lines, at + 1), Kind::ChainBroken));
+        let at = place_of(lines, 90);
+        lines[at] = lines[at].replace("\"id\":90,", "\"id\":999,").replace("\"call\":1090,", "\"call\":1091,");
+        expected.extend([(90, Kind::MissingLine), (999, Kind::UnknownRecording), (999, Kind::ChangedFile)]);
+        expected.push((id_at(lines, at + 1), Kind::ChainBroken));
+        // The last line has nobody behind it that names it.
+        let last = lines.len() - 1;
+        let id = id_at(lines, last);
+        lines.remove(last);
+        expected.push((id, Kind::MissingLine));
+    });
+    let audit = centre.verify();
+    let mut expected: Vec<(String, Kind)> =
+        expected.into_iter().map(|(id, kind)| (RecordingId(id).to_string(), kind)).collect();
+    expected.sort();
+    let found: Vec<(String, Kind)> =
+        audit.faults.iter().map(|fault| (fault.recording.clone().unwrap_or_default(), fault.kind)).collect();
+    assert_eq!(found, expected, "{}", audit.text());
+    assert_eq!((audit.recordings, audit.open), (498, 1));
+}
+
+#[test]
+fn an_export_holds_each_side_as_16_bit_samples() {
+    let centre = centre(2, 30);
+    let out = centre.data.path().join("out.wav");
+    export(&centre.folder(), &centre.manifests[&2], None, &out).expect("exported");
+    let mut reader = hound::WavReader::open(&out).expect("a WAV file");
+    assert_eq!((reader.spec().channels, reader.spec().sample_rate, reader.duration()), (2, 8_000, 4_960));
+    let samples: Vec<i16> = reader.samples().map(|sample| sample.expect("a sample")).collect();
+    let speech = offhook_codec::Law::A.decode(2);
+    let silence = offhook_codec::Law::A.decode(offhook_codec::Law::A.silence());
+    assert!(samples.iter().step_by(2).take(4_800).all(|&sample| sample == speech));
+    assert!(samples.iter().skip(1).step_by(2).all(|&sample| sample == silence));
+    let again = export(&centre.folder(), &centre.manifests[&2], None, &out).expect_err("there is a file");
+    assert!(again.to_string().contains("cannot make"), "{again}");
+}
+
+#[test]
+fn what_is_held_is_kept_and_what_is_erased_or_expired_is_gone_with_a_certificate_and_no_fault() {
+    let centre = centre(5, 30);
+    let archive = Archive::open(centre.data.path()).expect("an archive");
+    let (folder, at) = (centre.folder(), BEGAN + Span::from_s(100));
+    let one = &centre.manifests[&1];
+    hold(&archive, at, one.id, Some("case 7")).expect("held");
+    let refused = erase(&archive, &folder, at, one, "asked for").expect_err("held");
+    assert!(refused.to_string().contains("case 7"), "{refused}");
+    let certificate = erase(&archive, &folder, at, &centre.manifests[&2], "asked for").expect("erased");
+    assert_eq!((certificate["erased"].as_str(), certificate["why"].as_str()), (Some("r-2"), Some("asked for")));
+    assert!(!centre.file(2).exists());
+    assert!(erase(&archive, &folder, at, &centre.manifests[&2], "again").is_err());
+    let manifests: Vec<Manifest> = centre.manifests.values().cloned().collect();
+    assert_eq!(expire(&archive, &folder, at, &manifests, BEGAN).expect("none is older").len(), 0);
+    let expired = expire(&archive, &folder, at, &manifests, at).expect("three are");
+    assert_eq!(expired.len(), 3);
+    assert!(centre.file(1).exists() && !centre.file(5).exists());
+    hold(&archive, at, one.id, None).expect("released");
+    erase(&archive, &folder, at, one, "case closed").expect("erased");
+    let audit = centre.verify();
+    assert_eq!((audit.recordings, audit.erased), (5, 5));
+    assert_eq!(audit.faults, []);
+    let actions: Vec<String> = archive.audit(100).expect("entries").into_iter().map(|row| row.action).collect();
+    assert_eq!(actions, ["hold", "erase", "erase", "erase", "erase", "release", "erase"]);
+}

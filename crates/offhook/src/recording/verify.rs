@@ -1,0 +1,287 @@
+//! Holds three witnesses against each other: the event log and records in the store, the manifest, the files.
+
+use core::fmt::Write;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use offhook_call::event::{CallEvent, LogEvent, Party};
+use offhook_call::record::{CallEnd, CallRecord};
+use offhook_recorder::{FileFault, Line, Manifest, coverage_fault, examine, files_in, manifest_lines};
+use offhook_server::rfc3339;
+use offhook_store::{Archive, RecordingRow};
+use offhook_units::{CallId, RecordingId, Tick};
+use serde::Serialize;
+
+/// How far the end of a recording may be from the end of its call's media, in milliseconds: the last packets linger on both
+/// sides.
+const END_SLACK_MS: u64 = 1_000;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Audit {
+    /// Recordings that were closed.
+    pub recordings: u64,
+    /// Recordings of calls that are up.
+    pub open: u64,
+    /// Recordings that were erased.
+    pub erased: u64,
+    /// Milliseconds that both sides of all closed recordings should last by the event log.
+    pub expected_ms: u64,
+    /// Milliseconds of both sides that are covered by speech.
+    pub covered_ms: u64,
+    /// Milliseconds of both sides in gaps, by reason.
+    pub gaps_ms: BTreeMap<&'static str, u64>,
+    /// What does not agree, by recording.
+    pub faults: Vec<Fault>,
+}
+
+/// One disagreement.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Fault {
+    /// Which recording, where the witnesses tell.
+    pub recording: Option<String>,
+    /// What kind.
+    pub kind: Kind,
+    /// What was found, for people.
+    pub detail: String,
+}
+
+/// Kinds of disagreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The event log says that it began, the manifest has no line.
+    MissingLine,
+    /// The manifest has two lines.
+    DoubleLine,
+    /// A manifest line does not name the line before it: one was changed, put in or taken out there.
+    ChainBroken,
+    /// The manifest line is not the one that the store knows.
+    LineChanged,
+    /// The manifest has a line, the event log does not know it.
+    UnknownRecording,
+    /// A file lies there that neither knows.
+    StrayFile,
+    /// The file is gone.
+    MissingFile,
+    /// The file's bytes are not those that were closed.
+    ChangedFile,
+    /// The file is shorter or longer than its manifest line says.
+    WrongLength,
+    /// The file is sealed and its key is gone.
+    MissingKey,
+    /// The disk refused to read the file.
+    UnreadableFile,
+    /// Speech and gaps do not add up to the time line.
+    Uncovered,
+    /// The recording does not last as long as its call.
+    WrongSpan,
+    /// The manifest line names another call than the event log, or the call's record another recording.
+    WrongCall,
+}
+
+/// What the event log tells of one recording.
+#[derive(Debug)]
+struct Told {
+    call: CallId,
+    started: Tick,
+    /// When the caller's media was closed, or the call's end was noted.
+    ended: Option<Tick>,
+    /// The exchange died during the call: its end is not known.
+    lost: bool,
+}
+
+/// Reads everything and compares.
+pub fn verify(archive: &Archive, folder: &Path) -> Result<Audit> {
+    let told = told(archive).context("event log")?;
+    let records = recordings_of_records(archive).context("call records")?;
+    let rows: BTreeMap<RecordingId, RecordingRow> =
+        archive.recordings()?.into_iter().map(|row| (row.id, row)).collect();
+    let lines = manifest_lines(folder).with_context(|| format!("manifest in {}", folder.display()))?;
+    let files = files_in(folder).with_context(|| format!("recordings folder {}", folder.display()))?;
+
+    let mut audit = Audit::default();
+    let lined = audit.lines(&lines, &rows);
+    for (id, manifest) in &lined {
+        let erased = rows.get(id).is_some_and(|row| row.erased.is_some());
+        audit.one(folder, manifest, told.get(id), erased);
+    }
+    for (id, told) in &told {
+        audit.expected(*id, told, lined.contains_key(id));
+        if let Some(recording) = records.get(&told.call).filter(|recording| **recording != Some(*id)) {
+            let named = recording.map_or_else(|| "none".to_owned(), |recording| recording.to_string());
+            audit.fault(*id, Kind::WrongCall, format!("the record of {} names {named}", told.call));
+        }
+    }
+    for (id, path) in &files {
+        if !lined.contains_key(id) && !told.contains_key(id) {
+            audit.fault(*id, Kind::StrayFile, format!("{} is not known", path.display()));
+        }
+    }
+    audit.faults.sort();
+    Ok(audit)
+}
+
+fn told(archive: &Archive) -> Result<BTreeMap<RecordingId, Told>> {
+    let mut told: BTreeMap<RecordingId, Told> = BTreeMap::new();
+    let mut of_call: BTreeMap<CallId, RecordingId> = BTreeMap::new();
+    archive.read_log(|record| {
+        let Ok(LogEvent::Call(event)) = LogEvent::decode(&record.bytes) else { return };
+        if let CallEvent::RecordingStarted { call, recording } = event {
+            of_call.insert(call, recording);
+            told.insert(recording, Told { call, started: record.at, ended: None, lost: false });
+            return;
+        }
+        let Some(told) = of_call.get(&event.call()).and_then(|id| told.get_mut(id)) else { return };
+        match event {
+            CallEvent::LegClosed { party: Party::Caller, .. } => told.ended = Some(record.at),
+            CallEvent::Ended { end, .. } => {
+                told.lost = end == CallEnd::Lost;
+                told.ended.get_or_insert(record.at);
+            }
+            _ => {}
+        }
+    })?;
+    Ok(told)
+}
+
+/// Which recording each call's record names.
+fn recordings_of_records(archive: &Archive) -> Result<BTreeMap<CallId, Option<RecordingId>>> {
+    let mut named = BTreeMap::new();
+    archive.calls(|row| {
+        if let Ok(record) = serde_json::from_str::<CallRecord>(&row.json) {
+            named.insert(row.id, record.recording);
+        }
+    })?;
+    Ok(named)
+}
+
+impl Audit {
+    fn fault(&mut self, recording: impl Into<Option<RecordingId>>, kind: Kind, detail: String) {
+        let recording = recording.into().map(|id| id.to_string());
+        self.faults.push(Fault { recording, kind, detail });
+    }
+
+    /// The manifest by itself, and against what the store knows of its lines.
+    fn lines(&mut self, lines: &[Line], rows: &BTreeMap<RecordingId, RecordingRow>) -> BTreeMap<RecordingId, Manifest> {
+        let mut lined = BTreeMap::new();
+        let mut doubled = BTreeSet::new();
+        for line in lines {
+            let Some(manifest) = &line.manifest else { continue };
+            let id = manifest.id;
+            if !line.chained {
+                let detail = format!("line {} does not name the line before it", line.number);
+                self.fault(id, Kind::ChainBroken, detail);
+            }
+            if rows.get(&id).is_some_and(|row| row.line != line.sha256) {
+                self.fault(id, Kind::LineChanged, format!("line {} is not the one that was closed", line.number));
+            }
+            if lined.insert(id, manifest.clone()).is_some() && doubled.insert(id) {
+                self.fault(id, Kind::DoubleLine, format!("line {} is its second", line.number));
+            }
+        }
+        lined
+    }
+
+    /// One manifest line, against the file and the event log.
+    fn one(&mut self, folder: &Path, manifest: &Manifest, told: Option<&Told>, erased: bool) {
+        let id = manifest.id;
+        self.recordings += 1;
+        self.erased += u64::from(erased);
+        self.covered_ms += manifest.left.covered_ms + manifest.right.covered_ms;
+        for gap in &manifest.gaps {
+            *self.gaps_ms.entry(gap.why.name()).or_default() += gap.to_ms.saturating_sub(gap.from_ms);
+        }
+        if let Some(fault) = coverage_fault(manifest) {
+            self.fault(id, Kind::Uncovered, fault);
+        }
+        if let Some(fault) = examine(folder, manifest).filter(|_| !erased) {
+            let kind = match fault {
+                FileFault::Missing(_) => Kind::MissingFile,
+                FileFault::Unreadable(_) => Kind::UnreadableFile,
+                FileFault::NoKey => Kind::MissingKey,
+                FileFault::Length { .. } => Kind::WrongLength,
+                FileFault::Changed | FileFault::Header => Kind::ChangedFile,
+            };
+            self.fault(id, kind, fault.to_string());
+        }
+        let Some(told) = told else {
+            self.fault(id, Kind::UnknownRecording, "the event log does not know it".to_owned());
+            return;
+        };
+        if manifest.call.is_some_and(|call| call != told.call) {
+            self.fault(id, Kind::WrongCall, format!("the event log has it of {}", told.call));
+        }
+        let Some(ended) = told.ended.filter(|_| !told.lost) else {
+            self.expected_ms += 2 * manifest.duration_ms;
+            return;
+        };
+        let expected = ended.since(told.started).as_ms();
+        self.expected_ms += 2 * expected;
+        let late = manifest.started.since(told.started).max(told.started.since(manifest.started)).as_ms();
+        if manifest.duration_ms.abs_diff(expected) > END_SLACK_MS || late > END_SLACK_MS {
+            let (began, lasts) = (rfc3339(manifest.started), manifest.duration_ms);
+            let detail = format!(
+                "it lasts {lasts} ms from {began}; its call's media {expected} ms from {}",
+                rfc3339(told.started)
+            );
+            self.fault(id, Kind::WrongSpan, detail);
+        }
+    }
+
+    /// One recording that the event log tells of.
+    fn expected(&mut self, id: RecordingId, told: &Told, lined: bool) {
+        if lined {
+            return;
+        }
+        match told.ended {
+            None => self.open += 1,
+            Some(ended) => {
+                self.expected_ms += if told.lost { 0 } else { 2 * ended.since(told.started).as_ms() };
+                self.fault(
+                    id,
+                    Kind::MissingLine,
+                    format!("the event log has it of {}, the manifest has not", told.call),
+                );
+            }
+        }
+    }
+
+    /// For programs. Times are in seconds, of both sides together.
+    pub fn json(&self) -> serde_json::Value {
+        let seconds = |ms: u64| ms as f64 / 1_000.0;
+        let gaps: BTreeMap<_, _> = self.gaps_ms.iter().map(|(why, ms)| (*why, seconds(*ms))).collect();
+        serde_json::json!({
+            "recordings": self.recordings,
+            "open": self.open,
+            "erased": self.erased,
+            "seconds_expected": seconds(self.expected_ms),
+            "seconds_covered": seconds(self.covered_ms),
+            "gaps": gaps,
+            "faults": self.faults,
+        })
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        // Writing to a text cannot fail.
+        let mut text = format!(
+            "{} recordings, {} open, {} erased\n{} s expected on both sides, {} s of speech\n",
+            self.recordings,
+            self.open,
+            self.erased,
+            super::seconds(self.expected_ms),
+            super::seconds(self.covered_ms),
+        );
+        for (why, ms) in &self.gaps_ms {
+            let _ = writeln!(text, "{} s without speech: {why}", super::seconds(*ms));
+        }
+        for Fault { recording, kind, detail } in &self.faults {
+            let kind = serde_json::to_value(kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+            let _ = writeln!(text, "{}: {kind}: {detail}", recording.as_deref().unwrap_or("manifest"));
+        }
+        text += if self.faults.is_empty() { "Everything agrees.\n" } else { "" };
+        text
+    }
+}

@@ -1,0 +1,119 @@
+//! Closed recordings and the audit log.
+
+use offhook_units::{CallId, RecordingId, Span, Tick};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection, SqlitePool};
+
+use crate::StoreError;
+use crate::rows::{AuditRow, RecordingRow};
+
+/// Most rows given at once.
+const ROWS_MAX: u32 = 10_000;
+
+/// A write about recordings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It is closed; one that is known already stays as it is.
+    Closed(RecordingRow),
+    /// Why it may not be erased; `None` lets it go.
+    Hold(RecordingId, Option<String>),
+    /// It was erased, and why.
+    Erased(RecordingId, Tick, String),
+    /// Somebody did something with one.
+    Audit(AuditRow),
+}
+
+/// Carries a change out, within the caller's transaction if there is one.
+pub async fn apply(writer: &mut SqliteConnection, change: &Change) -> sqlx::Result<()> {
+    let query = match change {
+        Change::Closed(RecordingRow { id, call, started, duration, path, line, hold, erased }) => sqlx::query(
+            "INSERT OR IGNORE INTO recording (id, call, started, duration_ms, path, line, hold, erased, erased_why)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id.0 as i64)
+        .bind(call.map(|call| call.0 as i64))
+        .bind(started.as_us() as i64)
+        .bind(duration.as_ms() as i64)
+        .bind(path)
+        .bind(&line[..])
+        .bind(hold)
+        .bind(erased.as_ref().map(|(at, _)| at.as_us() as i64))
+        .bind(erased.as_ref().map(|(_, why)| why)),
+        Change::Hold(id, why) => sqlx::query("UPDATE recording SET hold = ? WHERE id = ?").bind(why).bind(id.0 as i64),
+        Change::Erased(id, at, why) => {
+            sqlx::query("UPDATE recording SET erased = ?, erased_why = ? WHERE id = ? AND erased IS NULL")
+                .bind(at.as_us() as i64)
+                .bind(why)
+                .bind(id.0 as i64)
+        }
+        Change::Audit(AuditRow { at, who, action, subject, detail }) => {
+            sqlx::query("INSERT INTO audit (at, who, action, subject, detail) VALUES (?, ?, ?, ?, ?)")
+                .bind(at.as_us() as i64)
+                .bind(who)
+                .bind(action)
+                .bind(subject)
+                .bind(detail)
+        }
+    };
+    query.execute(writer).await.map(|_| ())
+}
+
+pub async fn get(readers: &SqlitePool, id: RecordingId) -> Result<Option<RecordingRow>, StoreError> {
+    let row = sqlx::query(
+        "SELECT id, call, started, duration_ms, path, line, hold, erased, erased_why FROM recording WHERE id = ?",
+    )
+    .bind(id.0 as i64)
+    .fetch_optional(readers)
+    .await
+    .map_err(StoreError::database("find a recording"))?;
+    row.as_ref().map(recording_row).transpose()
+}
+
+/// All recordings after `after`, by id; at most [`ROWS_MAX`].
+pub async fn page(readers: &SqlitePool, after: Option<RecordingId>) -> Result<Vec<RecordingRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, call, started, duration_ms, path, line, hold, erased, erased_why FROM recording
+         WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2",
+    )
+    .bind(after.map(|id| id.0 as i64))
+    .bind(i64::from(ROWS_MAX))
+    .fetch_all(readers)
+    .await
+    .map_err(StoreError::database("list recordings"))?;
+    rows.iter().map(recording_row).collect()
+}
+
+/// The newest entries of the audit log, oldest first; at most [`ROWS_MAX`].
+pub async fn audit(readers: &SqlitePool, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+    let rows = sqlx::query("SELECT at, who, action, subject, detail FROM audit ORDER BY seq DESC LIMIT ?")
+        .bind(i64::from(limit.min(ROWS_MAX)))
+        .fetch_all(readers)
+        .await
+        .map_err(StoreError::database("read the audit log"))?;
+    let row = |row: &SqliteRow| AuditRow {
+        at: Tick::from_us(row.get::<i64, _>(0) as u64),
+        who: row.get(1),
+        action: row.get(2),
+        subject: row.get(3),
+        detail: row.get(4),
+    };
+    Ok(rows.iter().rev().map(row).collect())
+}
+
+fn recording_row(row: &SqliteRow) -> Result<RecordingRow, StoreError> {
+    let id = RecordingId(row.get::<i64, _>(0) as u64);
+    let line: Vec<u8> = row.get(5);
+    let damaged =
+        |_| StoreError::Damaged { place: format!("recording {id}"), cause: "its hash is not 32 bytes".into() };
+    let erased = row.get::<Option<i64>, _>(7).map(|at| Tick::from_us(at as u64));
+    Ok(RecordingRow {
+        id,
+        call: row.get::<Option<i64>, _>(1).map(|id| CallId(id as u64)),
+        started: Tick::from_us(row.get::<i64, _>(2) as u64),
+        duration: Span::from_ms(row.get::<i64, _>(3) as u64),
+        path: row.get(4),
+        line: line.try_into().map_err(damaged)?,
+        hold: row.get(6),
+        erased: erased.map(|at| (at, row.get::<Option<String>, _>(8).unwrap_or_default())),
+    })
+}
