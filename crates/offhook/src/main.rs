@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod config;
 mod phone;
+mod recording;
 mod replay;
 mod serve;
 mod simulate;
@@ -32,6 +33,8 @@ enum Command {
     Phone(phone::PhoneArgs),
     /// One scripted call; exits 0 when it was answered and ended as asked.
     Call(call::CallArgs),
+    /// Recordings: list, show, verify, export, hold, erase, and the keys that seal them.
+    Recording(recording::RecordingArgs),
     /// Quality and load from this machine, with a report.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Check(args) => Ok(check::run(&args)),
         Command::Phone(args) => phone::run(args),
         Command::Call(args) => call::run(args),
+        Command::Recording(args) => recording::run(&args),
         Command::Bench(command) => bench::run(&command),
         Command::Simulate(args) => simulate::run(&args),
         Command::Replay(args) => replay::run(&args),

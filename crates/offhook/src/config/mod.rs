@@ -10,6 +10,7 @@ mod pattern;
 mod people;
 mod prompts;
 mod read;
+mod recording;
 mod resolve;
 mod routing;
 mod skills;
@@ -29,6 +30,7 @@ use offhook_units::Span;
 use toml::de::DeTable;
 
 pub use fault::Faults;
+pub use recording::Recording;
 pub use resolve::{Kind, Loaded};
 
 use fault::Sink;
@@ -65,8 +67,8 @@ pub struct Checked {
     pub http: Option<Http>,
     /// The data folder.
     pub data: PathBuf,
-    /// The recordings folder; relative to the data folder, or absolute.
-    pub recordings: PathBuf,
+    /// Where recordings lie, and what seals them.
+    pub recording: Recording,
     /// Bounds of what grows.
     pub limits: Limits,
     /// Trunks.
@@ -265,7 +267,8 @@ impl Reader {
         let tls = self.tls(root, &sip);
         let media = self.media(root);
         let http = self.http(root);
-        let (data, recordings) = self.folders(root);
+        let data = self.data_folder(root);
+        let recording = self.recording(root);
         let limits = self.limits(root);
         self.prompt_folders(root);
         self.ports_apart(&sip, media.as_ref());
@@ -292,7 +295,7 @@ impl Reader {
             caps: media.caps,
             http,
             data,
-            recordings,
+            recording,
             limits,
             trunks: trunks.into_iter().map(|trunk| trunk.value).collect(),
             accounts: accounts.into_iter().map(|(name, account)| (name, account.value)).collect(),

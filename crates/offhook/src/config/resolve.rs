@@ -9,7 +9,7 @@ use offhook_call::config::{self, Config, Destination};
 use offhook_sip::{Flow, Transport};
 use offhook_units::{AgentId, QueueId, SkillId};
 
-use super::{Checked, Http, Reach, Target};
+use super::{Checked, Http, Reach, Recording, Target};
 
 /// What an id is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,8 +42,8 @@ pub struct Loaded {
     pub node: u16,
     /// The HTTP listener, if any.
     pub http: Option<Http>,
-    /// The recordings folder; relative to the data folder, or absolute.
-    pub recordings: PathBuf,
+    /// Where recordings lie, and what seals them.
+    pub recording: Recording,
     /// Sound files, by asset id.
     pub assets: Vec<PathBuf>,
 }
@@ -146,6 +146,6 @@ impl Checked {
             accounts: self.accounts,
             limits: self.limits,
         };
-        Loaded { exchange, node: self.node, http: self.http, recordings: self.recordings, assets: self.assets }
+        Loaded { exchange, node: self.node, http: self.http, recording: self.recording, assets: self.assets }
     }
 }
