@@ -3,11 +3,13 @@
 //! Events hold a [`PersonRef`]; the text lies here, sealed with the person's own key (XChaCha20-Poly1305, bound to the reference).
 //! References of the same person share the key, found again by a keyed hash of the text. Forgetting deletes key, hash and texts.
 
+use std::collections::BTreeMap;
+
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use offhook_units::PersonRef;
 use sha2::{Digest, Sha256};
-use sqlx::{Row, SqliteConnection, SqlitePool};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool};
 
 use crate::StoreError;
 
@@ -22,33 +24,41 @@ fn random<const N: usize>() -> Result<[u8; N], sqlx::Error> {
     Ok(bytes)
 }
 
-/// Seals `text` under `person`, within the caller's transaction.
-pub async fn put(writer: &mut SqliteConnection, secret: &[u8; 32], person: PersonRef, text: &str) -> sqlx::Result<()> {
-    let who = who(secret, text);
-    let fresh: [u8; 32] = random()?;
-    sqlx::query("INSERT OR IGNORE INTO person_key (who, key) VALUES (?, ?)")
-        .bind(&who[..])
-        .bind(&fresh[..])
-        .execute(&mut *writer)
-        .await?;
-    let key: Vec<u8> =
-        sqlx::query_scalar("SELECT key FROM person_key WHERE who = ?").bind(&who[..]).fetch_one(&mut *writer).await?;
-    let nonce: [u8; 24] = random()?;
-    let sealed = XChaCha20Poly1305::new_from_slice(&key)
-        .ok()
-        .and_then(|cipher| {
-            let payload = Payload { msg: text.as_bytes(), aad: &person.0.to_le_bytes() };
-            cipher.encrypt(XNonce::from_slice(&nonce), payload).ok()
-        })
-        .ok_or_else(|| sqlx::Error::Protocol("a person's key is not 32 bytes".into()))?;
-    sqlx::query("INSERT OR REPLACE INTO person (ref, who, nonce, sealed) VALUES (?, ?, ?, ?)")
-        .bind(person.0 as i64)
-        .bind(who)
-        .bind(&nonce[..])
-        .bind(sealed)
-        .execute(writer)
-        .await?;
-    Ok(())
+/// Seals each text under its reference, within the caller's transaction, in three statements.
+pub async fn put(writer: &mut SqliteConnection, secret: &[u8; 32], people: &[(PersonRef, &str)]) -> sqlx::Result<()> {
+    let whos: Vec<_> = people.iter().map(|(_, text)| who(secret, text)).collect();
+    let fresh: Vec<[u8; 32]> = people.iter().map(|_| random()).collect::<Result<_, _>>()?;
+    let mut insert = QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO person_key (who, key) ");
+    insert.push_values(whos.iter().zip(&fresh), |mut row, (who, key)| {
+        row.push_bind(&who[..]).push_bind(&key[..]);
+    });
+    insert.build().execute(&mut *writer).await?;
+
+    let mut select = QueryBuilder::<Sqlite>::new("SELECT who, key FROM person_key WHERE who IN ");
+    select.push_tuples(&whos, |mut row, who| {
+        row.push_bind(&who[..]);
+    });
+    let keys: BTreeMap<Vec<u8>, Vec<u8>> =
+        select.build().fetch_all(&mut *writer).await?.iter().map(|row| (row.get(0), row.get(1))).collect();
+
+    let mut sealed = Vec::with_capacity(people.len());
+    for ((person, text), who) in people.iter().zip(&whos) {
+        let nonce: [u8; 24] = random()?;
+        let text = keys
+            .get(who)
+            .and_then(|key| XChaCha20Poly1305::new_from_slice(key).ok())
+            .and_then(|cipher| {
+                let payload = Payload { msg: text.as_bytes(), aad: &person.0.to_le_bytes() };
+                cipher.encrypt(XNonce::from_slice(&nonce), payload).ok()
+            })
+            .ok_or_else(|| sqlx::Error::Protocol("a person's key is not 32 bytes".into()))?;
+        sealed.push((person.0 as i64, who, nonce, text));
+    }
+    let mut insert = QueryBuilder::<Sqlite>::new("INSERT OR REPLACE INTO person (ref, who, nonce, sealed) ");
+    insert.push_values(&sealed, |mut row, (person, who, nonce, text)| {
+        row.push_bind(*person).push_bind(&who[..]).push_bind(&nonce[..]).push_bind(&text[..]);
+    });
+    insert.build().execute(writer).await.map(|_| ())
 }
 
 /// Opens the text of `person`; `None` where unknown or forgotten.

@@ -1,11 +1,12 @@
 //! The store's thread: gathers what is handed over and commits it in groups.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use offhook_units::PersonRef;
-use sqlx::SqliteConnection;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::StoreError;
@@ -18,6 +19,9 @@ use crate::store::{Counters, Limits};
 
 /// Most operations of one transaction, so that it stays short.
 const BATCH_MAX: usize = 4_096;
+
+/// Rows of one statement at most, well below SQLite's limit of 32,766 bound values.
+const ROWS_MAX: usize = 256;
 
 /// How long a refused transaction rests before it is tried again.
 const RETRY: Duration = Duration::from_millis(200);
@@ -161,40 +165,68 @@ impl Worker {
                 .execute(&mut self.writer)
                 .await?;
         }
-        for write in &batch.writes {
-            self.write(write).await?;
-        }
+        self.writes(&batch.writes).await?;
         if !single {
             sqlx::query("COMMIT").execute(&mut self.writer).await?;
         }
         Ok(())
     }
 
-    async fn write(&mut self, write: &Write) -> sqlx::Result<()> {
-        let query = match write {
-            Write::Call(CallRow { id, started, ended, number, queue, agent, end, json }) => sqlx::query(
-                "INSERT OR REPLACE INTO call (id, started, ended, number, queue, agent, end, json)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            )
-            .bind(id.0 as i64)
-            .bind(started.as_us() as i64)
-            .bind(ended.as_us() as i64)
-            .bind(number)
-            .bind(queue.map(|id| id.0 as i64))
-            .bind(agent.map(|id| id.0 as i64))
-            .bind(end)
-            .bind(json),
-            Write::Binding(BindingRow { key, json, expires }) => {
-                sqlx::query("INSERT OR REPLACE INTO binding (key, json, expires) VALUES (?, ?, ?)")
-                    .bind(key)
-                    .bind(json)
-                    .bind(expires.as_us() as i64)
+    /// Carries writes out. Calls and people go many to a statement: a trip to the connection's thread costs more than a row.
+    async fn writes(&mut self, writes: &[Write]) -> sqlx::Result<()> {
+        let (mut calls, mut people) = (Vec::new(), Vec::new());
+        // Of several writes of one registration only the last one counts.
+        let mut bindings: BTreeMap<&str, Option<&BindingRow>> = BTreeMap::new();
+        for write in writes {
+            match write {
+                Write::Call(row) => calls.push(row),
+                Write::Person(person, text) => people.push((*person, text.as_str())),
+                Write::Recording(change) => recordings::apply(&mut self.writer, change).await?,
+                Write::Binding(row) => _ = bindings.insert(&*row.key, Some(row)),
+                Write::Unbind(key) => _ = bindings.insert(key, None),
             }
-            Write::Unbind(key) => sqlx::query("DELETE FROM binding WHERE key = ?").bind(key),
-            Write::Recording(change) => return recordings::apply(&mut self.writer, change).await,
-            Write::Person(person, text) => return people::put(&mut self.writer, &self.who_secret, *person, text).await,
-        };
-        query.execute(&mut self.writer).await.map(|_| ())
+        }
+        for key in bindings.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key) {
+            self.unbind(key).await?;
+        }
+        let bound: Vec<_> = bindings.into_values().flatten().collect();
+        for rows in bound.chunks(ROWS_MAX) {
+            self.bind(rows).await?;
+        }
+        for rows in people.chunks(ROWS_MAX) {
+            people::put(&mut self.writer, &self.who_secret, rows).await?;
+        }
+        for rows in calls.chunks(ROWS_MAX) {
+            let mut insert = QueryBuilder::<Sqlite>::new(
+                "INSERT OR REPLACE INTO call (id, started, ended, number, queue, agent, end, json) ",
+            );
+            insert.push_values(rows, |mut row, call| {
+                let CallRow { id, started, ended, number, queue, agent, end, json } = call;
+                row.push_bind(id.0 as i64)
+                    .push_bind(started.as_us() as i64)
+                    .push_bind(ended.as_us() as i64)
+                    .push_bind(number)
+                    .push_bind(queue.map(|id| id.0 as i64))
+                    .push_bind(agent.map(|id| id.0 as i64))
+                    .push_bind(end)
+                    .push_bind(json);
+            });
+            insert.build().execute(&mut self.writer).await?;
+        }
+        Ok(())
+    }
+
+    async fn bind(&mut self, rows: &[&BindingRow]) -> sqlx::Result<()> {
+        let mut insert = QueryBuilder::<Sqlite>::new("INSERT OR REPLACE INTO binding (key, json, expires) ");
+        insert.push_values(rows, |mut row, BindingRow { key, json, expires }| {
+            row.push_bind(key).push_bind(json).push_bind(expires.as_us() as i64);
+        });
+        insert.build().execute(&mut self.writer).await.map(|_| ())
+    }
+
+    async fn unbind(&mut self, key: &str) -> sqlx::Result<()> {
+        let delete = sqlx::query("DELETE FROM binding WHERE key = ?").bind(key);
+        delete.execute(&mut self.writer).await.map(|_| ())
     }
 
     async fn answer(&mut self, ask: Ask) {

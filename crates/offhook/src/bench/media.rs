@@ -113,7 +113,8 @@ impl Heard {
         let per_sample = PULL_EVERY.as_ms() as f64 / pcm.len() as f64;
         for (seq, offset) in step.played.begun.iter().flatten() {
             self.newest += i64::from(seq.distance(RtpSeq(self.newest as u16)));
-            self.line(format_args!("D,{ms},{},{}", self.newest, ms + *offset as f64 * per_sample));
+            let newest = self.newest;
+            self.line(format_args!("D,{ms},{newest},{}", ms + *offset as f64 * per_sample));
         }
         self.line(format_args!("F,{ms},{},{}", step.played.concealed, pcm.len()));
         if step.played.removed + step.played.inserted > 0 {
