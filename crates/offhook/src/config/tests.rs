@@ -114,7 +114,7 @@ fn wrong_types_and_ranges_are_told_with_what_to_write() {
         ("[queue_defaults]\nring_for = \"1h\"\n", (2, 12), "out of range", "from 1 s to 180 s"),
         ("[queue_defaults]\nrecord = \"yes\"\n", (2, 10), "true or false, without quotes", "record = true"),
         ("[queue_defaults]\nstrategy = \"longest\"\n", (2, 12), "is not known", "did you mean \"longest-idle\""),
-        ("[queue_defaults]\nstrategy = \"best\"\n", (2, 12), "is not known", "'fewest-calls', 'linear'"),
+        ("[queue_defaults]\nstrategy = \"best\"\n", (2, 12), "is not known", "'fewest-calls', 'fewestcalls'"),
         ("[media]\nports = \"10001-20000\"\n", (2, 9), "not a range of RTP ports", "\"10000-20999\""),
         ("[media]\nports = \"20000\"\n", (2, 9), "not a range of RTP ports", "\"10000-20999\""),
         ("[media]\ncodecs = [\"pcmx\"]\n", (2, 11), "codec \"pcmx\" is not known", "did you mean"),
