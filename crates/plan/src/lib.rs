@@ -8,6 +8,4 @@ mod media;
 pub mod tap;
 
 pub use caps::{CodecCap, CodecKind, Direction, MediaCaps, Negotiated};
-pub use media::{
-    AssetId, Edge, LegPlan, LegReport, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Source, Tap,
-};
+pub use media::{AssetId, Edge, LegPlan, LegReport, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Source, Tap};

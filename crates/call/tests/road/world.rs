@@ -9,9 +9,7 @@ use offhook_call::config::{
 };
 use offhook_call::view::CallView;
 use offhook_call::{Command, Exchange, Input, Output};
-use offhook_plan::{
-    AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Source,
-};
+use offhook_plan::{AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Source};
 use offhook_sip::{
     Body, EndCause, Endpoint, EndpointConfig, Event, Flow, Invite, Message, Request, SessionId, Transport, sdp,
 };
