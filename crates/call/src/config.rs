@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use offhook_plan::{AssetId, MediaCaps};
-use offhook_sip::Flow;
+use offhook_sip::{Credentials, Flow};
 use offhook_units::{AgentId, QueueId, Span};
 
 /// A whole exchange.
@@ -24,7 +24,7 @@ pub struct Config {
     pub media_workers: usize,
     /// What we can do with sound.
     pub caps: MediaCaps,
-    /// Who may send us calls without credentials.
+    /// Who may send us calls without credentials, and who takes ours.
     pub trunks: Vec<Trunk>,
     /// Numbers of ours, by what stands in the request URI's user part.
     pub numbers: BTreeMap<String, Number>,
@@ -66,6 +66,23 @@ pub struct Trunk {
     pub name: String,
     /// Addresses that its requests come from.
     pub peers: Vec<IpAddr>,
+    /// How calls go out to it, where they may.
+    pub out: Option<Outgoing>,
+}
+
+/// How calls go out to a trunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Where the INVITE is sent.
+    pub flow: Flow,
+    /// What the numbers begin with that it takes; of two trunks the one with the longer match is tried first.
+    pub prefixes: Vec<String>,
+    /// Numbers that it takes from everybody at any time, whatever the limits say.
+    pub emergency: Vec<String>,
+    /// Who calls, where the account does not say.
+    pub caller_id: Option<String>,
+    /// What its 401 or 407 is answered with.
+    pub credentials: Option<Credentials>,
 }
 
 /// When a call to a number is answered (docs/ARCHITECTURE.md).
@@ -192,6 +209,23 @@ pub enum Login {
 pub struct Account {
     /// The secret of digest authentication.
     pub password: String,
+    /// What the outside numbers begin with that it may call. Empty: none but emergency numbers.
+    pub outside: Vec<String>,
+    /// Outside calls at once, those included that it transferred outside; one more gets 503.
+    pub outside_max: u32,
+    /// Who calls, on outside calls.
+    pub caller_id: Option<String>,
+}
+
+/// [`Account::outside_max`] where nothing is said.
+pub const OUTSIDE_MAX_DEFAULT: u32 = 4;
+
+impl Account {
+    /// An account that calls nobody outside.
+    pub fn new(password: impl Into<String>) -> Self {
+        let (outside, caller_id) = (Vec::new(), None);
+        Self { password: password.into(), outside, outside_max: OUTSIDE_MAX_DEFAULT, caller_id }
+    }
 }
 
 impl core::fmt::Debug for Account {

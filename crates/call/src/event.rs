@@ -174,6 +174,24 @@ pub enum CallEvent {
         /// How.
         end: CallEnd,
     },
+    /// The call was made by a phone of ours.
+    Placed {
+        /// Which call.
+        call: CallId,
+        /// By the phone of this account.
+        account: String,
+        /// Whose phone it is, where it is an agent's.
+        agent: Option<AgentId>,
+    },
+    /// A phone, or a number outside, was sent an INVITE without a queue.
+    Dialled {
+        /// Which call.
+        call: CallId,
+        /// Over which trunk, where it went outside.
+        trunk: Option<String>,
+        /// Whose phone, where it is an agent's.
+        agent: Option<AgentId>,
+    },
 }
 
 impl CallEvent {
@@ -191,7 +209,9 @@ impl CallEvent {
             | Self::RecordingStarted { call, .. }
             | Self::DialogConfirmed { call, .. }
             | Self::LegClosed { call, .. }
-            | Self::Ended { call, .. } => *call,
+            | Self::Ended { call, .. }
+            | Self::Placed { call, .. }
+            | Self::Dialled { call, .. } => *call,
         }
     }
 
@@ -210,6 +230,8 @@ impl CallEvent {
             Self::DialogConfirmed { .. } => "dialog-confirmed",
             Self::LegClosed { .. } => "leg-closed",
             Self::Ended { .. } => "call-ended",
+            Self::Placed { .. } => "call-placed",
+            Self::Dialled { .. } => "phone-dialled",
         }
     }
 }

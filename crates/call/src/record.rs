@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{CallEvent, Party};
 
 /// The version of the fold that wrote a record; printed on it.
-pub const FORMULA: u32 = 1;
+pub const FORMULA: u32 = 2;
 
 /// One call from its INVITE to its end. Instants are exchange-clock microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,12 @@ pub struct CallRecord {
     pub caller_media: Option<LegReport>,
     /// Figures of the agent's leg.
     pub agent_media: Option<LegReport>,
+    /// The account whose phone made the call, where it is ours.
+    #[serde(default)]
+    pub placed_by: Option<String>,
+    /// The trunk that it last went out over.
+    #[serde(default)]
+    pub out_trunk: Option<String>,
 }
 
 /// How a call ended.
@@ -96,6 +102,7 @@ impl CallEnd {
             Self::QueueFull => "queue-full",
             Self::WaitedTooLong => "waited-too-long",
             Self::NotReached => "not-reached",
+
             Self::Failed => "failed",
             Self::ShutDown => "shut-down",
             Self::Lost => "lost",
@@ -161,6 +168,8 @@ impl OpenCall {
             recording: None,
             caller_media: None,
             agent_media: None,
+            placed_by: None,
+            out_trunk: None,
         };
         Self { record, dialogs: Vec::new(), hold: [None; 2] }
     }
@@ -180,6 +189,12 @@ impl OpenCall {
             CallEvent::Connected { agent, .. } => {
                 record.connected = Some(at);
                 record.agent = *agent;
+            }
+            CallEvent::Placed { account, .. } => record.placed_by = Some(account.clone()),
+            CallEvent::Dialled { trunk, .. } => {
+                if trunk.is_some() {
+                    record.out_trunk.clone_from(trunk);
+                }
             }
             CallEvent::Held { by, on, .. } => {
                 let since = &mut self.hold[*by as usize];

@@ -13,6 +13,8 @@ pub enum Kind {
     Announce,
     /// A dialled phone has rung long enough.
     Ring,
+    /// The trunk has said nothing so far: the next one is tried.
+    Failover,
     /// The worker has not reported the legs of an ended call.
     Close,
 }
@@ -41,7 +43,7 @@ impl Timers {
 
     /// Drops all timers of a call.
     pub fn disarm_all(&mut self, call: CallId) {
-        for kind in [Kind::Digit, Kind::Announce, Kind::Ring, Kind::Close] {
+        for kind in [Kind::Digit, Kind::Announce, Kind::Ring, Kind::Failover, Kind::Close] {
             self.disarm(call, kind);
         }
     }

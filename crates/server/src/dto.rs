@@ -162,6 +162,8 @@ pub struct Record {
     recording: Option<Recording>,
     caller_media: Option<Media>,
     agent_media: Option<Media>,
+    placed_by: Option<String>,
+    out_trunk: Option<String>,
 }
 
 /// A person: the reference that stays, and the words that may be forgotten.
@@ -212,6 +214,8 @@ impl From<&RecordEntry> for Record {
             recording,
             caller_media,
             agent_media,
+            placed_by,
+            out_trunk,
         } = record;
         let instant = |at: &Option<Tick>| at.map(rfc3339);
         Self {
@@ -236,6 +240,8 @@ impl From<&RecordEntry> for Record {
             recording: recording.map(|id| recording_of(id.to_string(), file.as_ref())),
             caller_media: caller_media.as_ref().map(Media::from),
             agent_media: agent_media.as_ref().map(Media::from),
+            placed_by: placed_by.clone(),
+            out_trunk: out_trunk.clone(),
         }
     }
 }

@@ -28,8 +28,8 @@ enum Act {
 pub enum Role {
     /// Calls these numbers, one call after the other.
     Caller { numbers: Vec<String> },
-    /// Registers under this name and takes calls.
-    Agent { name: String, password: String },
+    /// Registers under this name, takes calls, and calls these numbers and names now and then.
+    Agent { name: String, password: String, dials: Vec<String> },
 }
 
 /// A phone with its person.
@@ -74,7 +74,7 @@ impl Phone {
 
     /// An agent's phone registers.
     pub fn register(&mut self, now: Tick) {
-        let Role::Agent { name, password } = &self.role else { return };
+        let Role::Agent { name, password, .. } = &self.role else { return };
         let aor: NameAddr = format!("<sip:{name}@offhook>").parse().expect("a name");
         self.endpoint.register(
             now,
@@ -89,7 +89,7 @@ impl Phone {
         );
     }
 
-    /// A caller dials after `wait`.
+    /// Dials after `wait`.
     pub fn call_after(&mut self, now: Tick, wait: Span) {
         self.plan(now + wait, Act::Call);
     }
@@ -179,9 +179,15 @@ impl Phone {
     }
 
     fn call(&mut self, now: Tick) {
-        let Role::Caller { numbers } = &self.role else { return };
+        let (numbers, who, credentials, rest) = match &self.role {
+            Role::Caller { numbers } => (numbers, None, None, 20_000),
+            Role::Agent { name, password, dials } => {
+                let credentials = Credentials { username: name.clone(), password: password.clone() };
+                (dials, Some(name.clone()), Some(credentials), 60_000)
+            }
+        };
         let number = numbers[self.chance.below(numbers.len() as u64) as usize].clone();
-        let who = format!("cx{}", self.chance.below(1_000_000));
+        let who = who.unwrap_or_else(|| format!("cx{}", self.chance.below(1_000_000)));
         let uri = format!("sip:{number}@{}", self.server);
         let body = Some(self.sdp(Direction::SendRecv));
         let invite = Invite {
@@ -192,7 +198,7 @@ impl Phone {
             contact: self.contact(),
             headers: Vec::new(),
             body,
-            credentials: None,
+            credentials,
         };
         if let Ok(session) = self.endpoint.invite(now, invite) {
             self.open.insert(session);
@@ -201,7 +207,7 @@ impl Phone {
             let patience = if self.chance.below(3) == 0 { 4_000 } else { 60_000 };
             self.later(now, 50, patience, Act::HangUp(session));
         }
-        self.later(now, 200, 20_000, Act::Call);
+        self.later(now, 200, rest, Act::Call);
     }
 
     fn talk(&mut self, now: Tick, session: SessionId) {
@@ -262,7 +268,8 @@ impl Phone {
         self.later(now, 0, 100, Act::Ring(session));
         match self.chance.below(10) {
             0 => self.later(now, 100, 3_000, Act::Decline(session)),
-            1 => {}
+            // Nobody is there; a phone does not ring for ever, even where no CANCEL comes because the exchange has died.
+            1 => self.later(now, 100_000, 110_000, Act::HangUp(session)),
             _ => self.later(now, 1, 8_000, Act::Answer(session)),
         }
     }

@@ -1,11 +1,12 @@
 //! One shift: everything wired together and stepped from instant to instant.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use offhook_acd::{AgentConfig, NoAgents, QueueConfig, Strategy, WrapUp};
 use offhook_call::config::{
-    Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Queue, Reach, Trunk,
+    Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Outgoing, Queue, Reach,
+    Trunk,
 };
 use offhook_call::event::LogEvent;
 use offhook_call::record::{CallRecord, Fold};
@@ -99,9 +100,14 @@ impl Shift {
     fn hire(&mut self, setting: &Setting) {
         for n in 0..setting.agents {
             let address = SocketAddr::from(([127, 0, 0, 3], 6_000 + n));
-            let role = Role::Agent { name: agent_name(n), password: password(n) };
+            // Colleagues, queues, the world outside over one trunk and over two, an emergency, and nobody.
+            let dials = ["700", "702", "0301234", "0049301234", "112", "5", "nobody"].map(str::to_owned);
+            let dials = (0..setting.agents).map(agent_name).chain(dials).collect();
+            let role = Role::Agent { name: agent_name(n), password: password(n), dials };
             let mut phone = Phone::new(address, self.server, role, self.chance.fork());
             phone.register(self.now);
+            let wait = Span::from_ms(5_000 + self.chance.below(40_000));
+            phone.call_after(self.now, wait);
             self.phones.push(phone);
         }
         for n in 0..setting.callers {
@@ -230,7 +236,8 @@ impl Shift {
                 self.seed
             );
         }
-        let mut busy: Vec<_> = self.exchange.calls(self.now).into_iter().filter_map(|call| call.agent).collect();
+        let going_on = self.exchange.calls(self.now).into_iter().filter(|call| call.state != "ending");
+        let mut busy: Vec<_> = going_on.filter_map(|call| call.agent).collect();
         busy.sort();
         let count = busy.len();
         busy.dedup();
@@ -293,6 +300,14 @@ impl Shift {
         );
         assert_eq!(self.exchange.ports().0, 0, "every port comes back, seed {seed}");
         assert_eq!(self.worker.open(), 0, "the worker holds nothing, seed {seed}");
+        for agent in self.exchange.agents(self.now) {
+            assert_ne!(
+                agent.reason.as_deref(),
+                Some("on-the-phone"),
+                "nobody is kept from work, seed {seed}: {agent:?}"
+            );
+            assert_eq!(agent.call, None, "no phone is in a call, seed {seed}: {agent:?}");
+        }
         for phone in &self.phones {
             assert!(phone.open.is_empty(), "every session ends, seed {seed}: {} {:?}", phone.address, phone.open);
             assert_eq!(phone.begun, phone.ended, "every session ends once, seed {seed}");
@@ -357,6 +372,22 @@ fn queue(id: u64, name: &str, strategy: Strategy) -> Queue {
     }
 }
 
+fn trunk(name: &str, proxy: ([u8; 4], u16), prefix: &str, emergency: &str) -> Trunk {
+    let (local, peer) = (SocketAddr::from(([127, 0, 0, 1], 5060)), SocketAddr::from(proxy));
+    let out = Outgoing {
+        flow: Flow { transport: Transport::Udp, local, peer },
+        prefixes: vec![prefix.to_owned()],
+        emergency: vec![emergency.to_owned()],
+        caller_id: Some("4930555700".to_owned()),
+        credentials: None,
+    };
+    Trunk { name: name.to_owned(), peers: vec![peer.ip()], out: Some(out) }
+}
+
+fn account(n: u16) -> Account {
+    Account { outside: vec!["0".to_owned()], outside_max: 1, ..Account::new(password(n)) }
+}
+
 fn config(setting: &Setting) -> Config {
     let (sales, support) = (QueueId(1), QueueId(2));
     let menu = Menu {
@@ -385,7 +416,11 @@ fn config(setting: &Setting) -> Config {
         rtp_ports: 10_000..=12_000,
         media_workers: 1,
         caps: MediaCaps::g711(),
-        trunks: vec![Trunk { name: "trunk".to_owned(), peers: vec![IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2))] }],
+        // Where the second trunk has its proxy, nobody listens.
+        trunks: vec![
+            trunk("trunk", ([127, 0, 0, 2], 7_000), "0", "112"),
+            trunk("dead", ([127, 0, 0, 4], 5_060), "00", ""),
+        ],
         numbers: BTreeMap::from([
             ("700".to_owned(), number(Answer::AtStart, Destination::Queue(sales))),
             ("701".to_owned(), number(Answer::AtQueue, Destination::Flow("main".to_owned()))),
@@ -395,7 +430,7 @@ fn config(setting: &Setting) -> Config {
         flows: BTreeMap::from([("main".to_owned(), menu)]),
         queues: vec![queue(1, "sales", Strategy::LongestIdle), queue(2, "support", Strategy::RoundRobin)],
         agents: agents.collect(),
-        accounts: (0..setting.agents).map(|n| (agent_name(n), Account { password: password(n) })).collect(),
+        accounts: (0..setting.agents).map(|n| (agent_name(n), account(n))).collect(),
         limits: Limits { calls_max: 50, ..Limits::default() },
     }
 }

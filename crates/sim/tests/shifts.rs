@@ -13,6 +13,7 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
 #[test]
 fn no_shift_loses_a_caller_or_leaves_anything_behind() {
     let mut records = 0;
+    let (mut to_colleagues, mut outside, mut by_failover, mut from_desks_to_queues) = (0, 0, 0, 0);
     for seed in seeds(200) {
         let mut shift = Shift::new(seed);
         for _ in 0..1_500 {
@@ -20,9 +21,20 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
         }
         shift.check_log_replays();
         records += shift.records().len();
+        for record in shift.records().iter().filter(|record| record.placed_by.is_some() && record.connected.is_some()) {
+            to_colleagues += usize::from(record.number.starts_with("agent"));
+            outside += usize::from(record.out_trunk.is_some());
+            by_failover += usize::from(record.number.starts_with("00"));
+            from_desks_to_queues += usize::from(record.queue.is_some());
+        }
         shift.close();
     }
     assert!(records > 0, "calls were made");
+    // A single seed may have none of some kind.
+    if seeds(200).count() >= 50 {
+        let made = [to_colleagues, outside, by_failover, from_desks_to_queues];
+        assert!(made.iter().all(|count| *count > 0), "agents' own calls were answered: {made:?}");
+    }
 }
 
 #[test]

@@ -29,5 +29,5 @@ pub use message::{
     Fault, Frame, Framer, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, Method, ParseError, Request, Response, VALUES_MAX,
     frame_len, reason_phrase,
 };
-pub use registrar::{Binding, Change, Registrar, RegistrarLimits};
+pub use registrar::{Binding, Change, Identity, Registrar, RegistrarLimits};
 pub use uri::{Scheme, Uri};

@@ -106,6 +106,20 @@ impl fmt::Debug for Registrar {
     }
 }
 
+/// Who sends a request, as its credentials tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// The phone of this account: user name and password are right.
+    Account(String),
+    /// The user name or the password is wrong: refuse with 403.
+    Wrong,
+    /// There are no credentials, or old ones: refuse with 401 and these values of `WWW-Authenticate`.
+    Unknown {
+        /// In order of preference.
+        challenges: Vec<String>,
+    },
+}
+
 /// What a REGISTER asks for one contact.
 struct Wish {
     uri: Uri,
@@ -229,13 +243,35 @@ impl Registrar {
             }
         }
         let mut response = refuse(401);
-        for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
-            if algorithm == Algorithm::Md5 || self.limits.sha256 {
-                let challenge = self.verifier.challenge(now, &self.realm, algorithm, stale);
-                response.headers.push("WWW-Authenticate", &challenge.to_string());
-            }
+        for challenge in self.challenges(now, stale) {
+            response.headers.push("WWW-Authenticate", &challenge);
         }
         Err(response)
+    }
+
+    /// Judges a request that is no REGISTER by the same accounts, realm and nonces (RFC 3261 section 22.2).
+    pub fn identify<'p>(
+        &self,
+        now: Tick,
+        request: &Request,
+        password_of: impl Fn(&str) -> Option<&'p str>,
+    ) -> Identity {
+        let mut stale = false;
+        for value in request.headers.get_all("Authorization") {
+            match self.verifier.verify(now, &self.realm, request.method.as_str(), Some(value), &password_of) {
+                Verdict::Ok => return digest_username(value).map_or(Identity::Wrong, Identity::Account),
+                Verdict::Wrong => return Identity::Wrong,
+                Verdict::Stale => stale = true,
+                Verdict::NoCredentials => {}
+            }
+        }
+        Identity::Unknown { challenges: self.challenges(now, stale) }
+    }
+
+    fn challenges(&self, now: Tick, stale: bool) -> Vec<String> {
+        let algorithms = [Algorithm::Sha256, Algorithm::Md5].into_iter();
+        let offered = algorithms.filter(|algorithm| *algorithm == Algorithm::Md5 || self.limits.sha256);
+        offered.map(|algorithm| self.verifier.challenge(now, &self.realm, algorithm, stale).to_string()).collect()
     }
 
     /// RFC 3261 section 10.3 steps 6 and 7: all or nothing.

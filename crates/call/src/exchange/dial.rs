@@ -1,46 +1,143 @@
-//! A number that rings one phone, without a queue.
+//! Phones that are rung without a queue: a number that dials, an agent called by name, a number outside with its trunks.
 
-use offhook_sip::{Flow, Uri};
+use std::collections::VecDeque;
+
+use offhook_sip::{Body, SessionId};
 use offhook_units::{CallId, Span, Tick};
 
-use super::state::{Other, Stage};
+use super::placing::Invitation;
+use super::state::{Other, Stage, Way};
 use super::{Exchange, Role};
-use crate::event::Party;
+use crate::event::CallEvent;
 use crate::record::CallEnd;
 use crate::timers::Kind;
 
+/// A trunk that has said nothing at all for this long is passed over for the next one.
+const TRUNK_SILENT: Span = Span::from_s(4);
+
 impl Exchange {
-    /// Rings the phone at `flow`'s peer under the dialled number.
-    pub(super) fn dial(&mut self, now: Tick, id: CallId, flow: Flow, ring_for: Span) {
-        if !self.try_dial(now, id, flow) {
-            return self.end_call_with(now, id, CallEnd::Failed, 503);
-        }
-        self.enter(now, id, Stage::Dialling);
+    /// Rings the first of `ways` that can be rung; the call ends where none can.
+    pub(super) fn dial(&mut self, now: Tick, id: CallId, ways: VecDeque<Way>, ring_for: Span) {
+        self.enter(now, id, Stage::Dialling { ways });
         self.timers.arm(id, Kind::Ring, now + ring_for);
-        self.replan(now, id);
+        if !self.dial_next(now, id) {
+            self.end_call_with(now, id, CallEnd::Failed, 503);
+        }
     }
 
-    fn try_dial(&mut self, now: Tick, id: CallId, flow: Flow) -> bool {
+    /// Rings the next way of a call; false where none is left.
+    pub(super) fn dial_next(&mut self, now: Tick, id: CallId) -> bool {
+        while let Some(way) = self.calls.get_mut(&id).and_then(|call| call.ways()?.pop_front()) {
+            if self.try_way(now, id, way) {
+                self.timers.arm(id, Kind::Failover, now + TRUNK_SILENT);
+                self.replan(now, id);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn try_way(&mut self, now: Tick, id: CallId, way: Way) -> bool {
+        let Way { uri, flow, from, agent, trunk, credentials, charged } = way;
         let Some(call) = self.calls.get(&id) else { return false };
         let codec = call.caller.negotiated.as_ref().map(|agreed| agreed.codec);
-        let from = self.presented(&call.from, None, flow);
-        let Ok(uri) = format!("sip:{}@{}", call.number, flow.peer).parse::<Uri>() else { return false };
         let Some(mut leg) = self.make_leg(now, flow) else { return false };
         let body = leg.offer(&self.caps_preferring(codec));
-        let Some(session) = self.send_invite(now, &leg, uri, from, Vec::new(), body) else { return false };
+        let invitation = Invitation { uri, from, headers: Vec::new(), credentials };
+        let Some(session) = self.send_invite(now, &leg, invitation, body) else { return false };
         leg.session = session;
         let (leg_id, port) = (leg.id, leg.port);
         self.sessions.insert(session, (id, Role::Dialled));
         if let Some(call) = self.calls.get_mut(&id) {
             call.sessions.insert(session);
-            call.other = Some(Other { agent: None, leg, early_media: false });
+            call.other = Some(Other { agent, leg, early_media: false });
         }
-        self.open_leg(id, leg_id, port, Some(Party::Agent));
+        self.open_leg(id, leg_id, port, None);
+        if let Some(agent) = agent {
+            self.engage(now, agent, id);
+        }
+        if let Some(account) = charged {
+            self.charge(id, account);
+        }
+        self.note(now, CallEvent::Dialled { call: id, trunk, agent });
         true
+    }
+
+    /// A dialled phone rings, or a trunk sends its own ringback.
+    pub(super) fn dialled_progressed(&mut self, now: Tick, id: CallId, session: SessionId, body: Option<&Body>) {
+        let caps = self.config.caps.clone();
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(other) = call.other.as_mut().filter(|other| other.leg.session == session) else { return };
+        let heard = body.is_some_and(|body| other.leg.preview(body, &caps).is_ok());
+        other.early_media |= heard;
+        let caller = call.caller.session;
+        if matches!(call.stage, Stage::Dialling { .. }) && !call.answered {
+            if heard {
+                self.early_media(now, id);
+            } else {
+                self.endpoint.progress(now, caller, 180, None);
+            }
+        }
+        self.replan(now, id);
+    }
+
+    /// A dialled phone said no, or never said anything: the next trunk, or the end of the attempt.
+    pub(super) fn dialled_refused(&mut self, now: Tick, id: CallId, session: SessionId, status: u16) {
+        let is_current = |other: &Other| other.leg.session == session;
+        if !self.calls.get(&id).and_then(|call| call.other.as_ref()).is_some_and(is_current) {
+            return;
+        }
+        self.drop_dialled(now, id);
+        let may_go_on = status == 408 || (500..600).contains(&status);
+        if may_go_on && self.dial_next(now, id) {
+            return;
+        }
+        let status = if (400..700).contains(&status) { status } else { 480 };
+        self.not_reached(now, id, CallEnd::NotReached, status);
+    }
+
+    /// Nothing came back from a trunk so far: the next one is tried, where there is one.
+    pub(super) fn trunk_silent(&mut self, now: Tick, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(session) = call.other.as_ref().map(|other| other.leg.session) else { return };
+        let has_next = call.ways().is_some_and(|ways| !ways.is_empty());
+        if has_next && self.endpoint.is_unheard(session) {
+            self.drop_dialled(now, id);
+            if !self.dial_next(now, id) {
+                self.not_reached(now, id, CallEnd::Failed, 503);
+            }
+        }
     }
 
     /// The dialled phone was not picked up in time.
     pub(super) fn rang_too_long(&mut self, now: Tick, id: CallId) {
-        self.end_call_with(now, id, CallEnd::NotReached, 480);
+        self.drop_dialled(now, id);
+        self.not_reached(now, id, CallEnd::NotReached, 480);
+    }
+
+    /// Gives up on the phone that is rung; its leg goes with the next plan.
+    pub(super) fn drop_dialled(&mut self, now: Tick, id: CallId) {
+        let Some(other) = self.calls.get_mut(&id).and_then(|call| call.other.take()) else { return };
+        self.dismiss(now, id, &other, None);
+    }
+
+    /// Parts with a phone: its session ends, its agent is free, its leg goes with the next plan.
+    pub(super) fn dismiss(&mut self, now: Tick, id: CallId, other: &Other, reason: Option<String>) {
+        let session = other.leg.session;
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.sessions.remove(&session);
+        }
+        if let Some(entry) = self.sessions.get_mut(&session) {
+            entry.1 = Role::Orphan;
+            self.endpoint.hang_up(now, session, reason);
+        }
+        if let Some(agent) = other.agent {
+            self.disengage(now, agent, id);
+        }
+    }
+
+    /// Nobody was reached whom the call dialled.
+    pub(super) fn not_reached(&mut self, now: Tick, id: CallId, end: CallEnd, status: u16) {
+        self.end_call_with(now, id, end, status);
     }
 }

@@ -47,7 +47,11 @@ impl Exchange {
                 let end = if talked { CallEnd::CallerHungUp } else { CallEnd::Abandoned };
                 self.end_call(now, id, end, None);
             }
-            Role::Dialled => self.end_call(now, id, CallEnd::AgentHungUp, None),
+            Role::Dialled => {
+                if call.other.as_ref().is_some_and(|other| other.leg.session == session) {
+                    self.end_call(now, id, CallEnd::AgentHungUp, None);
+                }
+            }
             Role::Offered(offer) => {
                 let connected = call.other.as_ref().is_some_and(|other| other.leg.session == session);
                 if connected {
@@ -86,12 +90,12 @@ impl Exchange {
         self.enter(now, id, Stage::Ending);
         let Some(call) = self.calls.get(&id) else { return };
         let (worker, planned) = (call.worker, call.plan.is_some());
-        if let Some(agent) = call.other.as_ref().and_then(|other| other.agent)
-            && let Some(line) = self.agents.get_mut(&agent)
-        {
-            line.call = None;
+        let sessions = call.sessions.clone();
+        let agents = [call.caller_agent, call.other.as_ref().and_then(|other| other.agent)];
+        for agent in agents.into_iter().flatten() {
+            self.disengage(now, agent, id);
         }
-        for session in call.sessions.clone() {
+        for session in sessions {
             self.endpoint.hang_up(now, session, reason.map(str::to_owned));
         }
         if planned {
@@ -134,6 +138,7 @@ impl Exchange {
         if let Some(recording) = call.recording {
             self.outputs.push_back(Output::CloseRecording { recording, at: call.since });
         }
+        self.discharge(call.charged);
         let end = call.end.unwrap_or(CallEnd::Failed);
         *self.counters.ended.entry(end.name()).or_default() += 1;
         self.note(now, CallEvent::Ended { call: id, end });

@@ -1,12 +1,13 @@
 //! A call comes in: who is it, which number, may it, where does it lead.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_plan::Direction;
 use offhook_sip::{Body, Flow, Headers, NameAddr, Request, SessionId, sdp};
 use offhook_units::{CallId, PersonRef, Span, Tick};
 
-use super::state::{Call, Presented, Stage};
+use super::placing::{Lead, Origin, RING_FOR, Refusal, answers_itself};
+use super::state::{Call, Leg, Presented, Stage};
 use super::{Exchange, Output, Role};
 use crate::config::{Answer, Destination};
 use crate::event::{CallEvent, Party};
@@ -44,8 +45,7 @@ impl Admission {
 impl Exchange {
     /// An INVITE outside of every dialog.
     pub(super) fn invited(&mut self, now: Tick, session: SessionId, flow: Flow, request: &Request) {
-        if let Err(status) = self.take_on(now, session, flow, request) {
-            let mut headers = Vec::new();
+        if let Err(Refusal { status, mut headers }) = self.take_on(now, session, flow, request) {
             match status {
                 503 => {
                     self.counters.refused_by_limit += 1;
@@ -59,45 +59,99 @@ impl Exchange {
         }
     }
 
-    /// Makes the call, or gives the status it is refused with.
-    fn take_on(&mut self, now: Tick, session: SessionId, flow: Flow, request: &Request) -> Result<(), u16> {
-        let peer = flow.peer.ip();
-        let trunk = self.config.trunks.iter().find(|trunk| trunk.peers.contains(&peer)).ok_or(403_u16)?.name.clone();
+    /// Makes the call, or gives the answer that refuses it.
+    fn take_on(&mut self, now: Tick, session: SessionId, flow: Flow, request: &Request) -> Result<(), Refusal> {
+        let origin = self.origin(now, flow, request)?;
         let dialled = request.uri.user_decoded().unwrap_or_default().into_owned();
-        let number = self.config.numbers.get(&dialled).ok_or(404_u16)?.clone();
+        let (from, lead) = match &origin {
+            Origin::Trunk(_) => {
+                let number = self.config.numbers.get(&dialled).ok_or(404)?;
+                (presented(&request.headers), Lead::Number(number.clone()))
+            }
+            Origin::Account(account) => {
+                let from = self.presented_account(account);
+                let lead = self.lead(&from, Some(account), &dialled)?;
+                (from, lead)
+            }
+        };
         let full = self.refusing || self.calls.len() >= self.config.limits.calls_max;
-        if full || self.drain_by.is_some() || !self.admission.admit(now) {
-            return Err(503);
+        if !self.is_emergency(&dialled) && (full || self.drain_by.is_some() || !self.admission.admit(now)) {
+            return Err(503.into());
         }
-        let mut caller = self.make_leg(now, flow).ok_or(503_u16)?;
+        let mut caller = self.make_leg(now, flow).ok_or(503)?;
         caller.session = session;
         if !request.body.is_empty() {
             let answer = sdp::answer(&request.body, &caller.local(), &self.config.caps, Direction::SendRecv);
             let Ok((text, agreed)) = answer else {
                 self.ports.give_back(now, caller.port);
-                return Err(488);
+                return Err(488.into());
             };
             caller.answer = Some(text);
             caller.negotiated = Some(agreed);
         }
-        let from = presented(&request.headers);
+        let answer = match &lead {
+            Lead::Number(number) => number.answer,
+            Lead::Ways(_) => Answer::AtAgent,
+        };
+        let id = self.begin(now, origin, dialled, from, caller, answer);
+        match lead {
+            Lead::Number(number) => {
+                if answers_itself(&number) {
+                    self.answer_caller(now, id);
+                }
+                self.follow(now, id, number.to);
+            }
+            Lead::Ways(ways) => self.dial(now, id, ways, RING_FOR),
+        }
+        Ok(())
+    }
+
+    /// Goes where a number of ours leads.
+    fn follow(&mut self, now: Tick, id: CallId, to: Destination) {
+        match to {
+            Destination::Flow(menu) => self.greet(now, id, menu, 1),
+            Destination::Queue(queue) => self.enter_queue(now, id, queue),
+            Destination::Dial { flow, ring_for } => {
+                let Some(call) = self.calls.get(&id) else { return };
+                let ways = self.way_to_peer(&call.from, &call.number, flow);
+                self.dial(now, id, ways, ring_for);
+            }
+        }
+    }
+
+    /// A call is there from now on.
+    fn begin(
+        &mut self,
+        now: Tick,
+        origin: Origin,
+        number: String,
+        from: Presented,
+        caller: Leg,
+        answer: Answer,
+    ) -> CallId {
         let (id, person) = (CallId(self.ids.next()), PersonRef(self.ids.next()));
-        let text = from.user.clone();
-        self.outputs.push_back(Output::Person { person, text });
-        let (leg, port) = (caller.id, caller.port);
+        self.outputs.push_back(Output::Person { person, text: from.user.clone() });
+        let (trunk, account) = match origin {
+            Origin::Trunk(trunk) => (Some(trunk), None),
+            Origin::Account(account) => (None, Some(account)),
+        };
+        let agent = account.as_ref().and_then(|account| self.accounts.get(account).copied());
+        let (leg, port, session) = (caller.id, caller.port, caller.session);
         let worker = (id.0 % self.config.media_workers.max(1) as u64) as usize;
         let call = Call {
             id,
             started: now,
-            number: dialled.clone(),
-            trunk: Some(trunk.clone()),
+            number: number.clone(),
+            trunk: trunk.clone(),
+            caller_agent: agent,
+            charged: Vec::new(),
             from,
-            answer: number.answer,
+            answer,
             caller,
             answered: false,
             ringing: BTreeMap::new(),
             other: None,
-            stage: Stage::Dialling,
+            stage: Stage::Dialling { ways: VecDeque::new() },
             since: now,
             contact: None,
             queue: None,
@@ -114,16 +168,14 @@ impl Exchange {
         self.sessions.insert(session, (id, Role::Caller));
         self.open_leg(id, leg, port, Some(Party::Caller));
         self.counters.calls += 1;
-        self.note(now, CallEvent::Began { call: id, number: dialled, trunk: Some(trunk), caller: person });
-        if number.answer == Answer::AtStart && !matches!(number.to, Destination::Dial { .. }) {
-            self.answer_caller(now, id);
+        self.note(now, CallEvent::Began { call: id, number, trunk, caller: person });
+        if let Some(account) = account {
+            self.note(now, CallEvent::Placed { call: id, account, agent });
         }
-        match number.to {
-            Destination::Flow(menu) => self.greet(now, id, menu, 1),
-            Destination::Queue(queue) => self.enter_queue(now, id, queue),
-            Destination::Dial { flow, ring_for } => self.dial(now, id, flow, ring_for),
+        if let Some(agent) = agent {
+            self.engage(now, agent, id);
         }
-        Ok(())
+        id
     }
 
     /// Sends 200 to the caller, once. Without an offer in the INVITE ours goes with it.

@@ -88,6 +88,14 @@ impl Leg {
         Body::sdp(text)
     }
 
+    /// Reads an answer that came before the final one, as early media's; the final one is read in its place.
+    pub fn preview(&mut self, body: &Body, caps: &MediaCaps) -> Result<(), sdp::SdpError> {
+        if let Some(offer) = &self.offered {
+            self.negotiated = Some(sdp::accept(offer, &body.bytes, caps)?);
+        }
+        Ok(())
+    }
+
     /// Reads the answer to our open offer. A body that comes without an open offer changes nothing.
     pub fn accept(&mut self, body: &Body, caps: &MediaCaps) -> Result<(), sdp::SdpError> {
         if let Some(offer) = self.offered.take() {
@@ -112,7 +120,7 @@ fn host_text(address: IpAddr) -> String {
 }
 
 /// Percent-escapes what may not stand in a user part (RFC 3261 section 25.1, `user`).
-fn escape_user(user: &str) -> String {
+pub(super) fn escape_user(user: &str) -> String {
     let mut out = String::with_capacity(user.len());
     for byte in user.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {

@@ -94,7 +94,7 @@ impl Exchange {
             }
             Stage::Greeting { .. }
             | Stage::Queued { .. }
-            | Stage::Dialling
+            | Stage::Dialling { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }
             | Stage::Ending => {}
@@ -134,10 +134,14 @@ fn plan_of(call: &Call) -> MediaPlan {
                 talk(&mut edges, call, other, *connected, hold_music, *held_by_other);
             }
         }
-        Stage::Dialling | Stage::Ending => {}
+        Stage::Dialling { .. } => {
+            let early = call.other.as_ref().filter(|other| hears && other.early_media);
+            edges.extend(early.map(|other| Edge { from: Source::Leg(other.leg.id), to: caller, since: Tick::ZERO }));
+        }
+        Stage::Ending => {}
     }
     if let Some(other) = &call.other {
-        legs.push(leg_plan(&other.leg, matches!(call.stage, Stage::Talking { .. })));
+        legs.push(leg_plan(&other.leg, other.early_media || matches!(call.stage, Stage::Talking { .. })));
     }
     let taps = call.recording.map(|recording| Tap { leg: caller, recording }).into_iter().collect();
     MediaPlan { call: call.id, generation: 0, legs, edges, taps }

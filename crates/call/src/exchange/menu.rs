@@ -88,9 +88,11 @@ impl Exchange {
     fn menu_of(&self, id: CallId) -> Option<(String, u8, Menu)> {
         match &self.calls.get(&id)?.stage {
             Stage::Greeting { menu, round, .. } => Some((menu.clone(), *round, self.config.flows.get(menu)?.clone())),
-            Stage::Queued { .. } | Stage::Dialling | Stage::Talking { .. } | Stage::Message { .. } | Stage::Ending => {
-                None
-            }
+            Stage::Queued { .. }
+            | Stage::Dialling { .. }
+            | Stage::Talking { .. }
+            | Stage::Message { .. }
+            | Stage::Ending => None,
         }
     }
 }

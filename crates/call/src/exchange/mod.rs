@@ -9,6 +9,7 @@ mod legs;
 mod media;
 mod menu;
 mod phones;
+mod placing;
 mod queueing;
 mod recover;
 mod state;
@@ -172,7 +173,7 @@ pub struct Counters {
     pub calls: u64,
     /// INVITEs refused because a limit was reached (503).
     pub refused_by_limit: u64,
-    /// INVITEs from strangers (403).
+    /// INVITEs from strangers, and calls outside that an account may not make (403).
     pub refused_strangers: u64,
     /// INVITEs to numbers that are not ours (404).
     pub refused_unknown_numbers: u64,
@@ -196,6 +197,10 @@ pub struct Exchange {
     offers: BTreeMap<OfferId, CallId>,
     agents: BTreeMap<AgentId, AgentLine>,
     accounts: BTreeMap<String, AgentId>,
+    /// Whom phones of ours can call by name: accounts and agents.
+    callable: BTreeMap<String, AgentId>,
+    /// Calls outside that go on, by the account that answers for them.
+    outside: BTreeMap<String, u32>,
     queues: BTreeMap<QueueId, usize>,
     ports: PortPool,
     timers: Timers,
@@ -234,8 +239,22 @@ impl Changed {
 struct AgentLine {
     /// Its place in the configuration.
     index: usize,
-    /// The call that rings or talks there.
+    /// The call of a queue that rings or talks there.
     call: Option<CallId>,
+    /// Calls without a queue that the phone made, or that ring or talk there.
+    direct: BTreeSet<CallId>,
+}
+
+impl AgentLine {
+    /// Whether the phone is in any call.
+    fn is_engaged(&self) -> bool {
+        self.call.is_some() || !self.direct.is_empty()
+    }
+
+    /// The call that it is in; that of a queue before others.
+    fn engaged_in(&self) -> Option<CallId> {
+        self.call.or_else(|| self.direct.first().copied())
+    }
 }
 
 /// What a SIP session is to its call.
@@ -269,13 +288,21 @@ impl Exchange {
         let registrar = Registrar::new(&config.realm, &mut entropy, config.limits.bindings_max, limits);
         let queues = config.queues.iter().enumerate().map(|(index, queue)| (queue.acd.id, index)).collect();
         let agents = config.agents.iter().enumerate();
-        let agents = agents.map(|(index, agent)| (agent.acd.id, AgentLine { index, call: None })).collect();
+        let agents = agents
+            .map(|(index, agent)| (agent.acd.id, AgentLine { index, call: None, direct: BTreeSet::new() }))
+            .collect();
         let accounts = config.agents.iter().filter_map(|agent| match &agent.reach {
             config::Reach::Account(account) => Some((account.clone(), agent.acd.id)),
             config::Reach::Static { .. } => None,
         });
+        let accounts: BTreeMap<String, AgentId> = accounts.collect();
+        let mut callable: BTreeMap<String, AgentId> =
+            config.agents.iter().map(|agent| (agent.acd.name.clone(), agent.acd.id)).collect();
+        callable.extend(accounts.clone());
         Self {
-            accounts: accounts.collect(),
+            accounts,
+            callable,
+            outside: BTreeMap::new(),
             endpoint: Endpoint::new(endpoint_config, entropy.fork()),
             registrar,
             acd: recovered.acd,
@@ -393,6 +420,7 @@ impl Exchange {
                 Kind::Digit => self.no_digit(now, call),
                 Kind::Announce => self.announce(now, call),
                 Kind::Ring => self.rang_too_long(now, call),
+                Kind::Failover => self.trunk_silent(now, call),
                 Kind::Close => self.finalize(now, call),
             }
         }
@@ -443,7 +471,7 @@ impl Exchange {
             SipEvent::Confirmed { session, body } | SipEvent::ReofferAnswered { session, body } => {
                 self.confirmed(now, session, body.as_ref());
             }
-            SipEvent::Progress { session, status, body } => self.progressed(now, session, status, body.as_ref()),
+            SipEvent::Progress { session, body, .. } => self.progressed(now, session, body.as_ref()),
             SipEvent::Answered { session, body, .. } => self.answered(now, session, body.as_ref()),
             SipEvent::Refused { session, status, .. } => self.refused(now, session, status),
             SipEvent::Reoffered { session, body } => self.reoffered(now, session, body.as_ref()),

@@ -3,10 +3,13 @@
 use offhook_acd::{AgentKind, Command};
 use offhook_sip::Change;
 use offhook_sip::{Flow, Method, Request, RequestId, Response};
-use offhook_units::{AgentId, Tick};
+use offhook_units::{AgentId, CallId, Tick};
 
 use super::{Exchange, Output, WantedState};
 use crate::config::Login;
+
+/// Why an agent is not ready whose phone is in a call without a queue.
+pub(super) const ON_THE_PHONE: &str = "on-the-phone";
 
 /// What we understand, for OPTIONS and 405 (RFC 3261 section 11).
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE";
@@ -54,6 +57,46 @@ impl Exchange {
             let command = if here { Command::LogIn { agent } } else { Command::LogOut { agent } };
             // Both are refused only for agents who were never added.
             let _known = self.tell(now, command);
+        }
+    }
+
+    /// An agent's phone is in a call without a queue: nothing is offered meanwhile.
+    pub(super) fn engage(&mut self, now: Tick, agent: AgentId, call: CallId) {
+        if let Some(line) = self.agents.get_mut(&agent) {
+            line.direct.insert(call);
+        }
+        self.changed.agents.insert(agent);
+        let state = self.acd.agent_state(agent).map(|state| state.kind);
+        if matches!(state, Some(AgentKind::Available | AgentKind::Offered)) {
+            self.occupy(now, agent);
+        }
+    }
+
+    /// Takes an agent out of the distribution while the phone is in a call without a queue.
+    pub(super) fn occupy(&mut self, now: Tick, agent: AgentId) {
+        // Refused only for an agent who is not logged in: nothing is offered then either.
+        let _logged_in = self.tell(now, Command::SetNotReady { agent, reason: ON_THE_PHONE.to_owned() });
+    }
+
+    /// A call of an agent's is over. Who was taken out of the distribution for it comes back.
+    pub(super) fn disengage(&mut self, now: Tick, agent: AgentId, call: CallId) {
+        let Some(line) = self.agents.get_mut(&agent) else { return };
+        line.call = line.call.filter(|in_queue| *in_queue != call);
+        let was_direct = line.direct.remove(&call);
+        self.changed.agents.insert(agent);
+        if was_direct && line.direct.is_empty() {
+            self.bring_back(now, agent);
+        }
+    }
+
+    /// Makes an agent ready again who was not ready for a call's sake.
+    pub(super) fn bring_back(&mut self, now: Tick, agent: AgentId) {
+        let waits = |state: &offhook_acd::AgentState| {
+            state.kind == AgentKind::NotReady && state.reason.as_deref() == Some(ON_THE_PHONE)
+        };
+        if self.acd.agent_state(agent).is_some_and(|state| waits(&state)) {
+            // Not refused: the agent is logged in.
+            let _ready = self.tell(now, Command::SetReady { agent });
         }
     }
 

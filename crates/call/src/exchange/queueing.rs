@@ -5,6 +5,7 @@ use offhook_plan::AssetId;
 use offhook_sip::{Body, Flow, Invite, NameAddr, SessionId, Uri};
 use offhook_units::{AgentId, CallId, ContactId, OfferId, QueueId, Tick, VisitId};
 
+use super::placing::Invitation;
 use super::state::{Leg, Ringing, Stage};
 use super::{Exchange, Role};
 use crate::config::{Announcement, Answer, Reach};
@@ -64,6 +65,10 @@ impl Exchange {
     /// What the distributor wants done.
     pub(super) fn on_effect(&mut self, now: Tick, effect: &Effect) {
         match *effect {
+            // Whoever talks without a queue takes nobody from one; taking the offer back counts as no miss.
+            Effect::Offer { agent, .. } if self.agents.get(&agent).is_some_and(|line| !line.direct.is_empty()) => {
+                self.occupy(now, agent);
+            }
             Effect::Offer { offer, contact, agent, .. } => {
                 if !self.ring(now, offer, contact, agent) {
                     // A refusal means that the offer is gone already, and with it the reason to report.
@@ -101,7 +106,8 @@ impl Exchange {
         let caps = self.caps_preferring(codec);
         let body = leg.offer(&caps);
         let headers = queue.map(|queue| vec![("X-Offhook-Queue".to_owned(), queue)]).unwrap_or_default();
-        let Some(session) = self.send_invite(now, &leg, uri, from, headers, body) else { return false };
+        let invitation = Invitation { uri, from, headers, credentials: None };
+        let Some(session) = self.send_invite(now, &leg, invitation, body) else { return false };
         leg.session = session;
         let (leg_id, port) = (leg.id, leg.port);
         self.sessions.insert(session, (id, Role::Offered(offer)));
@@ -124,14 +130,13 @@ impl Exchange {
         &mut self,
         now: Tick,
         leg: &Leg,
-        uri: Uri,
-        from: NameAddr,
-        headers: Vec<(String, String)>,
+        invitation: Invitation,
         body: Body,
     ) -> Option<SessionId> {
+        let Invitation { uri, from, headers, credentials } = invitation;
         let to = NameAddr { display: None, uri: uri.clone(), params: offhook_sip::Params::default() };
         let contact = self.contact(leg.flow);
-        let invite = Invite { flow: leg.flow, uri, from, to, contact, headers, body: Some(body), credentials: None };
+        let invite = Invite { flow: leg.flow, uri, from, to, contact, headers, body: Some(body), credentials };
         let session = self.endpoint.invite(now, invite).ok();
         if session.is_none() {
             self.ports.give_back(now, leg.port);
@@ -140,7 +145,7 @@ impl Exchange {
     }
 
     /// Where the agent's phone is now: the freshest registration, or its fixed place.
-    fn reach(&self, agent: AgentId) -> Option<(Uri, Flow)> {
+    pub(super) fn reach(&self, agent: AgentId) -> Option<(Uri, Flow)> {
         match &self.agent(agent)?.reach {
             Reach::Static { uri, flow } => Some((uri.parse().ok()?, *flow)),
             Reach::Account(account) => {

@@ -93,6 +93,10 @@ impl Exchange {
                 let _checked = self.tell(now, Command::LogIn { agent: id });
             }
         }
+        // Calls do not outlive a restart, and nobody is kept from the queues by one.
+        for agent in self.agents.keys().copied().collect::<Vec<_>>() {
+            self.bring_back(now, agent);
+        }
         for account in self.accounts.keys().cloned().collect::<Vec<_>>() {
             self.follow_phone(now, &account);
         }

@@ -1,10 +1,10 @@
 //! What a call is made of.
 
 use core::net::IpAddr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_plan::{AssetId, MediaPlan, Negotiated};
-use offhook_sip::{Flow, SessionId};
+use offhook_sip::{Credentials, Flow, NameAddr, SessionId, Uri};
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PlayerId, QueueId, RecordingId, Tick};
 
 use crate::config::Answer;
@@ -17,6 +17,10 @@ pub(super) struct Call {
     /// The number dialled.
     pub number: String,
     pub trunk: Option<String>,
+    /// The agent whose phone called.
+    pub caller_agent: Option<AgentId>,
+    /// Accounts that answer for calls outside that are part of this one.
+    pub charged: Vec<String>,
     pub from: Presented,
     pub answer: Answer,
     pub caller: Leg,
@@ -114,7 +118,10 @@ pub(super) enum Stage {
     /// In a queue; phones may ring.
     Queued { music: Playing, announcement: Option<Playing> },
     /// A phone is rung without a queue.
-    Dialling,
+    Dialling {
+        /// What is tried after it.
+        ways: VecDeque<Way>,
+    },
     /// Both hear each other since then.
     Talking {
         /// When the other end answered: packets since then belong to the talk.
@@ -135,6 +142,21 @@ pub(super) enum Stage {
     Ending,
 }
 
+/// One way to reach somebody without a queue.
+pub(super) struct Way {
+    pub uri: Uri,
+    pub flow: Flow,
+    /// Who calls, as it is shown there.
+    pub from: NameAddr,
+    pub agent: Option<AgentId>,
+    /// The trunk's name, where it leads outside.
+    pub trunk: Option<String>,
+    /// For the trunk's challenges.
+    pub credentials: Option<Credentials>,
+    /// The account that answers for the call outside.
+    pub charged: Option<String>,
+}
+
 /// A player with what it plays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Playing {
@@ -145,5 +167,17 @@ pub(super) struct Playing {
 impl Call {
     pub fn is_ending(&self) -> bool {
         matches!(self.stage, Stage::Ending)
+    }
+
+    /// What is left to be tried while somebody is rung without a queue.
+    pub fn ways(&mut self) -> Option<&mut VecDeque<Way>> {
+        match &mut self.stage {
+            Stage::Dialling { ways } => Some(ways),
+            Stage::Greeting { .. }
+            | Stage::Queued { .. }
+            | Stage::Talking { .. }
+            | Stage::Message { .. }
+            | Stage::Ending => None,
+        }
     }
 }

@@ -16,7 +16,7 @@ const DECLINED: [u16; 4] = [480, 486, 600, 603];
 
 impl Exchange {
     /// A provisional response of a phone that we ring.
-    pub(super) fn progressed(&mut self, now: Tick, session: SessionId, status: u16, body: Option<&Body>) {
+    pub(super) fn progressed(&mut self, now: Tick, session: SessionId, body: Option<&Body>) {
         let Some(&(id, role)) = self.sessions.get(&session) else { return };
         let Some(call) = self.calls.get_mut(&id) else { return };
         match role {
@@ -25,14 +25,7 @@ impl Exchange {
                     rings.early_media |= body.is_some();
                 }
             }
-            Role::Dialled => {
-                if let Some(other) = &mut call.other {
-                    other.early_media |= body.is_some();
-                }
-                if status > 100 && !call.answered {
-                    self.endpoint.progress(now, call.caller.session, 180, None);
-                }
-            }
+            Role::Dialled => self.dialled_progressed(now, id, session, body),
             Role::Caller | Role::Orphan => {}
         }
     }
@@ -69,7 +62,8 @@ impl Exchange {
 
     fn dialled_answered(&mut self, now: Tick, id: CallId, session: SessionId, body: Option<&Body>) {
         let caps = self.config.caps.clone();
-        let Some(mut other) = self.calls.get_mut(&id).and_then(|call| call.other.take()) else {
+        let is_current = |other: &mut Other| other.leg.session == session;
+        let Some(mut other) = self.calls.get_mut(&id).and_then(|call| call.other.take_if(is_current)) else {
             return self.endpoint.hang_up(now, session, None);
         };
         let agreed = body.is_some_and(|body| other.leg.accept(body, &caps).is_ok());
@@ -91,6 +85,7 @@ impl Exchange {
         let agent: Option<AgentId> = other.agent;
         self.timers.disarm(id, Kind::Announce);
         self.timers.disarm(id, Kind::Ring);
+        self.timers.disarm(id, Kind::Failover);
         self.answer_caller(now, id);
         let Some(call) = self.calls.get_mut(&id) else { return };
         if let Some(open) = call.open_legs.get_mut(&other.leg.id) {
@@ -123,10 +118,7 @@ impl Exchange {
                     let _gone = self.tell(now, command);
                 }
             }
-            Role::Dialled => {
-                let status = if (400..700).contains(&status) { status } else { 480 };
-                self.end_call_with(now, id, CallEnd::NotReached, status);
-            }
+            Role::Dialled => self.dialled_refused(now, id, session, status),
             Role::Caller | Role::Orphan => {}
         }
     }

@@ -78,7 +78,7 @@ impl Exchange {
             state: state.kind.name(),
             since: state.since,
             reason: state.reason.clone(),
-            call: self.agents.get(&id)?.call,
+            call: self.agents.get(&id)?.engaged_in(),
             queues: queues.map(|queue| queue.acd.name.clone()).collect(),
             contact,
         })
@@ -108,7 +108,7 @@ fn state_name(call: &Call) -> &'static str {
     match &call.stage {
         Stage::Greeting { .. } => "greeting",
         Stage::Queued { .. } if call.ringing.is_empty() => "waiting",
-        Stage::Queued { .. } | Stage::Dialling => "ringing",
+        Stage::Queued { .. } | Stage::Dialling { .. } => "ringing",
         Stage::Talking { held_by_caller: false, held_by_other: false, .. } => "talking",
         Stage::Talking { .. } => "held",
         Stage::Message { .. } => "announcing",

@@ -198,7 +198,7 @@ fn a_stranger_is_refused_and_a_wrong_number_is_not_found() {
     let call = world.dial("nowhere");
     assert_eq!(world.refused(call), Some(404));
     let stranger = world.dial_as_stranger("support");
-    assert_eq!(world.refused(stranger), Some(403));
+    assert_eq!(world.refused(stranger), Some(401));
     assert_eq!(world.ended().len(), 0, "neither was a call");
     assert_eq!(world.ports_in_use(), 0);
 }

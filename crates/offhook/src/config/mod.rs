@@ -6,6 +6,7 @@
 
 mod exchange;
 mod fault;
+mod outside;
 mod pattern;
 mod people;
 mod prompts;
@@ -22,7 +23,7 @@ use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use offhook_call::config::{Account, Answer, Limits, Login, Queue, Trunk};
+use offhook_call::config::{Account, Answer, Limits, Login, Queue};
 use offhook_net::streams::{StreamLimits, TlsFiles};
 use offhook_plan::{AssetId, MediaCaps};
 use offhook_sip::Transport;
@@ -98,6 +99,17 @@ pub struct SipListen {
     pub transport: Transport,
     /// Where.
     pub address: SocketAddr,
+}
+
+/// A trunk whose route is not known yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trunk {
+    /// Its name.
+    pub name: String,
+    /// Addresses that its requests come from.
+    pub peers: Vec<IpAddr>,
+    /// How calls go out to it, where they may.
+    pub out: Option<outside::Outgoing>,
 }
 
 /// The HTTP listener.

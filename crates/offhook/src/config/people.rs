@@ -5,7 +5,7 @@ use core::ops::{Range, RangeInclusive};
 use std::collections::BTreeMap;
 
 use offhook_acd::AgentConfig;
-use offhook_call::config::{Account, Login, Trunk};
+use offhook_call::config::{Account, Login};
 use offhook_sip::{Transport, Uri};
 use offhook_units::{AgentId, Span};
 use toml::Spanned;
@@ -15,7 +15,7 @@ use super::exchange::Sip;
 use super::pattern::Pattern;
 use super::read::{At, Section, nearest};
 use super::routing::Queues;
-use super::{Agent, Reach, Reader};
+use super::{Agent, Reach, Reader, Trunk};
 
 /// Most that one table makes.
 const RANGE_MAX: u64 = 100_000;
@@ -36,6 +36,7 @@ impl Reader {
             let name = section.need_text(&mut self.sink, "name", "\"carrier\"");
             let example = "[\"192.0.2.1\"]";
             let peers = section.texts(&mut self.sink, "peers", example);
+            let out = self.outgoing(&mut section);
             let span = section.span.clone();
             section.finish(&mut self.sink);
             let title = name.as_ref().map_or_else(String::new, |name| name.value.clone());
@@ -57,7 +58,7 @@ impl Reader {
                     self.sink.missing(span.clone(), "[[trunk]] has no peers", advice);
                 }
             }
-            trunks.push(At { value: Trunk { name: title, peers: addresses }, span });
+            trunks.push(At { value: Trunk { name: title, peers: addresses, out }, span });
         }
         trunks
     }
@@ -141,6 +142,7 @@ impl Reader {
                 let advice = "add password = \"..\", or password_file = \"..\"";
                 self.sink.missing(section.span.clone(), "[[account]] has no password", advice);
             }
+            let settings = self.outside(&mut section);
             section.finish(&mut self.sink);
             let Some(name) = name else { continue };
             // An account whose password is wrong is there all the same: agents who name it are right.
@@ -166,7 +168,7 @@ impl Reader {
                     self.sink.fault(name.span.clone(), message, "write letters, digits, '.', '-' and '_'");
                     break;
                 }
-                let account = At { value: Account { password }, span: name.span.clone() };
+                let account = At { value: Account { password, ..settings.clone() }, span: name.span.clone() };
                 if accounts.insert(user.clone(), account).is_some() {
                     let message = format!("there are two accounts '{user}'");
                     self.sink.fault(name.span.clone(), message, "give each phone an account of its own");
@@ -413,7 +415,8 @@ pub fn dialled_address(text: &str) -> Option<(Transport, SocketAddr)> {
     Some((Transport::Udp, host_address(text, Transport::Udp)?))
 }
 
-fn host_address(host: &str, transport: Transport) -> Option<SocketAddr> {
+/// An address, with the usual port of `transport` where none is written.
+pub fn host_address(host: &str, transport: Transport) -> Option<SocketAddr> {
     if let Ok(address) = host.parse::<SocketAddr>() {
         return (address.port() != 0).then_some(address);
     }

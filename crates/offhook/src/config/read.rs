@@ -120,6 +120,11 @@ impl<'a> Section<'a> {
         self.need_text(sink, key, example)
     }
 
+    /// As [`Self::text_or_number`], for a key that may be missing.
+    pub fn text_or_number_if(&mut self, sink: &mut Sink, key: &'static str, example: &str) -> Option<At<String>> {
+        if self.has(key) { self.text_or_number(sink, key, example) } else { None }
+    }
+
     /// One text or a list of them.
     pub fn texts(&mut self, sink: &mut Sink, key: &'static str, example: &str) -> Option<At<Vec<At<String>>>> {
         let value = self.find(key)?;

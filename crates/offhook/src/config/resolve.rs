@@ -131,6 +131,17 @@ impl Checked {
             (number, config::Number { answer: to.answer, to: destination })
         });
         let numbers = numbers.collect();
+        let trunks = self.trunks.into_iter().map(|trunk| {
+            let out = trunk.out.map(|out| config::Outgoing {
+                flow: flow_to(offhook_sip::Transport::Udp, out.proxy),
+                prefixes: out.prefixes,
+                emergency: out.emergency,
+                caller_id: out.caller_id,
+                credentials: out.credentials,
+            });
+            config::Trunk { name: trunk.name, peers: trunk.peers, out }
+        });
+        let trunks = trunks.collect();
         let exchange = Config {
             name: self.name,
             realm: self.realm,
@@ -138,7 +149,7 @@ impl Checked {
             rtp_ports: self.rtp_ports,
             media_workers: self.media_workers,
             caps: self.caps,
-            trunks: self.trunks,
+            trunks,
             numbers,
             flows,
             queues,

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_acd::{Formula, Order, QueueConfig, Strategy, WrapUp};
-use offhook_call::config::{Announcement, Answer, Queue, Trunk};
+use offhook_call::config::{Announcement, Answer, Queue};
 use offhook_plan::AssetId;
 use offhook_units::{QueueId, Span};
 
 use super::fault::Sink;
 use super::people::dialled_address;
 use super::read::{At, Section, nearest};
-use super::{Agent, Menu, NeedsNamed, Number, Reader, Target};
+use super::{Agent, Menu, NeedsNamed, Number, Reader, Target, Trunk};
 
 /// Keys of a phone.
 const DIGITS: &str = "0123456789*#ABCD";

@@ -175,6 +175,8 @@ pub fn record(id: u64, started: Tick) -> RecordEntry {
             recording: Some(RecordingId(id)),
             caller_media: Some(media),
             agent_media: None,
+            placed_by: None,
+            out_trunk: None,
         },
         queue: Some("sales".to_owned()),
         agent: Some("alice".to_owned()),

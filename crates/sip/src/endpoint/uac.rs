@@ -34,6 +34,11 @@ impl Endpoint {
         Ok(id)
     }
 
+    /// Whether nothing at all came back on an outgoing call so far.
+    pub fn is_unheard(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_some_and(|session| matches!(session.phase, Phase::Calling { .. }))
+    }
+
     pub(super) fn invite_response(&mut self, now: Tick, id: SessionId, delivery: Delivery) {
         let phase = self.sessions.get(&id).map(|session| session.phase.clone());
         match (phase, delivery.response.status) {

@@ -1,0 +1,224 @@
+//! Who calls, and where that leads: trunks, phones of ours with their credentials, other phones, numbers, the world outside.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use offhook_sip::{Credentials, Flow, Identity, NameAddr, Request, Uri};
+use offhook_units::{AgentId, CallId, Span};
+
+use super::Exchange;
+use super::legs::escape_user;
+use super::state::{Presented, Way};
+use crate::config::{Account, Destination, Number, Outgoing};
+
+/// How long a phone or a number outside may ring that was called without a queue.
+pub(super) const RING_FOR: Span = Span::from_s(90);
+/// Most digits of a number outside: E.164 allows 15, and prefixes of a carrier's stand before them.
+const DIGITS_MAX: usize = 32;
+
+/// Who sends an INVITE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A trunk, by name.
+    Trunk(String),
+    /// The phone of an account.
+    Account(String),
+}
+
+/// Where an INVITE leads.
+pub(super) enum Lead {
+    /// As a number of ours says.
+    Number(Number),
+    /// These are rung, one after the other.
+    Ways(VecDeque<Way>),
+}
+
+/// The answer to an INVITE that is not taken on.
+pub(super) struct Refusal {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+}
+
+impl From<u16> for Refusal {
+    fn from(status: u16) -> Self {
+        Self { status, headers: Vec::new() }
+    }
+}
+
+impl Exchange {
+    /// Who sends this INVITE. Trunks are known by their addresses. Everybody else shows credentials, phones too that share an
+    /// address with a trunk: they are known by their registration.
+    pub(super) fn origin(&self, now: offhook_units::Tick, flow: Flow, request: &Request) -> Result<Origin, Refusal> {
+        let claimed = request.headers.from().ok().and_then(|from| from.uri.user_decoded().map(Cow::into_owned));
+        let claimed = claimed.filter(|user| self.config.accounts.contains_key(user));
+        let registered = |account: &String| self.registrar.bindings(account).any(|b| b.flow.peer == flow.peer);
+        let is_phone = request.headers.get("Authorization").is_some() || claimed.as_ref().is_some_and(registered);
+        let trunk = self.config.trunks.iter().find(|trunk| trunk.peers.contains(&flow.peer.ip()));
+        if let Some(trunk) = trunk.filter(|_| !is_phone) {
+            let dialled = request.uri.user_decoded().unwrap_or_default();
+            if claimed.is_none() || self.config.numbers.contains_key(&*dialled) {
+                return Ok(Origin::Trunk(trunk.name.clone()));
+            }
+        }
+        let accounts = &self.config.accounts;
+        let password = |user: &str| accounts.get(user).map(|account| account.password.as_str());
+        match self.registrar.identify(now, request, password) {
+            Identity::Account(account) => Ok(Origin::Account(account)),
+            Identity::Wrong => Err(403.into()),
+            Identity::Unknown { challenges } => {
+                let headers = challenges.into_iter().map(|value| ("WWW-Authenticate".to_owned(), value)).collect();
+                Err(Refusal { status: 401, headers })
+            }
+        }
+    }
+
+    /// Where `dialled` leads from a phone of ours: to another phone by its account or its agent's name, to a number of ours, or
+    /// outside. `from` is who calls; `account` answers for what goes outside.
+    pub(super) fn lead(&self, from: &Presented, account: Option<&str>, dialled: &str) -> Result<Lead, u16> {
+        if let Some(&agent) = self.callable.get(dialled) {
+            let own = account.and_then(|account| self.accounts.get(account));
+            // Whoever calls the own name is busy doing so.
+            let way = if own == Some(&agent) { Err(486) } else { self.way_to_agent(from, agent) };
+            return Ok(Lead::Ways(VecDeque::from([way?])));
+        }
+        if let Some(number) = self.config.numbers.get(dialled) {
+            return Ok(Lead::Number(number.clone()));
+        }
+        self.ways_outside(account, from, dialled).map(Lead::Ways)
+    }
+
+    fn way_to_agent(&self, from: &Presented, agent: AgentId) -> Result<Way, u16> {
+        let line = self.agents.get(&agent).ok_or(404_u16)?;
+        if line.is_engaged() {
+            return Err(486);
+        }
+        let (uri, flow) = self.reach(agent).ok_or(480_u16)?;
+        let from = self.presented(from, None, flow);
+        Ok(Way { uri, flow, from, agent: Some(agent), trunk: None, credentials: None, charged: None })
+    }
+
+    /// The trunks that take a number, the longest prefix first (docs/decisions/0030). Emergency numbers ask for nothing.
+    fn ways_outside(&self, account: Option<&str>, from: &Presented, number: &str) -> Result<VecDeque<Way>, u16> {
+        let digits = number.strip_prefix('+').unwrap_or(number);
+        let is_number = (1..=DIGITS_MAX).contains(&digits.len())
+            && digits.bytes().all(|b| b.is_ascii_digit() || b == b'*' || b == b'#');
+        let trunks = self.config.trunks.iter().filter_map(|trunk| Some((&trunk.name, trunk.out.as_ref()?)));
+        let settings = account.and_then(|name| Some((name, self.config.accounts.get(name)?)));
+        let mut found: Vec<(usize, &String, &Outgoing)> = trunks
+            .clone()
+            .filter(|(_, out)| out.emergency.iter().any(|n| n == number))
+            .map(|(n, o)| (0, n, o))
+            .collect();
+        let is_emergency = !found.is_empty();
+        if !is_emergency {
+            found = trunks.filter_map(|(name, out)| Some((longest(&out.prefixes, number)?, name, out))).collect();
+            found.sort_by_key(|(matched, ..)| core::cmp::Reverse(*matched));
+            if !is_number || found.is_empty() {
+                return Err(404);
+            }
+            let (name, settings) = settings.ok_or(403_u16)?;
+            if longest(&settings.outside, number).is_none() {
+                return Err(403);
+            }
+            if self.outside.get(name).is_some_and(|count| *count >= settings.outside_max) {
+                return Err(503);
+            }
+        }
+        let charged = settings.map(|(name, _)| name.to_owned());
+        let settings = settings.map(|(_, settings)| settings);
+        let ways = found.into_iter().filter_map(|(_, name, out)| self.way_outside(name, out, settings, from, number));
+        Ok(ways.map(|way| Way { charged: charged.clone(), ..way }).collect())
+    }
+
+    /// Whether a trunk of ours takes this number from everybody at any time.
+    pub(super) fn is_emergency(&self, number: &str) -> bool {
+        let out = self.config.trunks.iter().filter_map(|trunk| trunk.out.as_ref());
+        out.flat_map(|out| &out.emergency).any(|emergency| emergency == number)
+    }
+
+    fn way_outside(
+        &self,
+        trunk: &str,
+        out: &Outgoing,
+        account: Option<&Account>,
+        from: &Presented,
+        number: &str,
+    ) -> Option<Way> {
+        let shown = account.and_then(|account| account.caller_id.as_ref()).or(out.caller_id.as_ref());
+        let from = match shown {
+            Some(user) => Presented { display: None, user: user.clone() },
+            None => from.clone(),
+        };
+        let uri: Uri = format!("sip:{}@{}", escape_user(number), out.flow.peer).parse().ok()?;
+        let from = self.presented(&from, None, out.flow);
+        let (flow, credentials) = (out.flow, out.credentials.clone());
+        Some(Way { uri, flow, from, agent: None, trunk: Some(trunk.to_owned()), credentials, charged: None })
+    }
+
+    /// The way that a number of ours says: to the phone at `flow`'s peer under the dialled number.
+    pub(super) fn way_to_peer(&self, from: &Presented, number: &str, flow: Flow) -> VecDeque<Way> {
+        let from = self.presented(from, None, flow);
+        let uri = format!("sip:{}@{}", escape_user(number), flow.peer).parse::<Uri>();
+        let (agent, trunk, credentials, charged) = (None, None, None, None);
+        uri.ok().map(|uri| Way { uri, flow, from, agent, trunk, credentials, charged }).into_iter().collect()
+    }
+
+    /// The name that others see when the phone of `account` calls.
+    pub(super) fn presented_account(&self, account: &str) -> Presented {
+        let agent = self.accounts.get(account).and_then(|agent| self.agent(*agent));
+        Presented { display: agent.map(|agent| agent.acd.name.clone()), user: account.to_owned() }
+    }
+
+    /// One more outside call of an account, for as long as its call lasts.
+    pub(super) fn charge(&mut self, id: CallId, account: String) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.charged.contains(&account) {
+            return;
+        }
+        *self.outside.entry(account.clone()).or_default() += 1;
+        call.charged.push(account);
+    }
+
+    /// The outside calls of a call that is over are over too.
+    pub(super) fn discharge(&mut self, accounts: Vec<String>) {
+        for account in accounts {
+            if let Some(count) = self.outside.get_mut(&account) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.outside.remove(&account);
+                }
+            }
+        }
+    }
+}
+
+/// Length of the longest prefix that `number` begins with.
+fn longest(prefixes: &[String], number: &str) -> Option<usize> {
+    prefixes.iter().filter(|prefix| number.starts_with(prefix.as_str())).map(String::len).max()
+}
+
+/// What a way needs besides its leg.
+pub(super) struct Invitation {
+    pub uri: Uri,
+    pub from: NameAddr,
+    pub headers: Vec<(String, String)>,
+    pub credentials: Option<Credentials>,
+}
+
+/// Whether a call to a number of ours is answered before anybody picks up.
+pub(super) fn answers_itself(number: &Number) -> bool {
+    number.answer == crate::config::Answer::AtStart && !matches!(number.to, Destination::Dial { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_prefix_of_a_number_counts() {
+        let prefixes = ["+49".to_owned(), "+4930".to_owned(), "0".to_owned()];
+        assert_eq!(longest(&prefixes, "+493055"), Some(5));
+        assert_eq!(longest(&prefixes, "+4955"), Some(3));
+        assert_eq!(longest(&prefixes, "110"), None);
+    }
+}

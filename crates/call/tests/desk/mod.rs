@@ -1,0 +1,294 @@
+//! An exchange and phones on a network that loses nothing, on a virtual clock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use offhook_acd::{AgentConfig, QueueConfig};
+use offhook_call::config::{Account, Agent, Announcement, Config, Limits, Login, Outgoing, Queue, Reach, Trunk};
+use offhook_call::record::CallRecord;
+use offhook_call::{Exchange, Input, Output};
+use offhook_plan::{Direction, MediaCaps};
+use offhook_sip::{
+    Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, NameAddr, Register, SessionId,
+    Transport, sdp,
+};
+use offhook_units::{AgentId, Entropy, IdSource, QueueId, Span, Tick};
+
+/// Where the exchange is.
+pub const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 5_060);
+
+/// A phone, a carrier, or a stranger.
+pub struct Phone {
+    pub endpoint: Endpoint,
+    pub events: Vec<Event>,
+    wake: Option<Tick>,
+}
+
+/// Everything.
+pub struct World {
+    pub now: Tick,
+    pub exchange: Exchange,
+    pub records: Vec<CallRecord>,
+    phones: BTreeMap<SocketAddr, Phone>,
+    under_way: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
+    wake: Option<Tick>,
+}
+
+pub fn flow_from(address: SocketAddr) -> Flow {
+    Flow { transport: Transport::Udp, local: address, peer: SERVER.into() }
+}
+
+/// A carrier at 127.0.0.`host`:5060.
+pub fn trunk(name: &str, host: u8, prefixes: &[&str], credentials: Option<Credentials>) -> Trunk {
+    let peer = SocketAddr::from(([127, 0, 0, host], 5_060));
+    let out = Outgoing {
+        flow: Flow { transport: Transport::Udp, local: SERVER.into(), peer },
+        prefixes: prefixes.iter().map(|&prefix| prefix.to_owned()).collect(),
+        emergency: vec!["112".to_owned()],
+        caller_id: Some("30555".to_owned()),
+        credentials,
+    };
+    Trunk { name: name.to_owned(), peers: vec![peer.ip()], out: Some(out) }
+}
+
+fn host(trunk: &Trunk) -> String {
+    trunk.peers[0].to_string().rsplit('.').next().unwrap_or_default().to_owned()
+}
+
+fn config(trunks: Vec<Trunk>) -> Config {
+    let sales = QueueId(1);
+    let names = ["ann", "bob"];
+    let agents = names.iter().zip(100..).map(|(name, id)| Agent {
+        acd: AgentConfig::new(AgentId(id), *name).in_queue(sales, 1, 1),
+        reach: Reach::Account((*name).to_owned()),
+        login: Login::WhenRegistered,
+    });
+    let account = |name: &str| Account {
+        outside: vec!["0".to_owned()],
+        outside_max: 1,
+        ..Account::new(format!("{name}'s secret"))
+    };
+    Config {
+        name: "desk".to_owned(),
+        realm: "offhook".to_owned(),
+        advertise: None,
+        rtp_ports: 20_000..=20_099,
+        media_workers: 1,
+        caps: MediaCaps::g711(),
+        trunks,
+        numbers: BTreeMap::new(),
+        flows: BTreeMap::new(),
+        queues: vec![Queue {
+            acd: QueueConfig::new(sales, "sales"),
+            music: Vec::new(),
+            announce_every: Span::ZERO,
+            announcement: Announcement::default(),
+            nobody_here: Vec::new(),
+            full: Vec::new(),
+            record: false,
+        }],
+        agents: agents.collect(),
+        accounts: names.iter().map(|name| ((*name).to_owned(), account(name))).collect(),
+        limits: Limits::default(),
+    }
+}
+
+impl World {
+    /// The phones of ann and bob are registered, at 127.0.0.9:7001 and :7002; carriers are there but for the one called dead.
+    pub fn new(trunks: Vec<Trunk>) -> Self {
+        let now = Tick::from_us(1_800_000_000_000_000);
+        let alive = trunks.iter().filter(|trunk| trunk.name != "dead").map(|trunk| format!("carrier{}", host(trunk)));
+        let alive: Vec<_> = alive.collect();
+        let exchange = Exchange::new(now, config(trunks), IdSource::new(1, 1), Entropy::from_number(7));
+        let (phones, under_way, records) = (BTreeMap::new(), VecDeque::new(), Vec::new());
+        let mut world = Self { now, exchange, records, phones, under_way, wake: None };
+        for name in ["ann", "bob"] {
+            let at = Self::address(name);
+            let register = Register {
+                flow: flow_from(at),
+                registrar: "sip:offhook".parse().expect("a uri"),
+                aor: name_addr(&format!("sip:{name}@offhook")),
+                contact: format!("sip:{name}@{at}").parse().expect("a uri"),
+                expires: Span::from_s(3_600),
+                credentials: Some(credentials(name)),
+            };
+            let now = world.now;
+            world.at(name).endpoint.register(now, register);
+        }
+        for carrier in alive {
+            world.at(&carrier);
+        }
+        world.run(Span::from_s(1));
+        world
+    }
+
+    /// Where somebody is: ann and bob at their desks, `carrier2` at 127.0.0.2:5060.
+    pub fn address(who: &str) -> SocketAddr {
+        match who {
+            "ann" => SocketAddr::from(([127, 0, 0, 9], 7_001)),
+            "bob" => SocketAddr::from(([127, 0, 0, 9], 7_002)),
+            carrier => {
+                let host = carrier.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().expect("a host");
+                SocketAddr::from(([127, 0, 0, host], 5_060))
+            }
+        }
+    }
+
+    pub fn at(&mut self, who: &str) -> &mut Phone {
+        let address = Self::address(who);
+        self.phones.entry(address).or_insert_with(|| Phone {
+            endpoint: Endpoint::new(EndpointConfig::default(), Entropy::from_number(u64::from(address.port()))),
+            events: Vec::new(),
+            wake: None,
+        })
+    }
+
+    /// `who` dials; with the password of `as_whom`, where one is given.
+    pub fn dial(&mut self, who: &str, number: &str, as_whom: Option<Credentials>) -> SessionId {
+        let (now, at) = (self.now, Self::address(who));
+        let uri = format!("sip:{number}@offhook");
+        let invite = Invite {
+            flow: flow_from(at),
+            uri: uri.parse().expect("a uri"),
+            from: name_addr(&format!("sip:{who}@offhook")),
+            to: name_addr(&uri),
+            contact: format!("sip:{who}@{at}").parse().expect("a uri"),
+            headers: Vec::new(),
+            body: Some(media(at)),
+            credentials: as_whom,
+        };
+        let session = self.at(who).endpoint.invite(now, invite).expect("room for a call");
+        self.run(Span::from_ms(100));
+        session
+    }
+
+    /// The INVITE that rings at `who` last: its session, its request URI and its From.
+    pub fn ringing(&mut self, who: &str) -> Option<(SessionId, String, String)> {
+        self.at(who).events.iter().rev().find_map(|event| match event {
+            Event::Invited { session, request, .. } => {
+                let from = request.headers.get("From").unwrap_or_default().to_owned();
+                Some((*session, request.uri.to_string(), from))
+            }
+            _ => None,
+        })
+    }
+
+    pub fn answer(&mut self, who: &str, session: SessionId) {
+        let (now, at) = (self.now, Self::address(who));
+        let contact = format!("sip:{who}@{at}").parse().expect("a uri");
+        self.at(who).endpoint.answer(now, session, contact, Some(media(at)));
+        self.run(Span::from_ms(100));
+    }
+
+    pub fn refuse(&mut self, who: &str, session: SessionId, status: u16) {
+        let now = self.now;
+        self.at(who).endpoint.refuse(now, session, status, Vec::new());
+        self.run(Span::from_ms(100));
+    }
+
+    pub fn hang_up(&mut self, who: &str, session: SessionId) {
+        let now = self.now;
+        self.at(who).endpoint.hang_up(now, session, None);
+        // The media of a call that nobody carries is given up on after 5 s.
+        self.run(Span::from_s(6));
+    }
+
+    /// The status that `who`'s call was refused with.
+    pub fn refused_with(&mut self, who: &str, call: SessionId) -> Option<u16> {
+        self.at(who).events.iter().find_map(|event| match event {
+            Event::Refused { session, status, .. } if *session == call => Some(*status),
+            _ => None,
+        })
+    }
+
+    pub fn was_answered(&mut self, who: &str, call: SessionId) -> bool {
+        self.at(who).events.iter().any(|event| matches!(event, Event::Answered { session, .. } if *session == call))
+    }
+
+    /// The agent's state, and why.
+    pub fn state(&self, agent: u64) -> (&'static str, Option<String>) {
+        let view = self.exchange.agent_now(AgentId(agent)).expect("a configured agent");
+        (view.state, view.reason)
+    }
+
+    /// Lets `span` pass.
+    pub fn run(&mut self, span: Span) {
+        let end = self.now + span;
+        loop {
+            self.drain();
+            while let Some((from, to, bytes)) = self.under_way.pop_front() {
+                self.deliver(from, to, &bytes);
+                self.drain();
+            }
+            let wakes = self.phones.values().map(|phone| phone.wake).chain([self.wake]).flatten();
+            let Some(next) = wakes.min().filter(|at| *at <= end) else { break };
+            self.now = self.now.max(next);
+            let now = self.now;
+            if self.wake.is_some_and(|at| at <= now) {
+                self.exchange.handle(now, Input::Timeout);
+            }
+            for phone in self.phones.values_mut().filter(|phone| phone.wake.is_some_and(|at| at <= now)) {
+                phone.endpoint.timeout(now);
+            }
+        }
+        self.now = end;
+    }
+
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let now = self.now;
+        let message = Message::parse(bytes).expect("a message");
+        let flow = Flow { transport: Transport::Udp, local: to, peer: from };
+        if to == SERVER.into() {
+            self.exchange.handle(now, Input::Message { flow, message: Box::new(message) });
+        } else if let Some(phone) = self.phones.get_mut(&to) {
+            phone.endpoint.receive(now, flow, message);
+        }
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.exchange.poll_output() {
+                Output::Transmit { flow, bytes } => self.under_way.push_back((flow.local, flow.peer, bytes)),
+                Output::Record(record) => self.records.push(*record),
+                Output::Wait { until } => {
+                    self.wake = until;
+                    break;
+                }
+                Output::Media { .. }
+                | Output::Log { .. }
+                | Output::Person { .. }
+                | Output::OpenRecording(_)
+                | Output::CloseRecording { .. }
+                | Output::Binding(_) => {}
+            }
+        }
+        for phone in self.phones.values_mut() {
+            loop {
+                match phone.endpoint.poll_output() {
+                    offhook_sip::Output::Transmit { flow, bytes } => {
+                        self.under_way.push_back((flow.local, flow.peer, bytes));
+                    }
+                    offhook_sip::Output::Event(event) => phone.events.push(event),
+                    offhook_sip::Output::Wait { until } => {
+                        phone.wake = until;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub fn credentials(name: &str) -> Credentials {
+    Credentials { username: name.to_owned(), password: format!("{name}'s secret") }
+}
+
+fn name_addr(uri: &str) -> NameAddr {
+    format!("<{uri}>").parse().expect("a name")
+}
+
+/// A description of a phone's media; it serves as offer and as answer.
+pub fn media(at: SocketAddr) -> Body {
+    let local = sdp::Local { address: at.ip(), port: 40_000, session_id: 1, version: 1 };
+    Body::sdp(sdp::offer(&local, &MediaCaps::g711(), Direction::SendRecv))
+}

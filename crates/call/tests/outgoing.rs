@@ -1,0 +1,151 @@
+//! Calls that phones of ours make: to colleagues and to the world outside.
+
+mod desk;
+
+use desk::{World, credentials, media, trunk};
+use offhook_call::record::CallEnd;
+use offhook_sip::{Credentials, Event};
+use offhook_units::{AgentId, Span};
+
+#[test]
+fn a_phone_that_shows_its_password_calls_a_colleague_and_both_are_kept_from_the_queue_meanwhile() {
+    let mut world = World::new(Vec::new());
+    assert_eq!((world.state(100).0, world.state(101).0), ("available", "available"));
+    let call = world.dial("ann", "bob", Some(credentials("ann")));
+    let (session, _, from) = world.ringing("bob").expect("bob's phone rings");
+    assert!(from.contains("ann"), "{from}");
+    let on_the_phone = ("not-ready", Some("on-the-phone".to_owned()));
+    assert_eq!((world.state(100), world.state(101)), (on_the_phone.clone(), on_the_phone));
+    world.answer("bob", session);
+    assert!(world.was_answered("ann", call));
+    world.hang_up("ann", call);
+    assert_eq!((world.state(100), world.state(101)), (("available", None), ("available", None)));
+    let record = &world.records[0];
+    assert_eq!((record.placed_by.as_deref(), record.agent), (Some("ann"), Some(AgentId(101))));
+    assert_eq!((record.end, record.trunk.as_deref()), (CallEnd::CallerHungUp, None));
+    assert_eq!(world.exchange.ports().0, 0);
+}
+
+#[test]
+fn a_colleague_who_talks_is_busy_and_so_is_whoever_calls_the_own_name() {
+    let mut world = World::new(Vec::new());
+    let call = world.dial("ann", "ann", Some(credentials("ann")));
+    assert_eq!(world.refused_with("ann", call), Some(486));
+    let first = world.dial("ann", "bob", Some(credentials("ann")));
+    assert!(world.ringing("bob").is_some());
+    let second = world.dial("bob", "ann", Some(credentials("bob")));
+    assert_eq!(world.refused_with("bob", second), Some(486));
+    world.hang_up("ann", first);
+    assert_eq!(world.records.len(), 1);
+}
+
+#[test]
+fn nobody_calls_without_a_password_or_with_another_ones() {
+    let mut world = World::new(vec![trunk("carrier", 2, &["0"], None)]);
+    let stranger = world.dial("stranger66", "030123", None);
+    assert_eq!(world.refused_with("stranger66", stranger), Some(401));
+    let nameless = world.dial("ann", "030123", None);
+    assert_eq!(world.refused_with("ann", nameless), Some(401));
+    let wrong = Credentials { username: "ann".to_owned(), password: "guessed".to_owned() };
+    let guess = world.dial("stranger66", "030123", Some(wrong));
+    assert_eq!(world.refused_with("stranger66", guess), Some(403));
+    assert_eq!(world.exchange.counters().calls, 0);
+}
+
+#[test]
+fn an_account_calls_only_what_it_may_and_only_so_often_but_an_emergency_always() {
+    let mut world = World::new(vec![trunk("carrier", 2, &["0", "9"], None)]);
+    for (number, status) in [("90123", 403), ("5", 404), ("nobody", 404)] {
+        let call = world.dial("ann", number, Some(credentials("ann")));
+        assert_eq!(world.refused_with("ann", call), Some(status), "{number}");
+    }
+    let first = world.dial("ann", "030123", Some(credentials("ann")));
+    let (_, uri, from) = world.ringing("carrier2").expect("the carrier's INVITE");
+    assert!(uri.starts_with("sip:030123@127.0.0.2"), "{uri}");
+    assert!(from.contains("sip:30555@"), "the trunk's number is shown: {from}");
+    let second = world.dial("ann", "030124", Some(credentials("ann")));
+    assert_eq!(world.refused_with("ann", second), Some(503));
+    let emergency = world.dial("ann", "112", Some(credentials("ann")));
+    let (_, uri, _) = world.ringing("carrier2").expect("the carrier's INVITE");
+    assert!(uri.starts_with("sip:112@"), "{uri}");
+    world.hang_up("ann", emergency);
+    world.hang_up("ann", first);
+    let third = world.dial("ann", "030125", Some(credentials("ann")));
+    assert_eq!(world.refused_with("ann", third), None, "a call that is over counts no more");
+    world.hang_up("ann", third);
+}
+
+#[test]
+fn the_next_trunk_is_tried_after_a_5xx_and_not_after_busy() {
+    for (status, expected) in [(503, None), (486, Some(486))] {
+        let trunks = vec![trunk("second", 3, &["0"], None), trunk("first", 2, &["030"], None)];
+        let mut world = World::new(trunks);
+        let call = world.dial("ann", "030123", Some(credentials("ann")));
+        let (session, ..) = world.ringing("carrier2").expect("the longer prefix goes first");
+        world.refuse("carrier2", session, status);
+        assert_eq!(world.refused_with("ann", call), expected);
+        let next = world.ringing("carrier3");
+        assert_eq!(next.is_some(), expected.is_none());
+        if let Some((session, ..)) = next {
+            world.answer("carrier3", session);
+            assert!(world.was_answered("ann", call));
+            world.hang_up("carrier3", session);
+            assert_eq!(world.records[0].out_trunk.as_deref(), Some("second"));
+        }
+    }
+}
+
+#[test]
+fn a_trunk_that_says_nothing_is_passed_over_after_4_s() {
+    let mut world = World::new(vec![trunk("second", 3, &["0"], None), trunk("dead", 4, &["030"], None)]);
+    let call = world.dial("ann", "030123", Some(credentials("ann")));
+    world.run(Span::from_ms(3_800));
+    assert!(world.ringing("carrier3").is_none());
+    world.run(Span::from_ms(300));
+    let (session, ..) = world.ringing("carrier3").expect("the next trunk");
+    world.answer("carrier3", session);
+    assert!(world.was_answered("ann", call));
+    world.run(Span::from_s(60));
+    assert_eq!(world.exchange.calls_active(), 1, "the end of the dead trunk's INVITE ends nothing");
+    world.hang_up("ann", call);
+}
+
+#[test]
+fn the_carriers_own_announcement_is_heard_before_the_answer() {
+    let mut world = World::new(vec![trunk("carrier", 2, &["0"], None)]);
+    let call = world.dial("ann", "030123", Some(credentials("ann")));
+    let (session, ..) = world.ringing("carrier2").expect("the carrier's INVITE");
+    let (now, body) = (world.now, media(World::address("carrier2")));
+    world.at("carrier2").endpoint.progress(now, session, 183, Some(body));
+    world.run(Span::from_ms(100));
+    let early = world
+        .at("ann")
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Progress { session, status: 183, body: Some(_) } if *session == call));
+    assert!(early, "183 with an answer");
+    world.hang_up("ann", call);
+    assert_eq!(world.records[0].end, CallEnd::Abandoned);
+}
+
+#[test]
+fn a_carrier_that_asks_for_a_password_is_given_the_trunks() {
+    let account = Credentials { username: "30555".to_owned(), password: "trunk secret".to_owned() };
+    let mut world = World::new(vec![trunk("carrier", 2, &["0"], Some(account))]);
+    let call = world.dial("ann", "030123", Some(credentials("ann")));
+    let (session, ..) = world.ringing("carrier2").expect("the carrier's INVITE");
+    let challenge = "Digest realm=\"carrier\", nonce=\"n1\", algorithm=MD5, qop=\"auth\"".to_owned();
+    let now = world.now;
+    world.at("carrier2").endpoint.refuse(now, session, 407, vec![("Proxy-Authenticate".to_owned(), challenge)]);
+    world.run(Span::from_ms(100));
+    let (again, ..) = world.ringing("carrier2").expect("the INVITE once more");
+    let answered = world.at("carrier2").events.iter().any(|event| {
+        let Event::Invited { session, request, .. } = event else { return false };
+        let given = request.headers.get("Proxy-Authorization").unwrap_or_default();
+        *session == again && given.contains("username=\"30555\"") && !given.contains("ann")
+    });
+    assert!(again != session && answered);
+    world.answer("carrier2", again);
+    assert!(world.was_answered("ann", call));
+    world.hang_up("ann", call);
+}
