@@ -93,7 +93,7 @@ impl Exchange {
             return;
         }
         let status = if (400..700).contains(&status) { status } else { 480 };
-        self.not_reached(now, id, CallEnd::NotReached, status);
+        self.end_call_with(now, id, CallEnd::NotReached, status);
     }
 
     /// Nothing came back from a trunk so far: the next one is tried, where there is one.
@@ -104,7 +104,7 @@ impl Exchange {
         if has_next && self.endpoint.is_unheard(session) {
             self.drop_dialled(now, id);
             if !self.dial_next(now, id) {
-                self.not_reached(now, id, CallEnd::Failed, 503);
+                self.end_call_with(now, id, CallEnd::Failed, 503);
             }
         }
     }
@@ -112,7 +112,7 @@ impl Exchange {
     /// The dialled phone was not picked up in time.
     pub(super) fn rang_too_long(&mut self, now: Tick, id: CallId) {
         self.drop_dialled(now, id);
-        self.not_reached(now, id, CallEnd::NotReached, 480);
+        self.end_call_with(now, id, CallEnd::NotReached, 480);
     }
 
     /// Gives up on the phone that is rung; its leg goes with the next plan.
@@ -134,10 +134,5 @@ impl Exchange {
         if let Some(agent) = other.agent {
             self.disengage(now, agent, id);
         }
-    }
-
-    /// Nobody was reached whom the call dialled.
-    pub(super) fn not_reached(&mut self, now: Tick, id: CallId, end: CallEnd, status: u16) {
-        self.end_call_with(now, id, end, status);
     }
 }
