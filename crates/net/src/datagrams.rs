@@ -24,6 +24,12 @@ pub struct Receiver {
     size: usize,
 }
 
+impl core::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Receiver").field("count", &self.headers.len()).field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
 // SAFETY: the raw pointers in `headers` and `_vectors` point into heap buffers owned by the same value, which move with it
 // unchanged; nothing else keeps them.
 unsafe impl Send for Receiver {}
@@ -56,6 +62,18 @@ impl Receiver {
     /// # Errors
     /// As `recvmmsg` says.
     pub fn receive(&mut self, socket: RawFd) -> io::Result<impl Iterator<Item = Received<'_>>> {
+        self.batch(socket, libc::MSG_WAITFORONE)
+    }
+
+    /// Takes what is there, without waiting.
+    ///
+    /// # Errors
+    /// As `recvmmsg` says: `WouldBlock` where nothing is there.
+    pub fn take(&mut self, socket: RawFd) -> io::Result<impl Iterator<Item = Received<'_>>> {
+        self.batch(socket, libc::MSG_DONTWAIT)
+    }
+
+    fn batch(&mut self, socket: RawFd, flags: libc::c_int) -> io::Result<impl Iterator<Item = Received<'_>>> {
         for header in &mut self.headers {
             header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
         }
@@ -66,7 +84,7 @@ impl Receiver {
                 socket,
                 self.headers.as_mut_ptr(),
                 self.headers.len() as libc::c_uint,
-                libc::MSG_WAITFORONE,
+                flags,
                 core::ptr::null_mut(),
             )
         };

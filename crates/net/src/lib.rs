@@ -3,9 +3,11 @@
 mod clock;
 pub mod datagrams;
 mod flood;
+pub mod intake;
 pub mod limits;
 pub mod media;
 pub mod sip;
 pub mod streams;
+mod wake;
 
 pub use clock::{Clock, SLEW_PPM};

@@ -18,8 +18,9 @@ use ringbuf::HeapCons;
 use ringbuf::traits::Consumer;
 
 use crate::Clock;
+use crate::intake::Post;
+use crate::wake::Wake;
 pub use handle::MediaHandle;
-use sys::Wake;
 
 /// Undelivered events are offered again this often.
 const RETRY_EVENTS: Span = Span::from_ms(10);
@@ -159,7 +160,7 @@ impl MediaDriver {
         assets: Arc<Assets>,
         clock: Clock,
         entropy: Entropy,
-        events: Sender<(usize, MediaEvent)>,
+        events: impl Into<Post<(usize, MediaEvent)>>,
     ) -> std::io::Result<MediaHandle> {
         let (tap, taps) = tap_ring(config.limits.tap_ring_bytes);
         let (handle, commands) = MediaHandle::new(config, taps)?;
@@ -167,7 +168,7 @@ impl MediaDriver {
             worker: Worker::new(assets, tap, config.limits, entropy),
             number: config.worker,
             commands,
-            events,
+            events: events.into(),
             clock,
             wake: handle.wake(),
             stop: handle.stop_flag(),
@@ -219,7 +220,7 @@ struct Shared {
     worker: Worker,
     number: usize,
     commands: HeapCons<MediaCommand>,
-    events: Sender<(usize, MediaEvent)>,
+    events: Post<(usize, MediaEvent)>,
     clock: Clock,
     wake: Arc<Wake>,
     stop: Arc<AtomicBool>,

@@ -1,12 +1,12 @@
-//! SIP over UDP: one reading thread a listener, batches in, single datagrams out.
+//! SIP over UDP: batches in, single datagrams out.
 //!
-//! The thread reads, sheds floods, parses and hands batches over; it never waits for the exchange. Sending is done by
-//! whoever owns the exchange, straight on the socket, and never blocks.
+//! A batch is read, floods are shed and messages parsed by the owner of the exchange itself ([`crate::intake`]), or by a thread
+//! that hands batches over ([`SipSocket::start`]). Sending goes straight to the socket and never blocks.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the edge that owns the SIP sockets")]
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -112,14 +112,15 @@ impl SipSocket {
             let mut receiver = Receiver::new(BATCH_MAX, MESSAGE_BYTES_MAX);
             let mut flood = Flood::default();
             while !stopped.load(Ordering::Relaxed) {
-                let batch = match receiver.receive(listener.socket.as_raw_fd()) {
-                    Ok(received) => listener.read(received, &mut flood),
+                let mut batch = Vec::new();
+                match receiver.receive(listener.socket.as_raw_fd()) {
+                    Ok(received) => listener.read(received, &mut flood, &mut batch),
                     Err(error) if is_passing(&error) => continue,
                     Err(error) => {
                         tracing::error!(%error, local = %listener.local, "the SIP listener failed");
                         return;
                     }
-                };
+                }
                 if !batch.is_empty() && !deliver(batch) {
                     return;
                 }
@@ -128,9 +129,14 @@ impl SipSocket {
         Ok(SipReader { stop, thread: Some(thread) })
     }
 
-    fn read<'a>(&self, received: impl Iterator<Item = Received<'a>>, flood: &mut Flood) -> Vec<Incoming> {
+    /// Sheds and parses what was received.
+    pub(crate) fn read<'a>(
+        &self,
+        received: impl Iterator<Item = Received<'a>>,
+        flood: &mut Flood,
+        batch: &mut Vec<Incoming>,
+    ) {
         let now = Instant::now();
-        let mut batch = Vec::new();
         for datagram in received {
             self.counters.received.fetch_add(1, Ordering::Relaxed);
             // RFC 5626 section 3.5.1: CRLF keeps a flow open and asks for nothing on UDP.
@@ -147,7 +153,6 @@ impl SipSocket {
                 Err(error) => batch.push(Incoming::Malformed(flow, Box::new(error))),
             }
         }
-        batch
     }
 
     fn local_for(&self, datagram: &Received<'_>) -> SocketAddr {
@@ -156,6 +161,12 @@ impl SipSocket {
         }
         let ip = route_to(datagram.peer).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         SocketAddr::new(ip, self.local.port())
+    }
+}
+
+impl AsFd for SipSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -181,7 +192,8 @@ pub fn route_to(peer: SocketAddr) -> io::Result<IpAddr> {
     Ok(probe.local_addr()?.ip())
 }
 
-fn is_passing(error: &io::Error) -> bool {
+/// Whether a failed read says nothing about the socket.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(error.kind(), Kind::WouldBlock | Kind::TimedOut | Kind::Interrupted | Kind::ConnectionRefused)
 }

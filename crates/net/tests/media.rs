@@ -63,6 +63,7 @@ impl Exchange {
     fn apply(&mut self, plan: MediaPlan) -> Vec<MediaEvent> {
         let generation = plan.generation;
         self.handle.send(MediaCommand::Apply(Box::new(plan)));
+        self.handle.flush();
         self.until(|event| matches!(event, MediaEvent::PlanApplied { generation: g, .. } if *g == generation))
     }
 
@@ -177,6 +178,7 @@ fn packets_are_relayed_and_recorded_without_an_allocation_and_the_idle_driver_sl
     }
 
     exchange.handle.send(MediaCommand::Close(CALL));
+    exchange.handle.flush();
     let closed = exchange.until(|event| matches!(event, MediaEvent::LegClosed { leg: LegId(2), .. }));
     let MediaEvent::LegClosed { report, .. } = closed.last().unwrap() else { unreachable!("it was waited for") };
     assert_eq!((report.received_packets, report.sent_packets, report.lost_packets), (1_001, 1_001, 0));

@@ -39,7 +39,7 @@ fn run(calls: u64, seconds: u64, sealed: bool) -> Result<u64, Box<dyn std::error
     let keys = KeyRing::parse(&KeyRing::fresh_line(&mut Entropy::from_number(1)))?;
     let protection = sealed.then(|| Protection { keys, entropy: Entropy::from_number(2) });
     let clock = move || Tick::from_us(clock.load(Ordering::Relaxed));
-    let writer = Writer::start_sealed(&folder, vec![out], told, clock, protection)?;
+    let writer = Writer::start_sealed(&folder, vec![out], move |event| _ = told.send(event), clock, protection)?;
     for id in 1..=calls {
         let meta = BTreeMap::new();
         let (id, call) = (RecordingId(id), CallId(id));

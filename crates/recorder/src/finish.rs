@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use offhook_plan::CodecKind;
 use offhook_plan::tap::Side;
 use offhook_units::{RecordingId, Tick};
@@ -58,15 +58,16 @@ pub fn journal_of(path: &Path) -> PathBuf {
 }
 
 /// The closing thread.
-pub struct Closer {
+pub struct Closer<E> {
     pub dir: PathBuf,
     pub manifest: ManifestFile,
-    pub events: Sender<RecorderEvent>,
+    /// Told of each event.
+    pub events: E,
     pub counters: Arc<Counters>,
     pub protection: Option<Protection>,
 }
 
-impl Closer {
+impl<E: Fn(RecorderEvent)> Closer<E> {
     /// Works until the writer is gone.
     pub fn run(mut self, jobs: &Receiver<Job>) {
         for job in jobs {
@@ -92,8 +93,7 @@ impl Closer {
                     }
                 }
             };
-            // Nobody listens any more when the exchange goes down; the manifest is complete all the same.
-            let _ = self.events.send(event);
+            (self.events)(event);
         }
     }
 

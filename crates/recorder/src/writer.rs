@@ -159,13 +159,14 @@ enum Command {
 
 impl Writer {
     /// Starts the writer on `dir`, which is created where missing, and the rings of all media workers. Recordings that a crash
-    /// left open are mended on the way and reported as [`RecorderEvent::Mended`].
+    /// left open are mended on the way and reported as [`RecorderEvent::Mended`]. `events` is called on the closing thread.
     ///
     /// # Errors
     /// The folder cannot be made or read, or its manifest cannot be opened.
-    pub fn start<T, C>(dir: &Path, taps: Vec<T>, events: Sender<RecorderEvent>, clock: C) -> io::Result<WriterHandle>
+    pub fn start<T, E, C>(dir: &Path, taps: Vec<T>, events: E, clock: C) -> io::Result<WriterHandle>
     where
         T: Consumer<Item = u8> + Send + 'static,
+        E: Fn(RecorderEvent) + Send + 'static,
         C: Fn() -> Tick + Send + 'static,
     {
         Self::start_sealed(dir, taps, events, clock, None)
@@ -175,15 +176,16 @@ impl Writer {
     ///
     /// # Errors
     /// As there.
-    pub fn start_sealed<T, C>(
+    pub fn start_sealed<T, E, C>(
         dir: &Path,
         taps: Vec<T>,
-        events: Sender<RecorderEvent>,
+        events: E,
         clock: C,
         mut protection: Option<Protection>,
     ) -> io::Result<WriterHandle>
     where
         T: Consumer<Item = u8> + Send + 'static,
+        E: Fn(RecorderEvent) + Send + 'static,
         C: Fn() -> Tick + Send + 'static,
     {
         std::fs::create_dir_all(dir)?;

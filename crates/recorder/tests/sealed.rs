@@ -40,7 +40,8 @@ fn start(dir: &Path, sealed: bool) -> Bench {
     let clock = now.clone();
     let clock = move || Tick::from_us(clock.load(Ordering::Relaxed));
     let protection = sealed.then(|| Protection { keys: ring(), entropy: Entropy::from_number(3) });
-    let writer = Writer::start_sealed(dir, vec![out], told, clock, protection).expect("a writer");
+    let writer =
+        Writer::start_sealed(dir, vec![out], move |event| _ = told.send(event), clock, protection).expect("a writer");
     Bench { now, tap, events, writer }
 }
 

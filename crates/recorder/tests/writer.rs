@@ -33,7 +33,7 @@ fn start(dir: TempDir) -> Bench {
     let now = Arc::new(AtomicU64::new(STARTED.as_us()));
     let clock = now.clone();
     let clock = move || Tick::from_us(clock.load(Ordering::Relaxed));
-    let writer = Writer::start(dir.path(), vec![out], told, clock).expect("a writer");
+    let writer = Writer::start(dir.path(), vec![out], move |event| _ = told.send(event), clock).expect("a writer");
     Bench { dir, now, tap, events, writer }
 }
 

@@ -6,8 +6,9 @@ use std::os::fd::AsRawFd;
 use offhook_media::{Io, SocketKey};
 use socket2::Socket;
 
-use super::sys::{Epoll, Ready, Wake, bind_udp, receive_from, send_to};
+use super::sys::{Epoll, Ready, bind_udp, receive_from, send_to};
 use super::{DriverConfig, Shared};
+use crate::wake::Wake;
 
 /// Readinesses taken per waking.
 const READY_MAX: usize = 512;

@@ -10,8 +10,8 @@ use offhook_plan::MediaCommand;
 use ringbuf::traits::{Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
-use super::sys::Wake;
 use super::{DriverConfig, MediaCounters};
+use crate::wake::Wake;
 
 /// Commands one worker; owned by the control plane. Dropping it ends the worker's thread and closes its legs.
 pub struct MediaHandle {
@@ -52,13 +52,13 @@ impl MediaHandle {
         self.stop.clone()
     }
 
-    /// Sends a command; it is never dropped, and order is kept. Never blocks.
+    /// Takes a command; it is never dropped, and order is kept. It goes with the next [`MediaHandle::flush`].
     pub fn send(&mut self, command: MediaCommand) {
         self.outbox.push_back(command);
-        self.flush();
     }
 
-    /// Offers again what found the ring full. Call once per turn of the control loop while [`MediaHandle::waiting`] is not 0.
+    /// Hands over what was taken, with one wake for all of it; what finds the ring full waits for the next time. Call once per
+    /// turn of the control loop while [`MediaHandle::waiting`] is not 0. Never blocks.
     pub fn flush(&mut self) {
         let mut moved = false;
         while let Some(command) = self.outbox.pop_front() {

@@ -10,40 +10,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Expedited forwarding, RFC 3246, in the place of IPv4's type of service.
 const DSCP_EF: u32 = 0xb8;
 
-/// Wakes a driver's thread from another one.
-#[derive(Debug)]
-pub struct Wake(OwnedFd);
-
-impl Wake {
-    pub fn new() -> io::Result<Self> {
-        // SAFETY: eventfd takes no pointer; its result is checked before it is owned.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: `fd` was just given to us and is owned by nobody else.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
-    }
-
-    /// Wakes; a wake that is already on its way is enough.
-    pub fn wake(&self) {
-        let one = 1_u64.to_ne_bytes();
-        // SAFETY: writes eight bytes from a live array. Full (EAGAIN) means that a wake is pending.
-        unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-    }
-
-    /// Takes the wakes that have come.
-    pub fn clear(&self) {
-        let mut count = [0_u8; 8];
-        // SAFETY: reads at most eight bytes into a live array.
-        unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-    }
-
-    pub fn fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
 /// A bound, non-blocking UDP socket.
 pub fn bind_udp(local: SocketAddr, receive_buffer_bytes: usize) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;

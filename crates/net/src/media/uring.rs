@@ -12,8 +12,9 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 use offhook_media::{Io, SocketKey};
 use socket2::Socket;
 
-use super::sys::{KernelAddress, Wake, bind_udp, send_to};
+use super::sys::{KernelAddress, bind_udp, send_to};
 use super::{DriverConfig, Shared};
+use crate::wake::Wake;
 use pool::{BUFFERS, Pool};
 
 mod pool;

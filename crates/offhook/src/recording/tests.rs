@@ -38,8 +38,10 @@ fn centre(count: u64, packets: u16) -> Centre {
     let (told, events) = unbounded();
     let clock = Arc::new(AtomicU64::new(BEGAN.as_us()));
     let now = clock.clone();
-    let writer =
-        Writer::start(&folder, vec![out], told, move || Tick::from_us(now.load(Ordering::Relaxed))).expect("a writer");
+    let writer = {
+        let clock = move || Tick::from_us(now.load(Ordering::Relaxed));
+        Writer::start(&folder, vec![out], move |event| _ = told.send(event), clock).expect("a writer")
+    };
     let spec = |id| RecordingSpec {
         id: RecordingId(id),
         call: CallId(1_000 + id),

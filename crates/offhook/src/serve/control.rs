@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::Receiver;
 use offhook_call::event::{LogEvent, VERSION};
 use offhook_call::{Command, Exchange, Input, Output, RecordingWanted};
 use offhook_net::Clock;
+use offhook_net::intake::Intake;
 use offhook_net::media::MediaHandle;
 use offhook_net::sip::{Incoming, SipSocket};
 use offhook_net::streams::Streams;
@@ -31,7 +32,7 @@ const LIVE_EVERY: Span = Span::from_ms(25);
 /// Commands that wait for room at a worker; over it new calls are refused.
 const MEDIA_OUTBOX_MAX: usize = 4_096;
 
-/// Inputs taken in one turn before the outputs of all are carried out.
+/// Inputs of one kind taken in one turn, so that none starves the others.
 const TURN_MAX: usize = 64;
 
 /// The longest sleep, so that a clock slewed towards UTC never waits far beyond its instant.
@@ -50,8 +51,10 @@ pub enum Ask {
 
 /// Where inputs come from.
 pub struct Inputs {
-    /// Batches of messages.
-    pub sip: Receiver<Vec<Incoming>>,
+    /// Datagrams; woken for everything else.
+    pub intake: Intake,
+    /// Batches of messages from connections.
+    pub streams: Receiver<Vec<Incoming>>,
     /// Reports of media workers.
     pub media: Receiver<(usize, MediaEvent)>,
     /// Reports of the recorder.
@@ -130,28 +133,26 @@ impl Control {
     /// Sleeps until an input or the next instant, then takes what is there.
     fn wait(&mut self) {
         let timeout = self.sleep();
-        let Inputs { sip, media, recorder, asks } = &self.inputs;
-        let (sip, media, recorder, asks) = (sip.clone(), media.clone(), recorder.clone(), asks.clone());
-        select! {
-            recv(sip) -> batch => if let Ok(batch) = batch { self.on_sip(batch) },
-            recv(media) -> event => if let Ok((worker, event)) = event { self.on_media(worker, event) },
-            recv(recorder) -> event => if let Ok(event) = event { self.on_recorder(event) },
-            recv(asks) -> ask => if let Ok(ask) = ask { self.on_ask(ask) },
-            default(timeout) => {}
+        let Inputs { intake, streams, media, recorder, asks } = &mut self.inputs;
+        intake.sleep(timeout, || streams.is_empty() && media.is_empty() && recorder.is_empty() && asks.is_empty());
+        let mut messages = Vec::new();
+        intake.read(&mut messages);
+        self.on_sip(messages);
+        for _ in 0..TURN_MAX {
+            let Ok((worker, event)) = self.inputs.media.try_recv() else { break };
+            self.on_media(worker, event);
         }
         for _ in 0..TURN_MAX {
-            let mut idle = true;
-            if let Ok((worker, event)) = media.try_recv() {
-                self.on_media(worker, event);
-                idle = false;
-            }
-            if let Ok(batch) = sip.try_recv() {
-                self.on_sip(batch);
-                idle = false;
-            }
-            if idle {
-                break;
-            }
+            let Ok(messages) = self.inputs.streams.try_recv() else { break };
+            self.on_sip(messages);
+        }
+        for _ in 0..TURN_MAX {
+            let Ok(event) = self.inputs.recorder.try_recv() else { break };
+            self.on_recorder(event);
+        }
+        for _ in 0..TURN_MAX {
+            let Ok(ask) = self.inputs.asks.try_recv() else { break };
+            self.on_ask(ask);
         }
     }
 
@@ -163,8 +164,8 @@ impl Control {
         next.map_or(SLEEP_MAX, |at| at.since(now).as_std()).min(outbox).min(SLEEP_MAX)
     }
 
-    fn on_sip(&mut self, batch: Vec<Incoming>) {
-        for incoming in batch {
+    fn on_sip(&mut self, messages: Vec<Incoming>) {
+        for incoming in messages {
             let now = self.edges.clock.now();
             let input = match incoming {
                 Incoming::Message(flow, message) => Input::Message { flow, message },

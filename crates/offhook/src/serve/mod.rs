@@ -15,14 +15,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
+use crossbeam_channel::{TrySendError, bounded, unbounded};
 use offhook_call::config::Names;
 use offhook_call::event::LogEvent;
 use offhook_call::{Command, Exchange, Recovered};
 use offhook_net::Clock;
+use offhook_net::intake::{Bell, Intake, Post};
 use offhook_net::media::{DriverConfig, MediaDriver, MediaHandle};
-use offhook_net::sip::{Incoming, SipReader, SipSocket};
-use offhook_net::streams::{Certifier, StreamLimits, Streams, Tls, TlsFiles};
+use offhook_net::sip::Incoming;
+use offhook_net::streams::{Certifier, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
 use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer};
 use offhook_server::{EventsReceiver, Metrics, Server, ServerOptions, events};
 use offhook_store::Store;
@@ -35,7 +36,7 @@ use self::port::Port;
 use self::recordings::Recordings;
 use crate::config::{self, Checked, Loaded};
 
-/// Batches of messages that may wait for the control loop; more are dropped, and SIP repeats them.
+/// Batches of messages from connections that may wait for the control loop; then the connections wait.
 const SIP_BATCHES_MAX: usize = 4_096;
 
 /// Questions that may wait for the control loop; more are answered 503.
@@ -82,8 +83,7 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode> {
 /// The whole exchange, running but not yet watched.
 struct House {
     control: std::thread::JoinHandle<Edges>,
-    readers: Vec<SipReader>,
-    asks: Sender<Ask>,
+    asks: Post<Ask>,
     http: Option<(ServerOptions, Port, EventsReceiver, Metrics)>,
     said: String,
     /// What SIGHUP reads again.
@@ -102,7 +102,9 @@ fn build(checked: Checked) -> Result<House> {
     let Loaded { exchange: config, node, http, recording, assets, .. } = loaded;
     let assets = Arc::new(assets::load(&assets)?);
 
+    let bell = Arc::new(Bell::new().context("the control loop's bell")?);
     let (media_events, media) = unbounded();
+    let media_events = Post::new(media_events, Arc::clone(&bell));
     let mut entropy = operating_system_entropy()?;
     let mut workers = (0..config.media_workers.max(1))
         .map(|worker| {
@@ -113,6 +115,9 @@ fn build(checked: Checked) -> Result<House> {
         .context("the media workers")?;
     let taps = workers.iter_mut().filter_map(MediaHandle::take_tap).collect();
     let (recorder_events, recorder) = unbounded::<RecorderEvent>();
+    let recorder_events = Post::new(recorder_events, Arc::clone(&bell));
+    // Nobody listens any more when the exchange goes down; recordings are closed all the same.
+    let recorder_events = move |event| _ = recorder_events.send(event);
     let folder = data.join(&recording.folder);
     let keys = keys_of(&recording)?;
     let protection = keys.map(|keys| Protection { keys, entropy: entropy.fork() });
@@ -130,10 +135,14 @@ fn build(checked: Checked) -> Result<House> {
     let mut metrics = Metrics::new();
     let figures = Arc::new(Figures::default());
     let ended = metrics.calls_ended();
-    let (sip_in, sip) = bounded(SIP_BATCHES_MAX);
+    let (from_streams, on_streams) = bounded(SIP_BATCHES_MAX);
+    let from_streams = Post::new(from_streams, Arc::clone(&bell));
     let (asks_in, asks) = bounded(ASKS_MAX);
+    let asks_in = Post::new(asks_in, Arc::clone(&bell));
     let said = said(&realm_name, &listeners, http.as_ref().map(|http| http.listen), &data);
-    let (readers, sockets, streams) = start_listeners(listeners, tls, limits, &sip_in)?;
+    let Listeners { datagrams: sockets, streams } = listeners;
+    let streams = start_streams(streams, tls, limits, from_streams)?;
+    let intake = Intake::new(&sockets, bell);
     metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
     if let Some(streams) = &streams {
         metrics::connections(&mut metrics, streams.counters());
@@ -158,13 +167,13 @@ fn build(checked: Checked) -> Result<House> {
         figures,
         recordings,
     };
-    let inputs = Inputs { sip, media, recorder, asks };
+    let inputs = Inputs { intake, streams: on_streams, media, recorder, asks };
     let control = std::thread::Builder::new()
         .name("control".into())
         .spawn(move || Control::new(exchange, inputs, edges).run())
         .context("the control thread")?;
     let http = http.map(|http| (ServerOptions { listen: http.listen, token: http.token }, port, live_out, metrics));
-    Ok(House { control, readers, asks: asks_in, http, said, certificates })
+    Ok(House { control, asks: asks_in, http, said, certificates })
 }
 
 /// The master keys of recordings, where there are some.
@@ -222,33 +231,21 @@ fn operating_system_entropy() -> Result<Entropy> {
     Ok(Entropy::from_seed(seed))
 }
 
-/// Everything that brings SIP in: the readers of datagrams with their sockets, and the connections.
-type Started = (Vec<SipReader>, Vec<SipSocket>, Option<Streams>);
-
-fn start_listeners(
-    listeners: Listeners,
+fn start_streams(
+    listeners: Vec<StreamListener>,
     tls: Option<Tls>,
     limits: StreamLimits,
-    sip: &Sender<Vec<Incoming>>,
-) -> Result<Started> {
-    let start = |socket: &SipSocket| {
-        let sip = sip.clone();
-        // A full queue drops the batch: the peers repeat what matters.
-        socket.start(move |batch| !matches!(sip.try_send(batch), Err(TrySendError::Disconnected(_))))
-    };
-    let Listeners { datagrams, streams } = listeners;
-    let readers = datagrams.iter().map(|socket| start(socket).context("the SIP thread")).collect::<Result<_>>()?;
-    if streams.is_empty() {
-        return Ok((readers, datagrams, None));
+    messages: Post<Vec<Incoming>>,
+) -> Result<Option<Streams>> {
+    if listeners.is_empty() {
+        return Ok(None);
     }
-    let sip = sip.clone();
     // What came over a connection is not repeated: a full queue gives it back, and the connection waits.
-    let deliver = move |batch| match sip.try_send(batch) {
+    let deliver = move |batch| match messages.try_send(batch) {
         Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
         Err(TrySendError::Full(batch)) => Err(batch),
     };
-    let streams = Streams::start(streams, tls, limits, Arc::new(deliver)).context("the thread of SIP connections")?;
-    Ok((readers, datagrams, Some(streams)))
+    Streams::start(listeners, tls, limits, Arc::new(deliver)).context("the thread of SIP connections").map(Some)
 }
 
 fn said(name: &str, listeners: &Listeners, http: Option<SocketAddr>, data: &std::path::Path) -> String {
@@ -258,7 +255,7 @@ fn said(name: &str, listeners: &Listeners, http: Option<SocketAddr>, data: &std:
 
 impl House {
     async fn serve(self, grace: Span) -> Result<()> {
-        let Self { control, readers, asks, http, said, certificates } = self;
+        let Self { control, asks, http, said, certificates } = self;
         let server = match http {
             Some((options, port, live, metrics)) => Some(Server::start(options, Arc::new(port), live, metrics).await?),
             None => None,
@@ -285,7 +282,6 @@ impl House {
         if let Some(server) = server {
             server.shutdown().await;
         }
-        drop(readers);
         let edges = ended?.map_err(|_| anyhow::anyhow!("the control thread panicked"))?;
         close(edges)
     }
@@ -303,7 +299,7 @@ fn certify_again(certificates: Option<&(Certifier, TlsFiles)>) {
     }
 }
 
-fn drain(asks: &Sender<Ask>, grace: Span) {
+fn drain(asks: &Post<Ask>, grace: Span) {
     let ask = Ask::Do(Command::Drain { grace }, Box::new(|_, _| {}));
     if asks.send(ask).is_err() {
         tracing::error!("the control loop is gone");

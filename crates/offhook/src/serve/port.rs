@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use offhook_call::config::Names;
 use offhook_call::record::CallRecord;
 use offhook_call::view::{AgentView, CallView, QueueView};
 use offhook_call::{Command, Exchange, WantedState};
 use offhook_net::Clock;
+use offhook_net::intake::Post;
 use offhook_server::{AgentWish, Answer, Health, Page, RecordEntry, SetAgentError, Unavailable, View};
 use offhook_store::{CallFilter, CallRow, Store};
 use offhook_units::{AgentId, CallId, Tick};
@@ -21,7 +21,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Implements the server's [`View`].
 pub struct Port {
-    pub asks: Sender<Ask>,
+    pub asks: Post<Ask>,
     pub clock: Clock,
     pub store: Store,
     pub names: Names,
