@@ -32,10 +32,12 @@ pub const VOICE: Package =
     package("asterisk-core-sounds-en-wav", "recorded prompts (CC BY-SA 3.0), also the caller's speech");
 
 /// What the checks need beside the build.
-pub const VERIFY: [Package; 8] = [
+pub const VERIFY: [Package; 10] = [
     VOICE,
     package("sip-tester", "sipp, the trunk of the tests"),
     package("baresip-core", "a softphone by others, as agent in the tests"),
+    package("linphone-cli", "another softphone by others, over UDP and TLS"),
+    package("openssl", "looks at the certificate that the exchange shows"),
     package("chromium", "opens the page"),
     package("pulseaudio", "sound devices without hardware"),
     package("pulseaudio-utils", "plays into and records from them"),

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, LazyLock, atomic::AtomicBool, atomic::Ordering};
 use std::time::{Duration, Instant};
@@ -87,6 +87,15 @@ impl Running {
         Ok((Self { name: name.into(), child, log: log.into(), ended: None }, lines))
     }
 
+    /// As [`Self::start`], with a standard input to tell it things.
+    pub fn start_told(name: &str, command: &mut Command, log: &Path) -> Result<(Self, ChildStdin)> {
+        let file = File::create(log).with_context(|| format!("creating {}", log.display()))?;
+        let errors = file.try_clone()?;
+        let mut child = spawn_with(name, command.stdin(Stdio::piped()).stdout(file).stderr(errors))?;
+        let input = child.stdin.take().context("a piped standard input")?;
+        Ok((Self { name: name.into(), child, log: log.into(), ended: None }, input))
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -117,6 +126,11 @@ impl Running {
     /// Sends it SIGINT, as Ctrl-C would.
     pub fn interrupt(&mut self) -> Result<()> {
         self.signal(Signal::INT)
+    }
+
+    /// Sends it SIGHUP: it shall read its files again.
+    pub fn read_again(&mut self) -> Result<()> {
+        self.signal(Signal::HUP)
     }
 
     /// Asks it to end, waits, and ends it by force where it does not; says whether it ended by itself.
@@ -186,7 +200,11 @@ impl Drop for Running {
 }
 
 fn spawn(name: &str, command: &mut Command) -> Result<Child> {
-    command.stdin(Stdio::null()).process_group(0);
+    spawn_with(name, command.stdin(Stdio::null()))
+}
+
+fn spawn_with(name: &str, command: &mut Command) -> Result<Child> {
+    command.process_group(0);
     command.spawn().with_context(|| format!("starting {name} ({})", command.get_program().to_string_lossy()))
 }
 

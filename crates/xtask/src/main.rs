@@ -37,7 +37,7 @@ enum Command {
     Verify(verify::Options),
     /// Holds the repository against its law.
     Law,
-    /// Runs the tests with real peers (sipp, baresip, `PulseAudio`, Chromium) against the release build.
+    /// Runs the tests with real peers (sipp, baresip, linphone, `PulseAudio`, Chromium) against the release build.
     Peers(peers::Options),
 }
 

@@ -40,6 +40,15 @@ pub struct Account<'a> {
     pub password: &'a str,
 }
 
+/// Where a baresip is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Of SIP; TLS at the next port.
+    pub address: SocketAddr,
+    /// The first of its twenty ports of media.
+    pub media: u16,
+}
+
 /// The command of a softphone without a screen that registers and answers by itself `after` a while. Its password goes into a file of
 /// `folder`, where no list of processes shows it.
 pub fn softphone(offhook: &Path, account: Account<'_>, folder: &Path, after: &str) -> Result<Command> {
@@ -65,23 +74,54 @@ impl Agent {
 
     /// baresip number `index`, registered, with `samples` as its microphone.
     pub fn baresip(account: Account<'_>, samples: &[i16], folder: &Path, index: u16) -> Result<Self> {
+        let place = Place { address: loopback(5, 25_100 + 10 * index), media: 42_000 + 20 * index };
+        Self::start_baresip(account, place, samples, folder, false, None)
+    }
+
+    /// As [`Self::baresip`], over TLS from `place`: it believes the authority of fixtures/tls alone. `dial` is called at once.
+    pub fn baresip_over_tls(
+        account: Account<'_>,
+        place: Place,
+        samples: &[i16],
+        folder: &Path,
+        dial: Option<&str>,
+    ) -> Result<Self> {
+        Self::start_baresip(account, place, samples, folder, true, dial)
+    }
+
+    fn start_baresip(
+        account: Account<'_>,
+        place: Place,
+        samples: &[i16],
+        folder: &Path,
+        secure: bool,
+        dial: Option<&str>,
+    ) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         speech::write_wav(&folder.join("speech.wav"), 8_000, samples)?;
-        let address = loopback(5, 25_100 + 10 * index);
+        let Place { address, media } = place;
         let text = std::fs::read_to_string(crate::root().join("fixtures/peers/baresip.conf"))?;
-        let media = 42_000 + 20 * index;
+        let authority = crate::root().join("fixtures/tls/authority.pem");
+        let trust = format!("\nsip_cafile\t\t{}\nsip_verify_server\tyes\n", authority.display());
         let text = text
             .replace("FOLDER", &folder.display().to_string())
             .replace("ADDRESS", &address.ip().to_string())
             .replace("PORT", &address.port().to_string())
-            .replace("MEDIA", &format!("{media}-{}", media + 19));
+            .replace("MEDIA", &format!("{media}-{}", media + 19))
+            + if secure { &trust } else { "" };
         std::fs::write(folder.join("config"), text)?;
         let Account { server, user, password } = account;
-        let line = format!("<sip:{user}@{server}>;auth_pass={password};answermode=auto;audio_codecs=pcmu;regint=120\n");
+        let (transport, answers) =
+            (if secure { ";transport=tls" } else { "" }, if dial.is_none() { "answermode=auto;" } else { "" });
+        let line =
+            format!("<sip:{user}@{server}{transport}>;auth_pass={password};{answers}audio_codecs=pcmu;regint=120\n");
         std::fs::write(folder.join("accounts"), line)?;
         std::fs::write(folder.join("contacts"), "")?;
         let mut command = Command::new("baresip");
         command.args(["-4", "-v", "-f"]).arg(folder);
+        if let Some(uri) = dial {
+            command.args(["-e", &format!("/dial {uri}")]);
+        }
         let running = Running::start(&format!("baresip {user}"), &mut command, &folder.join("log"))?;
         Ok(Self { kind: "baresip", running, folder: folder.into() })
     }

@@ -1,6 +1,6 @@
 //! The sound of one caller beside sipp: sends known speech as RTP, keeps every packet that comes, and compares.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -240,8 +240,10 @@ pub fn said(line: &str) -> Result<Said> {
         |at: usize| words.get(at).and_then(|w| w.parse().ok()).with_context(|| format!("sipp logged {line:?}"));
     match words.first() {
         Some(&"START") => {
-            let address = format!("{}:{}", words.get(2).unwrap_or(&""), words.get(3).unwrap_or(&""));
-            Ok(Said::Start(number(1)?, address.parse().with_context(|| format!("sipp logged {line:?}"))?))
+            let ip: Option<IpAddr> = words.get(2).and_then(|word| word.parse().ok());
+            let port: Option<u16> = words.get(3).and_then(|word| word.parse().ok());
+            let address = ip.zip(port).with_context(|| format!("sipp logged {line:?}"))?;
+            Ok(Said::Start(number(1)?, address.into()))
         }
         Some(&"STOP") => Ok(Said::Stop(number(1)?)),
         Some(&"BYE") => Ok(Said::Bye(number(1)?)),
@@ -301,6 +303,7 @@ mod tests {
             said("START 3 127.0.0.1 10002").ok(),
             Some(Said::Start(3, "127.0.0.1:10002".parse().expect("an address")))
         );
+        assert_eq!(said("START 4 ::1 10002").ok(), Some(Said::Start(4, "[::1]:10002".parse().expect("an address"))));
         assert_eq!(said("STOP 9").ok(), Some(Said::Stop(9)));
         assert!(said("what").is_err());
     }

@@ -7,10 +7,12 @@ pub mod exchange;
 mod hostile;
 mod instruments;
 pub mod line;
+mod linphone;
 mod page;
 mod quality;
 mod readme;
 mod sipp;
+mod tcp_tls;
 pub mod trunk;
 
 use std::path::PathBuf;
@@ -70,6 +72,16 @@ const TESTS: &[Test] = &[
         name: "hostile",
         sentence: "1,000 mutated messages and 10,000 mutated packets: calls go on, memory stays",
         run: hostile::run,
+    },
+    Test {
+        name: "tcp-tls",
+        sentence: "queue calls over TCP, TLS and IPv6; a call outlives a change of certificates",
+        run: tcp_tls::run,
+    },
+    Test {
+        name: "linphone",
+        sentence: "linphone calls and is called over UDP and TLS, presses keys both ways, holds",
+        run: linphone::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];

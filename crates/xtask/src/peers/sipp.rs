@@ -16,6 +16,32 @@ use crate::children::{Running, wait_for};
 /// The media port of the first call lies so far above sipp's own.
 const MEDIA_OFFSET: u16 = 2_000;
 
+/// What sipp speaks over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Datagrams.
+    Udp,
+    /// One connection for all calls.
+    Tcp,
+}
+
+impl Over {
+    const fn option(self) -> &'static str {
+        match self {
+            Self::Udp => "u1",
+            Self::Tcp => "t1",
+        }
+    }
+
+    /// As in `/proc/net`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
 /// How sipp is run.
 #[derive(Debug, Clone)]
 pub struct Sipp<'a> {
@@ -38,8 +64,13 @@ pub struct Sipp<'a> {
 }
 
 impl Sipp<'_> {
-    /// Starts it in `folder`; its log lines are in the file of [`Sipp::log`].
+    /// Starts it over UDP in `folder`; its log lines are in the file of [`Sipp::log`].
     pub fn start(&self, folder: &Path) -> Result<Running> {
+        self.start_over(Over::Udp, folder)
+    }
+
+    /// As [`Self::start`], over one socket of a transport.
+    pub fn start_over(&self, over: Over, folder: &Path) -> Result<Running> {
         let text = |duration: Duration| duration.as_millis().to_string();
         let file = crate::root().join(format!("fixtures/sipp/{}.xml", self.scenario));
         let mut command = Command::new("sipp");
@@ -51,7 +82,7 @@ impl Sipp<'_> {
         command.arg("-sf").arg(file).args(["-m", &self.calls.to_string(), "-l", &self.calls.max(1).to_string()]);
         let ip = self.local.ip().to_string();
         command.args(["-i", &ip, "-p", &self.local.port().to_string(), "-mi", &ip, "-mp", &self.media.to_string()]);
-        command.args(["-nostdin", "-trace_logs", "-log_file"]).arg(self.log(folder));
+        command.args(["-t", over.option()]).args(["-nostdin", "-trace_logs", "-log_file"]).arg(self.log(folder));
         command.args(["-trace_err", "-error_file"]).arg(folder.join(format!("{}.errors", self.scenario)));
         std::fs::write(self.log(folder), "")?;
         let name = format!("sipp ({})", self.scenario);
@@ -59,7 +90,7 @@ impl Sipp<'_> {
         if self.remote.is_none() {
             wait_for(&format!("{name} to listen"), Duration::from_secs(5), || {
                 running.must_run()?;
-                Ok(is_bound(self.local)?.then_some(()))
+                Ok(is_bound(over, self.local)?.then_some(()))
             })?;
         }
         Ok(running)
@@ -133,11 +164,21 @@ impl Lines {
     }
 }
 
-/// Whether a UDP port is taken, without touching it (proc(5), /proc/net/udp).
-fn is_bound(address: SocketAddr) -> Result<bool> {
-    let SocketAddr::V4(address) = address else { return Ok(false) };
-    let wanted = format!(" {:08X}:{:04X} ", u32::from_le_bytes(address.ip().octets()), address.port());
-    Ok(std::fs::read_to_string("/proc/net/udp")?.contains(&wanted))
+/// Whether a port is listened on, without touching it (proc(5), /proc/net/udp and its siblings).
+fn is_bound(over: Over, address: SocketAddr) -> Result<bool> {
+    use std::fmt::Write;
+    let mut wanted = " ".to_owned();
+    let octets = match address.ip() {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    for word in octets.chunks_exact(4) {
+        let _ = write!(wanted, "{:08X}", u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+    }
+    let _ = write!(wanted, ":{:04X} ", address.port());
+    let (family, listening) = (if address.is_ipv4() { "" } else { "6" }, if over == Over::Tcp { " 0A " } else { "" });
+    let table = std::fs::read_to_string(format!("/proc/net/{}{family}", over.name()))?;
+    Ok(table.lines().any(|line| line.contains(&wanted) && line.contains(listening)))
 }
 
 /// A loopback address: 127.0.0.`last`:`port`.
