@@ -13,9 +13,13 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool};
 
 use crate::StoreError;
 
+/// Length of what finds a person's key again.
+const WHO_BYTES: usize = 16;
+
 /// What finds a person's key again: a keyed hash of the text.
-fn who(secret: &[u8; 32], text: &str) -> Vec<u8> {
-    Sha256::new().chain_update(secret).chain_update(text.as_bytes()).finalize()[..16].to_vec()
+fn who(secret: &[u8; 32], text: &str) -> [u8; WHO_BYTES] {
+    let hash = Sha256::new().chain_update(secret).chain_update(text.as_bytes()).finalize();
+    core::array::from_fn(|n| hash[n])
 }
 
 fn random<const N: usize>() -> Result<[u8; N], sqlx::Error> {
@@ -24,41 +28,72 @@ fn random<const N: usize>() -> Result<[u8; N], sqlx::Error> {
     Ok(bytes)
 }
 
-/// Seals each text under its reference, within the caller's transaction, in three statements.
-pub async fn put(writer: &mut SqliteConnection, secret: &[u8; 32], people: &[(PersonRef, &str)]) -> sqlx::Result<()> {
+/// People about to be kept: sealed texts, and the keys that are new.
+#[derive(Default)]
+pub struct Sealed {
+    keys: Vec<([u8; WHO_BYTES], [u8; 32])>,
+    texts: Vec<SealedText>,
+}
+
+struct SealedText {
+    person: PersonRef,
+    who: [u8; WHO_BYTES],
+    nonce: [u8; 24],
+    sealed: Vec<u8>,
+}
+
+/// Seals each text under its reference. Which keys are there already is asked first; the caller is the only writer, so that those
+/// made here are new.
+pub async fn seal(
+    writer: &mut SqliteConnection,
+    secret: &[u8; 32],
+    people: &[(PersonRef, &str)],
+    rows_max: usize,
+) -> sqlx::Result<Sealed> {
     let whos: Vec<_> = people.iter().map(|(_, text)| who(secret, text)).collect();
-    let fresh: Vec<[u8; 32]> = people.iter().map(|_| random()).collect::<Result<_, _>>()?;
-    let mut insert = QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO person_key (who, key) ");
-    insert.push_values(whos.iter().zip(&fresh), |mut row, (who, key)| {
-        row.push_bind(&who[..]).push_bind(&key[..]);
-    });
-    insert.build().execute(&mut *writer).await?;
-
-    let mut select = QueryBuilder::<Sqlite>::new("SELECT who, key FROM person_key WHERE who IN ");
-    select.push_tuples(&whos, |mut row, who| {
-        row.push_bind(&who[..]);
-    });
-    let keys: BTreeMap<Vec<u8>, Vec<u8>> =
-        select.build().fetch_all(&mut *writer).await?.iter().map(|row| (row.get(0), row.get(1))).collect();
-
-    let mut sealed = Vec::with_capacity(people.len());
-    for ((person, text), who) in people.iter().zip(&whos) {
-        let nonce: [u8; 24] = random()?;
-        let text = keys
-            .get(who)
-            .and_then(|key| XChaCha20Poly1305::new_from_slice(key).ok())
-            .and_then(|cipher| {
-                let payload = Payload { msg: text.as_bytes(), aad: &person.0.to_le_bytes() };
-                cipher.encrypt(XNonce::from_slice(&nonce), payload).ok()
-            })
-            .ok_or_else(|| sqlx::Error::Protocol("a person's key is not 32 bytes".into()))?;
-        sealed.push((person.0 as i64, who, nonce, text));
+    let mut keys: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    for whos in whos.chunks(rows_max) {
+        let mut select = QueryBuilder::<Sqlite>::new("SELECT who, key FROM person_key WHERE who IN ");
+        select.push_tuples(whos, |mut row, who| {
+            row.push_bind(&who[..]);
+        });
+        let known = select.build().fetch_all(&mut *writer).await?;
+        keys.extend(known.iter().map(|row| (row.get(0), row.get(1))));
     }
-    let mut insert = QueryBuilder::<Sqlite>::new("INSERT OR REPLACE INTO person (ref, who, nonce, sealed) ");
-    insert.push_values(&sealed, |mut row, (person, who, nonce, text)| {
-        row.push_bind(*person).push_bind(&who[..]).push_bind(&nonce[..]).push_bind(&text[..]);
-    });
-    insert.build().execute(writer).await.map(|_| ())
+    let mut sealed = Sealed::default();
+    for (&(person, text), who) in people.iter().zip(whos) {
+        if !keys.contains_key(&who[..]) {
+            let fresh = random()?;
+            sealed.keys.push((who, fresh));
+            keys.insert(who.to_vec(), fresh.to_vec());
+        }
+        let nonce = random()?;
+        let payload = Payload { msg: text.as_bytes(), aad: &person.0.to_le_bytes() };
+        let cipher = keys.get(&who[..]).and_then(|key| XChaCha20Poly1305::new_from_slice(key).ok());
+        let text = cipher
+            .and_then(|cipher| cipher.encrypt(XNonce::from_slice(&nonce), payload).ok())
+            .ok_or_else(|| sqlx::Error::Protocol("a person's key is not 32 bytes".into()))?;
+        sealed.texts.push(SealedText { person, who, nonce, sealed: text });
+    }
+    Ok(sealed)
+}
+
+/// Appends what keeps them, each statement with its end.
+pub fn push(to: &mut QueryBuilder<Sqlite>, people: &Sealed, rows_max: usize) {
+    for keys in people.keys.chunks(rows_max) {
+        to.push("INSERT INTO person_key (who, key) ");
+        to.push_values(keys, |mut row, (who, key)| {
+            row.push_bind(&who[..]).push_bind(&key[..]);
+        });
+        to.push(";");
+    }
+    for texts in people.texts.chunks(rows_max) {
+        to.push("INSERT OR REPLACE INTO person (ref, who, nonce, sealed) ");
+        to.push_values(texts, |mut row, SealedText { person, who, nonce, sealed }| {
+            row.push_bind(person.0 as i64).push_bind(&who[..]).push_bind(&nonce[..]).push_bind(&sealed[..]);
+        });
+        to.push(";");
+    }
 }
 
 /// Opens the text of `person`; `None` where unknown or forgotten.

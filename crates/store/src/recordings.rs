@@ -2,7 +2,7 @@
 
 use offhook_units::{CallId, RecordingId, Span, Tick};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection, SqlitePool};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool};
 
 use crate::StoreError;
 use crate::rows::{AuditRow, RecordingRow};
@@ -25,37 +25,50 @@ pub enum Change {
 
 /// Carries a change out, within the caller's transaction if there is one.
 pub async fn apply(writer: &mut SqliteConnection, change: &Change) -> sqlx::Result<()> {
-    let query = match change {
-        Change::Closed(RecordingRow { id, call, started, duration, path, line, hold, erased }) => sqlx::query(
-            "INSERT OR IGNORE INTO recording (id, call, started, duration_ms, path, line, hold, erased, erased_why)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(id.0 as i64)
-        .bind(call.map(|call| call.0 as i64))
-        .bind(started.as_us() as i64)
-        .bind(duration.as_ms() as i64)
-        .bind(path)
-        .bind(&line[..])
-        .bind(hold)
-        .bind(erased.as_ref().map(|(at, _)| at.as_us() as i64))
-        .bind(erased.as_ref().map(|(_, why)| why)),
-        Change::Hold(id, why) => sqlx::query("UPDATE recording SET hold = ? WHERE id = ?").bind(why).bind(id.0 as i64),
+    let mut statement = QueryBuilder::new("");
+    push(&mut statement, change);
+    statement.build().execute(writer).await.map(|_| ())
+}
+
+/// Appends a change as one statement, without its end.
+pub fn push(to: &mut QueryBuilder<Sqlite>, change: &Change) {
+    match change {
+        Change::Closed(RecordingRow { id, call, started, duration, path, line, hold, erased }) => {
+            to.push(
+                "INSERT OR IGNORE INTO recording (id, call, started, duration_ms, path, line, hold, erased, erased_why) VALUES (",
+            );
+            to.separated(", ")
+                .push_bind(id.0 as i64)
+                .push_bind(call.map(|call| call.0 as i64))
+                .push_bind(started.as_us() as i64)
+                .push_bind(duration.as_ms() as i64)
+                .push_bind(path)
+                .push_bind(&line[..])
+                .push_bind(hold)
+                .push_bind(erased.as_ref().map(|(at, _)| at.as_us() as i64))
+                .push_bind(erased.as_ref().map(|(_, why)| why));
+            to.push(")");
+        }
+        Change::Hold(id, why) => {
+            to.push("UPDATE recording SET hold = ").push_bind(why);
+            to.push(" WHERE id = ").push_bind(id.0 as i64);
+        }
         Change::Erased(id, at, why) => {
-            sqlx::query("UPDATE recording SET erased = ?, erased_why = ? WHERE id = ? AND erased IS NULL")
-                .bind(at.as_us() as i64)
-                .bind(why)
-                .bind(id.0 as i64)
+            to.push("UPDATE recording SET erased = ").push_bind(at.as_us() as i64);
+            to.push(", erased_why = ").push_bind(why);
+            to.push(" WHERE erased IS NULL AND id = ").push_bind(id.0 as i64);
         }
         Change::Audit(AuditRow { at, who, action, subject, detail }) => {
-            sqlx::query("INSERT INTO audit (at, who, action, subject, detail) VALUES (?, ?, ?, ?, ?)")
-                .bind(at.as_us() as i64)
-                .bind(who)
-                .bind(action)
-                .bind(subject)
-                .bind(detail)
+            to.push("INSERT INTO audit (at, who, action, subject, detail) VALUES (");
+            to.separated(", ")
+                .push_bind(at.as_us() as i64)
+                .push_bind(who)
+                .push_bind(action)
+                .push_bind(subject)
+                .push_bind(detail);
+            to.push(")");
         }
-    };
-    query.execute(writer).await.map(|_| ())
+    }
 }
 
 pub async fn get(readers: &SqlitePool, id: RecordingId) -> Result<Option<RecordingRow>, StoreError> {

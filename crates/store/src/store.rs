@@ -30,9 +30,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Full at 20,000, refusing at 100,000, gathering for 5 ms so that a commit ends within 10 ms.
+    /// Full at 20,000, refusing at 100,000, gathering for 8 ms so that a commit ends within about 10 ms.
     fn default() -> Self {
-        Self { queue_full: 20_000, queue_max: 100_000, gather: Span::from_ms(5) }
+        Self { queue_full: 20_000, queue_max: 100_000, gather: Span::from_ms(8) }
     }
 }
 

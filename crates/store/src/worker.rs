@@ -10,7 +10,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::StoreError;
-use crate::packing::{self, Record};
+use crate::packing::{self, Record, Segment};
 use crate::people;
 use crate::reads::Reply;
 use crate::recordings::{self, Change};
@@ -23,12 +23,11 @@ const BATCH_MAX: usize = 4_096;
 /// Rows of one statement at most, well below SQLite's limit of 32,766 bound values.
 const ROWS_MAX: usize = 256;
 
+/// Operations up to which a transaction's text is worth keeping prepared.
+const REPEATING_MAX: usize = 64;
+
 /// How long a refused transaction rests before it is tried again.
 const RETRY: Duration = Duration::from_millis(200);
-
-/// Replacing makes a second try of the same segment harmless.
-const INSERT_SEGMENT: &str = "INSERT OR REPLACE INTO log (first_seq, last_seq, first_at, last_at, records, packed)
-     VALUES (?, ?, ?, ?, ?, ?)";
 
 /// What can be handed over.
 pub enum Op {
@@ -147,86 +146,25 @@ impl Worker {
         batch.operations = 0;
     }
 
+    /// The whole batch as one text of several statements: each trip to the connection's thread costs more than a row.
     async fn transaction(&mut self, batch: &Batch) -> sqlx::Result<()> {
+        let people: Vec<_> = batch.writes.iter().filter_map(Write::person).collect();
+        let sealed = people::seal(&mut self.writer, &self.who_secret, &people, ROWS_MAX).await?;
         let segments = packing::pack(&batch.records);
-        // A single statement is its own transaction: two trips to the connection's thread fewer.
+        // A single statement is its own transaction.
         let single = segments.len() == 1 && batch.writes.is_empty();
-        if !single {
-            sqlx::query("BEGIN IMMEDIATE").execute(&mut self.writer).await?;
-        }
+        let mut all = QueryBuilder::new(if single { "" } else { "BEGIN IMMEDIATE;" });
         for segment in segments {
-            sqlx::query(INSERT_SEGMENT)
-                .bind(segment.first_seq as i64)
-                .bind(segment.last_seq as i64)
-                .bind(segment.first_at.as_us() as i64)
-                .bind(segment.last_at.as_us() as i64)
-                .bind(segment.records as i64)
-                .bind(segment.packed)
-                .execute(&mut self.writer)
-                .await?;
+            push_segment(&mut all, segment);
         }
-        self.writes(&batch.writes).await?;
+        people::push(&mut all, &sealed, ROWS_MAX);
+        push_writes(&mut all, &batch.writes);
         if !single {
-            sqlx::query("COMMIT").execute(&mut self.writer).await?;
+            all.push("COMMIT");
         }
-        Ok(())
-    }
-
-    /// Carries writes out. Calls and people go many to a statement: a trip to the connection's thread costs more than a row.
-    async fn writes(&mut self, writes: &[Write]) -> sqlx::Result<()> {
-        let (mut calls, mut people) = (Vec::new(), Vec::new());
-        // Of several writes of one registration only the last one counts.
-        let mut bindings: BTreeMap<&str, Option<&BindingRow>> = BTreeMap::new();
-        for write in writes {
-            match write {
-                Write::Call(row) => calls.push(row),
-                Write::Person(person, text) => people.push((*person, text.as_str())),
-                Write::Recording(change) => recordings::apply(&mut self.writer, change).await?,
-                Write::Binding(row) => _ = bindings.insert(&*row.key, Some(row)),
-                Write::Unbind(key) => _ = bindings.insert(key, None),
-            }
-        }
-        for key in bindings.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key) {
-            self.unbind(key).await?;
-        }
-        let bound: Vec<_> = bindings.into_values().flatten().collect();
-        for rows in bound.chunks(ROWS_MAX) {
-            self.bind(rows).await?;
-        }
-        for rows in people.chunks(ROWS_MAX) {
-            people::put(&mut self.writer, &self.who_secret, rows).await?;
-        }
-        for rows in calls.chunks(ROWS_MAX) {
-            let mut insert = QueryBuilder::<Sqlite>::new(
-                "INSERT OR REPLACE INTO call (id, started, ended, number, queue, agent, end, json) ",
-            );
-            insert.push_values(rows, |mut row, call| {
-                let CallRow { id, started, ended, number, queue, agent, end, json } = call;
-                row.push_bind(id.0 as i64)
-                    .push_bind(started.as_us() as i64)
-                    .push_bind(ended.as_us() as i64)
-                    .push_bind(number)
-                    .push_bind(queue.map(|id| id.0 as i64))
-                    .push_bind(agent.map(|id| id.0 as i64))
-                    .push_bind(end)
-                    .push_bind(json);
-            });
-            insert.build().execute(&mut self.writer).await?;
-        }
-        Ok(())
-    }
-
-    async fn bind(&mut self, rows: &[&BindingRow]) -> sqlx::Result<()> {
-        let mut insert = QueryBuilder::<Sqlite>::new("INSERT OR REPLACE INTO binding (key, json, expires) ");
-        insert.push_values(rows, |mut row, BindingRow { key, json, expires }| {
-            row.push_bind(key).push_bind(json).push_bind(expires.as_us() as i64);
-        });
-        insert.build().execute(&mut self.writer).await.map(|_| ())
-    }
-
-    async fn unbind(&mut self, key: &str) -> sqlx::Result<()> {
-        let delete = sqlx::query("DELETE FROM binding WHERE key = ?").bind(key);
-        delete.execute(&mut self.writer).await.map(|_| ())
+        // A quiet exchange repeats the same few texts; those of a busy one differ, and are not worth keeping prepared.
+        let repeats = batch.operations <= REPEATING_MAX;
+        all.build().persistent(repeats).execute(&mut self.writer).await.map(|_| ())
     }
 
     async fn answer(&mut self, ask: Ask) {
@@ -265,5 +203,74 @@ impl Worker {
         if let Some(last) = batch.records.last() {
             self.counters.committed.fetch_max(last.seq, Relaxed);
         }
+    }
+}
+
+impl Write {
+    fn person(&self) -> Option<(PersonRef, &str)> {
+        match self {
+            Self::Person(person, text) => Some((*person, text)),
+            Self::Call(_) | Self::Binding(_) | Self::Unbind(_) | Self::Recording(_) => None,
+        }
+    }
+}
+
+/// Replacing makes a second try of the same segment harmless.
+fn push_segment(to: &mut QueryBuilder<Sqlite>, segment: Segment) {
+    let Segment { first_seq, last_seq, first_at, last_at, records, packed } = segment;
+    to.push("INSERT OR REPLACE INTO log (first_seq, last_seq, first_at, last_at, records, packed) VALUES (");
+    to.separated(", ")
+        .push_bind(first_seq as i64)
+        .push_bind(last_seq as i64)
+        .push_bind(first_at.as_us() as i64)
+        .push_bind(last_at.as_us() as i64)
+        .push_bind(records as i64)
+        .push_bind(packed);
+    to.push(");");
+}
+
+/// All but people, who have to be sealed before; many rows to a statement.
+fn push_writes(to: &mut QueryBuilder<Sqlite>, writes: &[Write]) {
+    let mut calls = Vec::new();
+    // Of several writes of one registration only the last one counts.
+    let mut bindings: BTreeMap<&str, Option<&BindingRow>> = BTreeMap::new();
+    for write in writes {
+        match write {
+            Write::Call(row) => calls.push(row),
+            Write::Person(..) => {}
+            Write::Recording(change) => {
+                recordings::push(to, change);
+                to.push(";");
+            }
+            Write::Binding(row) => _ = bindings.insert(&*row.key, Some(row)),
+            Write::Unbind(key) => _ = bindings.insert(key, None),
+        }
+    }
+    for key in bindings.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| *key) {
+        to.push("DELETE FROM binding WHERE key = ").push_bind(key);
+        to.push(";");
+    }
+    let bound: Vec<_> = bindings.into_values().flatten().collect();
+    for rows in bound.chunks(ROWS_MAX) {
+        to.push("INSERT OR REPLACE INTO binding (key, json, expires) ");
+        to.push_values(rows, |mut row, BindingRow { key, json, expires }| {
+            row.push_bind(key).push_bind(json).push_bind(expires.as_us() as i64);
+        });
+        to.push(";");
+    }
+    for rows in calls.chunks(ROWS_MAX) {
+        to.push("INSERT OR REPLACE INTO call (id, started, ended, number, queue, agent, end, json) ");
+        to.push_values(rows, |mut row, call| {
+            let CallRow { id, started, ended, number, queue, agent, end, json } = call;
+            row.push_bind(id.0 as i64)
+                .push_bind(started.as_us() as i64)
+                .push_bind(ended.as_us() as i64)
+                .push_bind(number)
+                .push_bind(queue.map(|id| id.0 as i64))
+                .push_bind(agent.map(|id| id.0 as i64))
+                .push_bind(end)
+                .push_bind(json);
+        });
+        to.push(";");
     }
 }

@@ -177,6 +177,23 @@ fn a_forgotten_person_is_gone_under_every_reference_and_from_every_byte_of_the_f
 }
 
 #[test]
+fn a_thousand_people_some_of_them_twice_are_kept_in_one_transaction_and_found_again_by_one_key_each() {
+    let dir = TempDir::new().expect("a folder");
+    let store = Store::open(dir.path()).expect("a store");
+    for round in 0..2 {
+        for n in 0..1_000 {
+            store.put_person(PersonRef(round * 1_000 + n), &format!("+49 30 {}", n % 700));
+        }
+        committed(&store);
+    }
+    assert_eq!(store.stats().failures, 0);
+    assert_eq!(keys_of_people(&dir).len(), 700);
+    for n in [0, 699, 700, 999, 1_000, 1_999] {
+        assert_eq!(wait(store.person_text(PersonRef(n))), Ok(Some(format!("+49 30 {}", n % 1_000 % 700))));
+    }
+}
+
+#[test]
 fn a_folder_in_use_a_newer_schema_and_a_file_in_the_way_are_told_apart() {
     let dir = TempDir::new().expect("a folder");
     let store = Store::open(dir.path()).expect("a store");
