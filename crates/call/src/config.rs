@@ -1,13 +1,17 @@
 //! What an exchange is told to be, as checked data: names resolved to ids, hosts to flows. The file's syntax and its
 //! faults belong to the program that reads it.
 
+mod trunk;
+
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use offhook_plan::{AssetId, MediaCaps};
-use offhook_sip::{Credentials, Flow};
+use offhook_sip::Flow;
 use offhook_units::{AgentId, QueueId, Span};
+
+pub use trunk::{Outgoing, Registering, Trunk, TrunkLimits};
 
 /// A whole exchange.
 #[derive(Debug, Clone)]
@@ -57,32 +61,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { calls_max: 10_000, calls_per_s_max: 2_000, transactions_max: 200_000, bindings_max: 100_000 }
     }
-}
-
-/// A carrier or a neighbour exchange, known by its addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trunk {
-    /// Its name in logs and records.
-    pub name: String,
-    /// Addresses that its requests come from.
-    pub peers: Vec<IpAddr>,
-    /// How calls go out to it, where they may.
-    pub out: Option<Outgoing>,
-}
-
-/// How calls go out to a trunk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Where the INVITE is sent.
-    pub flow: Flow,
-    /// What the numbers begin with that it takes; of two trunks the one with the longer match is tried first.
-    pub prefixes: Vec<String>,
-    /// Numbers that it takes from everybody at any time, whatever the limits say.
-    pub emergency: Vec<String>,
-    /// Who calls, where the account does not say.
-    pub caller_id: Option<String>,
-    /// What its 401 or 407 is answered with.
-    pub credentials: Option<Credentials>,
 }
 
 /// When a call to a number is answered (docs/ARCHITECTURE.md).

@@ -6,9 +6,12 @@
 pub mod config;
 pub mod event;
 mod exchange;
+mod health;
 mod ports;
 pub mod record;
 mod timers;
 pub mod view;
 
-pub use exchange::{Changed, Command, Counters, Exchange, Input, Output, RecordingWanted, Recovered, WantedState};
+pub use exchange::{
+    Changed, Command, Counters, Exchange, Input, Output, RecordingWanted, Recovered, TARGETS_MAX, WantedState,
+};

@@ -82,3 +82,61 @@ pub struct CallView {
     /// Its recording.
     pub recording: Option<RecordingId>,
 }
+
+/// A trunk now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrunkView {
+    /// Its name.
+    pub name: String,
+    /// Calls that it has a part in, both directions.
+    pub calls: u32,
+    /// How many it may have, where that is said.
+    pub calls_max: Option<u32>,
+    /// Our registration with it, where it wants one.
+    pub registration: Option<RegistrationView>,
+    /// Where calls to it go, in the order in which they are tried.
+    pub targets: Vec<TargetView>,
+    /// Its calls since the start.
+    pub counts: TrunkCounts,
+}
+
+/// Our registration with a trunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrationView {
+    /// `trying`, `registered`, `expired`, `failed` or `left`.
+    pub state: &'static str,
+    /// How long it holds, where it does; or held.
+    pub until: Option<Tick>,
+    /// The status of a refusal; none where nobody answered.
+    pub status: Option<u16>,
+}
+
+/// Where calls to a trunk go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetView {
+    /// Transport and address, such as `udp:192.0.2.1:5060`.
+    pub address: String,
+    /// Whether it answers; true where it was never asked.
+    pub up: bool,
+    /// When it answered OPTIONS last.
+    pub answered: Option<Tick>,
+    /// With which status.
+    pub status: Option<u16>,
+}
+
+/// Calls of a trunk since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrunkCounts {
+    /// Calls from it that were taken on.
+    pub incoming: u64,
+    /// Calls from it that its limits refused, with 503.
+    pub incoming_refused: u64,
+    /// INVITEs sent to it.
+    pub outgoing: u64,
+    /// Of these, answered.
+    pub outgoing_answered: u64,
+    /// Of these, answered 5xx or 408, or not at all.
+    pub outgoing_failed: u64,
+    /// Calls that its limits sent to the next trunk.
+    pub outgoing_refused: u64,
+}

@@ -272,7 +272,8 @@ impl Control {
                 self.with(session, |this, call| this.reoffer_refused(call, status));
             }
             // Keys by INFO are the server's business: it reports them to us as it likes.
-            Event::Info { .. } => {}
+            // It probes nobody.
+            Event::Info { .. } | Event::Probed { .. } => {}
             Event::Ended { session, cause } => {
                 let (by, reason) = match cause {
                     EndCause::PeerBye { reason } => (EndedBy::Peer, reason),

@@ -60,6 +60,7 @@ pub fn router(shared: Shared, token: Token) -> Router {
         .route("/api/v1/agents", get(agents))
         .route("/api/v1/agents/{id}/state", post(set_agent))
         .route("/api/v1/calls", get(calls))
+        .route("/api/v1/trunks", get(trunks))
         .route("/api/v1/records", get(records))
         .route("/api/v1/records/{id}", get(record))
         .route("/api/v1/events", get(events))
@@ -119,6 +120,17 @@ struct Calls {
 async fn calls(State(shared): State<Shared>) -> Reply<Calls> {
     let views = shared.view.calls().await?;
     Ok(Json(Calls { at: rfc3339(shared.view.now()), calls: views.iter().map(dto::Call::from).collect() }))
+}
+
+#[derive(Serialize)]
+struct Trunks {
+    at: String,
+    trunks: Vec<dto::Trunk>,
+}
+
+async fn trunks(State(shared): State<Shared>) -> Reply<Trunks> {
+    let views = shared.view.trunks().await?;
+    Ok(Json(Trunks { at: rfc3339(shared.view.now()), trunks: views.iter().map(dto::Trunk::from).collect() }))
 }
 
 #[derive(Deserialize)]
@@ -229,9 +241,10 @@ async fn events(
 
 async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {
     let (queues, agents) = (shared.view.queues().await?, shared.view.agents().await?);
+    let trunks = shared.view.trunks().await?;
     let text = shared
         .metrics
-        .encode(&queues, &agents)
+        .encode(&queues, &agents, &trunks)
         .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())

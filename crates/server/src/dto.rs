@@ -2,7 +2,7 @@
 //! decision here. Ids are strings, instants RFC 3339 in UTC, lengths of time whole milliseconds.
 
 use offhook_call::record::{CallEnd, CallRecord};
-use offhook_call::view::{AgentView, CallView, QueueView};
+use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
 use offhook_plan::LegReport;
 use offhook_units::Tick;
 use serde::Serialize;
@@ -134,6 +134,79 @@ impl From<&CallView> for Call {
             position: *position,
             agent: agent.clone(),
             recording: recording.map(|id| id.to_string()),
+        }
+    }
+}
+
+/// A trunk now.
+#[derive(Debug, Serialize)]
+pub struct Trunk {
+    name: String,
+    calls: u32,
+    calls_max: Option<u32>,
+    registration: Option<Registration>,
+    targets: Vec<Target>,
+    since_start: Counts,
+}
+
+/// Our registration with a trunk.
+#[derive(Debug, Serialize)]
+struct Registration {
+    state: &'static str,
+    until: Option<String>,
+    status: Option<u16>,
+}
+
+/// Where calls to a trunk go.
+#[derive(Debug, Serialize)]
+struct Target {
+    address: String,
+    up: bool,
+    answered: Option<String>,
+    status: Option<u16>,
+}
+
+/// Calls of a trunk since the start.
+#[derive(Debug, Serialize)]
+struct Counts {
+    incoming: u64,
+    incoming_refused: u64,
+    outgoing: u64,
+    outgoing_answered: u64,
+    outgoing_failed: u64,
+    outgoing_refused: u64,
+}
+
+impl From<&TrunkView> for Trunk {
+    fn from(view: &TrunkView) -> Self {
+        let TrunkView { name, calls, calls_max, registration, targets, counts } = view;
+        let TrunkCounts { incoming, incoming_refused, outgoing, outgoing_answered, outgoing_failed, outgoing_refused } =
+            *counts;
+        let registration = registration.as_ref().map(|RegistrationView { state, until, status }| Registration {
+            state,
+            until: until.map(rfc3339),
+            status: *status,
+        });
+        let targets = targets.iter().map(|TargetView { address, up, answered, status }| Target {
+            address: address.clone(),
+            up: *up,
+            answered: answered.map(rfc3339),
+            status: *status,
+        });
+        Self {
+            name: name.clone(),
+            calls: *calls,
+            calls_max: *calls_max,
+            registration,
+            targets: targets.collect(),
+            since_start: Counts {
+                incoming,
+                incoming_refused,
+                outgoing,
+                outgoing_answered,
+                outgoing_failed,
+                outgoing_refused,
+            },
         }
     }
 }

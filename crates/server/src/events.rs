@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use offhook_call::record::CallEnd;
-use offhook_call::view::{AgentView, CallView, QueueView};
+use offhook_call::view::{AgentView, CallView, QueueView, TrunkView};
 use offhook_units::{CallId, Tick};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
@@ -41,6 +41,8 @@ pub enum LiveEvent {
     Queue(QueueView),
     /// An agent looks like this now.
     Agent(AgentView),
+    /// A trunk's registration or its targets look like this now.
+    Trunk(TrunkView),
     /// A call began or looks like this now.
     Call(CallView),
     /// A call is over.
@@ -127,6 +129,7 @@ impl Numbered {
         let name = match &event {
             Some(LiveEvent::Queue(_)) => "queue",
             Some(LiveEvent::Agent(_)) => "agent",
+            Some(LiveEvent::Trunk(_)) => "trunk",
             Some(LiveEvent::Call(_)) => "call",
             Some(LiveEvent::CallEnded { .. }) => "call-ended",
             Some(LiveEvent::Record { .. }) => "record",
@@ -140,6 +143,7 @@ impl Numbered {
         self.data.get_or_init(|| match &self.event {
             Some(LiveEvent::Queue(view)) => self.json(&dto::Queue::from(view)),
             Some(LiveEvent::Agent(view)) => self.json(&dto::Agent::from(view)),
+            Some(LiveEvent::Trunk(view)) => self.json(&dto::Trunk::from(view)),
             Some(LiveEvent::Call(view)) => self.json(&dto::Call::from(view)),
             Some(LiveEvent::CallEnded { call, end }) => {
                 self.json(&Ended { id: call.to_string(), end: dto::end_name(*end) })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use offhook_call::record::CallEnd;
-use offhook_call::view::{AgentView, QueueView};
+use offhook_call::view::{AgentView, QueueView, TargetView, TrunkCounts, TrunkView};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -119,11 +119,16 @@ impl Metrics {
         family.series.push((labels, read));
     }
 
-    /// Everything as text, with the figures of queues and agents as they are now.
-    pub(crate) fn encode(self: &Arc<Self>, queues: &[QueueView], agents: &[AgentView]) -> Result<String, fmt::Error> {
+    /// Everything as text, with the figures of queues, agents and trunks as they are now.
+    pub(crate) fn encode(
+        self: &Arc<Self>,
+        queues: &[QueueView],
+        agents: &[AgentView],
+        trunks: &[TrunkView],
+    ) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Owners(Arc::clone(self))));
-        registry.register_collector(Box::new(Views(views(queues, agents))));
+        registry.register_collector(Box::new(Views([views(queues, agents), trunk_views(trunks)].concat())));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)
@@ -170,7 +175,7 @@ impl Collector for Owners {
 #[derive(Debug)]
 struct Views(Vec<ViewFamily>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct ViewFamily {
     name: &'static str,
     help: &'static str,
@@ -248,5 +253,43 @@ fn views(queues: &[QueueView], agents: &[AgentView]) -> Vec<ViewFamily> {
             q.service_level.map(|hundredths| f64::from(hundredths) / 10_000.0)
         }),
         ViewFamily { name: "offhook_agents", help: "Agents by state", kind: Kind::Gauge, series: states.into() },
+    ]
+}
+
+/// Which of a trunk's calls, and how the count is read.
+type Count = (&'static str, &'static str, fn(&TrunkCounts) -> u64);
+
+const TRUNK_COUNTS: [Count; 6] = [
+    ("in", "taken", |counts| counts.incoming),
+    ("in", "refused", |counts| counts.incoming_refused),
+    ("out", "sent", |counts| counts.outgoing),
+    ("out", "answered", |counts| counts.outgoing_answered),
+    ("out", "failed", |counts| counts.outgoing_failed),
+    ("out", "refused", |counts| counts.outgoing_refused),
+];
+
+fn trunk_views(trunks: &[TrunkView]) -> Vec<ViewFamily> {
+    let of = |trunk: &TrunkView| ("trunk".to_owned(), trunk.name.clone());
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let calls = trunks.iter().map(|trunk| (vec![of(trunk)], f64::from(trunk.calls)));
+    let registered = trunks.iter().filter_map(|trunk| {
+        let state = trunk.registration.as_ref()?.state;
+        Some((vec![of(trunk)], f64::from(u8::from(state == "registered"))))
+    });
+    let targets = trunks.iter().flat_map(|trunk| {
+        let up = |target: &TargetView| f64::from(u8::from(target.up));
+        trunk.targets.iter().map(move |target| (vec![of(trunk), label("target", &target.address)], up(target)))
+    });
+    let counts = trunks.iter().flat_map(|trunk| {
+        TRUNK_COUNTS.iter().map(move |(direction, end, read)| {
+            (vec![of(trunk), label("direction", direction), label("end", end)], read(&trunk.counts) as f64)
+        })
+    });
+    let family = |name, help, kind, series: Vec<(Labels, f64)>| ViewFamily { name, help, kind, series };
+    vec![
+        family("offhook_trunk_calls_active", "Calls of a trunk now", Kind::Gauge, calls.collect()),
+        family("offhook_trunk_registered", "1 while we are registered", Kind::Gauge, registered.collect()),
+        family("offhook_trunk_target_up", "1 while a target answers", Kind::Gauge, targets.collect()),
+        family("offhook_trunk_calls", "Calls of a trunk, by what became of them", Kind::Counter, counts.collect()),
     ]
 }

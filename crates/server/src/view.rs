@@ -4,7 +4,7 @@ use core::future::Future;
 use core::pin::Pin;
 
 use offhook_call::record::CallRecord;
-use offhook_call::view::{AgentView, CallView, QueueView};
+use offhook_call::view::{AgentView, CallView, QueueView, TrunkView};
 use offhook_units::{AgentId, CallId, Span, Tick};
 
 /// Most records in one page of an answer; a request for more is refused.
@@ -23,6 +23,8 @@ pub trait View: Send + Sync + 'static {
     fn queues(&self) -> Answer<'_, Result<Vec<QueueView>, Unavailable>>;
     /// All agents.
     fn agents(&self) -> Answer<'_, Result<Vec<AgentView>, Unavailable>>;
+    /// All trunks.
+    fn trunks(&self) -> Answer<'_, Result<Vec<TrunkView>, Unavailable>>;
     /// All calls that are up.
     fn calls(&self) -> Answer<'_, Result<Vec<CallView>, Unavailable>>;
     /// Call records, newest first.

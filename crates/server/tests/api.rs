@@ -138,6 +138,16 @@ async fn queues_agents_and_calls_are_told_as_they_are_now() {
     assert_eq!((&carol["state"], &carol["reason"]), (&"not-ready".into(), &"lunch".into()));
     assert_eq!(agents["agents"][0]["call"], "call-1");
 
+    let trunks = running.get("/api/v1/trunks").await.json();
+    let carrier = &trunks["trunks"][0];
+    assert_eq!(
+        (&carrier["name"], &carrier["calls"], &carrier["calls_max"]),
+        (&"carrier".into(), &3.into(), &30.into())
+    );
+    assert_eq!(carrier["registration"]["state"], "registered");
+    assert_eq!((&carrier["targets"][0]["up"], &carrier["targets"][1]["up"]), (&true.into(), &false.into()));
+    assert_eq!(carrier["since_start"]["outgoing_answered"], 31);
+
     let calls = running.get("/api/v1/calls").await.json();
     let waiting = &calls["calls"][1];
     assert_eq!((&waiting["state"], &waiting["position"]), (&"waiting".into(), &2.into()));
@@ -289,6 +299,10 @@ async fn metrics_hold_what_their_owners_count_and_what_the_views_show() {
         r#"offhook_queue_service_level_ratio{queue="sales"} 0.819"#,
         r#"offhook_agents{state="not-ready"} 1.0"#,
         r#"offhook_agents{state="wrap-up"} 0.0"#,
+        r#"offhook_trunk_calls_active{trunk="carrier"} 3.0"#,
+        r#"offhook_trunk_registered{trunk="carrier"} 1.0"#,
+        r#"offhook_trunk_target_up{trunk="carrier",target="tcp:192.0.2.2:5060"} 0.0"#,
+        r#"offhook_trunk_calls_total{trunk="carrier",direction="out",end="answered"} 31.0"#,
         "offhook_http_connections 1.0",
         "# EOF",
     ] {

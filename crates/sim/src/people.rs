@@ -257,7 +257,8 @@ impl Phone {
             | Event::ReofferRefused { .. }
             | Event::Info { .. }
             | Event::Registered { .. }
-            | Event::RegistrationFailed { .. } => {}
+            | Event::RegistrationFailed { .. }
+            | Event::Probed { .. } => {}
         }
     }
 

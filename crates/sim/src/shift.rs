@@ -375,13 +375,12 @@ fn queue(id: u64, name: &str, strategy: Strategy) -> Queue {
 fn trunk(name: &str, proxy: ([u8; 4], u16), prefix: &str, emergency: &str) -> Trunk {
     let (local, peer) = (SocketAddr::from(([127, 0, 0, 1], 5060)), SocketAddr::from(proxy));
     let out = Outgoing {
-        flow: Flow { transport: Transport::Udp, local, peer },
         prefixes: vec![prefix.to_owned()],
         emergency: vec![emergency.to_owned()],
         caller_id: Some("4930555700".to_owned()),
-        credentials: None,
+        ..Outgoing::to(vec![Flow { transport: Transport::Udp, local, peer }])
     };
-    Trunk { name: name.to_owned(), peers: vec![peer.ip()], out: Some(out) }
+    Trunk { out: Some(out), ..Trunk::new(name, vec![peer.ip()]) }
 }
 
 fn account(n: u16) -> Account {

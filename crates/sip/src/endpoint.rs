@@ -6,6 +6,7 @@ mod auth;
 mod change;
 mod client;
 mod event;
+mod probe;
 mod registration;
 mod server;
 mod session;
@@ -27,7 +28,7 @@ use session::{Phase, Session};
 
 pub use client::FORKS_MAX;
 pub use event::{
-    EndCause, EndpointConfig, Event, Full, Invite, Output, Register, RegistrationId, RequestId, SessionId,
+    EndCause, EndpointConfig, Event, Full, Invite, Output, ProbeId, Register, RegistrationId, RequestId, SessionId,
 };
 
 /// Methods that the endpoint answers itself or that make sessions; `Allow` lists them before the program's own.
@@ -237,6 +238,7 @@ impl Endpoint {
             Owner::Reinvite(session) => self.reinvite_response(now, session, delivery),
             Owner::Bye(session) => self.bye_response(now, session, delivery),
             Owner::Register(registration) => self.register_response(now, registration, delivery),
+            Owner::Probe(probe) => self.probe_response(probe, &delivery),
             Owner::Nobody => {}
         }
     }
@@ -248,6 +250,7 @@ impl Endpoint {
             Owner::Reinvite(session) => self.reinvite_failed(now, session, failed),
             Owner::Bye(session) => self.remove_session(session),
             Owner::Register(registration) => self.register_failed(now, registration, None, None),
+            Owner::Probe(id) => self.emit(Event::Probed { id, status: None }),
             Owner::Nobody => {}
         }
     }

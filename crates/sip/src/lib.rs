@@ -19,8 +19,8 @@ pub use digest::{
     Algorithm, Challenge, Credentials, DigestConfig, DigestVerifier, Verdict, answer_challenge, digest_username,
 };
 pub use endpoint::{
-    EndCause, Endpoint, EndpointConfig, Event, FORKS_MAX, Full, Invite, Load, Output, Register, RegistrationId,
-    RequestId, SessionId,
+    EndCause, Endpoint, EndpointConfig, Event, FORKS_MAX, Full, Invite, Load, Output, ProbeId, Register,
+    RegistrationId, RequestId, SessionId,
 };
 pub use flow::{Flow, Transport};
 pub use headers::{Headers, NameAddr, Params, SyntaxError, Via};

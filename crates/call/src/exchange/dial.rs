@@ -38,11 +38,15 @@ impl Exchange {
     }
 
     fn try_way(&mut self, now: Tick, id: CallId, way: Way) -> bool {
-        let Way { uri, flow, from, agent, trunk, credentials, charged } = way;
+        let Way { uri, flow, from, agent, trunk, urgent, credentials, charged } = way;
         let Some(call) = self.calls.get(&id) else { return false };
         let codec = call.caller.negotiated.as_ref().map(|agreed| agreed.codec);
+        if !self.admit_to(now, trunk, urgent) {
+            return false;
+        }
         let Some(mut leg) = self.make_leg(now, flow) else { return false };
-        let body = leg.offer(&self.caps_preferring(codec));
+        leg.trunk = trunk;
+        let body = leg.offer(&self.caps_preferring(trunk, codec));
         let invitation = Invitation { uri, from, headers: Vec::new(), credentials };
         let Some(session) = self.send_invite(now, &leg, invitation, body) else { return false };
         leg.session = session;
@@ -59,6 +63,10 @@ impl Exchange {
         if let Some(account) = charged {
             self.charge(id, account);
         }
+        if let Some(trunk) = trunk {
+            self.seat(id, trunk);
+        }
+        let trunk = trunk.map(|trunk| self.config.trunks[trunk].name.clone());
         self.note(now, CallEvent::Dialled { call: id, trunk, agent });
         true
     }
@@ -83,12 +91,12 @@ impl Exchange {
 
     /// A dialled phone said no, or never said anything: the next trunk, or the end of the attempt.
     pub(super) fn dialled_refused(&mut self, now: Tick, id: CallId, session: SessionId, status: u16) {
-        let is_current = |other: &Other| other.leg.session == session;
-        if !self.calls.get(&id).and_then(|call| call.other.as_ref()).is_some_and(is_current) {
-            return;
-        }
+        let is_current = |other: &&Other| other.leg.session == session;
+        let Some(other) = self.calls.get(&id).and_then(|call| call.other.as_ref()).filter(is_current) else { return };
+        let (trunk, flow) = (other.leg.trunk, other.leg.flow);
         self.drop_dialled(now, id);
         let may_go_on = status == 408 || (500..600).contains(&status);
+        self.went_wrong(now, id, trunk, flow, status);
         if may_go_on && self.dial_next(now, id) {
             return;
         }
@@ -99,10 +107,12 @@ impl Exchange {
     /// Nothing came back from a trunk so far: the next one is tried, where there is one.
     pub(super) fn trunk_silent(&mut self, now: Tick, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let Some(session) = call.other.as_ref().map(|other| other.leg.session) else { return };
+        let Some(other) = call.other.as_ref() else { return };
+        let (session, trunk, flow) = (other.leg.session, other.leg.trunk, other.leg.flow);
         let has_next = call.ways().is_some_and(|ways| !ways.is_empty());
         if has_next && self.endpoint.is_unheard(session) {
             self.drop_dialled(now, id);
+            self.went_wrong(now, id, trunk, flow, 503);
             if !self.dial_next(now, id) {
                 self.end_call_with(now, id, CallEnd::Failed, 503);
             }
@@ -133,6 +143,9 @@ impl Exchange {
         }
         if let Some(agent) = other.agent {
             self.disengage(now, agent, id);
+        }
+        if let Some(trunk) = other.leg.trunk {
+            self.unseat(id, trunk);
         }
     }
 }

@@ -139,6 +139,7 @@ impl Exchange {
             self.outputs.push_back(Output::CloseRecording { recording, at: call.since });
         }
         self.discharge(call.charged);
+        self.release_seats(&call.seats);
         let end = call.end.unwrap_or(CallEnd::Failed);
         *self.counters.ended.entry(end.name()).or_default() += 1;
         self.note(now, CallEvent::Ended { call: id, end });

@@ -13,7 +13,7 @@ use crate::config::{Answer, Destination};
 use crate::event::{CallEvent, Party};
 
 /// What a caller is told to wait when a limit is reached.
-const RETRY_AFTER: Span = Span::from_s(5);
+pub(super) const RETRY_AFTER: Span = Span::from_s(5);
 
 /// A token bucket for new calls: as deep as its rate.
 #[derive(Debug)]
@@ -25,11 +25,12 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub fn new(per_s: u32) -> Self {
-        Self { per_s: u64::from(per_s), tokens: u64::from(per_s) * 1_000_000, filled: Tick::ZERO }
+    pub const fn new(per_s: u32) -> Self {
+        let per_s = per_s as u64;
+        Self { per_s, tokens: per_s * 1_000_000, filled: Tick::ZERO }
     }
 
-    fn admit(&mut self, now: Tick) -> bool {
+    pub fn admit(&mut self, now: Tick) -> bool {
         let full = self.per_s * 1_000_000;
         let gained = now.since(self.filled).as_us().saturating_mul(self.per_s);
         self.tokens = self.tokens.saturating_add(gained).min(full);
@@ -62,26 +63,32 @@ impl Exchange {
     /// Makes the call, or gives the answer that refuses it.
     fn take_on(&mut self, now: Tick, session: SessionId, flow: Flow, request: &Request) -> Result<(), Refusal> {
         let origin = self.origin(now, flow, request)?;
-        let dialled = request.uri.user_decoded().unwrap_or_default().into_owned();
-        let (from, lead) = match &origin {
-            Origin::Trunk(_) => {
+        let (dialled, from, lead) = match &origin {
+            Origin::Trunk(trunk) => {
+                let dialled = self.called(*trunk, request);
                 let number = self.config.numbers.get(&dialled).ok_or(404)?;
-                (presented(&request.headers), Lead::Number(number.clone()))
+                (dialled, presented(&request.headers), Lead::Number(number.clone()))
             }
             Origin::Account(account) => {
+                let dialled = request.uri.user_decoded().unwrap_or_default().into_owned();
                 let from = self.presented_account(account);
                 let lead = self.lead(&from, Some(account), &dialled)?;
-                (from, lead)
+                (dialled, from, lead)
             }
         };
         let full = self.refusing || self.calls.len() >= self.config.limits.calls_max;
         if !self.is_emergency(&dialled) && (full || self.drain_by.is_some() || !self.admission.admit(now)) {
             return Err(503.into());
         }
+        let trunk = match origin {
+            Origin::Trunk(trunk) => Some(trunk),
+            Origin::Account(_) => None,
+        };
+        self.admit_from(now, trunk)?;
         let mut caller = self.make_leg(now, flow).ok_or(503)?;
-        caller.session = session;
+        (caller.session, caller.trunk) = (session, trunk);
         if !request.body.is_empty() {
-            let answer = sdp::answer(&request.body, &caller.local(), &self.config.caps, Direction::SendRecv);
+            let answer = sdp::answer(&request.body, &caller.local(), &self.caps_of(trunk), Direction::SendRecv);
             let Ok((text, agreed)) = answer else {
                 self.ports.give_back(now, caller.port);
                 return Err(488.into());
@@ -131,10 +138,11 @@ impl Exchange {
     ) -> CallId {
         let (id, person) = (CallId(self.ids.next()), PersonRef(self.ids.next()));
         self.outputs.push_back(Output::Person { person, text: from.user.clone() });
-        let (trunk, account) = match origin {
+        let (line, account) = match origin {
             Origin::Trunk(trunk) => (Some(trunk), None),
             Origin::Account(account) => (None, Some(account)),
         };
+        let trunk = line.map(|line| self.config.trunks[line].name.clone());
         let agent = account.as_ref().and_then(|account| self.accounts.get(account).copied());
         let (leg, port, session) = (caller.id, caller.port, caller.session);
         let worker = (id.0 % self.config.media_workers.max(1) as u64) as usize;
@@ -145,6 +153,7 @@ impl Exchange {
             trunk: trunk.clone(),
             caller_agent: agent,
             charged: Vec::new(),
+            seats: Vec::new(),
             from,
             answer,
             caller,
@@ -168,6 +177,9 @@ impl Exchange {
         self.sessions.insert(session, (id, Role::Caller));
         self.open_leg(id, leg, port, Some(Party::Caller));
         self.counters.calls += 1;
+        if let Some(line) = line {
+            self.seat(id, line);
+        }
         self.note(now, CallEvent::Began { call: id, number, trunk, caller: person });
         if let Some(account) = account {
             self.note(now, CallEvent::Placed { call: id, account, agent });
@@ -180,7 +192,7 @@ impl Exchange {
 
     /// Sends 200 to the caller, once. Without an offer in the INVITE ours goes with it.
     pub(super) fn answer_caller(&mut self, now: Tick, id: CallId) {
-        let caps = self.config.caps.clone();
+        let caps = self.caps_of(self.calls.get(&id).and_then(|call| call.caller.trunk));
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.answered) else { return };
         call.answered = true;
         let body = match &call.caller.answer {

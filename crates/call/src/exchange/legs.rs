@@ -18,6 +18,7 @@ impl Exchange {
             id: LegId(self.ids.next()),
             session: SessionId(0),
             flow,
+            trunk: None,
             address: self.config.advertise.unwrap_or(flow.local.ip()),
             port,
             ssrc: self.entropy.next_u32(),
@@ -61,9 +62,9 @@ impl Exchange {
         NameAddr { display, uri, params: offhook_sip::Params::default() }
     }
 
-    /// Our capabilities with `first` in front, so that two legs meet on one codec where they can.
-    pub(super) fn caps_preferring(&self, first: Option<CodecKind>) -> MediaCaps {
-        let mut caps = self.config.caps.clone();
+    /// Our capabilities towards a trunk, or a phone, with `first` in front, so that two legs meet on one codec where they can.
+    pub(super) fn caps_preferring(&self, trunk: Option<usize>, first: Option<CodecKind>) -> MediaCaps {
+        let mut caps = self.caps_of(trunk);
         if let Some(first) = first {
             caps.codecs.sort_by_key(|cap| cap.kind != first);
         }

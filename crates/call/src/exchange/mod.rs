@@ -14,6 +14,7 @@ mod queueing;
 mod recover;
 mod state;
 mod talking;
+mod trunks;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,11 +29,15 @@ use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, OfferId, Pers
 
 pub use self::recover::Recovered;
 use self::state::Call;
+pub use self::trunks::TARGETS_MAX;
 use crate::config::{self, Config};
 use crate::event::{CallEvent, LogEvent, Party};
 use crate::ports::PortPool;
 use crate::record::{CallRecord, Fold};
 use crate::timers::{Kind, Timers};
+
+/// SIP sessions beyond those of the most calls, so that an emergency call finds room where nothing else does.
+const EMERGENCY_SESSIONS: usize = 64;
 
 /// What the exchange is handed.
 #[derive(Debug)]
@@ -62,6 +67,13 @@ pub enum Input {
         worker: usize,
         /// What.
         event: MediaEvent,
+    },
+    /// Where the calls of a trunk go from now on, in order: its names were resolved anew. At most [`TARGETS_MAX`].
+    Targets {
+        /// Its place in the configuration.
+        trunk: usize,
+        /// Where.
+        flows: Vec<Flow>,
     },
     /// A person or a program asks for something.
     Command(Command),
@@ -202,6 +214,11 @@ pub struct Exchange {
     /// Calls outside that go on, by the account that answers for them.
     outside: BTreeMap<String, u32>,
     queues: BTreeMap<QueueId, usize>,
+    /// Trunks, in the order of the configuration.
+    lines: Vec<trunks::Line>,
+    trunks_wake: Option<Tick>,
+    /// When a drained exchange waits no more for its registrations to end.
+    leave_by: Option<Tick>,
     ports: PortPool,
     timers: Timers,
     ids: IdSource,
@@ -226,12 +243,14 @@ pub struct Changed {
     pub agents: BTreeSet<AgentId>,
     /// Queues.
     pub queues: BTreeSet<QueueId>,
+    /// Trunks, by their place in the configuration.
+    pub trunks: BTreeSet<usize>,
 }
 
 impl Changed {
     /// Whether nothing does.
     pub fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.agents.is_empty() && self.queues.is_empty()
+        self.calls.is_empty() && self.agents.is_empty() && self.queues.is_empty() && self.trunks.is_empty()
     }
 }
 
@@ -280,7 +299,7 @@ impl Exchange {
     fn empty(config: Config, ids: IdSource, mut entropy: Entropy, recovered: Recovered) -> Self {
         let endpoint_config = EndpointConfig {
             transactions_max: config.limits.transactions_max,
-            sessions_max: config.limits.calls_max * 3,
+            sessions_max: config.limits.calls_max * 3 + EMERGENCY_SESSIONS,
             user_agent: format!("{} ({})", EndpointConfig::default().user_agent, comment(&config.name)),
             ..EndpointConfig::default()
         };
@@ -312,6 +331,9 @@ impl Exchange {
             offers: BTreeMap::new(),
             agents,
             queues,
+            lines: config.trunks.iter().map(trunks::Line::new).collect(),
+            trunks_wake: None,
+            leave_by: None,
             ports: PortPool::new(config.rtp_ports.clone()),
             timers: Timers::default(),
             ids,
@@ -343,6 +365,7 @@ impl Exchange {
                 self.on_bindings(now, unreachable);
             }
             Input::Media { event, .. } => self.on_media(now, event),
+            Input::Targets { trunk, flows } => self.retarget(now, trunk, flows),
             Input::Command(command) => self.on_command(now, command),
             Input::Timeout => {}
         }
@@ -360,9 +383,9 @@ impl Exchange {
         &self.counters
     }
 
-    /// Whether it takes no new calls, and none is left.
+    /// Whether it takes no new calls, none is left, and carriers know.
     pub fn is_drained(&self) -> bool {
-        self.drain_by.is_some() && self.calls.is_empty()
+        self.drain_by.is_some() && self.calls.is_empty() && !self.is_leaving()
     }
 
     /// Calls that have not ended.
@@ -397,7 +420,9 @@ impl Exchange {
 
     fn wake(&self) -> Option<Tick> {
         let drain = self.drain_by.filter(|_| !self.calls.is_empty());
-        [self.sip_wake, self.acd_wake, self.timers.next(), self.registrar.next_expiry(), drain]
+        let leave = self.leave_by.filter(|_| self.is_leaving());
+        let trunks = self.trunks_wake;
+        [self.sip_wake, self.acd_wake, self.timers.next(), self.registrar.next_expiry(), trunks, leave, drain]
             .into_iter()
             .flatten()
             .min()
@@ -424,6 +449,7 @@ impl Exchange {
                 Kind::Close => self.finalize(now, call),
             }
         }
+        self.fire_trunks(now);
         if self.drain_by.is_some_and(|at| at <= now) {
             self.hang_up_all(now);
         }
@@ -478,8 +504,11 @@ impl Exchange {
             SipEvent::Info { session, body } => self.info(now, session, body.as_ref()),
             SipEvent::Ended { session, .. } => self.session_ended(now, session),
             SipEvent::Request { id, flow, request } => self.request(now, id, flow, &request),
-            // The exchange sends no re-INVITE and registers nowhere.
-            SipEvent::ReofferRefused { .. } | SipEvent::Registered { .. } | SipEvent::RegistrationFailed { .. } => {}
+            SipEvent::Registered { id, expires } => self.registered(now, id, expires),
+            SipEvent::RegistrationFailed { id, status, retry_in } => self.not_registered(id, status, retry_in),
+            SipEvent::Probed { id, status } => self.probed(now, id, status),
+            // The exchange sends no re-INVITE.
+            SipEvent::ReofferRefused { .. } => {}
         }
     }
 
@@ -488,6 +517,7 @@ impl Exchange {
             Command::SetAgent { agent, to } => self.set_agent(now, agent, to),
             Command::Drain { grace } => {
                 self.drain_by = Some(now + grace);
+                self.leave_trunks(now);
             }
         }
     }

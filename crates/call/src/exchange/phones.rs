@@ -5,6 +5,7 @@ use offhook_sip::Change;
 use offhook_sip::{Flow, Method, Request, RequestId, Response};
 use offhook_units::{AgentId, CallId, Tick};
 
+use super::incoming::RETRY_AFTER;
 use super::{Exchange, Output, WantedState};
 use crate::config::Login;
 
@@ -26,6 +27,12 @@ impl Exchange {
                     self.counters.registrations += 1;
                 }
                 self.on_bindings(now, changes);
+                response
+            }
+            // RFC 3261 section 11.2: as an INVITE would be answered.
+            Method::Options if self.drain_by.is_some() => {
+                let mut response = Response::to_request(request, 503);
+                response.headers.push("Retry-After", &RETRY_AFTER.as_s().to_string());
                 response
             }
             Method::Options => with_allow(Response::to_request(request, 200)),

@@ -9,6 +9,7 @@ use offhook_units::{AgentId, CallId, Span};
 use super::Exchange;
 use super::legs::escape_user;
 use super::state::{Presented, Way};
+use super::trunks::at_carrier;
 use crate::config::{Account, Destination, Number, Outgoing};
 
 /// How long a phone or a number outside may ring that was called without a queue.
@@ -19,8 +20,8 @@ const DIGITS_MAX: usize = 32;
 /// Who sends an INVITE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// A trunk, by name.
-    Trunk(String),
+    /// A trunk, by its place in the configuration.
+    Trunk(usize),
     /// The phone of an account.
     Account(String),
 }
@@ -53,11 +54,10 @@ impl Exchange {
         let claimed = claimed.filter(|user| self.config.accounts.contains_key(user));
         let registered = |account: &String| self.registrar.bindings(account).any(|b| b.flow.peer == flow.peer);
         let is_phone = request.headers.get("Authorization").is_some() || claimed.as_ref().is_some_and(registered);
-        let trunk = self.config.trunks.iter().find(|trunk| trunk.peers.contains(&flow.peer.ip()));
-        if let Some(trunk) = trunk.filter(|_| !is_phone) {
-            let dialled = request.uri.user_decoded().unwrap_or_default();
-            if claimed.is_none() || self.config.numbers.contains_key(&*dialled) {
-                return Ok(Origin::Trunk(trunk.name.clone()));
+        if let Some(trunk) = self.trunk_of(flow, request).filter(|_| !is_phone) {
+            let dialled = self.called(trunk, request);
+            if claimed.is_none() || self.config.numbers.contains_key(&dialled) {
+                return Ok(Origin::Trunk(trunk));
             }
         }
         let accounts = &self.config.accounts;
@@ -94,7 +94,7 @@ impl Exchange {
         }
         let (uri, flow) = self.reach(agent).ok_or(480_u16)?;
         let from = self.presented(from, None, flow);
-        Ok(Way { uri, flow, from, agent: Some(agent), trunk: None, credentials: None, charged: None })
+        Ok(Way { uri, flow, from, agent: Some(agent), trunk: None, urgent: false, credentials: None, charged: None })
     }
 
     /// The trunks that take a number, the longest prefix first (docs/decisions/0030). Emergency numbers ask for nothing.
@@ -102,16 +102,16 @@ impl Exchange {
         let digits = number.strip_prefix('+').unwrap_or(number);
         let is_number = (1..=DIGITS_MAX).contains(&digits.len())
             && digits.bytes().all(|b| b.is_ascii_digit() || b == b'*' || b == b'#');
-        let trunks = self.config.trunks.iter().filter_map(|trunk| Some((&trunk.name, trunk.out.as_ref()?)));
+        let trunks = self.config.trunks.iter().enumerate().filter_map(|(at, trunk)| Some((at, trunk.out.as_ref()?)));
         let settings = account.and_then(|name| Some((name, self.config.accounts.get(name)?)));
-        let mut found: Vec<(usize, &String, &Outgoing)> = trunks
+        let mut found: Vec<(usize, usize, &Outgoing)> = trunks
             .clone()
             .filter(|(_, out)| out.emergency.iter().any(|n| n == number))
-            .map(|(n, o)| (0, n, o))
+            .map(|(at, out)| (0, at, out))
             .collect();
         let is_emergency = !found.is_empty();
         if !is_emergency {
-            found = trunks.filter_map(|(name, out)| Some((longest(&out.prefixes, number)?, name, out))).collect();
+            found = trunks.filter_map(|(at, out)| Some((longest(&out.prefixes, number)?, at, out))).collect();
             found.sort_by_key(|(matched, ..)| core::cmp::Reverse(*matched));
             if !is_number || found.is_empty() {
                 return Err(404);
@@ -126,8 +126,9 @@ impl Exchange {
         }
         let charged = settings.map(|(name, _)| name.to_owned());
         let settings = settings.map(|(_, settings)| settings);
-        let ways = found.into_iter().filter_map(|(_, name, out)| self.way_outside(name, out, settings, from, number));
-        Ok(ways.map(|way| Way { charged: charged.clone(), ..way }).collect())
+        let ways = found.into_iter().flat_map(|(_, at, out)| self.ways_over(at, out, settings, from, number));
+        let ways = ways.map(|way| Way { charged: charged.clone(), urgent: is_emergency, ..way }).collect();
+        Ok(self.healthy(ways, is_emergency))
     }
 
     /// Whether a trunk of ours takes this number from everybody at any time.
@@ -136,31 +137,37 @@ impl Exchange {
         out.flat_map(|out| &out.emergency).any(|emergency| emergency == number)
     }
 
-    fn way_outside(
+    /// The ways over one trunk: one for each of its targets.
+    fn ways_over(
         &self,
-        trunk: &str,
+        trunk: usize,
         out: &Outgoing,
         account: Option<&Account>,
         from: &Presented,
         number: &str,
-    ) -> Option<Way> {
+    ) -> Vec<Way> {
         let shown = account.and_then(|account| account.caller_id.as_ref()).or(out.caller_id.as_ref());
         let from = match shown {
             Some(user) => Presented { display: None, user: user.clone() },
             None => from.clone(),
         };
-        let uri: Uri = format!("sip:{}@{}", escape_user(number), out.flow.peer).parse().ok()?;
-        let from = self.presented(&from, None, out.flow);
-        let (flow, credentials) = (out.flow, out.credentials.clone());
-        Some(Way { uri, flow, from, agent: None, trunk: Some(trunk.to_owned()), credentials, charged: None })
+        let ways = self.targets_of(trunk).map(|flow| {
+            let mut from = self.presented(&from, None, flow);
+            if let Some(domain) = &out.domain {
+                from.uri.host.clone_from(domain);
+            }
+            let (uri, credentials) = (at_carrier(out, flow, Some(number)), out.credentials.clone());
+            Way { uri, flow, from, agent: None, trunk: Some(trunk), urgent: false, credentials, charged: None }
+        });
+        ways.collect()
     }
 
     /// The way that a number of ours says: to the phone at `flow`'s peer under the dialled number.
     pub(super) fn way_to_peer(&self, from: &Presented, number: &str, flow: Flow) -> VecDeque<Way> {
         let from = self.presented(from, None, flow);
         let uri = format!("sip:{}@{}", escape_user(number), flow.peer).parse::<Uri>();
-        let (agent, trunk, credentials, charged) = (None, None, None, None);
-        uri.ok().map(|uri| Way { uri, flow, from, agent, trunk, credentials, charged }).into_iter().collect()
+        let (agent, trunk, urgent, credentials, charged) = (None, None, false, None, None);
+        uri.ok().map(|uri| Way { uri, flow, from, agent, trunk, urgent, credentials, charged }).into_iter().collect()
     }
 
     /// The name that others see when the phone of `account` calls.

@@ -103,7 +103,7 @@ impl Exchange {
         let queue = call.queue.and_then(|queue| self.queue(queue)).map(|queue| queue.acd.name.clone());
         let from = self.presented(&call.from, queue.as_deref(), flow);
         let Some(mut leg) = self.make_leg(now, flow) else { return false };
-        let caps = self.caps_preferring(codec);
+        let caps = self.caps_preferring(None, codec);
         let body = leg.offer(&caps);
         let headers = queue.map(|queue| vec![("X-Offhook-Queue".to_owned(), queue)]).unwrap_or_default();
         let invitation = Invitation { uri, from, headers, credentials: None };

@@ -48,6 +48,7 @@ impl Exchange {
         }
         exchange.end_lost_calls(now);
         exchange.apply_config(now);
+        exchange.start_trunks(now);
         exchange.fire(now);
         exchange.pump(now);
         exchange

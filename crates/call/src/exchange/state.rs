@@ -21,6 +21,8 @@ pub(super) struct Call {
     pub caller_agent: Option<AgentId>,
     /// Accounts that answer for calls outside that are part of this one.
     pub charged: Vec<String>,
+    /// Trunks that it takes a place of, one for each leg there.
+    pub seats: Vec<usize>,
     pub from: Presented,
     pub answer: Answer,
     pub caller: Leg,
@@ -73,6 +75,8 @@ pub(super) struct Leg {
     pub id: LegId,
     pub session: SessionId,
     pub flow: Flow,
+    /// The trunk at the other end, by its place in the configuration.
+    pub trunk: Option<usize>,
     /// Address in SDP and Contact.
     pub address: IpAddr,
     /// Our RTP port.
@@ -149,8 +153,10 @@ pub(super) struct Way {
     /// Who calls, as it is shown there.
     pub from: NameAddr,
     pub agent: Option<AgentId>,
-    /// The trunk's name, where it leads outside.
-    pub trunk: Option<String>,
+    /// The trunk, by its place in the configuration, where it leads outside.
+    pub trunk: Option<usize>,
+    /// An emergency call: it passes every limit.
+    pub urgent: bool,
     /// For the trunk's challenges.
     pub credentials: Option<Credentials>,
     /// The account that answers for the call outside.

@@ -86,6 +86,7 @@ impl Exchange {
         self.timers.disarm(id, Kind::Announce);
         self.timers.disarm(id, Kind::Ring);
         self.timers.disarm(id, Kind::Failover);
+        self.count_answered(other.leg.trunk);
         self.answer_caller(now, id);
         let Some(call) = self.calls.get_mut(&id) else { return };
         if let Some(open) = call.open_legs.get_mut(&other.leg.id) {
@@ -129,8 +130,9 @@ impl Exchange {
             return self.endpoint.refuse_reoffer(now, session, 481);
         };
         let by = if role == Role::Caller { Party::Caller } else { Party::Agent };
-        let codec = self.leg_of(id, session).and_then(|leg| leg.negotiated.as_ref()).map(|agreed| agreed.codec);
-        let caps = self.caps_preferring(codec);
+        let leg = self.leg_of(id, session).map(|leg| (leg.trunk, leg.negotiated.as_ref().map(|agreed| agreed.codec)));
+        let (trunk, codec) = leg.unwrap_or_default();
+        let caps = self.caps_preferring(trunk, codec);
         let Some(leg) = self.leg_of(id, session) else { return self.endpoint.refuse_reoffer(now, session, 481) };
         leg.sdp_version += 1;
         let Some(body) = body else {

@@ -1,16 +1,19 @@
 //! An exchange and phones on a network that loses nothing, on a virtual clock.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use offhook_acd::{AgentConfig, QueueConfig};
-use offhook_call::config::{Account, Agent, Announcement, Config, Limits, Login, Outgoing, Queue, Reach, Trunk};
+use offhook_call::config::{
+    Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Outgoing, Queue, Reach, Trunk,
+};
 use offhook_call::record::CallRecord;
 use offhook_call::{Exchange, Input, Output};
 use offhook_plan::{Direction, MediaCaps};
 use offhook_sip::{
-    Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, NameAddr, Register, SessionId,
-    Transport, sdp,
+    Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, NameAddr, Register, Request, RequestId,
+    Response, SessionId, Transport, sdp,
 };
 use offhook_units::{AgentId, Entropy, IdSource, QueueId, Span, Tick};
 
@@ -42,17 +45,19 @@ pub fn flow_from(address: SocketAddr) -> Flow {
 pub fn trunk(name: &str, host: u8, prefixes: &[&str], credentials: Option<Credentials>) -> Trunk {
     let peer = SocketAddr::from(([127, 0, 0, host], 5_060));
     let out = Outgoing {
-        flow: Flow { transport: Transport::Udp, local: SERVER.into(), peer },
         prefixes: prefixes.iter().map(|&prefix| prefix.to_owned()).collect(),
         emergency: vec!["112".to_owned()],
         caller_id: Some("30555".to_owned()),
         credentials,
+        ..Outgoing::to(vec![Flow { transport: Transport::Udp, local: SERVER.into(), peer }])
     };
-    Trunk { name: name.to_owned(), peers: vec![peer.ip()], out: Some(out) }
+    Trunk { out: Some(out), ..Trunk::new(name, vec![peer.ip()]) }
 }
 
-fn host(trunk: &Trunk) -> String {
-    trunk.peers[0].to_string().rsplit('.').next().unwrap_or_default().to_owned()
+/// The name in these tests of whoever is at a trunk's first target.
+fn carrier(trunk: &Trunk) -> Option<String> {
+    let target = trunk.out.as_ref()?.targets.first()?;
+    Some(format!("carrier{}", target.peer.ip().to_string().rsplit('.').next()?))
 }
 
 fn config(trunks: Vec<Trunk>) -> Config {
@@ -96,10 +101,17 @@ fn config(trunks: Vec<Trunk>) -> Config {
 impl World {
     /// The phones of ann and bob are registered, at 127.0.0.9:7001 and :7002; carriers are there but for the one called dead.
     pub fn new(trunks: Vec<Trunk>) -> Self {
+        Self::told(trunks, |_| {})
+    }
+
+    /// As [`World::new`], with a configuration that is changed before the start.
+    pub fn told(trunks: Vec<Trunk>, change: impl FnOnce(&mut Config)) -> Self {
         let now = Tick::from_us(1_800_000_000_000_000);
-        let alive = trunks.iter().filter(|trunk| trunk.name != "dead").map(|trunk| format!("carrier{}", host(trunk)));
+        let alive = trunks.iter().filter(|trunk| trunk.name != "dead").filter_map(carrier);
         let alive: Vec<_> = alive.collect();
-        let exchange = Exchange::new(now, config(trunks), IdSource::new(1, 1), Entropy::from_number(7));
+        let mut config = config(trunks);
+        change(&mut config);
+        let exchange = Exchange::new(now, config, IdSource::new(1, 1), Entropy::from_number(7));
         let (phones, under_way, records) = (BTreeMap::new(), VecDeque::new(), Vec::new());
         let mut world = Self { now, exchange, records, phones, under_way, wake: None };
         for name in ["ann", "bob"] {
@@ -141,6 +153,44 @@ impl World {
             events: Vec::new(),
             wake: None,
         })
+    }
+
+    /// The requests outside of calls that came to `who` since this was last asked.
+    pub fn requests(&mut self, who: &str) -> Vec<(RequestId, Request)> {
+        let mut found = Vec::new();
+        self.at(who).events.retain(|event| match event {
+            Event::Request { id, request, .. } => {
+                found.push((*id, (**request).clone()));
+                false
+            }
+            _ => true,
+        });
+        found
+    }
+
+    /// `who` answers a request outside of calls.
+    pub fn respond(&mut self, who: &str, id: RequestId, response: Response) {
+        let now = self.now;
+        self.at(who).endpoint.respond(now, id, response);
+        self.run(Span::from_ms(10));
+    }
+
+    /// `who` sends an INVITE to `uri` with headers of its own.
+    pub fn invite(&mut self, who: &str, uri: &str, to: &str, headers: Vec<(String, String)>) -> SessionId {
+        let (now, at) = (self.now, Self::address(who));
+        let invite = Invite {
+            flow: flow_from(at),
+            uri: uri.parse().expect("a uri"),
+            from: name_addr("sip:+4940111@carrier"),
+            to: name_addr(to),
+            contact: format!("sip:{who}@{at}").parse().expect("a uri"),
+            headers,
+            body: Some(media(at)),
+            credentials: None,
+        };
+        let session = self.at(who).endpoint.invite(now, invite).expect("room for a call");
+        self.run(Span::from_ms(100));
+        session
     }
 
     /// `who` dials; with the password of `as_whom`, where one is given.
@@ -285,6 +335,11 @@ pub fn credentials(name: &str) -> Credentials {
 
 fn name_addr(uri: &str) -> NameAddr {
     format!("<{uri}>").parse().expect("a name")
+}
+
+/// A number of ours that leads to the queue.
+pub fn number() -> Number {
+    Number { answer: Answer::AtStart, to: Destination::Queue(QueueId(1)) }
 }
 
 /// A description of a phone's media; it serves as offer and as answer.

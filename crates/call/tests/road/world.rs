@@ -466,7 +466,7 @@ fn config(agents: u16) -> Config {
         rtp_ports: 10_000..=10_999,
         media_workers: 1,
         caps: MediaCaps::g711(),
-        trunks: vec![Trunk { name: "trunk".to_owned(), peers: vec![SocketAddr::from(TRUNK).ip()], out: None }],
+        trunks: vec![Trunk::new("trunk", vec![SocketAddr::from(TRUNK).ip()])],
         numbers: BTreeMap::from([
             ("menu".to_owned(), number(Answer::AtStart, Destination::Flow("main".to_owned()))),
             ("support".to_owned(), number(Answer::AtStart, Destination::Queue(support))),

@@ -191,7 +191,7 @@ impl Reader {
         }
     }
 
-    fn codecs(&mut self, names: &At<Vec<At<String>>>) -> Vec<CodecCap> {
+    pub fn codecs(&mut self, names: &At<Vec<At<String>>>) -> Vec<CodecCap> {
         const KNOWN: [(&str, CodecKind); 2] = [("pcmu", CodecKind::Pcmu), ("pcma", CodecKind::Pcma)];
         let mut caps: Vec<CodecCap> = Vec::new();
         for name in &names.value {

@@ -23,9 +23,9 @@ use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use offhook_call::config::{Account, Answer, Limits, Login, Queue};
+use offhook_call::config::{Account, Answer, Limits, Login, Queue, TrunkLimits};
 use offhook_net::streams::{StreamLimits, TlsFiles};
-use offhook_plan::{AssetId, MediaCaps};
+use offhook_plan::{AssetId, CodecKind, MediaCaps};
 use offhook_sip::Transport;
 use offhook_units::Span;
 use toml::de::DeTable;
@@ -108,6 +108,10 @@ pub struct Trunk {
     pub name: String,
     /// Addresses that its requests come from.
     pub peers: Vec<IpAddr>,
+    /// How many calls it may have.
+    pub limits: TrunkLimits,
+    /// Its codecs, where it has not those of the exchange.
+    pub codecs: Vec<CodecKind>,
     /// How calls go out to it, where they may.
     pub out: Option<outside::Outgoing>,
 }
@@ -232,6 +236,8 @@ struct Reader {
     streams: StreamLimits,
     /// What `listen` in `[sip]` speaks: nothing is sent over a transport without a listener.
     spoken: Vec<Transport>,
+    /// The codecs of `[media]`.
+    codecs: Vec<CodecKind>,
 }
 
 /// Reads `file` and checks it as a whole.
@@ -257,7 +263,8 @@ pub fn check_text(file: &Path, source: &str) -> Result<Checked, Faults> {
     }
     let folder = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
     let prompts = Prompts::new(Vec::new());
-    let mut reader = Reader { sink, prompts, folder, streams: StreamLimits::default(), spoken: Vec::new() };
+    let mut reader =
+        Reader { sink, prompts, folder, streams: StreamLimits::default(), spoken: Vec::new(), codecs: Vec::new() };
     let mut root = Section::root(table.get_ref());
     let parts = reader.read(&mut root);
     root.finish(&mut reader.sink);
@@ -278,6 +285,8 @@ impl Reader {
         self.spoken = sip.listen.iter().map(|listen| listen.value.transport).collect();
         let tls = self.tls(root, &sip);
         let media = self.media(root);
+        let caps = media.as_ref().map(|media| &media.caps.codecs);
+        self.codecs = caps.into_iter().flatten().map(|cap| cap.kind).collect();
         let http = self.http(root);
         let data = self.data_folder(root);
         let recording = self.recording(root);

@@ -1,53 +1,62 @@
 //! Calls to the world outside: how a trunk takes them, and which account may make them.
 
 use core::net::SocketAddr;
+use core::ops::RangeInclusive;
 
-use offhook_call::config::{Account, OUTSIDE_MAX_DEFAULT};
-use offhook_sip::Credentials;
+use offhook_call::TARGETS_MAX;
+use offhook_call::config::{self, Account, OUTSIDE_MAX_DEFAULT, Registering, TrunkLimits};
+use offhook_plan::CodecKind;
+use offhook_sip::{Credentials, Transport, Uri};
+use offhook_units::Span;
 
 use super::Reader;
-use super::people::host_address;
+use super::people::dialled_address;
 use super::read::{At, Section};
 
-/// How a trunk takes calls, before its route is known.
+/// How a trunk takes calls, before its routes are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Where INVITEs are sent.
-    pub proxy: SocketAddr,
-    /// What its numbers begin with.
-    pub prefixes: Vec<String>,
-    /// Numbers that it takes from everybody.
-    pub emergency: Vec<String>,
-    /// Who calls, where the account does not say.
-    pub caller_id: Option<String>,
-    /// For its challenges.
-    pub credentials: Option<Credentials>,
+    /// Where INVITEs and REGISTERs are sent, in the order in which they are tried.
+    pub proxies: Vec<(Transport, SocketAddr)>,
+    /// Everything else; its targets are empty.
+    pub rest: config::Outgoing,
 }
+
+/// Keys that mean nothing without `proxy`.
+const NEED_PROXY: [&str; 9] =
+    ["prefixes", "emergency", "caller_id", "user", "password", "password_file", "register", "domain", "health_every"];
+const PROXY: &str = "\"udp:192.0.2.1:5060\"";
+/// A shorter registration is traffic for nothing, a longer one is lost for too long when the carrier restarts.
+const EXPIRES: RangeInclusive<Span> = Span::from_s(30)..=Span::from_s(86_400);
+/// Asked for where nothing is said; carriers shorten it as they like.
+const EXPIRES_DEFAULT: Span = Span::from_s(600);
+const HEALTH_EVERY: RangeInclusive<Span> = Span::ZERO..=Span::from_s(3_600);
 
 impl Reader {
     /// The keys of a `[[trunk]]` that calls go out over.
     pub fn outgoing(&mut self, section: &mut Section<'_>) -> Option<Outgoing> {
-        let example = "\"udp:192.0.2.1:5060\"";
-        let proxy = section.text(&mut self.sink, "proxy", example);
+        let proxy = section.texts(&mut self.sink, "proxy", PROXY);
         let prefixes = self.dialled(section, "prefixes", "[\"+\", \"0\"]");
         let emergency = self.dialled(section, "emergency", "[\"112\"]");
         let caller_id = section.text_or_number_if(&mut self.sink, "caller_id", "\"4930555700\"");
         let user = section.text(&mut self.sink, "user", "\"4930555700\"");
         let password = self.secret(section, "password", "password_file", "\"a secret\"");
+        let registers = section.flag(&mut self.sink, "register").unwrap_or(false);
+        let expires = section.span(&mut self.sink, "expires", EXPIRES);
+        let domain = section.text(&mut self.sink, "domain", "\"carrier.example\"");
+        let health_every = section.span(&mut self.sink, "health_every", HEALTH_EVERY);
         let Some(proxy) = proxy else {
-            if let Some(key) = ["prefixes", "emergency", "caller_id", "user", "password", "password_file"]
-                .into_iter()
-                .find(|key| section.has(key))
-            {
+            if let Some(key) = NEED_PROXY.into_iter().find(|key| section.has(key)) {
                 let message = format!("[[trunk]] has {key}, and no proxy that calls could go to");
-                self.sink.missing(section.span.clone(), message, format!("add proxy = {example}"));
+                self.sink.missing(section.span.clone(), message, format!("add proxy = {PROXY}"));
             }
             return None;
         };
-        if prefixes.is_empty() && emergency.is_empty() {
-            let advice = "add prefixes = [\"+\", \"0\"], or what its numbers begin with";
+        if prefixes.is_empty() && emergency.is_empty() && !registers {
+            let advice = "add prefixes = [\"+\", \"0\"], or what its numbers begin with, or register = true";
             self.sink.missing(proxy.span.clone(), "this trunk takes no numbers", advice);
         }
+        let register = self.registering(section, registers, expires, user.as_ref());
         let credentials = match (user, password) {
             (Some(user), Some(password)) => Some(Credentials { username: user.value, password: password.value }),
             (None, None) => None,
@@ -57,14 +66,92 @@ impl Reader {
                 None
             }
         };
-        let address = proxy.value.strip_prefix("udp:").and_then(|host| host_address(host, offhook_sip::Transport::Udp));
-        let Some(address) = address else {
-            let message = format!("\"{}\" is not where a trunk can be reached", proxy.value);
-            self.sink.fault(proxy.span, message, format!("write proxy = {example}"));
+        let rest = config::Outgoing {
+            domain: domain.and_then(|domain| self.domain(domain)),
+            prefixes,
+            emergency,
+            caller_id: caller_id.map(|id| id.value),
+            credentials,
+            register,
+            health_every: health_every.unwrap_or(config::Outgoing::HEALTH_EVERY),
+            ..config::Outgoing::to(Vec::new())
+        };
+        Some(Outgoing { proxies: self.proxies(proxy), rest })
+    }
+
+    fn registering(
+        &mut self,
+        section: &Section<'_>,
+        registers: bool,
+        expires: Option<Span>,
+        user: Option<&At<String>>,
+    ) -> Option<Registering> {
+        if !registers {
+            if expires.is_some() {
+                let message = "expires is how long a registration holds, and there is none";
+                self.sink.missing(section.span.clone(), message, "add register = true, or take expires out");
+            }
+            return None;
+        }
+        let Some(user) = user else {
+            let advice = "add user = \"4930555700\" and password";
+            self.sink.missing(section.span.clone(), "a registration is that of a user", advice);
             return None;
         };
-        let caller_id = caller_id.map(|id| id.value);
-        Some(Outgoing { proxy: address, prefixes, emergency, caller_id, credentials })
+        Some(Registering { user: user.value.clone(), expires: expires.unwrap_or(EXPIRES_DEFAULT) })
+    }
+
+    /// A domain as it stands in URIs.
+    fn domain(&mut self, domain: At<String>) -> Option<String> {
+        let is_host = format!("sip:{}", domain.value).parse::<Uri>().is_ok_and(|uri| uri.host == domain.value);
+        if !is_host {
+            let message = format!("\"{}\" is not a domain", domain.value);
+            self.sink.fault(domain.span, message, "write the carrier's, such as domain = \"carrier.example\"");
+            return None;
+        }
+        Some(domain.value)
+    }
+
+    fn proxies(&mut self, texts: At<Vec<At<String>>>) -> Vec<(Transport, SocketAddr)> {
+        if texts.value.is_empty() || texts.value.len() > TARGETS_MAX {
+            let message = format!("proxy lists {} places", texts.value.len());
+            self.sink.fault(texts.span, message, format!("write 1 to {TARGETS_MAX}, such as proxy = {PROXY}"));
+        }
+        let mut proxies = Vec::new();
+        for text in texts.value {
+            // A transport must be written, so that nobody takes a name's default for granted.
+            let transport = text.value.split_once(':').and_then(|(name, _)| Transport::from_name(name));
+            if let Some((transport, address)) = transport.and_then(|_| dialled_address(&text.value)) {
+                self.must_speak(transport, &text.span);
+                proxies.push((transport, address));
+            } else {
+                let message = format!("\"{}\" is not where a trunk can be reached", text.value);
+                self.sink.fault(text.span, message, format!("write proxy = {PROXY}"));
+            }
+        }
+        proxies
+    }
+
+    /// `calls`, `calls_per_second` and `codecs` of a `[[trunk]]`.
+    pub fn trunk_limits(&mut self, section: &mut Section<'_>) -> (TrunkLimits, Vec<CodecKind>) {
+        let mut limits = TrunkLimits::default();
+        if let Some(calls) = section.number(&mut self.sink, "calls", 1..=1_000_000) {
+            limits.calls_max = calls.value as u32;
+        }
+        if let Some(rate) = section.number(&mut self.sink, "calls_per_second", 1..=100_000) {
+            limits.calls_per_s_max = rate.value as u32;
+        }
+        let Some(names) = section.texts(&mut self.sink, "codecs", "[\"pcma\"]") else { return (limits, Vec::new()) };
+        let codecs: Vec<CodecKind> = self.codecs(&names).into_iter().map(|cap| cap.kind).collect();
+        if let Some(codec) = codecs.iter().find(|codec| !self.codecs.contains(codec)) {
+            let message = format!("codecs in [media] has no {}", codec.name().to_lowercase());
+            self.sink.fault(
+                names.span,
+                message,
+                "a trunk can leave codecs of the exchange out, and change their order",
+            );
+        }
+        (limits, codecs)
     }
 
     /// The keys of an `[[account]]` that calls outside; the password follows.
@@ -119,6 +206,31 @@ mod tests {
         check("proxy = \"192.0.2.1\"\nprefixes = [\"0\"]\n", (6, 9), "is not where a trunk can be reached");
         check("proxy = \"udp:192.0.2.1\"\nprefixes = [\"o\"]\n", (7, 13), "is not the beginning of a number");
         check("proxy = \"udp:192.0.2.1\"\nprefixes = [\"0\"]\nuser = \"x\"\n", (8, 8), "a user and a password");
+        check("proxy = \"udp:192.0.2.1\"\nregister = true\n", (3, 1), "a registration is that of a user");
+        check("proxy = \"udp:192.0.2.1\"\nprefixes = [\"0\"]\nexpires = \"60s\"\n", (3, 1), "and there is none");
+        check("proxy = [\"tls:192.0.2.1\"]\nprefixes = [\"0\"]\n", (6, 10), "listen in [sip] has no tls");
+        check("proxy = \"udp:192.0.2.1\"\nprefixes = [\"0\"]\ndomain = \"a b\"\n", (8, 10), "is not a domain");
+        check("proxy = []\nprefixes = [\"0\"]\n", (6, 9), "proxy lists 0 places");
+        check("calls = 0\n", (6, 9), "out of range");
+    }
+
+    #[test]
+    fn a_trunk_may_register_be_bounded_and_have_several_proxies_and_no_peers() {
+        let text = "[sip]\nlisten = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]\n[[trunk]]\nname = \"t\"\nproxy = \
+                    [\"tcp:192.0.2.1:5070\", \"udp:192.0.2.2\"]\nregister = true\nuser = \"u\"\npassword = \"carrier \
+                    pigeon\"\nexpires = \"5m\"\ndomain = \"carrier.example\"\nhealth_every = \"10s\"\ncalls = 30\n\
+                    calls_per_second = 5\ncodecs = [\"pcma\"]\n";
+        let checked = check_text(Path::new("test.toml"), text).unwrap_or_else(|faults| panic!("{faults}"));
+        let local = "127.0.0.1:5060".parse().expect("an address");
+        let trunk = checked.resolve(|_: Kind, _: &str| 1, |_, _| local).exchange.trunks.remove(0);
+        let out = trunk.out.expect("it takes calls");
+        let peers: Vec<_> = out.targets.iter().map(ToString::to_string).collect();
+        assert_eq!(peers, ["TCP 127.0.0.1:5060 -> 192.0.2.1:5070", "UDP 127.0.0.1:5060 -> 192.0.2.2:5060"]);
+        let register = out.register.expect("it registers");
+        assert_eq!((&*register.user, register.expires.as_s(), out.health_every.as_s()), ("u", 300, 10));
+        assert_eq!(out.domain.as_deref(), Some("carrier.example"));
+        assert_eq!((trunk.limits.calls_max, trunk.limits.calls_per_s_max), (30, 5));
+        assert_eq!(trunk.codecs, [offhook_plan::CodecKind::Pcma]);
     }
 
     #[test]
@@ -132,7 +244,8 @@ mod tests {
         let local = "127.0.0.1:5060".parse().expect("an address");
         let exchange = checked.resolve(|_: Kind, _: &str| 1, |_, _| local).exchange;
         let out = exchange.trunks[0].out.as_ref().expect("it takes calls");
-        assert_eq!((out.flow.peer, out.flow.local), ("192.0.2.1:5070".parse().expect("an address"), local));
+        let flow = out.targets[0];
+        assert_eq!((flow.peer, flow.local), ("192.0.2.1:5070".parse().expect("an address"), local));
         assert_eq!((&out.prefixes[..], &out.emergency[..]), (&["+".to_owned()][..], &["112".to_owned()][..]));
         assert_eq!(out.credentials.as_ref().map(|given| &*given.username), Some("u"));
         assert!(exchange.accounts["ann"].outside.is_empty());

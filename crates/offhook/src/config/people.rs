@@ -37,6 +37,7 @@ impl Reader {
             let example = "[\"192.0.2.1\"]";
             let peers = section.texts(&mut self.sink, "peers", example);
             let out = self.outgoing(&mut section);
+            let (limits, codecs) = self.trunk_limits(&mut section);
             let span = section.span.clone();
             section.finish(&mut self.sink);
             let title = name.as_ref().map_or_else(String::new, |name| name.value.clone());
@@ -53,12 +54,14 @@ impl Reader {
                         addresses.extend(self.peer_addresses(peer, &title, &mut taken));
                     }
                 }
-                _ => {
+                // Calls come from where ours go to.
+                None if out.is_some() => {}
+                Some(_) | None => {
                     let advice = format!("add the addresses that its calls come from: peers = {example}");
                     self.sink.missing(span.clone(), "[[trunk]] has no peers", advice);
                 }
             }
-            trunks.push(At { value: Trunk { name: title, peers: addresses, out }, span });
+            trunks.push(At { value: Trunk { name: title, peers: addresses, limits, codecs, out }, span });
         }
         trunks
     }

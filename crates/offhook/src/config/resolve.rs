@@ -133,13 +133,10 @@ impl Checked {
         let numbers = numbers.collect();
         let trunks = self.trunks.into_iter().map(|trunk| {
             let out = trunk.out.map(|out| config::Outgoing {
-                flow: flow_to(offhook_sip::Transport::Udp, out.proxy),
-                prefixes: out.prefixes,
-                emergency: out.emergency,
-                caller_id: out.caller_id,
-                credentials: out.credentials,
+                targets: out.proxies.iter().map(|(transport, peer)| flow_to(*transport, *peer)).collect(),
+                ..out.rest
             });
-            config::Trunk { name: trunk.name, peers: trunk.peers, out }
+            config::Trunk { name: trunk.name, peers: trunk.peers, limits: trunk.limits, codecs: trunk.codecs, out }
         });
         let trunks = trunks.collect();
         let exchange = Config {

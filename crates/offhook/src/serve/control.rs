@@ -364,7 +364,9 @@ impl Control {
         let calls = changed.calls.into_iter().filter_map(|call| self.exchange.call_now(call)).map(LiveEvent::Call);
         let agents = changed.agents.into_iter().filter_map(|agent| self.exchange.agent_now(agent));
         let queues = changed.queues.into_iter().filter_map(|queue| self.exchange.queue_now(now, queue));
+        let trunks = changed.trunks.into_iter().filter_map(|trunk| self.exchange.trunk_now(now, trunk));
         let events = calls.chain(agents.map(LiveEvent::Agent)).chain(queues.map(LiveEvent::Queue));
+        let events = events.chain(trunks.map(LiveEvent::Trunk));
         for event in events {
             self.edges.live.publish(now, event);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use offhook_call::config::Names;
 use offhook_call::record::CallRecord;
-use offhook_call::view::{AgentView, CallView, QueueView};
+use offhook_call::view::{AgentView, CallView, QueueView, TrunkView};
 use offhook_call::{Command, Exchange, WantedState};
 use offhook_net::Clock;
 use offhook_net::intake::Post;
@@ -84,6 +84,10 @@ impl View for Port {
 
     fn agents(&self) -> Answer<'_, Result<Vec<AgentView>, Unavailable>> {
         Box::pin(self.look(Exchange::agents))
+    }
+
+    fn trunks(&self) -> Answer<'_, Result<Vec<TrunkView>, Unavailable>> {
+        Box::pin(self.look(Exchange::trunks))
     }
 
     fn calls(&self) -> Answer<'_, Result<Vec<CallView>, Unavailable>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use offhook_call::record::{CallEnd, CallRecord, FORMULA};
-use offhook_call::view::{AgentView, CallView, QueueView};
+use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
 use offhook_plan::LegReport;
 use offhook_server::{AgentWish, Answer, Health, Page, RecordEntry, RecordingEntry, SetAgentError, Unavailable, View};
 use offhook_units::{AgentId, CallId, ContactId, PersonRef, QueueId, RecordingId, Span, Tick};
@@ -71,6 +71,10 @@ impl View for Fixed {
         self.answer(self.agents.clone())
     }
 
+    fn trunks(&self) -> Answer<'_, Result<Vec<TrunkView>, Unavailable>> {
+        self.answer(vec![trunk()])
+    }
+
     fn calls(&self) -> Answer<'_, Result<Vec<CallView>, Unavailable>> {
         self.answer(self.calls.clone())
     }
@@ -98,6 +102,21 @@ impl View for Fixed {
             };
             Ok(view)
         })
+    }
+}
+
+/// A registered trunk whose second target is down.
+pub fn trunk() -> TrunkView {
+    let until = Some(NOW + Span::from_s(480));
+    let target =
+        |address: &str, up| TargetView { address: address.to_owned(), up, answered: Some(NOW), status: Some(200) };
+    TrunkView {
+        name: "carrier".to_owned(),
+        calls: 3,
+        calls_max: Some(30),
+        registration: Some(RegistrationView { state: "registered", until, status: None }),
+        targets: vec![target("udp:192.0.2.1:5060", true), target("tcp:192.0.2.2:5060", false)],
+        counts: TrunkCounts { incoming: 70, outgoing: 40, outgoing_answered: 31, ..TrunkCounts::default() },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use offhook_units::Tick;
 
-use super::event::{RegistrationId, SessionId};
+use super::event::{ProbeId, RegistrationId, SessionId};
 use super::{Endpoint, Output};
 use crate::dialog::MAX_FORWARDS;
 use crate::transaction::{Alarms, ClientAction, Timer, TimerKey, client_invite, client_non_invite};
@@ -24,6 +24,8 @@ pub(super) enum Owner {
     Bye(SessionId),
     /// A registration's.
     Register(RegistrationId),
+    /// An OPTIONS to see whether somebody is there.
+    Probe(ProbeId),
     /// Nobody's: CANCEL, and the BYE to a fork.
     Nobody,
 }

@@ -16,6 +16,10 @@ pub struct RequestId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegistrationId(pub u64);
 
+/// An OPTIONS of ours that waits for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProbeId(pub u64);
+
 /// What an endpoint is told to be.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
@@ -233,6 +237,13 @@ pub enum Event {
         status: Option<u16>,
         /// When it is tried again.
         retry_in: Span,
+    },
+    /// The answer to an OPTIONS of ours.
+    Probed {
+        /// Which.
+        id: ProbeId,
+        /// The final response; none where nobody answered or the transport failed.
+        status: Option<u16>,
     },
 }
 

@@ -8,7 +8,7 @@ use super::client::{Delivery, Owner};
 use super::event::{Event, Register, RegistrationId};
 use crate::dialog::MAX_FORWARDS;
 use crate::transaction::{Alarms, TimerKey};
-use crate::{Method, Request, Response};
+use crate::{Flow, Method, Request, Response, Uri};
 
 /// A registration of ours.
 #[derive(Debug)]
@@ -65,6 +65,15 @@ impl Endpoint {
         // One REGISTER at a time (RFC 3261 section 10.2): the response to the running one sends the last.
         if found.out == Out::None {
             self.send_register(now, registration);
+        }
+    }
+
+    /// Lets a registration go another way from its next REGISTER on: to another registrar of the same domain, or from another
+    /// address of ours. `contact` is where calls reach us then.
+    pub fn reroute(&mut self, registration: RegistrationId, flow: Flow, contact: Uri) {
+        if let Some(found) = self.registrations.get_mut(&registration) {
+            found.register.flow = flow;
+            found.register.contact = contact;
         }
     }
 

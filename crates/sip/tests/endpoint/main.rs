@@ -5,5 +5,6 @@ mod calls;
 mod changes;
 mod flood;
 mod hand;
+mod probe;
 mod weather;
 mod world;

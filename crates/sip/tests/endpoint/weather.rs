@@ -85,7 +85,8 @@ impl Shift {
             other @ (Event::Info { .. }
             | Event::Request { .. }
             | Event::Registered { .. }
-            | Event::RegistrationFailed { .. }) => panic!("{other:?}"),
+            | Event::RegistrationFailed { .. }
+            | Event::Probed { .. }) => panic!("{other:?}"),
         }
     }
 

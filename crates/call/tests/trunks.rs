@@ -1,0 +1,300 @@
+//! Trunks: registering with carriers, asking whether they are there, which way calls take, how many they may be.
+
+mod desk;
+
+use desk::{World, credentials, number, trunk};
+use offhook_call::config::{Outgoing, Registering, Trunk, TrunkLimits};
+use offhook_call::{Command, Input};
+use offhook_plan::CodecKind;
+use offhook_sip::{Credentials, Event, Flow, Method, Response, SessionId, Transport};
+use offhook_units::Span;
+
+fn flow_to(host: u8) -> Flow {
+    let peer = std::net::SocketAddr::from(([127, 0, 0, host], 5_060));
+    Flow { transport: Transport::Udp, local: desk::SERVER.into(), peer }
+}
+
+/// A trunk with a target at each of these hosts, unasked.
+fn wide(name: &str, hosts: &[u8], prefix: &str) -> Trunk {
+    let mut made = trunk(name, hosts[0], &[prefix], None);
+    if let Some(out) = &mut made.out {
+        out.targets = hosts.iter().map(|host| flow_to(*host)).collect();
+        out.health_every = Span::ZERO;
+    }
+    made
+}
+
+fn registering(name: &str, host: u8) -> Trunk {
+    let mut made = wide(name, &[host], "0");
+    made.peers.clear();
+    if let Some(out) = &mut made.out {
+        out.credentials = Some(Credentials { username: "30555".to_owned(), password: "trunk secret".to_owned() });
+        out.register = Some(Registering { user: "30555".to_owned(), expires: Span::from_s(100) });
+    }
+    made
+}
+
+fn state(world: &World) -> &'static str {
+    world.exchange.trunks(world.now)[0].registration.as_ref().map_or("none", |registration| registration.state)
+}
+
+/// The carrier takes the REGISTER that came last; gives the Contact.
+fn take(world: &mut World, who: &str) -> Option<String> {
+    let (id, request) = world.requests(who).into_iter().rfind(|(_, request)| request.method == Method::Register)?;
+    let contact = request.headers.get("Contact").expect("a Contact").to_owned();
+    let mut response = Response::to_request(&request, 200);
+    response.headers.push("Contact", &contact);
+    world.respond(who, id, response);
+    Some(contact)
+}
+
+#[test]
+fn a_registered_trunk_refreshes_at_80_percent_and_leaves_before_the_exchange_stops() {
+    let mut world = World::new(vec![registering("carrier", 2)]);
+    assert_eq!(state(&world), "trying");
+    let contact = take(&mut world, "carrier2").expect("a REGISTER");
+    assert!(contact.contains("sip:30555@127.0.0.1") && contact.ends_with("expires=100"), "{contact}");
+    assert_eq!(state(&world), "registered");
+    world.run(Span::from_s(79));
+    assert!(take(&mut world, "carrier2").is_none());
+    world.run(Span::from_s(2));
+    assert!(take(&mut world, "carrier2").is_some(), "the refresh");
+    let now = world.now;
+    world.exchange.handle(now, Input::Command(Command::Drain { grace: Span::from_s(30) }));
+    world.run(Span::from_ms(100));
+    assert!(!world.exchange.is_drained(), "the carrier does not know yet");
+    let contact = take(&mut world, "carrier2").expect("the last REGISTER");
+    assert!(contact.ends_with("expires=0"), "{contact}");
+    assert!(world.exchange.is_drained());
+    assert_eq!(state(&world), "left");
+}
+
+#[test]
+fn a_carrier_that_is_silent_delays_the_stop_by_2_s_at_most() {
+    let mut world = World::new(vec![registering("carrier", 2)]);
+    take(&mut world, "carrier2").expect("a REGISTER");
+    let now = world.now;
+    world.exchange.handle(now, Input::Command(Command::Drain { grace: Span::from_s(30) }));
+    world.run(Span::from_ms(1_900));
+    assert!(!world.exchange.is_drained());
+    world.run(Span::from_ms(200));
+    assert!(world.exchange.is_drained());
+}
+
+#[test]
+fn a_registration_that_fails_goes_to_the_next_target() {
+    let mut carrier = registering("carrier", 2);
+    carrier.out.as_mut().expect("it takes calls").targets.push(flow_to(3));
+    let mut world = World::new(vec![carrier]);
+    world.at("carrier3");
+    let (id, request) = world.requests("carrier2").pop().expect("a REGISTER");
+    world.respond("carrier2", id, Response::to_request(&request, 503));
+    assert_eq!(state(&world), "failed");
+    world.run(Span::from_s(5));
+    assert!(take(&mut world, "carrier2").is_none());
+    assert!(take(&mut world, "carrier3").is_some(), "the next REGISTER");
+    assert_eq!(state(&world), "registered");
+}
+
+#[test]
+fn a_call_to_the_registered_contact_is_the_trunks_wherever_it_comes_from() {
+    let number_of_ours = |config: &mut offhook_call::config::Config| {
+        config.numbers.insert("30555700".to_owned(), number());
+    };
+    let mut world = World::told(vec![registering("carrier", 2)], number_of_ours);
+    let contact = take(&mut world, "carrier2").expect("a REGISTER");
+    let contact = contact.split(['<', '>']).nth(1).expect("a uri").to_owned();
+    let stranger = world.invite("gateway77", "sip:30555@127.0.0.1", "sip:30555700@carrier", Vec::new());
+    assert_eq!(world.refused_with("gateway77", stranger), Some(401), "whoever does not know the Contact is a stranger");
+    let call = world.invite("gateway77", &contact, "sip:30555700@carrier", Vec::new());
+    assert!(world.was_answered("gateway77", call));
+    let view = world.exchange.calls(world.now).remove(0);
+    assert_eq!((view.number.as_str(), view.trunk.as_deref()), ("30555700", Some("carrier")));
+    let direct = world.invite("carrier2", "sip:30555700@127.0.0.1", "sip:30555700@carrier", Vec::new());
+    assert!(world.was_answered("carrier2", direct), "calls go to the same host as they come from");
+}
+
+#[test]
+fn the_next_target_is_for_503_and_silence_and_the_next_trunk_for_another_5xx() {
+    for (status, expected) in [(503, "carrier3"), (500, "carrier4")] {
+        let mut world = World::new(vec![wide("second", &[4], "0"), wide("first", &[2, 3], "030")]);
+        world.at("carrier3");
+        let call = world.dial("ann", "030123", Some(credentials("ann")));
+        let (session, ..) = world.ringing("carrier2").expect("the first target");
+        world.refuse("carrier2", session, status);
+        let (session, ..) = world.ringing(expected).unwrap_or_else(|| panic!("{expected} after {status}"));
+        world.answer(expected, session);
+        assert!(world.was_answered("ann", call));
+    }
+}
+
+/// Everybody of these answers what the exchange asks, for `span`.
+fn answer_for(world: &mut World, who: &[&str], span: Span) {
+    let end = world.now + span;
+    while world.now < end {
+        world.run(Span::from_ms(200));
+        for who in who {
+            for (id, request) in world.requests(who) {
+                world.respond(who, id, Response::to_request(&request, 200));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_target_that_answers_no_options_is_passed_over_until_it_does() {
+    let mut carrier = wide("carrier", &[2, 3], "0");
+    carrier.out.as_mut().expect("it takes calls").health_every = Span::from_s(10);
+    let mut world = World::new(vec![carrier]);
+    world.at("carrier3");
+    let up =
+        |world: &World| world.exchange.trunks(world.now)[0].targets.iter().map(|target| target.up).collect::<Vec<_>>();
+    answer_for(&mut world, &["carrier2", "carrier3"], Span::from_s(30));
+    assert_eq!(up(&world), [true, true]);
+    answer_for(&mut world, &["carrier3"], Span::from_s(40));
+    assert_eq!(up(&world), [false, true]);
+    let call = world.dial("ann", "030123", Some(credentials("ann")));
+    let (session, ..) = world.ringing("carrier3").expect("the target that is up, at once");
+    world.answer("carrier3", session);
+    assert!(world.was_answered("ann", call) && world.ringing("carrier2").is_none());
+    world.hang_up("ann", call);
+    answer_for(&mut world, &["carrier2", "carrier3"], Span::from_s(25));
+    assert_eq!(up(&world), [true, true]);
+    let changed = world.exchange.take_changed();
+    assert!(changed.trunks.contains(&0), "listeners are told");
+}
+
+#[test]
+fn a_trunk_that_is_down_is_tried_after_the_others_and_where_there_is_no_other() {
+    let mut dead = wide("dead", &[2], "030");
+    dead.out.as_mut().expect("it takes calls").health_every = Span::from_s(10);
+    let mut world = World::new(vec![wide("alive", &[3], "0"), dead]);
+    world.run(Span::from_s(60));
+    assert!(!world.exchange.trunks(world.now)[1].targets[0].up);
+    let call = world.dial("ann", "030123", Some(credentials("ann")));
+    assert!(world.ringing("carrier2").is_none() && world.ringing("carrier3").is_some());
+    world.hang_up("ann", call);
+    let mut alone = wide("alone", &[2], "030");
+    alone.out.as_mut().expect("it takes calls").health_every = Span::from_s(10);
+    let mut world = World::new(vec![alone]);
+    world.run(Span::from_s(60));
+    world.dial("ann", "030123", Some(credentials("ann")));
+    assert!(world.ringing("carrier2").is_some(), "better than nothing");
+}
+
+#[test]
+fn new_targets_take_the_place_of_old_ones_and_the_registration_moves() {
+    let mut world = World::new(vec![registering("carrier", 2)]);
+    take(&mut world, "carrier2").expect("a REGISTER");
+    let now = world.now;
+    world.at("carrier3");
+    world.exchange.handle(now, Input::Targets { trunk: 0, flows: vec![flow_to(3)] });
+    world.dial("ann", "030123", Some(credentials("ann")));
+    assert!(world.ringing("carrier3").is_some() && world.ringing("carrier2").is_none());
+    world.run(Span::from_s(80));
+    assert!(take(&mut world, "carrier3").is_some(), "the refresh goes to the new target");
+}
+
+fn limited(name: &str, host: u8, prefix: &str, limits: TrunkLimits) -> Trunk {
+    Trunk { limits, ..wide(name, &[host], prefix) }
+}
+
+#[test]
+fn a_full_trunk_refuses_calls_with_retry_after_and_sends_ours_to_the_next_but_never_an_emergency() {
+    let limits = TrunkLimits { calls_max: 1, ..TrunkLimits::default() };
+    let trunks = vec![limited("first", 2, "030", limits), wide("second", &[3], "0")];
+    let mut world = World::told(trunks, |config| {
+        config.numbers.insert("700".to_owned(), number());
+        for account in config.accounts.values_mut() {
+            account.outside_max = 9;
+        }
+    });
+    let call = world.invite("carrier2", "sip:700@127.0.0.1", "sip:700@127.0.0.1", Vec::new());
+    assert!(world.was_answered("carrier2", call));
+    let second = world.invite("carrier2", "sip:700@127.0.0.1", "sip:700@127.0.0.1", Vec::new());
+    let retry_after = |world: &mut World, call: SessionId| {
+        world.at("carrier2").events.iter().find_map(|event| match event {
+            Event::Refused { session, status: 503, retry_after, .. } if *session == call => *retry_after,
+            _ => None,
+        })
+    };
+    assert_eq!(retry_after(&mut world, second), Some(Span::from_s(5)));
+    let out = world.dial("ann", "030123", Some(credentials("ann")));
+    let (session, ..) = world.ringing("carrier3").expect("the next trunk");
+    world.answer("carrier3", session);
+    let emergency = world.dial("bob", "112", Some(credentials("bob")));
+    let (_, uri, _) = world.ringing("carrier2").expect("the emergency call passes the limit");
+    assert!(uri.starts_with("sip:112@"), "{uri}");
+    let counts = world.exchange.trunks(world.now)[0].counts;
+    assert_eq!((counts.incoming, counts.incoming_refused), (1, 1));
+    assert_eq!((counts.outgoing, counts.outgoing_refused), (1, 1));
+    for (who, session) in [("ann", out), ("bob", emergency), ("carrier2", call)] {
+        world.hang_up(who, session);
+    }
+    assert_eq!(world.exchange.trunks(world.now).iter().map(|trunk| trunk.calls).sum::<u32>(), 0);
+    let again = world.invite("carrier2", "sip:700@127.0.0.1", "sip:700@127.0.0.1", Vec::new());
+    assert!(world.was_answered("carrier2", again), "a place is free again");
+}
+
+#[test]
+fn a_trunks_rate_refuses_the_third_call_of_a_second() {
+    let limits = TrunkLimits { calls_per_s_max: 2, ..TrunkLimits::default() };
+    let mut world = World::told(vec![limited("first", 2, "0", limits)], |config| {
+        config.numbers.insert("700".to_owned(), number());
+    });
+    let uri = "sip:700@127.0.0.1";
+    let calls: Vec<_> = (0..3).map(|_| world.invite("carrier2", uri, uri, Vec::new())).collect();
+    let refused: Vec<_> = calls.iter().map(|call| world.refused_with("carrier2", *call)).collect();
+    assert_eq!(refused, [None, None, Some(503)]);
+}
+
+#[test]
+fn an_emergency_call_passes_every_limit_of_the_exchange_and_the_end_of_its_day() {
+    let limits = TrunkLimits { calls_max: 0, calls_per_s_max: 0 };
+    let mut world = World::told(vec![limited("carrier", 2, "0", limits)], |config| {
+        config.limits.calls_max = 0;
+        config.limits.calls_per_s_max = 0;
+    });
+    world.exchange.refuse_calls(true);
+    let now = world.now;
+    world.exchange.handle(now, Input::Command(Command::Drain { grace: Span::from_s(30) }));
+    let call = world.dial("ann", "112", Some(credentials("ann")));
+    let (session, ..) = world.ringing("carrier2").expect("the emergency call");
+    world.answer("carrier2", session);
+    assert!(world.was_answered("ann", call));
+    let other = world.dial("bob", "030123", Some(credentials("bob")));
+    assert_eq!(world.refused_with("bob", other), Some(503));
+}
+
+#[test]
+fn a_trunk_with_codecs_of_its_own_is_offered_only_these() {
+    let mut carrier = wide("carrier", &[2], "0");
+    carrier.codecs = vec![CodecKind::Pcma];
+    let mut world =
+        World::new(vec![carrier, Trunk { out: Some(Outgoing::to(Vec::new())), ..Trunk::new("no", vec![]) }]);
+    world.dial("ann", "030123", Some(credentials("ann")));
+    let offer = world.at("carrier2").events.iter().find_map(|event| match event {
+        Event::Invited { request, .. } => Some(String::from_utf8_lossy(&request.body).into_owned()),
+        _ => None,
+    });
+    let offer = offer.expect("an INVITE");
+    assert!(offer.contains("PCMA/8000") && !offer.contains("PCMU"), "{offer}");
+}
+
+#[test]
+fn options_are_answered_to_everybody_and_with_503_once_no_calls_are_taken() {
+    let mut world = World::new(vec![wide("carrier", &[2], "0")]);
+    let ask = |world: &mut World| {
+        let (now, at) = (world.now, World::address("stranger66"));
+        let uri = "sip:127.0.0.1".parse().expect("a uri");
+        let from = "<sip:stranger@127.0.0.66>".parse().expect("a name");
+        world.at("stranger66").endpoint.probe(now, desk::flow_from(at), &uri, &from).expect("room for a request");
+        world.run(Span::from_ms(100));
+        let mut answers = world.at("stranger66").events.drain(..);
+        answers.find_map(|event| if let Event::Probed { status, .. } = event { status } else { None })
+    };
+    assert_eq!(ask(&mut world), Some(200));
+    let now = world.now;
+    world.exchange.handle(now, Input::Command(Command::Drain { grace: Span::from_s(30) }));
+    assert_eq!(ask(&mut world), Some(503));
+}
