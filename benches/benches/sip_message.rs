@@ -75,18 +75,33 @@ fn print_answer_to_invite(bencher: Bencher) {
     });
 }
 
+const REGISTER: &str = "REGISTER sip:example.com SIP/2.0\r\n\
+    Via: SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bK776asdhds;rport\r\n\
+    Max-Forwards: 70\r\n\
+    From: <sip:1001@example.com>;tag=7f3c0a12\r\n\
+    To: <sip:1001@example.com>\r\n\
+    Call-ID: 84722NzU4ZmE0ZDk4YjE0OTk4\r\n\
+    CSeq: 2 REGISTER\r\n\
+    Contact: <sip:1001@198.51.100.20:5060>\r\n\
+    User-Agent: Phone 4.2.1\r\n\
+    Expires: 3600\r\n\
+    Content-Length: 0\r\n\r\n";
+
 #[divan::bench(args = [Algorithm::Md5, Algorithm::Sha256])]
 fn challenge_and_verify(bencher: Bencher, algorithm: Algorithm) {
     let now = Tick::from_us(1_700_000_000_000_000);
-    let verifier = DigestVerifier::new(&mut Entropy::from_number(1), DigestConfig::default());
-    let challenge = verifier.challenge(now, "example.com", algorithm, false);
+    let config = DigestConfig { algorithms: vec![algorithm], ..DigestConfig::default() };
+    let mut verifier = DigestVerifier::new("example.com", &mut Entropy::from_number(1), config);
+    let Ok(Message::Request(request)) = Message::parse(REGISTER.as_bytes()) else { panic!("it is well formed") };
+    let challenge = verifier.challenges(now, false).next().expect("one algorithm");
     let credentials = Credentials { username: "1001".to_owned(), password: "correct horse".to_owned() };
-    let value = answer_challenge(&challenge, &credentials, "REGISTER", "sip:example.com", "0a4f113b", 1);
-    bencher.bench_local(|| {
-        let challenge = verifier.challenge(now, "example.com", algorithm, false).to_string();
-        let verdict =
-            verifier.verify(now, "example.com", "REGISTER", Some(black_box(&value)), |_| Some("correct horse"));
+    let answers = (1..=1_000_000)
+        .map(|count| answer_challenge(&challenge, &credentials, "REGISTER", "sip:example.com", "0a4f113b", count));
+    let mut answers = answers.into_iter();
+    bencher.with_inputs(|| answers.next().expect("fewer samples than answers")).bench_local_values(|value| {
+        let challenges: Vec<String> = verifier.challenges(now, false).map(|challenge| challenge.to_string()).collect();
+        let verdict = verifier.verify(now, &request, black_box(&value), |_| Some("correct horse"));
         assert_eq!(verdict, Verdict::Ok);
-        challenge
+        challenges
     });
 }

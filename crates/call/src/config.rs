@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use offhook_plan::{AssetId, MediaCaps};
-use offhook_sip::Flow;
+use offhook_sip::{Flow, RegistrarLimits};
 use offhook_units::{AgentId, QueueId, Span};
 
 pub use trunk::{Outgoing, Registering, Trunk, TrunkLimits};
@@ -38,6 +38,8 @@ pub struct Config {
     pub queues: Vec<Queue>,
     /// Agents.
     pub agents: Vec<Agent>,
+    /// What phones are asked for, and what they are granted.
+    pub registrar: RegistrarLimits,
     /// Who may register: user part to account.
     pub accounts: BTreeMap<String, Account>,
     /// Bounds of what grows.

@@ -2,10 +2,10 @@
 
 mod desk;
 
-use desk::{World, credentials, media, trunk};
+use desk::{SERVER, World, credentials, media, trunk};
 use offhook_call::record::CallEnd;
-use offhook_sip::{Credentials, Event};
-use offhook_units::{AgentId, Span};
+use offhook_sip::{Binding, Credentials, Event, Flow, Transport};
+use offhook_units::{AgentId, Span, Tick};
 
 #[test]
 fn a_phone_that_shows_its_password_calls_a_colleague_and_both_are_kept_from_the_queue_meanwhile() {
@@ -148,4 +148,55 @@ fn a_carrier_that_asks_for_a_password_is_given_the_trunks() {
     world.answer("carrier2", again);
     assert!(world.was_answered("ann", call));
     world.hang_up("ann", call);
+}
+
+/// A registration of bob's that a restart found: at `who`'s address, through a proxy there.
+fn kept(who: &str, instance: &str, q: u16) -> Binding {
+    let peer = World::address(who);
+    Binding {
+        account: "bob".to_owned(),
+        contact: format!("sip:bob@10.0.0.{q}:5060"),
+        flow: Flow { transport: Transport::Udp, local: SERVER.into(), peer },
+        call_id: instance.to_owned(),
+        cseq: 1,
+        expires_at: Tick::from_us(1_800_000_000_000_000) + Span::from_s(600),
+        user_agent: None,
+        q,
+        path: vec![format!("<sip:{peer};lr>"), "<sip:edge.example;lr;ob>".to_owned()],
+        instance: Some(format!("<urn:uuid:{instance}>")),
+        reg_id: Some(1),
+    }
+}
+
+#[test]
+fn after_a_restart_a_phone_behind_proxies_is_called_through_them_and_the_most_wanted_one_first() {
+    let mut world = World::again(Vec::new(), |_| {}, vec![kept("carrier5", "desk", 9), kept("carrier6", "mobile", 7)]);
+    world.at("carrier5");
+    world.at("carrier6");
+    assert_eq!(world.state(101).0, "available");
+    let call = world.dial("ann", "bob", Some(credentials("ann")));
+    let rung = world.at("carrier5").events.iter().find_map(|event| match event {
+        Event::Invited { request, .. } => Some(request.clone()),
+        _ => None,
+    });
+    let request = rung.expect("the phone that is wanted most rings");
+    assert_eq!(request.uri.to_string(), "sip:bob@10.0.0.9:5060");
+    let route: Vec<&str> = request.headers.get_all("Route").collect();
+    assert_eq!(route, ["<sip:127.0.0.5:5060;lr>", "<sip:edge.example;lr;ob>"]);
+    assert!(world.ringing("carrier6").is_none());
+    world.hang_up("ann", call);
+    assert_eq!(world.records.len(), 1);
+}
+
+#[test]
+fn a_call_to_a_gruu_rings_that_phone_and_no_other_of_its_account() {
+    let mut world = World::again(Vec::new(), |_| {}, vec![kept("carrier5", "desk", 9), kept("carrier6", "mobile", 7)]);
+    world.at("carrier5");
+    world.at("carrier6");
+    let call = world.dial("ann", "bob@offhook;gr=urn:uuid:mobile", Some(credentials("ann")));
+    assert!(world.ringing("carrier5").is_none());
+    assert_eq!(world.ringing("carrier6").map(|(_, uri, _)| uri).as_deref(), Some("sip:bob@10.0.0.7:5060"));
+    world.hang_up("ann", call);
+    let gone = world.dial("ann", "bob@offhook;gr=urn:uuid:sold", Some(credentials("ann")));
+    assert_eq!(world.refused_with("ann", gone), Some(480));
 }

@@ -216,7 +216,7 @@ impl Shift {
         use offhook_sip::Change;
         match change {
             Change::Bound { account, binding } => {
-                self.bindings.insert((account, binding.contact.clone()), binding);
+                self.bindings.insert((account, binding.contact.clone()), *binding);
             }
             Change::Unbound { account, contact } => {
                 self.bindings.remove(&(account, contact));
@@ -429,6 +429,7 @@ fn config(setting: &Setting) -> Config {
         flows: BTreeMap::from([("main".to_owned(), menu)]),
         queues: vec![queue(1, "sales", Strategy::LongestIdle), queue(2, "support", Strategy::RoundRobin)],
         agents: agents.collect(),
+        registrar: offhook_sip::RegistrarLimits::default(),
         accounts: (0..setting.agents).map(|n| (agent_name(n), account(n))).collect(),
         limits: Limits { calls_max: 50, ..Limits::default() },
     }

@@ -1,19 +1,21 @@
-//! Digest authentication, both sides: MD5 and SHA-256, `qop=auth` or none (RFC 7616, RFC 8760, RFC 2617; RFC 3261 section 22).
+//! Digest authentication, both sides: SHA-256, SHA-512-256 and MD5, `qop=auth` or none (RFC 7616, RFC 8760, RFC 2617; RFC 3261
+//! section 22).
 //!
 //! Quoted values go into the hash as they stand between their quotes, backslashes included, as RFC 7616 section 3.4 says; only a
 //! user name that is looked up has its escapes undone.
 
+mod replay;
 mod verifier;
 
 use core::fmt;
 
 use md5::{Digest, Md5};
-use sha2::Sha256;
+use sha2::{Sha256, Sha512_256};
 
 use crate::headers::SyntaxError;
-use crate::headers::text::{ascii_eq, find_outside_quotes, is_token_text, push_quoted, strip_quotes, trim, unescape};
+use crate::headers::text::{ascii_eq, find_outside_quotes, push_quoted, strip_quotes, trim, unescape};
 
-pub use verifier::{DigestConfig, DigestVerifier, Verdict, digest_username};
+pub use verifier::{DigestConfig, DigestCounters, DigestVerifier, Verdict, digest_username};
 
 /// The hash of a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,20 +25,26 @@ pub enum Algorithm {
     Md5,
     /// RFC 8760.
     Sha256,
+    /// SHA-512 with another beginning, cut to 256 bits (RFC 8760).
+    Sha512256,
 }
 
 impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha512256, Self::Md5];
+
     /// As in a header.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Md5 => "MD5",
             Self::Sha256 => "SHA-256",
+            Self::Sha512256 => "SHA-512-256",
         }
     }
 
-    /// `-sess` variants and others are not supported: they are `None`.
-    fn of(name: &str) -> Option<Self> {
-        [Self::Md5, Self::Sha256].into_iter().find(|algorithm| ascii_eq(algorithm.as_str(), name))
+    /// The one of this name, in any case. `-sess` variants and others are not supported: they are `None`.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| ascii_eq(algorithm.as_str(), name))
     }
 
     /// The lower-case hexadecimal hash of the parts joined by colons.
@@ -44,6 +52,7 @@ impl Algorithm {
         match self {
             Self::Md5 => Hex::of(&hash_parts::<Md5>(parts)),
             Self::Sha256 => Hex::of(&hash_parts::<Sha256>(parts)),
+            Self::Sha512256 => Hex::of(&hash_parts::<Sha512_256>(parts)),
         }
     }
 }
@@ -244,21 +253,26 @@ impl<'a> Fields<'a> {
         ascii_eq(scheme, "Digest").then_some(Self(rest))
     }
 
+    /// Each field's name, and its value without its quotes, escapes as they stand.
+    fn each(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let mut rest = Some(self.0);
+        let next = move || {
+            let text = rest?;
+            let end = find_outside_quotes(text, b',').unwrap_or(text.len());
+            rest = text.get(end + 1..);
+            Some(&text[..end])
+        };
+        core::iter::from_fn(next).take(FIELDS_MAX).filter_map(|field| {
+            let (name, value) = field.split_once('=')?;
+            let value = trim(value);
+            let closed = !value.starts_with('"') || crate::headers::text::quoted_end(value) == Some(value.len());
+            closed.then(|| (trim(name), strip_quotes(value)))
+        })
+    }
+
     /// The value of a field without its quotes, escapes as they stand.
     fn get(self, wanted: &str) -> Option<&'a str> {
-        let mut rest = self.0;
-        for _ in 0..FIELDS_MAX {
-            let end = find_outside_quotes(rest, b',').unwrap_or(rest.len());
-            if let Some((name, value)) = rest[..end].split_once('=') {
-                let value = trim(value);
-                let closed = !value.starts_with('"') || crate::headers::text::quoted_end(value) == Some(value.len());
-                if ascii_eq(trim(name), wanted) && closed {
-                    return Some(strip_quotes(value));
-                }
-            }
-            rest = rest.get(end + 1..)?;
-        }
-        None
+        self.each().find(|(name, _)| ascii_eq(name, wanted)).map(|(_, value)| value)
     }
 }
 
@@ -300,6 +314,21 @@ mod tests {
     }
 
     #[test]
+    fn sha_512_256_hashes_as_its_standard_says_and_answers_with_64_digits() {
+        let challenge = Challenge::parse(
+            "Digest realm=\"api@example.org\", qop=\"auth\", algorithm=SHA-512-256, \
+             nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", opaque=\"HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS\"",
+        )
+        .unwrap();
+        assert_eq!(challenge.algorithm, Algorithm::Sha512256);
+        let answer = answer_challenge(&challenge, &credentials("u", "p"), "GET", "/doe.json", "c", 1);
+        assert_eq!(Fields::of(&answer).unwrap().get("response").map(str::len), Some(64));
+        // NIST's example of SHA-512/256.
+        let hash = "53048e2681941ef99b2e29b76b4c7dabe4c2d0c634fc6d46e0e2f13107e7af23";
+        assert_eq!(Algorithm::Sha512256.hash(&["abc"]).as_str(), hash);
+    }
+
+    #[test]
     fn without_qop_the_answer_is_that_of_rfc_2069_and_carries_no_count() {
         let challenge =
             Challenge::parse("Digest realm=\"testrealm@host.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\"")
@@ -328,7 +357,7 @@ mod tests {
             "Basic realm=\"r\"",
             "Digest realm=\"r\"",
             "Digest nonce=\"n\"",
-            "Digest realm=\"r\", nonce=\"n\", algorithm=SHA-512-256",
+            "Digest realm=\"r\", nonce=\"n\", algorithm=SHA-512",
             "Digest realm=\"r\", nonce=\"n\", algorithm=MD5-sess",
             "Digest realm=\"r\", nonce=\"n\", qop=\"auth-int\"",
             "Digest realm=\"r, nonce=n",

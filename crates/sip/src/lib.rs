@@ -16,7 +16,8 @@ mod uri;
 pub use body::Body;
 pub use dialog::DialogSnapshot;
 pub use digest::{
-    Algorithm, Challenge, Credentials, DigestConfig, DigestVerifier, Verdict, answer_challenge, digest_username,
+    Algorithm, Challenge, Credentials, DigestConfig, DigestCounters, DigestVerifier, Verdict, answer_challenge,
+    digest_username,
 };
 pub use endpoint::{
     EndCause, Endpoint, EndpointConfig, Event, FORKS_MAX, Full, Invite, Load, Output, ProbeId, Register,
@@ -29,5 +30,5 @@ pub use message::{
     Fault, Frame, Framer, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, Method, ParseError, Request, Response, VALUES_MAX,
     frame_len, reason_phrase,
 };
-pub use registrar::{Binding, Change, Identity, Registrar, RegistrarLimits};
+pub use registrar::{Binding, Change, Identity, Registrar, RegistrarCounters, RegistrarLimits};
 pub use uri::{Scheme, Uri};

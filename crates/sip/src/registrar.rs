@@ -1,5 +1,7 @@
-//! The registrar, RFC 3261 section 10.3: who can be reached where, behind digest authentication.
+//! The registrar, RFC 3261 section 10.3: who can be reached where, behind digest authentication. With several contacts in an order
+//! of preference, `Path` (RFC 3327), instances that replace themselves (RFC 5626) and their public GRUU (RFC 5627).
 
+mod contact;
 #[cfg(test)]
 mod tests;
 
@@ -10,12 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use offhook_units::{Entropy, Span, Tick};
 use serde::{Deserialize, Serialize};
 
+use self::contact::Wish;
 use crate::{
-    Algorithm, DigestConfig, DigestVerifier, Flow, NameAddr, Request, Response, Uri, Verdict, digest_username,
+    DigestConfig, DigestCounters, DigestVerifier, Flow, NameAddr, Request, Response, Uri, Verdict, digest_username,
 };
 
-/// What `Expires` means where it says nothing, or nothing that can be read (RFC 3261 sections 10.3 and 20.19).
-const DEFAULT_EXPIRES: u32 = 3_600;
+/// Most hops of a `Path`; no network of phones has as many proxies in a row.
+const PATH_HOPS_MAX: usize = 8;
 
 /// Bounds of what a registrar grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +27,13 @@ pub struct RegistrarLimits {
     pub min_expires: Span,
     /// Longer registrations are shortened.
     pub max_expires: Span,
-    /// Contacts of one account; more are answered 403.
+    /// Contacts of one account. A REGISTER that asks for more is answered 403; one contact more than that gives the place of the
+    /// least preferred one that was refreshed longest ago to the new one.
     pub contacts_max: usize,
     /// `Retry-After` of the 503 at the limit of all bindings.
     pub retry_after: Span,
-    /// Challenge with SHA-256 before MD5; some old phones take the first challenge whatever it says.
-    pub sha256: bool,
+    /// What phones are asked for.
+    pub digest: DigestConfig,
 }
 
 impl Default for RegistrarLimits {
@@ -39,7 +43,7 @@ impl Default for RegistrarLimits {
             max_expires: Span::from_s(3_600),
             contacts_max: 8,
             retry_after: Span::from_s(30),
-            sha256: false,
+            digest: DigestConfig::default(),
         }
     }
 }
@@ -61,6 +65,40 @@ pub struct Binding {
     pub expires_at: Tick,
     /// `User-Agent` of the phone.
     pub user_agent: Option<String>,
+    /// How much the phone wants to be reached here, in thousandths (RFC 3261 section 20.10).
+    #[serde(default = "contact::most_wanted")]
+    pub q: u16,
+    /// The proxies that a request to the phone has to visit, each as a value of Route (RFC 3327).
+    #[serde(default)]
+    pub path: Vec<String>,
+    /// Which phone this is, whatever its address: `<urn:uuid:...>` (RFC 5626 section 4.1).
+    #[serde(default)]
+    pub instance: Option<String>,
+    /// Which of the phone's ways this is (RFC 5626 section 4.2).
+    #[serde(default)]
+    pub reg_id: Option<u32>,
+}
+
+impl Binding {
+    /// Whether the phone says that it is this one: `instance` as in the `gr` parameter of a GRUU (RFC 5627 section 3.3).
+    pub fn is_instance(&self, instance: &str) -> bool {
+        self.instance.as_deref().and_then(contact::bare).is_some_and(|own| own == instance)
+    }
+}
+
+/// REGISTERs with right credentials that were not carried out, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RegistrarCounters {
+    /// Shorter than [`RegistrarLimits::min_expires`].
+    pub too_brief: u64,
+    /// More contacts at once than [`RegistrarLimits::contacts_max`].
+    pub too_many_contacts: u64,
+    /// No room left for one more binding.
+    pub full: u64,
+    /// Against the rules.
+    pub malformed: u64,
+    /// Not refused: contacts that gave way to a new one of the same account at [`RegistrarLimits::contacts_max`].
+    pub gave_way: u64,
 }
 
 /// What a REGISTER or the time changed.
@@ -71,7 +109,7 @@ pub enum Change {
         /// Whose.
         account: String,
         /// As it stands now.
-        binding: Binding,
+        binding: Box<Binding>,
     },
     /// A contact is gone.
     Unbound {
@@ -88,11 +126,12 @@ pub struct Registrar {
     verifier: DigestVerifier,
     bindings_max: usize,
     limits: RegistrarLimits,
-    /// By account; the contact refreshed last stands first.
+    /// By account; the most wanted contact stands first, of two the one refreshed last.
     accounts: BTreeMap<String, Vec<Entry>>,
     expiries: BTreeSet<(Tick, String, String)>,
     /// Account and contact of phones that are reached over a connection of theirs.
     connected: BTreeMap<Flow, BTreeSet<(String, String)>>,
+    counters: RegistrarCounters,
 }
 
 struct Entry {
@@ -113,18 +152,13 @@ pub enum Identity {
     Account(String),
     /// The user name or the password is wrong: refuse with 403.
     Wrong,
+    /// The credentials are right for another Request-URI: refuse with 400.
+    Misdirected,
     /// There are no credentials, or old ones: refuse with 401 and these values of `WWW-Authenticate`.
     Unknown {
         /// In order of preference.
         challenges: Vec<String>,
     },
-}
-
-/// What a REGISTER asks for one contact.
-struct Wish {
-    uri: Uri,
-    /// None: to be removed.
-    expires: Option<Span>,
 }
 
 /// Why a REGISTER is not carried out.
@@ -133,6 +167,7 @@ enum Fault {
     TooBrief,
     TooManyContacts,
     Full,
+    NoOutbound,
 }
 
 impl Registrar {
@@ -140,12 +175,13 @@ impl Registrar {
     pub fn new(realm: &str, entropy: &mut Entropy, bindings_max: usize, limits: RegistrarLimits) -> Self {
         Self {
             realm: realm.to_owned(),
-            verifier: DigestVerifier::new(entropy, DigestConfig::default()),
+            verifier: DigestVerifier::new(realm, entropy, limits.digest.clone()),
             bindings_max,
             limits,
             accounts: BTreeMap::new(),
             expiries: BTreeSet::new(),
             connected: BTreeMap::new(),
+            counters: RegistrarCounters::default(),
         }
     }
 
@@ -163,11 +199,14 @@ impl Registrar {
         };
         match self.update(now, flow, request, &account) {
             Ok(changes) => (self.accepted(now, request, &account), changes),
-            Err(fault) => (self.refused(request, &fault), Vec::new()),
+            Err(fault) => {
+                self.count(&fault);
+                (self.refused(request, &fault), Vec::new())
+            }
         }
     }
 
-    /// The contacts of an account, the one refreshed last first. Call [`Registrar::expire`] before.
+    /// The contacts of an account, the most wanted first, of two the one refreshed last. Call [`Registrar::expire`] before.
     pub fn bindings(&self, account: &str) -> impl Iterator<Item = &Binding> {
         self.accounts.get(account).into_iter().flatten().map(|entry| &entry.binding)
     }
@@ -221,7 +260,7 @@ impl Registrar {
 
     /// The account that a REGISTER speaks for, or the answer that it gets instead (RFC 3261 sections 10.3 steps 3 to 5, 22.1).
     fn authenticate<'p>(
-        &self,
+        &mut self,
         now: Tick,
         request: &Request,
         password_of: &impl Fn(&str) -> Option<&'p str>,
@@ -233,45 +272,61 @@ impl Registrar {
         };
         let mut stale = false;
         for value in request.headers.get_all("Authorization") {
-            let verdict = self.verifier.verify(now, &self.realm, "REGISTER", Some(value), password_of);
-            match verdict {
+            match self.verifier.verify(now, request, value, password_of) {
                 Verdict::Ok if digest_username(value).as_deref() == Some(&*account) => return Ok(account),
                 // RFC 3261 section 10.3 step 4: nobody registers for somebody else.
                 Verdict::Ok => return Err(refuse(403)),
-                Verdict::Stale => stale = true,
+                Verdict::OtherUri => return Err(refuse(400)),
+                Verdict::Stale | Verdict::Replayed => stale = true,
                 Verdict::Wrong | Verdict::NoCredentials => {}
             }
         }
         let mut response = refuse(401);
-        for challenge in self.challenges(now, stale) {
-            response.headers.push("WWW-Authenticate", &challenge);
+        for challenge in self.verifier.challenges(now, stale) {
+            response.headers.push("WWW-Authenticate", &challenge.to_string());
         }
         Err(response)
     }
 
     /// Judges a request that is no REGISTER by the same accounts, realm and nonces (RFC 3261 section 22.2).
     pub fn identify<'p>(
-        &self,
+        &mut self,
         now: Tick,
         request: &Request,
         password_of: impl Fn(&str) -> Option<&'p str>,
     ) -> Identity {
         let mut stale = false;
         for value in request.headers.get_all("Authorization") {
-            match self.verifier.verify(now, &self.realm, request.method.as_str(), Some(value), &password_of) {
+            match self.verifier.verify(now, request, value, &password_of) {
                 Verdict::Ok => return digest_username(value).map_or(Identity::Wrong, Identity::Account),
                 Verdict::Wrong => return Identity::Wrong,
-                Verdict::Stale => stale = true,
+                Verdict::OtherUri => return Identity::Misdirected,
+                Verdict::Stale | Verdict::Replayed => stale = true,
                 Verdict::NoCredentials => {}
             }
         }
-        Identity::Unknown { challenges: self.challenges(now, stale) }
+        let challenges = self.verifier.challenges(now, stale).map(|challenge| challenge.to_string());
+        Identity::Unknown { challenges: challenges.collect() }
     }
 
-    fn challenges(&self, now: Tick, stale: bool) -> Vec<String> {
-        let algorithms = [Algorithm::Sha256, Algorithm::Md5].into_iter();
-        let offered = algorithms.filter(|algorithm| *algorithm == Algorithm::Md5 || self.limits.sha256);
-        offered.map(|algorithm| self.verifier.challenge(now, &self.realm, algorithm, stale).to_string()).collect()
+    /// What became of REGISTERs with right credentials so far.
+    pub const fn counters(&self) -> RegistrarCounters {
+        self.counters
+    }
+
+    fn count(&mut self, fault: &Fault) {
+        let counters = &mut self.counters;
+        *match fault {
+            Fault::BadRequest(_) | Fault::NoOutbound => &mut counters.malformed,
+            Fault::TooBrief => &mut counters.too_brief,
+            Fault::TooManyContacts => &mut counters.too_many_contacts,
+            Fault::Full => &mut counters.full,
+        } += 1;
+    }
+
+    /// What became of credentials so far.
+    pub fn digest_counters(&self) -> DigestCounters {
+        self.verifier.counters()
     }
 
     /// RFC 3261 section 10.3 steps 6 and 7: all or nothing.
@@ -279,85 +334,52 @@ impl Registrar {
         let call_id = request.headers.call_id().ok_or(Fault::BadRequest("Call-ID"))?.to_owned();
         let (cseq, _) = request.headers.cseq().map_err(|_| Fault::BadRequest("CSeq"))?;
         let wishes = self.wishes(request, account)?;
+        let path = path_of(request)?;
         let known = self.accounts.get(account).map_or(&[][..], Vec::as_slice);
-        let mut added = 0;
-        for wish in &wishes {
-            match known.iter().find(|entry| entry.uri.equivalent(&wish.uri)) {
-                Some(Entry { binding, .. }) if binding.call_id == call_id && cseq <= binding.cseq => {
-                    return Err(Fault::BadRequest("CSeq out of order"));
-                }
-                Some(_) => {}
-                None => added += usize::from(wish.expires.is_some()),
+        let replaced = |entry: &Entry| wishes.iter().any(|wish| wish.means(entry));
+        for Entry { binding, .. } in known.iter().filter(|entry| replaced(entry)) {
+            if binding.call_id == call_id && cseq <= binding.cseq {
+                return Err(Fault::BadRequest("CSeq out of order"));
             }
         }
-        if known.len() + added > self.limits.contacts_max {
+        let bound = wishes.iter().filter(|wish| wish.expires.is_some()).count();
+        let staying = known.len() - known.iter().filter(|entry| replaced(entry)).count();
+        let over = (staying + bound).saturating_sub(self.limits.contacts_max);
+        if over > staying {
             return Err(Fault::TooManyContacts);
         }
-        if self.len() + added > self.bindings_max {
+        if self.len() - known.len() + staying - over + bound > self.bindings_max {
             return Err(Fault::Full);
         }
+        let mut gone = self.take_where(account, replaced);
+        self.counters.gave_way += over as u64;
+        for _ in 0..over {
+            let last = self.accounts.get(account).map_or(0, Vec::len) - 1;
+            gone.push(self.take(account, last));
+        }
         let user_agent = request.headers.get("User-Agent").map(str::to_owned);
-        let mut changes = Vec::with_capacity(wishes.len());
-        for Wish { uri, expires } in wishes {
-            let gone = self.unbind(account, &uri);
-            if let Some(expires) = expires {
-                let binding = Binding {
-                    account: account.to_owned(),
-                    contact: uri.to_string(),
-                    flow,
-                    call_id: call_id.clone(),
-                    cseq,
-                    expires_at: now + expires,
-                    user_agent: user_agent.clone(),
-                };
-                changes.extend(gone.filter(|old| old.contact != binding.contact).map(Self::unbound));
-                changes.push(Change::Bound { account: account.to_owned(), binding: binding.clone() });
-                self.bind(Entry { uri, binding });
-            } else {
-                changes.extend(gone.map(Self::unbound));
-            }
+        let mut bound = Vec::with_capacity(wishes.len());
+        for Wish { uri, expires, q, instance, reg_id } in wishes {
+            let Some(expires) = expires else { continue };
+            let binding = Binding {
+                account: account.to_owned(),
+                contact: uri.to_string(),
+                flow,
+                call_id: call_id.clone(),
+                cseq,
+                expires_at: now + expires,
+                user_agent: user_agent.clone(),
+                q,
+                path: path.clone(),
+                instance,
+                reg_id,
+            };
+            bound.push(Change::Bound { account: account.to_owned(), binding: Box::new(binding.clone()) });
+            self.bind(Entry { uri, binding });
         }
-        Ok(changes)
-    }
-
-    fn wishes(&self, request: &Request, account: &str) -> Result<Vec<Wish>, Fault> {
-        let headers = &request.headers;
-        let header = headers.expires().ok().flatten();
-        if headers.contact_is_star() {
-            if header != Some(0) {
-                return Err(Fault::BadRequest("Contact: * without Expires: 0"));
-            }
-            let all = self.accounts.get(account).into_iter().flatten();
-            return Ok(all.map(|entry| Wish { uri: entry.uri.clone(), expires: None }).collect());
-        }
-        let contacts = headers.contacts().map_err(|_| Fault::BadRequest("Contact"))?;
-        let mut wishes: Vec<Wish> = Vec::new();
-        for contact in contacts {
-            if !contact.uri.is_sip() {
-                return Err(Fault::BadRequest("Contact is no SIP URI"));
-            }
-            let asked = contact.param("expires").map(|text| text.parse().unwrap_or(DEFAULT_EXPIRES));
-            let seconds = asked.or(header).unwrap_or(DEFAULT_EXPIRES);
-            let asked = Span::from_s(u64::from(seconds));
-            if seconds > 0 && asked < self.limits.min_expires {
-                return Err(Fault::TooBrief);
-            }
-            let expires = (seconds > 0).then(|| asked.min(self.limits.max_expires));
-            // The same contact twice in one request: the last one counts.
-            wishes.retain(|wish| !wish.uri.equivalent(&contact.uri));
-            wishes.push(Wish { uri: contact.uri, expires });
-        }
-        Ok(wishes)
-    }
-
-    /// 200 with all bindings, RFC 3261 section 10.3 step 8.
-    fn accepted(&self, now: Tick, request: &Request, account: &str) -> Response {
-        let mut response = Response::to_request(request, 200);
-        for binding in self.bindings(account).filter(|binding| binding.expires_at > now) {
-            let left = (binding.expires_at - now).as_s();
-            response.headers.push("Contact", &format!("<{}>;expires={left}", binding.contact));
-        }
-        response
+        let stands = |old: &Binding| self.bindings(account).any(|binding| binding.contact == old.contact);
+        gone.retain(|old| !stands(old));
+        Ok(gone.into_iter().map(Self::unbound).chain(bound).collect())
     }
 
     fn refused(&self, request: &Request, fault: &Fault) -> Response {
@@ -366,6 +388,7 @@ impl Registrar {
             Fault::TooBrief => 423,
             Fault::TooManyContacts => 403,
             Fault::Full => 503,
+            Fault::NoOutbound => 439,
         };
         let mut response = Response::to_request(request, status);
         match fault {
@@ -373,27 +396,31 @@ impl Registrar {
             Fault::TooBrief => {
                 response.headers.push("Min-Expires", &self.limits.min_expires.as_s().to_string());
             }
-            Fault::TooManyContacts => {}
+            Fault::TooManyContacts | Fault::NoOutbound => {}
             Fault::Full => response.headers.push("Retry-After", &self.limits.retry_after.as_s().to_string()),
         }
         response
     }
 
     fn bind(&mut self, entry: Entry) {
-        let Binding { account, contact, expires_at, flow, .. } = &entry.binding;
-        let account = account.clone();
-        self.unbind(&account, &entry.uri);
+        let Binding { account, contact, expires_at, flow, q, .. } = &entry.binding;
+        let (account, q) = (account.clone(), *q);
+        self.take_where(&account, |known| known.uri.equivalent(&entry.uri));
         self.expiries.insert((*expires_at, account.clone(), contact.clone()));
         if flow.transport.is_reliable() {
             self.connected.entry(*flow).or_default().insert((account.clone(), contact.clone()));
         }
-        self.accounts.entry(account).or_default().insert(0, entry);
+        let entries = self.accounts.entry(account).or_default();
+        let at = entries.iter().position(|known| known.binding.q <= q).unwrap_or(entries.len());
+        entries.insert(at, entry);
     }
 
-    fn unbind(&mut self, account: &str, uri: &Uri) -> Option<Binding> {
-        let entries = self.accounts.get(account)?;
-        let at = entries.iter().position(|entry| entry.uri.equivalent(uri))?;
-        Some(self.take(account, at))
+    fn take_where(&mut self, account: &str, wanted: impl Fn(&Entry) -> bool) -> Vec<Binding> {
+        let mut taken = Vec::new();
+        while let Some(at) = self.accounts.get(account).and_then(|entries| entries.iter().position(&wanted)) {
+            taken.push(self.take(account, at));
+        }
+        taken
     }
 
     fn remove(&mut self, account: &str, contact: &str) -> Option<Change> {
@@ -422,4 +449,22 @@ impl Registrar {
     fn unbound(binding: Binding) -> Change {
         Change::Unbound { account: binding.account, contact: binding.contact }
     }
+}
+
+/// RFC 3327 section 5.3, and RFC 5626 section 6 for a proxy that knows nothing of the phone's connections.
+fn path_of(request: &Request) -> Result<Vec<String>, Fault> {
+    let mut path = Vec::new();
+    for value in request.headers.values("Path") {
+        let hop: NameAddr = value.parse().map_err(|_| Fault::BadRequest("Path"))?;
+        if !hop.uri.is_sip() || path.len() == PATH_HOPS_MAX {
+            return Err(Fault::BadRequest("Path"));
+        }
+        path.push(hop);
+    }
+    let is_outbound = contact::wants_outbound(request);
+    let through = request.headers.vias().is_ok_and(|vias| vias.len() > 1);
+    if is_outbound && through && !path.last().is_some_and(|hop| hop.uri.params.contains("ob")) {
+        return Err(Fault::NoOutbound);
+    }
+    Ok(path.iter().map(NameAddr::to_string).collect())
 }

@@ -47,7 +47,8 @@ impl Exchange {
         let Some(mut leg) = self.make_leg(now, flow) else { return false };
         leg.trunk = trunk;
         let body = leg.offer(&self.caps_preferring(trunk, codec));
-        let invitation = Invitation { uri, from, headers: Vec::new(), credentials };
+        let headers = agent.map_or_else(Vec::new, |agent| self.path_to(agent, &uri));
+        let invitation = Invitation { uri, from, headers, credentials };
         let Some(session) = self.send_invite(now, &leg, invitation, body) else { return false };
         leg.session = session;
         let (leg_id, port) = (leg.id, leg.port);

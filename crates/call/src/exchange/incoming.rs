@@ -72,7 +72,7 @@ impl Exchange {
             Origin::Account(account) => {
                 let dialled = request.uri.user_decoded().unwrap_or_default().into_owned();
                 let from = self.presented_account(account);
-                let lead = self.lead(&from, Some(account), &dialled)?;
+                let lead = self.aim(self.lead(&from, Some(account), &dialled)?, &request.uri)?;
                 (dialled, from, lead)
             }
         };

@@ -5,6 +5,7 @@
 mod dial;
 mod ending;
 mod incoming;
+mod instances;
 mod legs;
 mod media;
 mod menu;
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_acd::Acd;
 use offhook_plan::{MediaCommand, MediaEvent};
-use offhook_sip::{Binding, Change, Registrar, RegistrarLimits};
+use offhook_sip::{Binding, Change, DigestCounters, Registrar, RegistrarCounters};
 use offhook_sip::{
     Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Output as SipOutput, ParseError, SessionId,
 };
@@ -303,7 +304,7 @@ impl Exchange {
             user_agent: format!("{} ({})", EndpointConfig::default().user_agent, comment(&config.name)),
             ..EndpointConfig::default()
         };
-        let limits = RegistrarLimits::default();
+        let limits = config.registrar.clone();
         let registrar = Registrar::new(&config.realm, &mut entropy, config.limits.bindings_max, limits);
         let queues = config.queues.iter().enumerate().map(|(index, queue)| (queue.acd.id, index)).collect();
         let agents = config.agents.iter().enumerate();
@@ -376,6 +377,16 @@ impl Exchange {
     /// The next thing to do; call until [`Output::Wait`].
     pub fn poll_output(&mut self) -> Output {
         self.outputs.pop_front().unwrap_or_else(|| Output::Wait { until: self.wake() })
+    }
+
+    /// What became of the credentials that phones showed.
+    pub fn digest_counters(&self) -> DigestCounters {
+        self.registrar.digest_counters()
+    }
+
+    /// What became of the registrations that phones asked for.
+    pub fn registrar_counters(&self) -> RegistrarCounters {
+        self.registrar.counters()
     }
 
     /// Counts since start.

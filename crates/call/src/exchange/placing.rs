@@ -49,7 +49,12 @@ impl From<u16> for Refusal {
 impl Exchange {
     /// Who sends this INVITE. Trunks are known by their addresses. Everybody else shows credentials, phones too that share an
     /// address with a trunk: they are known by their registration.
-    pub(super) fn origin(&self, now: offhook_units::Tick, flow: Flow, request: &Request) -> Result<Origin, Refusal> {
+    pub(super) fn origin(
+        &mut self,
+        now: offhook_units::Tick,
+        flow: Flow,
+        request: &Request,
+    ) -> Result<Origin, Refusal> {
         let claimed = request.headers.from().ok().and_then(|from| from.uri.user_decoded().map(Cow::into_owned));
         let claimed = claimed.filter(|user| self.config.accounts.contains_key(user));
         let registered = |account: &String| self.registrar.bindings(account).any(|b| b.flow.peer == flow.peer);
@@ -65,6 +70,7 @@ impl Exchange {
         match self.registrar.identify(now, request, password) {
             Identity::Account(account) => Ok(Origin::Account(account)),
             Identity::Wrong => Err(403.into()),
+            Identity::Misdirected => Err(400.into()),
             Identity::Unknown { challenges } => {
                 let headers = challenges.into_iter().map(|value| ("WWW-Authenticate".to_owned(), value)).collect();
                 Err(Refusal { status: 401, headers })

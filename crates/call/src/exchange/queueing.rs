@@ -105,7 +105,8 @@ impl Exchange {
         let Some(mut leg) = self.make_leg(now, flow) else { return false };
         let caps = self.caps_preferring(None, codec);
         let body = leg.offer(&caps);
-        let headers = queue.map(|queue| vec![("X-Offhook-Queue".to_owned(), queue)]).unwrap_or_default();
+        let mut headers = self.path_to(agent, &uri);
+        headers.extend(queue.map(|queue| ("X-Offhook-Queue".to_owned(), queue)));
         let invitation = Invitation { uri, from, headers, credentials: None };
         let Some(session) = self.send_invite(now, &leg, invitation, body) else { return false };
         leg.session = session;
@@ -144,12 +145,12 @@ impl Exchange {
         session
     }
 
-    /// Where the agent's phone is now: the freshest registration, or its fixed place.
+    /// Where the agent's phone is now: the most wanted and freshest registration, or its fixed place.
     pub(super) fn reach(&self, agent: AgentId) -> Option<(Uri, Flow)> {
         match &self.agent(agent)?.reach {
             Reach::Static { uri, flow } => Some((uri.parse().ok()?, *flow)),
             Reach::Account(account) => {
-                let binding = self.registrar.bindings(account).max_by_key(|binding| binding.expires_at)?;
+                let binding = self.registrar.bindings(account).next()?;
                 Some((binding.contact.parse().ok()?, binding.flow))
             }
         }

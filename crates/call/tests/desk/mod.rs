@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use offhook_acd::{AgentConfig, QueueConfig};
+use offhook_acd::{Acd, AgentConfig, QueueConfig};
 use offhook_call::config::{
     Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Outgoing, Queue, Reach, Trunk,
 };
-use offhook_call::record::CallRecord;
-use offhook_call::{Exchange, Input, Output};
+use offhook_call::record::{CallRecord, Fold};
+use offhook_call::{Exchange, Input, Output, Recovered};
 use offhook_plan::{Direction, MediaCaps};
 use offhook_sip::{
-    Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, NameAddr, Register, Request, RequestId,
-    Response, SessionId, Transport, sdp,
+    Binding, Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, NameAddr, Register, Request,
+    RequestId, Response, SessionId, Transport, sdp,
 };
 use offhook_units::{AgentId, Entropy, IdSource, QueueId, Span, Tick};
 
@@ -93,6 +93,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
             record: false,
         }],
         agents: agents.collect(),
+        registrar: offhook_sip::RegistrarLimits::default(),
         accounts: names.iter().map(|name| ((*name).to_owned(), account(name))).collect(),
         limits: Limits::default(),
     }
@@ -106,15 +107,25 @@ impl World {
 
     /// As [`World::new`], with a configuration that is changed before the start.
     pub fn told(trunks: Vec<Trunk>, change: impl FnOnce(&mut Config)) -> Self {
+        Self::again(trunks, change, Vec::new())
+    }
+
+    /// As [`World::told`], after a restart that found these registrations; phones that have one do not register.
+    pub fn again(trunks: Vec<Trunk>, change: impl FnOnce(&mut Config), bindings: Vec<Binding>) -> Self {
         let now = Tick::from_us(1_800_000_000_000_000);
         let alive = trunks.iter().filter(|trunk| trunk.name != "dead").filter_map(carrier);
         let alive: Vec<_> = alive.collect();
         let mut config = config(trunks);
         change(&mut config);
-        let exchange = Exchange::new(now, config, IdSource::new(1, 1), Entropy::from_number(7));
+        let silent: Vec<String> = bindings.iter().map(|binding| binding.account.clone()).collect();
+        let recovered = Recovered { acd: Acd::new(0), fold: Fold::default(), bindings };
+        let exchange = Exchange::recover(now, config, IdSource::new(1, 1), Entropy::from_number(7), recovered);
         let (phones, under_way, records) = (BTreeMap::new(), VecDeque::new(), Vec::new());
         let mut world = Self { now, exchange, records, phones, under_way, wake: None };
         for name in ["ann", "bob"] {
+            if silent.iter().any(|account| account == name) {
+                continue;
+            }
             let at = Self::address(name);
             let register = Register {
                 flow: flow_from(at),
@@ -196,7 +207,7 @@ impl World {
     /// `who` dials; with the password of `as_whom`, where one is given.
     pub fn dial(&mut self, who: &str, number: &str, as_whom: Option<Credentials>) -> SessionId {
         let (now, at) = (self.now, Self::address(who));
-        let uri = format!("sip:{number}@offhook");
+        let uri = if number.contains('@') { format!("sip:{number}") } else { format!("sip:{number}@offhook") };
         let invite = Invite {
             flow: flow_from(at),
             uri: uri.parse().expect("a uri"),

@@ -479,6 +479,7 @@ fn config(agents: u16) -> Config {
         flows: BTreeMap::from([("main".to_owned(), menu)]),
         queues: vec![queue],
         agents: people.collect(),
+        registrar: offhook_sip::RegistrarLimits::default(),
         accounts: BTreeMap::new(),
         limits: Limits::default(),
     }

@@ -61,6 +61,7 @@ impl Reader {
         if let Some(node) = section.number(&mut self.sink, "node", 0..=1_023) {
             exchange.node = node.value as u16;
         }
+        self.digest(&mut section);
         section.finish(&mut self.sink);
         exchange
     }
@@ -338,6 +339,7 @@ impl Reader {
         if let Some(bindings) = section.number(&mut self.sink, "registrations", 1..=10_000_000) {
             limits.bindings_max = bindings.value as usize;
         }
+        self.registrar_limits(&mut section);
         if let Some(connections) = section.number(&mut self.sink, "connections", 1..=1_000_000) {
             self.streams.connections_max = connections.value as usize;
         }

@@ -12,6 +12,7 @@ mod people;
 mod prompts;
 mod read;
 mod recording;
+mod registrar;
 mod resolve;
 mod routing;
 mod skills;
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 use offhook_call::config::{Account, Answer, Limits, Login, Queue, TrunkLimits};
 use offhook_net::streams::{StreamLimits, TlsFiles};
 use offhook_plan::{AssetId, CodecKind, MediaCaps};
-use offhook_sip::Transport;
+use offhook_sip::{RegistrarLimits, Transport};
 use offhook_units::Span;
 use toml::de::DeTable;
 
@@ -74,6 +75,8 @@ pub struct Checked {
     pub limits: Limits,
     /// Trunks.
     pub trunks: Vec<Trunk>,
+    /// What phones are asked for, and what they are granted.
+    pub registrar: RegistrarLimits,
     /// Accounts by user part.
     pub accounts: BTreeMap<String, Account>,
     /// Queues in the order of the file; their ids are not known yet.
@@ -234,6 +237,8 @@ struct Reader {
     folder: PathBuf,
     /// What `[limits]` says of SIP connections.
     streams: StreamLimits,
+    /// What `[exchange]` and `[limits]` say of phones that register.
+    registrar: RegistrarLimits,
     /// What `listen` in `[sip]` speaks: nothing is sent over a transport without a listener.
     spoken: Vec<Transport>,
     /// The codecs of `[media]`.
@@ -263,8 +268,15 @@ pub fn check_text(file: &Path, source: &str) -> Result<Checked, Faults> {
     }
     let folder = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
     let prompts = Prompts::new(Vec::new());
-    let mut reader =
-        Reader { sink, prompts, folder, streams: StreamLimits::default(), spoken: Vec::new(), codecs: Vec::new() };
+    let mut reader = Reader {
+        sink,
+        prompts,
+        folder,
+        streams: StreamLimits::default(),
+        registrar: RegistrarLimits::default(),
+        spoken: Vec::new(),
+        codecs: Vec::new(),
+    };
     let mut root = Section::root(table.get_ref());
     let parts = reader.read(&mut root);
     root.finish(&mut reader.sink);
@@ -319,6 +331,7 @@ impl Reader {
             recording,
             limits,
             trunks: trunks.into_iter().map(|trunk| trunk.value).collect(),
+            registrar: self.registrar.clone(),
             accounts: accounts.into_iter().map(|(name, account)| (name, account.value)).collect(),
             needs: queues.needs,
             queues: queues.list.into_iter().map(|queue| queue.value).collect(),

@@ -151,6 +151,7 @@ impl Checked {
             flows,
             queues,
             agents,
+            registrar: self.registrar,
             accounts: self.accounts,
             limits: self.limits,
         };

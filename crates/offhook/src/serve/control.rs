@@ -87,6 +87,16 @@ pub struct Figures {
     pub refused_unknown_numbers: AtomicU64,
     pub registrations: AtomicU64,
     pub malformed: AtomicU64,
+    pub digest_wrong: AtomicU64,
+    pub digest_stale: AtomicU64,
+    pub digest_replayed: AtomicU64,
+    pub digest_other_uri: AtomicU64,
+    pub nonces_forgotten: AtomicU64,
+    pub registrations_too_brief: AtomicU64,
+    pub registrations_too_many: AtomicU64,
+    pub registrations_full: AtomicU64,
+    pub registrations_malformed: AtomicU64,
+    pub contacts_gave_way: AtomicU64,
     pub ports_in_use: AtomicU64,
     pub ports: AtomicU64,
     pub turns: AtomicU64,
@@ -374,6 +384,8 @@ impl Control {
 
     fn count(&self) {
         let (figures, counters) = (&self.edges.figures, self.exchange.counters());
+        let digest = self.exchange.digest_counters();
+        let registrar = self.exchange.registrar_counters();
         let (in_use, ports) = self.exchange.ports();
         for (figure, value) in [
             (&figures.calls_active, self.exchange.calls_active() as u64),
@@ -383,6 +395,16 @@ impl Control {
             (&figures.refused_unknown_numbers, counters.refused_unknown_numbers),
             (&figures.registrations, counters.registrations),
             (&figures.malformed, counters.malformed),
+            (&figures.digest_wrong, digest.wrong),
+            (&figures.digest_stale, digest.stale),
+            (&figures.digest_replayed, digest.replayed),
+            (&figures.digest_other_uri, digest.other_uri),
+            (&figures.nonces_forgotten, digest.nonces_forgotten),
+            (&figures.registrations_too_brief, registrar.too_brief),
+            (&figures.registrations_too_many, registrar.too_many_contacts),
+            (&figures.registrations_full, registrar.full),
+            (&figures.registrations_malformed, registrar.malformed),
+            (&figures.contacts_gave_way, registrar.gave_way),
             (&figures.ports_in_use, in_use as u64),
             (&figures.ports, ports as u64),
         ] {

@@ -105,6 +105,30 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     ] {
         metrics.counter_fn("offhook_calls_refused", "INVITEs refused, by why", &[("why", why)], read);
     }
+    for (why, read) in [
+        ("wrong", reader(|figures| &figures.digest_wrong)),
+        ("stale", reader(|figures| &figures.digest_stale)),
+        ("replayed", reader(|figures| &figures.digest_replayed)),
+        ("other-uri", reader(|figures| &figures.digest_other_uri)),
+    ] {
+        let help = "Credentials of phones not accepted, by why";
+        metrics.counter_fn("offhook_digest_refused", help, &[("why", why)], read);
+    }
+    for (why, read) in [
+        ("too-brief", reader(|figures| &figures.registrations_too_brief)),
+        ("too-many-contacts", reader(|figures| &figures.registrations_too_many)),
+        ("full", reader(|figures| &figures.registrations_full)),
+        ("malformed", reader(|figures| &figures.registrations_malformed)),
+    ] {
+        let help = "REGISTERs with right credentials refused, by why";
+        metrics.counter_fn("offhook_registrations_refused", help, &[("why", why)], read);
+    }
+    let gave_way = reader(|figures| &figures.contacts_gave_way);
+    let help = "Contacts that gave way to a new one of their account";
+    metrics.counter_fn("offhook_contacts_gave_way", help, &[], gave_way);
+    let forgotten = reader(|figures| &figures.nonces_forgotten);
+    let help = "Nonces in use given up at their limit";
+    metrics.counter_fn("offhook_digest_nonces_forgotten", help, &[], forgotten);
 }
 
 fn media_worker(metrics: &mut Metrics, worker: &str, counters: &Arc<MediaCounters>) {

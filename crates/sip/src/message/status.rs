@@ -39,6 +39,7 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         429 => "Provide Referrer Identity",
         430 => "Flow Failed",
         433 => "Anonymity Disallowed",
+        439 => "First Hop Lacks Outbound Support",
         480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",
         482 => "Loop Detected",

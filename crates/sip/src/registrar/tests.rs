@@ -130,13 +130,14 @@ fn expiry_that_cannot_be_read_is_an_hour_and_long_ones_are_shortened() {
 
 #[test]
 fn only_right_credentials_of_the_same_user_register() {
-    let mut desk = Desk::new(10, RegistrarLimits { sha256: true, ..RegistrarLimits::default() });
+    let mut desk = Desk::new(10, RegistrarLimits::default());
     let bare = Desk::request("a", 1, "", None);
     let (challenged, _) = desk.registrar.handle(NOW, flow(), &bare, password_of);
     let algorithms: Vec<bool> =
         challenged.headers.get_all("WWW-Authenticate").map(|value| value.contains("SHA-256")).collect();
     assert_eq!(algorithms, [true, false]);
     desk.check("a", 1, "Contact: <sip:alice@10.0.0.1>", 200, &["<sip:alice@10.0.0.1>;expires=3600"]);
+    desk.check("a", 2, "", 200, &["<sip:alice@10.0.0.1>;expires=3600"]);
     desk.user = "bob";
     desk.check("b", 1, "Contact: <sip:bob@10.0.0.1>", 403, &[]);
     desk.user = "mallory";
@@ -176,6 +177,7 @@ fn bindings_are_bounded_for_all_and_for_each() {
     let (response, _) = desk.register("a", 1, "Contact: <sip:a@1.1.1.1>, <sip:a@1.1.1.2>");
     assert_eq!((response.status, response.headers.get("Retry-After")), (503, Some("30")));
     desk.check("a", 1, "Contact: <sip:a@1.1.1.1>", 200, &["<sip:a@1.1.1.1>;expires=3600"]);
+    assert_eq!(desk.registrar.counters(), RegistrarCounters { full: 1, ..RegistrarCounters::default() });
     // A refresh needs no room.
     desk.check("a", 2, "Contact: <sip:a@1.1.1.1>", 200, &["<sip:a@1.1.1.1>;expires=3600"]);
 }
@@ -210,6 +212,10 @@ fn a_phone_on_a_connection_is_gone_with_it_and_one_that_came_back_on_another_sta
         cseq: 1,
         expires_at: Tick::from_us(1) + Span::from_s(60),
         user_agent: None,
+        q: 1_000,
+        path: Vec::new(),
+        instance: None,
+        reg_id: None,
     };
     for (flow, contact) in [(first, "sip:alice@192.0.2.7:1"), (first, "sip:alice@192.0.2.7:2"), (udp, "sip:alice@h")] {
         let uri = contact.parse().expect("a URI");
@@ -222,4 +228,109 @@ fn a_phone_on_a_connection_is_gone_with_it_and_one_that_came_back_on_another_sta
     assert_eq!(registrar.lose_flow(first), []);
     assert_eq!(registrar.len(), 2);
     assert!(registrar.restore(binding(first, "sip:alice@192.0.2.7:3")).is_some(), "no connection outlives its program");
+}
+
+#[test]
+fn the_most_wanted_contact_stands_first_and_gives_way_last() {
+    let limits = RegistrarLimits { contacts_max: 3, ..RegistrarLimits::default() };
+    let mut desk = Desk::new(10, limits);
+    desk.check(
+        "a",
+        1,
+        "Contact: <sip:a@1.1.1.1>;q=0.5, <sip:a@1.1.1.2>;q=1, <sip:a@1.1.1.3>;q=0.25",
+        200,
+        &[
+            "<sip:a@1.1.1.2>;expires=3600",
+            "<sip:a@1.1.1.1>;expires=3600;q=0.500",
+            "<sip:a@1.1.1.3>;expires=3600;q=0.250",
+        ],
+    );
+    // A phone that came back at another address, without telling that it is the same one, is never locked out.
+    let (response, changes) = desk.register("b", 1, "Contact: <sip:a@1.1.1.4>;q=0.5");
+    assert_eq!(response.status, 200);
+    assert!(
+        matches!(&changes[..], [Change::Unbound { contact, .. }, Change::Bound { .. }] if contact == "sip:a@1.1.1.3")
+    );
+    let stand: Vec<&str> = desk.registrar.bindings("alice").map(|binding| &*binding.contact).collect();
+    assert_eq!(stand, ["sip:a@1.1.1.2", "sip:a@1.1.1.4", "sip:a@1.1.1.1"]);
+    assert_eq!(desk.registrar.counters().gave_way, 1);
+}
+
+const INSTANCE: &str = "+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-AABBCCDDEEFF>\"";
+
+#[test]
+fn a_phone_that_restarts_with_another_address_and_call_id_replaces_itself() {
+    let mut desk = Desk::new(10, RegistrarLimits::default());
+    for (call_id, cseq, port) in [("a", 9, 1_111), ("b", 1, 2_222)] {
+        let lines = format!("Contact: <sip:alice@10.0.0.1:{port}>;{INSTANCE}");
+        desk.check(call_id, cseq, &lines, 200, &[&format!("<sip:alice@10.0.0.1:{port}>;expires=3600;{INSTANCE}")]);
+    }
+    // Another way of the same phone stands beside the first, and is replaced by its own number.
+    for (call_id, reg_id, port, count) in [("c", 1, 3_333, 2), ("d", 2, 4_444, 3), ("e", 1, 5_555, 3)] {
+        let lines = format!("Contact: <sip:alice@10.0.0.1:{port}>;{INSTANCE};reg-id={reg_id}");
+        let (response, changes) = desk.register(call_id, 1, &lines);
+        assert_eq!((response.status, desk.registrar.len()), (200, count));
+        let gone =
+            changes.iter().any(|change| matches!(change, Change::Unbound { contact, .. } if contact.ends_with("3333")));
+        assert_eq!(gone, port == 5_555);
+    }
+    // Two addresses of one phone in one REGISTER stand both.
+    let two = format!("Contact: <sip:alice@10.0.0.1:6>;{INSTANCE}, <sip:alice@10.0.0.1:7>;{INSTANCE}");
+    assert_eq!(desk.register("f", 1, &two).0.headers.get_all("Contact").count(), 4);
+}
+
+#[test]
+fn an_instance_is_given_a_public_gruu_where_the_phone_knows_what_that_is() {
+    let mut desk = Desk::new(10, RegistrarLimits::default());
+    let gruu = "pub-gruu=\"sip:alice@desk;gr=urn:uuid:00000000-0000-1000-8000-AABBCCDDEEFF\"";
+    let lines = format!("Contact: <sip:alice@10.0.0.1>;{INSTANCE}");
+    desk.check("a", 1, &lines, 200, &[&format!("<sip:alice@10.0.0.1>;expires=3600;{INSTANCE}")]);
+    let lines = format!("{lines}|Supported: path, gruu");
+    desk.check("a", 2, &lines, 200, &[&format!("<sip:alice@10.0.0.1>;expires=3600;{INSTANCE};{gruu}")]);
+    let binding = desk.registrar.bindings("alice").next().unwrap();
+    assert!(binding.is_instance("urn:uuid:00000000-0000-1000-8000-AABBCCDDEEFF") && !binding.is_instance("urn:uuid:1"));
+}
+
+#[test]
+fn the_path_of_a_phone_behind_proxies_is_kept_in_order_and_told_back() {
+    let mut desk = Desk::new(10, RegistrarLimits::default());
+    let lines = "Contact: <sip:alice@10.0.0.1>|Path: <sip:inner.example;lr>, <sip:edge@192.0.2.9;lr;ob>";
+    let (response, _) = desk.register("a", 1, lines);
+    let path: Vec<&str> = response.headers.get_all("Path").collect();
+    assert_eq!(path, ["<sip:inner.example;lr>", "<sip:edge@192.0.2.9;lr;ob>"]);
+    assert_eq!(desk.registrar.bindings("alice").next().unwrap().path, path);
+    let many = (0..9).map(|n| format!("<sip:p{n};lr>")).collect::<Vec<_>>().join(", ");
+    for path in ["nobody", "<tel:1>", &many] {
+        desk.check("a", 2, &format!("Contact: <sip:alice@10.0.0.1>|Path: {path}"), 400, &[]);
+    }
+    assert_eq!(desk.registrar.counters().malformed, 3);
+}
+
+#[test]
+fn outbound_is_agreed_on_unless_a_proxy_in_between_knows_nothing_of_it() {
+    let mut desk = Desk::new(10, RegistrarLimits::default());
+    let lines = format!("Contact: <sip:alice@10.0.0.1>;{INSTANCE};reg-id=1|Supported: path, outbound");
+    let (response, _) = desk.register("a", 1, &lines);
+    assert_eq!((response.status, response.headers.get("Require")), (200, Some("outbound")));
+    let via = "Via: SIP/2.0/UDP 192.0.2.3:5060;branch=z9hG4bK2";
+    let refused = desk.register("a", 2, &format!("{via}|Path: <sip:192.0.2.3;lr>|{lines}")).0;
+    assert_eq!((refused.status, &*refused.reason), (439, "First Hop Lacks Outbound Support"));
+    assert_eq!(desk.register("a", 3, &format!("{via}|Path: <sip:192.0.2.3;lr;ob>|{lines}")).0.status, 200);
+}
+
+#[test]
+fn what_a_phone_told_of_itself_survives_a_restart_and_so_do_bindings_kept_before_there_was_so_much_to_tell() {
+    let mut desk = Desk::new(10, RegistrarLimits::default());
+    let lines = format!("Contact: <sip:alice@10.0.0.1>;q=0.5;{INSTANCE};reg-id=2|Path: <sip:edge.example;lr>");
+    desk.register("a", 1, &lines);
+    let kept = serde_json::to_string(desk.registrar.bindings("alice").next().unwrap()).unwrap();
+    let mut fresh = Desk::new(10, RegistrarLimits::default()).registrar;
+    fresh.restore(serde_json::from_str(&kept).unwrap());
+    assert_eq!(fresh.bindings("alice").next(), desk.registrar.bindings("alice").next());
+    let mut old: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    for field in ["q", "path", "instance", "reg_id"] {
+        assert!(old.as_object_mut().unwrap().remove(field).is_some());
+    }
+    let old: Binding = serde_json::from_value(old).unwrap();
+    assert_eq!((old.q, old.path.len(), old.instance, old.reg_id), (1_000, 0, None, None));
 }

@@ -1,8 +1,8 @@
 //! Digest on calls and registrations, and registrations that keep themselves.
 
 use offhook_sip::{
-    Algorithm, Body, Change, Credentials, DigestConfig, DigestVerifier, EndCause, EndpointConfig, Event, NameAddr,
-    Register, Registrar, RegistrarLimits, RegistrationId, SessionId, Uri, Verdict,
+    Body, Change, Credentials, DigestConfig, DigestVerifier, EndCause, EndpointConfig, Event, NameAddr, Register,
+    Registrar, RegistrarLimits, RegistrationId, SessionId, Uri, Verdict,
 };
 use offhook_units::{Entropy, Span};
 
@@ -12,20 +12,24 @@ fn credentials(password: &str) -> Credentials {
     Credentials { username: "alice".into(), password: password.into() }
 }
 
+fn verifier() -> DigestVerifier {
+    DigestVerifier::new("desk", &mut Entropy::from_number(1), DigestConfig::default())
+}
+
 /// B asks for credentials: gives the session whose INVITE had the right ones.
-fn challenge_once(world: &mut World, verifier: &DigestVerifier, stale: bool) -> Option<SessionId> {
+fn challenge_once(world: &mut World, verifier: &mut DigestVerifier, stale: bool) -> Option<SessionId> {
     world.run_for(Span::from_ms(30));
     let mut taken = None;
     for event in world.events(B) {
         let Event::Invited { session, request, .. } = event else { continue };
-        let value = request.headers.get("Authorization").map(str::to_owned);
-        let verdict = verifier.verify(world.now, "desk", "INVITE", value.as_deref(), |_| Some("secret"));
-        if verdict == Verdict::Ok && !stale {
+        let value = request.headers.get("Authorization");
+        let verdict = value.map(|value| verifier.verify(world.now, &request, value, |_| Some("secret")));
+        if verdict == Some(Verdict::Ok) && !stale {
             taken = Some(session);
             continue;
         }
-        let challenge = verifier.challenge(world.now, "desk", Algorithm::Md5, stale && value.is_some());
-        let headers = vec![("WWW-Authenticate".to_owned(), challenge.to_string())];
+        let challenges = verifier.challenges(world.now, stale && value.is_some());
+        let headers = challenges.map(|challenge| ("WWW-Authenticate".to_owned(), challenge.to_string())).collect();
         world.act(B, |endpoint, now| endpoint.refuse(now, session, 401, headers));
     }
     world.run_for(Span::from_ms(30));
@@ -35,10 +39,10 @@ fn challenge_once(world: &mut World, verifier: &DigestVerifier, stale: bool) -> 
 #[test]
 fn a_challenged_invite_is_sent_again_with_credentials() {
     let mut world = World::new(61);
-    let verifier = DigestVerifier::new(&mut Entropy::from_number(1), DigestConfig::default());
+    let mut verifier = verifier();
     let caller = world.call(A, B, Some(credentials("secret")));
-    assert_eq!(challenge_once(&mut world, &verifier, false), None);
-    let callee = challenge_once(&mut world, &verifier, false).expect("right credentials");
+    assert_eq!(challenge_once(&mut world, &mut verifier, false), None);
+    let callee = challenge_once(&mut world, &mut verifier, false).expect("right credentials");
     world.answer(B, callee);
     world.run_for(Span::from_ms(50));
     assert_eq!(world.expect(A, answered), caller);
@@ -51,10 +55,10 @@ fn a_challenged_invite_is_sent_again_with_credentials() {
 fn wrong_credentials_are_tried_once_and_stale_nonces_a_few_times() {
     for (password, stale, invites) in [("wrong", false, 2), ("secret", true, 5)] {
         let mut world = World::new(62);
-        let verifier = DigestVerifier::new(&mut Entropy::from_number(1), DigestConfig::default());
+        let mut verifier = verifier();
         let caller = world.call(A, B, Some(credentials(password)));
         for _ in 0..8 {
-            assert_eq!(challenge_once(&mut world, &verifier, stale), None);
+            assert_eq!(challenge_once(&mut world, &mut verifier, stale), None);
         }
         assert_eq!(world.expect(A, refused), (caller, 401));
         assert_eq!(world.sent_count(A, "INVITE"), invites, "{password}");
@@ -65,20 +69,20 @@ fn wrong_credentials_are_tried_once_and_stale_nonces_a_few_times() {
 #[test]
 fn without_credentials_a_challenge_is_a_refusal() {
     let mut world = World::new(63);
-    let verifier = DigestVerifier::new(&mut Entropy::from_number(1), DigestConfig::default());
+    let mut verifier = verifier();
     let caller = world.call(A, B, None);
-    challenge_once(&mut world, &verifier, false);
+    challenge_once(&mut world, &mut verifier, false);
     assert_eq!(world.expect(A, refused), (caller, 401));
 }
 
 #[test]
 fn hanging_up_between_challenge_and_answer_ends_the_call() {
     let mut world = World::new(64);
-    let verifier = DigestVerifier::new(&mut Entropy::from_number(1), DigestConfig::default());
+    let mut verifier = verifier();
     let caller = world.call(A, B, Some(credentials("secret")));
     world.run_for(Span::from_ms(30));
     world.hang_up(A, caller);
-    challenge_once(&mut world, &verifier, false);
+    challenge_once(&mut world, &mut verifier, false);
     assert_eq!(world.expect(A, ended), (caller, EndCause::Hungup));
     world.settle();
 }
@@ -234,17 +238,17 @@ fn a_challenged_reinvite_and_bye_are_sent_again_with_credentials() {
     world.expect(A, answered);
     // From here B's requests are judged by hand: its endpoint is replaced by nobody, and the test answers.
     world.parties[B].address = "192.0.2.77:5060".parse().unwrap();
-    let verifier = DigestVerifier::new(&mut Entropy::from_number(1), DigestConfig::default());
+    let mut verifier = verifier();
     world.act(A, |endpoint, now| endpoint.reoffer(now, caller, Some(Body::sdp("v=0 hold"))));
-    assert_eq!(answer_by_hand(&mut world, &verifier), ["INVITE 401", "ACK", "INVITE 200", "ACK"]);
+    assert_eq!(answer_by_hand(&mut world, &mut verifier), ["INVITE 401", "ACK", "INVITE 200", "ACK"]);
     assert!(world.events(A).iter().any(|event| matches!(event, Event::ReofferAnswered { .. })));
     world.hang_up(A, caller);
-    assert_eq!(answer_by_hand(&mut world, &verifier), ["BYE 407", "BYE 200"]);
+    assert_eq!(answer_by_hand(&mut world, &mut verifier), ["BYE 407", "BYE 200"]);
     assert_eq!(world.expect(A, ended), (caller, EndCause::Hungup));
 }
 
 /// Answers A's requests like a server that wants credentials for each; gives what happened.
-fn answer_by_hand(world: &mut World, verifier: &DigestVerifier) -> Vec<String> {
+fn answer_by_hand(world: &mut World, verifier: &mut DigestVerifier) -> Vec<String> {
     use offhook_sip::{Message, Method, Response};
     let mut seen = Vec::new();
     for _ in 0..4 {
@@ -261,12 +265,13 @@ fn answer_by_hand(world: &mut World, verifier: &DigestVerifier) -> Vec<String> {
                 (401, "WWW-Authenticate", "Authorization")
             };
             let (method, value) = (request.method.as_str(), request.headers.get(given));
-            let verdict = verifier.verify(world.now, "desk", method, value, |_| Some("secret"));
-            let status = if verdict == Verdict::Ok { 200 } else { status };
+            let verdict = value.map(|value| verifier.verify(world.now, &request, value, |_| Some("secret")));
+            let status = if verdict == Some(Verdict::Ok) { 200 } else { status };
             let mut response = Response::to_request(&request, status);
             if status != 200 {
-                let challenge = verifier.challenge(world.now, "desk", Algorithm::Sha256, false);
-                response.headers.push(asked, &challenge.to_string());
+                for challenge in verifier.challenges(world.now, false) {
+                    response.headers.push(asked, &challenge.to_string());
+                }
             }
             seen.push(format!("{method} {status}"));
             world.send(address(B), address(A), &response.to_bytes());
