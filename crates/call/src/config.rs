@@ -3,7 +3,7 @@
 
 mod trunk;
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
@@ -22,6 +22,8 @@ pub struct Config {
     pub realm: String,
     /// Put into Contact and SDP instead of the address that the route to the peer has.
     pub advertise: Option<IpAddr>,
+    /// Listeners for TCP that large requests go over instead of as datagrams; empty for none.
+    pub large_requests_over: Vec<SocketAddr>,
     /// RTP ports; even ones carry RTP, the next odd one RTCP.
     pub rtp_ports: RangeInclusive<u16>,
     /// Media workers that calls are spread over.

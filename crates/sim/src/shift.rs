@@ -412,6 +412,7 @@ fn config(setting: &Setting) -> Config {
         name: "shift".to_owned(),
         realm: "offhook".to_owned(),
         advertise: None,
+        large_requests_over: Vec::new(),
         rtp_ports: 10_000..=12_000,
         media_workers: 1,
         caps: MediaCaps::g711(),

@@ -6,6 +6,7 @@ mod auth;
 mod change;
 mod client;
 mod event;
+mod large;
 mod probe;
 mod registration;
 mod server;
@@ -14,6 +15,7 @@ mod uac;
 mod uas;
 
 use core::fmt;
+use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_units::{Entropy, Tick};
@@ -30,6 +32,7 @@ pub use client::FORKS_MAX;
 pub use event::{
     EndCause, EndpointConfig, Event, Full, Invite, Output, ProbeId, Register, RegistrationId, RequestId, SessionId,
 };
+pub use large::DATAGRAM_REQUEST_BYTES_MAX;
 
 /// Methods that the endpoint answers itself or that make sessions; `Allow` lists them before the program's own.
 const METHODS: [Method; 6] = [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Info, Method::Update];
@@ -75,6 +78,8 @@ pub struct Endpoint {
     /// Sessions by the tag that we gave.
     dialogs: BTreeMap<Box<str>, SessionId>,
     registrations: BTreeMap<RegistrationId, Registration>,
+    /// Peers that took no connection for a large request, and until when that is believed.
+    streamless: BTreeMap<SocketAddr, Tick>,
     load: Load,
 }
 
@@ -109,6 +114,7 @@ impl Endpoint {
             connected: BTreeSet::new(),
             dialogs: BTreeMap::new(),
             registrations: BTreeMap::new(),
+            streamless: BTreeMap::new(),
             load: Load::default(),
             config,
             entropy,

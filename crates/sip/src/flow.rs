@@ -96,11 +96,19 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// A URI of somebody at the far end of this flow: for a request URI.
+    pub fn target(self, user: Option<&str>) -> Uri {
+        self.naming(Uri::at(user, self.peer))
+    }
+
     /// A URI at which the peer of this flow reaches us over the same transport: for Contact. `host` stands in for our address
     /// where others see another one. Both kinds of WebSocket are `transport=ws` (RFC 7118 section 5.2.2).
     pub fn contact(self, user: Option<&str>, host: Option<IpAddr>) -> Uri {
         let address = SocketAddr::new(host.unwrap_or(self.local.ip()), self.local.port());
-        let uri = Uri::at(user, address);
+        self.naming(Uri::at(user, address))
+    }
+
+    fn naming(self, uri: Uri) -> Uri {
         match self.transport {
             Transport::Udp => uri,
             Transport::Tcp | Transport::Tls => uri.with_param("transport", self.transport.param()),
@@ -113,4 +121,17 @@ impl fmt::Display for Flow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} -> {}", self.transport.name(), self.local, self.peer)
     }
+}
+
+#[cfg(test)]
+#[test]
+fn a_request_uri_names_the_transport_that_it_goes_over() {
+    let at = |transport| {
+        let (local, peer) = (([192, 0, 2, 1], 5060).into(), ([192, 0, 2, 9], 5070).into());
+        Flow { transport, local, peer }.target(Some("100")).to_string()
+    };
+    assert_eq!(at(Transport::Udp), "sip:100@192.0.2.9:5070");
+    assert_eq!(at(Transport::Tcp), "sip:100@192.0.2.9:5070;transport=tcp");
+    assert_eq!(at(Transport::Tls), "sip:100@192.0.2.9:5070;transport=tls");
+    assert_eq!(at(Transport::Wss), "sip:100@192.0.2.9:5070;transport=ws");
 }

@@ -301,6 +301,7 @@ impl Exchange {
         let endpoint_config = EndpointConfig {
             transactions_max: config.limits.transactions_max,
             sessions_max: config.limits.calls_max * 3 + EMERGENCY_SESSIONS,
+            large_requests_over: config.large_requests_over.clone(),
             user_agent: format!("{} ({})", EndpointConfig::default().user_agent, comment(&config.name)),
             ..EndpointConfig::default()
         };

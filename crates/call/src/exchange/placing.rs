@@ -7,7 +7,6 @@ use offhook_sip::{Credentials, Flow, Identity, NameAddr, Request, Uri};
 use offhook_units::{AgentId, CallId, Span};
 
 use super::Exchange;
-use super::legs::escape_user;
 use super::state::{Presented, Way};
 use super::trunks::at_carrier;
 use crate::config::{Account, Destination, Number, Outgoing};
@@ -171,9 +170,9 @@ impl Exchange {
     /// The way that a number of ours says: to the phone at `flow`'s peer under the dialled number.
     pub(super) fn way_to_peer(&self, from: &Presented, number: &str, flow: Flow) -> VecDeque<Way> {
         let from = self.presented(from, None, flow);
-        let uri = format!("sip:{}@{}", escape_user(number), flow.peer).parse::<Uri>();
+        let uri = flow.target(Some(number));
         let (agent, trunk, urgent, credentials, charged) = (None, None, false, None, None);
-        uri.ok().map(|uri| Way { uri, flow, from, agent, trunk, urgent, credentials, charged }).into_iter().collect()
+        VecDeque::from([Way { uri, flow, from, agent, trunk, urgent, credentials, charged }])
     }
 
     /// The name that others see when the phone of `account` calls.

@@ -476,6 +476,6 @@ impl Exchange {
 pub(super) fn at_carrier(out: &Outgoing, target: Flow, user: Option<&str>) -> Uri {
     match &out.domain {
         Some(domain) => Uri::sip(user, domain, None),
-        None => Uri::at(user, target.peer),
+        None => target.target(user),
     }
 }

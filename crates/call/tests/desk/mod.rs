@@ -77,6 +77,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
         name: "desk".to_owned(),
         realm: "offhook".to_owned(),
         advertise: None,
+        large_requests_over: Vec::new(),
         rtp_ports: 20_000..=20_099,
         media_workers: 1,
         caps: MediaCaps::g711(),

@@ -463,6 +463,7 @@ fn config(agents: u16) -> Config {
         name: "road".to_owned(),
         realm: "road".to_owned(),
         advertise: None,
+        large_requests_over: Vec::new(),
         rtp_ports: 10_000..=10_999,
         media_workers: 1,
         caps: MediaCaps::g711(),

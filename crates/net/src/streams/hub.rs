@@ -22,8 +22,9 @@ use crate::sip::Incoming;
 /// Messages that may wait to be written to one connection; one more closes it.
 pub const QUEUE_MAX: usize = 512;
 
-/// How long a connection of ours may take to be made, TLS included.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection of ours may take to be made: a second try of the kernel's included, and short enough that a call which
+/// finds nobody there can still go another way.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long connections may take at the end to write what is queued.
 const STOP_WITHIN: Duration = Duration::from_secs(1);

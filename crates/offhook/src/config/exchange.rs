@@ -33,6 +33,8 @@ pub struct Exchange {
 pub struct Sip {
     pub listen: Vec<At<SipListen>>,
     pub advertise: Option<IpAddr>,
+    /// Requests over 1,300 bytes go over TCP.
+    pub large_over_tcp: bool,
 }
 
 /// `[media]`.
@@ -68,7 +70,7 @@ impl Reader {
 
     /// `[sip]`.
     pub fn sip(&mut self, root: &mut Section<'_>) -> Sip {
-        let mut sip = Sip { listen: Vec::new(), advertise: None };
+        let mut sip = Sip { listen: Vec::new(), advertise: None, large_over_tcp: false };
         let example = "[\"udp:127.0.0.1:5060\"]";
         let Some(mut section) = root.table(&mut self.sink, "sip") else {
             self.sink.missing(0..0, "there is no [sip]", format!("add [sip] with listen = {example}"));
@@ -95,6 +97,14 @@ impl Reader {
                     let message = format!("advertise = \"{}\" is not an address that others can send to", text.value);
                     self.sink.fault(text.span, message, "write the public IP address, such as \"192.0.2.10\"");
                 }
+            }
+        }
+        if section.choice(&mut self.sink, "large_requests", &[("udp", false), ("tcp", true)]) == Some(true) {
+            sip.large_over_tcp = true;
+            if !sip.listen.iter().any(|listen| listen.value.transport == Transport::Tcp) {
+                let message = "large requests go over tcp, and listen in [sip] has no tcp";
+                let advice = "add \"tcp:ADDRESS:5060\" to listen, or take large_requests out";
+                self.sink.fault(section.span.clone(), message, advice);
             }
         }
         section.finish(&mut self.sink);

@@ -59,6 +59,8 @@ pub struct Checked {
     pub streams: StreamLimits,
     /// Put into Contact and SDP.
     pub advertise: Option<IpAddr>,
+    /// Requests over 1,300 bytes go over TCP where the peer takes it.
+    pub large_over_tcp: bool,
     /// RTP ports.
     pub rtp_ports: RangeInclusive<u16>,
     /// Media workers.
@@ -323,6 +325,7 @@ impl Reader {
             tls,
             streams: self.streams,
             advertise: sip.advertise,
+            large_over_tcp: sip.large_over_tcp,
             rtp_ports: media.ports.value,
             media_workers: media.workers,
             caps: media.caps,

@@ -139,7 +139,14 @@ impl Checked {
             config::Trunk { name: trunk.name, peers: trunk.peers, limits: trunk.limits, codecs: trunk.codecs, out }
         });
         let trunks = trunks.collect();
+        let over_tcp =
+            self.sip_listen.iter().filter(|listen| self.large_over_tcp && listen.transport == Transport::Tcp);
+        // A port that the system chose is known once it is bound.
+        let large_requests_over = over_tcp
+            .map(|listen| SocketAddr::new(listen.address.ip(), route_to(Transport::Tcp, listen.address).port()))
+            .collect();
         let exchange = Config {
+            large_requests_over,
             name: self.name,
             realm: self.realm,
             advertise: self.advertise,

@@ -515,3 +515,17 @@ fn faults_of_skills_are_named_with_their_place() {
     check_added(&format!("{queue}needs = [\"a\", \"a\"]\n"), (3, 15), "named twice", "take one");
     check_added(&format!("{queue}needs = [7]\n"), (3, 10), "neither a skill's name", "french");
 }
+
+#[test]
+fn large_requests_go_over_the_listener_for_tcp_where_there_is_one() {
+    let asked = GOOD.replace("5060\"]\n", "5060\"]\nlarge_requests = \"tcp\"\n");
+    check_fault(&asked, (1, 1), "listen in [sip] has no tcp", "or take large_requests out");
+    let both = asked.replace("5060\"]", "5060\", \"tcp:0.0.0.0:5070\"]");
+    let over = |text: &str| {
+        let checked = read(text).unwrap_or_else(|faults| panic!("{faults}"));
+        let local = "127.0.0.1:5070".parse().expect("an address");
+        checked.resolve(|_: Kind, _: &str| 1, |_, _| local).exchange.large_requests_over
+    };
+    assert_eq!(over(&both), ["0.0.0.0:5070".parse().expect("an address")]);
+    assert!(over(GOOD).is_empty());
+}

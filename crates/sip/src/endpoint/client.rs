@@ -31,26 +31,28 @@ pub(super) enum Owner {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Machine {
+pub(super) enum Machine {
     Invite(client_invite::State),
     NonInvite(client_non_invite::State),
 }
 
 #[derive(Debug)]
 pub(super) struct Client {
-    machine: Machine,
-    flow: Flow,
+    pub(super) machine: Machine,
+    pub(super) flow: Flow,
+    /// The datagrams that a large request goes as where the peer takes no connection.
+    pub(super) fallback: Option<Flow>,
     owner: Owner,
     /// How often this request was sent with credentials.
     tries: u8,
     /// For ACK, CANCEL and a second try; none after the final response, but for an INVITE's 2xx.
-    request: Option<Box<Request>>,
+    pub(super) request: Option<Box<Request>>,
     /// The request; after a failure of an INVITE its ACK.
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// ACKs to the 2xx of an INVITE by To tag, to be sent again with each retransmission.
     acks: Vec<(Box<str>, Flow, Vec<u8>)>,
     /// Starts of the retransmission timer.
-    sent: u32,
+    pub(super) sent: u32,
     alarms: Alarms<2>,
 }
 
@@ -85,7 +87,13 @@ impl Endpoint {
         if request.method != Method::Cancel {
             request.headers.push_via(&Via::new(flow.transport.name(), flow.local, &self.branch(id)));
         }
-        let bytes = request.to_bytes();
+        let mut bytes = request.to_bytes();
+        let (mut flow, mut fallback) = (flow, None);
+        if let Some(stream) = self.stream_for(now, flow, bytes.len()) {
+            request.headers.set_top_via(&Via::new(stream.transport.name(), stream.local, &self.branch(id)));
+            bytes = request.to_bytes();
+            fallback = Some(core::mem::replace(&mut flow, stream));
+        }
         self.transmit(flow, bytes.clone());
         let (machine, repeat, give_up) = if is_invite {
             (Machine::Invite(client_invite::State::Calling), Timer::A, Timer::B)
@@ -94,7 +102,8 @@ impl Endpoint {
         };
         let request = Some(Box::new(request));
         let (acks, alarms) = (Vec::new(), Alarms::default());
-        self.clients.insert(id, Client { machine, flow, owner, tries, request, bytes, acks, sent: 0, alarms });
+        let client = Client { machine, flow, fallback, owner, tries, request, bytes, acks, sent: 0, alarms };
+        self.clients.insert(id, client);
         self.flows.insert((flow, id));
         self.start_client_timer(now, id, repeat);
         self.start_client_timer(now, id, give_up);
@@ -203,6 +212,9 @@ impl Endpoint {
     }
 
     pub(super) fn client_transport_failed(&mut self, now: Tick, id: u64) {
+        if self.fall_back(now, id) {
+            return;
+        }
         let Some(client) = self.clients.get_mut(&id) else { return };
         let actions = match client.machine {
             Machine::Invite(state) => {
@@ -283,7 +295,7 @@ impl Endpoint {
         self.send_client_again(id);
     }
 
-    fn start_client_timer(&mut self, now: Tick, id: u64, timer: Timer) {
+    pub(super) fn start_client_timer(&mut self, now: Tick, id: u64, timer: Timer) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let sent = match (client.machine, timer) {
             // RFC 3261 section 17.1.2.2: T2 once a provisional response came.

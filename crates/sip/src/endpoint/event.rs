@@ -1,5 +1,7 @@
 //! What goes into and comes out of an [`Endpoint`](super::Endpoint).
 
+use core::net::SocketAddr;
+
 use offhook_units::{Span, Tick};
 
 use crate::{Body, Credentials, Flow, Method, NameAddr, Request, Response, Uri};
@@ -43,6 +45,9 @@ pub struct EndpointConfig {
     pub registration_retry: Span,
     /// Longest wait after a failed registration.
     pub registration_retry_max: Span,
+    /// Listeners for TCP, over whose connections requests of more than [`DATAGRAM_REQUEST_BYTES_MAX`](crate::DATAGRAM_REQUEST_BYTES_MAX)
+    /// bytes go instead of as datagrams. Empty: a request goes over the transport of its flow, whatever its size.
+    pub large_requests_over: Vec<SocketAddr>,
     /// Put into branches and tags, so that the transactions of several endpoints can be told apart on the wire.
     pub shard: u16,
 }
@@ -60,6 +65,7 @@ impl Default for EndpointConfig {
             methods: vec![Method::Register, Method::Options, Method::Message],
             registration_retry: Span::from_s(4),
             registration_retry_max: Span::from_s(120),
+            large_requests_over: Vec::new(),
             shard: 0,
         }
     }

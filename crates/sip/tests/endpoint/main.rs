@@ -5,6 +5,7 @@ mod calls;
 mod changes;
 mod flood;
 mod hand;
+mod large;
 mod probe;
 mod weather;
 mod world;
