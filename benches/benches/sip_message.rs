@@ -92,15 +92,17 @@ fn challenge_and_verify(bencher: Bencher, algorithm: Algorithm) {
     let now = Tick::from_us(1_700_000_000_000_000);
     let config = DigestConfig { algorithms: vec![algorithm], ..DigestConfig::default() };
     let mut verifier = DigestVerifier::new("example.com", &mut Entropy::from_number(1), config);
+    let source = "198.51.100.20".parse().expect("an address");
     let Ok(Message::Request(request)) = Message::parse(REGISTER.as_bytes()) else { panic!("it is well formed") };
-    let challenge = verifier.challenges(now, false).next().expect("one algorithm");
+    let challenge = verifier.challenges(now, source, false).next().expect("one algorithm");
     let credentials = Credentials { username: "1001".to_owned(), password: "correct horse".to_owned() };
     let answers = (1..=1_000_000)
         .map(|count| answer_challenge(&challenge, &credentials, "REGISTER", "sip:example.com", "0a4f113b", count));
     let mut answers = answers.into_iter();
     bencher.with_inputs(|| answers.next().expect("fewer samples than answers")).bench_local_values(|value| {
-        let challenges: Vec<String> = verifier.challenges(now, false).map(|challenge| challenge.to_string()).collect();
-        let verdict = verifier.verify(now, &request, black_box(&value), |_| Some("correct horse"));
+        let challenges: Vec<String> =
+            verifier.challenges(now, source, false).map(|challenge| challenge.to_string()).collect();
+        let verdict = verifier.verify(now, source, &request, black_box(&value), |_| Some("correct horse"));
         assert_eq!(verdict, Verdict::Ok);
         challenges
     });

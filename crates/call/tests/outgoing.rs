@@ -49,6 +49,11 @@ fn nobody_calls_without_a_password_or_with_another_ones() {
     let wrong = Credentials { username: "ann".to_owned(), password: "guessed".to_owned() };
     let guess = world.dial("stranger66", "030123", Some(wrong));
     assert_eq!(world.refused_with("stranger66", guess), Some(403));
+    assert_eq!(world.guessers, [World::address("stranger66").ip()], "challenges alone are no guesses");
+    let unknown = Credentials { username: "zoe".to_owned(), password: "guessed".to_owned() };
+    let guess = world.dial("stranger66", "030123", Some(unknown));
+    assert_eq!(world.refused_with("stranger66", guess), Some(403), "as for an account that is there");
+    assert_eq!(world.guessers.len(), 2);
     assert_eq!(world.exchange.counters().calls, 0);
 }
 

@@ -2,13 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use crate::bans::Bans;
 
 /// Datagrams a second that one source may send: a load bench of 1,000 calls a second stays below it.
 pub const DATAGRAMS_PER_S_MAX: u32 = 20_000;
 
 /// Sources that are told apart; beyond it the oldest window is forgotten.
 pub const SOURCES_MAX: usize = 65_536;
+
+/// What a message passes before it is parsed.
+#[derive(Debug, Default)]
+pub struct Gate {
+    /// Too many of them.
+    pub flood: Flood,
+    /// From somebody who is not listened to.
+    pub bans: Arc<Bans>,
+}
 
 /// Counts datagrams per source and second.
 #[derive(Debug, Default)]

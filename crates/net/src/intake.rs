@@ -13,8 +13,9 @@ use crossbeam_channel::{SendError, Sender, TrySendError};
 use offhook_sip::MESSAGE_BYTES_MAX;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::bans::Bans;
 use crate::datagrams::Receiver;
-use crate::flood::Flood;
+use crate::flood::{Flood, Gate};
 use crate::sip::{BATCH_MAX, Incoming, SipSocket};
 use crate::wake::Wake;
 
@@ -102,7 +103,7 @@ impl<T> From<Sender<T>> for Post<T> {
 pub struct Intake {
     listeners: Vec<Listener>,
     bell: Arc<Bell>,
-    flood: Flood,
+    gate: Gate,
 }
 
 #[derive(Debug)]
@@ -113,14 +114,14 @@ struct Listener {
 }
 
 impl Intake {
-    /// Reads from `sockets`.
-    pub fn new(sockets: &[SipSocket], bell: Arc<Bell>) -> Self {
+    /// Reads from `sockets` what `bans` lets through.
+    pub fn new(sockets: &[SipSocket], bell: Arc<Bell>, bans: Arc<Bans>) -> Self {
         let listener = |socket: &SipSocket| Listener {
             socket: socket.clone(),
             receiver: Receiver::new(BATCH_MAX, MESSAGE_BYTES_MAX),
             ready: false,
         };
-        Self { listeners: sockets.iter().map(listener).collect(), bell, flood: Flood::default() }
+        Self { listeners: sockets.iter().map(listener).collect(), bell, gate: Gate { flood: Flood::default(), bans } }
     }
 
     /// Sleeps until a datagram is there, the bell rings or `timeout` is over; not at all where `idle`, asked last, says no.
@@ -154,7 +155,7 @@ impl Intake {
                 continue;
             }
             match receiver.take(socket.as_fd().as_raw_fd()) {
-                Ok(received) => socket.read(received, &mut self.flood, into),
+                Ok(received) => socket.read(received, &mut self.gate, into),
                 Err(error) if crate::sip::is_passing(&error) => {}
                 Err(error) => tracing::error!(%error, local = %socket.local(), "the SIP listener failed"),
             }
@@ -176,7 +177,8 @@ mod tests {
     #[test]
     fn a_datagram_ends_the_sleep_and_is_read() {
         let (listener, peer) = (socket(), socket());
-        let mut intake = Intake::new(core::slice::from_ref(&listener), Arc::new(Bell::new().expect("a bell")));
+        let mut intake =
+            Intake::new(core::slice::from_ref(&listener), Arc::new(Bell::new().expect("a bell")), Arc::default());
         peer.send(listener.local(), b"rubbish");
         let mut read = Vec::new();
         while read.is_empty() {
@@ -184,6 +186,28 @@ mod tests {
             intake.read(&mut read);
         }
         assert!(matches!(&read[..], [Incoming::Malformed(flow, _)] if flow.peer == peer.local()));
+    }
+
+    #[test]
+    fn who_is_banned_and_who_scans_is_not_read() {
+        use crate::bans::{BanLimits, Bans};
+        let bans = Arc::new(Bans::new(BanLimits { malformed_per_minute: 1, ..BanLimits::default() }));
+        let listener = socket();
+        let bell = Arc::new(Bell::new().expect("a bell"));
+        let mut intake = Intake::new(core::slice::from_ref(&listener), bell, Arc::clone(&bans));
+        let peer = socket();
+        for text in ["OPTIONS sip:a@b SIP/2.0\r\nUser-Agent: friendly-scanner\r\n\r\n", "rubbish", "rubbish", "rubbish"]
+        {
+            peer.send(listener.local(), text.as_bytes());
+        }
+        let mut read = Vec::new();
+        while bans.dropped() == 0 {
+            intake.sleep(DEADLINE, || true);
+            intake.read(&mut read);
+            assert!(read.len() <= 2, "{read:?}");
+        }
+        assert_eq!((read.len(), bans.scanners(), bans.banned()), (2, 1, 1));
+        assert!(read.iter().all(|incoming| matches!(incoming, Incoming::Malformed(..))));
     }
 
     #[test]
@@ -198,7 +222,7 @@ mod tests {
                 std::thread::spawn(move || (0..SENT / 2).for_each(|n| post.send(n).expect("a receiver")))
             })
             .collect();
-        let (mut intake, mut seen) = (Intake::new(&[], bell), 0);
+        let (mut intake, mut seen) = (Intake::new(&[], bell, Arc::default()), 0);
         let began = std::time::Instant::now();
         while seen < SENT {
             intake.sleep(DEADLINE, || receiver.is_empty());

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use offhook_sip::{Flow, MESSAGE_BYTES_MAX, Message, ParseError, Transport};
 
+use crate::bans::{Admission, Offence};
 use crate::datagrams::{Received, Receiver};
-use crate::flood::Flood;
+use crate::flood::Gate;
 
 /// Datagrams read in one system call at most.
 pub const BATCH_MAX: usize = 32;
@@ -110,11 +111,11 @@ impl SipSocket {
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("sip-udp".into()).spawn(move || {
             let mut receiver = Receiver::new(BATCH_MAX, MESSAGE_BYTES_MAX);
-            let mut flood = Flood::default();
+            let mut gate = Gate::default();
             while !stopped.load(Ordering::Relaxed) {
                 let mut batch = Vec::new();
                 match receiver.receive(listener.socket.as_raw_fd()) {
-                    Ok(received) => listener.read(received, &mut flood, &mut batch),
+                    Ok(received) => listener.read(received, &mut gate, &mut batch),
                     Err(error) if is_passing(&error) => continue,
                     Err(error) => {
                         tracing::error!(%error, local = %listener.local, "the SIP listener failed");
@@ -133,7 +134,7 @@ impl SipSocket {
     pub(crate) fn read<'a>(
         &self,
         received: impl Iterator<Item = Received<'a>>,
-        flood: &mut Flood,
+        gate: &mut Gate,
         batch: &mut Vec<Incoming>,
     ) {
         let now = Instant::now();
@@ -143,14 +144,22 @@ impl SipSocket {
             if datagram.bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
                 continue;
             }
-            if !flood.admits(datagram.peer.ip(), now) {
+            let source = datagram.peer.ip();
+            if !gate.flood.admits(source, now) {
                 self.counters.flooded.fetch_add(1, Ordering::Relaxed);
                 continue;
+            }
+            match gate.bans.admits(source, now, datagram.bytes) {
+                Admission::Read => {}
+                Admission::Banned | Admission::Scanner => continue,
             }
             let flow = Flow { transport: Transport::Udp, local: self.local_for(&datagram), peer: datagram.peer };
             match Message::parse(datagram.bytes) {
                 Ok(message) => batch.push(Incoming::Message(flow, Box::new(message))),
-                Err(error) => batch.push(Incoming::Malformed(flow, Box::new(error))),
+                Err(error) => {
+                    gate.bans.offend(source, Offence::Malformed, now);
+                    batch.push(Incoming::Malformed(flow, Box::new(error)));
+                }
             }
         }
     }

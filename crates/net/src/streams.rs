@@ -19,6 +19,8 @@ use std::thread::JoinHandle;
 use offhook_sip::{Flow, Transport};
 use tokio::sync::mpsc;
 
+use crate::bans::Bans;
+use crate::flood::{Flood, Gate};
 use crate::sip::Incoming;
 
 pub use counters::{Closed, Counters, StreamCounters};
@@ -122,7 +124,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Serves `listeners`, and makes connections of its own when something is sent where there is none. Connections over TLS
+    /// Serves `listeners` for those whom `bans` lets through, and makes connections of its own when something is sent where there is none. Connections over TLS
     /// need `tls`: without it they are closed as soon as they come.
     ///
     /// # Errors
@@ -131,6 +133,7 @@ impl Streams {
         listeners: Vec<StreamListener>,
         tls: Option<Tls>,
         limits: StreamLimits,
+        bans: Arc<Bans>,
         deliver: Arc<Deliver>,
     ) -> io::Result<Self> {
         let counters = Arc::new(StreamCounters::new(listeners.iter().map(|listener| listener.transport)));
@@ -139,7 +142,10 @@ impl Streams {
         let shared = Arc::clone(&counters);
         let thread = std::thread::Builder::new().name("sip-streams".into()).spawn(move || {
             let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, Hub::serve(listeners, tls, limits, deliver, shared, orders));
+            local.block_on(
+                &runtime,
+                Hub::serve(listeners, tls, limits, Gate { bans, flood: Flood::default() }, deliver, shared, orders),
+            );
         })?;
         Ok(Self { commands: Some(commands), counters, thread: Some(thread) })
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
+use offhook_net::bans::{BanLimits, Bans};
 use offhook_net::sip::Incoming;
 use offhook_net::streams::{Closed, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
 use offhook_sip::{Flow, Message, Transport};
@@ -31,11 +32,15 @@ impl Exchange {
     }
 
     fn start_over(transport: Transport, tls: Option<Tls>, limits: StreamLimits) -> Self {
+        Self::start_with(transport, tls, limits, Bans::default())
+    }
+
+    fn start_with(transport: Transport, tls: Option<Tls>, limits: StreamLimits, bans: Bans) -> Self {
         let listener = StreamListener::bind(transport, any()).expect("a port");
         let (tell, incoming) = unbounded();
         let local = listener.local();
         let deliver = move |batch| tell.send(batch).map_err(|error| error.0);
-        let streams = Streams::start(vec![listener], tls, limits, Arc::new(deliver)).expect("a thread");
+        let streams = Streams::start(vec![listener], tls, limits, Arc::new(bans), Arc::new(deliver)).expect("a thread");
         Self { streams, local, incoming }
     }
 
@@ -322,4 +327,23 @@ fn a_browser_that_speaks_no_sip_is_refused() {
     exchange.wait_until("it is counted", |exchange| {
         exchange.streams.counters().of(Transport::Ws).closed(Closed::Handshake) == 1
     });
+}
+
+#[test]
+fn a_scanners_connection_is_closed_without_an_answer_and_a_banned_source_gets_none() {
+    let bans = Bans::new(BanLimits { malformed_per_minute: 1, ..BanLimits::default() });
+    let exchange = Exchange::start_with(Transport::Tcp, None, StreamLimits::default(), bans);
+    let mut scanner = exchange.connect();
+    let text = String::from_utf8(options("scan")).expect("a text").replace("CSeq", "User-Agent: SIPVicious\r\nCSeq");
+    scanner.write_all(text.as_bytes()).expect("a request");
+    assert!(is_closed(&mut scanner));
+    // The second rubbish within a minute is one too many, and its source is not taken again.
+    for _ in 0..2 {
+        let mut peer = exchange.connect();
+        // The end of the connection may come before all was written.
+        let _written = peer.write_all(b"rubbish\r\n\r\n");
+        assert!(is_closed(&mut peer));
+    }
+    assert!(is_closed(&mut exchange.connect()));
+    exchange.wait_until("the banned are counted", |exchange| exchange.closed(Closed::Banned) >= 2);
 }

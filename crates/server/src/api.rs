@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use offhook_units::{AgentId, CallId};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,8 @@ pub fn router(shared: Shared, token: Token) -> Router {
         .route("/api/v1/agents/{id}/state", post(set_agent))
         .route("/api/v1/calls", get(calls))
         .route("/api/v1/trunks", get(trunks))
+        .route("/api/v1/bans", get(bans))
+        .route("/api/v1/bans/{source}", delete(lift_ban))
         .route("/api/v1/records", get(records))
         .route("/api/v1/records/{id}", get(record))
         .route("/api/v1/events", get(events))
@@ -131,6 +133,25 @@ struct Trunks {
 async fn trunks(State(shared): State<Shared>) -> Reply<Trunks> {
     let views = shared.view.trunks().await?;
     Ok(Json(Trunks { at: rfc3339(shared.view.now()), trunks: views.iter().map(dto::Trunk::from).collect() }))
+}
+
+#[derive(Serialize)]
+struct Bans {
+    at: String,
+    bans: Vec<dto::Ban>,
+}
+
+async fn bans(State(shared): State<Shared>) -> Json<Bans> {
+    let bans = shared.view.bans().iter().map(dto::Ban::from).collect();
+    Json(Bans { at: rfc3339(shared.view.now()), bans })
+}
+
+async fn lift_ban(State(shared): State<Shared>, Path(source): Path<String>) -> Result<StatusCode, Problem> {
+    let source = source.parse().map_err(|_| bad_request("a ban's source is an address, such as 192.0.2.7"))?;
+    if shared.view.lift_ban(source) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Problem::new(StatusCode::NOT_FOUND, "this source is not banned"))
 }
 
 #[derive(Deserialize)]

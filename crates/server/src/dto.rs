@@ -8,7 +8,7 @@ use offhook_units::Tick;
 use serde::Serialize;
 
 use crate::time::rfc3339;
-use crate::view::{RecordEntry, RecordingEntry};
+use crate::view::{BanView, RecordEntry, RecordingEntry};
 
 /// A queue now.
 #[derive(Debug, Serialize)]
@@ -135,6 +135,22 @@ impl From<&CallView> for Call {
             agent: agent.clone(),
             recording: recording.map(|id| id.to_string()),
         }
+    }
+}
+
+/// A source of SIP that is banned.
+#[derive(Debug, Serialize)]
+pub struct Ban {
+    source: String,
+    offence: &'static str,
+    seconds_left: u64,
+    times: u32,
+}
+
+impl From<&BanView> for Ban {
+    fn from(view: &BanView) -> Self {
+        let BanView { source, offence, left, times } = view;
+        Self { source: source.to_string(), offence, seconds_left: left.as_s(), times: *times }
     }
 }
 

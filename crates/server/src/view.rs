@@ -1,6 +1,7 @@
 //! What the server asks of the exchange.
 
 use core::future::Future;
+use core::net::IpAddr;
 use core::pin::Pin;
 
 use offhook_call::record::CallRecord;
@@ -31,8 +32,25 @@ pub trait View: Send + Sync + 'static {
     fn records(&self, page: Page) -> Answer<'_, Result<Vec<RecordEntry>, Unavailable>>;
     /// One call record.
     fn record(&self, call: CallId) -> Answer<'_, Result<Option<RecordEntry>, Unavailable>>;
+    /// Sources of SIP that are banned, in the order of addresses.
+    fn bans(&self) -> Vec<BanView>;
+    /// Ends the ban of a source; tells whether there was one.
+    fn lift_ban(&self, source: IpAddr) -> bool;
     /// Changes an agent's state; answers with the agent as it is afterwards.
     fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>>;
+}
+
+/// A source of SIP that is not listened to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BanView {
+    /// Its address; of IPv6 the first one of its /64.
+    pub source: IpAddr,
+    /// What for.
+    pub offence: &'static str,
+    /// How much longer.
+    pub left: Span,
+    /// The how manieth ban in a row.
+    pub times: u32,
 }
 
 /// Which records.

@@ -330,3 +330,19 @@ async fn the_page_loads_nothing_foreign_and_is_not_sent_twice() {
     running.get("/web/none.js").await.check_problem(404);
     running.server.shutdown().await;
 }
+
+#[tokio::test]
+async fn bans_are_listed_and_lifted_once() {
+    let running = start(None).await;
+    let bans = running.get("/api/v1/bans").await.json();
+    let ban = serde_json::json!({"source": "192.0.2.66", "offence": "password", "seconds_left": 599, "times": 1});
+    assert_eq!(bans["bans"], serde_json::json!([ban]));
+    let delete =
+        |source: &str| format!("DELETE /api/v1/bans/{source} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert_eq!(running.send(delete("192.0.2.66")).await.status, 204);
+    assert_eq!(running.get("/api/v1/bans").await.json()["bans"], serde_json::json!([]));
+    running.send(delete("192.0.2.66")).await.check_problem(404);
+    running.send(delete("somebody")).await.check_problem(400);
+    let guarded = start(Some(TOKEN)).await;
+    guarded.send(delete("192.0.2.66")).await.check_problem(401);
+}

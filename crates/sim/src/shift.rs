@@ -203,6 +203,7 @@ impl Shift {
                 }
                 Output::Record(record) => self.records.push(*record),
                 Output::Binding(change) => self.bind(change),
+                Output::WrongPassword { source } => panic!("no phone of the simulation guesses: {source}"),
                 Output::Person { .. } | Output::OpenRecording(_) | Output::CloseRecording { .. } => {}
                 Output::Wait { until } => {
                     self.wake = until;

@@ -6,6 +6,7 @@ mod contact;
 mod tests;
 
 use core::fmt;
+use core::net::IpAddr;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -193,7 +194,7 @@ impl Registrar {
         request: &Request,
         password_of: impl Fn(&str) -> Option<&'p str>,
     ) -> (Response, Vec<Change>) {
-        let account = match self.authenticate(now, request, &password_of) {
+        let account = match self.authenticate(now, flow.peer.ip(), request, &password_of) {
             Ok(account) => account,
             Err(response) => return (*response, Vec::new()),
         };
@@ -262,6 +263,7 @@ impl Registrar {
     fn authenticate<'p>(
         &mut self,
         now: Tick,
+        source: IpAddr,
         request: &Request,
         password_of: &impl Fn(&str) -> Option<&'p str>,
     ) -> Result<String, Box<Response>> {
@@ -272,7 +274,7 @@ impl Registrar {
         };
         let mut stale = false;
         for value in request.headers.get_all("Authorization") {
-            match self.verifier.verify(now, request, value, password_of) {
+            match self.verifier.verify(now, source, request, value, password_of) {
                 Verdict::Ok if digest_username(value).as_deref() == Some(&*account) => return Ok(account),
                 // RFC 3261 section 10.3 step 4: nobody registers for somebody else.
                 Verdict::Ok => return Err(refuse(403)),
@@ -282,22 +284,23 @@ impl Registrar {
             }
         }
         let mut response = refuse(401);
-        for challenge in self.verifier.challenges(now, stale) {
+        for challenge in self.verifier.challenges(now, source, stale) {
             response.headers.push("WWW-Authenticate", &challenge.to_string());
         }
         Err(response)
     }
 
-    /// Judges a request that is no REGISTER by the same accounts, realm and nonces (RFC 3261 section 22.2).
+    /// Judges a request of `source` that is no REGISTER by the same accounts, realm and nonces (RFC 3261 section 22.2).
     pub fn identify<'p>(
         &mut self,
         now: Tick,
+        source: IpAddr,
         request: &Request,
         password_of: impl Fn(&str) -> Option<&'p str>,
     ) -> Identity {
         let mut stale = false;
         for value in request.headers.get_all("Authorization") {
-            match self.verifier.verify(now, request, value, &password_of) {
+            match self.verifier.verify(now, source, request, value, &password_of) {
                 Verdict::Ok => return digest_username(value).map_or(Identity::Wrong, Identity::Account),
                 Verdict::Wrong => return Identity::Wrong,
                 Verdict::OtherUri => return Identity::Misdirected,
@@ -305,7 +308,7 @@ impl Registrar {
                 Verdict::NoCredentials => {}
             }
         }
-        let challenges = self.verifier.challenges(now, stale).map(|challenge| challenge.to_string());
+        let challenges = self.verifier.challenges(now, source, stale).map(|challenge| challenge.to_string());
         Identity::Unknown { challenges: challenges.collect() }
     }
 

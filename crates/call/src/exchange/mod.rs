@@ -18,6 +18,7 @@ mod talking;
 mod trunks;
 mod views;
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_acd::Acd;
@@ -157,6 +158,11 @@ pub enum Output {
     Record(Box<CallRecord>),
     /// A phone registered, or its registration ended: keep or drop it.
     Binding(Change),
+    /// Somebody at this address guessed at a password, or at an account.
+    WrongPassword {
+        /// Where.
+        source: IpAddr,
+    },
     /// Everything is out; call [`Exchange::handle`] with [`Input::Timeout`] at this instant, if there is one.
     Wait {
         /// When.

@@ -22,7 +22,11 @@ impl Exchange {
             Method::Register => {
                 let accounts = &self.config.accounts;
                 let password = |user: &str| accounts.get(user).map(|account| account.password.as_str());
+                let wrong = self.registrar.digest_counters().wrong;
                 let (response, changes) = self.registrar.handle(now, flow, request, password);
+                if self.registrar.digest_counters().wrong > wrong {
+                    self.outputs.push_back(Output::WrongPassword { source: flow.peer.ip() });
+                }
                 if response.status == 200 {
                     self.counters.registrations += 1;
                 }

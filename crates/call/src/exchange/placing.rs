@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use offhook_sip::{Credentials, Flow, Identity, NameAddr, Request, Uri};
 use offhook_units::{AgentId, CallId, Span};
 
-use super::Exchange;
 use super::state::{Presented, Way};
 use super::trunks::at_carrier;
+use super::{Exchange, Output};
 use crate::config::{Account, Destination, Number, Outgoing};
 
 /// How long a phone or a number outside may ring that was called without a queue.
@@ -66,9 +66,13 @@ impl Exchange {
         }
         let accounts = &self.config.accounts;
         let password = |user: &str| accounts.get(user).map(|account| account.password.as_str());
-        match self.registrar.identify(now, request, password) {
+        let source = flow.peer.ip();
+        match self.registrar.identify(now, source, request, password) {
             Identity::Account(account) => Ok(Origin::Account(account)),
-            Identity::Wrong => Err(403.into()),
+            Identity::Wrong => {
+                self.outputs.push_back(Output::WrongPassword { source });
+                Err(403.into())
+            }
             Identity::Misdirected => Err(400.into()),
             Identity::Unknown { challenges } => {
                 let headers = challenges.into_iter().map(|value| ("WWW-Authenticate".to_owned(), value)).collect();

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use offhook_acd::{Acd, AgentConfig, QueueConfig};
 use offhook_call::config::{
@@ -32,6 +32,8 @@ pub struct World {
     pub now: Tick,
     pub exchange: Exchange,
     pub records: Vec<CallRecord>,
+    /// Where wrong passwords came from.
+    pub guessers: Vec<IpAddr>,
     phones: BTreeMap<SocketAddr, Phone>,
     under_way: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
     wake: Option<Tick>,
@@ -122,7 +124,7 @@ impl World {
         let recovered = Recovered { acd: Acd::new(0), fold: Fold::default(), bindings };
         let exchange = Exchange::recover(now, config, IdSource::new(1, 1), Entropy::from_number(7), recovered);
         let (phones, under_way, records) = (BTreeMap::new(), VecDeque::new(), Vec::new());
-        let mut world = Self { now, exchange, records, phones, under_way, wake: None };
+        let mut world = Self { now, exchange, records, guessers: Vec::new(), phones, under_way, wake: None };
         for name in ["ann", "bob"] {
             if silent.iter().any(|account| account == name) {
                 continue;
@@ -322,6 +324,7 @@ impl World {
                 | Output::OpenRecording(_)
                 | Output::CloseRecording { .. }
                 | Output::Binding(_) => {}
+                Output::WrongPassword { source } => self.guessers.push(source),
             }
         }
         for phone in self.phones.values_mut() {

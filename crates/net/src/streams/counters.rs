@@ -20,6 +20,8 @@ pub enum Closed {
     Malformed,
     /// More messages than any peer has to send.
     Flood,
+    /// The peer is banned, or a scanner.
+    Banned,
     /// The peer did not read what it was sent.
     Stalled,
     /// TLS or WebSocket could not be agreed on.
@@ -34,13 +36,14 @@ pub enum Closed {
 
 impl Closed {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Peer,
         Self::Broken,
         Self::Idle,
         Self::Slow,
         Self::Malformed,
         Self::Flood,
+        Self::Banned,
         Self::Stalled,
         Self::Handshake,
         Self::Refused,
@@ -57,6 +60,7 @@ impl Closed {
             Self::Slow => "slow",
             Self::Malformed => "malformed",
             Self::Flood => "flood",
+            Self::Banned => "banned",
             Self::Stalled => "stalled",
             Self::Handshake => "handshake",
             Self::Refused => "refused",

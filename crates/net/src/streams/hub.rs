@@ -16,7 +16,8 @@ use super::counters::{Closed, Counters, StreamCounters};
 use super::line::{self, Opener};
 use super::tls::Tls;
 use super::{Command, Deliver, StreamLimits, StreamListener};
-use crate::flood::Flood;
+use crate::bans::{Bans, Offence};
+use crate::flood::Gate;
 use crate::sip::Incoming;
 
 /// Messages that may wait to be written to one connection; one more closes it.
@@ -40,7 +41,7 @@ pub struct Hub {
     counters: Arc<StreamCounters>,
     lines: RefCell<BTreeMap<Flow, Line>>,
     sources: RefCell<BTreeMap<IpAddr, usize>>,
-    flood: RefCell<Flood>,
+    gate: RefCell<Gate>,
     /// Tasks of connections, those included that still shake hands.
     tasks: Cell<usize>,
     task_ended: Notify,
@@ -71,6 +72,7 @@ impl Hub {
         listeners: Vec<StreamListener>,
         tls: Option<Tls>,
         limits: StreamLimits,
+        gate: Gate,
         deliver: Arc<Deliver>,
         counters: Arc<StreamCounters>,
         mut commands: mpsc::Receiver<Command>,
@@ -82,7 +84,7 @@ impl Hub {
             counters,
             lines: RefCell::default(),
             sources: RefCell::default(),
-            flood: RefCell::default(),
+            gate: RefCell::new(gate),
             tasks: Cell::new(0),
             task_ended: Notify::new(),
             last_id: Cell::new(0),
@@ -133,7 +135,28 @@ impl Hub {
 
     /// Whether one more message of this source is read.
     pub fn admits(&self, source: IpAddr) -> bool {
-        self.flood.borrow_mut().admits(source, Instant::now())
+        self.gate.borrow_mut().flood.admits(source, Instant::now())
+    }
+
+    /// Whether this source is not listened to.
+    pub fn is_banned(&self, source: IpAddr) -> bool {
+        self.gate.borrow().bans.is_banned(source, Instant::now())
+    }
+
+    /// Whether this is a message of a scanner; what is no message is counted against its source.
+    pub fn is_scanner(&self, source: IpAddr, incoming: &Incoming) -> bool {
+        let bans: &Bans = &self.gate.borrow().bans;
+        match incoming {
+            Incoming::Message(_, message) => {
+                let name = message.headers().get("User-Agent");
+                name.is_some_and(|name| bans.is_scanner(source, name.as_bytes()))
+            }
+            Incoming::Malformed(..) => {
+                bans.offend(source, Offence::Malformed, Instant::now());
+                false
+            }
+            Incoming::Lost(_) => false,
+        }
     }
 
     /// What those who connect to us have to go through; none without a certificate.
@@ -235,6 +258,7 @@ impl Hub {
 async fn accept(hub: Rc<Hub>, transport: Transport, listener: TcpListener) {
     loop {
         match listener.accept().await {
+            Ok((_, peer)) if hub.is_banned(peer.ip()) => hub.counters(transport).count_failed(Closed::Banned),
             Ok((socket, peer)) if hub.enter(peer.ip()) => {
                 tokio::task::spawn_local(welcome(Rc::clone(&hub), transport, socket, peer));
             }

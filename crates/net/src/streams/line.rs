@@ -186,6 +186,10 @@ pub async fn hand_over(hub: &Hub, flow: Flow, batch: Vec<Incoming>) -> Result<()
     if !batch.iter().all(|_| hub.admits(flow.peer.ip())) {
         return Err(Closed::Flood);
     }
+    let source = flow.peer.ip();
+    if hub.is_banned(source) || batch.iter().any(|incoming| hub.is_scanner(source, incoming)) {
+        return Err(Closed::Banned);
+    }
     hub.counters(flow.transport).count_received(batch.len());
     hub.deliver(batch).await;
     Ok(())

@@ -107,6 +107,7 @@ impl Reader {
                 self.sink.fault(section.span.clone(), message, advice);
             }
         }
+        self.sources(&mut section);
         section.finish(&mut self.sink);
         sip
     }
@@ -350,6 +351,7 @@ impl Reader {
             limits.bindings_max = bindings.value as usize;
         }
         self.registrar_limits(&mut section);
+        self.ban_limits(&mut section);
         if let Some(connections) = section.number(&mut self.sink, "connections", 1..=1_000_000) {
             self.streams.connections_max = connections.value as usize;
         }

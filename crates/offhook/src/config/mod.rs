@@ -4,6 +4,7 @@
 //! what to write instead. [`Checked::resolve`] then gives names their ids and hosts their routes, which needs the store and
 //! the network; `offhook check` does without.
 
+mod bans;
 mod exchange;
 mod fault;
 mod outside;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use offhook_call::config::{Account, Answer, Limits, Login, Queue, TrunkLimits};
+use offhook_net::bans::BanLimits;
 use offhook_net::streams::{StreamLimits, TlsFiles};
 use offhook_plan::{AssetId, CodecKind, MediaCaps};
 use offhook_sip::{RegistrarLimits, Transport};
@@ -57,6 +59,8 @@ pub struct Checked {
     pub tls: Option<TlsFiles>,
     /// Bounds of SIP connections.
     pub streams: StreamLimits,
+    /// Who is not listened to; trunks are not among the trusted yet.
+    pub bans: BanLimits,
     /// Put into Contact and SDP.
     pub advertise: Option<IpAddr>,
     /// Requests over 1,300 bytes go over TCP where the peer takes it.
@@ -239,6 +243,8 @@ struct Reader {
     folder: PathBuf,
     /// What `[limits]` says of SIP connections.
     streams: StreamLimits,
+    /// What `[sip]` and `[limits]` say of whom is not listened to.
+    bans: BanLimits,
     /// What `[exchange]` and `[limits]` say of phones that register.
     registrar: RegistrarLimits,
     /// What `listen` in `[sip]` speaks: nothing is sent over a transport without a listener.
@@ -275,6 +281,7 @@ pub fn check_text(file: &Path, source: &str) -> Result<Checked, Faults> {
         prompts,
         folder,
         streams: StreamLimits::default(),
+        bans: BanLimits::default(),
         registrar: RegistrarLimits::default(),
         spoken: Vec::new(),
         codecs: Vec::new(),
@@ -324,6 +331,7 @@ impl Reader {
             sip_listen: sip.listen.iter().map(|listen| listen.value).collect(),
             tls,
             streams: self.streams,
+            bans: self.bans.clone(),
             advertise: sip.advertise,
             large_over_tcp: sip.large_over_tcp,
             rtp_ports: media.ports.value,

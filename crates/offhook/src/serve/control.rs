@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use offhook_call::event::{LogEvent, VERSION};
 use offhook_call::{Command, Exchange, Input, Output, RecordingWanted};
 use offhook_net::Clock;
+use offhook_net::bans::{Bans, Offence};
 use offhook_net::intake::Intake;
 use offhook_net::media::MediaHandle;
 use offhook_net::sip::{Incoming, SipSocket};
@@ -75,6 +76,7 @@ pub struct Edges {
     pub ended: CallsEnded,
     pub figures: Arc<Figures>,
     pub recordings: Recordings,
+    pub bans: Arc<Bans>,
 }
 
 /// Figures of the loop, read by metrics.
@@ -264,6 +266,9 @@ impl Control {
                 }
                 Output::Record(record) => self.keep(now, &record),
                 Output::Binding(change) => self.bind(change),
+                Output::WrongPassword { source } => {
+                    self.edges.bans.offend(source, Offence::Password, Instant::now());
+                }
                 Output::Wait { until } => {
                     self.wake = until;
                     break;

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use offhook_media::Figures as MediaFigures;
+use offhook_net::bans::{Bans, Offence};
 use offhook_net::media::{MediaCounters, MediaHandle};
 use offhook_net::sip::SipSocket;
 use offhook_net::streams::{Closed, Counters, StreamCounters};
@@ -46,6 +48,30 @@ pub fn register(
         metrics.counter_fn("offhook_sip_send_failed", "SIP datagrams not sent", &labels, reader(|c| &c.send_failed));
         metrics.counter_fn("offhook_sip_flooded", "SIP datagrams shed unread", &labels, reader(|c| &c.flooded));
     }
+}
+
+/// Registers the figures of bans.
+pub fn bans(metrics: &mut Metrics, bans: &Arc<Bans>) {
+    let reader = |read: fn(&Bans) -> u64| {
+        let bans = Arc::clone(bans);
+        move || read(&bans)
+    };
+    for (name, help, read) in [
+        ("offhook_bans", "Sources banned", reader(Bans::banned)),
+        ("offhook_sip_banned", "SIP messages and connections of banned sources dropped", reader(Bans::dropped)),
+        ("offhook_sip_scanners", "SIP messages of scanners dropped", reader(Bans::scanners)),
+        ("offhook_ban_sources_dropped", "Offences without room to remember them", reader(Bans::unremembered)),
+    ] {
+        metrics.counter_fn(name, help, &[], read);
+    }
+    for what in Offence::ALL {
+        let bans = Arc::clone(bans);
+        let help = "What bans are given for, trusted sources included";
+        metrics.counter_fn("offhook_offences", help, &[("what", what.name())], move || bans.offences(what));
+    }
+    let bans = Arc::clone(bans);
+    let active = move || bans.list(Instant::now()).len() as f64;
+    metrics.gauge_fn("offhook_bans_active", "Sources banned now", &[], active);
 }
 
 /// Registers the figures of SIP connections, by transport.

@@ -9,7 +9,7 @@ mod port;
 mod recordings;
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use offhook_call::config::Names;
 use offhook_call::event::LogEvent;
 use offhook_call::{Command, Exchange, Recovered};
 use offhook_net::Clock;
+use offhook_net::bans::{Bans, Network};
 use offhook_net::intake::{Bell, Intake, Post};
 use offhook_net::media::{DriverConfig, MediaDriver, MediaHandle};
 use offhook_net::sip::Incoming;
@@ -95,11 +96,13 @@ fn build(checked: Checked) -> Result<House> {
     let store = Store::open(&data).with_context(|| format!("data folder {}", data.display()))?;
     let clock = Clock::start(store.last_tick());
     let listeners = Listeners::bind(&checked.sip_listen)?;
-    let limits = checked.streams;
+    let (limits, mut ban_limits) = (checked.streams, checked.bans.clone());
     let files = checked.tls.clone();
     let tls = files.as_ref().map(Tls::load).transpose().context("[tls]")?;
     let loaded = resolve(checked, &store, &listeners)?;
     let Loaded { exchange: config, node, http, recording, assets, .. } = loaded;
+    ban_limits.trusted.extend(trunk_addresses(&config).map(Network::from));
+    let bans = Arc::new(Bans::new(ban_limits));
     let assets = Arc::new(assets::load(&assets)?);
 
     let bell = Arc::new(Bell::new().context("the control loop's bell")?);
@@ -141,8 +144,9 @@ fn build(checked: Checked) -> Result<House> {
     let asks_in = Post::new(asks_in, Arc::clone(&bell));
     let said = said(&realm_name, &listeners, http.as_ref().map(|http| http.listen), &data);
     let Listeners { datagrams: sockets, streams } = listeners;
-    let streams = start_streams(streams, tls, limits, from_streams)?;
-    let intake = Intake::new(&sockets, bell);
+    let streams = start_streams(streams, tls, limits, &bans, from_streams)?;
+    let intake = Intake::new(&sockets, bell, Arc::clone(&bans));
+    metrics::bans(&mut metrics, &bans);
     metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
     if let Some(streams) = &streams {
         metrics::connections(&mut metrics, streams.counters());
@@ -154,6 +158,7 @@ fn build(checked: Checked) -> Result<House> {
         store: store.clone(),
         names,
         recordings: recordings.clone(),
+        bans: Arc::clone(&bans),
     };
     let edges = Edges {
         clock,
@@ -166,6 +171,7 @@ fn build(checked: Checked) -> Result<House> {
         ended,
         figures,
         recordings,
+        bans,
     };
     let inputs = Inputs { intake, streams: on_streams, media, recorder, asks };
     let control = std::thread::Builder::new()
@@ -174,6 +180,14 @@ fn build(checked: Checked) -> Result<House> {
         .context("the control thread")?;
     let http = http.map(|http| (ServerOptions { listen: http.listen, token: http.token }, port, live_out, metrics));
     Ok(House { control, asks: asks_in, http, said, certificates })
+}
+
+/// Where trunks send from and are sent to: none of them is ever banned.
+fn trunk_addresses(config: &offhook_call::config::Config) -> impl Iterator<Item = IpAddr> {
+    config.trunks.iter().flat_map(|trunk| {
+        let targets = trunk.out.iter().flat_map(|out| out.targets.iter().map(|flow| flow.peer.ip()));
+        trunk.peers.iter().copied().chain(targets)
+    })
 }
 
 /// The master keys of recordings, where there are some.
@@ -235,6 +249,7 @@ fn start_streams(
     listeners: Vec<StreamListener>,
     tls: Option<Tls>,
     limits: StreamLimits,
+    bans: &Arc<Bans>,
     messages: Post<Vec<Incoming>>,
 ) -> Result<Option<Streams>> {
     if listeners.is_empty() {
@@ -245,7 +260,9 @@ fn start_streams(
         Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
         Err(TrySendError::Full(batch)) => Err(batch),
     };
-    Streams::start(listeners, tls, limits, Arc::new(deliver)).context("the thread of SIP connections").map(Some)
+    Streams::start(listeners, tls, limits, Arc::clone(bans), Arc::new(deliver))
+        .context("the thread of SIP connections")
+        .map(Some)
 }
 
 fn said(name: &str, listeners: &Listeners, http: Option<SocketAddr>, data: &std::path::Path) -> String {

@@ -1,16 +1,19 @@
 //! The exchange as the HTTP server sees it: questions go into the control loop, records come from the store.
 
-use std::time::Duration;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use offhook_call::config::Names;
 use offhook_call::record::CallRecord;
 use offhook_call::view::{AgentView, CallView, QueueView, TrunkView};
 use offhook_call::{Command, Exchange, WantedState};
 use offhook_net::Clock;
+use offhook_net::bans::{Ban, Bans};
 use offhook_net::intake::Post;
-use offhook_server::{AgentWish, Answer, Health, Page, RecordEntry, SetAgentError, Unavailable, View};
+use offhook_server::{AgentWish, Answer, BanView, Health, Page, RecordEntry, SetAgentError, Unavailable, View};
 use offhook_store::{CallFilter, CallRow, Store};
-use offhook_units::{AgentId, CallId, Tick};
+use offhook_units::{AgentId, CallId, Span, Tick};
 use tokio::sync::oneshot;
 
 use super::control::{Ask, Look};
@@ -26,6 +29,7 @@ pub struct Port {
     pub store: Store,
     pub names: Names,
     pub recordings: Recordings,
+    pub bans: Arc<Bans>,
 }
 
 impl Port {
@@ -113,6 +117,20 @@ impl View for Port {
                 None => Ok(None),
             }
         })
+    }
+
+    fn bans(&self) -> Vec<BanView> {
+        let view = |ban: Ban| BanView {
+            source: ban.source,
+            offence: ban.offence.name(),
+            left: Span::from_us(ban.left.as_micros() as u64),
+            times: ban.times,
+        };
+        self.bans.list(Instant::now()).into_iter().map(view).collect()
+    }
+
+    fn lift_ban(&self, source: IpAddr) -> bool {
+        self.bans.lift(source, Instant::now())
     }
 
     fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>> {

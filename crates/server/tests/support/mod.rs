@@ -1,12 +1,15 @@
 //! An exchange made of fixed views, for the tests of the server and for looking at the page.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use offhook_call::record::{CallEnd, CallRecord, FORMULA};
 use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
 use offhook_plan::LegReport;
-use offhook_server::{AgentWish, Answer, Health, Page, RecordEntry, RecordingEntry, SetAgentError, Unavailable, View};
+use offhook_server::{
+    AgentWish, Answer, BanView, Health, Page, RecordEntry, RecordingEntry, SetAgentError, Unavailable, View,
+};
 use offhook_units::{AgentId, CallId, ContactId, PersonRef, QueueId, RecordingId, Span, Tick};
 
 /// 2026-11-22T22:55:19.042Z.
@@ -21,6 +24,8 @@ pub struct Fixed {
     pub records: Vec<RecordEntry>,
     pub now: Option<Tick>,
     pub busy: AtomicBool,
+    /// Whether 192.0.2.66 is banned.
+    pub banned: AtomicBool,
 }
 
 impl Fixed {
@@ -44,6 +49,7 @@ impl Fixed {
             records: (1..=3).rev().map(|n| record(n, ago(600 * (4 - n)))).collect(),
             now: Some(now),
             busy: AtomicBool::new(false),
+            banned: AtomicBool::new(true),
         }
     }
 
@@ -86,6 +92,19 @@ impl View for Fixed {
 
     fn record(&self, call: CallId) -> Answer<'_, Result<Option<RecordEntry>, Unavailable>> {
         self.answer(self.records.iter().find(|entry| entry.record.id == call).cloned())
+    }
+
+    fn bans(&self) -> Vec<BanView> {
+        let banned = self.banned.load(Ordering::Relaxed);
+        let source = IpAddr::from([192, 0, 2, 66]);
+        banned
+            .then_some(BanView { source, offence: "password", left: Span::from_s(599), times: 1 })
+            .into_iter()
+            .collect()
+    }
+
+    fn lift_ban(&self, source: IpAddr) -> bool {
+        source == IpAddr::from([192, 0, 2, 66]) && self.banned.swap(false, Ordering::Relaxed)
     }
 
     fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>> {

@@ -2,6 +2,7 @@
 //! verdict on an answer.
 
 use core::hint::black_box;
+use core::net::IpAddr;
 
 use offhook_units::{Entropy, Span, Tick};
 use sha2::{Digest, Sha256};
@@ -35,7 +36,8 @@ impl Default for DigestConfig {
 pub enum Verdict {
     /// They are right.
     Ok,
-    /// They are right, and their nonce is too old or of an earlier run: challenge again with `stale`.
+    /// Their nonce is too old and they are right otherwise, or it was not issued to this source in this run and they were not
+    /// looked at: challenge again with `stale`.
     Stale,
     /// They are right, and were here before: somebody says again what somebody else said. Challenge again with `stale`: a
     /// phone that counts wrongly comes back, whoever repeats cannot.
@@ -53,7 +55,7 @@ pub enum Verdict {
 pub struct DigestCounters {
     /// Wrong passwords and unknown users.
     pub wrong: u64,
-    /// Right answers to nonces that were too old.
+    /// Answers to nonces that were too old, or never issued to their source.
     pub stale: u64,
     /// Right answers that were here before.
     pub replayed: u64,
@@ -63,7 +65,7 @@ pub struct DigestCounters {
     pub nonces_forgotten: u64,
 }
 
-/// Issues nonces and judges answers. A nonce is its own time and an HMAC over it, so that nothing is kept for a client that never
+/// Issues nonces and judges answers. A nonce is its own time and an HMAC over it and the source it is issued to, so that nothing is kept for a client that never
 /// comes back; for one that did, which counts it has used (decision 0035).
 pub struct DigestVerifier {
     config: DigestConfig,
@@ -100,12 +102,12 @@ impl DigestVerifier {
         Self { config, realm, decoy, inner, outer, issued: 0, used, counters }
     }
 
-    /// Challenges with a fresh nonce, in order of preference.
-    pub fn challenges(&mut self, now: Tick, stale: bool) -> impl Iterator<Item = Challenge> {
+    /// Challenges for `source` with a fresh nonce, in order of preference.
+    pub fn challenges(&mut self, now: Tick, source: IpAddr, stale: bool) -> impl Iterator<Item = Challenge> {
         // No two nonces are the same, however many are asked for in one microsecond.
         self.issued = now.as_us().max(self.issued + 1);
         let mut nonce = format!("{:0TIME_DIGITS$x}", self.issued);
-        let mac = self.mac(&nonce);
+        let mac = self.mac(&nonce, source);
         nonce.push_str(&mac.as_str()[..MAC_DIGITS]);
         let this = &*self;
         let challenge = move |algorithm: &Algorithm| Challenge {
@@ -120,15 +122,17 @@ impl DigestVerifier {
     }
 
     /// Judges one value of a request's Authorization or Proxy-Authorization; `password` tells the password of a user. An unknown
-    /// user costs as much as a wrong password, and hashes are compared in constant time. A right answer is good once.
+    /// user costs as much as a wrong password, and hashes are compared in constant time. A right answer is good once, and only from
+    /// the source that was asked: who is judged [`Verdict::Wrong`] has heard our challenge, and is no forged address.
     pub fn verify<'p>(
         &mut self,
         now: Tick,
+        source: IpAddr,
         request: &Request,
         authorization: &str,
         password: impl FnOnce(&str) -> Option<&'p str>,
     ) -> Verdict {
-        let verdict = self.judge(now, request, authorization, password);
+        let verdict = self.judge(now, source, request, authorization, password);
         let counters = &mut self.counters;
         match verdict {
             Verdict::Wrong => counters.wrong += 1,
@@ -148,6 +152,7 @@ impl DigestVerifier {
     fn judge<'p>(
         &mut self,
         now: Tick,
+        source: IpAddr,
         request: &Request,
         authorization: &str,
         password: impl FnOnce(&str) -> Option<&'p str>,
@@ -162,16 +167,18 @@ impl DigestVerifier {
         let Some((answer, count, response)) = given.answer(algorithm) else {
             return Verdict::Wrong;
         };
+        let Some(issued) = self.issued_at(answer.nonce, source) else {
+            return Verdict::Stale;
+        };
         let password = password(&unescape(answer.username));
         let expected = answer.response(request.method.as_str(), password.unwrap_or(&self.decoy));
         let agrees = same(expected.as_str().as_bytes(), response.as_bytes());
         if !(password.is_some() && agrees) {
             return Verdict::Wrong;
         }
-        let Some(issued) = self.issued_at(answer.nonce).filter(|at| now.since(*at) <= self.config.nonce_lifetime)
-        else {
+        if now.since(issued) > self.config.nonce_lifetime {
             return Verdict::Stale;
-        };
+        }
         if !self.means(answer.uri, request) {
             return Verdict::OtherUri;
         }
@@ -179,20 +186,22 @@ impl DigestVerifier {
         if self.used.take(oldest, issued.as_us(), count) { Verdict::Ok } else { Verdict::Replayed }
     }
 
-    /// When the nonce was issued, where it is ours.
-    fn issued_at(&self, nonce: &str) -> Option<Tick> {
+    /// When the nonce was issued, where it is ours and `source`'s.
+    fn issued_at(&self, nonce: &str, source: IpAddr) -> Option<Tick> {
         if nonce.len() != TIME_DIGITS + MAC_DIGITS || !nonce.is_ascii() {
             return None;
         }
         let (time, mac) = nonce.split_at(TIME_DIGITS);
-        if !same(&self.mac(time).as_str().as_bytes()[..MAC_DIGITS], mac.as_bytes()) {
+        if !same(&self.mac(time, source).as_str().as_bytes()[..MAC_DIGITS], mac.as_bytes()) {
             return None;
         }
         u64::from_str_radix(time, 16).ok().map(Tick::from_us)
     }
 
-    fn mac(&self, time: &str) -> Hex {
-        let inner = self.inner.clone().chain_update(time).chain_update(&self.realm).finalize();
+    fn mac(&self, time: &str, source: IpAddr) -> Hex {
+        let IpAddr::V6(source) = source else { return self.mac(time, mapped(source)) };
+        let inner = self.inner.clone().chain_update(time).chain_update(source.octets()).chain_update(&self.realm);
+        let inner = inner.finalize();
         Hex::of(&self.outer.clone().chain_update(inner).finalize())
     }
 
@@ -210,6 +219,14 @@ impl DigestVerifier {
         ascii_eq(&given.host, &request.uri.host)
             || ascii_eq(&given.host, &self.realm)
             || request.headers.to().is_ok_and(|to| ascii_eq(&given.host, &to.uri.host))
+    }
+}
+
+/// One form for both families, so that no two sources look the same in a hash.
+fn mapped(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V4(source) => IpAddr::V6(source.to_ipv6_mapped()),
+        IpAddr::V6(_) => source,
     }
 }
 
@@ -302,6 +319,7 @@ mod tests {
     use crate::Message;
 
     const NOW: Tick = Tick::from_us(1_700_000_000_000_000);
+    const SOURCE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 7));
     const URI: &str = "sip:example.com";
 
     fn verifier(number: u64, algorithms: &[Algorithm]) -> DigestVerifier {
@@ -326,7 +344,7 @@ mod tests {
     }
 
     fn judge_at(verifier: &mut DigestVerifier, now: Tick, request: &Request, value: &str) -> Verdict {
-        verifier.verify(now, request, value, |user| (user == "al\"ice").then_some("secret"))
+        verifier.verify(now, SOURCE, request, value, |user| (user == "al\"ice").then_some("secret"))
     }
 
     fn judge(verifier: &mut DigestVerifier, now: Tick, value: &str) -> Verdict {
@@ -338,7 +356,7 @@ mod tests {
         let mut verifier = verifier(1, &Algorithm::ALL);
         for index in 0..3 {
             for qop in [true, false] {
-                let challenges: Vec<Challenge> = verifier.challenges(NOW, false).collect();
+                let challenges: Vec<Challenge> = verifier.challenges(NOW, SOURCE, false).collect();
                 let challenge = Challenge { qop, ..challenges[index].clone() };
                 assert_eq!(challenge.algorithm, Algorithm::ALL[index]);
                 let challenge = Challenge::parse(&challenge.to_string()).unwrap();
@@ -354,7 +372,7 @@ mod tests {
     #[test]
     fn an_algorithm_that_was_not_asked_for_is_no_answer() {
         let mut strict = verifier(1, &[Algorithm::Sha256]);
-        let challenges: Vec<Challenge> = strict.challenges(NOW, false).collect();
+        let challenges: Vec<Challenge> = strict.challenges(NOW, SOURCE, false).collect();
         assert_eq!(challenges.len(), 1);
         let weaker = Challenge { algorithm: Algorithm::Md5, ..challenges[0].clone() };
         for value in [
@@ -369,8 +387,8 @@ mod tests {
     #[test]
     fn an_answer_is_good_once_and_later_counts_of_its_nonce_in_any_order() {
         let mut verifier = verifier(1, &[Algorithm::Md5]);
-        let challenge = verifier.challenges(NOW, false).next().unwrap();
-        let other = verifier.challenges(NOW, false).next().unwrap();
+        let challenge = verifier.challenges(NOW, SOURCE, false).next().unwrap();
+        let other = verifier.challenges(NOW, SOURCE, false).next().unwrap();
         assert_ne!(challenge.nonce, other.nonce, "no two phones share a nonce");
         for (count, verdict) in
             [(1, Verdict::Ok), (1, Verdict::Replayed), (3, Verdict::Ok), (2, Verdict::Ok), (2, Verdict::Replayed)]
@@ -383,7 +401,7 @@ mod tests {
     #[test]
     fn a_nonce_is_stale_after_300_s_and_in_another_run() {
         let mut verifier_of_now = verifier(1, &[Algorithm::Md5]);
-        let challenge = verifier_of_now.challenges(NOW, false).next().unwrap();
+        let challenge = verifier_of_now.challenges(NOW, SOURCE, false).next().unwrap();
         let value = |count| answer(&challenge, "al\"ice", "secret", URI, count);
         assert_eq!(judge(&mut verifier_of_now, NOW + Span::from_s(300), &value(1)), Verdict::Ok);
         assert_eq!(judge(&mut verifier_of_now, NOW + Span::from_s(301), &value(2)), Verdict::Stale);
@@ -391,9 +409,25 @@ mod tests {
     }
 
     #[test]
+    fn a_nonce_is_good_for_the_source_that_was_asked_and_says_nothing_of_a_password_elsewhere() {
+        let mut verifier = verifier(1, &[Algorithm::Md5]);
+        let challenge = verifier.challenges(NOW, SOURCE, false).next().unwrap();
+        let request = request("REGISTER", URI);
+        let invented = Challenge { nonce: "0".repeat(48), ..challenge.clone() };
+        for password in ["secret", "guess"] {
+            let right = answer(&challenge, "al\"ice", password, URI, 1);
+            let elsewhere = verifier.verify(NOW, "192.0.2.8".parse().unwrap(), &request, &right, |_| Some("secret"));
+            assert_eq!(elsewhere, Verdict::Stale, "{password}");
+            let value = answer(&invented, "al\"ice", password, URI, 1);
+            assert_eq!(judge(&mut verifier, NOW, &value), Verdict::Stale, "{password}");
+        }
+        assert_eq!(judge(&mut verifier, NOW, &answer(&challenge, "al\"ice", "secret", URI, 1)), Verdict::Ok);
+    }
+
+    #[test]
     fn wrong_passwords_users_methods_and_counts_are_told_apart_from_missing_ones() {
         let mut verifier = verifier(1, &[Algorithm::Md5]);
-        let challenge = verifier.challenges(NOW, false).next().unwrap();
+        let challenge = verifier.challenges(NOW, SOURCE, false).next().unwrap();
         let right = answer(&challenge, "al\"ice", "secret", URI, 10);
         for wrong in [
             answer(&challenge, "al\"ice", "wrong", URI, 1),
@@ -428,7 +462,7 @@ mod tests {
             ("sip:example.com", "*", Verdict::OtherUri),
             ("tel:+4930", "tel:+4931", Verdict::OtherUri),
         ] {
-            let challenge = verifier.challenges(NOW, false).next().unwrap();
+            let challenge = verifier.challenges(NOW, SOURCE, false).next().unwrap();
             let value = answer(&challenge, "al\"ice", "secret", given, 1);
             let request = request("REGISTER", sent);
             assert_eq!(judge_at(&mut verifier, NOW, &request, &value), verdict, "{sent} {given}");
@@ -438,12 +472,12 @@ mod tests {
     #[test]
     fn verifiers_of_one_secret_accept_each_others_nonces_and_no_changed_digit() {
         let (mut a, b) = (verifier(1, &[Algorithm::Md5]), verifier(1, &[Algorithm::Md5]));
-        let nonce = a.challenges(NOW, false).next().unwrap().nonce;
-        assert_eq!(b.issued_at(&nonce), Some(NOW));
+        let nonce = a.challenges(NOW, SOURCE, false).next().unwrap().nonce;
+        assert_eq!(b.issued_at(&nonce, SOURCE), Some(NOW));
         for at in 0..nonce.len() {
             let mut changed = nonce.clone().into_bytes();
             changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
-            assert_eq!(b.issued_at(&String::from_utf8(changed).unwrap()), None);
+            assert_eq!(b.issued_at(&String::from_utf8(changed).unwrap(), SOURCE), None);
         }
     }
 }

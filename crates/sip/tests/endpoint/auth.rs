@@ -21,14 +21,15 @@ fn challenge_once(world: &mut World, verifier: &mut DigestVerifier, stale: bool)
     world.run_for(Span::from_ms(30));
     let mut taken = None;
     for event in world.events(B) {
-        let Event::Invited { session, request, .. } = event else { continue };
+        let Event::Invited { session, flow, request } = event else { continue };
         let value = request.headers.get("Authorization");
-        let verdict = value.map(|value| verifier.verify(world.now, &request, value, |_| Some("secret")));
+        let verdict =
+            value.map(|value| verifier.verify(world.now, flow.peer.ip(), &request, value, |_| Some("secret")));
         if verdict == Some(Verdict::Ok) && !stale {
             taken = Some(session);
             continue;
         }
-        let challenges = verifier.challenges(world.now, stale && value.is_some());
+        let challenges = verifier.challenges(world.now, flow.peer.ip(), stale && value.is_some());
         let headers = challenges.map(|challenge| ("WWW-Authenticate".to_owned(), challenge.to_string())).collect();
         world.act(B, |endpoint, now| endpoint.refuse(now, session, 401, headers));
     }
@@ -265,11 +266,12 @@ fn answer_by_hand(world: &mut World, verifier: &mut DigestVerifier) -> Vec<Strin
                 (401, "WWW-Authenticate", "Authorization")
             };
             let (method, value) = (request.method.as_str(), request.headers.get(given));
-            let verdict = value.map(|value| verifier.verify(world.now, &request, value, |_| Some("secret")));
+            let verdict =
+                value.map(|value| verifier.verify(world.now, address(A).ip(), &request, value, |_| Some("secret")));
             let status = if verdict == Some(Verdict::Ok) { 200 } else { status };
             let mut response = Response::to_request(&request, status);
             if status != 200 {
-                for challenge in verifier.challenges(world.now, false) {
+                for challenge in verifier.challenges(world.now, address(A).ip(), false) {
                     response.headers.push(asked, &challenge.to_string());
                 }
             }
