@@ -113,12 +113,16 @@ impl Uri {
 
     /// Whether both name the same resource (RFC 3261 section 19.1.4). Unknown schemes compare as text.
     pub fn equivalent(&self, other: &Self) -> bool {
+        // A parameter that stands there twice agrees with nothing but itself.
+        if self == other {
+            return true;
+        }
         if self.scheme == Scheme::Tel && other.scheme == Scheme::Tel {
             return same_number(self.user.as_deref(), other.user.as_deref())
                 && params_agree(&self.params, &other.params);
         }
         if !self.is_sip() || !other.is_sip() {
-            return self == other;
+            return false;
         }
         self.scheme == other.scheme
             && self.user_decoded() == other.user_decoded()

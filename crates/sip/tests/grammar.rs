@@ -300,6 +300,27 @@ fn a_response_copies_what_belongs_to_the_request() {
     assert_eq!(print(486), format!("SIP/2.0 486 Busy Here\r\n{common}Content-Length: 0\r\n\r\n"));
 }
 
+/// Blanks of other alphabets and control characters are part of a value; only spaces and tabs stand around it.
+#[test]
+fn a_value_that_begins_with_a_blank_of_another_kind_is_read_in_its_place() {
+    for blank in ["\u{c}", "\u{b}", "\u{a0}", "\u{2003}", "\u{85}\u{85}"] {
+        for tail in ["\r\n\r\n", "\r\n", ""] {
+            let text = format!("MESSAGE sip:b@x SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nX: \t{blank}y\u{e9}{tail}");
+            let headers = match Message::parse(text.as_bytes()) {
+                Ok(message) => message.headers().clone(),
+                Err(error) => error.salvaged.expect("it has a Via").headers,
+            };
+            assert_eq!(headers.get("X"), Some(&*format!("{blank}y\u{e9}")));
+        }
+    }
+}
+
+#[test]
+fn a_uri_with_a_parameter_twice_is_equivalent_to_itself() {
+    let uri: Uri = "sip:a@b;user=phone;x;user=ip?h=1&h=2".parse().unwrap();
+    assert!(uri.equivalent(&uri.to_string().parse().unwrap()));
+}
+
 #[test]
 fn a_built_request_goes_on_the_wire_with_its_length() {
     let mut request = Request::new(Method::Message, "sip:b@x".parse().unwrap());

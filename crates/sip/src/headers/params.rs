@@ -61,10 +61,15 @@ impl Params {
                 push_quoted(&mut piece, value);
             }
         }
-        match self.find(name) {
-            Some((start, end)) => self.0.replace_range(start..end, &piece),
-            None => self.0.push_str(&piece),
+        if let Some((start, end)) = self.find(name) {
+            self.0.replace_range(start..end, &piece);
+            return;
         }
+        // A lone semicolon at the end, which readers let pass, would become a doubled one, which they do not.
+        if let Some(before) = self.0.trim_end().strip_suffix(';').map(str::len) {
+            self.0.truncate(before);
+        }
+        self.0.push_str(&piece);
     }
 
     /// Takes every parameter of this name away.
@@ -181,5 +186,11 @@ mod tests {
         assert_eq!(params.as_str(), ";b=\"x y\";c=3;d");
         params.set("received", "[2001:db8::1]");
         assert_eq!(params.get("received"), Some("[2001:db8::1]"));
+        for (before, after) in [(";a=1;", ";a=1;b=2"), (";a=1 ; ", ";a=1 ;b=2"), (";a=\";\"", ";a=\";\";b=2")] {
+            let mut params = Params::from_raw(before);
+            params.set("b", "2");
+            assert_eq!(params.as_str(), after);
+            assert!(params_are_sound(after));
+        }
     }
 }

@@ -277,8 +277,9 @@ impl Lines<'_> {
             if line.contains('\r') {
                 return Err(Fault::HeaderLine("has a carriage return in its middle"));
             }
-            let value_start =
-                whole.start + colon + 1 + (line[colon + 1..].len() - line[colon + 1..].trim_start().len());
+            // Spaces and tabs alone: what else counts as blank elsewhere is part of the value.
+            let blank = line[colon + 1..].bytes().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+            let value_start = whole.start + colon + 1 + if value.is_empty() { 0 } else { blank };
             (whole.start..whole.start + label.len(), value_start..value_start + value.len(), whole)
         };
         let name = self.headers.note(label, value.clone(), whole, raw);
