@@ -101,14 +101,25 @@ impl Receiver {
 /// Sends one datagram without waiting. Gives whether the kernel took it.
 pub fn send_now(socket: RawFd, peer: SocketAddr, bytes: &[u8]) -> bool {
     let peer = socket2::SockAddr::from(peer);
-    // SAFETY: `bytes` and `peer` outlive the call and have the lengths given.
-    let sent = unsafe {
-        libc::sendto(socket, bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT, peer.as_ptr().cast(), peer.len())
+    let send = || {
+        // SAFETY: `bytes` and `peer` outlive the call and have the lengths given.
+        let sent = unsafe {
+            libc::sendto(
+                socket,
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                libc::MSG_DONTWAIT,
+                peer.as_ptr().cast(),
+                peer.len(),
+            )
+        };
+        sent == bytes.len() as isize
     };
-    sent == bytes.len() as isize
+    // The first failure may be the error of an earlier datagram to somebody else, which is told once.
+    send() || (io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock && send())
 }
 
-fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
+pub(crate) fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     match i32::from(name.ss_family) {
         libc::AF_INET => {
             // SAFETY: the kernel wrote a `sockaddr_in`, as the family says; the storage is large and aligned enough.

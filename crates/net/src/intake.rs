@@ -156,7 +156,7 @@ impl Intake {
             }
             match receiver.take(socket.as_fd().as_raw_fd()) {
                 Ok(received) => socket.read(received, &mut self.gate, into),
-                Err(error) if crate::sip::is_passing(&error) => {}
+                Err(error) if crate::sip::is_passing(&error) => socket.read_errors(into),
                 Err(error) => tracing::error!(%error, local = %socket.local(), "the SIP listener failed"),
             }
         }
@@ -208,6 +208,23 @@ mod tests {
         }
         assert_eq!((read.len(), bans.scanners(), bans.banned()), (2, 1, 1));
         assert!(read.iter().all(|incoming| matches!(incoming, Incoming::Malformed(..))));
+    }
+
+    #[test]
+    fn a_closed_port_ends_the_sleep_once() {
+        let (listener, gone) = (socket(), socket().local());
+        let mut intake =
+            Intake::new(core::slice::from_ref(&listener), Arc::new(Bell::new().expect("a bell")), Arc::default());
+        listener.send(gone, b"is anybody there?");
+        let mut read = Vec::new();
+        while read.is_empty() {
+            intake.sleep(DEADLINE, || true);
+            intake.read(&mut read);
+        }
+        assert!(matches!(&read[..], [Incoming::Lost(flow)] if flow.peer == gone));
+        let began = std::time::Instant::now();
+        intake.sleep(Duration::from_millis(50), || true);
+        assert!(began.elapsed() >= Duration::from_millis(50), "what was told is told no more");
     }
 
     #[test]

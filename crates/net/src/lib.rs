@@ -9,6 +9,8 @@ pub mod limits;
 pub mod media;
 pub mod sip;
 pub mod streams;
+pub mod stun;
+mod unreachable;
 mod wake;
 
 pub use clock::{Clock, SLEW_PPM};

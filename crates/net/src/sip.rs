@@ -17,6 +17,8 @@ use offhook_sip::{Flow, MESSAGE_BYTES_MAX, Message, ParseError, Transport};
 use crate::bans::{Admission, Offence};
 use crate::datagrams::{Received, Receiver};
 use crate::flood::Gate;
+use crate::stun::{self, Stun, TransactionId};
+use crate::unreachable;
 
 /// Datagrams read in one system call at most.
 pub const BATCH_MAX: usize = 32;
@@ -34,8 +36,10 @@ pub enum Incoming {
     Message(Flow, Box<Message>),
     /// A datagram that is no message, but enough of one to be answered.
     Malformed(Flow, Box<ParseError>),
-    /// A connection is gone, or could not be made.
+    /// A connection is gone, or could not be made; or a datagram did not reach its peer, as ICMP tells.
     Lost(Flow),
+    /// The far end of the flow answered our STUN request: where it sees us.
+    Mapped(Flow, TransactionId, SocketAddr),
 }
 
 /// What a listener saw, for metrics.
@@ -47,6 +51,10 @@ pub struct SipCounters {
     pub sent: AtomicU64,
     /// Datagrams that could not be sent: a full socket buffer, no route.
     pub send_failed: AtomicU64,
+    /// STUN requests answered.
+    pub stun: AtomicU64,
+    /// Peers that datagrams did not reach, as ICMP told.
+    pub unreachable: AtomicU64,
     /// Datagrams dropped unread because their source sent too many.
     pub flooded: AtomicU64,
 }
@@ -82,6 +90,7 @@ impl SipSocket {
         let socket: UdpSocket = socket.into();
         socket.set_read_timeout(Some(STOP_LOOK))?;
         let local = socket.local_addr()?;
+        unreachable::keep_errors(socket.as_raw_fd(), local.is_ipv4())?;
         Ok(Self { socket: Arc::new(socket), local, counters: Arc::default() })
     }
 
@@ -116,7 +125,7 @@ impl SipSocket {
                 let mut batch = Vec::new();
                 match receiver.receive(listener.socket.as_raw_fd()) {
                     Ok(received) => listener.read(received, &mut gate, &mut batch),
-                    Err(error) if is_passing(&error) => continue,
+                    Err(error) if is_passing(&error) => listener.read_errors(&mut batch),
                     Err(error) => {
                         tracing::error!(%error, local = %listener.local, "the SIP listener failed");
                         return;
@@ -153,7 +162,18 @@ impl SipSocket {
                 Admission::Read => {}
                 Admission::Banned | Admission::Scanner => continue,
             }
-            let flow = Flow { transport: Transport::Udp, local: self.local_for(&datagram), peer: datagram.peer };
+            let flow = self.flow_to(datagram.peer);
+            if let Some(message) = stun::read(datagram.bytes, datagram.peer) {
+                match message {
+                    Stun::Request(answer) => {
+                        self.counters.stun.fetch_add(1, Ordering::Relaxed);
+                        self.send(datagram.peer, &answer);
+                    }
+                    Stun::Mapped(id, address) => batch.push(Incoming::Mapped(flow, id, address)),
+                    Stun::Other => {}
+                }
+                continue;
+            }
             match Message::parse(datagram.bytes) {
                 Ok(message) => batch.push(Incoming::Message(flow, Box::new(message))),
                 Err(error) => {
@@ -164,12 +184,22 @@ impl SipSocket {
         }
     }
 
-    fn local_for(&self, datagram: &Received<'_>) -> SocketAddr {
-        if !self.local.ip().is_unspecified() {
-            return self.local;
+    /// Tells whom datagrams of ours did not reach. To be asked when a read gave nothing: the kernel wakes for these, too.
+    pub(crate) fn read_errors(&self, batch: &mut Vec<Incoming>) {
+        for peer in unreachable::take_unreachable(self.socket.as_raw_fd()) {
+            self.counters.unreachable.fetch_add(1, Ordering::Relaxed);
+            batch.push(Incoming::Lost(self.flow_to(peer)));
         }
-        let ip = route_to(datagram.peer).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        SocketAddr::new(ip, self.local.port())
+    }
+
+    fn flow_to(&self, peer: SocketAddr) -> Flow {
+        let local = if self.local.ip().is_unspecified() {
+            let ip = route_to(peer).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            SocketAddr::new(ip, self.local.port())
+        } else {
+            self.local
+        };
+        Flow { transport: Transport::Udp, local, peer }
     }
 }
 
@@ -204,7 +234,23 @@ pub fn route_to(peer: SocketAddr) -> io::Result<IpAddr> {
 /// Whether a failed read says nothing about the socket.
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
-    matches!(error.kind(), Kind::WouldBlock | Kind::TimedOut | Kind::Interrupted | Kind::ConnectionRefused)
+    // What ICMP told of an earlier datagram is told once, by whatever call comes next.
+    let is_told_by_icmp = matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNREFUSED
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EMSGSIZE
+                | libc::EPROTO
+                | libc::EACCES
+        )
+    );
+    is_told_by_icmp || matches!(error.kind(), Kind::WouldBlock | Kind::TimedOut | Kind::Interrupted)
 }
 
 #[cfg(test)]
@@ -226,6 +272,40 @@ mod tests {
         }
         assert!(matches!(&seen[0], Incoming::Message(flow, _) if flow.peer == peer.local()));
         assert!(matches!(&seen[1], Incoming::Malformed(flow, _) if flow.local == listener.local()));
+    }
+
+    #[test]
+    fn a_stun_request_on_the_sip_port_is_answered_with_where_it_came_from() {
+        let listener = SipSocket::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let peer = SipSocket::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let _answering = listener.start(|_| true).expect("a thread");
+        let (tell, told) = crossbeam_channel::unbounded();
+        let _reader = peer.start(move |batch| tell.send(batch).is_ok()).expect("a thread");
+        peer.send(listener.local(), &stun::binding_request([9; 12]));
+        let batch = told.recv_timeout(Duration::from_secs(5)).expect("an answer within 5 s");
+        let [Incoming::Mapped(flow, id, address)] = &batch[..] else { panic!("{batch:?}") };
+        assert_eq!((flow.peer, *id, *address), (listener.local(), [9; 12], peer.local()));
+        assert_eq!(listener.counters().stun.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_closed_port_is_told_as_lost_and_others_are_sent_to_all_the_same() {
+        for any in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = SipSocket::bind(any.parse().expect("an address")).expect("a port");
+            let peer = SipSocket::bind(any.parse().expect("an address")).expect("a port");
+            let gone = UdpSocket::bind(any).and_then(|socket| socket.local_addr()).expect("a port that is free again");
+            let (tell, told) = crossbeam_channel::unbounded();
+            let _reader = listener.start(move |batch| tell.send(batch).is_ok()).expect("a thread");
+            let (hear, heard) = crossbeam_channel::unbounded();
+            let _hearing = peer.start(move |batch| hear.send(batch).is_ok()).expect("a thread");
+            listener.send(gone, b"is anybody there?");
+            listener.send(peer.local(), b"rubbish");
+            let batch = told.recv_timeout(Duration::from_secs(5)).expect("it is told within 5 s");
+            assert!(matches!(batch[..], [Incoming::Lost(flow)] if flow.peer == gone && flow.local == listener.local()));
+            heard.recv_timeout(Duration::from_secs(5)).expect("the other datagram arrives");
+            assert_eq!(listener.counters().unreachable.load(Ordering::Relaxed), 1);
+            assert_eq!(listener.counters().send_failed.load(Ordering::Relaxed), 0);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The control thread: one owner of the SIP endpoint and of every call's state, fed in order by one channel.
 
+mod keepalive;
 mod media;
 
 use core::net::SocketAddr;
@@ -19,6 +20,7 @@ use offhook_sip::{
 };
 use offhook_units::{Entropy, SampleRate, Span, Tick};
 
+use self::keepalive::KeepAlive;
 use crate::engine::{Engine, EngineConfig, Order, Report};
 use crate::event::{PhoneEvent, Told};
 use crate::line::{Due, Line, Stage, caller_of};
@@ -49,6 +51,7 @@ pub(crate) struct Control {
     lines: BTreeMap<u32, Line>,
     by_session: BTreeMap<SessionId, u32>,
     registration: Option<RegistrationId>,
+    keep_alive: KeepAlive,
     wake_at: Option<Tick>,
     off_by: Option<Tick>,
 }
@@ -71,6 +74,7 @@ impl Control {
             ..EndpointConfig::default()
         };
         let endpoint = Endpoint::new(endpoint_config, entropy.fork());
+        let keep_alive = KeepAlive::new(config.keep_alive);
         Self {
             config,
             socket,
@@ -83,6 +87,7 @@ impl Control {
             lines: BTreeMap::new(),
             by_session: BTreeMap::new(),
             registration: None,
+            keep_alive,
             wake_at: None,
             off_by: None,
         }
@@ -95,7 +100,7 @@ impl Control {
         self.drain();
         loop {
             let due = self.lines.values().filter_map(Line::next_due).min();
-            let deadline = [self.wake_at, due, self.off_by].into_iter().flatten().min();
+            let deadline = [self.wake_at, due, self.off_by, self.keep_alive.due()].into_iter().flatten().min();
             let input = match deadline {
                 Some(at) => inbox.recv_deadline(self.config.engine.clock.instant(at)),
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -170,6 +175,7 @@ impl Control {
                         Incoming::Message(flow, message) => self.endpoint.receive(now, flow, *message),
                         Incoming::Malformed(flow, error) => self.endpoint.receive_malformed(now, flow, *error),
                         Incoming::Lost(flow) => self.endpoint.transport_failed(now, flow),
+                        Incoming::Mapped(_, id, address) => self.mapped(now, id, address),
                     }
                     self.drain();
                 }
@@ -213,6 +219,11 @@ impl Control {
     }
 
     fn do_what_is_due(&mut self, now: Tick) {
+        if let Some(bytes) = self.keep_alive.take_due(now, &mut self.entropy)
+            && let Some(account) = &self.config.account
+        {
+            self.socket.send(account.server, &bytes);
+        }
         for call in self.lines.keys().copied().collect::<Vec<_>>() {
             let due = self.lines.get_mut(&call).map(|line| line.take_due(now)).unwrap_or_default();
             for what in due {
@@ -315,12 +326,25 @@ impl Control {
         self.config.account.as_ref().map_or_else(String::new, |account| account.aor.to_string())
     }
 
+    /// The exchange told where it sees us. Somewhere else than before: it cannot reach us there until we have registered again.
+    fn mapped(&mut self, now: Tick, id: [u8; 12], address: SocketAddr) {
+        if self.keep_alive.is_moved(id, address)
+            && let Some(registration) = self.registration
+        {
+            tracing::info!(%address, "we are seen at another address: registering again");
+            self.endpoint.register_again(now, registration);
+        }
+    }
+
     fn registered(&mut self, id: RegistrationId, expires: Span) {
         let account = self.account_name();
         if expires == Span::ZERO {
+            self.keep_alive.end();
             self.registration = self.registration.filter(|registration| *registration != id);
             self.say(PhoneEvent::Unregistered { account });
         } else {
+            let now = self.now();
+            self.keep_alive.begin(now);
             self.say(PhoneEvent::Registered { account, expires_s: expires.as_s() });
         }
     }

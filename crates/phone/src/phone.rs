@@ -24,6 +24,8 @@ pub const EVENTS_MAX: usize = 4_096;
 pub const INPUTS_MAX: usize = 4_096;
 /// How long switching off may take: BYE and the end of the registration.
 pub const OFF_WITHIN: Span = Span::from_s(2);
+/// How often a translator between is reminded of us: most forget a silent phone after 30 s.
+pub const KEEP_ALIVE_EVERY: Span = Span::from_s(25);
 /// Port of SIP where none is given.
 const SIP_PORT: u16 = 5_060;
 
@@ -94,6 +96,8 @@ pub struct PhoneConfig {
     pub account: Option<Account>,
     /// Whether the account is registered; otherwise it is only called by.
     pub register: bool,
+    /// How often the way from the exchange to us is kept open while we are registered (RFC 5626 section 4.4.2).
+    pub keep_alive: Span,
     /// The name shown to those we call.
     pub name: Option<String>,
     /// Sound of every call. A second call's files get `-2` before their ending, and so on.
@@ -115,6 +119,7 @@ impl PhoneConfig {
             listen,
             account: None,
             register: false,
+            keep_alive: KEEP_ALIVE_EVERY,
             name: None,
             engine,
             auto_answer: None,

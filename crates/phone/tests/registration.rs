@@ -1,8 +1,10 @@
 //! A phone at a minimal registrar, made of the SIP crate's own machines.
-#![expect(clippy::disallowed_methods, reason = "tests of an edge have clocks")]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of an edge have clocks and sockets")]
 
 mod harness;
 
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use harness::{Desk, files, on_loopback};
@@ -87,6 +89,76 @@ fn a_phone_registers_with_digest_can_be_called_at_its_contact_and_leaves_when_it
     alice.phone.off();
     alice.wait("the end of the registration", |event| matches!(event, PhoneEvent::Unregistered { .. }).then_some(()));
     assert!(matches!(office.change(), Change::Unbound { .. }));
+}
+
+/// A translator between a phone and an office: the phone sends to `inner`, the office sees `outer`.
+struct Translator {
+    inner: UdpSocket,
+    outer: UdpSocket,
+    office: SocketAddr,
+}
+
+impl Translator {
+    fn between(office: SocketAddr) -> Self {
+        let bind = || {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+            socket
+        };
+        Self { inner: bind(), outer: bind(), office }
+    }
+
+    fn seen(&self) -> SocketAddr {
+        self.outer.local_addr().unwrap()
+    }
+
+    /// Forgets the phone: whatever it sends next gets another port.
+    fn forget(&mut self) {
+        *self = Self { inner: self.inner.try_clone().unwrap(), ..Self::between(self.office) };
+    }
+
+    /// Carries datagrams both ways until `done` gives something.
+    fn carry<T>(&self, mut done: impl FnMut() -> Option<T>) -> T {
+        let (begin, mut phone, mut buffer) = (Instant::now(), None, [0; 4_096]);
+        loop {
+            if let Ok((length, from)) = self.inner.recv_from(&mut buffer) {
+                phone = Some(from);
+                self.outer.send_to(&buffer[..length], self.office).unwrap();
+            }
+            if let (Ok((length, _)), Some(phone)) = (self.outer.recv_from(&mut buffer), phone) {
+                self.inner.send_to(&buffer[..length], phone).unwrap();
+            }
+            if let Some(found) = done() {
+                return found;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "it never happened");
+        }
+    }
+}
+
+#[test]
+fn a_phone_behind_a_translator_that_forgets_it_registers_again_from_its_new_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = Office::open();
+    let mut translator = Translator::between(office.socket.local());
+    let mut account = office.account("secret");
+    account.server = translator.inner.local_addr().unwrap();
+    let mut config = on_loopback(files(folder.path(), "alice", None));
+    (config.account, config.register, config.keep_alive) = (Some(account), true, Span::from_ms(100));
+    let _alice = Desk::start(config, 5);
+    let bound_at = |at: SocketAddr| {
+        let changes = &office.changes;
+        move || match changes.try_recv() {
+            Ok(Change::Bound { binding, .. }) => (binding.flow.peer == at).then_some(()),
+            Ok(Change::Unbound { .. }) => panic!("nobody left"),
+            Err(_) => None,
+        }
+    };
+    translator.carry(bound_at(translator.seen()));
+    let stun = || office.socket.counters().stun.load(Ordering::Relaxed);
+    translator.carry(|| (stun() >= 2).then_some(()));
+    translator.forget();
+    translator.carry(bound_at(translator.seen()));
 }
 
 #[test]

@@ -155,7 +155,7 @@ impl Hub {
                 bans.offend(source, Offence::Malformed, Instant::now());
                 false
             }
-            Incoming::Lost(_) => false,
+            Incoming::Lost(_) | Incoming::Mapped(..) => false,
         }
     }
 

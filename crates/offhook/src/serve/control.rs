@@ -183,6 +183,8 @@ impl Control {
                 Incoming::Message(flow, message) => Input::Message { flow, message },
                 Incoming::Malformed(flow, error) => Input::Malformed { flow, error },
                 Incoming::Lost(flow) => Input::TransportFailed { flow },
+                // The exchange asks nobody where it is.
+                Incoming::Mapped(..) => continue,
             };
             self.exchange.handle(now, input);
             self.carry_out(now);

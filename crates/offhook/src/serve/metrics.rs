@@ -46,6 +46,9 @@ pub fn register(
         metrics.counter_fn("offhook_sip_received", "SIP datagrams received", &labels, reader(|c| &c.received));
         metrics.counter_fn("offhook_sip_sent", "SIP datagrams sent", &labels, reader(|c| &c.sent));
         metrics.counter_fn("offhook_sip_send_failed", "SIP datagrams not sent", &labels, reader(|c| &c.send_failed));
+        metrics.counter_fn("offhook_sip_stun", "STUN requests answered", &labels, reader(|c| &c.stun));
+        let unreachable = reader(|c| &c.unreachable);
+        metrics.counter_fn("offhook_sip_unreachable", "SIP peers not reached, by ICMP", &labels, unreachable);
         metrics.counter_fn("offhook_sip_flooded", "SIP datagrams shed unread", &labels, reader(|c| &c.flooded));
     }
 }

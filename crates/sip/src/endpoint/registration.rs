@@ -77,6 +77,14 @@ impl Endpoint {
         }
     }
 
+    /// Registers at once instead of when it is time: what the registrar knows of us is no longer true. A REGISTER that is on
+    /// its way serves as well.
+    pub fn register_again(&mut self, now: Tick, registration: RegistrationId) {
+        if self.registrations.get(&registration).is_some_and(|found| found.out == Out::None && !found.leaving) {
+            self.send_register(now, registration);
+        }
+    }
+
     pub(super) fn registration_timer(&mut self, now: Tick, id: RegistrationId) {
         self.send_register(now, id);
     }
