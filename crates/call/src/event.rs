@@ -192,6 +192,33 @@ pub enum CallEvent {
         /// Whose phone, where it is an agent's.
         agent: Option<AgentId>,
     },
+    /// A phone of ours asked for somebody else in its place: whom it talked to hears music while the target rings.
+    Transferring {
+        /// Which call.
+        call: CallId,
+        /// Whose phone asked, where it is an agent's.
+        by: Option<AgentId>,
+    },
+    /// A transfer came to its end.
+    Transferred {
+        /// Which call.
+        call: CallId,
+        /// Whose phone asked, where it is an agent's.
+        by: Option<AgentId>,
+        /// Who talks now, where it is an agent.
+        to: Option<AgentId>,
+        /// The two had talked before.
+        attended: bool,
+        /// 200 where it succeeded; else why not, as a SIP status.
+        status: u16,
+    },
+    /// The far end of this call went over into another one, which a transfer joined it with.
+    Joined {
+        /// Which call.
+        call: CallId,
+        /// The call that goes on.
+        into: CallId,
+    },
 }
 
 impl CallEvent {
@@ -211,7 +238,10 @@ impl CallEvent {
             | Self::LegClosed { call, .. }
             | Self::Ended { call, .. }
             | Self::Placed { call, .. }
-            | Self::Dialled { call, .. } => *call,
+            | Self::Dialled { call, .. }
+            | Self::Transferring { call, .. }
+            | Self::Transferred { call, .. }
+            | Self::Joined { call, .. } => *call,
         }
     }
 
@@ -232,6 +262,9 @@ impl CallEvent {
             Self::Ended { .. } => "call-ended",
             Self::Placed { .. } => "call-placed",
             Self::Dialled { .. } => "phone-dialled",
+            Self::Transferring { .. } => "call-transferring",
+            Self::Transferred { .. } => "call-transferred",
+            Self::Joined { .. } => "call-joined",
         }
     }
 }

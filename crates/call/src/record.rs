@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{CallEvent, Party};
 
 /// The version of the fold that wrote a record; printed on it.
-pub const FORMULA: u32 = 2;
+pub const FORMULA: u32 = 3;
 
 /// One call from its INVITE to its end. Instants are exchange-clock microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,9 +37,9 @@ pub struct CallRecord {
     pub queue: Option<QueueId>,
     /// The first agent's phone was sent its INVITE.
     pub first_offer: Option<Tick>,
-    /// An agent answered.
+    /// The first agent answered.
     pub connected: Option<Tick>,
-    /// Who.
+    /// Who; [`CallRecord::talks`] has the others.
     pub agent: Option<AgentId>,
     /// The call ended.
     pub ended: Tick,
@@ -55,7 +55,7 @@ pub struct CallRecord {
     pub recording: Option<RecordingId>,
     /// Figures of the caller's leg.
     pub caller_media: Option<LegReport>,
-    /// Figures of the agent's leg.
+    /// Figures of the agent's leg; after a transfer those of the last one.
     pub agent_media: Option<LegReport>,
     /// The account whose phone made the call, where it is ours.
     #[serde(default)]
@@ -63,6 +63,41 @@ pub struct CallRecord {
     /// The trunk that it last went out over.
     #[serde(default)]
     pub out_trunk: Option<String>,
+    /// Who talked to the caller, and when, in order.
+    #[serde(default)]
+    pub talks: Vec<Talk>,
+    /// Transfers that came to an end, in order.
+    #[serde(default)]
+    pub transfers: Vec<Transfer>,
+    /// The call that its far end went over into.
+    #[serde(default)]
+    pub joined: Option<CallId>,
+}
+
+/// One stretch of talk, hold included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Talk {
+    /// The agent; none for a phone or a number that is nobody's.
+    pub agent: Option<AgentId>,
+    /// The agent answered, or the caller came back.
+    pub from: Tick,
+    /// The agent hung up or transferred the caller, or the call ended.
+    pub until: Tick,
+}
+
+/// One transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// When it succeeded or failed.
+    pub at: Tick,
+    /// Who transferred, where it is an agent.
+    pub by: Option<AgentId>,
+    /// To whom, where it is an agent who talks now.
+    pub to: Option<AgentId>,
+    /// The two had talked before.
+    pub attended: bool,
+    /// 200 where it succeeded; else why not, as a SIP status.
+    pub status: u16,
 }
 
 /// How a call ended.
@@ -89,6 +124,8 @@ pub enum CallEnd {
     ShutDown,
     /// The exchange died during the call; its end was found at the next start.
     Lost,
+    /// A transfer joined it with another call, which goes on.
+    Transferred,
 }
 
 impl CallEnd {
@@ -102,10 +139,10 @@ impl CallEnd {
             Self::QueueFull => "queue-full",
             Self::WaitedTooLong => "waited-too-long",
             Self::NotReached => "not-reached",
-
             Self::Failed => "failed",
             Self::ShutDown => "shut-down",
             Self::Lost => "lost",
+            Self::Transferred => "transferred",
         }
     }
 }
@@ -118,6 +155,8 @@ pub struct OpenCall {
     /// Its confirmed dialogs.
     pub dialogs: Vec<(Party, DialogSnapshot)>,
     hold: [Option<Tick>; 2],
+    /// Who talks now, and since when.
+    talk: Option<(Option<AgentId>, Tick)>,
 }
 
 /// Folds call events to records; also what a restart knows of the calls that were open.
@@ -170,14 +209,44 @@ impl OpenCall {
             agent_media: None,
             placed_by: None,
             out_trunk: None,
+            talks: Vec::new(),
+            transfers: Vec::new(),
+            joined: None,
         };
-        Self { record, dialogs: Vec::new(), hold: [None; 2] }
+        Self { record, dialogs: Vec::new(), hold: [None; 2], talk: None }
+    }
+
+    /// Whoever talks now talks no more.
+    fn end_talk(&mut self, at: Tick) {
+        if let Some((agent, from)) = self.talk.take() {
+            self.record.talks.push(Talk { agent, from, until: at });
+        }
     }
 
     fn apply(&mut self, at: Tick, event: &CallEvent) {
+        match event {
+            CallEvent::Connected { .. }
+            | CallEvent::Transferring { .. }
+            | CallEvent::Transferred { status: 200, .. }
+            | CallEvent::Joined { .. }
+            | CallEvent::Ended { .. } => self.end_talk(at),
+            CallEvent::Began { .. }
+            | CallEvent::Answered { .. }
+            | CallEvent::Queued { .. }
+            | CallEvent::Ringing { .. }
+            | CallEvent::RingingEnded { .. }
+            | CallEvent::Held { .. }
+            | CallEvent::Digit { .. }
+            | CallEvent::RecordingStarted { .. }
+            | CallEvent::DialogConfirmed { .. }
+            | CallEvent::LegClosed { .. }
+            | CallEvent::Placed { .. }
+            | CallEvent::Dialled { .. }
+            | CallEvent::Transferred { .. } => {}
+        }
         let record = &mut self.record;
         match event {
-            CallEvent::Began { .. } => {}
+            CallEvent::Began { .. } | CallEvent::Transferring { .. } => {}
             CallEvent::Answered { .. } => record.answered = Some(at),
             CallEvent::Queued { contact, queue, .. } => {
                 record.contact = Some(*contact);
@@ -187,9 +256,16 @@ impl OpenCall {
             CallEvent::Ringing { .. } => record.first_offer = record.first_offer.or(Some(at)),
             CallEvent::RingingEnded { .. } => record.offers_missed += 1,
             CallEvent::Connected { agent, .. } => {
-                record.connected = Some(at);
-                record.agent = *agent;
+                if record.connected.is_none() {
+                    record.connected = Some(at);
+                    record.agent = *agent;
+                }
+                self.talk = Some((*agent, at));
             }
+            CallEvent::Transferred { by, to, attended, status, .. } => {
+                record.transfers.push(Transfer { at, by: *by, to: *to, attended: *attended, status: *status });
+            }
+            CallEvent::Joined { into, .. } => record.joined = Some(*into),
             CallEvent::Placed { account, .. } => record.placed_by = Some(account.clone()),
             CallEvent::Dialled { trunk, .. } => {
                 if trunk.is_some() {
@@ -239,6 +315,25 @@ mod tests {
         assert_eq!(record.held_us, 5_000_000);
         assert_eq!((record.connected, record.ended), (Some(s(2)), s(9)));
         assert_eq!(fold.open().count(), 0);
+    }
+
+    #[test]
+    fn each_agent_of_a_transferred_call_has_a_talk_of_its_own() {
+        let (mut fold, call, s) = (Fold::default(), CallId(1), |s: u64| Tick::from_us(s * 1_000_000));
+        let (ann, bob) = (Some(AgentId(1)), Some(AgentId(2)));
+        fold.apply(s(1), &CallEvent::Began { call, number: "700".into(), trunk: None, caller: PersonRef(9) });
+        fold.apply(s(2), &CallEvent::Connected { call, agent: ann });
+        fold.apply(s(5), &CallEvent::Transferring { call, by: ann });
+        fold.apply(s(7), &CallEvent::Transferred { call, by: ann, to: None, attended: false, status: 486 });
+        fold.apply(s(7), &CallEvent::Connected { call, agent: ann });
+        fold.apply(s(9), &CallEvent::Transferring { call, by: ann });
+        fold.apply(s(12), &CallEvent::Transferred { call, by: ann, to: bob, attended: false, status: 200 });
+        fold.apply(s(12), &CallEvent::Connected { call, agent: bob });
+        let record = fold.apply(s(20), &CallEvent::Ended { call, end: CallEnd::AgentHungUp }).expect("it ended");
+        let talk = |agent, from, until| Talk { agent, from: s(from), until: s(until) };
+        assert_eq!(record.talks, [talk(ann, 2, 5), talk(ann, 7, 9), talk(bob, 12, 20)]);
+        assert_eq!(record.transfers.iter().map(|t| (t.to, t.status)).collect::<Vec<_>>(), [(None, 486), (bob, 200)]);
+        assert_eq!((record.agent, record.connected), (ann, Some(s(2))));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub struct AgentView {
 pub struct CallView {
     /// Which call.
     pub id: CallId,
-    /// `greeting`, `waiting`, `ringing`, `talking`, `held`, `announcing` or `ending`.
+    /// `greeting`, `waiting`, `ringing`, `talking`, `held`, `transferring`, `announcing` or `ending`.
     pub state: &'static str,
     /// Since when.
     pub since: Tick,

@@ -1,6 +1,8 @@
 //! Calls that phones of ours make: to colleagues and to the world outside.
 
 mod desk;
+#[path = "outgoing/transfers.rs"]
+mod transfers;
 
 use desk::{SERVER, World, credentials, media, trunk};
 use offhook_call::record::CallEnd;

@@ -1,5 +1,7 @@
 //! `offhook phone`: the softphone on a terminal, or without one for programs.
 
+mod orders;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,11 +10,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, bounded, never};
 use offhook_phone::{
     Account, CallStatistics, Clock, EngineConfig, Phone, PhoneConfig, PhoneEvent, Sound, Told, headset,
 };
 use offhook_units::{Entropy, Span};
+use orders::Order;
 use serde_json::json;
 
 /// Arguments of `offhook phone`.
@@ -27,7 +30,10 @@ Examples:
       --auto-answer --play answer.wav --record heard.wav --events
       an agent that answers by itself and speaks a file, one JSON line per event
   offhook phone --headless --listen 127.0.0.1:5070 --auto-answer 2s --events
-      a phone without account that answers after two seconds")]
+      a phone without account that answers after two seconds
+  offhook phone --headless --account sip:alice@127.0.0.1 --password secret --lines 2 --commands --events
+      a phone for a program: {\"do\":\"dial\",\"to\":\"bob\"}, answer, hang_up, hold, mute, keys,
+      {\"do\":\"transfer\",\"call\":1,\"to\":\"bob\"}, {\"do\":\"join\",\"call\":1,\"with\":2}, off")]
 pub struct PhoneArgs {
     /// Who we are, such as sip:alice@HOST. Without it the phone is called at the address it listens on.
     #[arg(long, value_name = "URI")]
@@ -56,7 +62,7 @@ pub struct PhoneArgs {
     /// Hang up by itself, this long after the answer.
     #[arg(long, value_name = "AFTER", value_parser = span)]
     hang_up_after: Option<Span>,
-    /// Calls at once; more are refused as busy.
+    /// Calls at once that others may begin; more are refused as busy. A call to consult somebody needs none of them.
     #[arg(long, value_name = "N", default_value_t = 1)]
     lines: usize,
     #[command(flatten)]
@@ -76,6 +82,9 @@ pub struct PhoneArgs {
     /// Print one JSON line per event as it happens (with --headless).
     #[arg(long, requires = "headless")]
     events: bool,
+    /// Read commands from standard input, one JSON object a line (with --headless).
+    #[arg(long, requires = "headless")]
+    commands: bool,
     /// Print one JSON object with the figures of all calls at the end; with --list-devices the list as JSON.
     #[arg(long)]
     json: bool,
@@ -215,7 +224,8 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
     let stop = stop_signals()?;
     let (phone, told) = Phone::start(config, entropy()?)?;
     let calls = if args.headless {
-        without_screen(&phone, &told, &stop, args.events)?
+        let orders = if args.commands { orders::from_stdin().context("standard input")? } else { never() };
+        without_screen(&phone, &told, &stop, orders, args.events)?
     } else {
         offhook_phone::screen::run(&phone, &told, &stop, clock, &title).context("the terminal")?
     };
@@ -230,6 +240,7 @@ fn without_screen(
     phone: &Phone,
     told: &Receiver<Told>,
     stop: &Receiver<()>,
+    mut orders: Receiver<Result<Order, String>>,
     events: bool,
 ) -> anyhow::Result<Vec<CallStatistics>> {
     let mut calls = Vec::new();
@@ -249,6 +260,18 @@ fn without_screen(
                     _ => {}
                 }
             }
+            recv(orders) -> order => match order {
+                Ok(order) => {
+                    let given = order.and_then(|order| order.give(phone).map_err(|error| error.to_string()));
+                    if let (Err(what), true) = (&given, events) {
+                        print_line(&json!({ "event": "fault", "call": null, "what": what }));
+                    } else if let Err(what) = given {
+                        eprintln!("{what}");
+                    }
+                }
+                // The program has closed its end; the phone goes on until a signal.
+                Err(_) => orders = never(),
+            },
             recv(stop) -> _ => {
                 if stopping.is_some() {
                     bail!("stopped before the calls were ended");

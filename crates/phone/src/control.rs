@@ -2,6 +2,7 @@
 
 mod keepalive;
 mod media;
+mod transfer;
 
 use core::net::SocketAddr;
 use std::borrow::Cow;
@@ -201,6 +202,8 @@ impl Control {
                 Some(line) => line.engine.tell(Order::Keys(keys)),
                 None => self.fault(Some(call), "there is no such call"),
             },
+            Command::Transfer { call, to } => self.transfer(now, call, &to),
+            Command::Join { call, with } => self.join(now, call, with),
             Command::Off => self.switch_off(now),
         }
     }
@@ -281,6 +284,14 @@ impl Control {
             }
             Event::ReofferRefused { session, status } => {
                 self.with(session, |this, call| this.reoffer_refused(call, status));
+            }
+            // A phone calls nobody at somebody else's wish: that would be paid for by its account.
+            Event::Referred { session, .. } => self.endpoint.refuse_refer(now, session, 603),
+            Event::ReferAnswered { session, status, subscribed } => {
+                self.with(session, |this, call| this.transfer_told(now, call, status, !subscribed));
+            }
+            Event::ReferProgress { session, status, over } => {
+                self.with(session, |this, call| this.transfer_told(now, call, status, over));
             }
             // Keys by INFO are the server's business: it reports them to us as it likes.
             // It probes nobody.

@@ -114,6 +114,15 @@ pub enum PhoneEvent {
         /// Muted.
         on: bool,
     },
+    /// A transfer that we asked for goes on, or came to its end: then we are out of the call, or still in it.
+    Transfer {
+        /// Which call.
+        call: u32,
+        /// 202 asked, 100 to 199 the target is being called, 200 it talks, others why not.
+        status: u16,
+        /// Nothing more follows.
+        over: bool,
+    },
     /// The peer pressed a key.
     Key {
         /// Which call.

@@ -179,6 +179,8 @@ pub(crate) enum Command {
     Hold(u32, bool),
     Mute(u32, bool),
     Keys(u32, String),
+    Transfer { call: u32, to: Uri },
+    Join { call: u32, with: u32 },
     Off,
 }
 
@@ -271,6 +273,35 @@ impl Phone {
     /// Presses keys, RFC 4733.
     pub fn press(&self, call: u32, keys: &str) {
         self.tell(Command::Keys(call, keys.to_owned()));
+    }
+
+    /// Asks the peer of a call to call somebody else in our place (RFC 3515): a blind transfer. A name or number without a host
+    /// is one at the account's server. [`PhoneEvent::Transfer`](crate::PhoneEvent::Transfer) tells what becomes of it.
+    ///
+    /// # Errors
+    /// [`PhoneError::BadUri`].
+    pub fn transfer(&self, call: u32, to: &str) -> Result<(), PhoneError> {
+        let to = self.whom(to)?;
+        self.tell(Command::Transfer { call, to });
+        Ok(())
+    }
+
+    /// Joins the peers of two calls of ours and leaves both: an attended transfer (RFC 5589).
+    pub fn join(&self, call: u32, with: u32) {
+        self.tell(Command::Join { call, with });
+    }
+
+    /// An address as people type it: `bob` is a name at the account's server.
+    ///
+    /// # Errors
+    /// [`PhoneError::BadUri`].
+    pub fn whom(&self, text: &str) -> Result<Uri, PhoneError> {
+        match &self.account {
+            Some(account) if !text.contains(['@', ':', '.']) => {
+                parse_uri(&Uri::sip(Some(text), &account.aor.host, account.aor.port).to_string())
+            }
+            Some(_) | None => parse_uri(text),
+        }
     }
 
     /// Hangs up everything, ends the registration and switches off, within [`OFF_WITHIN`]. The last event is `Off`.

@@ -15,7 +15,7 @@ use offhook_units::Tick;
 
 use crate::clock::Clock;
 use crate::event::{PhoneEvent, Told};
-use crate::phone::{Dial, Phone};
+use crate::phone::{Dial, Phone, PhoneError};
 use crate::statistics::CallStatistics;
 
 /// Lines of history that are kept.
@@ -62,6 +62,12 @@ pub enum Wish {
     Press(u32, char),
     /// Call this address.
     Dial(String),
+    /// Hold this call and call this address, to talk to it first.
+    Consult(u32, String),
+    /// Transfer this call to this address.
+    Transfer(u32, String),
+    /// Join this call with that one, and leave both.
+    Join(u32, u32),
     /// Switch off.
     Quit,
 }
@@ -73,7 +79,15 @@ pub struct View {
     standing: String,
     calls: Vec<Shown>,
     history: VecDeque<String>,
-    typed: Option<String>,
+    typed: Option<Typed>,
+}
+
+/// An address that is being typed.
+#[derive(Debug)]
+struct Typed {
+    text: String,
+    /// The call that is to be transferred there, where it is not called.
+    transfer: Option<u32>,
 }
 
 impl View {
@@ -148,13 +162,23 @@ impl View {
                     shown.muted = *on;
                 }
             }
+            PhoneEvent::Transfer { status: 200, over: true, .. } => self.note(at, "transferred"),
+            PhoneEvent::Transfer { status, over: true, .. } => {
+                self.note(
+                    at,
+                    &format!("the transfer came to nothing: {status} {}", offhook_sip::reason_phrase(*status)),
+                );
+            }
             PhoneEvent::Key { digit, .. } => self.note(at, &format!("the other side pressed {digit}")),
             PhoneEvent::Device { what, .. } | PhoneEvent::Fault { what, .. } => self.note(at, what),
             PhoneEvent::Ended { statistics } => {
                 self.calls.retain(|shown| shown.call != statistics.call);
                 self.note(at, &statistics.line());
             }
-            PhoneEvent::FirstPacket { .. } | PhoneEvent::KeysSent { .. } | PhoneEvent::PlayFinished { .. } => {}
+            PhoneEvent::Transfer { .. }
+            | PhoneEvent::FirstPacket { .. }
+            | PhoneEvent::KeysSent { .. }
+            | PhoneEvent::PlayFinished { .. } => {}
             PhoneEvent::Off => self.standing = "off".into(),
         }
     }
@@ -169,19 +193,28 @@ impl View {
         }
         if let Some(mut typed) = self.typed.take() {
             match key.code {
-                KeyCode::Enter if typed.is_empty() => return Wish::Nothing,
-                KeyCode::Enter => return Wish::Dial(typed),
+                KeyCode::Enter if typed.text.is_empty() => return Wish::Nothing,
+                KeyCode::Enter => {
+                    let talks = self.calls.iter().find(|shown| shown.stand == Stand::Talking).map(|shown| shown.call);
+                    return match (typed.transfer, talks) {
+                        (Some(call), _) => Wish::Transfer(call, typed.text),
+                        (None, Some(call)) => Wish::Consult(call, typed.text),
+                        (None, None) => Wish::Dial(typed.text),
+                    };
+                }
                 KeyCode::Esc => return Wish::Nothing,
-                KeyCode::Backspace => drop(typed.pop()),
-                KeyCode::Char(letter) if typed.len() < TYPED_MAX => typed.push(letter),
+                KeyCode::Backspace => drop(typed.text.pop()),
+                KeyCode::Char(letter) if typed.text.len() < TYPED_MAX => typed.text.push(letter),
                 _ => {}
             }
             self.typed = Some(typed);
             return Wish::Nothing;
         }
         let rings = self.calls.iter().find(|shown| shown.stand == Stand::Rings).map(|shown| shown.call);
-        let talks = self.calls.iter().find(|shown| shown.stand == Stand::Talking).cloned();
-        let first = self.calls.first().map(|shown| shown.call);
+        // The newest talk is the one that keys are for: while we consult, the other one is on hold.
+        let talks = self.calls.iter().rev().find(|shown| shown.stand == Stand::Talking).cloned();
+        let first = self.calls.last().map(|shown| shown.call);
+        let older = self.calls.iter().find(|shown| shown.stand == Stand::Talking).map(|shown| shown.call);
         match (key.code, rings, talks) {
             (KeyCode::Char('q'), _, _) => Wish::Quit,
             (KeyCode::Char('a') | KeyCode::Enter, Some(call), _) => Wish::Answer(call),
@@ -190,9 +223,17 @@ impl View {
             (KeyCode::Char('m'), _, Some(shown)) => Wish::Mute(shown.call, !shown.muted),
             (KeyCode::Char(key @ ('0'..='9' | '*' | '#')), _, Some(shown)) => Wish::Press(shown.call, key),
             (KeyCode::Char('c'), _, _) => {
-                self.typed = Some(String::new());
+                self.typed = Some(Typed { text: String::new(), transfer: None });
                 Wish::Nothing
             }
+            (KeyCode::Char('t'), _, Some(shown)) => {
+                self.typed = Some(Typed { text: String::new(), transfer: Some(shown.call) });
+                Wish::Nothing
+            }
+            (KeyCode::Char('j'), _, Some(shown)) => match older.filter(|older| *older != shown.call) {
+                Some(older) => Wish::Join(older, shown.call),
+                None => Wish::Nothing,
+            },
             _ => Wish::Nothing,
         }
     }
@@ -225,8 +266,11 @@ impl View {
         }
         lines.push(rule.clone());
         let keys = match &self.typed {
-            Some(typed) => format!("  call: {typed}_   (Enter calls, Esc forgets)"),
-            None => "  a answer   d decline/hang up   h hold   m mute   0-9 * # keys   c call   q quit".into(),
+            Some(Typed { text, transfer: None }) => format!("  call: {text}_   (Enter calls, Esc forgets)"),
+            Some(Typed { text, .. }) => format!("  transfer to: {text}_   (Enter transfers, Esc forgets)"),
+            None => {
+                "  a answer   d hang up   h hold   m mute   0-9*# keys   c call   t transfer   j join   q quit".into()
+            }
         };
         let room = height.saturating_sub(lines.len() + 2);
         let skip = self.history.len().saturating_sub(room);
@@ -320,12 +364,28 @@ fn grant(phone: &Phone, view: &mut View, now: Tick, wish: Wish) {
         Wish::Mute(call, on) => phone.mute(call, on),
         Wish::Press(call, key) => phone.press(call, key.encode_utf8(&mut [0; 4])),
         Wish::Dial(address) => {
-            if let Err(error) = Dial::to(&address).and_then(|dial| phone.dial(dial)) {
+            if let Err(error) = call(phone, &address) {
                 view.note(now, &error.to_string());
             }
         }
+        Wish::Consult(held, address) => {
+            phone.hold(held, true);
+            if let Err(error) = call(phone, &address) {
+                view.note(now, &error.to_string());
+            }
+        }
+        Wish::Transfer(call, address) => {
+            if let Err(error) = phone.transfer(call, &address) {
+                view.note(now, &error.to_string());
+            }
+        }
+        Wish::Join(call, with) => phone.join(call, with),
         Wish::Quit => phone.off(),
     }
+}
+
+fn call(phone: &Phone, address: &str) -> Result<u32, PhoneError> {
+    phone.dial(Dial::to(&phone.whom(address)?.to_string())?)
 }
 
 fn read_keys(tell: &Sender<TerminalEvent>, gone: &Receiver<()>) {
@@ -392,6 +452,29 @@ mod tests {
         assert_eq!(press(&mut view, '5'), Wish::Press(1, '5'));
         assert_eq!(press(&mut view, 'h'), Wish::Hold(1, true));
         assert_eq!(press(&mut view, 'd'), Wish::HangUp(1));
+    }
+
+    #[test]
+    fn a_talk_is_transferred_blind_or_after_a_word_with_the_target() {
+        let mut view = View::new("x");
+        view.take(&told(incoming("Anna")));
+        assert_eq!(press(&mut view, 't'), Wish::Nothing);
+        press(&mut view, 'a');
+        view.take(&told(PhoneEvent::Answered { call: 1, setup_ms: 1.0, codec: None }));
+        press(&mut view, 't');
+        "bob".chars().for_each(|letter| assert_eq!(press(&mut view, letter), Wish::Nothing));
+        assert!(view.lines(Tick::ZERO, 60, 10)[9].contains("transfer to: bob_"));
+        assert_eq!(view.key(KeyEvent::from(KeyCode::Enter)), Wish::Transfer(1, "bob".into()));
+        assert_eq!(press(&mut view, 'j'), Wish::Nothing, "there is nobody to join with");
+        press(&mut view, 'c');
+        press(&mut view, '7');
+        assert_eq!(view.key(KeyEvent::from(KeyCode::Enter)), Wish::Consult(1, "7".into()));
+        view.take(&told(PhoneEvent::Dialing { call: 2, uri: "sip:7@x".into() }));
+        view.take(&told(PhoneEvent::Answered { call: 2, setup_ms: 1.0, codec: None }));
+        assert_eq!(press(&mut view, 'd'), Wish::HangUp(2));
+        assert_eq!(press(&mut view, 'j'), Wish::Join(1, 2));
+        view.take(&told(PhoneEvent::Transfer { call: 1, status: 486, over: true }));
+        assert!(view.lines(Tick::ZERO, 80, 12).join("\n").contains("came to nothing: 486 Busy Here"));
     }
 
     #[test]

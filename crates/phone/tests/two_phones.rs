@@ -89,6 +89,29 @@ fn keys_hold_mute_and_resume_pass_through_and_the_callee_may_hang_up() {
 }
 
 #[test]
+fn a_phone_transfers_nobody_at_a_peers_wish_and_the_two_talk_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut callee = on_loopback(files(folder.path(), "callee", None));
+    callee.auto_answer = Some(Span::ZERO);
+    let callee = Desk::start(callee, 11);
+    let caller = Desk::start(on_loopback(files(folder.path(), "caller", None)), 12);
+    let call = caller.phone.dial(Dial::to(&callee.uri()).unwrap()).unwrap();
+    caller.phone.transfer(call, "sip:x@127.0.0.1").unwrap();
+    caller.wait("a fault: nobody has answered", |event| matches!(event, PhoneEvent::Fault { .. }).then_some(()));
+    caller.answered();
+    caller.phone.transfer(call, "sip:x@127.0.0.1").unwrap();
+    let (status, over) = caller.wait("the refusal", |event| match event {
+        PhoneEvent::Transfer { status, over, .. } => Some((*status, *over)),
+        _ => None,
+    });
+    assert_eq!((status, over), (603, true));
+    caller.phone.join(call, call + 1);
+    caller.wait("a fault: there is no second call", |event| matches!(event, PhoneEvent::Fault { .. }).then_some(()));
+    callee.phone.off();
+    assert_eq!(caller.ended().ended_by, EndedBy::Peer);
+}
+
+#[test]
 fn a_call_that_is_declined_busy_given_up_or_abandoned_ends_with_the_right_word_on_both_sides() {
     let folder = tempfile::tempdir().unwrap();
     let callee = Desk::start(on_loopback(files(folder.path(), "callee", None)), 7);

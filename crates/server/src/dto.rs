@@ -1,7 +1,7 @@
 //! The wire shapes of API version 1. Each is made by taking the core type apart in full, so that a new field there forces a
 //! decision here. Ids are strings, instants RFC 3339 in UTC, lengths of time whole milliseconds.
 
-use offhook_call::record::{CallEnd, CallRecord};
+use offhook_call::record::{CallEnd, CallRecord, Talk, Transfer};
 use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
 use offhook_plan::LegReport;
 use offhook_units::Tick;
@@ -253,6 +253,40 @@ pub struct Record {
     agent_media: Option<Media>,
     placed_by: Option<String>,
     out_trunk: Option<String>,
+    talks: Vec<TalkDto>,
+    transfers: Vec<TransferDto>,
+    joined: Option<String>,
+}
+
+/// One stretch of talk.
+#[derive(Debug, Serialize)]
+struct TalkDto {
+    agent: Option<String>,
+    from: String,
+    until: String,
+}
+
+impl From<&Talk> for TalkDto {
+    fn from(Talk { agent, from, until }: &Talk) -> Self {
+        Self { agent: agent.map(|id| id.to_string()), from: rfc3339(*from), until: rfc3339(*until) }
+    }
+}
+
+/// One transfer.
+#[derive(Debug, Serialize)]
+struct TransferDto {
+    at: String,
+    by: Option<String>,
+    to: Option<String>,
+    attended: bool,
+    status: u16,
+}
+
+impl From<&Transfer> for TransferDto {
+    fn from(Transfer { at, by, to, attended, status }: &Transfer) -> Self {
+        let name = |id: &Option<offhook_units::AgentId>| id.map(|id| id.to_string());
+        Self { at: rfc3339(*at), by: name(by), to: name(to), attended: *attended, status: *status }
+    }
 }
 
 /// A person: the reference that stays, and the words that may be forgotten.
@@ -305,6 +339,9 @@ impl From<&RecordEntry> for Record {
             agent_media,
             placed_by,
             out_trunk,
+            talks,
+            transfers,
+            joined,
         } = record;
         let instant = |at: &Option<Tick>| at.map(rfc3339);
         Self {
@@ -331,6 +368,9 @@ impl From<&RecordEntry> for Record {
             agent_media: agent_media.as_ref().map(Media::from),
             placed_by: placed_by.clone(),
             out_trunk: out_trunk.clone(),
+            talks: talks.iter().map(TalkDto::from).collect(),
+            transfers: transfers.iter().map(TransferDto::from).collect(),
+            joined: joined.map(|id| id.to_string()),
         }
     }
 }
@@ -399,11 +439,12 @@ pub const fn end_name(end: CallEnd) -> &'static str {
         CallEnd::Failed => "failed",
         CallEnd::ShutDown => "shut-down",
         CallEnd::Lost => "lost",
+        CallEnd::Transferred => "transferred",
     }
 }
 
 /// All words of [`end_name`], for metrics that stand at zero before the first call.
-pub const ENDS: [CallEnd; 10] = [
+pub const ENDS: [CallEnd; 11] = [
     CallEnd::CallerHungUp,
     CallEnd::AgentHungUp,
     CallEnd::Abandoned,
@@ -414,4 +455,5 @@ pub const ENDS: [CallEnd; 10] = [
     CallEnd::Failed,
     CallEnd::ShutDown,
     CallEnd::Lost,
+    CallEnd::Transferred,
 ];

@@ -21,6 +21,10 @@ enum Act {
     Decline(SessionId),
     HangUp(SessionId),
     Hold(SessionId, bool),
+    /// Calls somebody beside a talk.
+    Consult(SessionId),
+    /// Transfers a talk: to whom it talks in another one too, or blind.
+    Transfer(SessionId),
 }
 
 /// Who somebody is.
@@ -174,16 +178,45 @@ impl Phone {
                     self.later(now, 500, 5_000, Act::Hold(session, false));
                 }
             }
-            Act::Ring(_) | Act::Answer(_) | Act::Decline(_) | Act::HangUp(_) | Act::Hold(..) => {}
+            Act::Consult(session) if self.up.contains(&session) => self.dial(now),
+            Act::Transfer(session) if self.up.contains(&session) => self.transfer(now, session),
+            Act::Ring(_)
+            | Act::Answer(_)
+            | Act::Decline(_)
+            | Act::HangUp(_)
+            | Act::Hold(..)
+            | Act::Consult(_)
+            | Act::Transfer(_) => {}
         }
     }
 
+    fn transfer(&mut self, now: Tick, session: SessionId) {
+        let targets = match &self.role {
+            Role::Caller { numbers } => numbers,
+            Role::Agent { dials, .. } => dials,
+        };
+        let blind = &targets[self.chance.below(targets.len() as u64) as usize];
+        let mut to: offhook_sip::Uri = format!("sip:{blind}@{}", self.server).parse().expect("a uri");
+        let other = self.up.iter().copied().find(|up| *up != session).filter(|_| self.chance.below(4) > 0);
+        if let Some(consulted) = other.and_then(|other| self.endpoint.replaces_of(other)) {
+            to = to.with_header("Replaces", &consulted.to_string());
+        }
+        // One that is under way already goes on instead.
+        let _asked = self.endpoint.refer(now, session, &to);
+    }
+
     fn call(&mut self, now: Tick) {
-        let (numbers, who, credentials, rest) = match &self.role {
-            Role::Caller { numbers } => (numbers, None, None, 20_000),
+        let rest = if matches!(self.role, Role::Agent { .. }) { 60_000 } else { 20_000 };
+        self.dial(now);
+        self.later(now, 200, rest, Act::Call);
+    }
+
+    fn dial(&mut self, now: Tick) {
+        let (numbers, who, credentials) = match &self.role {
+            Role::Caller { numbers } => (numbers, None, None),
             Role::Agent { name, password, dials } => {
                 let credentials = Credentials { username: name.clone(), password: password.clone() };
-                (dials, Some(name.clone()), Some(credentials), 60_000)
+                (dials, Some(name.clone()), Some(credentials))
             }
         };
         let number = numbers[self.chance.below(numbers.len() as u64) as usize].clone();
@@ -207,13 +240,20 @@ impl Phone {
             let patience = if self.chance.below(3) == 0 { 4_000 } else { 60_000 };
             self.later(now, 50, patience, Act::HangUp(session));
         }
-        self.later(now, 200, rest, Act::Call);
     }
 
     fn talk(&mut self, now: Tick, session: SessionId) {
         self.later(now, 100, 30_000, Act::HangUp(session));
         if self.chance.below(4) == 0 {
             self.later(now, 100, 8_000, Act::Hold(session, true));
+        }
+        // A carrier tries it too, now and then.
+        let seldom = if matches!(self.role, Role::Agent { .. }) { 3 } else { 20 };
+        if self.chance.below(seldom) == 0 {
+            self.later(now, 200, 10_000, Act::Transfer(session));
+        } else if seldom == 3 && self.chance.below(2) == 0 {
+            self.later(now, 100, 2_000, Act::Consult(session));
+            self.later(now, 4_000, 15_000, Act::Transfer(session));
         }
     }
 
@@ -251,7 +291,10 @@ impl Phone {
                 let response = offhook_sip::Response::to_request(&request, 200);
                 self.endpoint.respond(now, id, response);
             }
+            Event::Referred { session, .. } => self.endpoint.refuse_refer(now, session, 603),
             Event::Confirmed { .. }
+            | Event::ReferAnswered { .. }
+            | Event::ReferProgress { .. }
             | Event::Progress { .. }
             | Event::ReofferAnswered { .. }
             | Event::ReofferRefused { .. }

@@ -13,6 +13,7 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
 #[test]
 fn no_shift_loses_a_caller_or_leaves_anything_behind() {
     let mut records = 0;
+    let (mut blind, mut attended, mut came_back) = (0, 0, 0);
     let (mut to_colleagues, mut outside, mut by_failover, mut from_desks_to_queues) = (0, 0, 0, 0);
     for seed in seeds(200) {
         let mut shift = Shift::new(seed);
@@ -21,6 +22,13 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
         }
         shift.check_log_replays();
         records += shift.records().len();
+        for transfer in shift.records().iter().flat_map(|record| &record.transfers) {
+            match (transfer.status, transfer.attended) {
+                (200, false) => blind += 1,
+                (200, true) => attended += 1,
+                _ => came_back += 1,
+            }
+        }
         for record in shift.records().iter().filter(|record| record.placed_by.is_some() && record.connected.is_some()) {
             to_colleagues += usize::from(record.number.starts_with("agent"));
             outside += usize::from(record.out_trunk.is_some());
@@ -34,6 +42,8 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
     if seeds(200).count() >= 50 {
         let made = [to_colleagues, outside, by_failover, from_desks_to_queues];
         assert!(made.iter().all(|count| *count > 0), "agents' own calls were answered: {made:?}");
+        let made = [blind, attended, came_back];
+        assert!(made.iter().all(|count| *count > 4), "calls were transferred: {made:?}");
     }
 }
 

@@ -8,6 +8,7 @@ mod client;
 mod event;
 mod large;
 mod probe;
+mod refer;
 mod registration;
 mod server;
 mod session;
@@ -35,7 +36,18 @@ pub use event::{
 pub use large::DATAGRAM_REQUEST_BYTES_MAX;
 
 /// Methods that the endpoint answers itself or that make sessions; `Allow` lists them before the program's own.
-const METHODS: [Method; 6] = [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Info, Method::Update];
+const METHODS: [Method; 8] = [
+    Method::Invite,
+    Method::Ack,
+    Method::Cancel,
+    Method::Bye,
+    Method::Info,
+    Method::Update,
+    Method::Refer,
+    Method::Notify,
+];
+/// Extensions that the endpoint itself supports, for `Supported` and against `Require`.
+const EXTENSIONS: [&str; 1] = ["norefersub"];
 
 /// What an endpoint holds now, and what it has turned away since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,6 +75,8 @@ pub struct Endpoint {
     secret: u64,
     /// The value of `Allow`.
     allow: String,
+    /// The value of `Supported`.
+    supported: String,
     last_id: u64,
     out: VecDeque<Output>,
     timers: Timers,
@@ -98,10 +112,12 @@ impl Endpoint {
                 allow.push(method.as_str());
             }
         }
+        let extensions: Vec<&str> = config.replaces.then_some("replaces").into_iter().chain(EXTENSIONS).collect();
         Self {
             times: Times { t1: config.t1, t2: config.t2, t4: config.t4 },
             secret: entropy.next_u64(),
             allow: allow.join(", "),
+            supported: extensions.join(", "),
             last_id: 0,
             out: VecDeque::new(),
             timers: Timers::default(),
@@ -243,6 +259,8 @@ impl Endpoint {
             Owner::Invite(session) => self.invite_response(now, session, delivery),
             Owner::Reinvite(session) => self.reinvite_response(now, session, delivery),
             Owner::Bye(session) => self.bye_response(now, session, delivery),
+            Owner::Refer(session) => self.refer_response(now, session, delivery),
+            Owner::Notify(session) => self.notify_response(session, delivery.response.status),
             Owner::Register(registration) => self.register_response(now, registration, delivery),
             Owner::Probe(probe) => self.probe_response(probe, &delivery),
             Owner::Nobody => {}
@@ -255,6 +273,8 @@ impl Endpoint {
             Owner::Invite(session) => self.invite_failed(now, session, failed),
             Owner::Reinvite(session) => self.reinvite_failed(now, session, failed),
             Owner::Bye(session) => self.remove_session(session),
+            Owner::Refer(session) => self.refer_failed(now, session, failed),
+            Owner::Notify(session) => self.notify_response(session, failed.status()),
             Owner::Register(registration) => self.register_failed(now, registration, None, None),
             Owner::Probe(id) => self.emit(Event::Probed { id, status: None }),
             Owner::Nobody => {}
@@ -286,6 +306,7 @@ impl Endpoint {
     fn finish_request(&self, request: &mut Request, contact: &crate::Uri, body: Option<Body>) {
         request.headers.push("Contact", &format!("<{contact}>"));
         request.headers.push("Allow", &self.allow);
+        request.headers.push("Supported", &self.supported);
         request.headers.push("User-Agent", &self.config.user_agent);
         if let Some(body) = body {
             request.set_body(&body.content_type, body.bytes);

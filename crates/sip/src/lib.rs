@@ -9,6 +9,7 @@ mod headers;
 mod interchange;
 mod message;
 mod registrar;
+mod replaces;
 pub mod sdp;
 mod transaction;
 mod uri;
@@ -31,4 +32,5 @@ pub use message::{
     frame_len, reason_phrase,
 };
 pub use registrar::{Binding, Change, Identity, Registrar, RegistrarCounters, RegistrarLimits};
+pub use replaces::Replaces;
 pub use uri::{Scheme, Uri};

@@ -101,6 +101,25 @@ impl Uri {
         self.params.get(name)
     }
 
+    /// The value of a header that a request to this address shall have, without its escapes (RFC 3261 section 19.1.1).
+    pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        let pairs = self.headers.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let found = pairs.into_iter().find(|(found, _)| ascii_eq(&unescape_percent(found), name));
+        found.map(|(_, value)| unescape_percent(value))
+    }
+
+    /// Adds a header that a request to this address shall have; its value is escaped.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        if !self.headers.is_empty() {
+            self.headers.push('&');
+        }
+        self.headers.push_str(name);
+        self.headers.push('=');
+        self.headers.push_str(&escape(value, b"-_.!~*'()"));
+        self
+    }
+
     /// The host as an address, where it is one.
     pub fn host_ip(&self) -> Option<IpAddr> {
         host_ip(&self.host)
@@ -309,9 +328,14 @@ pub(crate) fn split_host_port(text: &str) -> Result<(&str, Option<u16>), SyntaxE
 /// Escapes what may not stand in a user part (RFC 3261 section 25.1, `user`). A percent sign is a character here, so it is
 /// escaped too: the caller passes plain text.
 fn escape_user(user: &str) -> String {
-    let mut out = String::with_capacity(user.len());
-    for byte in user.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {
+    escape(user, b"-_.!~*'()&=+$,;?/")
+}
+
+/// Escapes everything but letters, digits and what is `plain`.
+fn escape(text: &str, plain: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
             out.push(char::from(byte));
         } else {
             const HEX: &[u8; 16] = b"0123456789ABCDEF";

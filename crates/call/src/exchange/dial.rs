@@ -20,7 +20,7 @@ impl Exchange {
     pub(super) fn dial(&mut self, now: Tick, id: CallId, ways: VecDeque<Way>, ring_for: Span) {
         self.enter(now, id, Stage::Dialling { ways });
         self.timers.arm(id, Kind::Ring, now + ring_for);
-        if !self.dial_next(now, id) {
+        if !self.dial_next(now, id) && !self.transfer_failed(now, id, 503) {
             self.end_call_with(now, id, CallEnd::Failed, 503);
         }
     }
@@ -102,6 +102,9 @@ impl Exchange {
             return;
         }
         let status = if (400..700).contains(&status) { status } else { 480 };
+        if self.transfer_failed(now, id, status) {
+            return;
+        }
         self.end_call_with(now, id, CallEnd::NotReached, status);
     }
 
@@ -114,7 +117,7 @@ impl Exchange {
         if has_next && self.endpoint.is_unheard(session) {
             self.drop_dialled(now, id);
             self.went_wrong(now, id, trunk, flow, 503);
-            if !self.dial_next(now, id) {
+            if !self.dial_next(now, id) && !self.transfer_failed(now, id, 503) {
                 self.end_call_with(now, id, CallEnd::Failed, 503);
             }
         }
@@ -122,6 +125,9 @@ impl Exchange {
 
     /// The dialled phone was not picked up in time.
     pub(super) fn rang_too_long(&mut self, now: Tick, id: CallId) {
+        if self.transfer_failed(now, id, 480) {
+            return;
+        }
         self.drop_dialled(now, id);
         self.end_call_with(now, id, CallEnd::NotReached, 480);
     }

@@ -38,12 +38,13 @@ impl Exchange {
         let Some((id, role)) = self.sessions.remove(&session) else { return };
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.sessions.remove(&session);
-        if call.is_ending() {
+        if call.is_ending() || self.transferor_left(now, id, session) {
             return;
         }
+        let Some(call) = self.calls.get(&id) else { return };
         match role {
             Role::Caller => {
-                let talked = matches!(call.stage, Stage::Talking { .. });
+                let talked = matches!(call.stage, Stage::Talking { .. }) || call.transfer.is_some();
                 let end = if talked { CallEnd::CallerHungUp } else { CallEnd::Abandoned };
                 self.end_call(now, id, end, None);
             }
@@ -80,8 +81,9 @@ impl Exchange {
     pub(super) fn end_call(&mut self, now: Tick, id: CallId, end: CallEnd, reason: Option<&str>) {
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_ending()) else { return };
         call.end = Some(end);
-        let talked = matches!(call.stage, Stage::Talking { .. });
+        let talked = matches!(call.stage, Stage::Talking { .. }) || call.transfer.is_some();
         self.timers.disarm_all(id);
+        self.give_up_transfer(now, id);
         self.release_contact(now, id, talked, end);
         let offers: Vec<_> = self.calls.get(&id).map(|call| call.ringing.keys().copied().collect()).unwrap_or_default();
         for offer in offers {
@@ -117,15 +119,12 @@ impl Exchange {
                 | CallEnd::NotReached
                 | CallEnd::Failed
                 | CallEnd::ShutDown
+                | CallEnd::Transferred
                 | CallEnd::Lost => Left::FlowedOut(FlowOut::Lost),
             };
             return self.leave_queue(now, id, left);
         }
-        if let Some(contact) = self.calls.get_mut(&id).and_then(|call| call.contact.take()) {
-            self.contacts.remove(&contact);
-            // Refused only where a supervisor's command ended the assignment before.
-            let _ended = self.tell(now, Command::Finish { contact });
-        }
+        self.finish_contact(now, id);
     }
 
     /// The legs are closed and reported, or the worker had its time: the record is written.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_plan::Direction;
-use offhook_sip::{Body, Flow, Headers, NameAddr, Request, SessionId, sdp};
+use offhook_sip::{Body, Flow, Headers, NameAddr, Replaces, Request, SessionId, sdp};
 use offhook_units::{CallId, PersonRef, Span, Tick};
 
 use super::placing::{Lead, Origin, RING_FOR, Refusal, answers_itself};
@@ -63,6 +63,13 @@ impl Exchange {
     /// Makes the call, or gives the answer that refuses it.
     fn take_on(&mut self, now: Tick, session: SessionId, flow: Flow, request: &Request) -> Result<(), Refusal> {
         let origin = self.origin(now, flow, request)?;
+        if let Some(replaces) = Replaces::of(&request.headers) {
+            let replaces = replaces.map_err(|_| 400_u16)?;
+            return match &origin {
+                Origin::Account(account) => self.take_place(now, session, flow, request, account, &replaces),
+                Origin::Trunk(_) => Err(403.into()),
+            };
+        }
         let (dialled, from, lead) = match &origin {
             Origin::Trunk(trunk) => {
                 let dialled = self.called(*trunk, request);
@@ -152,6 +159,7 @@ impl Exchange {
             number: number.clone(),
             trunk: trunk.clone(),
             caller_agent: agent,
+            caller_account: account.clone(),
             charged: Vec::new(),
             seats: Vec::new(),
             from,
@@ -164,6 +172,9 @@ impl Exchange {
             since: now,
             contact: None,
             queue: None,
+            queued_at: None,
+            transfer: None,
+            transfers: 0,
             recording: None,
             digits_from: None,
             worker,

@@ -73,10 +73,16 @@ impl Exchange {
             self.stop_ringing(now, offer, crate::event::Missed::NoAnswer);
             // The distributor may have withdrawn it in this very moment.
             let _gone = self.tell(now, offhook_acd::Command::NoAnswer { offer });
-        } else {
+        } else if !self.target_leg_failed(now, id, leg) {
             self.end_call_with(now, id, CallEnd::Failed, 503);
         }
         self.close_if_reported(now, id);
+    }
+
+    /// Whether it was the leg of a transfer's target: then only the transfer fails.
+    fn target_leg_failed(&mut self, now: Tick, id: CallId, leg: LegId) -> bool {
+        let is_target = |call: &Call| call.other.as_ref().is_some_and(|other| other.leg.id == leg);
+        self.calls.get(&id).is_some_and(is_target) && self.transfer_failed(now, id, 503)
     }
 
     /// A player came to its end.
@@ -136,12 +142,23 @@ fn plan_of(call: &Call) -> MediaPlan {
         }
         Stage::Dialling { .. } => {
             let early = call.other.as_ref().filter(|other| hears && other.early_media);
-            edges.extend(early.map(|other| Edge { from: Source::Leg(other.leg.id), to: caller, since: Tick::ZERO }));
+            match (early, &call.transfer) {
+                (Some(other), _) => {
+                    edges.push(Edge { from: Source::Leg(other.leg.id), to: caller, since: Tick::ZERO });
+                }
+                (None, Some(transfer)) if hears && !transfer.hold_music.assets.is_empty() => {
+                    edges.push(play(&transfer.hold_music, true, caller));
+                }
+                (None, _) => {}
+            }
         }
         Stage::Ending => {}
     }
     if let Some(other) = &call.other {
         legs.push(leg_plan(&other.leg, other.early_media || matches!(call.stage, Stage::Talking { .. })));
+    }
+    if let Some(by) = call.transfer.as_ref().and_then(|transfer| transfer.by.as_ref()) {
+        legs.push(leg_plan(&by.leg, true));
     }
     let taps = call.recording.map(|recording| Tap { leg: caller, recording }).into_iter().collect();
     MediaPlan { call: call.id, generation: 0, legs, edges, taps }

@@ -6,6 +6,7 @@ mod dial;
 mod ending;
 mod incoming;
 mod instances;
+mod joining;
 mod legs;
 mod media;
 mod menu;
@@ -15,6 +16,7 @@ mod queueing;
 mod recover;
 mod state;
 mod talking;
+mod transfer;
 mod trunks;
 mod views;
 
@@ -31,6 +33,7 @@ use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, OfferId, Pers
 
 pub use self::recover::Recovered;
 use self::state::Call;
+pub use self::transfer::{TRANSFER_RINGS_FOR, TRANSFERS_MAX};
 pub use self::trunks::TARGETS_MAX;
 use crate::config::{self, Config};
 use crate::event::{CallEvent, LogEvent, Party};
@@ -202,6 +205,12 @@ pub struct Counters {
     pub registrations: u64,
     /// Messages that could not be parsed.
     pub malformed: u64,
+    /// Transfers after which the target talked, or the caller was where the transfer led.
+    pub transfers_done: u64,
+    /// Transfers that came to nothing.
+    pub transfers_failed: u64,
+    /// REFERs refused at once: from trunks, at the wrong time, or one too many.
+    pub transfers_refused: u64,
 }
 
 /// The exchange.
@@ -308,6 +317,7 @@ impl Exchange {
             transactions_max: config.limits.transactions_max,
             sessions_max: config.limits.calls_max * 3 + EMERGENCY_SESSIONS,
             large_requests_over: config.large_requests_over.clone(),
+            replaces: true,
             user_agent: format!("{} ({})", EndpointConfig::default().user_agent, comment(&config.name)),
             ..EndpointConfig::default()
         };
@@ -519,14 +529,16 @@ impl Exchange {
             SipEvent::Answered { session, body, .. } => self.answered(now, session, body.as_ref()),
             SipEvent::Refused { session, status, .. } => self.refused(now, session, status),
             SipEvent::Reoffered { session, body } => self.reoffered(now, session, body.as_ref()),
+            SipEvent::Referred { session, request } => self.referred(now, session, &request),
+            SipEvent::ReofferRefused { session, .. } => self.not_moved(now, session),
             SipEvent::Info { session, body } => self.info(now, session, body.as_ref()),
             SipEvent::Ended { session, .. } => self.session_ended(now, session),
             SipEvent::Request { id, flow, request } => self.request(now, id, flow, &request),
             SipEvent::Registered { id, expires } => self.registered(now, id, expires),
             SipEvent::RegistrationFailed { id, status, retry_in } => self.not_registered(id, status, retry_in),
             SipEvent::Probed { id, status } => self.probed(now, id, status),
-            // The exchange sends no re-INVITE.
-            SipEvent::ReofferRefused { .. } => {}
+            // The exchange sends no REFER.
+            SipEvent::ReferAnswered { .. } | SipEvent::ReferProgress { .. } => {}
         }
     }
 

@@ -1,10 +1,11 @@
 //! A call in a queue: music, announcements, and phones that ring for it.
 
-use offhook_acd::{Command, Effect, FlowOut, Left, Refusal};
+use offhook_acd::{Command, Effect, FlowOut, Left, OfferEnd, Refusal};
 use offhook_plan::AssetId;
 use offhook_sip::{Body, Flow, Invite, NameAddr, SessionId, Uri};
-use offhook_units::{AgentId, CallId, ContactId, OfferId, QueueId, Tick, VisitId};
+use offhook_units::{AgentId, CallId, ContactId, OfferId, QueueId, Tick};
 
+use super::joining::ELSEWHERE;
 use super::placing::Invitation;
 use super::state::{Leg, Ringing, Stage};
 use super::{Exchange, Role};
@@ -17,24 +18,21 @@ impl Exchange {
     /// The call enters a queue, or hears why it can't.
     pub(super) fn enter_queue(&mut self, now: Tick, id: CallId, queue: QueueId) {
         let Some(settings) = self.queue(queue) else { return };
-        let (music, full, nobody) = (settings.music.clone(), settings.full.clone(), settings.nobody_here.clone());
-        let announces = settings.announce_every.as_us() > 0;
-        let (contact, visit) = (ContactId(self.ids.next()), VisitId(self.ids.next()));
-        let channel = offhook_acd::Channel::Voice;
-        let enter = Command::Enter { contact, visit, queue, channel, priority: 0, place_at: None, needs: Vec::new() };
-        match self.tell(now, enter) {
-            Ok(()) => {}
-            Err(Refusal::QueueFull) => return self.say_and_end(now, id, full, CallEnd::QueueFull, 486),
-            Err(_) => return self.say_and_end(now, id, nobody, CallEnd::NobodyLoggedIn, 480),
+        let (full, nobody) = (settings.full.clone(), settings.nobody_here.clone());
+        match self.admit(now, id, queue) {
+            Ok(()) => self.wait_in(now, id, queue),
+            Err(Refusal::QueueFull) => self.say_and_end(now, id, full, CallEnd::QueueFull, 486),
+            Err(_) => self.say_and_end(now, id, nobody, CallEnd::NobodyLoggedIn, 480),
         }
+    }
+
+    /// What a caller hears who has just entered a queue.
+    pub(super) fn wait_in(&mut self, now: Tick, id: CallId, queue: QueueId) {
+        let Some(settings) = self.queue(queue) else { return };
+        let (music, announces) = (settings.music.clone(), settings.announce_every.as_us() > 0);
         let music = self.playing(music);
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        call.contact = Some(contact);
-        call.queue = Some(queue);
-        let answer = call.answer;
-        self.contacts.insert(contact, id);
-        self.note(now, CallEvent::Queued { call: id, contact, visit, queue });
-        match answer {
+        let Some(call) = self.calls.get(&id) else { return };
+        match call.answer {
             Answer::AtStart | Answer::AtQueue => self.answer_caller(now, id),
             Answer::AtAgent => self.early_media(now, id),
         }
@@ -75,7 +73,10 @@ impl Exchange {
                     let _gone = self.tell(now, Command::NoAnswer { offer });
                 }
             }
-            Effect::Withdraw { offer, .. } => self.stop_ringing(now, offer, Missed::Withdrawn),
+            Effect::Withdraw { offer, why, .. } => {
+                let elsewhere = why == OfferEnd::TakenByAnother;
+                self.stop_ringing_for(now, offer, Missed::Withdrawn, elsewhere.then_some(ELSEWHERE));
+            }
             Effect::WaitedTooLong { contact } => {
                 self.send_away(now, contact, FlowOut::TimedOut, CallEnd::WaitedTooLong);
             }
@@ -158,8 +159,13 @@ impl Exchange {
 
     /// The phone stops ringing for this offer, for a reason on our side.
     pub(super) fn stop_ringing(&mut self, now: Tick, offer: OfferId, missed: Missed) {
+        self.stop_ringing_for(now, offer, missed, None);
+    }
+
+    /// As [`Self::stop_ringing`], with the `Reason` that the phone is told, so that it shows no missed call (RFC 3326).
+    fn stop_ringing_for(&mut self, now: Tick, offer: OfferId, missed: Missed, reason: Option<&str>) {
         if let Some((_, session)) = self.drop_ringing(now, offer, missed) {
-            self.endpoint.hang_up(now, session, None);
+            self.endpoint.hang_up(now, session, reason.map(str::to_owned));
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Call {
     pub trunk: Option<String>,
     /// The agent whose phone called.
     pub caller_agent: Option<AgentId>,
+    /// The account whose phone called.
+    pub caller_account: Option<String>,
     /// Accounts that answer for calls outside that are part of this one.
     pub charged: Vec<String>,
     /// Trunks that it takes a place of, one for each leg there.
@@ -36,6 +38,12 @@ pub(super) struct Call {
     pub since: Tick,
     pub contact: Option<ContactId>,
     pub queue: Option<QueueId>,
+    /// When it first entered a queue: the place that it keeps.
+    pub queued_at: Option<Tick>,
+    /// A blind transfer that is under way.
+    pub transfer: Option<Transfer>,
+    /// Transfers that were asked for.
+    pub transfers: u32,
     pub recording: Option<RecordingId>,
     pub digits_from: Option<DigitSource>,
     pub worker: usize,
@@ -109,6 +117,23 @@ pub(super) struct Other {
     pub early_media: bool,
 }
 
+/// A blind transfer that is under way: the target rings.
+pub(super) struct Transfer {
+    /// The phone that asked for it, while it has not hung up.
+    pub by: Option<Other>,
+    /// Whose phone that is.
+    pub agent: Option<AgentId>,
+    /// Since when the two had talked.
+    pub connected: Tick,
+    /// What the caller hears meanwhile.
+    pub hold_music: Playing,
+    pub held_by_caller: bool,
+    /// How many accounts the call was charged to before.
+    pub charged: usize,
+    /// What the caller's seat was before, where the phone that asked had called.
+    pub turned: Option<(Presented, Option<String>)>,
+}
+
 /// Where a call is on its road.
 pub(super) enum Stage {
     /// The menu's greeting is heard.
@@ -121,7 +146,7 @@ pub(super) enum Stage {
     },
     /// In a queue; phones may ring.
     Queued { music: Playing, announcement: Option<Playing> },
-    /// A phone is rung without a queue.
+    /// A phone is rung without a queue, for a transfer too.
     Dialling {
         /// What is tried after it.
         ways: VecDeque<Way>,

@@ -74,6 +74,9 @@ impl Exchange {
             if let Some(call) = self.calls.get_mut(&id) {
                 call.other = Some(other);
             }
+            if self.transfer_failed(now, id, 488) {
+                return;
+            }
             self.end_call_with(now, id, CallEnd::Failed, 488);
         }
     }
@@ -82,6 +85,10 @@ impl Exchange {
     fn connect(&mut self, now: Tick, id: CallId, other: Other) {
         let music = self.calls.get(&id).and_then(|call| self.queue(call.queue?)).map(|queue| queue.music.clone());
         let hold_music = self.playing(music.unwrap_or_default());
+        if self.calls.get(&id).is_some_and(|call| call.transfer.is_some()) {
+            self.finish_contact(now, id);
+            self.transferred(now, id, other.agent);
+        }
         let agent: Option<AgentId> = other.agent;
         self.timers.disarm(id, Kind::Announce);
         self.timers.disarm(id, Kind::Ring);
@@ -154,10 +161,7 @@ impl Exchange {
     /// The leg of a session that is up.
     pub(super) fn leg_of(&mut self, id: CallId, session: SessionId) -> Option<&mut Leg> {
         let call = self.calls.get_mut(&id).filter(|call| !call.is_ending())?;
-        if call.caller.session == session {
-            return Some(&mut call.caller);
-        }
-        call.other.as_mut().map(|other| &mut other.leg).filter(|leg| leg.session == session)
+        call.leg_mut(session)
     }
 
     /// Notes a change of hold. The agent's hold is the distributor's business; the caller's is not.

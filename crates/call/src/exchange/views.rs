@@ -108,6 +108,7 @@ fn state_name(call: &Call) -> &'static str {
     match &call.stage {
         Stage::Greeting { .. } => "greeting",
         Stage::Queued { .. } if call.ringing.is_empty() => "waiting",
+        Stage::Dialling { .. } if call.transfer.is_some() => "transferring",
         Stage::Queued { .. } | Stage::Dialling { .. } => "ringing",
         Stage::Talking { held_by_caller: false, held_by_other: false, .. } => "talking",
         Stage::Talking { .. } => "held",

@@ -4,18 +4,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-use offhook_acd::{Acd, AgentConfig, QueueConfig};
+use offhook_acd::{Acd, AgentConfig, QueueConfig, WrapUp};
 use offhook_call::config::{
     Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Outgoing, Queue, Reach, Trunk,
 };
+use offhook_call::event::LogEvent;
 use offhook_call::record::{CallRecord, Fold};
 use offhook_call::{Exchange, Input, Output, Recovered};
-use offhook_plan::{Direction, MediaCaps};
+use offhook_plan::{AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan};
 use offhook_sip::{
     Binding, Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, NameAddr, Register, Request,
     RequestId, Response, SessionId, Transport, sdp,
 };
-use offhook_units::{AgentId, Entropy, IdSource, QueueId, Span, Tick};
+use offhook_units::{AgentId, CallId, Entropy, IdSource, LegId, QueueId, Span, Tick};
 
 /// Where the exchange is.
 pub const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 5_060);
@@ -34,6 +35,12 @@ pub struct World {
     pub records: Vec<CallRecord>,
     /// Where wrong passwords came from.
     pub guessers: Vec<IpAddr>,
+    /// The event log.
+    pub log: Vec<(Tick, LogEvent)>,
+    /// What each call's media shall be.
+    pub plans: BTreeMap<CallId, MediaPlan>,
+    /// Legs whose end the worker has not reported yet.
+    closed: VecDeque<(CallId, LegId)>,
     phones: BTreeMap<SocketAddr, Phone>,
     under_way: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
     wake: Option<Tick>,
@@ -64,9 +71,14 @@ fn carrier(trunk: &Trunk) -> Option<String> {
 
 fn config(trunks: Vec<Trunk>) -> Config {
     let sales = QueueId(1);
-    let names = ["ann", "bob"];
+    let names = ["ann", "bob", "carl"];
+    let number = |to| Number { answer: Answer::AtStart, to };
     let agents = names.iter().zip(100..).map(|(name, id)| Agent {
-        acd: AgentConfig::new(AgentId(id), *name).in_queue(sales, 1, 1),
+        acd: match *name {
+            // Serves no queue.
+            "carl" => AgentConfig::new(AgentId(id), *name),
+            _ => AgentConfig::new(AgentId(id), *name).in_queue(sales, 1, 1),
+        },
         reach: Reach::Account((*name).to_owned()),
         login: Login::WhenRegistered,
     });
@@ -84,17 +96,24 @@ fn config(trunks: Vec<Trunk>) -> Config {
         media_workers: 1,
         caps: MediaCaps::g711(),
         trunks,
-        numbers: BTreeMap::new(),
+        numbers: BTreeMap::from([
+            ("700".to_owned(), number(Destination::Queue(sales))),
+            ("701".to_owned(), number(Destination::Queue(QueueId(2)))),
+        ]),
         flows: BTreeMap::new(),
-        queues: vec![Queue {
-            acd: QueueConfig::new(sales, "sales"),
-            music: Vec::new(),
-            announce_every: Span::ZERO,
-            announcement: Announcement::default(),
-            nobody_here: Vec::new(),
-            full: Vec::new(),
-            record: false,
-        }],
+        queues: ["sales", "empty"]
+            .into_iter()
+            .zip(1..)
+            .map(|(name, id)| Queue {
+                acd: QueueConfig { wrap_up: WrapUp::For(Span::from_s(20)), ..QueueConfig::new(QueueId(id), name) },
+                music: vec![AssetId(7)],
+                announce_every: Span::ZERO,
+                announcement: Announcement::default(),
+                nobody_here: Vec::new(),
+                full: Vec::new(),
+                record: name == "sales",
+            })
+            .collect(),
         agents: agents.collect(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: names.iter().map(|name| ((*name).to_owned(), account(name))).collect(),
@@ -103,7 +122,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
 }
 
 impl World {
-    /// The phones of ann and bob are registered, at 127.0.0.9:7001 and :7002; carriers are there but for the one called dead.
+    /// The phones of ann, bob and carl are registered, at 127.0.0.9:7001 to :7003; carriers are there but for the one called dead.
     pub fn new(trunks: Vec<Trunk>) -> Self {
         Self::told(trunks, |_| {})
     }
@@ -124,8 +143,9 @@ impl World {
         let recovered = Recovered { acd: Acd::new(0), fold: Fold::default(), bindings };
         let exchange = Exchange::recover(now, config, IdSource::new(1, 1), Entropy::from_number(7), recovered);
         let (phones, under_way, records) = (BTreeMap::new(), VecDeque::new(), Vec::new());
-        let mut world = Self { now, exchange, records, guessers: Vec::new(), phones, under_way, wake: None };
-        for name in ["ann", "bob"] {
+        let (log, plans, closed, guessers) = (Vec::new(), BTreeMap::new(), VecDeque::new(), Vec::new());
+        let mut world = Self { now, exchange, records, guessers, log, plans, closed, phones, under_way, wake: None };
+        for name in ["ann", "bob", "carl"] {
             if silent.iter().any(|account| account == name) {
                 continue;
             }
@@ -153,6 +173,7 @@ impl World {
         match who {
             "ann" => SocketAddr::from(([127, 0, 0, 9], 7_001)),
             "bob" => SocketAddr::from(([127, 0, 0, 9], 7_002)),
+            "carl" => SocketAddr::from(([127, 0, 0, 9], 7_003)),
             carrier => {
                 let host = carrier.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().expect("a host");
                 SocketAddr::from(([127, 0, 0, host], 5_060))
@@ -253,8 +274,7 @@ impl World {
     pub fn hang_up(&mut self, who: &str, session: SessionId) {
         let now = self.now;
         self.at(who).endpoint.hang_up(now, session, None);
-        // The media of a call that nobody carries is given up on after 5 s.
-        self.run(Span::from_s(6));
+        self.run(Span::from_ms(100));
     }
 
     /// The status that `who`'s call was refused with.
@@ -280,9 +300,17 @@ impl World {
         let end = self.now + span;
         loop {
             self.drain();
+            while let Some((call, leg)) = self.closed.pop_front() {
+                let event = MediaEvent::LegClosed { call, leg, report: LegReport::default() };
+                self.exchange.handle(self.now, Input::Media { worker: 0, event });
+                self.drain();
+            }
             while let Some((from, to, bytes)) = self.under_way.pop_front() {
                 self.deliver(from, to, &bytes);
                 self.drain();
+            }
+            if !self.closed.is_empty() {
+                continue;
             }
             let wakes = self.phones.values().map(|phone| phone.wake).chain([self.wake]).flatten();
             let Some(next) = wakes.min().filter(|at| *at <= end) else { break };
@@ -318,9 +346,18 @@ impl World {
                     self.wake = until;
                     break;
                 }
-                Output::Media { .. }
-                | Output::Log { .. }
-                | Output::Person { .. }
+                Output::Log { at, event } => self.log.push((at, event)),
+                Output::Media { command: MediaCommand::Apply(plan), .. } => {
+                    let before = self.plans.insert(plan.call, (*plan).clone());
+                    let gone = before.into_iter().flat_map(|before| before.legs);
+                    let gone = gone.filter(|leg| plan.legs.iter().all(|kept| kept.leg != leg.leg));
+                    self.closed.extend(gone.map(|leg| (plan.call, leg.leg)));
+                }
+                Output::Media { command: MediaCommand::Close(call), .. } => {
+                    let legs = self.plans.remove(&call).into_iter().flat_map(|plan| plan.legs);
+                    self.closed.extend(legs.map(|leg| (call, leg.leg)));
+                }
+                Output::Person { .. }
                 | Output::OpenRecording(_)
                 | Output::CloseRecording { .. }
                 | Output::Binding(_) => {}

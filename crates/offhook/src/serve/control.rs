@@ -86,6 +86,12 @@ pub struct Figures {
     pub calls: AtomicU64,
     pub refused_by_limit: AtomicU64,
     pub refused_strangers: AtomicU64,
+    /// As of the exchange.
+    pub transfers_done: AtomicU64,
+    /// As of the exchange.
+    pub transfers_failed: AtomicU64,
+    /// As of the exchange.
+    pub transfers_refused: AtomicU64,
     pub refused_unknown_numbers: AtomicU64,
     pub registrations: AtomicU64,
     pub malformed: AtomicU64,
@@ -400,6 +406,9 @@ impl Control {
             (&figures.refused_by_limit, counters.refused_by_limit),
             (&figures.refused_strangers, counters.refused_strangers),
             (&figures.refused_unknown_numbers, counters.refused_unknown_numbers),
+            (&figures.transfers_done, counters.transfers_done),
+            (&figures.transfers_failed, counters.transfers_failed),
+            (&figures.transfers_refused, counters.transfers_refused),
             (&figures.registrations, counters.registrations),
             (&figures.malformed, counters.malformed),
             (&figures.digest_wrong, digest.wrong),

@@ -158,6 +158,13 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     let forgotten = reader(|figures| &figures.nonces_forgotten);
     let help = "Nonces in use given up at their limit";
     metrics.counter_fn("offhook_digest_nonces_forgotten", help, &[], forgotten);
+    for (how, read) in [
+        ("done", reader(|figures| &figures.transfers_done)),
+        ("failed", reader(|figures| &figures.transfers_failed)),
+        ("refused", reader(|figures| &figures.transfers_refused)),
+    ] {
+        metrics.counter_fn("offhook_transfers", "Transfers asked for, by outcome", &[("outcome", how)], read);
+    }
 }
 
 fn media_worker(metrics: &mut Metrics, worker: &str, counters: &Arc<MediaCounters>) {

@@ -22,6 +22,10 @@ pub(super) enum Owner {
     Reinvite(SessionId),
     /// A session's BYE.
     Bye(SessionId),
+    /// A session's REFER.
+    Refer(SessionId),
+    /// A session's NOTIFY on the peer's REFER.
+    Notify(SessionId),
     /// A registration's.
     Register(RegistrationId),
     /// An OPTIONS to see whether somebody is there.

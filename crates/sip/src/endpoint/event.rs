@@ -48,6 +48,8 @@ pub struct EndpointConfig {
     /// Listeners for TCP, over whose connections requests of more than [`DATAGRAM_REQUEST_BYTES_MAX`](crate::DATAGRAM_REQUEST_BYTES_MAX)
     /// bytes go instead of as datagrams. Empty: a request goes over the transport of its flow, whatever its size.
     pub large_requests_over: Vec<SocketAddr>,
+    /// The program gives each INVITE to [`Endpoint::replaced`](super::Endpoint::replaced): `Supported` says `replaces`.
+    pub replaces: bool,
     /// Put into branches and tags, so that the transactions of several endpoints can be told apart on the wire.
     pub shard: u16,
 }
@@ -66,6 +68,7 @@ impl Default for EndpointConfig {
             registration_retry: Span::from_s(4),
             registration_retry_max: Span::from_s(120),
             large_requests_over: Vec::new(),
+            replaces: false,
             shard: 0,
         }
     }
@@ -211,6 +214,31 @@ pub enum Event {
         session: SessionId,
         /// What it carried.
         body: Option<Body>,
+    },
+    /// A REFER: the peer asks us to call somebody in its place (RFC 3515). To be answered by `accept_refer` or `refuse_refer`.
+    Referred {
+        /// Which leg.
+        session: SessionId,
+        /// The REFER.
+        request: Box<Request>,
+    },
+    /// The final response to our REFER: below 300 the peer tries, and [`Event::ReferProgress`] follows where `subscribed`.
+    ReferAnswered {
+        /// Which leg.
+        session: SessionId,
+        /// 200..=699.
+        status: u16,
+        /// The peer will say what becomes of it.
+        subscribed: bool,
+    },
+    /// A NOTIFY on our REFER: what the call that the peer makes in our place has come to.
+    ReferProgress {
+        /// Which leg.
+        session: SessionId,
+        /// The status of that call so far: 100..=699; 503 where a peer ends the subscription without one.
+        status: u16,
+        /// Nothing more follows.
+        over: bool,
     },
     /// A session that was confirmed, answered or hung up is over.
     Ended {

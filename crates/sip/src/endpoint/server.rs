@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 use offhook_units::Tick;
 
 use super::event::SessionId;
-use super::session::{Change, Session};
+use super::session::{Change, Referred, Session};
 use super::{Endpoint, Output};
 use crate::transaction::{Alarms, ServerAction, Timer, TimerKey, server_invite, server_non_invite};
 use crate::{Flow, Method, NameAddr, Request, Response, Via, reason_phrase};
@@ -239,11 +239,13 @@ impl Endpoint {
         if let Some(merge) = &server.merge {
             self.merges.remove(merge);
         }
-        // An UPDATE that the program did not answer blocks no other change.
-        if let Some(session) = server.session.and_then(|session| self.sessions.get_mut(&session))
-            && matches!(session.change, Change::Received { tx, .. } if tx == id)
-        {
+        // An UPDATE or a REFER that the program did not answer blocks no other.
+        let Some(session) = server.session.and_then(|session| self.sessions.get_mut(&session)) else { return };
+        if matches!(session.change, Change::Received { tx, .. } if tx == id) {
             session.change = Change::None;
+        }
+        if matches!(session.referred, Referred::Asked { tx, .. } if tx == id) {
+            session.referred = Referred::Over;
         }
     }
 

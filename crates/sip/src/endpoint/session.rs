@@ -15,6 +15,10 @@ pub(super) struct Session {
     pub wanted: Option<Wanted>,
     /// Our 2xx that waits for its ACK.
     pub unacked: Option<Unacked>,
+    /// The peer's REFER.
+    pub referred: Referred,
+    /// Number of our REFER whose outcome the peer still owes us.
+    pub referral: Option<u32>,
     pub dialog: Dialog,
     pub credentials: Option<Credentials>,
     /// By `SessionTimer`.
@@ -28,6 +32,8 @@ impl Session {
             change: Change::None,
             wanted: None,
             unacked: None,
+            referred: Referred::Never,
+            referral: None,
             dialog,
             credentials,
             alarms: Alarms::default(),
@@ -110,6 +116,31 @@ pub(super) enum Change {
         /// It carried no offer: ours stands in our 2xx and the answer in the ACK.
         offerless: bool,
     },
+}
+
+/// What became of the peer's REFER. One at a time is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Referred {
+    /// There was none yet.
+    Never,
+    /// It waits for the program.
+    Asked {
+        /// Its transaction.
+        tx: u64,
+        /// Its number, which names the subscription.
+        cseq: u32,
+        /// The peer wants no NOTIFY, RFC 4488.
+        quiet: bool,
+        /// It is not the first one in this dialog: its NOTIFYs name it (RFC 3515 section 2.4.6).
+        again: bool,
+    },
+    /// The peer is told what becomes of it.
+    Subscribed {
+        /// Its number, where the NOTIFYs name it.
+        id: Option<u32>,
+    },
+    /// The last one is over.
+    Over,
 }
 
 /// A re-INVITE to be sent, with its offer.

@@ -5,7 +5,7 @@ use offhook_units::Tick;
 use super::client::{Delivery, Failed, Owner, fork_dialog};
 use super::event::{EndCause, Event, Full, Invite, SessionId};
 use super::registration::retry_after;
-use super::session::{AckMeaning, Change, Farewell, Phase, Session};
+use super::session::{AckMeaning, Change, Farewell, Phase, Referred, Session};
 use super::{Endpoint, body_of};
 use crate::dialog::Dialog;
 use crate::{Method, Response};
@@ -189,10 +189,14 @@ impl Endpoint {
         session.unacked = None;
         session.wanted = None;
         self.timers.stop_all(&mut session.alarms);
+        let referred = core::mem::replace(&mut session.referred, Referred::Over);
         match core::mem::replace(&mut session.change, Change::None) {
             Change::Received { tx, .. } => self.reply(now, tx, 487, |_| {}),
             Change::Sent { tx, .. } => self.abandon_client(now, tx),
             Change::None | Change::Glare { .. } => {}
+        }
+        if let Referred::Asked { tx, .. } = referred {
+            self.reply(now, tx, 487, |_| {});
         }
         self.emit(Event::Ended { session: id, cause });
         match farewell {

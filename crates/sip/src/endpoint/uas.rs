@@ -65,14 +65,14 @@ impl Endpoint {
         let is_invite = *method == Method::Invite;
         let is_the_programs = self.config.methods.contains(method);
         if METHODS.contains(method) && !is_invite && !is_the_programs {
-            // BYE, INFO and UPDATE live within dialogs only.
+            // BYE, INFO, UPDATE, REFER and NOTIFY live within dialogs only.
             return self.reject(flow, &request, 481, &[]);
         }
         if !is_invite && !is_the_programs {
             let allow = self.allow.clone();
             return self.reject(flow, &request, 405, &[("Allow", &allow)]);
         }
-        if let Some(unknown) = required(&request) {
+        if let Some(unknown) = self.required(&request) {
             return self.reject(flow, &request, 420, &[("Unsupported", &unknown)]);
         }
         if *method != Method::Options && request.headers.max_forwards() == Ok(Some(0)) {
@@ -136,7 +136,7 @@ impl Endpoint {
         if !in_order {
             return self.reject(flow, request, 500, &[]);
         }
-        if let Some(unknown) = required(request) {
+        if let Some(unknown) = self.required(request) {
             return self.reject(flow, request, 420, &[("Unsupported", &unknown)]);
         }
         let open = |endpoint: &mut Self| endpoint.open_server(now, flow, key, request, "", Some(id));
@@ -164,12 +164,18 @@ impl Endpoint {
                 let tx = open(self);
                 self.receive_change(now, id, tx, request);
             }
+            Method::Refer => {
+                let tx = open(self);
+                self.receive_refer(now, id, tx, request);
+            }
+            Method::Notify => {
+                let tx = open(self);
+                self.receive_notify(now, id, tx, request);
+            }
             Method::Ack
             | Method::Cancel
             | Method::Register
             | Method::Prack
-            | Method::Refer
-            | Method::Notify
             | Method::Subscribe
             | Method::Message
             | Method::Publish
@@ -268,9 +274,11 @@ impl Endpoint {
     pub(super) fn reply_success(&mut self, now: Tick, id: SessionId, tx: u64, body: Option<Body>) {
         let Some(session) = self.sessions.get(&id) else { return };
         let (contact, allow) = (format!("<{}>", session.dialog.contact), self.allow.clone());
+        let supported = self.supported.clone();
         self.reply(now, tx, 200, |response| {
             response.headers.push("Contact", &contact);
             response.headers.push("Allow", &allow);
+            response.headers.push("Supported", &supported);
             if let Some(body) = body {
                 response.set_body(&body.content_type, body.bytes);
             }
@@ -322,6 +330,13 @@ impl Endpoint {
         self.repeat_provisional(tx);
     }
 
+    /// The extensions that a request cannot do without and that we have not: RFC 3261 section 8.2.2.3.
+    fn required(&self, request: &Request) -> Option<String> {
+        let ours = |wanted: &str| self.supported.split(", ").any(|known| known.eq_ignore_ascii_case(wanted));
+        let wanted: Vec<&str> = request.headers.values("Require").filter(|wanted| !ours(wanted)).collect();
+        (!wanted.is_empty()).then(|| wanted.join(", "))
+    }
+
     /// The session that a request within a dialog belongs to.
     fn session_mut(&mut self, request: &Request) -> Option<(SessionId, &mut Session)> {
         let id = *self.dialogs.get(request.headers.to_tag()?)?;
@@ -340,12 +355,6 @@ pub(super) fn note_source(flow: Flow, request: &mut Request, mut via: Via) {
         }
         request.headers.set_top_via(&via);
     }
-}
-
-/// The extensions that a request cannot do without and that we have not: RFC 3261 section 8.2.2.3. None are supported.
-fn required(request: &Request) -> Option<String> {
-    let wanted: Vec<&str> = request.headers.values("Require").collect();
-    (!wanted.is_empty()).then(|| wanted.join(", "))
 }
 
 /// Whether it carries something that is no session description.

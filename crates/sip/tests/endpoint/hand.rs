@@ -97,6 +97,7 @@ fn requests_that_cannot_be_taken_are_refused_as_the_rules_say() {
         ("FOO", "", 405),
         ("BYE", "", 481),
         ("UPDATE", "", 481),
+        ("REFER", "Refer-To: <sip:bob@192.0.2.9>\n", 481),
         ("INFO", "", 481),
         ("INVITE", "Require: 100rel, timer\n", 420),
         ("OPTIONS", "Require: x\n", 420),
@@ -121,7 +122,10 @@ fn a_refusal_names_what_is_allowed_and_what_is_not_supported() {
     let mut hand = Hand::new(32);
     let request = hand.request("PUBLISH", "");
     let allow = hand.send(&request)[0].headers.get("Allow").map(str::to_owned);
-    assert_eq!(allow.as_deref(), Some("INVITE, ACK, CANCEL, BYE, INFO, UPDATE, REGISTER, OPTIONS, MESSAGE"));
+    assert_eq!(
+        allow.as_deref(),
+        Some("INVITE, ACK, CANCEL, BYE, INFO, UPDATE, REFER, NOTIFY, REGISTER, OPTIONS, MESSAGE")
+    );
     let request = hand.request("INVITE", "Require: 100rel,timer\n");
     assert_eq!(hand.send(&request)[0].headers.get("Unsupported"), Some("100rel, timer"));
     let mut request = hand.request("INVITE", "");
@@ -222,8 +226,13 @@ fn order_within_a_dialog_is_kept() {
     assert_eq!(hand.status(&late), 500);
     let options = hand.within(&dialog, "OPTIONS", 8);
     assert_eq!(hand.status(&options), 200);
-    let notify = hand.within(&dialog, "NOTIFY", 9);
-    assert_eq!(hand.status(&notify), 405);
+    let mut notify = hand.within(&dialog, "NOTIFY", 9);
+    assert_eq!(hand.status(&notify), 489);
+    notify.headers.push("Event", "refer");
+    notify.headers.set("Via", "SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKanother");
+    assert_eq!(hand.status(&notify), 481, "nothing was asked of this peer");
+    let subscribe = hand.within(&dialog, "SUBSCRIBE", 9);
+    assert_eq!(hand.status(&subscribe), 405);
     let mut other = hand.within(&dialog, "INFO", 10);
     other.headers.set("From", "<sip:hand@192.0.2.2>;tag=other");
     assert_eq!(hand.status(&other), 481);

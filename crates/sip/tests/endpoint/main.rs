@@ -7,5 +7,6 @@ mod flood;
 mod hand;
 mod large;
 mod probe;
+mod transfers;
 mod weather;
 mod world;

@@ -85,6 +85,9 @@ impl Shift {
             other @ (Event::Info { .. }
             | Event::Request { .. }
             | Event::Registered { .. }
+            | Event::Referred { .. }
+            | Event::ReferAnswered { .. }
+            | Event::ReferProgress { .. }
             | Event::RegistrationFailed { .. }
             | Event::Probed { .. }) => panic!("{other:?}"),
         }

@@ -1,0 +1,133 @@
+//! What a program may ask of `offhook phone --headless --commands`: one JSON object a line on standard input.
+
+use std::io::{BufRead, Read};
+
+use crossbeam_channel::{Receiver, bounded};
+use offhook_phone::{Dial, Phone, PhoneError};
+use serde::Deserialize;
+
+/// Longest line that is read; a longer one is refused in pieces.
+const LINE_MAX: u64 = 4_096;
+/// Most orders that wait; a faster program waits.
+const WAITING_MAX: usize = 64;
+
+/// One order. `call` is the number that the events give.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Order {
+    /// Calls somebody.
+    Dial {
+        /// An address, or a name at the account's server.
+        to: String,
+    },
+    /// Answers a call that rings.
+    Answer {
+        /// Which.
+        call: u32,
+    },
+    /// Declines, gives up, or hangs up.
+    HangUp {
+        /// Which.
+        call: u32,
+    },
+    /// Holds or takes back.
+    Hold {
+        /// Which.
+        call: u32,
+        /// On hold from now.
+        on: bool,
+    },
+    /// Mutes or speaks again.
+    Mute {
+        /// Which.
+        call: u32,
+        /// Muted from now.
+        on: bool,
+    },
+    /// Presses keys.
+    Keys {
+        /// In which call.
+        call: u32,
+        /// `0`-`9`, `*`, `#`, `A`-`D`.
+        keys: String,
+    },
+    /// Blind transfer.
+    Transfer {
+        /// Which call.
+        call: u32,
+        /// An address, or a name at the account's server.
+        to: String,
+    },
+    /// Attended transfer: joins two calls and leaves both.
+    Join {
+        /// The call whose peer is asked.
+        call: u32,
+        /// The call that its peer goes to.
+        with: u32,
+    },
+    /// Switches off.
+    Off,
+}
+
+impl Order {
+    /// Has the phone do it.
+    pub fn give(self, phone: &Phone) -> Result<(), PhoneError> {
+        match self {
+            Self::Dial { to } => drop(phone.dial(Dial::to(&phone.whom(&to)?.to_string())?)?),
+            Self::Answer { call } => phone.answer(call),
+            Self::HangUp { call } => phone.hang_up(call),
+            Self::Hold { call, on } => phone.hold(call, on),
+            Self::Mute { call, on } => phone.mute(call, on),
+            Self::Keys { call, keys } => phone.press(call, &keys),
+            Self::Transfer { call, to } => phone.transfer(call, &to)?,
+            Self::Join { call, with } => phone.join(call, with),
+            Self::Off => phone.off(),
+        }
+        Ok(())
+    }
+}
+
+/// Reads orders from standard input on a thread of its own, until its end; what is none comes as what is wrong with it.
+pub fn from_stdin() -> std::io::Result<Receiver<Result<Order, String>>> {
+    let (tell, told) = bounded(WAITING_MAX);
+    std::thread::Builder::new().name("orders".into()).spawn(move || {
+        let mut stdin = std::io::stdin().lock();
+        loop {
+            let mut line = Vec::new();
+            let read = (&mut stdin).take(LINE_MAX).read_until(b'\n', &mut line);
+            if !read.is_ok_and(|read| read > 0) {
+                return;
+            }
+            let blank = line.iter().all(u8::is_ascii_whitespace);
+            if !blank && tell.send(parse(&line)).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(told)
+}
+
+fn parse(line: &[u8]) -> Result<Order, String> {
+    serde_json::from_slice(line).map_err(|error| format!("no command: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_read_and_anything_else_is_told_as_wrong() {
+        for (line, expected) in [
+            (r#"{"do":"dial","to":"bob"}"#, Some(Order::Dial { to: "bob".into() })),
+            (r#"{"do":"transfer","call":1,"to":"sip:7@h"}"#, Some(Order::Transfer { call: 1, to: "sip:7@h".into() })),
+            (r#"{"do":"join","call":1,"with":2}"#, Some(Order::Join { call: 1, with: 2 })),
+            (r#"{"do":"hang_up","call":3}"#, Some(Order::HangUp { call: 3 })),
+            (r#"{"do":"off"}"#, Some(Order::Off)),
+            (r#"{"do":"join","call":1}"#, None),
+            (r#"{"do":"hold","call":1,"on":true,"x":1}"#, None),
+            ("hello", None),
+        ] {
+            assert_eq!(parse(line.as_bytes()).ok(), expected, "{line}");
+        }
+    }
+}
