@@ -24,6 +24,8 @@ pub struct Config {
     pub advertise: Option<IpAddr>,
     /// Listeners for TCP that large requests go over instead of as datagrams; empty for none.
     pub large_requests_over: Vec<SocketAddr>,
+    /// When a call is over whose peer refreshes nothing and answers no refresh (RFC 4028).
+    pub session_timers: SessionTimers,
     /// RTP ports; even ones carry RTP, the next odd one RTCP.
     pub rtp_ports: RangeInclusive<u16>,
     /// Media workers that calls are spread over.
@@ -46,6 +48,21 @@ pub struct Config {
     pub accounts: BTreeMap<String, Account>,
     /// Bounds of what grows.
     pub limits: Limits,
+}
+
+/// When sessions expire, RFC 4028.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTimers {
+    /// What peers that support it are offered; zero for never.
+    pub expires: Span,
+    /// The smallest that they may ask for, from [`offhook_sip::MIN_SE`] up.
+    pub min: Span,
+}
+
+impl Default for SessionTimers {
+    fn default() -> Self {
+        Self { expires: Span::from_s(1_800), min: offhook_sip::MIN_SE }
+    }
 }
 
 /// Bounds of what grows, each with what happens when it is reached.

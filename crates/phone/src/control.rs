@@ -303,6 +303,7 @@ impl Control {
                     EndCause::TimedOut => (EndedBy::NoResponse, Some("no response".into())),
                     EndCause::NoAck => (EndedBy::NoResponse, Some("our answer was not acknowledged".into())),
                     EndCause::TransportFailed => (EndedBy::NoResponse, Some("the peer cannot be reached".into())),
+                    EndCause::Expired => (EndedBy::NoResponse, Some("the peer did not refresh the call".into())),
                     EndCause::PeerGone => (EndedBy::Peer, Some("the peer knows the call no more".into())),
                 };
                 self.over(now, session, by, reason);

@@ -414,6 +414,7 @@ fn config(setting: &Setting) -> Config {
         realm: "offhook".to_owned(),
         advertise: None,
         large_requests_over: Vec::new(),
+        session_timers: offhook_call::config::SessionTimers::default(),
         rtp_ports: 10_000..=12_000,
         media_workers: 1,
         caps: MediaCaps::g711(),

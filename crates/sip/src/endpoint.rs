@@ -9,6 +9,7 @@ mod event;
 mod large;
 mod probe;
 mod refer;
+mod refresh;
 mod registration;
 mod server;
 mod session;
@@ -19,7 +20,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use offhook_units::{Entropy, Tick};
+use offhook_units::{Entropy, Span, Tick};
 
 use crate::dialog::Dialog;
 use crate::transaction::{SessionTimer, TimerKey, Timers, Times};
@@ -34,6 +35,7 @@ pub use event::{
     EndCause, EndpointConfig, Event, Full, Invite, Output, ProbeId, Register, RegistrationId, RequestId, SessionId,
 };
 pub use large::DATAGRAM_REQUEST_BYTES_MAX;
+pub use refresh::MIN_SE;
 
 /// Methods that the endpoint answers itself or that make sessions; `Allow` lists them before the program's own.
 const METHODS: [Method; 8] = [
@@ -112,7 +114,9 @@ impl Endpoint {
                 allow.push(method.as_str());
             }
         }
-        let extensions: Vec<&str> = config.replaces.then_some("replaces").into_iter().chain(EXTENSIONS).collect();
+        let optional = [("replaces", config.replaces), ("timer", config.session_expires > Span::ZERO)];
+        let optional = optional.into_iter().filter_map(|(name, on)| on.then_some(name));
+        let extensions: Vec<&str> = optional.chain(EXTENSIONS).collect();
         Self {
             times: Times { t1: config.t1, t2: config.t2, t4: config.t4 },
             secret: entropy.next_u64(),
@@ -184,6 +188,7 @@ impl Endpoint {
                 TimerKey::Session(id, SessionTimer::Unacked) => self.unacked_timer(now, id),
                 TimerKey::Session(id, SessionTimer::Glare) => self.glare_timer(now, id),
                 TimerKey::Session(id, SessionTimer::Ringing) => self.ringing_timer(now, id),
+                TimerKey::Session(id, SessionTimer::Expiry) => self.expiry_timer(now, id),
                 TimerKey::Registration(id) => self.registration_timer(now, id),
             }
         }
@@ -259,6 +264,7 @@ impl Endpoint {
             Owner::Invite(session) => self.invite_response(now, session, delivery),
             Owner::Reinvite(session) => self.reinvite_response(now, session, delivery),
             Owner::Bye(session) => self.bye_response(now, session, delivery),
+            Owner::Refresh(session) => self.refresh_response(now, session, delivery),
             Owner::Refer(session) => self.refer_response(now, session, delivery),
             Owner::Notify(session) => self.notify_response(session, delivery.response.status),
             Owner::Register(registration) => self.register_response(now, registration, delivery),
@@ -273,6 +279,7 @@ impl Endpoint {
             Owner::Invite(session) => self.invite_failed(now, session, failed),
             Owner::Reinvite(session) => self.reinvite_failed(now, session, failed),
             Owner::Bye(session) => self.remove_session(session),
+            Owner::Refresh(session) => self.refresh_failed(now, session, failed),
             Owner::Refer(session) => self.refer_failed(now, session, failed),
             Owner::Notify(session) => self.notify_response(session, failed.status()),
             Owner::Register(registration) => self.register_failed(now, registration, None, None),

@@ -21,8 +21,8 @@ pub use digest::{
     digest_username,
 };
 pub use endpoint::{
-    DATAGRAM_REQUEST_BYTES_MAX, EndCause, Endpoint, EndpointConfig, Event, FORKS_MAX, Full, Invite, Load, Output,
-    ProbeId, Register, RegistrationId, RequestId, SessionId,
+    DATAGRAM_REQUEST_BYTES_MAX, EndCause, Endpoint, EndpointConfig, Event, FORKS_MAX, Full, Invite, Load, MIN_SE,
+    Output, ProbeId, Register, RegistrationId, RequestId, SessionId,
 };
 pub use flow::{Flow, Transport};
 pub use headers::{Headers, NameAddr, Params, SyntaxError, Via};

@@ -317,6 +317,8 @@ impl Exchange {
             transactions_max: config.limits.transactions_max,
             sessions_max: config.limits.calls_max * 3 + EMERGENCY_SESSIONS,
             large_requests_over: config.large_requests_over.clone(),
+            session_expires: config.session_timers.expires,
+            session_expires_min: config.session_timers.min,
             replaces: true,
             user_agent: format!("{} ({})", EndpointConfig::default().user_agent, comment(&config.name)),
             ..EndpointConfig::default()

@@ -92,6 +92,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
         realm: "offhook".to_owned(),
         advertise: None,
         large_requests_over: Vec::new(),
+        session_timers: offhook_call::config::SessionTimers::default(),
         rtp_ports: 20_000..=20_099,
         media_workers: 1,
         caps: MediaCaps::g711(),

@@ -4,10 +4,11 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use offhook_call::config::Limits;
+use offhook_call::config::{Limits, SessionTimers};
 use offhook_net::streams::{Tls, TlsFiles};
 use offhook_plan::{CodecCap, CodecKind, MediaCaps};
 use offhook_sip::Transport;
+use offhook_units::Span;
 
 use super::prompts::Prompts;
 use super::read::{At, Section, nearest};
@@ -35,6 +36,8 @@ pub struct Sip {
     pub advertise: Option<IpAddr>,
     /// Requests over 1,300 bytes go over TCP.
     pub large_over_tcp: bool,
+    /// When sessions expire.
+    pub session_timers: SessionTimers,
 }
 
 /// `[media]`.
@@ -70,7 +73,8 @@ impl Reader {
 
     /// `[sip]`.
     pub fn sip(&mut self, root: &mut Section<'_>) -> Sip {
-        let mut sip = Sip { listen: Vec::new(), advertise: None, large_over_tcp: false };
+        let session_timers = SessionTimers::default();
+        let mut sip = Sip { listen: Vec::new(), advertise: None, large_over_tcp: false, session_timers };
         let example = "[\"udp:127.0.0.1:5060\"]";
         let Some(mut section) = root.table(&mut self.sink, "sip") else {
             self.sink.missing(0..0, "there is no [sip]", format!("add [sip] with listen = {example}"));
@@ -108,8 +112,25 @@ impl Reader {
             }
         }
         self.sources(&mut section);
+        self.session_timers(&mut section, &mut sip.session_timers);
         section.finish(&mut self.sink);
         sip
+    }
+
+    fn session_timers(&mut self, section: &mut Section<'_>, timers: &mut SessionTimers) {
+        let day = Span::from_s(86_400);
+        if let Some(min) = section.span(&mut self.sink, "session_expires_min", offhook_sip::MIN_SE..=day) {
+            timers.min = min;
+        }
+        if let Some(expires) = section.span(&mut self.sink, "session_expires", Span::ZERO..=day) {
+            timers.expires = expires;
+        }
+        if timers.expires > Span::ZERO && timers.expires < timers.min {
+            let message =
+                format!("sessions expire after {}, and nobody may ask for less than {}", timers.expires, timers.min);
+            let advice = "write a session_expires of at least session_expires_min, or \"0s\" for never";
+            self.sink.fault(section.span.clone(), message, advice);
+        }
     }
 
     fn sip_listen(&mut self, listen: &mut Vec<At<SipListen>>, text: &At<String>) {

@@ -65,6 +65,8 @@ pub struct Checked {
     pub advertise: Option<IpAddr>,
     /// Requests over 1,300 bytes go over TCP where the peer takes it.
     pub large_over_tcp: bool,
+    /// When sessions expire.
+    pub session_timers: offhook_call::config::SessionTimers,
     /// RTP ports.
     pub rtp_ports: RangeInclusive<u16>,
     /// Media workers.
@@ -334,6 +336,7 @@ impl Reader {
             bans: self.bans.clone(),
             advertise: sip.advertise,
             large_over_tcp: sip.large_over_tcp,
+            session_timers: sip.session_timers,
             rtp_ports: media.ports.value,
             media_workers: media.workers,
             caps: media.caps,

@@ -147,6 +147,7 @@ impl Checked {
             .collect();
         let exchange = Config {
             large_requests_over,
+            session_timers: self.session_timers,
             name: self.name,
             realm: self.realm,
             advertise: self.advertise,

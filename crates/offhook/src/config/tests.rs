@@ -529,3 +529,18 @@ fn large_requests_go_over_the_listener_for_tcp_where_there_is_one() {
     assert_eq!(over(&both), ["0.0.0.0:5070".parse().expect("an address")]);
     assert!(over(GOOD).is_empty());
 }
+
+#[test]
+fn sessions_expire_as_configured_and_never_below_what_peers_may_ask_for() {
+    let with = |line: &str| GOOD.replace("5060\"]\n", &format!("5060\"]\n{line}\n"));
+    check_fault(&with("session_expires = \"80s\""), (1, 1), "sessions expire after", "\"0s\" for never");
+    let timers = |text: &str| {
+        let checked = read(text).unwrap_or_else(|faults| panic!("{faults}"));
+        let local = "127.0.0.1:5070".parse().expect("an address");
+        let timers = checked.resolve(|_: Kind, _: &str| 1, |_, _| local).exchange.session_timers;
+        (timers.expires.as_s(), timers.min.as_s())
+    };
+    assert_eq!(timers(GOOD), (1_800, 90));
+    assert_eq!(timers(&with("session_expires = \"0s\"")), (0, 90));
+    assert_eq!(timers(&with("session_expires = \"10m\"\nsession_expires_min = \"5m\"")), (600, 300));
+}

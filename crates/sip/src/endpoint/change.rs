@@ -40,6 +40,12 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let mut request = session.dialog.request(Method::Invite);
         let (flow, contact) = (session.dialog.next_hop(), session.dialog.contact.clone());
+        if body.is_some() {
+            session.described.clone_from(&body);
+        }
+        if let Some(expiry) = session.expiry {
+            self.ask_expiry(Some(expiry), &mut request.headers);
+        }
         self.finish_request(&mut request, &contact, body.clone());
         let tx = self.start_client(now, flow, request, Owner::Reinvite(id), 0);
         self.set_change(id, Change::Sent { tx, body });
@@ -65,6 +71,7 @@ impl Endpoint {
             200..300 => {
                 session.dialog.refresh_target(&response.headers);
                 self.send_session_ack(id, tx, &response);
+                self.take_expiry(now, id, &response.headers);
                 self.set_change(id, Change::None);
                 let body = body_of(&response.headers, &response.body);
                 self.emit(Event::ReofferAnswered { session: id, body });
@@ -125,6 +132,12 @@ impl Endpoint {
     /// A re-INVITE or UPDATE came in.
     pub(super) fn receive_change(&mut self, now: Tick, id: SessionId, tx: u64, request: &Request) {
         let after = self.entropy.below(11).to_string();
+        let settled = self.sessions.get(&id).map(|session| self.settle_expiry(request, session.expiry));
+        let expiry = match settled {
+            Some(Ok(expiry)) => expiry,
+            Some(Err(min)) => return self.reply(now, tx, 422, |response| response.headers.push("Min-SE", &min)),
+            None => return,
+        };
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let is_invite = request.method == Method::Invite;
         let body = body_of(&request.headers, &request.body);
@@ -147,6 +160,7 @@ impl Endpoint {
             Verdict::Pending => self.reply(now, tx, 491, |_| {}),
             Verdict::Take => {
                 session.dialog.refresh_target(&request.headers);
+                session.expiry = expiry;
                 if is_refresh {
                     return self.reply_success(now, id, tx, None);
                 }

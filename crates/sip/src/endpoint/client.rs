@@ -22,6 +22,8 @@ pub(super) enum Owner {
     Reinvite(SessionId),
     /// A session's BYE.
     Bye(SessionId),
+    /// A session's UPDATE that refreshes it.
+    Refresh(SessionId),
     /// A session's REFER.
     Refer(SessionId),
     /// A session's NOTIFY on the peer's REFER.

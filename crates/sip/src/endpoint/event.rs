@@ -50,6 +50,11 @@ pub struct EndpointConfig {
     pub large_requests_over: Vec<SocketAddr>,
     /// The program gives each INVITE to [`Endpoint::replaced`](super::Endpoint::replaced): `Supported` says `replaces`.
     pub replaces: bool,
+    /// After how long a session is over that nobody refreshed (RFC 4028): offered to peers that support it. Zero: sessions do not
+    /// expire, and peers are told that the extension is unknown.
+    pub session_expires: Span,
+    /// The smallest such time that a peer may ask for, at least [`MIN_SE`](crate::MIN_SE); less gets 422.
+    pub session_expires_min: Span,
     /// Put into branches and tags, so that the transactions of several endpoints can be told apart on the wire.
     pub shard: u16,
 }
@@ -69,6 +74,8 @@ impl Default for EndpointConfig {
             registration_retry_max: Span::from_s(120),
             large_requests_over: Vec::new(),
             replaces: false,
+            session_expires: Span::from_s(1_800),
+            session_expires_min: super::refresh::MIN_SE,
             shard: 0,
         }
     }
@@ -299,6 +306,8 @@ pub enum EndCause {
     TransportFailed,
     /// The peer knows the dialog no more (481).
     PeerGone,
+    /// The session was not refreshed in time (RFC 4028).
+    Expired,
 }
 
 /// `transactions_max` or `sessions_max` is reached: nothing was sent. Try again later, or raise the limit.

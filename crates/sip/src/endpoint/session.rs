@@ -15,6 +15,14 @@ pub(super) struct Session {
     pub wanted: Option<Wanted>,
     /// Our 2xx that waits for its ACK.
     pub unacked: Option<Unacked>,
+    /// When the session is over unless it is refreshed, RFC 4028; none where it does not expire.
+    pub expiry: Option<Expiry>,
+    /// The peer takes UPDATE.
+    pub updates: bool,
+    /// What we described last, for a refresh by re-INVITE.
+    pub described: Option<Body>,
+    /// Refreshes in a row that the peer did not take.
+    pub refreshes_failed: u8,
     /// The peer's REFER.
     pub referred: Referred,
     /// Number of our REFER whose outcome the peer still owes us.
@@ -22,7 +30,7 @@ pub(super) struct Session {
     pub dialog: Dialog,
     pub credentials: Option<Credentials>,
     /// By `SessionTimer`.
-    pub alarms: Alarms<3>,
+    pub alarms: Alarms<4>,
 }
 
 impl Session {
@@ -32,6 +40,10 @@ impl Session {
             change: Change::None,
             wanted: None,
             unacked: None,
+            expiry: None,
+            updates: false,
+            described: None,
+            refreshes_failed: 0,
             referred: Referred::Never,
             referral: None,
             dialog,
@@ -116,6 +128,14 @@ pub(super) enum Change {
         /// It carried no offer: ours stands in our 2xx and the answer in the ACK.
         offerless: bool,
     },
+}
+
+/// How long a session lasts without a refresh, RFC 4028.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Expiry {
+    pub interval: Span,
+    /// We refresh it; otherwise the peer does.
+    pub ours: bool,
 }
 
 /// What became of the peer's REFER. One at a time is taken.

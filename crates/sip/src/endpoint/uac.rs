@@ -27,10 +27,12 @@ impl Endpoint {
         for (name, value) in &headers {
             request.headers.push(name, value);
         }
+        self.ask_expiry(None, &mut request.headers);
+        let described = body.clone();
         self.finish_request(&mut request, &dialog.contact, body);
         let id = SessionId(self.next_id());
         let tx = self.start_client(now, flow, request, Owner::Invite(id), 0);
-        self.insert_session(id, Session::new(Phase::Calling { tx }, dialog, credentials));
+        self.insert_session(id, Session { described, ..Session::new(Phase::Calling { tx }, dialog, credentials) });
         Ok(id)
     }
 
@@ -52,6 +54,7 @@ impl Endpoint {
             (Some(Phase::Calling { .. } | Phase::Proceeding { .. }), 200..300) => {
                 self.establish(id, &delivery);
                 self.set_phase(id, Phase::Confirmed);
+                self.take_expiry(now, id, &delivery.response.headers);
                 let body = body_of(&delivery.response.headers, &delivery.response.body);
                 self.emit(Event::Answered { session: id, body, response: delivery.response });
             }
@@ -119,7 +122,8 @@ impl Endpoint {
         let Delivery { response, request, tries, .. } = delivery;
         let credentials = self.sessions.get(&id).and_then(|session| session.credentials.clone());
         if let Some(mut request) = request
-            && self.answer_to_challenge(&mut request, &response, credentials.as_ref(), tries).is_some()
+            && (self.answer_to_challenge(&mut request, &response, credentials.as_ref(), tries).is_some()
+                || (response.status == 422 && self.raise_expiry(&mut request, response.headers.get("Min-SE"), tries)))
             && let Some(session) = self.sessions.get_mut(&id)
         {
             request.headers.pop_via();

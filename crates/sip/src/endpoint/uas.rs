@@ -96,13 +96,18 @@ impl Endpoint {
         if self.sessions.len() >= self.config.sessions_max {
             return self.reject_full(flow, &request);
         }
+        let expiry = match self.settle_expiry(&request, None) {
+            Ok(expiry) => expiry,
+            Err(min) => return self.reject(flow, &request, 422, &[("Min-SE", &min)]),
+        };
         let tag = self.tag();
         let Some(dialog) = Dialog::incoming(&request, via, flow, &tag) else {
             return self.reject(flow, &request, 400, &[]);
         };
         let session = SessionId(self.next_id());
         let tx = self.open_server(now, flow, key, &request, &tag, Some(session));
-        self.insert_session(session, Session::new(Phase::Ringing { tx }, dialog, None));
+        let updates = request.headers.lists("Allow", "UPDATE");
+        self.insert_session(session, Session { expiry, updates, ..Session::new(Phase::Ringing { tx }, dialog, None) });
         self.reply(now, tx, 100, |_| {});
         self.emit(Event::Invited { session, flow, request: Box::new(request) });
     }
@@ -272,13 +277,22 @@ impl Endpoint {
 
     /// A 2xx with what RFC 3261 section 12.1.1 wants in it.
     pub(super) fn reply_success(&mut self, now: Tick, id: SessionId, tx: u64, body: Option<Body>) {
-        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if body.is_some() {
+            session.described.clone_from(&body);
+        }
         let (contact, allow) = (format!("<{}>", session.dialog.contact), self.allow.clone());
-        let supported = self.supported.clone();
+        let (supported, expiry) = (self.supported.clone(), session.expiry);
+        if session.phase == Phase::Confirmed {
+            self.start_expiry(now, id);
+        }
         self.reply(now, tx, 200, |response| {
             response.headers.push("Contact", &contact);
             response.headers.push("Allow", &allow);
             response.headers.push("Supported", &supported);
+            if let Some(expiry) = expiry {
+                Self::tell_expiry(expiry, &mut response.headers);
+            }
             if let Some(body) = body {
                 response.set_body(&body.content_type, body.bytes);
             }

@@ -93,6 +93,8 @@ pub(crate) enum SessionTimer {
     Glare,
     /// The caller is told again that it rings.
     Ringing,
+    /// A session is refreshed, or was not.
+    Expiry,
 }
 
 /// Whose timer it is.

@@ -3,6 +3,7 @@
 mod auth;
 mod calls;
 mod changes;
+mod expiry;
 mod flood;
 mod hand;
 mod large;

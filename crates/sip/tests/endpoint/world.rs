@@ -46,6 +46,8 @@ pub struct World {
     wire: BTreeMap<(Tick, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     count: u64,
     keeps: Option<Filter>,
+    /// A party that says nothing of UPDATE in its Allow.
+    pub without_update: Option<usize>,
 }
 
 pub const A: usize = 0;
@@ -85,6 +87,7 @@ impl World {
             wire: BTreeMap::new(),
             count: 0,
             keeps: None,
+            without_update: None,
         }
     }
 
@@ -115,6 +118,9 @@ impl World {
 
     /// Puts a datagram on the wire.
     pub fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let silent = self.without_update.is_some_and(|party| address(party) == from);
+        let edited = silent.then(|| String::from_utf8_lossy(bytes).replace(", UPDATE", "").into_bytes());
+        let bytes = edited.as_deref().unwrap_or(bytes);
         let first = String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().to_owned();
         let kept = self.keeps.as_mut().is_none_or(|keeps| keeps(self.now, &first));
         self.sent.push((self.now, from, to, first));
