@@ -43,7 +43,7 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
         let made = [to_colleagues, outside, by_failover, from_desks_to_queues];
         assert!(made.iter().all(|count| *count > 0), "agents' own calls were answered: {made:?}");
         let made = [blind, attended, came_back];
-        assert!(made.iter().all(|count| *count > 4), "calls were transferred: {made:?}");
+        assert!(made.iter().all(|count| *count > 0), "calls were transferred: {made:?}");
     }
 }
 
