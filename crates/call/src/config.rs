@@ -72,6 +72,9 @@ pub struct Limits {
     pub calls_max: usize,
     /// New calls a second, as a token bucket of the same depth; more get 503 with Retry-After.
     pub calls_per_s_max: u32,
+    /// How long the program may take to catch up with what comes in; new calls are taken on more slowly beyond that, and the
+    /// rest gets 503 with Retry-After.
+    pub late: Span,
     /// SIP transactions at once; more requests are answered 503 without state.
     pub transactions_max: usize,
     /// Registered bindings; more get 503.
@@ -80,7 +83,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { calls_max: 10_000, calls_per_s_max: 2_000, transactions_max: 200_000, bindings_max: 100_000 }
+        Self {
+            calls_max: 10_000,
+            calls_per_s_max: 2_000,
+            late: Span::from_ms(100),
+            transactions_max: 200_000,
+            bindings_max: 100_000,
+        }
     }
 }
 
@@ -212,10 +221,18 @@ pub struct Account {
     pub outside: Vec<String>,
     /// Outside calls at once, those included that it transferred outside; one more gets 503.
     pub outside_max: u32,
+    /// Outside calls in one hour, from the full hour on; one more gets 503.
+    pub outside_per_hour: u32,
+    /// Outside calls in one day of UTC; one more gets 503.
+    pub outside_per_day: u32,
     /// Who calls, on outside calls.
     pub caller_id: Option<String>,
 }
 
+/// [`Account::outside_per_hour`] where nothing is said.
+pub const OUTSIDE_PER_HOUR_DEFAULT: u32 = 120;
+/// [`Account::outside_per_day`] where nothing is said.
+pub const OUTSIDE_PER_DAY_DEFAULT: u32 = 600;
 /// [`Account::outside_max`] where nothing is said.
 pub const OUTSIDE_MAX_DEFAULT: u32 = 4;
 
@@ -223,7 +240,14 @@ impl Account {
     /// An account that calls nobody outside.
     pub fn new(password: impl Into<String>) -> Self {
         let (outside, caller_id) = (Vec::new(), None);
-        Self { password: password.into(), outside, outside_max: OUTSIDE_MAX_DEFAULT, caller_id }
+        Self {
+            password: password.into(),
+            outside,
+            outside_max: OUTSIDE_MAX_DEFAULT,
+            outside_per_hour: OUTSIDE_PER_HOUR_DEFAULT,
+            outside_per_day: OUTSIDE_PER_DAY_DEFAULT,
+            caller_id,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod desk;
 mod transfers;
 
 use desk::{SERVER, World, credentials, media, trunk};
+use offhook_call::Input;
 use offhook_call::record::CallEnd;
 use offhook_sip::{Binding, Credentials, Event, Flow, Transport};
 use offhook_units::{AgentId, Span, Tick};
@@ -206,4 +207,57 @@ fn a_call_to_a_gruu_rings_that_phone_and_no_other_of_its_account() {
     world.hang_up("ann", call);
     let gone = world.dial("ann", "bob@offhook;gr=urn:uuid:sold", Some(credentials("ann")));
     assert_eq!(world.refused_with("ann", gone), Some(480));
+}
+
+#[test]
+fn a_program_that_falls_behind_refuses_new_calls_early_and_lets_the_old_ones_and_emergencies_be() {
+    let mut world = World::new(vec![trunk("carrier", 2, &["0"], None)]);
+    let old = world.dial("ann", "bob", Some(credentials("ann")));
+    let (session, ..) = world.ringing("bob").expect("bob's phone rings");
+    for _ in 0..20 {
+        world.exchange.handle(world.now, Input::Behind { by: Span::from_s(1) });
+        world.run(Span::from_ms(100));
+    }
+    assert_eq!(world.exchange.calls_per_s(), 1);
+    let first = world.dial("bob", "030123", Some(credentials("bob")));
+    assert_eq!(world.refused_with("bob", first), None, "one a second is still taken on");
+    let second = world.dial("bob", "030124", Some(credentials("bob")));
+    assert_eq!(world.refused_with("bob", second), Some(503));
+    assert!(world.exchange.counters().refused_by_overload > 0);
+    let emergency = world.dial("bob", "112", Some(credentials("bob")));
+    let (_, uri, _) = world.ringing("carrier2").expect("the carrier's INVITE");
+    assert!(uri.starts_with("sip:112@"), "{uri}");
+    world.answer("bob", session);
+    assert!(world.was_answered("ann", old), "what had begun goes on");
+    for (who, call) in [("bob", first), ("bob", emergency), ("ann", old)] {
+        world.hang_up(who, call);
+    }
+    assert_eq!(world.records.len(), 3);
+    world.exchange.handle(world.now, Input::Behind { by: Span::ZERO });
+    world.run(Span::from_s(10));
+    let third = world.dial("bob", "030125", Some(credentials("bob")));
+    assert_eq!(world.refused_with("bob", third), None);
+    assert_eq!(world.exchange.calls_per_s(), 2_000);
+}
+
+#[test]
+fn an_account_that_has_made_its_calls_of_the_hour_makes_no_more_but_for_emergencies() {
+    let limit = |config: &mut offhook_call::config::Config| {
+        config.accounts.get_mut("ann").expect("an account").outside_per_hour = 1;
+    };
+    let mut world = World::told(vec![trunk("carrier", 2, &["0"], None), trunk("other", 3, &["0"], None)], limit);
+    let first = world.dial("ann", "030123", Some(credentials("ann")));
+    let (session, ..) = world.ringing("carrier2").expect("the carrier's INVITE");
+    world.refuse("carrier2", session, 503);
+    assert!(world.ringing("carrier3").is_some(), "the next trunk of one call is no second call");
+    world.hang_up("ann", first);
+    let second = world.dial("ann", "030124", Some(credentials("ann")));
+    assert_eq!(world.refused_with("ann", second), Some(503));
+    assert_eq!(world.exchange.counters().refused_by_spending, 2, "once for each trunk");
+    let emergency = world.dial("ann", "112", Some(credentials("ann")));
+    assert_eq!(world.refused_with("ann", emergency), None);
+    world.hang_up("ann", emergency);
+    world.run(Span::from_s(3_600));
+    let next_hour = world.dial("ann", "030125", Some(credentials("ann")));
+    assert_eq!(world.refused_with("ann", next_hour), None);
 }

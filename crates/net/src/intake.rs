@@ -148,18 +148,24 @@ impl Intake {
         }
     }
 
-    /// One batch from each listener that has something, as of the last [`Intake::sleep`].
-    pub fn read(&mut self, into: &mut Vec<Incoming>) {
+    /// One batch from each listener that has something, as of the last [`Intake::sleep`]. Tells whether there may be more.
+    pub fn read(&mut self, into: &mut Vec<Incoming>) -> bool {
+        let mut more = false;
         for Listener { socket, receiver, ready } in &mut self.listeners {
             if !core::mem::take(ready) {
                 continue;
             }
             match receiver.take(socket.as_fd().as_raw_fd()) {
-                Ok(received) => socket.read(received, &mut self.gate, into),
+                Ok(received) => {
+                    let mut count = 0;
+                    socket.read(received.inspect(|_| count += 1), &mut self.gate, into);
+                    more |= count == BATCH_MAX;
+                }
                 Err(error) if crate::sip::is_passing(&error) => socket.read_errors(into),
                 Err(error) => tracing::error!(%error, local = %socket.local(), "the SIP listener failed"),
             }
         }
+        more
     }
 }
 

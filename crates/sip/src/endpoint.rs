@@ -64,6 +64,8 @@ pub struct Load {
     pub rejected_total: u64,
     /// Of those: refused because a limit was reached.
     pub full_total: u64,
+    /// Of all: INVITEs refused at the program's wish ([`Endpoint::shed_invites`]).
+    pub shed_total: u64,
     /// Responses, ACKs and CANCELs that belong to nothing.
     pub strays_total: u64,
 }
@@ -96,6 +98,8 @@ pub struct Endpoint {
     registrations: BTreeMap<RegistrationId, Registration>,
     /// Peers that took no connection for a large request, and until when that is believed.
     streamless: BTreeMap<SocketAddr, Tick>,
+    /// INVITEs outside of dialogs are refused without state.
+    shedding: bool,
     load: Load,
 }
 
@@ -135,6 +139,7 @@ impl Endpoint {
             dialogs: BTreeMap::new(),
             registrations: BTreeMap::new(),
             streamless: BTreeMap::new(),
+            shedding: false,
             load: Load::default(),
             config,
             entropy,
@@ -147,6 +152,12 @@ impl Endpoint {
             Message::Request(request) => self.receive_request(now, flow, request),
             Message::Response(response) => self.receive_response(now, response),
         }
+    }
+
+    /// While `on`, INVITEs outside of dialogs get a 503 with Retry-After that costs no state. Those that come again while theirs
+    /// is being handled, and everything within dialogs, are not concerned.
+    pub fn shed_invites(&mut self, on: bool) {
+        self.shedding = on;
     }
 
     /// A datagram came in that is no message; a request that could be told is answered 400, 505 or 513.

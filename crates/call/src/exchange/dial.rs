@@ -41,7 +41,8 @@ impl Exchange {
         let Way { uri, flow, from, agent, trunk, urgent, credentials, charged } = way;
         let Some(call) = self.calls.get(&id) else { return false };
         let codec = call.caller.negotiated.as_ref().map(|agreed| agreed.codec);
-        if !self.admit_to(now, trunk, urgent) {
+        let spent = charged.as_deref().filter(|_| !urgent);
+        if spent.is_some_and(|account| !self.has_left(now, id, account)) || !self.admit_to(now, trunk, urgent) {
             return false;
         }
         let Some(mut leg) = self.make_leg(now, flow) else { return false };
@@ -60,6 +61,9 @@ impl Exchange {
         self.open_leg(id, leg_id, port, None);
         if let Some(agent) = agent {
             self.engage(now, agent, id);
+        }
+        if let Some(account) = spent {
+            self.spend(now, id, account);
         }
         if let Some(account) = charged {
             self.charge(id, account);

@@ -15,34 +15,6 @@ use crate::event::{CallEvent, Party};
 /// What a caller is told to wait when a limit is reached.
 pub(super) const RETRY_AFTER: Span = Span::from_s(5);
 
-/// A token bucket for new calls: as deep as its rate.
-#[derive(Debug)]
-pub(super) struct Admission {
-    per_s: u64,
-    /// Millionths of a token.
-    tokens: u64,
-    filled: Tick,
-}
-
-impl Admission {
-    pub const fn new(per_s: u32) -> Self {
-        let per_s = per_s as u64;
-        Self { per_s, tokens: per_s * 1_000_000, filled: Tick::ZERO }
-    }
-
-    pub fn admit(&mut self, now: Tick) -> bool {
-        let full = self.per_s * 1_000_000;
-        let gained = now.since(self.filled).as_us().saturating_mul(self.per_s);
-        self.tokens = self.tokens.saturating_add(gained).min(full);
-        self.filled = now;
-        let admitted = self.tokens >= 1_000_000;
-        if admitted {
-            self.tokens -= 1_000_000;
-        }
-        admitted
-    }
-}
-
 impl Exchange {
     /// An INVITE outside of every dialog.
     pub(super) fn invited(&mut self, now: Tick, session: SessionId, flow: Flow, request: &Request) {
@@ -84,7 +56,7 @@ impl Exchange {
             }
         };
         let full = self.refusing || self.calls.len() >= self.config.limits.calls_max;
-        if !self.is_emergency(&dialled) && (full || self.drain_by.is_some() || !self.admission.admit(now)) {
+        if !self.is_emergency(&dialled) && (full || self.drain_by.is_some() || !self.pace.admit(now)) {
             return Err(503.into());
         }
         let trunk = match origin {
@@ -246,18 +218,4 @@ fn presented(headers: &Headers) -> Presented {
     let user = identity.uri.user_decoded().filter(|user| !user.is_empty());
     let user = user.map_or_else(|| "anonymous".to_owned(), std::borrow::Cow::into_owned);
     Presented { display: identity.display, user }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bucket_of_ten_a_second_admits_ten_at_once_and_one_each_100_ms() {
-        let mut admission = Admission::new(10);
-        let start = Tick::from_us(5_000_000);
-        assert_eq!((0..20).filter(|_| admission.admit(start)).count(), 10);
-        assert!(!admission.admit(start + Span::from_ms(99)));
-        assert!(admission.admit(start + Span::from_ms(100)));
-    }
 }

@@ -2,6 +2,7 @@
 //!
 //! It never waits for audio: it says with a plan what should be heard, and goes on.
 
+mod admission;
 mod dial;
 mod ending;
 mod incoming;
@@ -14,6 +15,7 @@ mod phones;
 mod placing;
 mod queueing;
 mod recover;
+mod spending;
 mod state;
 mod talking;
 mod transfer;
@@ -27,7 +29,7 @@ use offhook_acd::Acd;
 use offhook_plan::{MediaCommand, MediaEvent};
 use offhook_sip::{Binding, Change, DigestCounters, Registrar, RegistrarCounters};
 use offhook_sip::{
-    Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Output as SipOutput, ParseError, SessionId,
+    Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Method, Output as SipOutput, ParseError, SessionId,
 };
 use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, OfferId, PersonRef, QueueId, Span, Tick};
 
@@ -79,6 +81,11 @@ pub enum Input {
         trunk: usize,
         /// Where.
         flows: Vec<Flow>,
+    },
+    /// For how long the program has not caught up with what comes in; nothing as soon as it has.
+    Behind {
+        /// So long.
+        by: Span,
     },
     /// A person or a program asks for something.
     Command(Command),
@@ -195,6 +202,10 @@ pub struct Counters {
     pub calls: u64,
     /// INVITEs refused because a limit was reached (503).
     pub refused_by_limit: u64,
+    /// Calls outside refused because an account had made its calls of the hour or the day (503).
+    pub refused_by_spending: u64,
+    /// INVITEs refused because the program had fallen behind (503).
+    pub refused_by_overload: u64,
     /// INVITEs from strangers, and calls outside that an account may not make (403).
     pub refused_strangers: u64,
     /// INVITEs to numbers that are not ours (404).
@@ -229,6 +240,8 @@ pub struct Exchange {
     callable: BTreeMap<String, AgentId>,
     /// Calls outside that go on, by the account that answers for them.
     outside: BTreeMap<String, u32>,
+    /// Calls outside that were made, by account.
+    spending: spending::Spending,
     queues: BTreeMap<QueueId, usize>,
     /// Trunks, in the order of the configuration.
     lines: Vec<trunks::Line>,
@@ -241,7 +254,7 @@ pub struct Exchange {
     entropy: Entropy,
     fold: Fold,
     outputs: VecDeque<Output>,
-    admission: incoming::Admission,
+    pace: admission::Pace,
     counters: Counters,
     drain_by: Option<Tick>,
     sip_wake: Option<Tick>,
@@ -342,6 +355,7 @@ impl Exchange {
             accounts,
             callable,
             outside: BTreeMap::new(),
+            spending: spending::Spending::default(),
             endpoint: Endpoint::new(endpoint_config, entropy.fork()),
             registrar,
             acd: recovered.acd,
@@ -360,7 +374,7 @@ impl Exchange {
             entropy,
             fold: recovered.fold,
             outputs: VecDeque::new(),
-            admission: incoming::Admission::new(config.limits.calls_per_s_max),
+            pace: admission::Pace::new(config.limits.calls_per_s_max, config.limits.late),
             counters: Counters::default(),
             drain_by: None,
             sip_wake: None,
@@ -374,7 +388,13 @@ impl Exchange {
     /// Takes one input and everything that follows from it.
     pub fn handle(&mut self, now: Tick, input: Input) {
         match input {
-            Input::Message { flow, message } => self.endpoint.receive(now, flow, *message),
+            Input::Message { flow, message } => {
+                let sheds = self.sheds(now, &message);
+                self.endpoint.shed_invites(sheds);
+                self.endpoint.receive(now, flow, *message);
+                self.counters.refused_by_overload = self.endpoint.load().shed_total;
+            }
+            Input::Behind { by } => self.pace.report(now, by),
             Input::Malformed { flow, error } => {
                 self.counters.malformed += 1;
                 self.endpoint.receive_malformed(now, flow, *error);
@@ -406,6 +426,21 @@ impl Exchange {
     /// What became of the registrations that phones asked for.
     pub fn registrar_counters(&self) -> RegistrarCounters {
         self.registrar.counters()
+    }
+
+    /// New calls a second that are taken on now: fewer than configured while the program falls behind.
+    pub const fn calls_per_s(&self) -> u64 {
+        self.pace.per_s()
+    }
+
+    /// Whether this begins a call that there is no time for. Emergency numbers are always taken on, and who takes a call's
+    /// place begins none.
+    fn sheds(&mut self, now: Tick, message: &Message) -> bool {
+        let Message::Request(request) = message else { return false };
+        let headers = &request.headers;
+        let begins =
+            request.method == Method::Invite && headers.to_tag().is_none() && headers.get("Replaces").is_none();
+        begins && self.pace.sheds(now) && !self.is_emergency(&request.uri.user_decoded().unwrap_or_default())
     }
 
     /// Counts since start.

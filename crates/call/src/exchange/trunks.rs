@@ -9,7 +9,7 @@ use offhook_sip::{Flow, NameAddr, ProbeId, Register, RegistrationId, Request, Ur
 use offhook_units::{CallId, Span, Tick};
 
 use super::Exchange;
-use super::incoming::Admission;
+use super::admission::Admission;
 use super::state::Way;
 use crate::config::{Outgoing, Trunk};
 use crate::health::{Heard, SILENT, State};

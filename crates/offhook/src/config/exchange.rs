@@ -365,6 +365,9 @@ impl Reader {
         if let Some(rate) = section.number(&mut self.sink, "calls_per_second", 1..=100_000) {
             limits.calls_per_s_max = rate.value as u32;
         }
+        if let Some(late) = section.span(&mut self.sink, "late", Span::from_ms(10)..=Span::from_s(10)) {
+            limits.late = late;
+        }
         if let Some(transactions) = section.number(&mut self.sink, "transactions", 100..=10_000_000) {
             limits.transactions_max = transactions.value as usize;
         }

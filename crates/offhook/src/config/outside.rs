@@ -4,7 +4,9 @@ use core::net::SocketAddr;
 use core::ops::RangeInclusive;
 
 use offhook_call::TARGETS_MAX;
-use offhook_call::config::{self, Account, OUTSIDE_MAX_DEFAULT, Registering, TrunkLimits};
+use offhook_call::config::{
+    self, Account, OUTSIDE_MAX_DEFAULT, OUTSIDE_PER_DAY_DEFAULT, OUTSIDE_PER_HOUR_DEFAULT, Registering, TrunkLimits,
+};
 use offhook_plan::CodecKind;
 use offhook_sip::{Credentials, Transport, Uri};
 use offhook_units::Span;
@@ -158,10 +160,14 @@ impl Reader {
     pub fn outside(&mut self, section: &mut Section<'_>) -> Account {
         let outside = self.dialled(section, "outside", "[\"+49\", \"0\"]");
         let most = section.number(&mut self.sink, "outside_calls", 1..=10_000);
+        let per_hour = section.number(&mut self.sink, "outside_per_hour", 1..=1_000_000);
+        let per_day = section.number(&mut self.sink, "outside_per_day", 1..=1_000_000);
         let caller_id = section.text_or_number_if(&mut self.sink, "caller_id", "\"4930555701\"");
         Account {
             outside,
             outside_max: most.map_or(OUTSIDE_MAX_DEFAULT, |most| most.value as u32),
+            outside_per_hour: per_hour.map_or(OUTSIDE_PER_HOUR_DEFAULT, |most| most.value as u32),
+            outside_per_day: per_day.map_or(OUTSIDE_PER_DAY_DEFAULT, |most| most.value as u32),
             caller_id: caller_id.map(|id| id.value),
             ..Account::new("")
         }
@@ -238,7 +244,7 @@ mod tests {
         let text = format!(
             "{GOOD}proxy = \"udp:192.0.2.1:5070\"\nprefixes = [\"+\"]\nemergency = [\"112\"]\nuser = \"u\"\npassword = \"carrier \
              pigeon\"\n[[account]]\nname = \"ann\"\npassword = \"correct horse\"\n[[account]]\nname = \"bob\"\npassword = \
-             \"battery staple\"\noutside = [\"+49\"]\noutside_calls = 2\ncaller_id = \"+4930\"\n"
+             \"battery staple\"\noutside = [\"+49\"]\noutside_calls = 2\noutside_per_hour = 3\noutside_per_day = 9\ncaller_id = \"+4930\"\n"
         );
         let checked = check_text(Path::new("test.toml"), &text).unwrap_or_else(|faults| panic!("{faults}"));
         let local = "127.0.0.1:5060".parse().expect("an address");
@@ -250,6 +256,7 @@ mod tests {
         assert_eq!(out.credentials.as_ref().map(|given| &*given.username), Some("u"));
         assert!(exchange.accounts["ann"].outside.is_empty());
         let bob = &exchange.accounts["bob"];
+        assert_eq!((bob.outside_per_hour, bob.outside_per_day), (3, 9));
         assert_eq!((&bob.outside[..], bob.outside_max), (&["+49".to_owned()][..], 2));
         assert_eq!((bob.caller_id.as_deref(), &*bob.password), (Some("+4930"), "battery staple"));
     }

@@ -85,6 +85,10 @@ pub struct Figures {
     pub calls_active: AtomicU64,
     pub calls: AtomicU64,
     pub refused_by_limit: AtomicU64,
+    pub refused_by_overload: AtomicU64,
+    pub refused_by_spending: AtomicU64,
+    pub behind_us: AtomicU64,
+    pub calls_per_s: AtomicU64,
     pub refused_strangers: AtomicU64,
     /// As of the exchange.
     pub transfers_done: AtomicU64,
@@ -123,13 +127,26 @@ pub struct Control {
     seq: u64,
     wake: Option<Tick>,
     live_due: Option<Tick>,
+    /// When everything that had come in was read for the last time, and whether that is not now.
+    caught_up: Tick,
+    is_behind: bool,
 }
 
 impl Control {
     /// A loop around an exchange that has just been made.
     pub fn new(exchange: Exchange, inputs: Inputs, edges: Edges) -> Self {
         let seq = edges.store.next_seq();
-        Self { exchange, inputs, edges, outbox: Vec::new(), seq, wake: Some(Tick::ZERO), live_due: None }
+        Self {
+            exchange,
+            inputs,
+            edges,
+            outbox: Vec::new(),
+            seq,
+            wake: Some(Tick::ZERO),
+            live_due: None,
+            caught_up: Tick::ZERO,
+            is_behind: false,
+        }
     }
 
     /// Runs until the exchange is drained. Gives the edges back, to be closed in order.
@@ -153,8 +170,11 @@ impl Control {
         let timeout = self.sleep();
         let Inputs { intake, streams, media, recorder, asks } = &mut self.inputs;
         intake.sleep(timeout, || streams.is_empty() && media.is_empty() && recorder.is_empty() && asks.is_empty());
+        if !self.is_behind {
+            self.caught_up = self.edges.clock.now();
+        }
         let mut messages = Vec::new();
-        intake.read(&mut messages);
+        let mut more = intake.read(&mut messages);
         self.on_sip(messages);
         for _ in 0..TURN_MAX {
             let Ok((worker, event)) = self.inputs.media.try_recv() else { break };
@@ -164,6 +184,8 @@ impl Control {
             let Ok(messages) = self.inputs.streams.try_recv() else { break };
             self.on_sip(messages);
         }
+        more |= !self.inputs.streams.is_empty();
+        self.tell_lateness(more);
         for _ in 0..TURN_MAX {
             let Ok(event) = self.inputs.recorder.try_recv() else { break };
             self.on_recorder(event);
@@ -171,6 +193,17 @@ impl Control {
         for _ in 0..TURN_MAX {
             let Ok(ask) = self.inputs.asks.try_recv() else { break };
             self.on_ask(ask);
+        }
+    }
+
+    /// Tells the exchange for how long there has been more to read than was read.
+    fn tell_lateness(&mut self, more: bool) {
+        if more || self.is_behind {
+            let now = self.edges.clock.now();
+            let by = if more { now.since(self.caught_up) } else { Span::ZERO };
+            self.is_behind = more;
+            self.edges.figures.behind_us.store(by.as_us(), Ordering::Relaxed);
+            self.exchange.handle(now, Input::Behind { by });
         }
     }
 
@@ -404,6 +437,9 @@ impl Control {
             (&figures.calls_active, self.exchange.calls_active() as u64),
             (&figures.calls, counters.calls),
             (&figures.refused_by_limit, counters.refused_by_limit),
+            (&figures.refused_by_overload, counters.refused_by_overload),
+            (&figures.refused_by_spending, counters.refused_by_spending),
+            (&figures.calls_per_s, self.exchange.calls_per_s()),
             (&figures.refused_strangers, counters.refused_strangers),
             (&figures.refused_unknown_numbers, counters.refused_unknown_numbers),
             (&figures.transfers_done, counters.transfers_done),

@@ -116,6 +116,12 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     metrics.gauge_fn("offhook_rtp_port_pairs", "RTP port pairs in all", &[], move || ports() as f64);
     let outbox = reader(|figures| &figures.log_outbox);
     metrics.gauge_fn("offhook_log_outbox", "Records the store had no room for", &[], move || outbox() as f64);
+    let behind = reader(|figures| &figures.behind_us);
+    let help = "How long the control loop has not caught up with what comes in";
+    metrics.gauge_fn("offhook_control_behind_seconds", help, &[], move || behind() as f64 / 1e6);
+    let rate = reader(|figures| &figures.calls_per_s);
+    let help = "New calls a second that are taken on now";
+    metrics.gauge_fn("offhook_calls_per_second_admitted", help, &[], move || rate() as f64);
     let trouble = reader(|figures| &figures.recorder_trouble);
     metrics.gauge_fn("offhook_recorder_trouble", "1 while recordings cannot be written", &[], move || trouble() as f64);
     for (name, help, read) in [
@@ -129,6 +135,8 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     }
     for (why, read) in [
         ("limit", reader(|figures| &figures.refused_by_limit)),
+        ("outside-limit", reader(|figures| &figures.refused_by_spending)),
+        ("overload", reader(|figures| &figures.refused_by_overload)),
         ("stranger", reader(|figures| &figures.refused_strangers)),
         ("unknown-number", reader(|figures| &figures.refused_unknown_numbers)),
     ] {

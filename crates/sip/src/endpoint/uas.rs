@@ -96,6 +96,11 @@ impl Endpoint {
         if self.sessions.len() >= self.config.sessions_max {
             return self.reject_full(flow, &request);
         }
+        if self.shedding {
+            self.load.shed_total += 1;
+            let after = self.config.retry_after.as_s().to_string();
+            return self.reject(flow, &request, 503, &[("Retry-After", &after)]);
+        }
         let expiry = match self.settle_expiry(&request, None) {
             Ok(expiry) => expiry,
             Err(min) => return self.reject(flow, &request, 422, &[("Min-SE", &min)]),

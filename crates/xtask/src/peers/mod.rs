@@ -8,6 +8,7 @@ mod hostile;
 mod instruments;
 pub mod line;
 mod linphone;
+mod overload;
 mod page;
 mod quality;
 mod readme;
@@ -82,6 +83,11 @@ const TESTS: &[Test] = &[
         name: "linphone",
         sentence: "linphone calls and is called over UDP and TLS, presses keys both ways, holds",
         run: linphone::run,
+    },
+    Test {
+        name: "overload",
+        sentence: "at twice the rate of calls the surplus gets 503, the rest is served, nothing stays",
+        run: overload::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];

@@ -83,6 +83,7 @@ impl Sipp<'_> {
         let ip = self.local.ip().to_string();
         command.args(["-i", &ip, "-p", &self.local.port().to_string(), "-mi", &ip, "-mp", &self.media.to_string()]);
         command.args(["-t", over.option()]).args(["-nostdin", "-trace_logs", "-log_file"]).arg(self.log(folder));
+        command.args(["-trace_stat", "-fd", "1", "-stf"]).arg(self.statistics(folder));
         command.args(["-trace_err", "-error_file"]).arg(folder.join(format!("{}.errors", self.scenario)));
         std::fs::write(self.log(folder), "")?;
         let name = format!("sipp ({})", self.scenario);
@@ -96,6 +97,17 @@ impl Sipp<'_> {
         Ok(running)
     }
 
+    /// How many messages it sent again, after its end.
+    pub fn repeated(&self, folder: &Path) -> Result<u64> {
+        let file = self.statistics(folder);
+        let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        repeated(&text).with_context(|| format!("{} counts no retransmissions", file.display()))
+    }
+
+    fn statistics(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.csv", self.scenario))
+    }
+
     /// The file that the scenario logs to.
     pub fn log(&self, folder: &Path) -> PathBuf {
         folder.join(format!("{}.log", self.scenario))
@@ -105,6 +117,13 @@ impl Sipp<'_> {
     pub fn media_of(&self, number: usize) -> SocketAddr {
         SocketAddr::new(self.local.ip(), self.media + MEDIA_OFFSET + 4 * (number as u16 - 1))
     }
+}
+
+/// The retransmissions in all of the last line of sipp's statistics.
+fn repeated(csv: &str) -> Option<u64> {
+    let mut lines = csv.lines().filter(|line| !line.trim().is_empty());
+    let at = lines.next()?.split(';').position(|name| name == "Retransmissions(C)")?;
+    lines.next_back()?.split(';').nth(at)?.trim().parse().ok()
 }
 
 /// The lines of all callers of one sipp, opened and closed as its log says.
@@ -184,4 +203,15 @@ fn is_bound(over: Over, address: SocketAddr) -> Result<bool> {
 /// A loopback address: 127.0.0.`last`:`port`.
 pub fn loopback(last: u8, port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::from([127, 0, 0, last]), port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retransmissions_are_read_from_the_last_line_of_the_statistics() {
+        let csv = "StartTime;Retransmissions(P);Retransmissions(C);Warnings(C)\nx;1;2;0\nx;1;3;0\n\n";
+        assert_eq!((repeated(csv), repeated("a;b\n1;2\n"), repeated("")), (Some(3), None, None));
+    }
 }
