@@ -75,7 +75,19 @@ impl Agent {
     /// baresip number `index`, registered, with `samples` as its microphone.
     pub fn baresip(account: Account<'_>, samples: &[i16], folder: &Path, index: u16) -> Result<Self> {
         let place = Place { address: loopback(5, 25_100 + 10 * index), media: 42_000 + 20 * index };
-        Self::start_baresip(account, place, samples, folder, false, None)
+        Self::start_baresip(account, place, samples, folder, false, None, "")
+    }
+
+    /// As [`Self::baresip`], from `place`, taking commands at `control`.
+    pub fn baresip_with_control(
+        account: Account<'_>,
+        place: Place,
+        control: SocketAddr,
+        samples: &[i16],
+        folder: &Path,
+    ) -> Result<Self> {
+        let more = format!("\nmodule_app\t\tctrl_tcp.so\nctrl_tcp_listen\t\t{control}\n");
+        Self::start_baresip(account, place, samples, folder, false, None, &more)
     }
 
     /// As [`Self::baresip`], over TLS from `place`: it believes the authority of fixtures/tls alone. `dial` is called at once.
@@ -86,7 +98,7 @@ impl Agent {
         folder: &Path,
         dial: Option<&str>,
     ) -> Result<Self> {
-        Self::start_baresip(account, place, samples, folder, true, dial)
+        Self::start_baresip(account, place, samples, folder, true, dial, "")
     }
 
     fn start_baresip(
@@ -96,6 +108,7 @@ impl Agent {
         folder: &Path,
         secure: bool,
         dial: Option<&str>,
+        more: &str,
     ) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         speech::write_wav(&folder.join("speech.wav"), 8_000, samples)?;
@@ -108,7 +121,8 @@ impl Agent {
             .replace("ADDRESS", &address.ip().to_string())
             .replace("PORT", &address.port().to_string())
             .replace("MEDIA", &format!("{media}-{}", media + 19))
-            + if secure { &trust } else { "" };
+            + if secure { &trust } else { "" }
+            + more;
         std::fs::write(folder.join("config"), text)?;
         let Account { server, user, password } = account;
         let (transport, answers) =

@@ -14,6 +14,7 @@ mod quality;
 mod readme;
 mod sipp;
 mod tcp_tls;
+mod transfer;
 pub mod trunk;
 
 use std::path::PathBuf;
@@ -88,6 +89,11 @@ const TESTS: &[Test] = &[
         name: "overload",
         sentence: "at twice the rate of calls the surplus gets 503, the rest is served, nothing stays",
         run: overload::run,
+    },
+    Test {
+        name: "transfer",
+        sentence: "softphone and baresip transfer, blind and attended, and speech goes on both ways",
+        run: transfer::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];
