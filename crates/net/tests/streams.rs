@@ -320,6 +320,50 @@ fn a_browser_sends_and_gets_each_message_as_one_of_websocket() {
 }
 
 #[test]
+fn two_exchanges_speak_over_websocket_both_ways_on_one_connection_plain_and_secure() {
+    let of = |name, transport| {
+        let tls = (transport == Transport::Wss).then(|| Tls::load(&files(name, true)).expect("certificates"));
+        Exchange::start_over(transport, tls, StreamLimits::default())
+    };
+    for transport in [Transport::Ws, Transport::Wss] {
+        let (ours, trunk) = (of("exchange", transport), of("trunk", transport));
+        let out = Flow { transport, local: ours.local, peer: trunk.local };
+        ours.streams.send(out, options("there"));
+        let Incoming::Message(flow, message) = trunk.next() else { panic!("a message") };
+        assert_eq!((flow.transport, call_id(&message)), (transport, "there"));
+        trunk.streams.send(flow, options("back"));
+        assert!(matches!(ours.next(), Incoming::Message(back, message) if back == out && call_id(&message) == "back"));
+        drop(trunk);
+        assert!(matches!(ours.next(), Incoming::Lost(lost) if lost == out));
+    }
+}
+
+#[test]
+fn a_server_that_agrees_to_no_sip_is_not_spoken_to() {
+    let ours = Exchange::start_over(Transport::Ws, None, StreamLimits::default());
+    let server = TcpListener::bind(any()).expect("a port");
+    let out = Flow { transport: Transport::Ws, local: ours.local, peer: server.local_addr().expect("bound") };
+    ours.streams.send(out, options("there"));
+    let (stream, _) = server.accept().expect("a connection");
+    let socket = tokio_tungstenite::tungstenite::accept(stream).expect("a WebSocket of no subprotocol");
+    assert!(matches!(ours.next(), Incoming::Lost(lost) if lost == out));
+    assert_eq!(ours.streams.counters().of(Transport::Ws).closed(Closed::Handshake), 1);
+    drop(socket);
+}
+
+#[test]
+fn a_peer_that_never_ends_its_tls_handshake_is_cut_off_after_10_s() {
+    let ours = secure("exchange", false);
+    let mut peer = ours.connect();
+    // The beginning of a handshake record that promises more.
+    peer.write_all(&[22, 3, 1, 2, 0, 1]).expect("a beginning");
+    let start = Instant::now();
+    assert!(is_closed(&mut peer));
+    assert!((9..15).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    ours.wait_until("it is counted", |ours| ours.streams.counters().of(Transport::Tls).closed(Closed::Handshake) == 1);
+}
+
+#[test]
 fn a_browser_that_speaks_no_sip_is_refused() {
     let exchange = Exchange::start_over(Transport::Ws, None, StreamLimits::default());
     let refused = websocket(exchange.local, "chat").expect_err("another subprotocol");

@@ -183,16 +183,16 @@ impl Hub {
         }
     }
 
-    /// There is no connection. A response needs the one its request came on, and browsers take no connections.
+    /// There is no connection. A response needs the one its request came on.
     fn send_anew(self: &Rc<Self>, flow: Flow, bytes: Vec<u8>) {
         let is_response = bytes.starts_with(b"SIP/2.0 ");
         let opener = match flow.transport {
-            Transport::Tcp => Some(Opener::Plain),
-            Transport::Tls => {
+            Transport::Tcp | Transport::Ws => Some(Opener::Plain),
+            Transport::Tls | Transport::Wss => {
                 let connector = self.tls.borrow().as_ref().and_then(|tls| tls.connector.clone());
                 connector.map(|connector| Opener::Connect(connector, flow.peer.ip()))
             }
-            Transport::Udp | Transport::Ws | Transport::Wss => None,
+            Transport::Udp => None,
         };
         let full = self.tasks.get() >= self.limits.connections_max;
         let Some(opener) = opener.filter(|_| !is_response && !full) else {

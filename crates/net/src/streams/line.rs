@@ -97,7 +97,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
     ours: bool,
 ) -> Closed {
     match flow.transport {
-        Transport::Ws | Transport::Wss => websocket::serve(hub, flow, stream, queue, pongs).await,
+        Transport::Ws | Transport::Wss => websocket::serve(hub, flow, stream, queue, pongs, ours).await,
         Transport::Udp | Transport::Tcp | Transport::Tls => serve(hub, flow, stream, queue, pongs, ours).await,
     }
 }

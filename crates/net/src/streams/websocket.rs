@@ -8,11 +8,13 @@ use offhook_sip::{Flow, MESSAGE_BYTES_MAX, Message};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request as ClientRequest;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message as Frame};
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_async_with_config};
 
 use super::counters::Closed;
 use super::hub::Hub;
@@ -26,25 +28,40 @@ const SUBPROTOCOL_HEADER: &str = "Sec-WebSocket-Protocol";
 /// How often a silent connection is pinged, so that proxies on the way keep it.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
-/// Agrees on WebSocket with whoever connected, and serves the connection until it ends.
+/// Agrees on WebSocket with whoever connected, or with whom we connected to (`ours`), and serves the connection until it ends.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     hub: &Hub,
     flow: Flow,
     stream: S,
     queue: mpsc::Receiver<Vec<u8>>,
     pongs: mpsc::WeakSender<Vec<u8>>,
+    ours: bool,
 ) -> Closed {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
         .read_buffer_size(4 * 1_024);
-    let agreed = accept_hdr_async_with_config(stream, agree, Some(config));
+    // Apart from the task, which lives as long as the connection and would keep the room for it.
+    let agreed = Box::pin(async {
+        if ours {
+            let (socket, _response) = client_async_with_config(upgrade(flow)?, stream, Some(config)).await?;
+            return Ok(socket);
+        }
+        accept_hdr_async_with_config(stream, agree, Some(config)).await
+    });
     let Ok(Ok(socket)) = timeout(MESSAGE_WITHIN, agreed).await else { return Closed::Handshake };
     let (write, read) = socket.split();
     tokio::select! {
-        why = read_all(hub, flow, read, pongs) => why,
+        why = read_all(hub, flow, read, pongs, ours) => why,
         why = write_all(write, queue) => why,
     }
+}
+
+/// Our request to a server, RFC 7118 section 4.1. Whoever answers without the subprotocol is not spoken to.
+fn upgrade(flow: Flow) -> Result<ClientRequest, Error> {
+    let mut request = format!("ws://{}/", flow.peer).into_client_request()?;
+    request.headers_mut().insert(SUBPROTOCOL_HEADER, HeaderValue::from_static(SUBPROTOCOL));
+    Ok(request)
 }
 
 /// Takes only those who speak SIP.
@@ -65,8 +82,10 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
     flow: Flow,
     mut read: SplitStream<WebSocketStream<S>>,
     pongs: mpsc::WeakSender<Vec<u8>>,
+    ours: bool,
 ) -> Closed {
-    let mut spoke = false;
+    // A server that we came to owes no first word.
+    let mut spoke = ours;
     loop {
         let (within, late) = if spoke { (IDLE_MAX, Closed::Idle) } else { (MESSAGE_WITHIN, Closed::Slow) };
         let frame = match timeout_at(Instant::now() + within, read.next()).await {

@@ -397,21 +397,16 @@ fn contact_address(uri: &str) -> Option<(Transport, SocketAddr)> {
         return None;
     }
     let transport = match uri.parse::<Uri>().ok()?.param("transport") {
-        Some(name) => connectable(name)?,
+        Some(name) => Transport::from_name(name)?,
         None => Transport::Udp,
     };
     Some((transport, host_address(host.split(';').next()?, transport)?))
 }
 
-/// A transport over which phones and trunks can be reached without their having come to us first.
-fn connectable(name: &str) -> Option<Transport> {
-    Transport::from_name(name).filter(|transport| !matches!(transport, Transport::Ws | Transport::Wss))
-}
-
 /// `192.0.2.20:5060`, without a port, or with a transport before it: `tcp:192.0.2.20`.
 pub fn dialled_address(text: &str) -> Option<(Transport, SocketAddr)> {
     if let Some((name, host)) = text.split_once(':')
-        && let Some(transport) = connectable(name)
+        && let Some(transport) = Transport::from_name(name)
     {
         return Some((transport, host_address(host, transport)?));
     }

@@ -544,3 +544,13 @@ fn sessions_expire_as_configured_and_never_below_what_peers_may_ask_for() {
     assert_eq!(timers(&with("session_expires = \"0s\"")), (0, 90));
     assert_eq!(timers(&with("session_expires = \"10m\"\nsession_expires_min = \"5m\"")), (600, 300));
 }
+
+#[test]
+fn a_number_may_dial_over_websocket_where_it_is_listened_on() {
+    let dialled = GOOD.replace("queue = \"sales\"\n", "dial = \"wss:192.0.2.20\"\n");
+    check_fault(&dialled, (17, 8), "listen in [sip] has no wss", "add \"wss:ADDRESS:443\" to listen");
+    let open = dialled.replace("wss:", "ws:").replace("5060\"]", "5060\", \"ws:127.0.0.1:8080\"]");
+    let checked = read(&open).unwrap_or_else(|faults| panic!("{faults}"));
+    let Target::Dial { transport, peer, .. } = checked.numbers["700"].to else { panic!("it dials") };
+    assert_eq!((transport, peer), (Transport::Ws, "192.0.2.20:80".parse().expect("an address")));
+}

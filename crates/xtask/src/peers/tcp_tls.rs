@@ -1,5 +1,5 @@
 //! Queue calls over every transport but the usual one: TCP, and both families of IPv6, with sipp; TLS with baresip, whose
-//! call outlives a change of certificates.
+//! call outlives a change of certificates; and UDP past a phone whose port is closed.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use super::line::{FRAME, Heard, joined, longest_run};
 use super::sipp::{Lines, Over, Sipp};
 use crate::children::wait_for;
 use crate::g711;
-use crate::speech::Speech;
+use crate::speech::{Speech, instant_us};
 
 /// Calls of each leg, one for each agent.
 const CALLS: usize = 5;
@@ -38,6 +38,7 @@ struct Leg {
     agents: &'static str,
     number: &'static str,
     media: u16,
+    calls: usize,
 }
 
 const LEGS: [Leg; 3] = [
@@ -49,6 +50,7 @@ const LEGS: [Leg; 3] = [
         agents: "127.0.4.3:25066",
         number: "301",
         media: 46_000,
+        calls: CALLS,
     },
     Leg {
         name: "udp6",
@@ -58,6 +60,7 @@ const LEGS: [Leg; 3] = [
         agents: "[::1]:25066",
         number: "302",
         media: 46_200,
+        calls: CALLS,
     },
     Leg {
         name: "tcp6",
@@ -67,6 +70,7 @@ const LEGS: [Leg; 3] = [
         agents: "[::1]:25067",
         number: "303",
         media: 46_400,
+        calls: CALLS,
     },
 ];
 
@@ -86,6 +90,7 @@ pub fn run(bench: &Bench) -> Result<String> {
         let echoed = leg.call(bench, &mut exchange, &codes).with_context(|| format!("over {}", leg.name))?;
         said.push(format!("{CALLS} calls over {} with {echoed} frames echoed", leg.name));
     }
+    said.push(closed_port(bench, &mut exchange, &codes).context("past a closed port")?);
     said.push(over_tls(bench, &mut exchange, &speech, &certificates).context("over TLS")?);
     exchange.stop()?;
     Ok(said.join("; "))
@@ -106,6 +111,32 @@ fn configuration(bench: &Bench, certificates: &std::path::Path) -> Result<PathBu
     Ok(file)
 }
 
+/// To a queue whose first agent's port is closed.
+const GONE: Leg = Leg {
+    name: "gone",
+    over: Over::Udp,
+    caller: "127.0.4.2:25063",
+    exchange: "127.0.4.1:25060",
+    agents: "127.0.4.3:25068",
+    number: "305",
+    media: 46_600,
+    calls: 1,
+};
+/// How soon the second agent's answer follows the call: far below any timer of SIP.
+const PASSED_ON_WITHIN_MS: u64 = 400;
+
+/// A phone that was switched off does not keep the caller waiting.
+fn closed_port(bench: &Bench, exchange: &mut Exchange, codes: &[u8]) -> Result<String> {
+    GONE.call(bench, exchange, codes)?;
+    let records = exchange.wait_records(LEGS.len() * CALLS + 1, Duration::from_secs(10))?;
+    let record = records.iter().find(|record| record["number"] == GONE.number).context("no record of the call")?;
+    ensure!(record["agent"]["name"] == "Here", "it was answered by {}", record["agent"]["name"]);
+    let at = |what: &str| record[what].as_str().and_then(instant_us).with_context(|| format!("no {what}"));
+    let took = (at("connected")? - at("started")?) / 1_000;
+    ensure!(took <= PASSED_ON_WITHIN_MS, "the second agent was connected after {took} ms");
+    Ok(format!("a call past a closed port in {took} ms"))
+}
+
 impl Leg {
     /// Makes the calls; gives the frames that came back.
     fn call(&self, bench: &Bench, exchange: &mut Exchange, codes: &[u8]) -> Result<usize> {
@@ -117,7 +148,7 @@ impl Leg {
             remote: None,
             media: self.media + 1_000,
             service: "",
-            calls: CALLS,
+            calls: self.calls,
             rate: 1,
             hold: Duration::ZERO,
         };
@@ -127,7 +158,7 @@ impl Leg {
             remote: Some(self.exchange.parse()?),
             media: self.media,
             service: self.number,
-            calls: CALLS,
+            calls: self.calls,
             rate: 5,
             hold: HOLD,
         };
@@ -144,7 +175,7 @@ impl Leg {
         ensure!(status.success(), "the callers' sipp ended with {status}");
         let status = answering.wait(Duration::from_secs(10))?;
         ensure!(status.success(), "the agents' sipp ended with {status}");
-        ensure!(lines.ended.len() == CALLS, "{} of {CALLS} calls were answered", lines.ended.len());
+        ensure!(lines.ended.len() == self.calls, "{} of {} calls were answered", lines.ended.len(), self.calls);
         let mut echoed = 0;
         for (number, heard) in &lines.ended {
             echoed += came_back(heard).with_context(|| format!("call {number}"))?;
@@ -200,7 +231,7 @@ fn over_tls(bench: &Bench, exchange: &mut Exchange, speech: &Speech, certificate
     ensure!(exchange.calls_in("talking")? == 1, "the call did not outlive the change of certificates");
     // BYE crosses the exchange over both connections.
     let caller = caller.finish()?;
-    exchange.wait_records(3 * CALLS + 1, Duration::from_secs(10))?;
+    exchange.wait_records(LEGS.len() * CALLS + 2, Duration::from_secs(10))?;
     let agent = agent.finish()?;
     let to_agent = unbroken(&agent, &caller).context("from the caller to the agent")?;
     let to_caller = unbroken(&caller, &agent).context("from the agent to the caller")?;
