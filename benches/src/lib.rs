@@ -1,1 +1,3 @@
 //! Benches of Offhook's hot parts: see `benches/`.
+
+pub mod plain;
