@@ -298,9 +298,16 @@ impl Acd {
     fn change_contact(&mut self, id: ContactId, change: impl FnOnce(&mut Contact)) {
         let State { queues, contacts, .. } = &mut self.state;
         let Some(contact) = contacts.get_mut(&id) else { return };
-        self.index.remove_contact(queues, contact);
+        if !contact.is_waiting() {
+            return change(contact);
+        }
+        self.index.unplace(queues, contact);
         change(contact);
-        self.index.add_contact(queues, contact);
+        if contact.is_waiting() {
+            self.index.place(queues, contact);
+        } else {
+            self.index.serve(queues, contact);
+        }
     }
 
     fn drop_contact(&mut self, at: Tick, id: ContactId) {

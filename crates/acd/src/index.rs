@@ -2,11 +2,11 @@
 //! channel the line of contacts and the idle agents in order, the lanes where the two can meet, and the timers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Unbounded};
 
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Tick};
 
-use crate::config::{Channel, LEVELS_MAX, Need, Strategy};
+use crate::config::{Channel, LEVELS_MAX, Membership, Need, Strategy};
+use crate::few::{Few, Tiers};
 use crate::state::{
     Agent, AgentKind, Contact, IdleKey, LineKey, MEASURE_EVERY, Offer, Phase, Place, ProfileId, Queue, State, draw,
 };
@@ -43,9 +43,34 @@ pub(crate) struct Index {
     /// The lanes in which an agent can meet contacts when free.
     seats: BTreeMap<AgentId, Vec<Seat>>,
     /// Lanes where a waiting contact and an idle agent can meet; empty after every step.
-    pub matchable: BTreeSet<Slot>,
+    pub matchable: Matchable,
     pub timers: BTreeSet<(Tick, Timer)>,
     pub profiles: BTreeMap<Vec<Need>, ProfileId>,
+}
+
+/// A set of lanes; each lane knows whether it is in it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Matchable(Vec<Slot>);
+
+impl Matchable {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Slot> {
+        self.0.iter().copied()
+    }
+
+    fn put(&mut self, slot: Slot, lane: &mut Lane, matchable: bool) {
+        if core::mem::replace(&mut lane.matchable, matchable) == matchable {
+            return;
+        }
+        if matchable {
+            self.0.push(slot);
+        } else if let Some(at) = self.0.iter().position(|other| *other == slot) {
+            self.0.swap_remove(at);
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,11 +103,13 @@ pub(crate) struct Lane {
     /// What the lane's profile asks for.
     needs: Vec<Need>,
     /// Those who wait for an offer, by the step up to which tiers are open to them.
-    unoffered: BTreeMap<u8, BTreeSet<LineKey>>,
+    unoffered: Tiers,
     /// Those of a ring-all queue with an open offer, by the tier that rings.
-    ringing: BTreeMap<u8, BTreeSet<LineKey>>,
+    ringing: Tiers,
     /// Agents who could take any of them now, but for the tier.
-    idle: BTreeSet<IdleKey>,
+    idle: Few<IdleKey>,
+    /// It is in [`Index::matchable`].
+    matchable: bool,
     /// How many of the idle have each weight, by tier; of weighted-random queues alone.
     weights: BTreeMap<(u8, u64), u32>,
 }
@@ -116,9 +143,8 @@ impl Lane {
     pub fn head(&self, queue: &Queue, index: &QueueIndex) -> Option<LineKey> {
         let level = self.idle.first()?.level;
         let step = if index.opens_at_once(level) { 0 } else { queue.step_of(level) };
-        let open = self.unoffered.range(u8::try_from(step).unwrap_or(u8::MAX)..);
-        let ringing = self.ringing.range(level..);
-        open.chain(ringing).filter_map(|(_, keys)| keys.first().copied()).min()
+        let open = self.unoffered.first_from(u8::try_from(step).unwrap_or(u8::MAX));
+        open.into_iter().chain(self.ringing.first_from(level)).min()
     }
 
     /// The agent whom the strategy chooses for a contact among the idle of the lowest level.
@@ -128,11 +154,11 @@ impl Lane {
             return Some(first.agent);
         };
         let after = IdleKey { level: first.level, major, minor, agent };
-        let fits = |key: &&IdleKey| key.level == first.level && (!queue.is_weighted() || key.major == major);
-        let next = self.idle.range((Excluded(after), Unbounded)).next().filter(fits);
+        let fits = |key: &IdleKey| key.level == first.level && (!queue.is_weighted() || key.major == major);
+        let next = self.idle.after(after).filter(fits);
         // Past the last one a circle begins again: at the first of the level, or of the weight drawn.
-        let begin = if queue.is_weighted() { IdleKey { minor: 0, agent: AgentId(0), ..after } } else { *first };
-        Some(next.or_else(|| self.idle.range(begin..).next())?.agent)
+        let begin = if queue.is_weighted() { IdleKey { minor: 0, agent: AgentId(0), ..after } } else { first };
+        Some(next.or_else(|| self.idle.from(begin))?.agent)
     }
 
     /// After which key a circular strategy looks for the next one; none where the smallest key is meant.
@@ -209,7 +235,7 @@ impl Index {
         index.lanes.insert((id.channel, id.profile), slot);
         let needs = state.profiles.get(&id.profile).map(|profile| profile.needs.clone()).unwrap_or_default();
         let (unoffered, ringing, idle, weights) = Default::default();
-        let mut lane = Lane { id, needs, unoffered, ringing, idle, weights };
+        let mut lane = Lane { id, needs, unoffered, ringing, idle, matchable: false, weights };
         for agent in index.members.iter().filter_map(|id| state.agents.get(id)) {
             if let Some(seat) = seat_in(agent, &lane, slot) {
                 self.seats.entry(agent.config.id).or_default().push(seat);
@@ -269,21 +295,20 @@ impl Index {
             return;
         }
         let Some(seats) = self.seats.get(&agent.config.id) else { return };
+        // The seats of one membership stand together.
+        let mut at: Option<(u16, &Membership, &Queue, &QueueIndex)> = None;
         for seat in seats.iter().filter(|seat| free[seat.channel as usize]) {
-            let Some(membership) = agent.config.queues.get(usize::from(seat.membership)) else { continue };
-            let (Some(queue), Some(index)) = (queues.get(&membership.queue), self.queues.get(&membership.queue)) else {
-                continue;
-            };
+            if at.is_none_or(|(number, ..)| number != seat.membership) {
+                let Some(membership) = agent.config.queues.get(usize::from(seat.membership)) else { continue };
+                let found = queues.get(&membership.queue).zip(self.queues.get(&membership.queue));
+                let Some((queue, index)) = found else { continue };
+                at = Some((seat.membership, membership, queue, index));
+            }
+            let Some((_, membership, queue, index)) = at else { continue };
             let lane = &mut self.lanes[seat.lane as usize];
             let key = agent.idle_key(seed, queue, membership, &lane.needs);
-            match act(lane, queue, key, index) {
-                Some(true) => {
-                    self.matchable.insert(seat.lane);
-                }
-                Some(false) if !self.matchable.is_empty() => {
-                    self.matchable.remove(&seat.lane);
-                }
-                Some(false) | None => {}
+            if let Some(matchable) = act(lane, queue, key, index) {
+                self.matchable.put(seat.lane, lane, matchable);
             }
         }
     }
@@ -313,7 +338,7 @@ impl Index {
     pub fn refresh_queue(&mut self, id: QueueId, queue: &Queue) {
         let Some(index) = self.queues.get(&id) else { return };
         for slot in index.lanes.values() {
-            refresh(&mut self.matchable, *slot, &self.lanes[*slot as usize], queue, index);
+            refresh(&mut self.matchable, *slot, &mut self.lanes[*slot as usize], queue, index);
         }
     }
 
@@ -323,14 +348,42 @@ impl Index {
     }
 
     pub fn add_contact(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
-        self.change_contact(queues, contact, true);
+        if contact.is_waiting() {
+            self.put_in_line(queues, contact, true);
+            self.place(queues, contact);
+        } else if let Some(index) = self.queues.get_mut(&contact.queue) {
+            index.served += 1;
+        }
+    }
+
+    pub fn remove_contact(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
+        if contact.is_waiting() {
+            self.unplace(queues, contact);
+            self.put_in_line(queues, contact, false);
+        } else if let Some(index) = self.queues.get_mut(&contact.queue) {
+            index.served -= 1;
+        }
+    }
+
+    /// A contact that was [unplaced](Index::unplace) is served now.
+    pub fn serve(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
+        self.put_in_line(queues, contact, false);
+        if let Some(index) = self.queues.get_mut(&contact.queue) {
+            index.served += 1;
+        }
+    }
+
+    /// Puts a waiting contact into its lane, and its timers to the others: after a change that leaves its place in line.
+    pub fn place(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
+        self.put_in_lane(queues, contact, true);
         if let Some(queue) = queues.get(&contact.queue) {
             self.timers.extend(contact_timers(queue, contact));
         }
     }
 
-    pub fn remove_contact(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
-        self.change_contact(queues, contact, false);
+    /// Takes a waiting contact out of its lane, and its timers out of the others: before such a change.
+    pub fn unplace(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
+        self.put_in_lane(queues, contact, false);
         if let Some(queue) = queues.get(&contact.queue) {
             for timer in contact_timers(queue, contact) {
                 self.timers.remove(&timer);
@@ -338,35 +391,29 @@ impl Index {
         }
     }
 
-    fn change_contact(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact, add: bool) {
+    fn put_in_line(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact, add: bool) {
         let (Some(queue), Some(index)) = (queues.get(&contact.queue), self.queues.get_mut(&contact.queue)) else {
             return;
         };
-        let Place::Waiting { step, ring_level, .. } = &contact.place else {
-            if add {
-                index.served += 1;
-            } else {
-                index.served -= 1;
-            }
+        put(&mut index.waiting, (contact.entered_at, contact.id), add);
+        put(&mut index.lines[contact.channel as usize], contact.line_key(queue), add);
+    }
+
+    fn put_in_lane(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact, add: bool) {
+        let (Some(queue), Some(index)) = (queues.get(&contact.queue), self.queues.get(&contact.queue)) else {
             return;
         };
-        let key = contact.line_key(queue);
-        put(&mut index.waiting, (contact.entered_at, contact.id), add);
-        put(&mut index.lines[contact.channel as usize], key, add);
+        let Place::Waiting { step, ring_level, .. } = &contact.place else { return };
         let Some(slot) = index.slot(contact.channel, contact.profile()) else { return };
         let lane = &mut self.lanes[slot as usize];
-        let (sets, at) = if contact.wants_offer() {
+        let (tiers, at) = if contact.wants_offer() {
             (&mut lane.unoffered, *step)
         } else if queue.config.strategy == Strategy::RingAll || !add {
             (&mut lane.ringing, *ring_level)
         } else {
             return;
         };
-        let set = sets.entry(at).or_default();
-        put(set, key, add);
-        if set.is_empty() {
-            sets.remove(&at);
-        }
+        tiers.put(at, contact.line_key(queue), add);
         refresh(&mut self.matchable, slot, lane, queue, index);
     }
 
@@ -406,7 +453,7 @@ impl PartialEq for Index {
                 .iter()
                 .map(|(id, seats)| (*id, seats.iter().map(|seat| (seat.membership, lane(seat.lane))).collect()))
                 .collect();
-            let matchable: BTreeSet<LaneId> = index.matchable.iter().map(|slot| lane(*slot)).collect();
+            let matchable: BTreeSet<LaneId> = index.matchable.iter().map(lane).collect();
             (queues, lanes, seats, matchable, &index.timers, &index.profiles)
         }
         view(self) == view(other)
@@ -434,12 +481,9 @@ fn seat_in(agent: &Agent, lane: &Lane, slot: Slot) -> Option<Seat> {
 }
 
 /// Sees whether a contact and an agent can meet in this lane.
-fn refresh(matchable: &mut BTreeSet<Slot>, slot: Slot, lane: &Lane, queue: &Queue, index: &QueueIndex) {
-    if lane.head(queue, index).is_some() {
-        matchable.insert(slot);
-    } else if !matchable.is_empty() {
-        matchable.remove(&slot);
-    }
+fn refresh(matchable: &mut Matchable, slot: Slot, lane: &mut Lane, queue: &Queue, index: &QueueIndex) {
+    let meet = lane.head(queue, index).is_some();
+    matchable.put(slot, lane, meet);
 }
 
 fn agent_timers<'a>(

@@ -63,6 +63,7 @@ mod config;
 mod decide;
 mod digest;
 mod explain;
+mod few;
 mod figures;
 mod index;
 mod route;

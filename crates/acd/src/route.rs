@@ -12,7 +12,7 @@ impl Acd {
     /// Looks only at lanes where a contact and an agent can meet: after one input these are lanes of one agent, or of one queue.
     pub(crate) fn route(&self, now: Tick) -> Option<Event> {
         let heads = self.index.matchable.iter().filter_map(|slot| {
-            let lane = self.index.lanes.get(*slot as usize)?;
+            let lane = self.index.lanes.get(slot as usize)?;
             let (queue, index) = (self.state.queues.get(&lane.id.queue)?, self.index.queues.get(&lane.id.queue)?);
             let head = lane.head(queue, index)?;
             Some(((Reverse(queue.config.weight), head, lane.id), (lane, queue)))
