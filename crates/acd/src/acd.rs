@@ -79,6 +79,7 @@ impl Acd {
         for (at, event) in events {
             self.apply(at, &event);
         }
+        self.index.settle(&self.state);
     }
 
     /// What must be kept to go on from here.
@@ -127,7 +128,7 @@ impl Acd {
     }
 
     fn offer_all(&mut self, now: Tick) {
-        while let Some(offer) = self.route(now) {
+        while let Some(offer) = self.offer_to_fresh(now).or_else(|| self.route(now)) {
             self.record(now, offer);
         }
     }

@@ -1,6 +1,7 @@
 //! What can be derived from the state and is kept at hand, so that no input scans all agents or all contacts: per queue and
 //! channel the line of contacts and the idle agents in order, the lanes where the two can meet, and the timers.
 
+use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Tick};
@@ -40,6 +41,11 @@ pub(crate) type Slot = u32;
 pub(crate) struct Index {
     pub queues: BTreeMap<QueueId, QueueIndex>,
     pub lanes: Vec<Lane>,
+    /// The first contact without an offer of each lane, side by side: what a free agent looks at is one line of cache a lane.
+    fronts: Vec<Option<LineKey>>,
+    /// An agent who has just become free, and is in none of the lanes yet: when somebody waits, the agent leaves without
+    /// having sat down in any.
+    fresh: Option<AgentId>,
     /// The lanes in which an agent can meet contacts when free.
     seats: BTreeMap<AgentId, Vec<Seat>>,
     /// Lanes where a waiting contact and an idle agent can meet; empty after every step.
@@ -222,7 +228,39 @@ impl Index {
         for (id, offer) in &state.offers {
             index.add_offer(*id, *offer);
         }
+        index.settle(state);
         index
+    }
+
+    /// Lets the agent who has just become free sit down in the lanes.
+    pub fn settle(&mut self, state: &State) {
+        if let Some(agent) = self.fresh.take().and_then(|id| state.agents.get(&id)) {
+            self.sit_down(state.seed, &state.queues, agent);
+        }
+    }
+
+    /// Whom the agent who has just become free takes, and for which queue, where that needs no comparing of agents: nobody else is
+    /// free for any contact that waits, and no tier is closed.
+    pub fn taken_by_fresh(&self, state: &State) -> Option<(AgentId, QueueId, LineKey)> {
+        let agent = state.agents.get(&self.fresh.filter(|_| self.matchable.is_empty())?)?;
+        let free = Channel::ALL.map(|channel| agent.can_take(channel));
+        let mut first = None;
+        let mut at: Option<(u16, &Queue)> = None;
+        for seat in self.seats.get(&agent.config.id)?.iter().filter(|seat| free[seat.channel as usize]) {
+            if at.is_none_or(|(number, _)| number != seat.membership) {
+                let queue = state.queues.get(&agent.config.queues.get(usize::from(seat.membership))?.queue)?;
+                if queue.steps.len() > 1 || queue.config.strategy == Strategy::RingAll {
+                    return None;
+                }
+                at = Some((seat.membership, queue));
+            }
+            let (Some((_, queue)), Some(front)) = (at, self.fronts[seat.lane as usize]) else { continue };
+            let key = (Reverse(queue.config.weight), front);
+            if first.is_none_or(|(least, _)| key < least) {
+                first = Some((key, queue.config.id));
+            }
+        }
+        first.map(|((_, front), queue)| (agent.config.id, queue, front))
     }
 
     /// Opens a lane, and lets every member who fits sit down. Costs time in proportion to the members, once per profile and queue.
@@ -237,9 +275,11 @@ impl Index {
         let (unoffered, ringing, idle, weights) = Default::default();
         let mut lane = Lane { id, needs, unoffered, ringing, idle, matchable: false, weights };
         for agent in index.members.iter().filter_map(|id| state.agents.get(id)) {
+            let is_fresh = self.fresh == Some(agent.config.id);
             if let Some(seat) = seat_in(agent, &lane, slot) {
                 self.seats.entry(agent.config.id).or_default().push(seat);
-                if agent.can_take(id.channel)
+                if !is_fresh
+                    && agent.can_take(id.channel)
                     && let Some(membership) = agent.config.queues.get(usize::from(seat.membership))
                 {
                     lane.seat(queue, agent.idle_key(state.seed, queue, membership, &lane.needs));
@@ -247,6 +287,7 @@ impl Index {
             }
         }
         self.lanes.push(lane);
+        self.fronts.push(None);
     }
 
     pub fn add_agent(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
@@ -256,21 +297,33 @@ impl Index {
             index.available += u32::from(agent.kind == AgentKind::Available);
             *index.serving_at(membership.level) += u32::from(agent.serves());
         }
+        if self.fresh.is_none() && Channel::ALL.iter().any(|channel| agent.can_take(*channel)) {
+            self.fresh = Some(agent.config.id);
+        } else {
+            self.sit_down(seed, queues, agent);
+        }
+        self.timers.extend(agent_timers(queues, agent));
+    }
+
+    fn sit_down(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
         self.each_seat(seed, queues, agent, |lane, queue, key, index| {
             lane.seat(queue, key);
             Some(lane.head(queue, index).is_some())
         });
-        self.timers.extend(agent_timers(queues, agent));
     }
 
     /// Takes an agent out. Tiers that this opens are seen to by [`Index::refresh_queue`].
     pub fn remove_agent(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
-        // While the lanes are looked at, the agent still counts: who is only offered something opens no tier.
-        let none = self.matchable.is_empty();
-        self.each_seat(seed, queues, agent, |lane, queue, key, index| {
-            lane.unseat(queue, key);
-            (!none).then(|| lane.head(queue, index).is_some())
-        });
+        if self.fresh == Some(agent.config.id) {
+            self.fresh = None;
+        } else {
+            // While the lanes are looked at, the agent still counts: who is only offered something opens no tier.
+            let none = self.matchable.is_empty();
+            self.each_seat(seed, queues, agent, |lane, queue, key, index| {
+                lane.unseat(queue, key);
+                (!none).then(|| lane.head(queue, index).is_some())
+            });
+        }
         for membership in &agent.config.queues {
             let Some(index) = self.queues.get_mut(&membership.queue) else { continue };
             index.logged_in -= u32::from(agent.logged_in);
@@ -414,6 +467,7 @@ impl Index {
             return;
         };
         tiers.put(at, contact.line_key(queue), add);
+        self.fronts[slot as usize] = lane.unoffered.first_from(0);
         refresh(&mut self.matchable, slot, lane, queue, index);
     }
 

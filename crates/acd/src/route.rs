@@ -27,4 +27,16 @@ impl Acd {
             deadline: now + queue.config.ring_for,
         })
     }
+
+    /// The offer to the agent who has just become free, where it is plain which one that is: what [`Acd::route`] would come to. Where
+    /// it is not, the agent sits down in the lanes like everybody.
+    pub(crate) fn offer_to_fresh(&mut self, now: Tick) -> Option<Event> {
+        let taken = self.index.taken_by_fresh(&self.state);
+        let Some((agent, queue, front)) = taken else {
+            self.index.settle(&self.state);
+            return None;
+        };
+        let deadline = now + self.state.queues.get(&queue)?.config.ring_for;
+        Some(Event::Offered { offer: OfferId(self.state.offers_made + 1), contact: front.contact, queue, agent, deadline })
+    }
 }
