@@ -158,7 +158,7 @@ impl Acd {
     fn set_agent(&mut self, at: Tick, config: &AgentConfig) {
         let State { seed, queues, agents, .. } = &mut self.state;
         let mut touched: Vec<QueueId> = config.queues.iter().map(|membership| membership.queue).collect();
-        let agent = agents.entry(config.id).or_insert_with(|| Agent::new(config.clone(), at));
+        let agent = agents.entry(config.id).or_insert_with(|| Box::new(Agent::new(config.clone(), at)));
         touched.extend(agent.config.queues.iter().map(|membership| membership.queue));
         self.index.remove_agent(*seed, queues, agent);
         self.index.part(agent);
@@ -245,7 +245,7 @@ impl Acd {
             }
         }
         self.index.add_contact(&self.state.queues, &contact);
-        self.state.contacts.insert(contact.id, contact);
+        self.state.contacts.insert(contact.id, Box::new(contact));
     }
 
     /// Finds the profile of each stage, or makes it; each counts one user more.
@@ -328,7 +328,7 @@ impl Acd {
             return;
         };
         let (level, position) = (membership.level, membership.position);
-        if !self.state.contacts.get(&offer.contact).is_some_and(Contact::is_waiting) {
+        if !self.state.contacts.get(&offer.contact).is_some_and(|contact| contact.is_waiting()) {
             return;
         }
         let queue = self.state.queues.get(&offer.queue).map(|queue| &queue.config);
@@ -395,6 +395,7 @@ impl Acd {
             agent.missed = 0;
             agent.taken = agent.taken.saturating_add(1);
             let (talk, hold) = Default::default();
+            agent.work.reserve_exact(1);
             agent.work.push(Work { contact: id, channel, queue, phase: Phase::Talking, since: at, talk, hold });
         });
     }

@@ -80,8 +80,8 @@ impl Acd {
 
     fn audit_idle(&self, broken: &mut Vec<String>) {
         let mut idle: BTreeMap<QueueId, Vec<&Agent>> = BTreeMap::new();
-        let free = |agent: &&Agent| Channel::ALL.iter().any(|channel| agent.can_take(*channel));
-        for agent in self.state.agents.values().filter(free) {
+        let free = |agent: &Agent| Channel::ALL.iter().any(|channel| agent.can_take(*channel));
+        for agent in self.state.agents.values().filter(|agent| free(agent)) {
             for membership in &agent.config.queues {
                 idle.entry(membership.queue).or_default().push(agent);
             }

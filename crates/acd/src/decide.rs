@@ -74,7 +74,7 @@ impl Acd {
     }
 
     fn known_agent(&self, id: AgentId) -> Result<&Agent, Refusal> {
-        self.state.agents.get(&id).ok_or(Refusal::UnknownAgent(id))
+        self.state.agents.get(&id).map(|agent| &**agent).ok_or(Refusal::UnknownAgent(id))
     }
 
     fn agent_at_work(&self, id: AgentId) -> Result<&Agent, Refusal> {
@@ -82,7 +82,7 @@ impl Acd {
     }
 
     fn contact(&self, id: ContactId) -> Result<&Contact, Refusal> {
-        self.state.contacts.get(&id).ok_or(Refusal::UnknownContact(id))
+        self.state.contacts.get(&id).map(|contact| &**contact).ok_or(Refusal::UnknownContact(id))
     }
 
     fn queue_known(&self, id: QueueId) -> Result<&Queue, Refusal> {

@@ -37,6 +37,12 @@ impl Acd {
             return None;
         };
         let deadline = now + self.state.queues.get(&queue)?.config.ring_for;
-        Some(Event::Offered { offer: OfferId(self.state.offers_made + 1), contact: front.contact, queue, agent, deadline })
+        Some(Event::Offered {
+            offer: OfferId(self.state.offers_made + 1),
+            contact: front.contact,
+            queue,
+            agent,
+            deadline,
+        })
     }
 }

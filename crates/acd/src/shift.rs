@@ -447,7 +447,7 @@ fn feasible(state: &State, now: Tick) -> impl Iterator<Item = (&Contact, &Agent)
             .agents
             .values()
             .filter(move |agent| could_take(state, now, contact, agent))
-            .map(move |agent| (contact, agent))
+            .map(move |agent| (&**contact, &**agent))
     })
 }
 
@@ -504,7 +504,7 @@ fn reference_choice(state: &State, queue: &Queue, contact: &Contact, candidates:
     };
     let place = |agent: &Agent| (membership(agent).position, agent.config.id);
     let members: BTreeSet<_> =
-        state.agents.values().filter(|a| a.membership(queue.config.id).is_some()).map(place).collect();
+        state.agents.values().filter(|a| a.membership(queue.config.id).is_some()).map(|a| place(a)).collect();
     let circle = |agent: &Agent, last: Option<(u32, AgentId)>| {
         let rank = |at: (u32, AgentId)| members.range(..at).count() + members.len();
         let after = last.map_or(0, |last| members.range(..=last).count());

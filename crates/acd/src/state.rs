@@ -56,8 +56,10 @@ pub(crate) struct State {
     /// When the last event happened.
     pub at: Tick,
     pub queues: BTreeMap<QueueId, Queue>,
-    pub agents: BTreeMap<AgentId, Agent>,
-    pub contacts: BTreeMap<ContactId, Contact>,
+    /// Each in a place of its own: the nodes of a tree are half empty.
+    pub agents: BTreeMap<AgentId, Box<Agent>>,
+    /// As agents.
+    pub contacts: BTreeMap<ContactId, Box<Contact>>,
     pub offers: BTreeMap<OfferId, Offer>,
     /// Profiles ever made; the last one has this id.
     pub profiles_made: u32,
