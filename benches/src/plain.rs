@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use offhook_call::config::{Answer, Config, Destination, Limits, Number, Trunk};
+use offhook_call::config::{Answer, Config, Destination, Limits, Number, SessionTimers, Trunk};
 use offhook_call::{Exchange, Input, Output};
 use offhook_plan::{LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan};
 use offhook_sip::{Flow, Message, Transport};
@@ -59,14 +59,17 @@ impl PlainCalls {
             name: "plain".to_owned(),
             realm: "plain".to_owned(),
             advertise: None,
+            large_requests_over: Vec::new(),
+            session_timers: SessionTimers::default(),
             rtp_ports: 10_000..=20_999,
             media_workers: 1,
             caps: MediaCaps::g711(),
-            trunks: vec![Trunk { name: "trunk".to_owned(), peers: vec![address(CALLER).ip()], out: None }],
+            trunks: vec![Trunk::new("trunk", vec![address(CALLER).ip()])],
             numbers: BTreeMap::from([("800".to_owned(), Number { answer: Answer::AtStart, to })]),
             flows: BTreeMap::new(),
             queues: Vec::new(),
             agents: Vec::new(),
+            registrar: offhook_sip::RegistrarLimits::default(),
             accounts: BTreeMap::new(),
             limits: Limits::default(),
         };
@@ -138,7 +141,8 @@ impl PlainCalls {
                 Output::Person { .. }
                 | Output::OpenRecording(_)
                 | Output::CloseRecording { .. }
-                | Output::Binding(_) => {}
+                | Output::Binding(_)
+                | Output::WrongPassword { .. } => {}
                 Output::Wait { until } => {
                     self.wake = until;
                     return;
