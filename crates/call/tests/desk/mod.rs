@@ -13,8 +13,8 @@ use offhook_call::record::{CallRecord, Fold};
 use offhook_call::{Exchange, Input, Output, Recovered};
 use offhook_plan::{AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan};
 use offhook_sip::{
-    Binding, Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, NameAddr, Register, Request,
-    RequestId, Response, SessionId, Transport, sdp,
+    Binding, Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, Method, NameAddr, Register,
+    Request, RequestId, Response, SessionId, Transport, sdp,
 };
 use offhook_units::{AgentId, CallId, Entropy, IdSource, LegId, QueueId, Span, Tick};
 
@@ -35,6 +35,8 @@ pub struct World {
     pub records: Vec<CallRecord>,
     /// Where wrong passwords came from.
     pub guessers: Vec<IpAddr>,
+    /// The `Reason` of each CANCEL that a phone got.
+    pub cancel_reasons: Vec<Option<String>>,
     /// The event log.
     pub log: Vec<(Tick, LogEvent)>,
     /// What each call's media shall be.
@@ -145,7 +147,9 @@ impl World {
         let exchange = Exchange::recover(now, config, IdSource::new(1, 1), Entropy::from_number(7), recovered);
         let (phones, under_way, records) = (BTreeMap::new(), VecDeque::new(), Vec::new());
         let (log, plans, closed, guessers) = (Vec::new(), BTreeMap::new(), VecDeque::new(), Vec::new());
-        let mut world = Self { now, exchange, records, guessers, log, plans, closed, phones, under_way, wake: None };
+        let (cancel_reasons, wake) = (Vec::new(), None);
+        let mut world =
+            Self { now, exchange, records, guessers, cancel_reasons, log, plans, closed, phones, under_way, wake };
         for name in ["ann", "bob", "carl"] {
             if silent.iter().any(|account| account == name) {
                 continue;
@@ -334,6 +338,11 @@ impl World {
         if to == SERVER.into() {
             self.exchange.handle(now, Input::Message { flow, message: Box::new(message) });
         } else if let Some(phone) = self.phones.get_mut(&to) {
+            if let Message::Request(request) = &message
+                && request.method == Method::Cancel
+            {
+                self.cancel_reasons.push(request.headers.get("Reason").map(str::to_owned));
+            }
             phone.endpoint.receive(now, flow, message);
         }
     }

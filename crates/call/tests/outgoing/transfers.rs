@@ -435,6 +435,8 @@ fn a_phone_that_rings_without_a_queue_is_picked_up_at_another_one() {
     world.run(Span::from_ms(100));
     let bob = replace(&mut world, "bob", "carl", carl);
     assert!(world.was_answered("bob", bob) && world.was_answered("ann", call));
+    let elsewhere = "SIP;cause=200;text=\"Call completed elsewhere\"".to_owned();
+    assert_eq!(world.cancel_reasons, [Some(elsewhere)], "the phone shows no missed call");
     assert!(world.ended("carl", carl));
     world.hang_up("ann", call);
     let ended =
