@@ -1,3 +1,4 @@
-//! Benches of Offhook's hot parts: see `benches/`.
+//! Benches of Offhook's hot parts (see `benches/`), and the fuzz targets of its parsers.
 
 pub mod plain;
+pub mod targets;

@@ -142,6 +142,7 @@ impl PlainCalls {
                 | Output::OpenRecording(_)
                 | Output::CloseRecording { .. }
                 | Output::Binding(_)
+                | Output::Leg { .. }
                 | Output::WrongPassword { .. } => {}
                 Output::Wait { until } => {
                     self.wake = until;

@@ -4,6 +4,8 @@ mod desk;
 #[path = "outgoing/transfers.rs"]
 mod transfers;
 
+use std::collections::BTreeSet;
+
 use desk::{SERVER, World, credentials, media, trunk};
 use offhook_call::Input;
 use offhook_call::record::CallEnd;
@@ -99,6 +101,10 @@ fn the_next_trunk_is_tried_after_a_5xx_and_not_after_busy() {
             assert!(world.was_answered("ann", call));
             world.hang_up("carrier3", session);
             assert_eq!(world.records[0].out_trunk.as_deref(), Some("second"));
+            let names: Vec<&str> = world.legs.iter().map(|(_, _, name)| name.as_str()).collect();
+            assert_eq!(names, ["phone ann", "trunk first", "trunk second"], "the attempt that failed is seen too");
+            let ids: BTreeSet<&String> = world.legs.iter().map(|(_, call_id, _)| call_id).collect();
+            assert!(ids.len() == 3 && world.legs.iter().all(|(call, ..)| *call == world.records[0].id));
         }
     }
 }

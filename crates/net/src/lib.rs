@@ -10,6 +10,7 @@ pub mod media;
 pub mod sip;
 pub mod streams;
 pub mod stun;
+pub mod trace;
 mod unreachable;
 mod wake;
 

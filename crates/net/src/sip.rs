@@ -18,6 +18,7 @@ use crate::bans::{Admission, Offence};
 use crate::datagrams::{Received, Receiver};
 use crate::flood::Gate;
 use crate::stun::{self, Stun, TransactionId};
+use crate::trace::Trace;
 use crate::unreachable;
 
 /// Datagrams read in one system call at most.
@@ -65,6 +66,7 @@ pub struct SipSocket {
     socket: Arc<UdpSocket>,
     local: SocketAddr,
     counters: Arc<SipCounters>,
+    trace: Trace,
 }
 
 /// The reading thread of a listener; stops when dropped.
@@ -91,7 +93,13 @@ impl SipSocket {
         socket.set_read_timeout(Some(STOP_LOOK))?;
         let local = socket.local_addr()?;
         unreachable::keep_errors(socket.as_raw_fd(), local.is_ipv4())?;
-        Ok(Self { socket: Arc::new(socket), local, counters: Arc::default() })
+        Ok(Self { socket: Arc::new(socket), local, counters: Arc::default(), trace: Trace::default() })
+    }
+
+    /// Notes what comes in.
+    #[must_use]
+    pub fn traced(self, trace: Trace) -> Self {
+        Self { trace, ..self }
     }
 
     /// Our address; its host may be the wildcard.
@@ -174,6 +182,7 @@ impl SipSocket {
                 }
                 continue;
             }
+            self.trace.received(flow, datagram.bytes);
             match Message::parse(datagram.bytes) {
                 Ok(message) => batch.push(Incoming::Message(flow, Box::new(message))),
                 Err(error) => {

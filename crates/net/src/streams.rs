@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use crate::bans::Bans;
 use crate::flood::{Flood, Gate};
 use crate::sip::Incoming;
+use crate::trace::Trace;
 
 pub use counters::{Closed, Counters, StreamCounters};
 use hub::Hub;
@@ -124,8 +125,8 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Serves `listeners` for those whom `bans` lets through, and makes connections of its own when something is sent where there is none. Connections over TLS
-    /// need `tls`: without it they are closed as soon as they come.
+    /// Serves `listeners` for those whom `bans` lets through, and makes connections of its own when something is sent where there
+    /// is none. Connections over TLS need `tls`: without it they are closed as soon as they come. `trace` notes what comes in.
     ///
     /// # Errors
     /// Where the thread or its runtime cannot be started.
@@ -135,6 +136,7 @@ impl Streams {
         limits: StreamLimits,
         bans: Arc<Bans>,
         deliver: Arc<Deliver>,
+        trace: Trace,
     ) -> io::Result<Self> {
         let counters = Arc::new(StreamCounters::new(listeners.iter().map(|listener| listener.transport)));
         let (commands, orders) = mpsc::channel(SENDS_MAX);
@@ -142,10 +144,8 @@ impl Streams {
         let shared = Arc::clone(&counters);
         let thread = std::thread::Builder::new().name("sip-streams".into()).spawn(move || {
             let local = tokio::task::LocalSet::new();
-            local.block_on(
-                &runtime,
-                Hub::serve(listeners, tls, limits, Gate { bans, flood: Flood::default() }, deliver, shared, orders),
-            );
+            let gate = Gate { bans, flood: Flood::default() };
+            local.block_on(&runtime, Hub::serve(listeners, tls, limits, gate, deliver, (shared, trace), orders));
         })?;
         Ok(Self { commands: Some(commands), counters, thread: Some(thread) })
     }

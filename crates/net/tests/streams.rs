@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use offhook_net::bans::{BanLimits, Bans};
 use offhook_net::sip::Incoming;
 use offhook_net::streams::{Closed, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
+use offhook_net::trace::Trace;
 use offhook_sip::{Flow, Message, Transport};
 use tokio_tungstenite::tungstenite::WebSocket;
 use tokio_tungstenite::tungstenite::client::{IntoClientRequest, client};
@@ -40,7 +41,8 @@ impl Exchange {
         let (tell, incoming) = unbounded();
         let local = listener.local();
         let deliver = move |batch| tell.send(batch).map_err(|error| error.0);
-        let streams = Streams::start(vec![listener], tls, limits, Arc::new(bans), Arc::new(deliver)).expect("a thread");
+        let (bans, deliver) = (Arc::new(bans), Arc::new(deliver));
+        let streams = Streams::start(vec![listener], tls, limits, bans, deliver, Trace::default()).expect("a thread");
         Self { streams, local, incoming }
     }
 

@@ -63,6 +63,8 @@ pub fn router(shared: Shared, token: Token) -> Router {
         .route("/api/v1/trunks", get(trunks))
         .route("/api/v1/bans", get(bans))
         .route("/api/v1/bans/{source}", delete(lift_ban))
+        .route("/api/v1/calls/{id}/ladder", get(ladder))
+        .route("/api/v1/calls/{id}/pcap", get(pcap))
         .route("/api/v1/records", get(records))
         .route("/api/v1/records/{id}", get(record))
         .route("/api/v1/events", get(events))
@@ -152,6 +154,24 @@ async fn lift_ban(State(shared): State<Shared>, Path(source): Path<String>) -> R
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::new(StatusCode::NOT_FOUND, "this source is not banned"))
+}
+
+async fn ladder(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<dto::Ladder> {
+    let call = call_id(&id)?;
+    let ladder = shared.view.ladder(call).await.ok_or_else(nothing_kept)?;
+    Ok(Json(dto::Ladder::of(call, &ladder)))
+}
+
+async fn pcap(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let call = call_id(&id)?;
+    let file = shared.view.pcap(call).await.ok_or_else(nothing_kept)?;
+    let name = format!("attachment; filename=\"{call}.pcap\"");
+    Ok(([(header::CONTENT_TYPE, "application/vnd.tcpdump.pcap".to_owned()), (header::CONTENT_DISPOSITION, name)], file)
+        .into_response())
+}
+
+fn nothing_kept() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no SIP messages of such a call are kept")
 }
 
 #[derive(Deserialize)]

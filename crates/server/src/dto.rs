@@ -4,11 +4,11 @@
 use offhook_call::record::{CallEnd, CallRecord, Talk, Transfer};
 use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
 use offhook_plan::LegReport;
-use offhook_units::Tick;
+use offhook_units::{CallId, Tick};
 use serde::Serialize;
 
 use crate::time::rfc3339;
-use crate::view::{BanView, RecordEntry, RecordingEntry};
+use crate::view::{self, BanView, LadderMessage, RecordEntry, RecordingEntry};
 
 /// A queue now.
 #[derive(Debug, Serialize)]
@@ -224,6 +224,59 @@ impl From<&TrunkView> for Trunk {
                 outgoing_refused,
             },
         }
+    }
+}
+
+/// The SIP messages of a call.
+#[derive(Debug, Serialize)]
+pub struct Ladder {
+    call: String,
+    /// Who is at the other end of each leg.
+    legs: Vec<String>,
+    /// Older messages are not kept any more, or there are too many.
+    cut: bool,
+    messages: Vec<Message>,
+}
+
+/// One SIP message.
+#[derive(Debug, Serialize)]
+struct Message {
+    at: String,
+    /// After the first message.
+    after_us: u64,
+    direction: &'static str,
+    transport: &'static str,
+    from: String,
+    to: String,
+    /// Its place in `legs`.
+    leg: usize,
+    first_line: String,
+    text: String,
+}
+
+impl Ladder {
+    /// The ladder of `call`.
+    pub fn of(call: CallId, ladder: &view::Ladder) -> Self {
+        let view::Ladder { legs, messages, cut } = ladder;
+        let begin = messages.first().map_or(Tick::ZERO, |message| message.at);
+        let message = |message: &LadderMessage| {
+            let LadderMessage { at, transport, local, peer, sent, leg, bytes } = message;
+            let (from, to) = if *sent { (local, peer) } else { (peer, local) };
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            Message {
+                at: rfc3339(*at),
+                after_us: at.since(begin).as_us(),
+                direction: if *sent { "out" } else { "in" },
+                transport,
+                from: from.to_string(),
+                to: to.to_string(),
+                leg: *leg,
+                first_line: text.lines().next().unwrap_or_default().to_owned(),
+                text,
+            }
+        };
+        let messages = messages.iter().map(message).collect();
+        Self { call: call.to_string(), legs: legs.clone(), cut: *cut, messages }
     }
 }
 

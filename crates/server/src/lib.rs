@@ -21,6 +21,6 @@ pub use listen::{CONNECTIONS_MAX, Server, ServerOptions, StartError};
 pub use metrics::{CallsEnded, Counter, Metrics};
 pub use time::rfc3339;
 pub use view::{
-    AgentWish, Answer, BanView, Health, Page, RECORDS_PAGE_MAX, RecordEntry, RecordingEntry, SetAgentError,
-    Unavailable, View,
+    AgentWish, Answer, BanView, Health, Ladder, LadderMessage, Page, RECORDS_PAGE_MAX, RecordEntry, RecordingEntry,
+    SetAgentError, Unavailable, View,
 };

@@ -1,7 +1,7 @@
 //! What the server asks of the exchange.
 
 use core::future::Future;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::pin::Pin;
 
 use offhook_call::record::CallRecord;
@@ -36,6 +36,10 @@ pub trait View: Send + Sync + 'static {
     fn bans(&self) -> Vec<BanView>;
     /// Ends the ban of a source; tells whether there was one.
     fn lift_ban(&self, source: IpAddr) -> bool;
+    /// The SIP messages of a call that is up or ended lately; none where it is not known (any more), or nothing is kept.
+    fn ladder(&self, call: CallId) -> Answer<'_, Option<Ladder>>;
+    /// The same as a capture file (libpcap format).
+    fn pcap(&self, call: CallId) -> Answer<'_, Option<Vec<u8>>>;
     /// Changes an agent's state; answers with the agent as it is afterwards.
     fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>>;
 }
@@ -86,6 +90,36 @@ pub struct RecordingEntry {
     pub sha256: Option<String>,
     /// How long it lasts.
     pub duration: Span,
+}
+
+/// The SIP messages of a call, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ladder {
+    /// Who is at the other end of each leg, such as `trunk demo` or `agent alice`.
+    pub legs: Vec<String>,
+    /// The messages, secrets masked.
+    pub messages: Vec<LadderMessage>,
+    /// Some are missing: older ones are not kept any more, or there are too many.
+    pub cut: bool,
+}
+
+/// One SIP message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LadderMessage {
+    /// When it came or went.
+    pub at: Tick,
+    /// Over what, as in Via.
+    pub transport: &'static str,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The far end.
+    pub peer: SocketAddr,
+    /// We sent it.
+    pub sent: bool,
+    /// Which of the legs it belongs to.
+    pub leg: usize,
+    /// The whole message.
+    pub bytes: Vec<u8>,
 }
 
 /// What an agent, or somebody for the agent, asks for.

@@ -182,6 +182,32 @@ async fn records_come_in_pages_and_one_by_one() {
 }
 
 #[tokio::test]
+async fn a_calls_sip_messages_are_told_in_order_and_as_a_file() {
+    let running = start(None).await;
+    let ladder = running.get("/api/v1/calls/call-1/ladder").await.json();
+    assert_eq!((&ladder["call"], &ladder["cut"]), (&"call-1".into(), &false.into()));
+    assert_eq!(ladder["legs"], serde_json::json!(["trunk demo", "agent bob", "agent alice"]));
+    let message = &ladder["messages"][5];
+    for (field, value) in [
+        ("at", "2026-11-22T22:55:25.084Z"),
+        ("direction", "in"),
+        ("transport", "UDP"),
+        ("from", "192.0.2.10:5060"),
+        ("to", "192.0.2.1:5060"),
+        ("first_line", "SIP/2.0 486 Busy Here"),
+    ] {
+        assert_eq!(message[field], value, "{field}");
+    }
+    assert_eq!((&message["leg"], &message["after_us"]), (&1.into(), &6_042_000.into()));
+    assert!(message["text"].as_str().is_some_and(|text| text.ends_with("\r\n\r\n")));
+    assert_eq!(ladder["messages"][4]["to"], "192.0.2.10:5060");
+    let detail = running.get("/api/v1/calls/call-99/ladder").await.check_problem(404);
+    assert!(detail.contains("kept"), "{detail}");
+    running.get("/api/v1/calls/call-99/pcap").await.check_problem(404);
+    running.get("/api/v1/calls/nobody/ladder").await.check_problem(400);
+}
+
+#[tokio::test]
 async fn an_agents_state_is_set_or_the_reason_why_not_is_told() {
     let running = start(None).await;
     let set = running.post("/api/v1/agents/a-1/state", r#"{"state":"not-ready","reason":"lunch"}"#).await;

@@ -124,7 +124,8 @@ function drawCalls() {
       cell("For", growing(call.since)),
       cell("Queue", call.queue), cell("Agent", call.agent),
       cell("Dialled", call.number),
-      cell("Up since", clock(call.started)));
+      cell("Up since", clock(call.started)),
+      cell("SIP", messagesOf(call.id)));
   });
 }
 
@@ -157,8 +158,115 @@ function drawRecords() {
       cell("Waited", from ? length((answered ?? ended) - from) : null),
       cell("Talked", answered ? length(ended - answered) : null),
       cell("End", END_WORDS[record.end] ?? record.end),
-      cell("Recording", recording));
+      cell("Recording", recording),
+      cell("SIP", messagesOf(record.id)));
   });
+}
+
+// --- The ladder of a call's SIP messages ---------------------------------------------------------------------------
+
+const LADDER = { top: 52, row: 30, time: 64, lane: 190, end: 14 };
+const open = { call: null, ladder: null, chosen: 0 };
+
+const messagesOf = (call) =>
+  element("button", { type: "button", className: "small", textContent: "Ladder", title: `SIP messages of ${call}`, onclick: () => showLadder(call) });
+
+async function showLadder(call) {
+  Object.assign(open, { call, ladder: null, chosen: 0 });
+  byId("ladder-title").textContent = `SIP messages of ${call}`;
+  if (!byId("ladder").open) byId("ladder").showModal();
+  await refreshLadder();
+}
+
+async function refreshLadder() {
+  const call = open.call;
+  try {
+    const answer = await (await ask(`/api/v1/calls/${call}/ladder`)).json();
+    if (open.call !== call) return;
+    open.ladder = answer;
+    byId("ladder-note").textContent = `${answer.messages.length} messages. Secrets are masked.` +
+      (answer.cut ? " Some are missing: they are no longer kept." : "");
+  } catch (error) {
+    if (error instanceof TokenWanted) return wantToken();
+    open.ladder = null;
+    byId("ladder-note").textContent = "No messages of this call are kept (any more).";
+  }
+  drawLadder();
+}
+
+function shape(name, attributes, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+// The first leg stands left of the exchange, all others right of it.
+const laneOf = (leg) => (leg === 0 ? 0 : leg + 1);
+const laneX = (lane) => LADDER.time + LADDER.lane / 2 + lane * LADDER.lane;
+
+function what(line) {
+  return line.startsWith("SIP/2.0 ") ? line.slice(8) : line.split(" ")[0];
+}
+
+function drawLadder() {
+  const { ladder } = open;
+  byId("ladder-pcap").hidden = !ladder;
+  byId("ladder-text").textContent = ladder?.messages[open.chosen]?.text ?? "";
+  if (!ladder) return byId("ladder-drawing").replaceChildren();
+  const peers = ladder.legs.map((name, leg) => {
+    const message = ladder.messages.find((one) => one.leg === leg);
+    return [laneOf(leg), name, message ? (message.direction === "in" ? message.from : message.to) : ""];
+  });
+  const own = ladder.messages[0];
+  const lanes = [...peers, [1, "Offhook", own ? (own.direction === "in" ? own.to : own.from) : ""]];
+  const width = laneX(Math.max(...lanes.map(([lane]) => lane))) + LADDER.lane / 2;
+  const bottom = LADDER.top + ladder.messages.length * LADDER.row + LADDER.end;
+  const drawing = shape("svg", { width, height: bottom, viewBox: `0 0 ${width} ${bottom}`, role: "group", "aria-label": "Ladder" });
+  for (const [lane, name, address] of lanes) {
+    drawing.append(
+      shape("text", { class: "who", x: laneX(lane), y: 18 }, name),
+      shape("text", { class: "where", x: laneX(lane), y: 34 }, address),
+      shape("line", { class: "lane", x1: laneX(lane), x2: laneX(lane), y1: 42, y2: bottom }));
+  }
+  ladder.messages.forEach((message, at) => drawing.append(rung(message, at)));
+  byId("ladder-drawing").replaceChildren(drawing);
+}
+
+function rung(message, at) {
+  const y = LADDER.top + (at + 0.7) * LADDER.row;
+  const [far, here] = [laneX(laneOf(message.leg)), laneX(1)];
+  const [from, to] = message.direction === "in" ? [far, here] : [here, far];
+  const tip = to > from ? -7 : 7;
+  const bad = /^SIP\/2\.0 [3-6]/.test(message.first_line);
+  const choose = () => {
+    open.chosen = at;
+    byId("ladder-text").textContent = message.text;
+    for (const one of byId("ladder-drawing").querySelectorAll(".rung")) one.classList.toggle("chosen", one === group);
+  };
+  const words = `${(message.after_us / 1e6).toFixed(3)} s, ${message.from} to ${message.to}: ${message.first_line}`;
+  const group = shape("g", { class: `rung ${bad ? "bad" : ""} ${at === open.chosen ? "chosen" : ""}`, tabindex: 0, role: "button", "aria-label": words },
+    shape("rect", { class: "hit", x: 0, y: y - LADDER.row * 0.7, width: Math.max(from, to) + 20, height: LADDER.row }),
+    shape("text", { class: "time", x: LADDER.time - 8, y }, (message.after_us / 1e6).toFixed(3)),
+    shape("text", { class: "said", x: (from + to) / 2, y: y - 5 }, `${what(message.first_line)}${message.transport === "UDP" ? "" : ` · ${message.transport}`}`),
+    shape("line", { class: "arrow", x1: from, x2: to + tip, y1: y, y2: y }),
+    shape("path", { class: "tip", d: `M ${to} ${y} l ${tip} -4 v 8 z` }));
+  group.addEventListener("click", choose);
+  group.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      choose();
+    }
+  });
+  return group;
+}
+
+// A link could not carry the token.
+async function saveCapture() {
+  const call = open.call;
+  const file = URL.createObjectURL(await (await ask(`/api/v1/calls/${call}/pcap`)).blob());
+  element("a", { href: file, download: `${call}.pcap` }).click();
+  setTimeout(() => URL.revokeObjectURL(file), 10000);
 }
 
 const DRAW = { queues: drawQueues, agents: drawAgents, calls: drawCalls, records: drawRecords };
@@ -200,6 +308,7 @@ function touch(names) {
     state.stale.clear();
     try {
       await Promise.all(names.map(refresh));
+      if (byId("ladder").open && names.includes("calls")) await refreshLadder();
     } catch (error) {
       names.forEach((name) => state.stale.add(name));
       if (error instanceof TokenWanted) wantToken();
@@ -246,6 +355,7 @@ function take(block) {
 function wantToken() {
   const given = sessionStorage.getItem("token");
   sessionStorage.removeItem("token");
+  byId("ladder").close();
   byId("board").hidden = true;
   byId("token-form").hidden = false;
   byId("token-wrong").textContent = given ? "That was not the token." : "";
@@ -274,6 +384,9 @@ byId("token-form").addEventListener("submit", (event) => {
   byId("token-form").hidden = true;
   run();
 });
+
+byId("ladder-close").addEventListener("click", () => byId("ladder").close());
+byId("ladder-pcap").addEventListener("click", saveCapture);
 
 setInterval(tickClocks, 1000);
 run();

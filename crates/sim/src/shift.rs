@@ -204,7 +204,10 @@ impl Shift {
                 Output::Record(record) => self.records.push(*record),
                 Output::Binding(change) => self.bind(change),
                 Output::WrongPassword { source } => panic!("no phone of the simulation guesses: {source}"),
-                Output::Person { .. } | Output::OpenRecording(_) | Output::CloseRecording { .. } => {}
+                Output::Leg { .. }
+                | Output::Person { .. }
+                | Output::OpenRecording(_)
+                | Output::CloseRecording { .. } => {}
                 Output::Wait { until } => {
                     self.wake = until;
                     return;

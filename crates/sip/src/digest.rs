@@ -265,7 +265,12 @@ impl<'a> Fields<'a> {
         core::iter::from_fn(next).take(FIELDS_MAX).filter_map(|field| {
             let (name, value) = field.split_once('=')?;
             let value = trim(value);
-            let closed = !value.starts_with('"') || crate::headers::text::quoted_end(value) == Some(value.len());
+            // Without quotes it is a token: a stray quote or backslash would swallow what follows when it is printed again.
+            let closed = if value.starts_with('"') {
+                crate::headers::text::quoted_end(value) == Some(value.len())
+            } else {
+                !value.contains(['"', '\\'])
+            };
             closed.then(|| (trim(name), strip_quotes(value)))
         })
     }
@@ -282,6 +287,13 @@ mod tests {
 
     fn credentials(username: &str, password: &str) -> Credentials {
         Credentials { username: username.to_owned(), password: password.to_owned() }
+    }
+
+    #[test]
+    fn a_field_without_quotes_holds_no_quote_that_would_swallow_the_next_one() {
+        for nonce in ["a\"", "a\\", "\"a", "a\"b\"c"] {
+            assert!(Challenge::parse(&format!("Digest realm=\"r\", nonce={nonce}, algorithm=MD5")).is_err(), "{nonce}");
+        }
     }
 
     #[test]

@@ -246,6 +246,11 @@ impl Endpoint {
         }
     }
 
+    /// The Call-ID of a session, confirmed or not.
+    pub fn call_id(&self, session: SessionId) -> Option<&str> {
+        self.sessions.get(&session).map(|session| &*session.dialog.call_id)
+    }
+
     /// Takes a confirmed dialog over from a log; no limit applies, so that each can be ended.
     pub fn adopt(&mut self, _now: Tick, snapshot: DialogSnapshot) -> SessionId {
         let id = SessionId(self.next_id());

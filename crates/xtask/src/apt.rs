@@ -32,11 +32,13 @@ pub const VOICE: Package =
     package("asterisk-core-sounds-en-wav", "recorded prompts (CC BY-SA 3.0), also the caller's speech");
 
 /// What the checks need beside the build.
-pub const VERIFY: [Package; 10] = [
+pub const VERIFY: [Package; 12] = [
     VOICE,
     package("sip-tester", "sipp, the trunk of the tests"),
     package("baresip-core", "a softphone by others, as agent in the tests"),
     package("linphone-cli", "another softphone by others, over UDP and TLS"),
+    package("tshark", "reads the capture files of calls"),
+    package("sngrep", "takes SIP messages in Homer's protocol"),
     package("openssl", "looks at the certificate that the exchange shows"),
     package("chromium", "opens the page"),
     package("pulseaudio", "sound devices without hardware"),
@@ -103,10 +105,15 @@ fn exists(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// Fails with the package's name where a program of it is missing.
+/// Fails where a program is missing.
 pub fn must_have(program: &str) -> Result<()> {
+    must_have_or(program, "`cargo verify` installs what the tests need")
+}
+
+/// As [`must_have`], with what to do about it.
+pub fn must_have_or(program: &str, advice: &str) -> Result<()> {
     if !exists(program) {
-        bail!("{program} is not installed: `cargo verify` installs what the tests need");
+        bail!("{program} is not installed: {advice}");
     }
     Ok(())
 }

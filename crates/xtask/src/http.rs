@@ -45,6 +45,18 @@ pub fn ask(server: SocketAddr, method: &str, path: &str, body: Option<&Value>) -
     Ok((status, text))
 }
 
+/// A file.
+pub fn file(server: SocketAddr, path: &str) -> Result<Vec<u8>> {
+    let mut reader = request(server, "GET", path, None)?;
+    let status = status_of(&mut reader)?;
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes)?;
+    if status != 200 {
+        bail!("GET http://{server}{path}: {status}");
+    }
+    Ok(bytes)
+}
+
 /// A JSON answer to a GET.
 pub fn get(server: SocketAddr, path: &str) -> Result<Value> {
     let (status, text) = ask(server, "GET", path, None).with_context(|| format!("GET http://{server}{path}"))?;

@@ -8,6 +8,7 @@
 mod apt;
 mod children;
 mod demo;
+mod fuzz;
 mod g711;
 mod http;
 mod law;
@@ -39,6 +40,8 @@ enum Command {
     Law,
     /// Runs the tests with real peers (sipp, baresip, linphone, `PulseAudio`, Chromium) against the release build.
     Peers(peers::Options),
+    /// Fuzzes the parsers with libFuzzer (needs cargo-fuzz and a C++ compiler).
+    Fuzz(fuzz::Options),
 }
 
 /// The workspace's folder.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Verify(options) => verify::run(&options),
         Command::Law => law::run(),
         Command::Peers(options) => peers::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -54,6 +54,7 @@ impl Exchange {
         leg.session = session;
         let (leg_id, port) = (leg.id, leg.port);
         self.sessions.insert(session, (id, Role::Dialled));
+        self.show_phone(id, session, agent, trunk);
         if let Some(call) = self.calls.get_mut(&id) {
             call.sessions.insert(session);
             call.other = Some(Other { agent, leg, early_media: false });

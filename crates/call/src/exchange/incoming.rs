@@ -163,6 +163,8 @@ impl Exchange {
         if let Some(line) = line {
             self.seat(id, line);
         }
+        let (kind, who) = account.as_ref().map_or(("trunk", trunk.as_ref()), |account| ("phone", Some(account)));
+        self.show_leg(id, session, kind, who.map_or("", String::as_str));
         self.note(now, CallEvent::Began { call: id, number, trunk, caller: person });
         if let Some(account) = account {
             self.note(now, CallEvent::Placed { call: id, account, agent });

@@ -110,6 +110,7 @@ impl Exchange {
             self.contacts.insert(contact, to);
         }
         self.sessions.insert(party, (to, Role::Dialled));
+        self.show_phone(to, party, agent, trunk);
         if let Some(line) = agent.and_then(|agent| self.agents.get_mut(&agent)) {
             line.call = line.call.map(|call| if call == from { to } else { call });
             if line.direct.remove(&from) {
@@ -216,6 +217,7 @@ impl Exchange {
         self.endpoint.answer(now, session, self.contact(flow), Some(answer));
         self.turn_to_other(now, id, found);
         self.sessions.insert(session, (id, Role::Dialled));
+        self.show_leg(id, session, "phone", account);
         self.open_leg(id, leg.id, leg.port, Some(Party::Agent));
         let agent = self.accounts.get(account).copied();
         let own = agent.is_some() && seat.agent == agent;

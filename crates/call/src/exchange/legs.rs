@@ -4,10 +4,10 @@ use core::net::{IpAddr, SocketAddr};
 
 use offhook_plan::{CodecKind, Direction, MediaCaps};
 use offhook_sip::{Body, Flow, NameAddr, SessionId, Uri, sdp};
-use offhook_units::{CallId, LegId, PlayerId, Tick};
+use offhook_units::{AgentId, CallId, LegId, PlayerId, Tick};
 
-use super::Exchange;
 use super::state::{Leg, OpenLeg, Playing, Presented};
+use super::{Exchange, Output};
 use crate::event::Party;
 
 impl Exchange {
@@ -37,6 +37,27 @@ impl Exchange {
         if let Some(call) = self.calls.get_mut(&call) {
             call.open_legs.insert(leg, OpenLeg { port, party });
         }
+    }
+
+    /// Tells whoever looks at messages that a session belongs to a call.
+    pub(super) fn show_leg(&mut self, call: CallId, session: SessionId, kind: &str, who: &str) {
+        if let Some(call_id) = self.endpoint.call_id(session).map(str::to_owned) {
+            self.outputs.push_back(Output::Leg { call, call_id, name: format!("{kind} {who}") });
+        }
+    }
+
+    /// As [`Self::show_leg`], for whoever is at the other end of a call: an agent, a trunk, or a phone by itself.
+    pub(super) fn show_phone(
+        &mut self,
+        call: CallId,
+        session: SessionId,
+        agent: Option<AgentId>,
+        trunk: Option<usize>,
+    ) {
+        let agent = agent.and_then(|agent| self.agent(agent)).map(|agent| ("agent", agent.acd.name.clone()));
+        let named = agent.or_else(|| Some(("trunk", self.config.trunks[trunk?].name.clone())));
+        let (kind, who) = named.unwrap_or_else(|| ("phone", "called by number".to_owned()));
+        self.show_leg(call, session, kind, &who);
     }
 
     pub(super) fn playing(&mut self, assets: Vec<offhook_plan::AssetId>) -> Playing {

@@ -173,6 +173,15 @@ pub enum Output {
         /// Where.
         source: IpAddr,
     },
+    /// A call has one more SIP dialog, or an attempt at one: for whoever looks at its messages. It is not kept.
+    Leg {
+        /// Which call.
+        call: CallId,
+        /// The Call-ID of its messages.
+        call_id: String,
+        /// Who is at its other end: `trunk NAME`, `phone NAME`, `agent NAME`.
+        name: String,
+    },
     /// Everything is out; call [`Exchange::handle`] with [`Input::Timeout`] at this instant, if there is one.
     Wait {
         /// When.

@@ -113,6 +113,8 @@ impl Exchange {
         leg.session = session;
         let (leg_id, port) = (leg.id, leg.port);
         self.sessions.insert(session, (id, Role::Offered(offer)));
+        let who = self.agent(agent).map(|agent| agent.acd.name.clone()).unwrap_or_default();
+        self.show_leg(id, session, "agent", &who);
         self.offers.insert(offer, id);
         if let Some(line) = self.agents.get_mut(&agent) {
             line.call = Some(id);

@@ -43,6 +43,8 @@ pub struct World {
     pub plans: BTreeMap<CallId, MediaPlan>,
     /// Legs whose end the worker has not reported yet.
     closed: VecDeque<(CallId, LegId)>,
+    /// Each leg as it is shown: its call, its Call-ID, its name.
+    pub legs: Vec<(CallId, String, String)>,
     phones: BTreeMap<SocketAddr, Phone>,
     under_way: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
     wake: Option<Tick>,
@@ -147,9 +149,21 @@ impl World {
         let exchange = Exchange::recover(now, config, IdSource::new(1, 1), Entropy::from_number(7), recovered);
         let (phones, under_way, records) = (BTreeMap::new(), VecDeque::new(), Vec::new());
         let (log, plans, closed, guessers) = (Vec::new(), BTreeMap::new(), VecDeque::new(), Vec::new());
-        let (cancel_reasons, wake) = (Vec::new(), None);
-        let mut world =
-            Self { now, exchange, records, guessers, cancel_reasons, log, plans, closed, phones, under_way, wake };
+        let (cancel_reasons, legs, wake) = (Vec::new(), Vec::new(), None);
+        let mut world = Self {
+            now,
+            exchange,
+            records,
+            guessers,
+            cancel_reasons,
+            log,
+            plans,
+            closed,
+            legs,
+            phones,
+            under_way,
+            wake,
+        };
         for name in ["ann", "bob", "carl"] {
             if silent.iter().any(|account| account == name) {
                 continue;
@@ -372,6 +386,7 @@ impl World {
                 | Output::CloseRecording { .. }
                 | Output::Binding(_) => {}
                 Output::WrongPassword { source } => self.guessers.push(source),
+                Output::Leg { call, call_id, name } => self.legs.push((call, call_id, name)),
             }
         }
         for phone in self.phones.values_mut() {

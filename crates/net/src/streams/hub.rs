@@ -19,6 +19,7 @@ use super::{Command, Deliver, StreamLimits, StreamListener};
 use crate::bans::{Bans, Offence};
 use crate::flood::Gate;
 use crate::sip::Incoming;
+use crate::trace::Trace;
 
 /// Messages that may wait to be written to one connection; one more closes it.
 pub const QUEUE_MAX: usize = 512;
@@ -39,6 +40,7 @@ pub struct Hub {
     tls: RefCell<Option<Tls>>,
     deliver: Arc<Deliver>,
     counters: Arc<StreamCounters>,
+    trace: Trace,
     lines: RefCell<BTreeMap<Flow, Line>>,
     sources: RefCell<BTreeMap<IpAddr, usize>>,
     gate: RefCell<Gate>,
@@ -74,7 +76,7 @@ impl Hub {
         limits: StreamLimits,
         gate: Gate,
         deliver: Arc<Deliver>,
-        counters: Arc<StreamCounters>,
+        (counters, trace): (Arc<StreamCounters>, Trace),
         mut commands: mpsc::Receiver<Command>,
     ) {
         let hub = Rc::new(Self {
@@ -82,6 +84,7 @@ impl Hub {
             tls: RefCell::new(tls),
             deliver,
             counters,
+            trace,
             lines: RefCell::default(),
             sources: RefCell::default(),
             gate: RefCell::new(gate),
@@ -123,6 +126,11 @@ impl Hub {
     /// Figures of a transport.
     pub fn counters(&self, transport: Transport) -> &Counters {
         self.counters.of(transport)
+    }
+
+    /// Notes what came in.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// Hands a batch over, however long that takes; meanwhile its connection is not read.

@@ -141,7 +141,7 @@ async fn read_all(
         };
         framer.push(&bytes[..count]);
         let (mut batch, mut pinged) = (Vec::new(), false);
-        let cut = take_frames(&mut framer, flow, &mut batch, &mut pinged);
+        let cut = take_frames(hub, &mut framer, flow, &mut batch, &mut pinged);
         let spoke = pinged || !batch.is_empty();
         if pinged && let Some(queue) = pongs.upgrade() {
             // RFC 5626 section 4.4.1. A queue without room holds messages that say as much.
@@ -163,13 +163,25 @@ async fn read_all(
 }
 
 /// Takes all whole frames out. Fails where the stream can be cut no further; the fault is in the batch.
-fn take_frames(framer: &mut Framer, flow: Flow, batch: &mut Vec<Incoming>, pinged: &mut bool) -> Result<(), ()> {
+fn take_frames(
+    hub: &Hub,
+    framer: &mut Framer,
+    flow: Flow,
+    batch: &mut Vec<Incoming>,
+    pinged: &mut bool,
+) -> Result<(), ()> {
     loop {
         match framer.next_frame() {
             Ok(None) => return Ok(()),
             Ok(Some(Frame::Ping)) => *pinged = true,
-            Ok(Some(Frame::Message(message))) => batch.push(Incoming::Message(flow, message)),
-            Ok(Some(Frame::Malformed(error))) => batch.push(Incoming::Malformed(flow, error)),
+            Ok(Some(Frame::Message(message))) => {
+                hub.trace().received(flow, framer.last());
+                batch.push(Incoming::Message(flow, message));
+            }
+            Ok(Some(Frame::Malformed(error))) => {
+                hub.trace().received(flow, framer.last());
+                batch.push(Incoming::Malformed(flow, error));
+            }
             Err(error) => {
                 batch.push(Incoming::Malformed(flow, error));
                 return Err(());

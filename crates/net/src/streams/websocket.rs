@@ -110,6 +110,7 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
             }
             continue;
         }
+        hub.trace().received(flow, &bytes);
         let incoming = match Message::parse(&bytes) {
             Ok(message) => Incoming::Message(flow, Box::new(message)),
             Err(error) => Incoming::Malformed(flow, Box::new(error)),

@@ -12,6 +12,7 @@ use offhook_units::Span;
 
 use super::prompts::Prompts;
 use super::read::{At, Section, nearest};
+use super::trace::Tracing;
 use super::{Http, Reader, SipListen};
 
 /// Shortest token that is taken.
@@ -38,6 +39,7 @@ pub struct Sip {
     pub large_over_tcp: bool,
     /// When sessions expire.
     pub session_timers: SessionTimers,
+    pub trace: Tracing,
 }
 
 /// `[media]`.
@@ -74,7 +76,13 @@ impl Reader {
     /// `[sip]`.
     pub fn sip(&mut self, root: &mut Section<'_>) -> Sip {
         let session_timers = SessionTimers::default();
-        let mut sip = Sip { listen: Vec::new(), advertise: None, large_over_tcp: false, session_timers };
+        let mut sip = Sip {
+            listen: Vec::new(),
+            advertise: None,
+            large_over_tcp: false,
+            session_timers,
+            trace: Tracing::default(),
+        };
         let example = "[\"udp:127.0.0.1:5060\"]";
         let Some(mut section) = root.table(&mut self.sink, "sip") else {
             self.sink.missing(0..0, "there is no [sip]", format!("add [sip] with listen = {example}"));
@@ -113,6 +121,7 @@ impl Reader {
         }
         self.sources(&mut section);
         self.session_timers(&mut section, &mut sip.session_timers);
+        sip.trace = self.tracing(&mut section);
         section.finish(&mut self.sink);
         sip
     }

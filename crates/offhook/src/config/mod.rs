@@ -19,6 +19,7 @@ mod routing;
 mod skills;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
@@ -36,6 +37,7 @@ use toml::de::DeTable;
 pub use fault::Faults;
 pub use recording::Recording;
 pub use resolve::{Kind, Loaded};
+pub use trace::Tracing;
 
 use fault::Sink;
 use prompts::Prompts;
@@ -57,6 +59,8 @@ pub struct Checked {
     pub sip_listen: Vec<SipListen>,
     /// Certificates.
     pub tls: Option<TlsFiles>,
+    /// Which SIP messages are kept, and sent where.
+    pub trace: Tracing,
     /// Bounds of SIP connections.
     pub streams: StreamLimits,
     /// Who is not listened to; trunks are not among the trusted yet.
@@ -332,6 +336,7 @@ impl Reader {
             node: exchange.node,
             sip_listen: sip.listen.iter().map(|listen| listen.value).collect(),
             tls,
+            trace: sip.trace,
             streams: self.streams,
             bans: self.bans.clone(),
             advertise: sip.advertise,

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use offhook_acd::{Strategy, WrapUp};
 use offhook_call::config::{Answer, Destination, Login, Reach};
+use offhook_net::trace::HepConfig;
 use offhook_sip::Transport;
 use offhook_units::{QueueId, Span};
 
-use super::{Checked, Faults, Kind, Loaded, Target, check, check_text};
+use super::{Checked, Faults, Kind, Loaded, Target, Tracing, check, check_text};
 
 /// A file without faults and warnings, for fragments to be added to: its last line is line 17.
 const GOOD: &str = r#"[sip]
@@ -507,6 +508,25 @@ fn skills_needs_and_rings_come_to_the_exchange_by_id() {
     assert_eq!((sales.rings[0].after, &sales.rings[0].drops), (Span::from_s(20), &vec![sales.needs[0].skill]));
     assert_eq!(sales.order, offhook_acd::Order::Score { points_per_s: 2 });
     assert!(ann.meets(&sales.needs) && ann.queues[0].weight == 7);
+}
+
+#[test]
+fn messages_are_kept_in_64_mib_unless_it_is_said_otherwise_and_homer_needs_an_address() {
+    let with = |lines: &str| read(&GOOD.replacen("[sip]\n", &format!("[sip]\n{lines}\n"), 1));
+    let trace = |lines: &str| with(lines).unwrap_or_else(|faults| panic!("{faults}")).trace;
+    assert_eq!(trace(""), Tracing { bytes_max: 64 << 20, homer: None });
+    assert_eq!(trace("trace_mib = 0").bytes_max, 0);
+    let to = "192.0.2.30:9060".parse().expect("an address");
+    let homer = trace("homer = \"udp:192.0.2.30:9060\"\nhomer_id = 7\nhomer_key = \"k\"").homer;
+    assert_eq!(homer, Some(HepConfig { to, id: 7, key: Some("k".to_owned()) }));
+    for (lines, fault) in [
+        ("homer = \"192.0.2.30:9060\"", "no place to send to"),
+        ("homer = \"udp:0.0.0.0:9060\"", "no place to send to"),
+        ("homer_id = 7", "it is said how"),
+    ] {
+        let faults = with(lines).expect_err(lines).to_string();
+        assert!(faults.contains(fault), "{faults}");
+    }
 }
 
 #[test]

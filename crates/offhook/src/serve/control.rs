@@ -16,6 +16,7 @@ use offhook_net::intake::Intake;
 use offhook_net::media::MediaHandle;
 use offhook_net::sip::{Incoming, SipSocket};
 use offhook_net::streams::Streams;
+use offhook_net::trace::Trace;
 use offhook_plan::MediaEvent;
 use offhook_recorder::{RecorderEvent, RecordingSpec, WriterHandle};
 use offhook_server::{CallsEnded, EventSender, LiveEvent};
@@ -77,6 +78,7 @@ pub struct Edges {
     pub figures: Arc<Figures>,
     pub recordings: Recordings,
     pub bans: Arc<Bans>,
+    pub trace: Trace,
 }
 
 /// Figures of the loop, read by metrics.
@@ -310,6 +312,7 @@ impl Control {
                 Output::WrongPassword { source } => {
                     self.edges.bans.offend(source, Offence::Password, Instant::now());
                 }
+                Output::Leg { call, call_id, name } => self.edges.trace.leg(now, call, &call_id, name),
                 Output::Wait { until } => {
                     self.wake = until;
                     break;
@@ -355,6 +358,7 @@ impl Control {
     }
 
     fn transmit(&self, flow: Flow, bytes: Vec<u8>) {
+        self.edges.trace.sent(flow, &bytes);
         if flow.transport.is_reliable() {
             if let Some(streams) = &self.edges.streams {
                 streams.send(flow, bytes);

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use offhook_net::sip::{SipSocket, route_to};
 use offhook_net::streams::StreamListener;
+use offhook_net::trace::Trace;
 use offhook_sip::Transport;
 
 use crate::config::SipListen;
@@ -19,14 +20,14 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds all, or none.
-    pub fn bind(wanted: &[SipListen]) -> io::Result<Self> {
+    /// Binds all, or none. What comes in as datagrams is noted in `trace`.
+    pub fn bind(wanted: &[SipListen], trace: &Trace) -> io::Result<Self> {
         let (mut datagrams, mut streams) = (Vec::new(), Vec::new());
         for SipListen { transport, address } in wanted {
             if transport.is_reliable() {
                 streams.push(StreamListener::bind(*transport, *address)?);
             } else {
-                datagrams.push(SipSocket::bind(*address)?);
+                datagrams.push(SipSocket::bind(*address)?.traced(trace.clone()));
             }
         }
         Ok(Self { datagrams, streams })

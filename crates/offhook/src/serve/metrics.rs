@@ -9,6 +9,7 @@ use offhook_net::bans::{Bans, Offence};
 use offhook_net::media::{MediaCounters, MediaHandle};
 use offhook_net::sip::SipSocket;
 use offhook_net::streams::{Closed, Counters, StreamCounters};
+use offhook_net::trace::{HepCounters, Trace, TraceCounters};
 use offhook_server::Metrics;
 use offhook_store::Store;
 
@@ -100,6 +101,38 @@ pub fn connections(metrics: &mut Metrics, counters: &Arc<StreamCounters>) {
             let closed = move || counters.of(transport).closed(why);
             metrics.counter_fn("offhook_sip_connections_closed", "SIP connections ended, by why", &labels, closed);
         }
+    }
+}
+
+/// Registers the figures of the ring of SIP messages and of the export to Homer, as far as there are any.
+pub fn trace(metrics: &mut Metrics, trace: &Trace) {
+    let reader = |read: fn(&TraceCounters) -> &AtomicU64| {
+        let trace = trace.clone();
+        move || trace.counter(read).unwrap_or_default()
+    };
+    if trace.counter(|counters| &counters.noted).is_some() {
+        let bytes = reader(|counters| &counters.bytes);
+        metrics.gauge_fn("offhook_sip_trace_bytes", "Bytes of SIP messages kept", &[], move || bytes() as f64);
+        for (name, help, read) in [
+            ("offhook_sip_trace_messages", "SIP messages kept", reader(|counters| &counters.noted)),
+            ("offhook_sip_trace_fallen_out", "Of these, pushed out again", reader(|counters| &counters.fallen_out)),
+            ("offhook_sip_trace_too_long", "SIP messages too long to keep", reader(|counters| &counters.too_long)),
+            ("offhook_sip_trace_legs_unnamed", "Legs beyond a call's limit", reader(|counters| &counters.legs_unnamed)),
+        ] {
+            metrics.counter_fn(name, help, &[], read);
+        }
+    }
+    let Some(counters) = trace.hep_counters() else { return };
+    let reader = |read: fn(&HepCounters) -> &AtomicU64| {
+        let counters = Arc::clone(&counters);
+        move || read(&counters).load(Ordering::Relaxed)
+    };
+    for (name, help, read) in [
+        ("offhook_hep_sent", "SIP messages sent to Homer", reader(|counters| &counters.sent)),
+        ("offhook_hep_dropped", "SIP messages that found Homer's queue full", reader(|counters| &counters.dropped)),
+        ("offhook_hep_failed", "SIP messages that could not be sent to Homer", reader(|counters| &counters.failed)),
+    ] {
+        metrics.counter_fn(name, help, &[], read);
     }
 }
 

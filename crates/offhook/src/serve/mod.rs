@@ -25,6 +25,7 @@ use offhook_net::intake::{Bell, Intake, Post};
 use offhook_net::media::{DriverConfig, MediaDriver, MediaHandle};
 use offhook_net::sip::Incoming;
 use offhook_net::streams::{Certifier, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
+use offhook_net::trace::Trace;
 use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer};
 use offhook_server::{EventsReceiver, Metrics, Server, ServerOptions, events};
 use offhook_store::Store;
@@ -95,7 +96,9 @@ fn build(checked: Checked) -> Result<House> {
     let (data, realm_name) = (checked.data.clone(), checked.name.clone());
     let store = Store::open(&data).with_context(|| format!("data folder {}", data.display()))?;
     let clock = Clock::start(store.last_tick());
-    let listeners = Listeners::bind(&checked.sip_listen)?;
+    let trace = Trace::start(clock.clone(), checked.trace.bytes_max, checked.trace.homer.clone())
+        .context("the thread that sends to Homer")?;
+    let listeners = Listeners::bind(&checked.sip_listen, &trace)?;
     let (limits, mut ban_limits) = (checked.streams, checked.bans.clone());
     let files = checked.tls.clone();
     let tls = files.as_ref().map(Tls::load).transpose().context("[tls]")?;
@@ -144,10 +147,11 @@ fn build(checked: Checked) -> Result<House> {
     let asks_in = Post::new(asks_in, Arc::clone(&bell));
     let said = said(&realm_name, &listeners, http.as_ref().map(|http| http.listen), &data);
     let Listeners { datagrams: sockets, streams } = listeners;
-    let streams = start_streams(streams, tls, limits, &bans, from_streams)?;
+    let streams = start_streams(streams, tls, limits, &bans, from_streams, trace.clone())?;
     let intake = Intake::new(&sockets, bell, Arc::clone(&bans));
     metrics::bans(&mut metrics, &bans);
     metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
+    metrics::trace(&mut metrics, &trace);
     if let Some(streams) = &streams {
         metrics::connections(&mut metrics, streams.counters());
     }
@@ -159,6 +163,7 @@ fn build(checked: Checked) -> Result<House> {
         names,
         recordings: recordings.clone(),
         bans: Arc::clone(&bans),
+        trace: trace.clone(),
     };
     let edges = Edges {
         clock,
@@ -172,6 +177,7 @@ fn build(checked: Checked) -> Result<House> {
         figures,
         recordings,
         bans,
+        trace,
     };
     let inputs = Inputs { intake, streams: on_streams, media, recorder, asks };
     let control = std::thread::Builder::new()
@@ -251,6 +257,7 @@ fn start_streams(
     limits: StreamLimits,
     bans: &Arc<Bans>,
     messages: Post<Vec<Incoming>>,
+    trace: Trace,
 ) -> Result<Option<Streams>> {
     if listeners.is_empty() {
         return Ok(None);
@@ -260,9 +267,8 @@ fn start_streams(
         Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
         Err(TrySendError::Full(batch)) => Err(batch),
     };
-    Streams::start(listeners, tls, limits, Arc::clone(bans), Arc::new(deliver))
-        .context("the thread of SIP connections")
-        .map(Some)
+    let streams = Streams::start(listeners, tls, limits, Arc::clone(bans), Arc::new(deliver), trace);
+    streams.context("the thread of SIP connections").map(Some)
 }
 
 fn said(name: &str, listeners: &Listeners, http: Option<SocketAddr>, data: &std::path::Path) -> String {

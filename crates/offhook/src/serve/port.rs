@@ -11,7 +11,10 @@ use offhook_call::{Command, Exchange, WantedState};
 use offhook_net::Clock;
 use offhook_net::bans::{Ban, Bans};
 use offhook_net::intake::Post;
-use offhook_server::{AgentWish, Answer, BanView, Health, Page, RecordEntry, SetAgentError, Unavailable, View};
+use offhook_net::trace::{self, Seen, Trace};
+use offhook_server::{
+    AgentWish, Answer, BanView, Health, Ladder, LadderMessage, Page, RecordEntry, SetAgentError, Unavailable, View,
+};
 use offhook_store::{CallFilter, CallRow, Store};
 use offhook_units::{AgentId, CallId, Span, Tick};
 use tokio::sync::oneshot;
@@ -30,6 +33,7 @@ pub struct Port {
     pub names: Names,
     pub recordings: Recordings,
     pub bans: Arc<Bans>,
+    pub trace: Trace,
 }
 
 impl Port {
@@ -133,6 +137,17 @@ impl View for Port {
         self.bans.lift(source, Instant::now())
     }
 
+    fn ladder(&self, call: CallId) -> Answer<'_, Option<Ladder>> {
+        Box::pin(async move {
+            let trace::Ladder { legs, messages, cut } = self.trace.ladder(call)?;
+            Some(Ladder { legs, messages: messages.into_iter().map(ladder_message).collect(), cut })
+        })
+    }
+
+    fn pcap(&self, call: CallId) -> Answer<'_, Option<Vec<u8>>> {
+        Box::pin(async move { Some(trace::pcap(&self.trace.ladder(call)?.messages)) })
+    }
+
     fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>> {
         Box::pin(async move {
             let to = match wish {
@@ -147,4 +162,9 @@ impl View for Port {
             state.ok_or(SetAgentError::Unknown)
         })
     }
+}
+
+fn ladder_message(seen: Seen) -> LadderMessage {
+    let Seen { at, flow, sent, leg, bytes } = seen;
+    LadderMessage { at, transport: flow.transport.name(), local: flow.local, peer: flow.peer, sent, leg, bytes }
 }

@@ -23,6 +23,8 @@ pub struct Framer {
     buffer: Vec<u8>,
     /// Bytes at the buffer's start that were given out.
     taken: usize,
+    /// Where the last message lies; it ends at `taken`.
+    last: usize,
     /// Bytes behind `taken` that hold no end of a head.
     searched: usize,
     /// How long the first message is, once its head is there.
@@ -38,7 +40,7 @@ impl Framer {
     /// More bytes came. Take all frames out before the next ones, so that the buffer stays small.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.taken);
-        self.taken = 0;
+        (self.taken, self.last) = (0, 0);
         if self.buffer.is_empty() {
             self.buffer.shrink_to(KEPT_BYTES);
         }
@@ -75,9 +77,15 @@ impl Framer {
             Ok(message) => Frame::Message(Box::new(message)),
             Err(error) => Frame::Malformed(Box::new(error)),
         };
+        self.last = self.taken;
         self.taken += total;
         (self.searched, self.total) = (0, None);
         Ok(Some(frame))
+    }
+
+    /// The bytes of the message that was taken out last, until something else is done.
+    pub fn last(&self) -> &[u8] {
+        &self.buffer[self.last..self.taken]
     }
 
     /// How long the first message is, head and body. The head is looked at once, however its bytes trickle in.
@@ -123,7 +131,10 @@ mod tests {
         while let Some(frame) = framer.next_frame().expect("a stream that can be cut") {
             out.push(match frame {
                 Frame::Ping => "ping".to_owned(),
-                Frame::Message(message) => String::from_utf8_lossy(message.body()).into_owned(),
+                Frame::Message(message) => {
+                    assert!(framer.last().starts_with(b"MESSAGE ") && framer.last().ends_with(message.body()));
+                    String::from_utf8_lossy(message.body()).into_owned()
+                }
                 Frame::Malformed(error) => format!("malformed: {}", error.fault),
             });
         }

@@ -12,6 +12,7 @@ mod overload;
 mod page;
 mod quality;
 mod readme;
+mod seeing;
 mod sipp;
 mod tcp_tls;
 mod transfer;
@@ -94,6 +95,11 @@ const TESTS: &[Test] = &[
         name: "transfer",
         sentence: "softphone and baresip transfer, blind and attended, and speech goes on both ways",
         run: transfer::run,
+    },
+    Test {
+        name: "seeing",
+        sentence: "a call's messages are seen in the API, in tshark and by Homer's protocol in sngrep",
+        run: seeing::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];

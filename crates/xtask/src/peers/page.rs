@@ -180,6 +180,7 @@ pub fn run(bench: &Bench) -> Result<String> {
         .then_some(()))
     })
     .with_context(|| format!("the page shows (page.txt) without all of {wanted:?}"))?;
+    let rungs = show_ladder(&mut browser, &session, &bench.folder)?;
     let mut widest = Vec::new();
     for width in [360, 1_280, 1_920] {
         browser.resize(&session, width)?;
@@ -192,7 +193,27 @@ pub fn run(bench: &Bench) -> Result<String> {
     lines.hang_up()?;
     drop(agent);
     exchange.stop()?;
-    Ok(format!("shown at widths of {widest:?}; pictures in {}", bench.folder.display()))
+    Ok(format!("shown at widths of {widest:?}, {rungs} messages as a ladder; pictures in {}", bench.folder.display()))
+}
+
+/// Opens the ladder of the call that talks; gives how many messages are drawn.
+fn show_ladder(browser: &mut Browser, session: &str, folder: &Path) -> Result<u64> {
+    let open = "[...document.querySelectorAll('#calls tr')].find(row => row.innerText.includes('talking')).querySelector('button').click()";
+    browser.evaluate(session, open)?;
+    let drawn = "document.querySelectorAll('#ladder .rung').length";
+    let rungs = wait_for("the ladder of a call", SHOWN_WITHIN, || {
+        // INVITE, 100, 200 and ACK with the caller, and the same with the agent's phone.
+        Ok(browser.evaluate(session, drawn)?.as_u64().filter(|rungs| *rungs >= 8))
+    })?;
+    let text = browser.evaluate(session, "document.getElementById('ladder').textContent")?;
+    let text = text.as_str().unwrap_or_default();
+    for wanted in ["trunk sipp", "Offhook", "agent Agent 11", "INVITE", "200 OK", "ACK", "m=audio"] {
+        ensure!(text.contains(wanted), "the ladder shows no '{wanted}': {text}");
+    }
+    browser.resize(session, 1_280)?;
+    browser.screenshot(session, &folder.join("ladder.png"))?;
+    browser.evaluate(session, "document.getElementById('ladder-close').click()")?;
+    Ok(rungs)
 }
 
 /// The digits of a text, one after the other.

@@ -1,0 +1,34 @@
+//! What reads RTP and RTCP.
+
+use offhook_rtp::{Header, Packet, TelephoneEvent, is_rtcp, read_reports, rewrite};
+use offhook_units::{RtpSeq, RtpTime, Tick};
+
+/// A packet of speech: what a relay sends on has the new header and the old payload.
+pub fn rtp(data: &[u8]) {
+    let _kind = is_rtcp(data);
+    let Ok(packet) = Packet::parse(data) else { return };
+    let (range, payload) = (packet.payload_range(), packet.payload.to_vec());
+    assert_eq!(&data[range.clone()], payload);
+    let header = Header { payload_type: 8, marker: true, seq: RtpSeq(7), timestamp: RtpTime(9), ssrc: 0x00c0_ffee };
+    let mut datagram = data.to_vec();
+    let sent = rewrite(&mut datagram, range, &header).expect("the payload of a packet that was read");
+    let again = Packet::parse(&datagram[sent]).expect("what is sent can be read");
+    assert_eq!((again.header, again.payload), (header, &*payload));
+}
+
+/// A compound of reports. The first four bytes are our source.
+pub fn rtcp(data: &[u8]) {
+    let [a, b, c, d, data @ ..] = data else { return };
+    if let Ok(report) = read_reports(data, u32::from_be_bytes([*a, *b, *c, *d])) {
+        let _trip = report.round_trip_us(Tick::from_us(1_000_000));
+    }
+}
+
+/// The payload of a key press.
+pub fn event(data: &[u8]) {
+    let Some(event) = TelephoneEvent::parse(data) else { return };
+    assert_eq!(TelephoneEvent::parse(&event.encode()), Some(event));
+    if let Some(digit) = event.digit() {
+        assert_eq!(TelephoneEvent::event_of(digit), Some(event.event));
+    }
+}
