@@ -1,15 +1,19 @@
-//! Datagrams in batches: `recvmmsg` and `sendto` of Linux.
+//! Datagrams in batches: `recvmmsg` and `sendmsg` of Linux.
 #![expect(unsafe_code, reason = "system calls that the standard library does not wrap")]
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::RawFd;
+
+use crate::ancillary::{self, Room};
 
 /// One datagram of a batch.
 #[derive(Debug)]
 pub struct Received<'a> {
     /// Who sent it.
     pub peer: SocketAddr,
+    /// To which address of ours, where the kernel was asked to say so.
+    pub local: Option<IpAddr>,
     /// What; cut at the receiver's size.
     pub bytes: &'a [u8],
 }
@@ -20,6 +24,8 @@ pub struct Receiver {
     /// Pointed into by `headers`; never resized.
     _vectors: Vec<libc::iovec>,
     names: Vec<libc::sockaddr_storage>,
+    /// Likewise.
+    _controls: Vec<Room>,
     buffer: Vec<u8>,
     size: usize,
 }
@@ -49,12 +55,15 @@ impl Receiver {
             .chunks_exact_mut(size)
             .map(|chunk| libc::iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: size })
             .collect();
-        for ((header, vector), name) in headers.iter_mut().zip(&mut vectors).zip(&mut names) {
+        let mut controls: Vec<Room> = vec![[0; 32]; count];
+        let parts = vectors.iter_mut().zip(&mut names).zip(&mut controls);
+        for (header, ((vector, name), control)) in headers.iter_mut().zip(parts) {
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_name = core::ptr::from_mut(name).cast();
+            header.msg_hdr.msg_control = control.as_mut_ptr().cast();
         }
-        Self { headers, _vectors: vectors, names, buffer, size }
+        Self { headers, _vectors: vectors, names, _controls: controls, buffer, size }
     }
 
     /// Waits for one datagram as long as the socket's read timeout allows, then takes what else is there.
@@ -76,9 +85,10 @@ impl Receiver {
     fn batch(&mut self, socket: RawFd, flags: libc::c_int) -> io::Result<impl Iterator<Item = Received<'_>>> {
         for header in &mut self.headers {
             header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_hdr.msg_controllen = size_of::<Room>();
         }
-        // SAFETY: each header points to a name and to one vector over its own chunk of `buffer`, all alive and of the
-        // sizes given; the kernel writes no further than those sizes.
+        // SAFETY: each header points to a name, to room for control messages and to one vector over its own chunk of
+        // `buffer`, all alive and of the sizes given; the kernel writes no further than those sizes.
         let count = unsafe {
             libc::recvmmsg(
                 socket,
@@ -93,30 +103,39 @@ impl Receiver {
         }
         let batch = self.headers.iter().zip(&self.names).zip(self.buffer.chunks_exact(self.size));
         Ok(batch.take(count as usize).filter_map(|((header, name), chunk)| {
-            Some(Received { peer: address(name)?, bytes: &chunk[..(header.msg_len as usize).min(chunk.len())] })
+            let bytes = &chunk[..(header.msg_len as usize).min(chunk.len())];
+            // SAFETY: the kernel has just filled the header, and its control messages are as alive as `self`.
+            let local = unsafe { ancillary::destination(&header.msg_hdr) };
+            Some(Received { peer: address(name)?, local, bytes })
         }))
     }
 }
 
-/// Sends one datagram without waiting. Gives whether the kernel took it.
-pub fn send_now(socket: RawFd, peer: SocketAddr, bytes: &[u8]) -> bool {
+/// Sends one datagram without waiting, from `source` where that is given and an address of ours. Gives whether the kernel took it.
+pub fn send_now(socket: RawFd, source: Option<IpAddr>, peer: SocketAddr, bytes: &[u8]) -> bool {
+    // The first failure may be the error of an earlier datagram to somebody else, which is told once; or the source is no
+    // address of ours any more.
+    send_from(socket, source, peer, bytes)
+        || (io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock && send_from(socket, None, peer, bytes))
+}
+
+fn send_from(socket: RawFd, source: Option<IpAddr>, peer: SocketAddr, bytes: &[u8]) -> bool {
     let peer = socket2::SockAddr::from(peer);
-    let send = || {
-        // SAFETY: `bytes` and `peer` outlive the call and have the lengths given.
-        let sent = unsafe {
-            libc::sendto(
-                socket,
-                bytes.as_ptr().cast(),
-                bytes.len(),
-                libc::MSG_DONTWAIT,
-                peer.as_ptr().cast(),
-                peer.len(),
-            )
-        };
-        sent == bytes.len() as isize
-    };
-    // The first failure may be the error of an earlier datagram to somebody else, which is told once.
-    send() || (io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock && send())
+    let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut room: Room = [0; 32];
+    // SAFETY: all-zero bytes are a valid `msghdr`: integers and null pointers.
+    let mut header = unsafe { core::mem::zeroed::<libc::msghdr>() };
+    header.msg_name = peer.as_ptr().cast_mut().cast();
+    header.msg_namelen = peer.len();
+    header.msg_iov = &raw mut vector;
+    header.msg_iovlen = 1;
+    if let Some(source) = source {
+        header.msg_controllen = ancillary::put_source(&mut room, source);
+        header.msg_control = room.as_mut_ptr().cast();
+    }
+    // SAFETY: address, vector, bytes and control messages outlive the call and have the lengths given; sending only reads them.
+    let sent = unsafe { libc::sendmsg(socket, &raw const header, libc::MSG_DONTWAIT) };
+    sent == bytes.len() as isize
 }
 
 pub(crate) fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {

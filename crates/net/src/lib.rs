@@ -1,5 +1,6 @@
 //! Sockets, the real clock, and the packet drivers of the media workers.
 
+mod ancillary;
 pub mod bans;
 mod clock;
 pub mod datagrams;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use offhook_sip::{Flow, MESSAGE_BYTES_MAX, Message, ParseError, Transport};
 
+use crate::ancillary;
 use crate::bans::{Admission, Offence};
 use crate::datagrams::{Received, Receiver};
 use crate::flood::Gate;
@@ -93,6 +94,9 @@ impl SipSocket {
         socket.set_read_timeout(Some(STOP_LOOK))?;
         let local = socket.local_addr()?;
         unreachable::keep_errors(socket.as_raw_fd(), local.is_ipv4())?;
+        if local.ip().is_unspecified() {
+            ancillary::keep_destinations(socket.as_raw_fd(), local.is_ipv4())?;
+        }
         Ok(Self { socket: Arc::new(socket), local, counters: Arc::default(), trace: Trace::default() })
     }
 
@@ -114,7 +118,16 @@ impl SipSocket {
 
     /// Sends one datagram without waiting; a failure is counted, and SIP's retransmission makes up for it.
     pub fn send(&self, peer: SocketAddr, bytes: &[u8]) {
-        let sent = crate::datagrams::send_now(self.socket.as_raw_fd(), peer, bytes);
+        self.send_from(None, peer, bytes);
+    }
+
+    /// As [`SipSocket::send`], from the flow's own address: of several, the one that the peer knows us by.
+    pub fn send_on(&self, flow: Flow, bytes: &[u8]) {
+        self.send_from(self.local.ip().is_unspecified().then_some(flow.local.ip()), flow.peer, bytes);
+    }
+
+    fn send_from(&self, source: Option<IpAddr>, peer: SocketAddr, bytes: &[u8]) {
+        let sent = crate::datagrams::send_now(self.socket.as_raw_fd(), source, peer, bytes);
         let counter = if sent { &self.counters.sent } else { &self.counters.send_failed };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -170,12 +183,15 @@ impl SipSocket {
                 Admission::Read => {}
                 Admission::Banned | Admission::Scanner => continue,
             }
-            let flow = self.flow_to(datagram.peer);
+            let flow = match datagram.local {
+                Some(ip) => Self::flow(SocketAddr::new(ip, self.local.port()), datagram.peer),
+                None => self.flow_to(datagram.peer),
+            };
             if let Some(message) = stun::read(datagram.bytes, datagram.peer) {
                 match message {
                     Stun::Request(answer) => {
                         self.counters.stun.fetch_add(1, Ordering::Relaxed);
-                        self.send(datagram.peer, &answer);
+                        self.send_on(flow, &answer);
                     }
                     Stun::Mapped(id, address) => batch.push(Incoming::Mapped(flow, id, address)),
                     Stun::Other => {}
@@ -208,6 +224,10 @@ impl SipSocket {
         } else {
             self.local
         };
+        Self::flow(local, peer)
+    }
+
+    const fn flow(local: SocketAddr, peer: SocketAddr) -> Flow {
         Flow { transport: Transport::Udp, local, peer }
     }
 }
@@ -281,6 +301,27 @@ mod tests {
         }
         assert!(matches!(&seen[0], Incoming::Message(flow, _) if flow.peer == peer.local()));
         assert!(matches!(&seen[1], Incoming::Malformed(flow, _) if flow.local == listener.local()));
+    }
+
+    #[test]
+    fn one_of_many_addresses_is_told_from_the_others_and_answered_from() {
+        let listener = SipSocket::bind("0.0.0.0:0".parse().expect("an address")).expect("a port");
+        let peer = SipSocket::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let answering = listener.clone();
+        let answer = move |batch: Vec<Incoming>| {
+            for incoming in batch {
+                let Incoming::Malformed(flow, _) = incoming else { panic!("rubbish is malformed") };
+                answering.send_on(flow, b"rubbish as well");
+            }
+            true
+        };
+        let _answering = listener.start(answer).expect("a thread");
+        let (tell, told) = crossbeam_channel::unbounded();
+        let _reader = peer.start(move |batch| tell.send(batch).is_ok()).expect("a thread");
+        let called = SocketAddr::new("127.0.0.7".parse().expect("an address"), listener.local().port());
+        peer.send(called, b"rubbish");
+        let batch = told.recv_timeout(Duration::from_secs(5)).expect("an answer within 5 s");
+        assert!(matches!(&batch[..], [Incoming::Malformed(flow, _)] if flow.peer == called), "{batch:?}");
     }
 
     #[test]

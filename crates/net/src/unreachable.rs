@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
+use crate::ancillary;
 use crate::datagrams::address;
 
 /// Errors read in one go; the queue itself is bounded by the socket's buffer.
@@ -23,18 +24,7 @@ const UNREACHABLE_V6: u8 = 1;
 pub fn keep_errors(socket: RawFd, ipv4: bool) -> io::Result<()> {
     let (level, name) =
         if ipv4 { (libc::IPPROTO_IP, libc::IP_RECVERR) } else { (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) };
-    let on: libc::c_int = 1;
-    // SAFETY: the value is an `int` of the size given, alive during the call.
-    let done = unsafe {
-        libc::setsockopt(
-            socket,
-            level,
-            name,
-            core::ptr::from_ref(&on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    ancillary::turn_on(socket, level, name)
 }
 
 /// Whom datagrams of ours did not reach, as hosts and routers told (RFC 3261 section 18.4): nobody listens there, or there is
@@ -61,8 +51,7 @@ enum Told {
 
 /// The next error of the queue.
 fn take_error(socket: RawFd) -> Option<Told> {
-    // Room for one `sock_extended_err` with the address behind it, aligned as the headers are.
-    let mut control = [0_u64; 32];
+    let mut control: ancillary::Room = [0; 32];
     // SAFETY: all-zero bytes are a valid `sockaddr_storage` and a valid `msghdr`: integers and null pointers.
     let (mut name, mut header) =
         unsafe { (core::mem::zeroed::<libc::sockaddr_storage>(), core::mem::zeroed::<libc::msghdr>()) };
@@ -76,22 +65,11 @@ fn take_error(socket: RawFd) -> Option<Told> {
         return None;
     }
     let peer = address(&name);
-    // SAFETY: the kernel has filled the control buffer as the header says; the macros stay within `msg_controllen`.
-    let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
-    while !next.is_null() {
-        // SAFETY: `next` is a whole control header within the buffer.
-        let (level, kind) = unsafe { ((*next).cmsg_level, (*next).cmsg_type) };
-        let is_error = (level == libc::IPPROTO_IP && kind == libc::IP_RECVERR)
-            || (level == libc::IPPROTO_IPV6 && kind == libc::IPV6_RECVERR);
-        if is_error {
-            // SAFETY: this kind of control message holds a `sock_extended_err`; it may lie unaligned.
-            let error = unsafe { libc::CMSG_DATA(next).cast::<libc::sock_extended_err>().read_unaligned() };
-            return Some(peer.filter(|_| is_unreachable(&error)).map_or(Told::Other, Told::Unreachable));
-        }
-        // SAFETY: as above.
-        next = unsafe { libc::CMSG_NXTHDR(&raw const header, next) };
-    }
-    Some(Told::Other)
+    let kinds = [(libc::IPPROTO_IP, libc::IP_RECVERR), (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)];
+    // SAFETY: the kernel has just filled the header, `control` is alive, and these kinds hold a `sock_extended_err`.
+    let error = unsafe { ancillary::find::<libc::sock_extended_err>(&header, &kinds) };
+    let told = error.filter(is_unreachable).and(peer);
+    Some(told.map_or(Told::Other, Told::Unreachable))
 }
 
 const fn is_unreachable(error: &libc::sock_extended_err) -> bool {

@@ -367,7 +367,7 @@ impl Control {
         }
         let socket = self.edges.sockets.iter().find(|socket| serves(socket.local(), flow.local));
         if let Some(socket) = socket.or(self.edges.sockets.first()) {
-            socket.send(flow.peer, &bytes);
+            socket.send_on(flow, &bytes);
         }
     }
 
