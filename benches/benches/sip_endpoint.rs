@@ -43,7 +43,13 @@ fn offer(index: usize) -> String {
 }
 
 fn local(index: usize) -> Local {
-    Local { address: flow(index, 0).local.ip(), port: 10_000, session_id: 1, version: 1 }
+    Local {
+        address: flow(index, 0).local.ip(),
+        port: 10_000,
+        session_id: 1,
+        version: 1,
+        srtp: offhook_sip::sdp::Srtp::OFF,
+    }
 }
 
 fn answer_to(body: &Body, index: usize) -> Body {

@@ -64,6 +64,7 @@ impl PlainCalls {
             rtp_ports: 10_000..=20_999,
             media_workers: 1,
             caps: MediaCaps::g711(),
+            srtp: offhook_call::config::SrtpSettings::default(),
             trunks: vec![Trunk::new("trunk", vec![address(CALLER).ip()])],
             numbers: BTreeMap::from([("800".to_owned(), Number { answer: Answer::AtStart, to })]),
             flows: BTreeMap::new(),
@@ -161,7 +162,7 @@ impl PlainCalls {
         let before = self.plans.remove(&call).map(|plan| plan.legs).unwrap_or_default();
         let keeps = |leg| kept.as_ref().is_some_and(|plan| plan.legs.iter().any(|kept| kept.leg == leg));
         let gone = before.iter().map(|leg| leg.leg).filter(|leg| !keeps(*leg));
-        let closed = gone.map(|leg| MediaEvent::LegClosed { call, leg, report: LegReport::default() });
+        let closed = gone.map(|leg| MediaEvent::LegClosed { call, leg, report: LegReport::default(), srtp: None });
         self.reports.extend(closed);
         self.plans.extend(kept.map(|plan| (call, plan)));
     }

@@ -39,6 +39,7 @@ fn leg(flow: u16) -> LegPlan {
             remote_rtp: remote,
             remote_rtcp: remote,
             rtcp_mux: true,
+            crypto: None,
         }),
         ssrc: u32::from(flow),
         first_seq: 0,

@@ -190,7 +190,7 @@ pub fn stun(data: &[u8]) {
 }
 
 fn local() -> sdp::Local {
-    sdp::Local { address: address(1).ip(), port: 20_000, session_id: 1, version: 1 }
+    sdp::Local { address: address(1).ip(), port: 20_000, session_id: 1, version: 1, srtp: sdp::Srtp::OFF }
 }
 
 fn address(last: u8) -> SocketAddr {

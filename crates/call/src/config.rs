@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use offhook_plan::{AssetId, MediaCaps};
+use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{Flow, RegistrarLimits};
 use offhook_units::{AgentId, QueueId, Span};
 
@@ -32,6 +33,8 @@ pub struct Config {
     pub media_workers: usize,
     /// What we can do with sound.
     pub caps: MediaCaps,
+    /// What we want of encryption.
+    pub srtp: SrtpSettings,
     /// Who may send us calls without credentials, and who takes ours.
     pub trunks: Vec<Trunk>,
     /// Numbers of ours, by what stands in the request URI's user part.
@@ -63,6 +66,15 @@ impl Default for SessionTimers {
     fn default() -> Self {
         Self { expires: Span::from_s(1_800), min: offhook_sip::MIN_SE }
     }
+}
+
+/// What we want of encryption where a trunk or an account does not say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SrtpSettings {
+    /// Whether media is encrypted.
+    pub policy: SrtpPolicy,
+    /// Keys are told over transports that anybody on the way can read, too. Without it they go over TLS and WSS alone.
+    pub keys_in_clear: bool,
 }
 
 /// Bounds of what grows, each with what happens when it is reached.
@@ -227,6 +239,8 @@ pub struct Account {
     pub outside_per_day: u32,
     /// Who calls, on outside calls.
     pub caller_id: Option<String>,
+    /// What is wanted of encryption with this phone, where it differs from [`Config::srtp`].
+    pub srtp: Option<SrtpPolicy>,
 }
 
 /// [`Account::outside_per_hour`] where nothing is said.
@@ -239,7 +253,7 @@ pub const OUTSIDE_MAX_DEFAULT: u32 = 4;
 impl Account {
     /// An account that calls nobody outside.
     pub fn new(password: impl Into<String>) -> Self {
-        let (outside, caller_id) = (Vec::new(), None);
+        let (outside, caller_id, srtp) = (Vec::new(), None, None);
         Self {
             password: password.into(),
             outside,
@@ -247,6 +261,7 @@ impl Account {
             outside_per_hour: OUTSIDE_PER_HOUR_DEFAULT,
             outside_per_day: OUTSIDE_PER_DAY_DEFAULT,
             caller_id,
+            srtp,
         }
     }
 }

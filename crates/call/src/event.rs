@@ -1,6 +1,6 @@
 //! What happened to calls, as it stands in the event log.
 
-use offhook_plan::LegReport;
+use offhook_plan::{LegReport, SrtpReport};
 use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, OfferId, PersonRef, QueueId, RecordingId, VisitId};
 use serde::{Deserialize, Serialize};
@@ -219,6 +219,15 @@ pub enum CallEvent {
         /// The call that goes on.
         into: CallId,
     },
+    /// The media of a leg that is closed was encrypted.
+    Encrypted {
+        /// Which call.
+        call: CallId,
+        /// Which side.
+        party: Party,
+        /// How.
+        srtp: SrtpReport,
+    },
 }
 
 impl CallEvent {
@@ -241,7 +250,8 @@ impl CallEvent {
             | Self::Dialled { call, .. }
             | Self::Transferring { call, .. }
             | Self::Transferred { call, .. }
-            | Self::Joined { call, .. } => *call,
+            | Self::Joined { call, .. }
+            | Self::Encrypted { call, .. } => *call,
         }
     }
 
@@ -265,6 +275,7 @@ impl CallEvent {
             Self::Transferring { .. } => "call-transferring",
             Self::Transferred { .. } => "call-transferred",
             Self::Joined { .. } => "call-joined",
+            Self::Encrypted { .. } => "leg-encrypted",
         }
     }
 }

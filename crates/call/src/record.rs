@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use offhook_plan::LegReport;
+use offhook_plan::{LegReport, SrtpReport};
 use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, PersonRef, QueueId, RecordingId, Tick};
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,12 @@ pub struct CallRecord {
     /// The call that its far end went over into.
     #[serde(default)]
     pub joined: Option<CallId>,
+    /// How the caller's leg was encrypted, where it was.
+    #[serde(default)]
+    pub caller_srtp: Option<SrtpReport>,
+    /// How the agent's leg was encrypted, where it was.
+    #[serde(default)]
+    pub agent_srtp: Option<SrtpReport>,
 }
 
 /// One stretch of talk, hold included.
@@ -212,6 +218,8 @@ impl OpenCall {
             talks: Vec::new(),
             transfers: Vec::new(),
             joined: None,
+            caller_srtp: None,
+            agent_srtp: None,
         };
         Self { record, dialogs: Vec::new(), hold: [None; 2], talk: None }
     }
@@ -242,6 +250,7 @@ impl OpenCall {
             | CallEvent::LegClosed { .. }
             | CallEvent::Placed { .. }
             | CallEvent::Dialled { .. }
+            | CallEvent::Encrypted { .. }
             | CallEvent::Transferred { .. } => {}
         }
         let record = &mut self.record;
@@ -289,6 +298,8 @@ impl OpenCall {
             }
             CallEvent::LegClosed { party: Party::Caller, report, .. } => record.caller_media = Some(report.clone()),
             CallEvent::LegClosed { party: Party::Agent, report, .. } => record.agent_media = Some(report.clone()),
+            CallEvent::Encrypted { party: Party::Caller, srtp, .. } => record.caller_srtp = Some(*srtp),
+            CallEvent::Encrypted { party: Party::Agent, srtp, .. } => record.agent_srtp = Some(*srtp),
             CallEvent::Ended { end, .. } => {
                 record.ended = at;
                 record.end = *end;

@@ -1,12 +1,12 @@
 //! Packets of a leg that nobody hears yet: the newest are kept, so that no word is lost between an answer and its plan.
 
-use offhook_rtp::Header;
+use offhook_rtp::{HEADER_BYTES, Header, SRTP_TAIL_MAX, SrtpReceiver};
 use offhook_units::Tick;
 
 /// Most packets held for one leg: 32 x 20 ms = 640 ms. Older ones give way.
 pub const HELD_PACKETS_MAX: usize = 32;
-/// Largest payload held: 60 ms of G.711. Larger ones are not held.
-pub const HELD_PAYLOAD_MAX: usize = 480;
+/// Largest payload held: 60 ms of G.711, encrypted. Larger ones are not held.
+pub const HELD_PAYLOAD_MAX: usize = 480 + SRTP_TAIL_MAX;
 const _: () = assert!(HELD_PACKETS_MAX.is_power_of_two(), "slots are indexed by a mask");
 
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,28 @@ impl Hold {
             self.first = self.count - HELD_PACKETS_MAX;
         }
         overwrites
+    }
+
+    /// Opens what came encrypted before its key was known; what cannot be opened is forgotten, and counted. A packet is taken
+    /// to have had no header extension: the header is not held as it was.
+    pub fn open(&mut self, keys: &mut SrtpReceiver) -> u64 {
+        let mut unopened = 0;
+        for n in self.first..self.count {
+            let place = n & (HELD_PACKETS_MAX - 1);
+            let Some(kept) = &mut self.kept[place] else { continue };
+            let payload = &mut self.payloads[place * HELD_PAYLOAD_MAX..][..kept.length];
+            let mut packet = [0; HEADER_BYTES + HELD_PAYLOAD_MAX];
+            let opened =
+                kept.header.write(payload, &mut packet).and_then(|end| keys.unprotect_rtp(&mut packet[..end]).ok());
+            if let Some(end) = opened {
+                kept.length = end - HEADER_BYTES;
+                payload[..kept.length].copy_from_slice(&packet[HEADER_BYTES..end]);
+            } else {
+                self.kept[place] = None;
+                unopened += 1;
+            }
+        }
+        unopened
     }
 
     /// What is held, in order of arrival.

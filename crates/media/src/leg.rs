@@ -4,10 +4,11 @@ use core::net::SocketAddr;
 use core::ops::Range;
 
 use offhook_codec::Law;
-use offhook_plan::{CodecKind, LegPlan, LegReport, MediaEvent, Negotiated};
+use offhook_plan::{CodecKind, LegPlan, LegReport, MediaEvent, Negotiated, SrtpReport};
 use offhook_rtp::{Header, Heard, Packet, ReceiverStats, TelephoneEvent};
 use offhook_units::{CallId, LegId, RecordingId, RtpTime, SampleRate, Span, Tick};
 
+use crate::crypto::LegCrypto;
 use crate::hold::Hold;
 use crate::out::{OutStream, Relay};
 use crate::player::Player;
@@ -82,6 +83,10 @@ pub struct Leg {
     pub reports: Reports,
     pub stats: ReceiverStats,
     pub report: LegReport,
+    /// Keys and counters, where the leg is encrypted.
+    pub crypto: Option<Box<LegCrypto>>,
+    /// Packets received that could not be opened.
+    pub unopened: u64,
     latched: Option<SocketAddr>,
     pub last_heard: Tick,
     pub told_silent: bool,
@@ -115,6 +120,8 @@ impl Leg {
             reports,
             stats: ReceiverStats::default(),
             report: LegReport::default(),
+            crypto: None,
+            unopened: 0,
             latched: None,
             last_heard: now,
             told_silent: false,
@@ -130,6 +137,7 @@ impl Leg {
             self.media = None;
             return;
         };
+        self.take_keys(media.crypto.as_ref());
         if self.media.as_ref().is_some_and(|old| old.remote_rtp != media.remote_rtp) {
             self.latched = None;
             self.reports.forget_address();
@@ -140,6 +148,12 @@ impl Leg {
         }
         self.media = Some(media.clone());
         self.to = self.latched.or(usable(media.remote_rtp));
+    }
+
+    /// How it is encrypted, where it is.
+    pub fn srtp_report(&self) -> Option<SrtpReport> {
+        let suite = self.crypto.as_ref()?.suite();
+        Some(SrtpReport { suite, failed_packets: self.unopened })
     }
 
     /// The address that RTP comes from, once latched.

@@ -4,6 +4,7 @@
 //! Its driver lives in `net`. [`JitterBuffer`] is for those who listen: the softphone.
 
 mod assets;
+mod crypto;
 mod delay;
 mod hold;
 mod io;

@@ -44,6 +44,10 @@ pub struct Figures {
     pub sent_packets: u64,
     /// Datagrams thrown away: malformed, strangers', doubled, of unknown payload types.
     pub discarded_packets: u64,
+    /// Packets of encrypted legs that could not be opened: of another key, changed, seen before, or not encrypted at all.
+    pub unopened_packets: u64,
+    /// Packets that could not be encrypted, and so did not leave: their number was used before, or their key is spent.
+    pub unsealed_packets: u64,
     /// Early packets pushed out by newer ones, or too large to be held.
     pub held_overwritten: u64,
     /// Records written to the recorder's ring.

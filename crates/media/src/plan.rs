@@ -109,7 +109,12 @@ impl Worker {
         self.figures.legs -= 1;
         io.close(SocketKey::rtp(slot));
         io.close(SocketKey::rtcp(slot));
-        self.answer(MediaEvent::LegClosed { call: leg.call, leg: leg.id, report: leg.figures() });
+        self.answer(MediaEvent::LegClosed {
+            call: leg.call,
+            leg: leg.id,
+            report: leg.figures(),
+            srtp: leg.srtp_report(),
+        });
     }
 
     /// Lays the edges: who hears whom. What goes on as before keeps its numbers and its place.

@@ -4,9 +4,10 @@ use core::net::SocketAddr;
 
 use offhook_plan::MediaEvent;
 use offhook_plan::tap::Side;
-use offhook_rtp::{HEADER_BYTES, Header, is_rtcp, rewrite};
+use offhook_rtp::{HEADER_BYTES, Header, SRTP_TAIL_MAX, is_rtcp, rewrite};
 use offhook_units::{SampleRate, Span, Tick};
 
+use crate::crypto::seal_rtp;
 use crate::leg::{Discard, Incoming, Kind, Leg, Source, law_of};
 use crate::player::{CATCH_UP_MAX, FRAME_BYTES_MAX, Frame};
 use crate::worker::DATAGRAM_BYTES_MAX;
@@ -19,10 +20,19 @@ impl Worker {
         now: Tick,
         key: SocketKey,
         from: SocketAddr,
-        datagram: &mut [u8],
+        buffer: &mut [u8],
+        length: usize,
     ) {
         let slot = key.slot();
         let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_deref_mut) else { return };
+        let Some(datagram) = buffer.get_mut(..length) else { return };
+        let opened = leg.crypto.as_deref_mut().map_or(Ok(length), |crypto| crypto.open(datagram, key.is_rtcp()));
+        let Ok(length) = opened else {
+            leg.unopened += 1;
+            self.figures.unopened_packets += 1;
+            return;
+        };
+        let datagram = &datagram[..length];
         if key.is_rtcp() || is_rtcp(datagram) {
             leg.hear_report(now, from, datagram);
             return;
@@ -65,28 +75,37 @@ impl Worker {
         for event in [latched, digit].into_iter().flatten() {
             self.tell(event);
         }
-        self.relay(io, now, slot, &incoming, datagram);
+        self.relay(io, now, slot, &incoming, buffer, length);
     }
 
     /// Relays a packet to all that hear it: the last one gets the datagram itself, the others a copy.
-    fn relay(&mut self, io: &mut impl Io, now: Tick, from: usize, incoming: &Incoming, datagram: &mut [u8]) {
+    fn relay(
+        &mut self,
+        io: &mut impl Io,
+        now: Tick,
+        from: usize,
+        incoming: &Incoming,
+        buffer: &mut [u8],
+        length: usize,
+    ) {
         let listeners = self.legs[from].as_deref().map_or(0, |leg| leg.heard_by.len());
         for n in 0..listeners {
             let Some(to) = self.legs[from].as_deref().and_then(|leg| leg.heard_by.get(n).copied()) else { return };
             if n + 1 == listeners {
-                self.forward(io, now, to, incoming, datagram);
-            } else if datagram.len() <= DATAGRAM_BYTES_MAX {
-                let mut copy = [0; DATAGRAM_BYTES_MAX];
-                copy[..datagram.len()].copy_from_slice(datagram);
-                self.forward(io, now, to, incoming, &mut copy[..datagram.len()]);
+                self.forward(io, now, to, incoming, buffer);
+            } else if length <= DATAGRAM_BYTES_MAX {
+                let mut copy = [0; DATAGRAM_BYTES_MAX + SRTP_TAIL_MAX];
+                copy[..length].copy_from_slice(&buffer[..length]);
+                self.forward(io, now, to, incoming, &mut copy);
             }
         }
     }
 
-    /// Sends one packet to one leg, with that leg's numbers; the payload stays as it is where the codecs are equal.
+    /// Sends one packet to one leg, with that leg's numbers; the payload stays as it is where the codecs are equal. What lies
+    /// behind it in `datagram` is room for an authentication tag.
     pub(crate) fn forward(&mut self, io: &mut impl Io, now: Tick, to: u32, incoming: &Incoming, datagram: &mut [u8]) {
         let Some(leg) = self.legs.get_mut(to as usize).and_then(Option::as_deref_mut) else { return };
-        let Leg { media, hears, out, to: address, taps, id, .. } = leg;
+        let Leg { media, hears, out, to: address, taps, id, crypto, .. } = leg;
         let (Some(media), Source::Leg { relay, .. }) = (media.as_ref(), hears) else { return };
         let (payload_type, speech) = match incoming.kind {
             Kind::Speech(_) => (Some(media.send_payload_type), true),
@@ -122,7 +141,12 @@ impl Worker {
         if speech && !taps.is_empty() {
             self.taps.record(taps, *id, now, Side::Sent, &header, payload);
         }
-        io.send(SocketKey::rtp(to), address, &datagram[packet]);
+        let length = packet.len();
+        let Some(sealed) = seal_rtp(crypto.as_deref_mut(), &mut datagram[packet.start..], length) else {
+            self.figures.unsealed_packets += 1;
+            return;
+        };
+        io.send(SocketKey::rtp(to), address, &datagram[packet.start..][..sealed]);
     }
 
     /// Sends what is held of `from` since `since` to the leg `to`, in order.
@@ -137,13 +161,13 @@ impl Worker {
             if matches!(kind, Kind::Key(_)) && leg.key_is_spent(&header) {
                 kind = Kind::Unknown;
             }
-            let mut copy = [0; DATAGRAM_BYTES_MAX];
+            let mut copy = [0; DATAGRAM_BYTES_MAX + SRTP_TAIL_MAX];
             let end = HEADER_BYTES + payload.len();
             copy[HEADER_BYTES..end].copy_from_slice(payload);
             let began = ssrc.is_some_and(|before| before != header.ssrc);
             ssrc = Some(header.ssrc);
             let incoming = Incoming { at, header, payload: HEADER_BYTES..end, kind, began };
-            self.forward(io, now, to, &incoming, &mut copy[..end]);
+            self.forward(io, now, to, &incoming, &mut copy);
         }
         if let Some(leg) = self.legs.get_mut(from as usize).and_then(Option::as_deref_mut) {
             leg.hold = hold;
@@ -172,7 +196,7 @@ impl Worker {
     /// Sends one frame to a leg if one is due; says when the next one is, `None` where nothing follows.
     fn play_frame(&mut self, io: &mut impl Io, now: Tick, slot: u32) -> Option<Tick> {
         let leg = self.legs.get_mut(slot as usize)?.as_deref_mut()?;
-        let Leg { media, hears, out, to, taps, id, call, .. } = leg;
+        let Leg { media, hears, out, to, taps, id, call, crypto, .. } = leg;
         let (media, Source::Player(player)) = (media.as_ref()?, hears) else { return None };
         if player.finished {
             return None;
@@ -191,7 +215,7 @@ impl Worker {
             player.begins = true;
         }
         let samples = SampleRate::NARROW.samples(ptime) as usize;
-        let mut datagram = [0; HEADER_BYTES + FRAME_BYTES_MAX];
+        let mut datagram = [0; HEADER_BYTES + FRAME_BYTES_MAX + SRTP_TAIL_MAX];
         let frame = player.fill(&self.assets, law_of(media.codec), &mut datagram[HEADER_BYTES..HEADER_BYTES + samples]);
         player.next_at += ptime;
         player.finished = frame != Frame::Playing;
@@ -214,7 +238,10 @@ impl Worker {
                 out.sent(now, &header, Some(samples as u32), samples);
                 self.figures.sent_packets += 1;
                 self.taps.record(taps, *id, now, Side::Sent, &header, &packet[HEADER_BYTES..]);
-                io.send(SocketKey::rtp(slot), address, packet);
+                match seal_rtp(crypto.as_deref_mut(), &mut datagram, HEADER_BYTES + samples) {
+                    Some(sealed) => io.send(SocketKey::rtp(slot), address, &datagram[..sealed]),
+                    None => self.figures.unsealed_packets += 1,
+                }
             }
             Some(_) | None => player.begins = true,
         }

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use offhook_plan::{MediaCommand, MediaEvent};
-use offhook_rtp::REPORT_BYTES_MAX;
+use offhook_rtp::{REPORT_BYTES_MAX, SRTP_TAIL_MAX};
 use offhook_units::{CallId, Entropy, LegId, Span, Tick};
 
+use crate::crypto::seal_rtcp;
 use crate::leg::Leg;
 use crate::taps::Taps;
 use crate::{Assets, Figures, Io, Limits, SocketKey, TapProducer};
@@ -85,16 +86,18 @@ impl Worker {
         self.next_round = Tick::MAX;
     }
 
-    /// Takes a datagram in; relays it in place.
+    /// Takes the datagram in `buffer[..length]` in, and relays it in place. The rest of the buffer is room: relaying to an
+    /// encrypted leg needs [`offhook_rtp::SRTP_TAIL_MAX`] bytes of it, or the packet is lost and counted.
     pub fn receive(
         &mut self,
         io: &mut impl Io,
         now: Tick,
         key: SocketKey,
         from: core::net::SocketAddr,
-        datagram: &mut [u8],
+        buffer: &mut [u8],
+        length: usize,
     ) {
-        self.take_in(io, now, key, from, datagram);
+        self.take_in(io, now, key, from, buffer, length);
     }
 
     /// Sends what players have due, reports, and looks for silence. Call when [`Worker::next_tick`] is reached.
@@ -177,10 +180,14 @@ impl Worker {
     /// Sends a leg's RTCP report.
     pub(crate) fn report(&mut self, io: &mut impl Io, now: Tick, slot: u32, bye: bool) {
         let Some(leg) = self.legs.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
-        let mut out = [0; REPORT_BYTES_MAX];
-        if let Some((length, to, mux)) = leg.write_report(now, bye, &mut out) {
+        let mut out = [0; REPORT_BYTES_MAX + SRTP_TAIL_MAX];
+        let Some(room) = out.first_chunk_mut() else { return };
+        if let Some((length, to, mux)) = leg.write_report(now, bye, room) {
             let key = if mux { SocketKey::rtp(slot) } else { SocketKey::rtcp(slot) };
-            io.send(key, to, &out[..length]);
+            match seal_rtcp(leg.crypto.as_deref_mut(), &mut out, length) {
+                Some(sealed) => io.send(key, to, &out[..sealed]),
+                None => self.figures.unsealed_packets += 1,
+            }
         }
     }
 }

@@ -62,7 +62,7 @@ fn a_thousand_packets_relayed_recorded_played_held_and_reported_allocate_nothing
             let (seq, timestamp) = ((100 + n as u16).to_be_bytes(), (50_000 + n as u32 * 160).to_be_bytes());
             datagram[2..4].copy_from_slice(&seq);
             datagram[4..8].copy_from_slice(&timestamp);
-            floor.worker.receive(&mut floor.network, floor.now, *key, *from, &mut datagram);
+            floor.worker.receive(&mut floor.network, floor.now, *key, *from, &mut datagram, 172);
         }
         floor.worker.tick(&mut floor.network, floor.now + Span::from_ms(1));
         floor.tap.clear();

@@ -197,9 +197,9 @@ fn what_a_peer_reports_stands_in_the_legs_figures() {
     let length = writer.write(&mut out);
     // From a stranger's host it counts for nothing.
     let stranger = "127.0.0.9:999".parse().unwrap();
-    floor.worker.receive(&mut floor.network, floor.now, rtcp, stranger, &mut { out }[..length]);
+    floor.worker.receive(&mut floor.network, floor.now, rtcp, stranger, &mut { out }, length);
     let from = address(peer(CALLER).port() + 1);
-    floor.worker.receive(&mut floor.network, floor.now, rtcp, from, &mut out[..length]);
+    floor.worker.receive(&mut floor.network, floor.now, rtcp, from, &mut out, length);
     floor.command(offhook_plan::MediaCommand::Close(CALL));
     let report = floor.events().into_iter().find_map(|event| match event {
         MediaEvent::LegClosed { leg: CALLER, report, .. } => Some(report),
@@ -241,13 +241,15 @@ fn ten_thousand_mutated_packets_neither_stop_the_worker_nor_make_it_grow() {
         let sockets = [local(CALLER), address(local(CALLER).port() + 1)];
         let key = floor.key(sockets[entropy.below(2) as usize]);
         let from = if entropy.below(10) == 0 { address(entropy.next_u32() as u16) } else { peer(CALLER) };
-        floor.worker.receive(&mut floor.network, floor.now, key, from, &mut packet);
+        let length = packet.len();
+        floor.worker.receive(&mut floor.network, floor.now, key, from, &mut packet, length);
         floor.worker.receive(
             &mut floor.network,
             floor.now,
             SocketKey::from_index(entropy.below(64) as usize),
             from,
             &mut packet,
+            length,
         );
         floor.network.sent.clear();
     }

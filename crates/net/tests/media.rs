@@ -115,6 +115,7 @@ fn leg(leg: u64, local: SocketAddr, peer: &UdpSocket) -> LegPlan {
             remote_rtp: remote,
             remote_rtcp: remote,
             rtcp_mux: false,
+            crypto: None,
         }),
         ssrc: 7,
         first_seq: 0,

@@ -370,7 +370,7 @@ impl Control {
             Ok(engine) => {
                 let session_id = self.now().as_us();
                 let port = engine.local.port();
-                Some((engine, sdp::Local { address: local.ip(), port, session_id, version: 1 }))
+                Some((engine, sdp::Local { address: local.ip(), port, session_id, version: 1, srtp: sdp::Srtp::OFF }))
             }
             Err(error) => {
                 self.fault(Some(call), format!("no ports for sound: {error}"));
@@ -392,7 +392,8 @@ impl Control {
             if !request.headers.has_content_type(Body::SDP) {
                 return refuse(self, 415);
             }
-            let probe = sdp::Local { address: flow.local.ip(), port: 9, session_id: 1, version: 1 };
+            let probe =
+                sdp::Local { address: flow.local.ip(), port: 9, session_id: 1, version: 1, srtp: sdp::Srtp::OFF };
             if let Err(error) = sdp::answer(offer, &probe, &self.config.caps, Direction::SendRecv) {
                 self.fault(None, format!("a call was refused: {error}"));
                 return refuse(self, error.status());

@@ -164,6 +164,7 @@ pub(crate) mod tests {
             remote_rtp: remote,
             remote_rtcp: remote,
             rtcp_mux: false,
+            crypto: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use offhook_units::MasterKey;
 use serde::{Deserialize, Serialize};
 
 /// A codec by its SDP encoding name, and the parameters that an offer carries for it.
@@ -112,8 +113,17 @@ impl Direction {
     }
 }
 
-/// What offer and answer agreed on for one audio stream, seen from us.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The keys of an encrypted stream (SRTP). Never printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crypto {
+    /// What we send is under this one.
+    pub send: MasterKey,
+    /// What the peer sends is under this one.
+    pub receive: MasterKey,
+}
+
+/// What offer and answer agreed on for one audio stream, seen from us. It may hold keys, so it cannot be written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Negotiated {
     /// The codec of both directions.
     pub codec: CodecKind,
@@ -133,4 +143,6 @@ pub struct Negotiated {
     pub remote_rtcp: SocketAddr,
     /// RTP and RTCP share a port, RFC 5761.
     pub rtcp_mux: bool,
+    /// The keys, where RTP and RTCP are encrypted.
+    pub crypto: Option<Crypto>,
 }

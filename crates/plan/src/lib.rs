@@ -7,5 +7,7 @@ mod caps;
 mod media;
 pub mod tap;
 
-pub use caps::{CodecCap, CodecKind, Direction, MediaCaps, Negotiated};
-pub use media::{AssetId, Edge, LegPlan, LegReport, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Source, Tap};
+pub use caps::{CodecCap, CodecKind, Crypto, Direction, MediaCaps, Negotiated};
+pub use media::{
+    AssetId, Edge, LegPlan, LegReport, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Source, SrtpReport, Tap,
+};

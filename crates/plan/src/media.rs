@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use offhook_units::{CallId, LegId, PlayerId, RecordingId, Span, Tick};
+use offhook_units::{CallId, CryptoSuite, LegId, PlayerId, RecordingId, Span, Tick};
 
 use crate::Negotiated;
 
@@ -155,7 +155,18 @@ pub enum MediaEvent {
         leg: LegId,
         /// Its figures.
         report: LegReport,
+        /// How it was encrypted, where it was.
+        srtp: Option<SrtpReport>,
     },
+}
+
+/// How a leg was encrypted in the end, and what did not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SrtpReport {
+    /// By which suite.
+    pub suite: CryptoSuite,
+    /// Packets received and thrown away unheard: of another key, changed, seen before, or not encrypted at all.
+    pub failed_packets: u64,
 }
 
 /// What a leg saw in its life.

@@ -1,11 +1,12 @@
-//! RTP, RTCP and telephone-event packets: views, in-place rewriting and receiver statistics.
+//! RTP, RTCP, SRTP and telephone-event packets: views, in-place rewriting and protection, receiver statistics.
 //!
-//! Nothing here allocates: packets are views of the datagram, and what is written goes into a caller's buffer.
+//! Nothing here allocates per packet: packets are views of the datagram, and what is written goes into a caller's buffer.
 
 mod event;
 mod packet;
 mod receiver;
 mod rtcp;
+mod srtp;
 
 pub use event::{EVENT_BYTES, TelephoneEvent};
 pub use packet::{HEADER_BYTES, Header, Packet, RtpError, is_rtcp, rewrite};
@@ -13,3 +14,4 @@ pub use receiver::{Heard, ReceiverStats, Report};
 pub use rtcp::{
     CNAME_BYTES_MAX, PeerReport, REPORT_BYTES_MAX, ReportWriter, RtcpError, SenderInfo, ntp_of, read_reports,
 };
+pub use srtp::{REPLAY_WINDOW, SOURCES_MAX, SRTP_TAIL_MAX, SrtpError, SrtpReceiver, SrtpSender};

@@ -3,7 +3,7 @@
 
 use offhook_call::record::{CallEnd, CallRecord, Talk, Transfer};
 use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
-use offhook_plan::LegReport;
+use offhook_plan::{LegReport, SrtpReport};
 use offhook_units::{CallId, Tick};
 use serde::Serialize;
 
@@ -309,6 +309,8 @@ pub struct Record {
     talks: Vec<TalkDto>,
     transfers: Vec<TransferDto>,
     joined: Option<String>,
+    caller_srtp: Option<Encryption>,
+    agent_srtp: Option<Encryption>,
 }
 
 /// One stretch of talk.
@@ -339,6 +341,20 @@ impl From<&Transfer> for TransferDto {
     fn from(Transfer { at, by, to, attended, status }: &Transfer) -> Self {
         let name = |id: &Option<offhook_units::AgentId>| id.map(|id| id.to_string());
         Self { at: rfc3339(*at), by: name(by), to: name(to), attended: *attended, status: *status }
+    }
+}
+
+/// How a leg was encrypted.
+#[derive(Debug, Serialize)]
+struct Encryption {
+    suite: &'static str,
+    failed_packets: u64,
+}
+
+impl From<&SrtpReport> for Encryption {
+    fn from(report: &SrtpReport) -> Self {
+        let SrtpReport { suite, failed_packets } = report;
+        Self { suite: suite.name(), failed_packets: *failed_packets }
     }
 }
 
@@ -395,6 +411,8 @@ impl From<&RecordEntry> for Record {
             talks,
             transfers,
             joined,
+            caller_srtp,
+            agent_srtp,
         } = record;
         let instant = |at: &Option<Tick>| at.map(rfc3339);
         Self {
@@ -424,6 +442,8 @@ impl From<&RecordEntry> for Record {
             talks: talks.iter().map(TalkDto::from).collect(),
             transfers: transfers.iter().map(TransferDto::from).collect(),
             joined: joined.map(|id| id.to_string()),
+            caller_srtp: caller_srtp.as_ref().map(Encryption::from),
+            agent_srtp: agent_srtp.as_ref().map(Encryption::from),
         }
     }
 }

@@ -172,6 +172,9 @@ async fn records_come_in_pages_and_one_by_one() {
     assert_eq!((&one["end"], &one["held_ms"]), (&"caller-hung-up".into(), &1_500.into()));
     assert_eq!(one["recording"]["path"], "2026-11-22/r-2.wav");
     assert_eq!(one["caller_media"]["peer_lost_percent"], 25.0);
+    let srtp = &one["caller_srtp"];
+    assert_eq!((&srtp["suite"], &srtp["failed_packets"]), (&"AES_CM_128_HMAC_SHA1_80".into(), &3.into()));
+    assert_eq!(one["agent_srtp"], Value::Null);
 
     running.get("/api/v1/records/call-77").await.check_problem(404);
     for wrong in ["?limit=0", "?limit=501", "?limit=x", "?before=zz", "?befor=call-2"] {

@@ -86,7 +86,7 @@ impl Worker {
     fn close(&mut self, now: Tick, call: CallId, leg: LegId) {
         self.closed.insert(leg);
         let report = LegReport { received_packets: 1, ..LegReport::default() };
-        self.post(now + HOP, MediaEvent::LegClosed { call, leg, report });
+        self.post(now + HOP, MediaEvent::LegClosed { call, leg, report, srtp: None });
     }
 
     fn post(&mut self, at: Tick, event: MediaEvent) {

@@ -264,7 +264,8 @@ impl Phone {
     fn sdp(&mut self, direction: Direction) -> Body {
         self.port = if self.port > 60_000 { 40_000 } else { self.port + 2 };
         let (session_id, version) = (self.chance.next_u64() >> 2, 1);
-        let local = sdp::Local { address: self.address.ip(), port: self.port, session_id, version };
+        let local =
+            sdp::Local { address: self.address.ip(), port: self.port, session_id, version, srtp: sdp::Srtp::OFF };
         Body::sdp(sdp::offer(&local, &MediaCaps::g711(), direction))
     }
 
@@ -276,7 +277,13 @@ impl Phone {
                 self.talk(now, session);
             }
             Event::Reoffered { session, body } => {
-                let local = sdp::Local { address: self.address.ip(), port: self.port, session_id: 1, version: 2 };
+                let local = sdp::Local {
+                    address: self.address.ip(),
+                    port: self.port,
+                    session_id: 1,
+                    version: 2,
+                    srtp: sdp::Srtp::OFF,
+                };
                 let caps = MediaCaps::g711();
                 let answer =
                     body.map(|body| sdp::answer(&body.bytes, &local, &caps, Direction::SendRecv).expect("an offer").0);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use offhook_acd::{AgentConfig, NoAgents, QueueConfig, Strategy, WrapUp};
 use offhook_call::config::{
     Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Outgoing, Queue, Reach,
-    Trunk,
+    SrtpSettings, Trunk,
 };
 use offhook_call::event::LogEvent;
 use offhook_call::record::{CallRecord, Fold};
@@ -421,6 +421,7 @@ fn config(setting: &Setting) -> Config {
         rtp_ports: 10_000..=12_000,
         media_workers: 1,
         caps: MediaCaps::g711(),
+        srtp: SrtpSettings::default(),
         // Where the second trunk has its proxy, nobody listens.
         trunks: vec![
             trunk("trunk", ([127, 0, 0, 2], 7_000), "0", "112"),

@@ -3,13 +3,16 @@
 //! `sdp-types` reads and writes the lines and lets nearly everything through; what may be offered and answered is decided
 //! here. An answer names one codec and, where both have it, telephone-event, so that nobody changes codecs in mid-call.
 
+mod crypto;
 #[cfg(test)]
 mod tests;
 
 use core::net::{IpAddr, SocketAddr};
 
-use offhook_plan::{CodecKind, Direction, MediaCaps, Negotiated};
+use offhook_plan::{CodecKind, Crypto, Direction, MediaCaps, Negotiated};
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
+
+pub use crypto::{Srtp, SrtpKeys, SrtpPolicy};
 
 /// Most m-lines in a description; more are refused.
 pub const MEDIA_LINES_MAX: usize = 32;
@@ -33,6 +36,8 @@ pub struct Local {
     pub session_id: u64,
     /// Third field of `o=`: rises with every changed description of one session.
     pub version: u64,
+    /// What we want of encryption.
+    pub srtp: Srtp,
 }
 
 /// Why there is no agreement.
@@ -41,12 +46,16 @@ pub enum SdpError {
     /// The peer broke RFC 8866 or RFC 3264. Answer an offer 400; end the call where it is an answer.
     #[error("the session description is malformed: {0}")]
     Malformed(String),
-    /// The peer offers no audio over plain RTP, or refused ours. Answer 488.
-    #[error("there is no audio stream over RTP/AVP or RTP/AVPF")]
+    /// The peer offers no audio over RTP, or refused ours. Answer 488.
+    #[error("there is no audio stream over RTP/AVP, RTP/AVPF, RTP/SAVP or RTP/SAVPF")]
     NoAudio,
-    /// The peer wants encrypted media only. Answer 488.
-    #[error("the audio stream is encrypted")]
+    /// The peer wants encrypted media only, which is switched off here, must not be agreed on over this transport, or comes
+    /// with no key that we can take. Answer 488.
+    #[error("the audio stream is encrypted, and not in a way that we can or may do")]
     Encrypted,
+    /// The peer has plain media only, and it must be encrypted. Answer 488.
+    #[error("the audio stream is not encrypted, and must be")]
+    Plain,
     /// The peer shares no codec with us. Answer 488, or change the capabilities.
     #[error("there is no codec in common")]
     NoCommonCodec,
@@ -60,7 +69,7 @@ impl SdpError {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Malformed(_) => 400,
-            Self::NoAudio | Self::Encrypted | Self::NoCommonCodec | Self::NoAddress(_) => 488,
+            Self::NoAudio | Self::Encrypted | Self::Plain | Self::NoCommonCodec | Self::NoAddress(_) => 488,
         }
     }
 }
@@ -84,7 +93,10 @@ pub fn offer(local: &Local, caps: &MediaCaps, direction: Direction) -> String {
     }
     let mut session = skeleton(local);
     session.times.push(Time { start_time: 0, stop_time: 0, repeats: Vec::new() });
-    session.medias.push(audio("RTP/AVP", local.port, &formats, caps.ptime_ms, direction, false));
+    let proto = if local.srtp.is_required() { "RTP/SAVP" } else { "RTP/AVP" };
+    let mut media = audio(proto, local.port, &formats, caps.ptime_ms, direction, false);
+    media.attributes.extend(local.srtp.offered());
+    session.medias.push(media);
     session.to_string()
 }
 
@@ -100,15 +112,16 @@ pub fn answer(
     let mut chosen = None;
     let mut fault = SdpError::NoAudio;
     for (index, media) in offered.medias.iter().enumerate() {
-        match Stream::of(&offered, media).and_then(|stream| Ok((stream.choose(caps)?, stream))) {
-            Ok((choice, stream)) => {
-                chosen = Some((index, choice, stream));
+        let stream = Stream::of(&offered, media);
+        match stream.and_then(|stream| Ok((stream.choose(caps)?, stream.secured(&local.srtp)?, stream))) {
+            Ok(taken) => {
+                chosen = Some((index, taken));
                 break;
             }
             Err(error) => fault = fault.worse(error),
         }
     }
-    let Some((index, choice, stream)) = chosen else { return Err(fault) };
+    let Some((index, (choice, secured, stream))) = chosen else { return Err(fault) };
 
     let ptime_ms = stream.ptime(caps.ptime_ms);
     let direction = both(direction, stream.direction.mirrored());
@@ -128,7 +141,9 @@ pub fn answer(
     }
     for (at, media) in offered.medias.iter().enumerate() {
         session.medias.push(if at == index {
-            audio(&media.proto, local.port, &formats, ptime_ms, direction, stream.rtcp_mux)
+            let mut ours = audio(&media.proto, local.port, &formats, ptime_ms, direction, stream.rtcp_mux);
+            ours.attributes.extend(secured.iter().map(|(line, _)| line.clone()));
+            ours
         } else {
             refused(media)
         });
@@ -143,6 +158,7 @@ pub fn answer(
         remote_rtp: stream.rtp,
         remote_rtcp: stream.rtcp,
         rtcp_mux: stream.rtcp_mux,
+        crypto: secured.map(|(_, crypto)| crypto),
     };
     Ok((session.to_string(), negotiated))
 }
@@ -169,6 +185,15 @@ pub fn accept(our_offer: &str, answer: &[u8], caps: &MediaCaps) -> Result<Negoti
     let codec = sent.kind().ok_or(SdpError::NoCommonCodec)?;
     let telephone_event = theirs.events(codec.clock()).zip(ours.events(codec.clock()));
     let rtcp_mux = ours.rtcp_mux && theirs.rtcp_mux;
+    let crypto = crypto::agreed(&ours.crypto, &theirs.crypto);
+    if crypto.is_none() {
+        // A peer that answers an offer with keys by a plain stream may do so only where ours could be plain too.
+        match (ours.secure, theirs.secure) {
+            (true, false) => return Err(SdpError::Plain),
+            (true | false, true) => return Err(SdpError::Encrypted),
+            (false, false) => {}
+        }
+    }
     Ok(Negotiated {
         codec,
         send_payload_type: sent.payload_type,
@@ -179,6 +204,7 @@ pub fn accept(our_offer: &str, answer: &[u8], caps: &MediaCaps) -> Result<Negoti
         remote_rtp: theirs.rtp,
         remote_rtcp: if theirs.rtcp_mux && !rtcp_mux { next_port(theirs.rtp) } else { theirs.rtcp },
         rtcp_mux,
+        crypto,
     })
 }
 
@@ -215,6 +241,10 @@ struct Stream<'a> {
     rtp: SocketAddr,
     rtcp: SocketAddr,
     rtcp_mux: bool,
+    /// The stream must be encrypted: `RTP/SAVP`.
+    secure: bool,
+    /// The keys that we can take, best first.
+    crypto: Vec<crypto::Line>,
     ptime_ms: Option<u8>,
     maxptime_ms: Option<u8>,
 }
@@ -224,10 +254,13 @@ impl<'a> Stream<'a> {
         if !media.media.eq_ignore_ascii_case("audio") || media.port == 0 {
             return Err(SdpError::NoAudio);
         }
-        if !["RTP/AVP", "RTP/AVPF"].iter().any(|proto| media.proto.eq_ignore_ascii_case(proto)) {
-            let encrypted = media.proto.to_ascii_uppercase().contains("SAVP");
-            return Err(if encrypted { SdpError::Encrypted } else { SdpError::NoAudio });
-        }
+        let secure = match media.proto.to_ascii_uppercase().as_str() {
+            "RTP/AVP" | "RTP/AVPF" => false,
+            "RTP/SAVP" | "RTP/SAVPF" => true,
+            // Keys by DTLS.
+            other if other.contains("SAVP") => return Err(SdpError::Encrypted),
+            _ => return Err(SdpError::NoAudio),
+        };
         let connection = media.connections.first().or(session.connection.as_ref());
         let connection = connection.ok_or_else(|| SdpError::Malformed("there is no c= line".into()))?;
         let address = address(&connection.connection_address)?;
@@ -243,6 +276,8 @@ impl<'a> Stream<'a> {
             rtp,
             rtcp: if rtcp_mux { rtp } else { rtcp_of(media, rtp) },
             rtcp_mux,
+            secure,
+            crypto: crypto::Line::all(media),
             ptime_ms: number("ptime"),
             maxptime_ms: number("maxptime"),
         })
@@ -257,6 +292,16 @@ impl<'a> Stream<'a> {
             }
         }
         Err(SdpError::NoCommonCodec)
+    }
+
+    /// Our line and the keys of the stream, where it is encrypted; a fault where it must be and cannot, or must not be.
+    fn secured(&self, ours: &Srtp) -> Result<Option<(Attribute, Crypto)>, SdpError> {
+        match ours.answered(&self.crypto) {
+            Some(agreed) => Ok(Some(agreed)),
+            None if self.secure => Err(SdpError::Encrypted),
+            None if ours.is_required() => Err(SdpError::Plain),
+            None => Ok(None),
+        }
     }
 
     /// The payload type of telephone-event at the codec's clock, RFC 4733 section 2.1.
@@ -280,8 +325,9 @@ impl SdpError {
                 SdpError::NoAudio => 0,
                 SdpError::Malformed(_) => 1,
                 SdpError::Encrypted => 2,
-                SdpError::NoAddress(_) => 3,
-                SdpError::NoCommonCodec => 4,
+                SdpError::Plain => 3,
+                SdpError::NoAddress(_) => 4,
+                SdpError::NoCommonCodec => 5,
             }
         }
         if rank(&other) > rank(&self) { other } else { self }

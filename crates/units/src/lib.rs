@@ -5,6 +5,7 @@
 mod entropy;
 mod ids;
 mod rtp;
+mod srtp;
 mod time;
 
 pub use entropy::Entropy;
@@ -12,4 +13,5 @@ pub use ids::{
     AgentId, CallId, ContactId, IdSource, LegId, OfferId, PersonRef, PlayerId, QueueId, RecordingId, SkillId, VisitId,
 };
 pub use rtp::{RtpSeq, RtpTime, SampleRate};
+pub use srtp::{CryptoSuite, MasterKey};
 pub use time::{Span, Tick};

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use offhook_plan::CodecKind;
+use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{Credentials, Flow};
 use offhook_units::Span;
 
@@ -20,13 +21,15 @@ pub struct Trunk {
     pub codecs: Vec<CodecKind>,
     /// How calls go out to it, where they may.
     pub out: Option<Outgoing>,
+    /// What is wanted of encryption with it, where it differs from [`super::Config::srtp`].
+    pub srtp: Option<SrtpPolicy>,
 }
 
 impl Trunk {
     /// A trunk that sends us calls from `peers`, without limits of its own.
     pub fn new(name: impl Into<String>, peers: Vec<IpAddr>) -> Self {
         let (limits, codecs) = (TrunkLimits::default(), Vec::new());
-        Self { name: name.into(), peers, limits, codecs, out: None }
+        Self { name: name.into(), peers, limits, codecs, out: None, srtp: None }
     }
 }
 

@@ -45,7 +45,12 @@ impl Exchange {
         if spent.is_some_and(|account| !self.has_left(now, id, account)) || !self.admit_to(now, trunk, urgent) {
             return false;
         }
-        let Some(mut leg) = self.make_leg(now, flow) else { return false };
+        let srtp = match (trunk, agent) {
+            (Some(trunk), _) => self.trunk_srtp(trunk),
+            (None, Some(agent)) => self.agent_srtp(agent),
+            (None, None) => None,
+        };
+        let Some(mut leg) = self.make_leg_out(now, flow, srtp) else { return false };
         leg.trunk = trunk;
         let body = leg.offer(&self.caps_preferring(trunk, codec));
         let headers = agent.map_or_else(Vec::new, |agent| self.path_to(agent, &uri));

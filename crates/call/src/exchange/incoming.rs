@@ -59,12 +59,12 @@ impl Exchange {
         if !self.is_emergency(&dialled) && (full || self.drain_by.is_some() || !self.pace.admit(now)) {
             return Err(503.into());
         }
-        let trunk = match origin {
-            Origin::Trunk(trunk) => Some(trunk),
-            Origin::Account(_) => None,
+        let (trunk, srtp) = match &origin {
+            Origin::Trunk(trunk) => (Some(*trunk), self.trunk_srtp(*trunk)),
+            Origin::Account(account) => (None, self.account_srtp(account)),
         };
         self.admit_from(now, trunk)?;
-        let mut caller = self.make_leg(now, flow).ok_or(503)?;
+        let mut caller = self.make_leg(now, flow, srtp).ok_or(503)?;
         (caller.session, caller.trunk) = (session, trunk);
         if !request.body.is_empty() {
             let answer = sdp::answer(&request.body, &caller.local(), &self.caps_of(trunk), Direction::SendRecv);

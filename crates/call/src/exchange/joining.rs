@@ -72,7 +72,8 @@ impl Exchange {
         let moved = self.calls.get(&goes).and_then(|call| call.other.as_ref()).ok_or(481_u16)?;
         let (party, flow, trunk) = (moved.leg.session, moved.leg.flow, moved.leg.trunk);
         let (sdp_id, version) = (moved.leg.sdp_id, moved.leg.sdp_version + 1);
-        let mut leg = self.make_leg(now, flow).ok_or(503_u16)?;
+        let srtp = moved.leg.srtp_now();
+        let mut leg = self.make_leg_out(now, flow, Some(srtp)).ok_or(503_u16)?;
         (leg.session, leg.trunk, leg.sdp_id, leg.sdp_version) = (party, trunk, sdp_id, version);
         let codec = self.calls.get(&stays).and_then(|call| call.caller.negotiated.as_ref()).map(|agreed| agreed.codec);
         let offer = leg.offer(&self.caps_preferring(trunk, codec));
@@ -201,7 +202,7 @@ impl Exchange {
         if seat.is_caller && (call.recording.is_some() || call.contact.is_some()) {
             return Err(603.into());
         }
-        let mut leg = self.make_leg(now, flow).ok_or(503_u16)?;
+        let mut leg = self.make_leg(now, flow, self.account_srtp(account)).ok_or(503_u16)?;
         leg.session = session;
         let answer = if request.body.is_empty() {
             leg.offer(&self.config.caps)

@@ -3,17 +3,22 @@
 use core::net::{IpAddr, SocketAddr};
 
 use offhook_plan::{CodecKind, Direction, MediaCaps};
+use offhook_sip::sdp::{Srtp, SrtpPolicy};
 use offhook_sip::{Body, Flow, NameAddr, SessionId, Uri, sdp};
 use offhook_units::{AgentId, CallId, LegId, PlayerId, Tick};
 
 use super::state::{Leg, OpenLeg, Playing, Presented};
 use super::{Exchange, Output};
+use crate::config::Reach;
 use crate::event::Party;
 
 impl Exchange {
     /// A leg towards `flow`'s peer with ports of ours, or nothing where all are taken. The session is settled by the caller.
-    pub(super) fn make_leg(&mut self, now: Tick, flow: Flow) -> Option<Leg> {
+    /// `srtp` is what the peer's trunk or account says of encryption, where it says anything.
+    pub(super) fn make_leg(&mut self, now: Tick, flow: Flow, srtp: Option<SrtpPolicy>) -> Option<Leg> {
         let port = self.ports.take(now)?;
+        let may_tell_keys = flow.transport.is_secure() || self.config.srtp.keys_in_clear;
+        let srtp = Srtp::new(srtp.unwrap_or(self.config.srtp.policy), may_tell_keys, &mut self.entropy);
         Some(Leg {
             id: LegId(self.ids.next()),
             session: SessionId(0),
@@ -29,7 +34,18 @@ impl Exchange {
             answer: None,
             offered: None,
             negotiated: None,
+            srtp,
         })
+    }
+
+    /// The same for a peer that we call: nothing too where its media must be encrypted and its keys must not be told.
+    pub(super) fn make_leg_out(&mut self, now: Tick, flow: Flow, srtp: Option<SrtpPolicy>) -> Option<Leg> {
+        let leg = self.make_leg(now, flow, srtp)?;
+        if leg.srtp.policy == SrtpPolicy::Required && leg.srtp.keys.is_none() {
+            self.ports.give_back(now, leg.port);
+            return None;
+        }
+        Some(leg)
     }
 
     /// Remembers that the worker will open this leg's ports.
@@ -58,6 +74,24 @@ impl Exchange {
         let named = agent.or_else(|| Some(("trunk", self.config.trunks[trunk?].name.clone())));
         let (kind, who) = named.unwrap_or_else(|| ("phone", "called by number".to_owned()));
         self.show_leg(call, session, kind, &who);
+    }
+
+    /// What a trunk says of encryption.
+    pub(super) fn trunk_srtp(&self, trunk: usize) -> Option<SrtpPolicy> {
+        self.config.trunks.get(trunk)?.srtp
+    }
+
+    /// What the account of this name says of encryption.
+    pub(super) fn account_srtp(&self, account: &str) -> Option<SrtpPolicy> {
+        self.config.accounts.get(account)?.srtp
+    }
+
+    /// What an agent's phone wants of encryption, where it has an account that says so.
+    pub(super) fn agent_srtp(&self, agent: AgentId) -> Option<SrtpPolicy> {
+        match &self.agent(agent)?.reach {
+            Reach::Account(account) => self.account_srtp(account),
+            Reach::Static { .. } => None,
+        }
     }
 
     pub(super) fn playing(&mut self, assets: Vec<offhook_plan::AssetId>) -> Playing {
@@ -95,7 +129,19 @@ impl Exchange {
 
 impl Leg {
     pub fn local(&self) -> sdp::Local {
-        sdp::Local { address: self.address, port: self.port, session_id: self.sdp_id, version: self.sdp_version }
+        sdp::Local {
+            address: self.address,
+            port: self.port,
+            session_id: self.sdp_id,
+            version: self.sdp_version,
+            srtp: self.srtp,
+        }
+    }
+
+    /// What our next offer wants of encryption: what is encrypted stays so.
+    pub fn srtp_now(&self) -> SrtpPolicy {
+        let encrypted = self.negotiated.as_ref().is_some_and(|agreed| agreed.crypto.is_some());
+        if encrypted { SrtpPolicy::Required } else { self.srtp.policy }
     }
 
     /// Where the worker binds.
@@ -105,7 +151,8 @@ impl Leg {
 
     /// A new offer of ours; the answer is read against it.
     pub fn offer(&mut self, caps: &MediaCaps) -> Body {
-        let text = sdp::offer(&self.local(), caps, Direction::SendRecv);
+        let local = sdp::Local { srtp: Srtp { policy: self.srtp_now(), ..self.srtp }, ..self.local() };
+        let text = sdp::offer(&local, caps, Direction::SendRecv);
         self.offered = Some(text.clone());
         Body::sdp(text)
     }

@@ -43,10 +43,13 @@ impl Exchange {
         match event {
             MediaEvent::PlayerFinished { call, player } => self.played(now, call, player),
             MediaEvent::Digit { call, leg, digit } => self.pressed(now, call, leg, digit),
-            MediaEvent::LegClosed { call, leg, report } => {
+            MediaEvent::LegClosed { call, leg, report, srtp } => {
                 let Some(open) = self.calls.get_mut(&call).and_then(|call| call.open_legs.remove(&leg)) else { return };
                 self.ports.give_back(now, open.port);
                 if let Some(party) = open.party {
+                    if let Some(srtp) = srtp {
+                        self.note(now, CallEvent::Encrypted { call, party, srtp });
+                    }
                     self.note(now, CallEvent::LegClosed { call, party, report });
                 }
                 self.close_if_reported(now, call);

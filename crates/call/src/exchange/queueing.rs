@@ -103,7 +103,7 @@ impl Exchange {
         let codec = call.caller.negotiated.as_ref().map(|agreed| agreed.codec);
         let queue = call.queue.and_then(|queue| self.queue(queue)).map(|queue| queue.acd.name.clone());
         let from = self.presented(&call.from, queue.as_deref(), flow);
-        let Some(mut leg) = self.make_leg(now, flow) else { return false };
+        let Some(mut leg) = self.make_leg_out(now, flow, self.agent_srtp(agent)) else { return false };
         let caps = self.caps_preferring(None, codec);
         let body = leg.offer(&caps);
         let mut headers = self.path_to(agent, &uri);

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_plan::{AssetId, MediaPlan, Negotiated};
+use offhook_sip::sdp::Srtp;
 use offhook_sip::{Credentials, Flow, NameAddr, SessionId, Uri};
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PlayerId, QueueId, RecordingId, Tick};
 
@@ -99,6 +100,8 @@ pub(super) struct Leg {
     /// Our offer that has no answer yet.
     pub offered: Option<String>,
     pub negotiated: Option<Negotiated>,
+    /// What is wanted of encryption, and our keys, for as long as the leg lives.
+    pub srtp: Srtp,
 }
 
 /// A phone that rings for an offer.

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use offhook_acd::{Acd, AgentConfig, QueueConfig, WrapUp};
 use offhook_call::config::{
-    Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Outgoing, Queue, Reach, Trunk,
+    Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Outgoing, Queue, Reach,
+    SrtpSettings, Trunk,
 };
 use offhook_call::event::LogEvent;
 use offhook_call::record::{CallRecord, Fold};
@@ -100,6 +101,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
         rtp_ports: 20_000..=20_099,
         media_workers: 1,
         caps: MediaCaps::g711(),
+        srtp: SrtpSettings::default(),
         trunks,
         numbers: BTreeMap::from([
             ("700".to_owned(), number(Destination::Queue(sales))),
@@ -320,7 +322,7 @@ impl World {
         loop {
             self.drain();
             while let Some((call, leg)) = self.closed.pop_front() {
-                let event = MediaEvent::LegClosed { call, leg, report: LegReport::default() };
+                let event = MediaEvent::LegClosed { call, leg, report: LegReport::default(), srtp: None };
                 self.exchange.handle(self.now, Input::Media { worker: 0, event });
                 self.drain();
             }
@@ -421,6 +423,6 @@ pub fn number() -> Number {
 
 /// A description of a phone's media; it serves as offer and as answer.
 pub fn media(at: SocketAddr) -> Body {
-    let local = sdp::Local { address: at.ip(), port: 40_000, session_id: 1, version: 1 };
+    let local = sdp::Local { address: at.ip(), port: 40_000, session_id: 1, version: 1, srtp: sdp::Srtp::OFF };
     Body::sdp(sdp::offer(&local, &MediaCaps::g711(), Direction::SendRecv))
 }

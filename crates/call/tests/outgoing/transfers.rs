@@ -288,7 +288,13 @@ fn consulting() -> (World, SessionId, SessionId, SessionId, SessionId) {
     let (mut world, customer, ann) = served();
     let (now, at) = (world.now, World::address("ann"));
     let hold = offhook_sip::sdp::offer(
-        &offhook_sip::sdp::Local { address: at.ip(), port: 40_000, session_id: 1, version: 2 },
+        &offhook_sip::sdp::Local {
+            address: at.ip(),
+            port: 40_000,
+            session_id: 1,
+            version: 2,
+            srtp: offhook_sip::sdp::Srtp::OFF,
+        },
         &offhook_plan::MediaCaps::g711(),
         Direction::SendOnly,
     );

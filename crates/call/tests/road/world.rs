@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use offhook_acd::{AgentConfig, NoAgents, QueueConfig, WrapUp};
 use offhook_call::config::{
-    Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Queue, Reach, Trunk,
+    Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Queue, Reach, SrtpSettings, Trunk,
 };
 use offhook_call::view::CallView;
 use offhook_call::{Command, Exchange, Input, Output};
@@ -192,7 +192,7 @@ impl World {
     }
 
     fn close(&mut self, call: CallId, leg: offhook_units::LegId) {
-        self.reports.push_back(MediaEvent::LegClosed { call, leg, report: LegReport::default() });
+        self.reports.push_back(MediaEvent::LegClosed { call, leg, report: LegReport::default(), srtp: None });
     }
 
     fn drain_phone(&mut self, address: SocketAddr) -> bool {
@@ -419,7 +419,7 @@ fn contact(phone: SocketAddr) -> offhook_sip::Uri {
 }
 
 fn offer(phone: SocketAddr, direction: Direction) -> Body {
-    let local = sdp::Local { address: phone.ip(), port: 40_000, session_id: 1, version: 1 };
+    let local = sdp::Local { address: phone.ip(), port: 40_000, session_id: 1, version: 1, srtp: sdp::Srtp::OFF };
     Body::sdp(sdp::offer(&local, &MediaCaps::g711(), direction))
 }
 
@@ -468,6 +468,7 @@ fn config(agents: u16) -> Config {
         rtp_ports: 10_000..=10_999,
         media_workers: 1,
         caps: MediaCaps::g711(),
+        srtp: SrtpSettings::default(),
         trunks: vec![Trunk::new("trunk", vec![SocketAddr::from(TRUNK).ip()])],
         numbers: BTreeMap::from([
             ("menu".to_owned(), number(Answer::AtStart, Destination::Flow("main".to_owned()))),

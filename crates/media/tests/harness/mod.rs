@@ -10,7 +10,7 @@ use offhook_plan::{
     AssetId, CodecKind, Direction, Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source,
     Tap,
 };
-use offhook_rtp::{Header, Packet};
+use offhook_rtp::{Header, Packet, SRTP_TAIL_MAX};
 use offhook_units::{CallId, Entropy, LegId, PlayerId, RecordingId, RtpSeq, RtpTime, SampleRate, Span, Tick};
 use ringbuf::traits::Consumer;
 
@@ -88,6 +88,7 @@ pub fn agreed(leg: LegId, codec: CodecKind) -> Negotiated {
         remote_rtp: peer(leg),
         remote_rtcp: address(peer(leg).port() + 1),
         rtcp_mux: false,
+        crypto: None,
     }
 }
 
@@ -173,7 +174,9 @@ impl Floor {
 
     pub fn receive(&mut self, leg: LegId, from: SocketAddr, datagram: &[u8]) {
         let key = self.key(local(leg));
-        self.worker.receive(&mut self.network, self.now, key, from, &mut datagram.to_vec());
+        let mut buffer = datagram.to_vec();
+        buffer.resize(datagram.len() + SRTP_TAIL_MAX, 0);
+        self.worker.receive(&mut self.network, self.now, key, from, &mut buffer, datagram.len());
     }
 
     /// Lets the clock run to `to`, ticking the worker whenever it asks for it.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use offhook_media::{Io, SocketKey};
+use offhook_rtp::SRTP_TAIL_MAX;
 use socket2::Socket;
 
 use super::sys::{Epoll, Ready, bind_udp, receive_from, send_to};
@@ -20,7 +21,8 @@ const WAKER: u64 = u64::MAX;
 pub struct Driver {
     sockets: Sockets,
     ready: Box<[Ready]>,
-    buffer: Box<[u8; DATAGRAM_BYTES_MAX]>,
+    /// Room for the largest datagram and an authentication tag behind it.
+    buffer: Box<[u8; DATAGRAM_BYTES_MAX + SRTP_TAIL_MAX]>,
 }
 
 struct Sockets {
@@ -38,7 +40,7 @@ impl Driver {
         Ok(Self {
             sockets: Sockets { epoll, open: Vec::new(), receive_buffer_bytes, sends_failed: 0 },
             ready: vec![Ready { events: 0, u64: 0 }; READY_MAX].into(),
-            buffer: Box::new([0; DATAGRAM_BYTES_MAX]),
+            buffer: Box::new([0; DATAGRAM_BYTES_MAX + SRTP_TAIL_MAX]),
         })
     }
 
@@ -66,9 +68,8 @@ impl Driver {
                 let key = SocketKey::from_index(token as usize);
                 let Some(Some(socket)) = self.sockets.open.get(key.index()) else { continue };
                 // Level-triggered: what more is there wakes us again.
-                if let Some((length, from)) = receive_from(socket.as_raw_fd(), &mut self.buffer[..]) {
-                    let datagram = &mut self.buffer[..length];
-                    shared.worker.receive(&mut self.sockets, now, key, from, datagram);
+                if let Some((length, from)) = receive_from(socket.as_raw_fd(), &mut self.buffer[..DATAGRAM_BYTES_MAX]) {
+                    shared.worker.receive(&mut self.sockets, now, key, from, &mut self.buffer[..], length);
                 }
             }
         }

@@ -133,9 +133,10 @@ impl Driver {
             sockets.current = Some(buffer);
             let length = usize::try_from(result).unwrap_or(0);
             // SAFETY: the kernel gave the buffer to us with this completion, and it goes back only below or when it is sent.
-            let bytes = unsafe { sockets.pool.bytes_mut(buffer, length) };
-            if lives && let Some((from, payload)) = read_message(bytes, &sockets.form) {
-                shared.worker.receive(sockets, now, key, from, &mut bytes[payload..]);
+            let bytes = unsafe { sockets.pool.bytes_mut(buffer) };
+            let length = length.min(bytes.len());
+            if lives && let Some((from, payload)) = read_message(&bytes[..length], &sockets.form) {
+                shared.worker.receive(sockets, now, key, from, &mut bytes[payload..], length - payload);
             }
             if let Some(unsent) = sockets.current.take() {
                 sockets.pool.give_back(unsent);

@@ -4,10 +4,11 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use offhook_call::config::{Limits, SessionTimers};
+use offhook_call::config::{Limits, SessionTimers, SrtpSettings};
 use offhook_net::streams::{Tls, TlsFiles};
 use offhook_plan::{CodecCap, CodecKind, MediaCaps};
 use offhook_sip::Transport;
+use offhook_sip::sdp::SrtpPolicy;
 use offhook_units::Span;
 
 use super::prompts::Prompts;
@@ -40,6 +41,7 @@ pub struct Sip {
     /// When sessions expire.
     pub session_timers: SessionTimers,
     pub trace: Tracing,
+    pub srtp: SrtpSettings,
 }
 
 /// `[media]`.
@@ -81,6 +83,7 @@ impl Reader {
             advertise: None,
             large_over_tcp: false,
             session_timers,
+            srtp: SrtpSettings::default(),
             trace: Tracing::default(),
         };
         let example = "[\"udp:127.0.0.1:5060\"]";
@@ -122,6 +125,8 @@ impl Reader {
         self.sources(&mut section);
         self.session_timers(&mut section, &mut sip.session_timers);
         sip.trace = self.tracing(&mut section);
+        sip.srtp.policy = self.srtp(&mut section).unwrap_or_default();
+        sip.srtp.keys_in_clear = section.flag(&mut self.sink, "srtp_keys_in_clear").unwrap_or_default();
         section.finish(&mut self.sink);
         sip
     }
@@ -140,6 +145,11 @@ impl Reader {
             let advice = "write a session_expires of at least session_expires_min, or \"0s\" for never";
             self.sink.fault(section.span.clone(), message, advice);
         }
+    }
+
+    /// `srtp` of `[sip]`, of a trunk or of an account.
+    pub fn srtp(&mut self, section: &mut Section<'_>) -> Option<SrtpPolicy> {
+        section.choice(&mut self.sink, "srtp", &SrtpPolicy::ALL)
     }
 
     fn sip_listen(&mut self, listen: &mut Vec<At<SipListen>>, text: &At<String>) {

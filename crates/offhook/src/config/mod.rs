@@ -26,10 +26,11 @@ use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use offhook_call::config::{Account, Answer, Limits, Login, Queue, TrunkLimits};
+use offhook_call::config::{Account, Answer, Limits, Login, Queue, SrtpSettings, TrunkLimits};
 use offhook_net::bans::BanLimits;
 use offhook_net::streams::{StreamLimits, TlsFiles};
 use offhook_plan::{AssetId, CodecKind, MediaCaps};
+use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{RegistrarLimits, Transport};
 use offhook_units::Span;
 use toml::de::DeTable;
@@ -77,6 +78,8 @@ pub struct Checked {
     pub media_workers: usize,
     /// Codecs.
     pub caps: MediaCaps,
+    /// What is wanted of encryption.
+    pub srtp: SrtpSettings,
     /// The HTTP listener, if any.
     pub http: Option<Http>,
     /// The data folder.
@@ -129,6 +132,8 @@ pub struct Trunk {
     pub codecs: Vec<CodecKind>,
     /// How calls go out to it, where they may.
     pub out: Option<outside::Outgoing>,
+    /// What is wanted of encryption, where the file says so.
+    pub srtp: Option<SrtpPolicy>,
 }
 
 /// The HTTP listener.
@@ -345,6 +350,7 @@ impl Reader {
             rtp_ports: media.ports.value,
             media_workers: media.workers,
             caps: media.caps,
+            srtp: sip.srtp,
             http,
             data,
             recording,

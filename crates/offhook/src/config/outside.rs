@@ -156,7 +156,7 @@ impl Reader {
         (limits, codecs)
     }
 
-    /// The keys of an `[[account]]` that calls outside; the password follows.
+    /// The keys of an `[[account]]` about its calls; the password follows.
     pub fn outside(&mut self, section: &mut Section<'_>) -> Account {
         let outside = self.dialled(section, "outside", "[\"+49\", \"0\"]");
         let most = section.number(&mut self.sink, "outside_calls", 1..=10_000);
@@ -164,6 +164,7 @@ impl Reader {
         let per_day = section.number(&mut self.sink, "outside_per_day", 1..=1_000_000);
         let caller_id = section.text_or_number_if(&mut self.sink, "caller_id", "\"4930555701\"");
         Account {
+            srtp: self.srtp(section),
             outside,
             outside_max: most.map_or(OUTSIDE_MAX_DEFAULT, |most| most.value as u32),
             outside_per_hour: per_hour.map_or(OUTSIDE_PER_HOUR_DEFAULT, |most| most.value as u32),

@@ -136,7 +136,14 @@ impl Checked {
                 targets: out.proxies.iter().map(|(transport, peer)| flow_to(*transport, *peer)).collect(),
                 ..out.rest
             });
-            config::Trunk { name: trunk.name, peers: trunk.peers, limits: trunk.limits, codecs: trunk.codecs, out }
+            config::Trunk {
+                name: trunk.name,
+                peers: trunk.peers,
+                limits: trunk.limits,
+                codecs: trunk.codecs,
+                out,
+                srtp: trunk.srtp,
+            }
         });
         let trunks = trunks.collect();
         let over_tcp =
@@ -154,6 +161,7 @@ impl Checked {
             rtp_ports: self.rtp_ports,
             media_workers: self.media_workers,
             caps: self.caps,
+            srtp: self.srtp,
             trunks,
             numbers,
             flows,

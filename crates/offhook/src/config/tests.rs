@@ -574,3 +574,17 @@ fn a_number_may_dial_over_websocket_where_it_is_listened_on() {
     let Target::Dial { transport, peer, .. } = checked.numbers["700"].to else { panic!("it dials") };
     assert_eq!((transport, peer), (Transport::Ws, "192.0.2.20:80".parse().expect("an address")));
 }
+
+#[test]
+fn encryption_is_chosen_for_all_for_a_trunk_and_for_an_account() {
+    use offhook_sip::sdp::SrtpPolicy;
+    let text = "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\nsrtp = \"optional\"\nsrtp_keys_in_clear = true\n[[trunk]]\nname = \"t\"\n\
+        peers = [\"127.0.0.2\"]\nsrtp = \"required\"\n[[account]]\nname = \"ann\"\npassword = \"correct horse\"\nsrtp = \"off\"\n\
+        [[account]]\nname = \"bob\"\npassword = \"battery staple\"\n";
+    let checked = check_text(Path::new("test.toml"), text).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!((checked.srtp.policy, checked.srtp.keys_in_clear), (SrtpPolicy::Optional, true));
+    assert_eq!(checked.trunks[0].srtp, Some(SrtpPolicy::Required));
+    assert_eq!((checked.accounts["ann"].srtp, checked.accounts["bob"].srtp), (Some(SrtpPolicy::Off), None));
+    let faults = check_text(Path::new("test.toml"), &text.replace("\"optional\"", "\"optionl\"")).expect_err("a fault");
+    assert!(faults.to_string().contains("optional"), "{faults}");
+}

@@ -223,6 +223,8 @@ fn media_worker(metrics: &mut Metrics, worker: &str, counters: &Arc<MediaCounter
         ("offhook_media_received", "RTP packets received", reader(|figures| figures.received_packets)),
         ("offhook_media_sent", "RTP packets sent", reader(|figures| figures.sent_packets)),
         ("offhook_media_discarded", "Datagrams thrown away", reader(|figures| figures.discarded_packets)),
+        ("offhook_srtp_unopened", "Encrypted packets not opened", reader(|figures| figures.unopened_packets)),
+        ("offhook_srtp_unsealed", "Packets not encrypted, not sent", reader(|figures| figures.unsealed_packets)),
         ("offhook_media_held_overwritten", "Early packets pushed out", reader(|figures| figures.held_overwritten)),
         ("offhook_tap_records", "Records given to the recorder", reader(|figures| figures.tap_records)),
         ("offhook_tap_dropped", "Records that found the ring full", reader(|figures| figures.tap_dropped)),

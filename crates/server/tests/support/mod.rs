@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use offhook_call::record::{CallEnd, CallRecord, FORMULA};
 use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
-use offhook_plan::LegReport;
+use offhook_plan::{LegReport, SrtpReport};
 use offhook_server::{
     AgentWish, Answer, BanView, Health, Ladder, LadderMessage, Page, RecordEntry, RecordingEntry, SetAgentError,
     Unavailable, View,
 };
-use offhook_units::{AgentId, CallId, ContactId, PersonRef, QueueId, RecordingId, Span, Tick};
+use offhook_units::{AgentId, CallId, ContactId, CryptoSuite, PersonRef, QueueId, RecordingId, Span, Tick};
 
 /// 2026-11-22T22:55:19.042Z.
 pub const NOW: Tick = Tick::from_us(1_795_388_119_042_000);
@@ -201,6 +201,7 @@ pub fn call(id: u64, state: &'static str, since: Tick, agent: Option<&str>, posi
 
 pub fn record(id: u64, started: Tick) -> RecordEntry {
     let after = |s| Some(started + Span::from_s(s));
+    let srtp = SrtpReport { suite: CryptoSuite::AesCm128HmacSha1_80, failed_packets: 3 };
     let media = LegReport { received_packets: 4_500, peer_fraction_lost: Some(64), ..LegReport::default() };
     RecordEntry {
         record: CallRecord {
@@ -230,6 +231,8 @@ pub fn record(id: u64, started: Tick) -> RecordEntry {
             talks: Vec::new(),
             transfers: Vec::new(),
             joined: None,
+            caller_srtp: Some(srtp),
+            agent_srtp: None,
         },
         queue: Some("sales".to_owned()),
         agent: Some("alice".to_owned()),

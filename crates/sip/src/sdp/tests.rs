@@ -6,7 +6,13 @@ use offhook_plan::CodecCap;
 
 use super::*;
 
-const US: Local = Local { address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), port: 10_000, session_id: 7, version: 1 };
+const US: Local = Local {
+    address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    port: 10_000,
+    session_id: 7,
+    version: 1,
+    srtp: Srtp::OFF,
+};
 
 fn lines(body: &str) -> Vec<u8> {
     format!(
@@ -195,6 +201,7 @@ fn the_answers_numbers_are_sent_and_our_own_are_received() {
             remote_rtp: "198.51.100.9:4000".parse().unwrap(),
             remote_rtcp: "198.51.100.9:4001".parse().unwrap(),
             rtcp_mux: false,
+            crypto: None,
         }
     );
 }
@@ -240,4 +247,83 @@ fn random_changes_to_an_offer_never_panic() {
         let _ = answer(&bytes, &US, &MediaCaps::g711(), Direction::SendRecv);
         let _ = accept(core::str::from_utf8(&whole).unwrap(), &bytes, &MediaCaps::g711());
     }
+}
+
+fn secret(policy: SrtpPolicy) -> Local {
+    Local { srtp: Srtp::new(policy, true, &mut offhook_units::Entropy::from_number(1)), ..US }
+}
+
+const OFFERED: &str = "a=crypto:2 AEAD_AES_256_GCM_8 inline:AAAA
+    a=crypto:5 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20|1:4
+    a=crypto:7 AES_CM_128_HMAC_SHA1_32 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^31
+    a=crypto:9 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+
+#[test]
+fn the_offerers_first_key_that_we_can_take_is_answered_under_its_tag() {
+    let us = secret(SrtpPolicy::Accept);
+    for proto in ["RTP/SAVP", "RTP/SAVPF", "RTP/AVP"] {
+        let offer = lines(&format!("{HEAD}m=audio 5000 {proto} 0\n{OFFERED}"));
+        let (text, negotiated) = answer(&offer, &us, &MediaCaps::g711(), Direction::SendRecv).unwrap();
+        assert!(text.contains(&format!("m=audio 10000 {proto} 0\r\n")), "{text}");
+        assert_eq!(text.matches("a=crypto").count(), 1);
+        assert!(text.contains("\r\na=crypto:7 AES_CM_128_HMAC_SHA1_32 inline:"), "{text}");
+        let ours = negotiated.crypto.unwrap();
+        let theirs = accept(core::str::from_utf8(&offer).unwrap(), text.as_bytes(), &MediaCaps::g711()).unwrap();
+        let theirs = theirs.crypto.unwrap();
+        assert_eq!((ours.send, ours.receive), (theirs.receive, theirs.send));
+    }
+}
+
+#[test]
+fn two_of_us_agree_on_keys_whatever_both_policies_are() {
+    use SrtpPolicy::{Accept, Off, Optional, Required};
+    for (theirs, ours, encrypted) in [
+        (Off, Off, Ok(false)),
+        (Off, Required, Err(SdpError::Plain)),
+        (Accept, Accept, Ok(false)),
+        (Optional, Off, Ok(false)),
+        (Optional, Accept, Ok(true)),
+        (Optional, Required, Ok(true)),
+        (Required, Off, Err(SdpError::Encrypted)),
+        (Required, Accept, Ok(true)),
+    ] {
+        let text = offer(&secret(theirs), &MediaCaps::g711(), Direction::SendRecv);
+        let answered = answer(text.as_bytes(), &secret(ours), &MediaCaps::g711(), Direction::SendRecv);
+        assert_eq!(answered.as_ref().map(|(_, agreed)| agreed.crypto.is_some()).map_err(Clone::clone), encrypted);
+        if let Ok((answer, agreed)) = answered {
+            let accepted = accept(&text, answer.as_bytes(), &MediaCaps::g711()).unwrap();
+            let mirrored = agreed.crypto.map(|keys| Crypto { send: keys.receive, receive: keys.send });
+            assert_eq!(accepted.crypto, mirrored, "{theirs:?} {ours:?}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_takes_the_key_away_from_an_encrypted_offer_is_no_agreement() {
+    let text = offer(&secret(SrtpPolicy::Required), &MediaCaps::g711(), Direction::SendRecv);
+    let answered = lines(&format!("{HEAD}m=audio 5000 RTP/SAVP 0"));
+    assert_eq!(accept(&text, &answered, &MediaCaps::g711()), Err(SdpError::Encrypted));
+    let answered = lines(&format!("{HEAD}m=audio 5000 RTP/AVP 0"));
+    assert_eq!(accept(&text, &answered, &MediaCaps::g711()), Err(SdpError::Plain));
+    // What we offered without need may be left aside.
+    let text = offer(&secret(SrtpPolicy::Optional), &MediaCaps::g711(), Direction::SendRecv);
+    assert_eq!(accept(&text, &answered, &MediaCaps::g711()).unwrap().crypto, None);
+}
+
+#[test]
+fn of_an_encrypted_and_a_plain_stream_the_first_that_we_can_take_is_answered() {
+    let both = lines(&format!("{HEAD}m=audio 5000 RTP/SAVP 0\n{OFFERED}\nm=audio 5002 RTP/AVP 0"));
+    let (text, agreed) = answer(&both, &secret(SrtpPolicy::Accept), &MediaCaps::g711(), Direction::SendRecv).unwrap();
+    assert!(agreed.crypto.is_some() && text.contains("m=audio 0 RTP/AVP 0"), "{text}");
+    let (text, agreed) = answer(&both, &US, &MediaCaps::g711(), Direction::SendRecv).unwrap();
+    assert!(
+        agreed.crypto.is_none() && text.contains("m=audio 0 RTP/SAVP 0") && text.contains("m=audio 10000 RTP/AVP 0")
+    );
+    assert_eq!(agreed.remote_rtp.port(), 5_002);
+}
+
+#[test]
+fn keys_never_stand_in_debug_text() {
+    let text = format!("{:?}", secret(SrtpPolicy::Required));
+    assert!(text.contains("SrtpKeys(..)") && text.len() < 300, "{text}");
 }

@@ -95,13 +95,13 @@ impl Pool {
         unsafe { self.memory.start.as_ptr().add(buffer * BUFFER_BYTES) }
     }
 
-    /// The first `length` bytes of a buffer.
+    /// A whole buffer. Behind what was received stands what was there before.
     ///
     /// # Safety
     /// The buffer is ours: the kernel has handed it out, it was not given back since, and no other slice of it lives.
-    pub unsafe fn bytes_mut<'a>(&self, buffer: u16, length: usize) -> &'a mut [u8] {
+    pub unsafe fn bytes_mut<'a>(&self, buffer: u16) -> &'a mut [u8] {
         // SAFETY: within the pool's memory, initialised at its allocation; exclusive by the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.start_of(buffer), length.min(BUFFER_BYTES)) }
+        unsafe { std::slice::from_raw_parts_mut(self.start_of(buffer), BUFFER_BYTES) }
     }
 
     /// Whether `bytes` lie in this buffer.

@@ -1,0 +1,254 @@
+//! Encryption as calls agree on it: who is offered keys, who is refused, and where keys never stand.
+
+use core::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
+
+use offhook_call::config::{Answer, Config, Destination, Limits, Number, SessionTimers, SrtpSettings, Trunk};
+use offhook_call::{Exchange, Input, Output};
+use offhook_plan::{Direction, MediaCaps, MediaCommand, MediaPlan};
+use offhook_sip::sdp::{Srtp, SrtpPolicy};
+use offhook_sip::{Flow, Message, Method, RegistrarLimits, Request, Response, Transport, sdp};
+use offhook_units::{Entropy, IdSource, Span, Tick};
+
+const SERVER: (Ipv4Addr, u16) = (Ipv4Addr::new(127, 0, 6, 1), 5_061);
+const CALLER: (Ipv4Addr, u16) = (Ipv4Addr::new(127, 0, 6, 2), 5_070);
+const DESK: (Ipv4Addr, u16) = (Ipv4Addr::new(127, 0, 6, 3), 5_080);
+const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+
+struct World {
+    exchange: Exchange,
+    onwards: Transport,
+    now: Tick,
+    plans: Vec<MediaPlan>,
+    log: Vec<Vec<u8>>,
+    /// Of the last final answer: `;tag=..`.
+    to_tag: String,
+}
+
+impl World {
+    /// Calls of the trunk go to a desk phone over `onwards`.
+    fn new(srtp: SrtpSettings, of_trunk: Option<SrtpPolicy>, onwards: Transport) -> Self {
+        let desk = Flow { transport: onwards, local: SERVER.into(), peer: DESK.into() };
+        let to = Destination::Dial { flow: desk, ring_for: Span::from_s(9) };
+        let peers = vec![SocketAddr::from(CALLER).ip()];
+        let config = Config {
+            name: "srtp".to_owned(),
+            realm: "srtp".to_owned(),
+            advertise: None,
+            rtp_ports: 10_000..=10_099,
+            media_workers: 1,
+            caps: MediaCaps::g711(),
+            srtp,
+            trunks: vec![Trunk { srtp: of_trunk, ..Trunk::new("trunk", peers) }],
+            numbers: BTreeMap::from([("desk".to_owned(), Number { answer: Answer::AtStart, to })]),
+            flows: BTreeMap::new(),
+            queues: Vec::new(),
+            agents: Vec::new(),
+            accounts: BTreeMap::new(),
+            limits: Limits::default(),
+            registrar: RegistrarLimits::default(),
+            large_requests_over: Vec::new(),
+            session_timers: SessionTimers::default(),
+        };
+        let now = Tick::from_us(1_700_000_000_000_000);
+        let exchange = Exchange::new(now, config, IdSource::new(1, 1), Entropy::from_number(1));
+        Self { exchange, onwards, now, plans: Vec::new(), log: Vec::new(), to_tag: String::new() }
+    }
+
+    /// Sends a message from the caller, and gives what the exchange sends, each with whom it goes to.
+    fn send(&mut self, transport: Transport, text: &str) -> Vec<(SocketAddr, Message)> {
+        let message = Message::parse(text.as_bytes()).expect("a message");
+        let mut sent = self.take(Flow { transport, local: SERVER.into(), peer: CALLER.into() }, message);
+        // The desk phone is picked up at once.
+        let rung = sent.iter().find_map(|(peer, message)| match message {
+            Message::Request(request) if *peer == DESK.into() && request.method == Method::Invite => Some(request),
+            _ => None,
+        });
+        if let Some(answer) = rung.map(pick_up) {
+            let flow = Flow { transport: self.onwards, local: SERVER.into(), peer: DESK.into() };
+            sent.extend(self.take(flow, Message::Response(answer)));
+        }
+        sent
+    }
+
+    fn take(&mut self, flow: Flow, message: Message) -> Vec<(SocketAddr, Message)> {
+        self.exchange.handle(self.now, Input::Message { flow, message: Box::new(message) });
+        let mut sent = Vec::new();
+        loop {
+            match self.exchange.poll_output() {
+                Output::Transmit { flow, bytes } => {
+                    sent.push((flow.peer, Message::parse(&bytes).expect("a message of ours")));
+                }
+                Output::Media { command: MediaCommand::Apply(plan), .. } => self.plans.push(*plan),
+                Output::Log { event, .. } => self.log.push(event.encode()),
+                Output::Wait { .. } => return sent,
+                _ => {}
+            }
+        }
+    }
+
+    /// An INVITE with one audio stream; its final answer's status and description, and the description that the desk is sent.
+    fn invite(&mut self, transport: Transport, cseq: u32, to_tag: &str, media: &str) -> (u16, String, Option<String>) {
+        let body = format!(
+            "v=0\r\no=- 1 {cseq} IN IP4 127.0.6.2\r\ns=-\r\nc=IN IP4 127.0.6.2\r\nt=0 0\r\n{}\r\n",
+            media.replace('\n', "\r\n")
+        );
+        let (name, length) = (transport.name(), body.len());
+        let text = format!(
+            "INVITE sip:desk@127.0.6.1 SIP/2.0\r\nVia: SIP/2.0/{name} 127.0.6.2:5070;branch=z9hG4bK{cseq}\r\n\
+             From: <sip:caller@127.0.6.2>;tag=a\r\nTo: <sip:desk@127.0.6.1>{to_tag}\r\nCall-ID: one\r\n\
+             CSeq: {cseq} INVITE\r\nContact: <sip:caller@127.0.6.2:5070>\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        let sent = self.send(transport, &text);
+        let text_of = |body: &[u8]| String::from_utf8(body.to_vec()).expect("text");
+        let answer = sent.iter().find_map(|(_, message)| match message {
+            Message::Response(response) if response.status >= 200 => {
+                let to = response.headers.get("To").expect("a To").to_owned();
+                Some((response.status, text_of(&response.body), to))
+            }
+            _ => None,
+        });
+        let (status, description, to) = answer.expect("a final answer");
+        self.to_tag = to.find(";tag=").map_or_else(String::new, |at| to[at..].to_owned());
+        let onwards = sent.iter().find_map(|(peer, message)| match message {
+            Message::Request(request) if *peer == DESK.into() && request.method == Method::Invite => {
+                Some(text_of(&request.body))
+            }
+            _ => None,
+        });
+        (status, description, onwards)
+    }
+
+    fn acknowledge(&mut self, transport: Transport, cseq: u32, to_tag: &str) {
+        let name = transport.name();
+        self.send(
+            transport,
+            &format!(
+                "ACK sip:offhook@127.0.6.1 SIP/2.0\r\nVia: SIP/2.0/{name} 127.0.6.2:5070;branch=z9hG4bKack{cseq}\r\n\
+                 From: <sip:caller@127.0.6.2>;tag=a\r\nTo: <sip:desk@127.0.6.1>{to_tag}\r\nCall-ID: one\r\n\
+                 CSeq: {cseq} ACK\r\nContent-Length: 0\r\n\r\n"
+            ),
+        );
+    }
+}
+
+/// The desk phone's 200: it takes every key that it is offered, and answers plainly otherwise.
+fn pick_up(invite: &Request) -> Response {
+    let srtp = Srtp::new(SrtpPolicy::Accept, true, &mut Entropy::from_number(9));
+    let local = sdp::Local { address: DESK.0.into(), port: 50_000, session_id: 1, version: 1, srtp };
+    let answer = sdp::answer(&invite.body, &local, &MediaCaps::g711(), Direction::SendRecv).expect("an offer").0;
+    let mut response = Response::to_request(invite, 200);
+    let to = format!("{};tag=desk", response.headers.get("To").expect("a To"));
+    response.headers.set("To", &to);
+    response.headers.push("Contact", "<sip:desk@127.0.6.3:5080>");
+    response.headers.push("Content-Type", "application/sdp");
+    response.body = answer.into_bytes();
+    response
+}
+
+fn keys(policy: SrtpPolicy) -> SrtpSettings {
+    SrtpSettings { policy, keys_in_clear: false }
+}
+
+fn savp() -> String {
+    format!("m=audio 40000 RTP/SAVP 0\na=crypto:7 AES_CM_128_HMAC_SHA1_80 inline:{KEY}")
+}
+
+fn crypto_lines(description: &str) -> Vec<&str> {
+    description.lines().filter(|line| line.starts_with("a=crypto:")).collect()
+}
+
+#[test]
+fn an_encrypted_offer_over_tls_is_answered_with_a_key_of_ours_and_the_worker_is_told_both() {
+    let mut world = World::new(SrtpSettings::default(), None, Transport::Udp);
+    let (status, answer, onwards) = world.invite(Transport::Tls, 1, "", &savp());
+    assert_eq!(status, 200);
+    assert!(answer.contains("m=audio 10000 RTP/SAVP 0\r\n"), "{answer}");
+    let lines = crypto_lines(&answer);
+    assert!(lines.len() == 1 && lines[0].starts_with("a=crypto:7 AES_CM_128_HMAC_SHA1_80 inline:"), "{lines:?}");
+    assert!(!answer.contains(KEY), "our key is our own");
+    let onwards = onwards.expect("the desk phone is called");
+    assert!(onwards.contains(" RTP/AVP ") && crypto_lines(&onwards).is_empty(), "{onwards}");
+    let plan = world.plans.last().expect("a plan");
+    let crypto = plan.legs[0].negotiated.as_ref().and_then(|agreed| agreed.crypto).expect("keys");
+    assert_ne!(crypto.send, crypto.receive);
+    // The keys stand in no log and in no debug text.
+    let debug = format!("{plan:?}");
+    assert!(debug.contains("MasterKey(AES_CM_128_HMAC_SHA1_80, ..)") && !debug.contains("inline"), "{debug}");
+    for secret in [crypto.send, crypto.receive] {
+        let raw = &secret.key()[..8];
+        assert!(world.log.iter().all(|entry| !entry.windows(8).any(|part| part == raw)));
+    }
+    assert!(
+        !world.log.is_empty()
+            && world.log.iter().all(|entry| !entry.windows(8).any(|part| part == &KEY.as_bytes()[..8]))
+    );
+}
+
+#[test]
+fn keys_are_not_told_where_anybody_on_the_way_reads_them_unless_the_operator_says_so() {
+    let mut world = World::new(SrtpSettings::default(), None, Transport::Udp);
+    assert_eq!(world.invite(Transport::Udp, 1, "", &savp()).0, 488);
+    let in_clear = SrtpSettings { keys_in_clear: true, ..SrtpSettings::default() };
+    let mut world = World::new(in_clear, None, Transport::Udp);
+    assert_eq!(world.invite(Transport::Udp, 1, "", &savp()).0, 200);
+}
+
+#[test]
+fn a_policy_of_off_refuses_and_one_of_required_refuses_plain_media() {
+    let plain = "m=audio 40000 RTP/AVP 0";
+    let both = format!("{plain}\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}");
+    for (policy, offer, status, encrypted) in [
+        (SrtpPolicy::Off, savp(), 488, false),
+        (SrtpPolicy::Off, both.clone(), 200, false),
+        (SrtpPolicy::Accept, both.clone(), 200, true),
+        (SrtpPolicy::Accept, plain.to_owned(), 200, false),
+        (SrtpPolicy::Optional, plain.to_owned(), 200, false),
+        (SrtpPolicy::Required, plain.to_owned(), 488, false),
+        (SrtpPolicy::Required, both, 200, true),
+        (SrtpPolicy::Required, savp(), 200, true),
+    ] {
+        // What the trunk says goes before what everybody is told.
+        let general = if policy == SrtpPolicy::Off { SrtpPolicy::Required } else { SrtpPolicy::Off };
+        let mut world = World::new(keys(general), Some(policy), Transport::Tls);
+        let (got, answer, _) = world.invite(Transport::Tls, 1, "", &offer);
+        assert_eq!((got, crypto_lines(&answer).len()), (status, usize::from(encrypted)), "{policy:?}: {offer}");
+    }
+}
+
+#[test]
+fn our_own_offers_are_as_the_policy_says_and_never_carry_keys_over_udp() {
+    for (policy, transport, proto, lines) in [
+        (SrtpPolicy::Accept, Transport::Tls, "RTP/AVP", 0),
+        (SrtpPolicy::Optional, Transport::Tls, "RTP/AVP", 4),
+        (SrtpPolicy::Optional, Transport::Udp, "RTP/AVP", 0),
+        (SrtpPolicy::Required, Transport::Tls, "RTP/SAVP", 4),
+    ] {
+        let mut world = World::new(keys(policy), Some(SrtpPolicy::Off), transport);
+        let (_, _, onwards) = world.invite(Transport::Udp, 1, "", "m=audio 40000 RTP/AVP 0");
+        let onwards = onwards.expect("the desk phone is called");
+        assert!(onwards.contains(&format!(" {proto} ")), "{policy:?}: {onwards}");
+        assert_eq!(crypto_lines(&onwards).len(), lines, "{onwards}");
+    }
+    let mut world = World::new(keys(SrtpPolicy::Required), Some(SrtpPolicy::Off), Transport::Udp);
+    let (status, _, onwards) = world.invite(Transport::Udp, 1, "", "m=audio 40000 RTP/AVP 0");
+    assert_eq!((status, onwards), (503, None), "a phone that must not be told its key is not called");
+}
+
+#[test]
+fn a_second_offer_keeps_our_key_and_takes_over_the_peers_new_one() {
+    let mut world = World::new(SrtpSettings::default(), None, Transport::Udp);
+    let text = format!("{}\na=sendrecv", savp());
+    let (_, first_answer, _) = world.invite(Transport::Tls, 1, "", &text);
+    let first = world.plans.last().expect("a plan").legs[0].negotiated.as_ref().and_then(|a| a.crypto).expect("keys");
+    let tag = world.to_tag.clone();
+    world.acknowledge(Transport::Tls, 1, &tag);
+    let other = KEY.replace("WVN", "AAA");
+    let (status, second_answer, _) = world.invite(Transport::Tls, 2, &tag, &text.replace(KEY, &other));
+    assert_eq!(status, 200);
+    assert_eq!(crypto_lines(&second_answer), crypto_lines(&first_answer));
+    let second = world.plans.last().expect("a plan").legs[0].negotiated.as_ref().and_then(|a| a.crypto).expect("keys");
+    assert_eq!(second.send, first.send);
+    assert_ne!(second.receive, first.receive);
+}
