@@ -65,6 +65,7 @@ impl PlainCalls {
             media_workers: 1,
             caps: MediaCaps::g711(),
             srtp: offhook_call::config::SrtpSettings::default(),
+            numbering: None,
             trunks: vec![Trunk::new("trunk", vec![address(CALLER).ip()])],
             numbers: BTreeMap::from([("800".to_owned(), Number { answer: Answer::AtStart, to })]),
             flows: BTreeMap::new(),

@@ -12,6 +12,7 @@ use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{Flow, RegistrarLimits};
 use offhook_units::{AgentId, QueueId, Span};
 
+pub use crate::numbering::{NumberFormat, Numbering};
 pub use trunk::{Outgoing, Registering, Trunk, TrunkLimits};
 
 /// A whole exchange.
@@ -39,6 +40,8 @@ pub struct Config {
     pub trunks: Vec<Trunk>,
     /// Numbers of ours, by what stands in the request URI's user part.
     pub numbers: BTreeMap<String, Number>,
+    /// How numbers are dialled here; without it a number is what was dialled.
+    pub numbering: Option<Numbering>,
     /// Menus, by name.
     pub flows: BTreeMap<String, Menu>,
     /// Queues.

@@ -7,6 +7,7 @@ pub mod config;
 pub mod event;
 mod exchange;
 mod health;
+mod numbering;
 mod ports;
 pub mod record;
 mod timers;

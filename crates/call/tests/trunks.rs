@@ -3,7 +3,7 @@
 mod desk;
 
 use desk::{World, credentials, number, trunk};
-use offhook_call::config::{Outgoing, Registering, Trunk, TrunkLimits};
+use offhook_call::config::{NumberFormat, Numbering, Outgoing, Registering, Trunk, TrunkLimits};
 use offhook_call::{Command, Input};
 use offhook_plan::CodecKind;
 use offhook_sip::{Credentials, Event, Flow, Method, Response, SessionId, Transport};
@@ -297,4 +297,62 @@ fn options_are_answered_to_everybody_and_with_503_once_no_calls_are_taken() {
     let now = world.now;
     world.exchange.handle(now, Input::Command(Command::Drain { grace: Span::from_s(30) }));
     assert_eq!(ask(&mut world), Some(503));
+}
+
+#[test]
+fn numbers_are_found_however_the_trunk_writes_them_and_short_ones_stay_what_they_are() {
+    let mut plus_less = wide("plus-less", &[3], "0");
+    plus_less.format = NumberFormat::PlusLess;
+    let mut world = World::told(vec![wide("carrier", &[2], "0"), plus_less], |config| {
+        config.numbering = Some(Numbering::of("49", Some("30".to_owned())));
+        config.numbers.insert("4930555700".to_owned(), number());
+        config.numbers.insert("700".to_owned(), number());
+    });
+    let rows = [
+        ("carrier2", "sip:+4930555700@x;user=phone", "4930555700"),
+        ("carrier2", "sip:004930555700@x", "4930555700"),
+        ("carrier2", "tel:+49-30-555-700", "4930555700"),
+        ("carrier2", "sip:555700@x", "4930555700"),
+        ("carrier2", "sip:700@x", "700"),
+        ("carrier3", "sip:4930555700@x", "4930555700"),
+    ];
+    for (who, uri, expected) in rows {
+        let call = world.invite(who, uri, "sip:x@x", Vec::new());
+        assert!(world.was_answered(who, call), "{uri}");
+        let number = world.exchange.calls(world.now).last().expect("a call").number.clone();
+        assert_eq!(number, expected, "{uri}");
+    }
+    let call = world.invite("carrier2", "sip:030555701@x", "sip:x@x", Vec::new());
+    assert_eq!(world.refused_with("carrier2", call), Some(404));
+}
+
+#[test]
+fn numbers_go_out_as_each_trunk_wants_them_and_allowances_hold_for_every_way_to_write_them() {
+    let mut e164 = wide("e164", &[2], "+49");
+    e164.format = NumberFormat::E164;
+    let mut national = wide("national", &[3], "+43");
+    national.format = NumberFormat::National;
+    national.numbering = Some(Numbering::of("43", None));
+    let mut world = World::told(vec![e164, national], |config| {
+        config.numbering = Some(Numbering::of("49", None));
+        for account in config.accounts.values_mut() {
+            account.outside = vec!["+49".to_owned(), "+43".to_owned()];
+        }
+    });
+    for (dialled, who, expected) in
+        [("030/123-456", "carrier2", "sip:+4930123456@"), ("00431555", "carrier3", "sip:01555@")]
+    {
+        let call = world.dial("ann", dialled, Some(credentials("ann")));
+        let (session, uri, _) = world.ringing(who).unwrap_or_else(|| panic!("{dialled}"));
+        assert!(uri.starts_with(expected), "{uri}");
+        world.refuse(who, session, 486);
+        assert_eq!(world.refused_with("ann", call), Some(486));
+        world.run(Span::from_s(6));
+    }
+    let abroad = world.dial("ann", "0033155", Some(credentials("ann")));
+    assert_eq!(world.refused_with("ann", abroad), Some(404), "no trunk goes to France");
+    let emergency = world.dial("ann", "112", Some(credentials("ann")));
+    let (_, uri, _) = world.ringing("carrier2").expect("the emergency call");
+    assert!(uri.starts_with("sip:112@"), "{uri}");
+    world.hang_up("ann", emergency);
 }

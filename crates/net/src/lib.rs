@@ -4,6 +4,7 @@ mod ancillary;
 pub mod bans;
 mod clock;
 pub mod datagrams;
+pub mod dns;
 mod flood;
 pub mod intake;
 pub mod limits;

@@ -103,6 +103,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 enum Command {
     Send(Flow, Vec<u8>),
     Certify(Tls),
+    Name(String, Vec<SocketAddr>),
 }
 
 /// Gives the thread other certificates; lets the connections end when [`Streams`] is dropped.
@@ -156,6 +157,14 @@ impl Streams {
         let Some(commands) = &self.commands else { return };
         if commands.try_send(Command::Send(flow, bytes)).is_err() {
             self.counters.of(flow.transport).count_unsent();
+        }
+    }
+
+    /// From now on these are the addresses that `name` led to: over TLS their certificates have to bear that name.
+    pub fn name(&self, name: &str, peers: Vec<SocketAddr>) {
+        let Some(commands) = &self.commands else { return };
+        if commands.try_send(Command::Name(name.to_owned(), peers)).is_err() {
+            tracing::warn!(name, "the thread of SIP connections is behind: a name was not handed over");
         }
     }
 

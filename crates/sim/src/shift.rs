@@ -423,6 +423,7 @@ fn config(setting: &Setting) -> Config {
         caps: MediaCaps::g711(),
         srtp: SrtpSettings::default(),
         // Where the second trunk has its proxy, nobody listens.
+        numbering: None,
         trunks: vec![
             trunk("trunk", ([127, 0, 0, 2], 7_000), "0", "112"),
             trunk("dead", ([127, 0, 0, 4], 5_060), "00", ""),

@@ -7,6 +7,8 @@ use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{Credentials, Flow};
 use offhook_units::Span;
 
+use crate::numbering::{NumberFormat, Numbering};
+
 /// A carrier or a neighbour exchange. Its calls are known by the addresses that they come from, by the targets that ours go
 /// to, and by the Contact that we registered with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,10 @@ pub struct Trunk {
     pub limits: TrunkLimits,
     /// The codecs that it is offered and answered with, in order of preference; the exchange's own where this is empty.
     pub codecs: Vec<CodecKind>,
+    /// How numbers are dialled there, where that is not as in [`super::Config::numbering`].
+    pub numbering: Option<Numbering>,
+    /// How it writes them.
+    pub format: NumberFormat,
     /// How calls go out to it, where they may.
     pub out: Option<Outgoing>,
     /// What is wanted of encryption with it, where it differs from [`super::Config::srtp`].
@@ -29,7 +35,8 @@ impl Trunk {
     /// A trunk that sends us calls from `peers`, without limits of its own.
     pub fn new(name: impl Into<String>, peers: Vec<IpAddr>) -> Self {
         let (limits, codecs) = (TrunkLimits::default(), Vec::new());
-        Self { name: name.into(), peers, limits, codecs, out: None, srtp: None }
+        let (numbering, format) = (None, NumberFormat::AsDialled);
+        Self { name: name.into(), peers, limits, codecs, numbering, format, out: None, srtp: None }
     }
 }
 

@@ -252,6 +252,8 @@ pub struct Exchange {
     /// Calls outside that were made, by account.
     spending: spending::Spending,
     queues: BTreeMap<QueueId, usize>,
+    /// Numbers of ours by what they are in E.164: the keys of the configuration.
+    own_numbers: BTreeMap<String, String>,
     /// Trunks, in the order of the configuration.
     lines: Vec<trunks::Line>,
     trunks_wake: Option<Tick>,
@@ -374,6 +376,7 @@ impl Exchange {
             offers: BTreeMap::new(),
             agents,
             queues,
+            own_numbers: trunks::own_numbers(&config),
             lines: config.trunks.iter().map(trunks::Line::new).collect(),
             trunks_wake: None,
             leave_by: None,

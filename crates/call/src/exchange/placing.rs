@@ -10,11 +10,10 @@ use super::state::{Presented, Way};
 use super::trunks::at_carrier;
 use super::{Exchange, Output};
 use crate::config::{Account, Destination, Number, Outgoing};
+use crate::numbering::{DIGITS_MAX, bare};
 
 /// How long a phone or a number outside may ring that was called without a queue.
 pub(super) const RING_FOR: Span = Span::from_s(90);
-/// Most digits of a number outside: E.164 allows 15, and prefixes of a carrier's stand before them.
-const DIGITS_MAX: usize = 32;
 
 /// Who sends an INVITE.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +89,7 @@ impl Exchange {
             let way = if own == Some(&agent) { Err(486) } else { self.way_to_agent(from, agent) };
             return Ok(Lead::Ways(VecDeque::from([way?])));
         }
-        if let Some(number) = self.config.numbers.get(dialled) {
+        if let Some(number) = self.own_number(dialled) {
             return Ok(Lead::Number(number.clone()));
         }
         self.ways_outside(account, from, dialled).map(Lead::Ways)
@@ -108,6 +107,13 @@ impl Exchange {
 
     /// The trunks that take a number, the longest prefix first (docs/decisions/0030). Emergency numbers ask for nothing.
     fn ways_outside(&self, account: Option<&str>, from: &Presented, number: &str) -> Result<VecDeque<Way>, u16> {
+        let number = &*bare(number);
+        let e164 = self.config.numbering.as_ref().and_then(|numbering| numbering.e164(number));
+        // As dialled, or as everybody else would write it.
+        let begins = |prefixes: &[String]| {
+            let as_e164 = e164.as_ref().and_then(|e164| longest(prefixes, e164));
+            longest(prefixes, number).max(as_e164)
+        };
         let digits = number.strip_prefix('+').unwrap_or(number);
         let is_number = (1..=DIGITS_MAX).contains(&digits.len())
             && digits.bytes().all(|b| b.is_ascii_digit() || b == b'*' || b == b'#');
@@ -120,13 +126,13 @@ impl Exchange {
             .collect();
         let is_emergency = !found.is_empty();
         if !is_emergency {
-            found = trunks.filter_map(|(at, out)| Some((longest(&out.prefixes, number)?, at, out))).collect();
+            found = trunks.filter_map(|(at, out)| Some((begins(&out.prefixes)?, at, out))).collect();
             found.sort_by_key(|(matched, ..)| core::cmp::Reverse(*matched));
             if !is_number || found.is_empty() {
                 return Err(404);
             }
             let (name, settings) = settings.ok_or(403_u16)?;
-            if longest(&settings.outside, number).is_none() {
+            if begins(&settings.outside).is_none() {
                 return Err(403);
             }
             if self.outside.get(name).is_some_and(|count| *count >= settings.outside_max) {
@@ -135,15 +141,19 @@ impl Exchange {
         }
         let charged = settings.map(|(name, _)| name.to_owned());
         let settings = settings.map(|(_, settings)| settings);
-        let ways = found.into_iter().flat_map(|(_, at, out)| self.ways_over(at, out, settings, from, number));
+        let ways = found.into_iter().flat_map(|(_, at, out)| {
+            let written = if is_emergency { number.to_owned() } else { self.written_for(at, number) };
+            self.ways_over(at, out, settings, from, &written)
+        });
         let ways = ways.map(|way| Way { charged: charged.clone(), urgent: is_emergency, ..way }).collect();
         Ok(self.healthy(ways, is_emergency))
     }
 
     /// Whether a trunk of ours takes this number from everybody at any time.
     pub(super) fn is_emergency(&self, number: &str) -> bool {
+        let number = bare(number);
         let out = self.config.trunks.iter().filter_map(|trunk| trunk.out.as_ref());
-        out.flat_map(|out| &out.emergency).any(|emergency| emergency == number)
+        out.flat_map(|out| &out.emergency).any(|emergency| *emergency == number)
     }
 
     /// The ways over one trunk: one for each of its targets.

@@ -2,7 +2,8 @@
 //! have.
 
 use core::net::IpAddr;
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 
 use offhook_plan::MediaCaps;
 use offhook_sip::{Flow, NameAddr, ProbeId, Register, RegistrationId, Request, Uri};
@@ -11,7 +12,7 @@ use offhook_units::{CallId, Span, Tick};
 use super::Exchange;
 use super::admission::Admission;
 use super::state::Way;
-use crate::config::{Outgoing, Trunk};
+use crate::config::{Config, Number, NumberFormat, Outgoing, Trunk};
 use crate::health::{Heard, SILENT, State};
 use crate::view::{RegistrationView, TargetView, TrunkCounts, TrunkView};
 
@@ -340,16 +341,45 @@ impl Exchange {
             .or_else(|| self.lines.iter().position(|line| leads_to(line, address)))
     }
 
-    /// What the trunk dialled: the request URI; where that is only the Contact that we registered, the number in To.
+    /// The number of ours that the trunk dialled: by the request URI; where that is only the Contact that we registered, by To.
+    /// What is no number of ours is given back as it is.
     pub(super) fn called(&self, trunk: usize, request: &Request) -> String {
         let dialled = request.uri.user_decoded().unwrap_or_default().into_owned();
-        let register = self.config.trunks[trunk].out.as_ref().and_then(|out| out.register.as_ref());
+        let settings = &self.config.trunks[trunk];
+        let register = settings.out.as_ref().and_then(|out| out.register.as_ref());
         let is_contact = register.is_some_and(|register| register.user == dialled);
-        if !is_contact || self.config.numbers.contains_key(&dialled) {
-            return dialled;
+        let numbering = settings.numbering.as_ref().or(self.config.numbering.as_ref());
+        let find = |number: &str| {
+            if self.config.numbers.contains_key(number) {
+                return Some(number.to_owned());
+            }
+            self.own_numbers.get(&numbering?.read(number, settings.format)?).cloned()
+        };
+        let to = || request.headers.to().ok().and_then(|to| to.uri.user_decoded().map(Cow::into_owned));
+        find(&dialled).or_else(|| find(&to().filter(|_| is_contact)?)).unwrap_or(dialled)
+    }
+
+    /// The number of ours that a phone of ours dialled, however it is written.
+    pub(super) fn own_number(&self, dialled: &str) -> Option<&Number> {
+        let numbers = &self.config.numbers;
+        numbers.get(dialled).or_else(|| {
+            let e164 = self.config.numbering.as_ref()?.e164(dialled)?;
+            numbers.get(self.own_numbers.get(&e164)?)
+        })
+    }
+
+    /// A number outside, as a trunk wants it written.
+    pub(super) fn written_for(&self, trunk: usize, number: &str) -> String {
+        let settings = &self.config.trunks[trunk];
+        let own = self.config.numbering.as_ref();
+        match settings.numbering.as_ref().or(own).filter(|_| settings.format != NumberFormat::AsDialled) {
+            // What was allowed is what is called: the number is read as it is dialled here, and written as it is there.
+            Some(numbering) => {
+                let e164 = own.and_then(|own| own.e164(number));
+                numbering.write(e164.as_deref().unwrap_or(number), settings.format)
+            }
+            None => number.to_owned(),
         }
-        let to = request.headers.to().ok().and_then(|to| to.uri.user_decoded().map(std::borrow::Cow::into_owned));
-        to.unwrap_or(dialled)
     }
 
     /// Takes a call of a trunk on, where it may have one more; calls of phones have limits of their own.
@@ -470,6 +500,19 @@ impl Exchange {
             counts: line.counts,
         })
     }
+}
+
+/// Numbers of ours by what they are in E.164; of two that are the same the first one counts.
+pub(super) fn own_numbers(config: &Config) -> BTreeMap<String, String> {
+    let mut own = BTreeMap::new();
+    if let Some(numbering) = &config.numbering {
+        for number in config.numbers.keys() {
+            if let Some(e164) = numbering.own(number) {
+                own.entry(e164).or_insert_with(|| number.clone());
+            }
+        }
+    }
+    own
 }
 
 /// A URI at a trunk: of its domain, or of the target's address.

@@ -68,6 +68,12 @@ pub fn trunk(name: &str, host: u8, prefixes: &[&str], credentials: Option<Creden
     Trunk { out: Some(out), ..Trunk::new(name, vec![peer.ip()]) }
 }
 
+/// Everybody's own chance, so that no two invent the same Call-ID.
+fn seed(address: SocketAddr) -> u64 {
+    let IpAddr::V4(host) = address.ip() else { panic!("these phones have addresses of IPv4") };
+    u64::from(u32::from(host)) << 16 | u64::from(address.port())
+}
+
 /// The name in these tests of whoever is at a trunk's first target.
 fn carrier(trunk: &Trunk) -> Option<String> {
     let target = trunk.out.as_ref()?.targets.first()?;
@@ -102,6 +108,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
         media_workers: 1,
         caps: MediaCaps::g711(),
         srtp: SrtpSettings::default(),
+        numbering: None,
         trunks,
         numbers: BTreeMap::from([
             ("700".to_owned(), number(Destination::Queue(sales))),
@@ -205,7 +212,7 @@ impl World {
     pub fn at(&mut self, who: &str) -> &mut Phone {
         let address = Self::address(who);
         self.phones.entry(address).or_insert_with(|| Phone {
-            endpoint: Endpoint::new(EndpointConfig::default(), Entropy::from_number(u64::from(address.port()))),
+            endpoint: Endpoint::new(EndpointConfig::default(), Entropy::from_number(seed(address))),
             events: Vec::new(),
             wake: None,
         })

@@ -469,6 +469,7 @@ fn config(agents: u16) -> Config {
         media_workers: 1,
         caps: MediaCaps::g711(),
         srtp: SrtpSettings::default(),
+        numbering: None,
         trunks: vec![Trunk::new("trunk", vec![SocketAddr::from(TRUNK).ip()])],
         numbers: BTreeMap::from([
             ("menu".to_owned(), number(Answer::AtStart, Destination::Flow("main".to_owned()))),

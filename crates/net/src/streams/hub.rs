@@ -11,6 +11,7 @@ use offhook_sip::{Flow, Transport};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::counters::{Closed, Counters, StreamCounters};
 use super::line::{self, Opener};
@@ -38,6 +39,8 @@ const NO_ROOM: Duration = Duration::from_millis(5);
 pub struct Hub {
     limits: StreamLimits,
     tls: RefCell<Option<Tls>>,
+    /// The names that certificates of far ends bear, where they were found by name.
+    names: RefCell<BTreeMap<SocketAddr, String>>,
     deliver: Arc<Deliver>,
     counters: Arc<StreamCounters>,
     trace: Trace,
@@ -82,6 +85,7 @@ impl Hub {
         let hub = Rc::new(Self {
             limits,
             tls: RefCell::new(tls),
+            names: RefCell::default(),
             deliver,
             counters,
             trace,
@@ -109,6 +113,11 @@ impl Hub {
             match command {
                 Command::Send(flow, bytes) => hub.send(flow, bytes),
                 Command::Certify(tls) => drop(hub.tls.replace(Some(tls))),
+                Command::Name(name, peers) => {
+                    let mut names = hub.names.borrow_mut();
+                    names.retain(|_, known| *known != name);
+                    names.extend(peers.into_iter().map(|peer| (peer, name.clone())));
+                }
             }
         }
         accepting.iter().for_each(tokio::task::JoinHandle::abort);
@@ -198,7 +207,7 @@ impl Hub {
             Transport::Tcp | Transport::Ws => Some(Opener::Plain),
             Transport::Tls | Transport::Wss => {
                 let connector = self.tls.borrow().as_ref().and_then(|tls| tls.connector.clone());
-                connector.map(|connector| Opener::Connect(connector, flow.peer.ip()))
+                connector.map(|connector| Opener::Connect(connector, self.name_of(flow.peer)))
             }
             Transport::Udp => None,
         };
@@ -215,6 +224,12 @@ impl Hub {
         self.send(flow, bytes);
         self.tasks.set(self.tasks.get() + 1);
         tokio::task::spawn_local(connect(Rc::clone(self), flow, end, opener));
+    }
+
+    /// What the certificate at this address has to name: the domain that led there (RFC 5922 section 4), or the address.
+    fn name_of(&self, peer: SocketAddr) -> ServerName<'static> {
+        let name = self.names.borrow().get(&peer).and_then(|name| ServerName::try_from(name.clone()).ok());
+        name.unwrap_or_else(|| ServerName::from(peer.ip()))
     }
 
     /// Makes room for a connection in the table, in place of another one of the same addresses.

@@ -1,6 +1,5 @@
 //! One connection: what is read is cut into messages, what is queued is written, and nobody may take for ever.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use offhook_sip::{Flow, Frame, Framer, Transport};
@@ -43,8 +42,8 @@ pub enum Opener {
     Plain,
     /// TLS; the peer begins.
     Accept(TlsAcceptor),
-    /// TLS; we begin, and the peer's certificate names this address.
-    Connect(TlsConnector, IpAddr),
+    /// TLS; we begin, and the peer's certificate names this.
+    Connect(TlsConnector, ServerName<'static>),
 }
 
 /// Serves one connection until it ends. `ours`: we made it, so that the peer owes no first word.
@@ -61,7 +60,7 @@ pub async fn run(hub: &Hub, flow: Flow, socket: TcpStream, end: LineEnd, opener:
                 failed => not_agreed(flow, failed.ok().and_then(Result::err)),
             },
             Opener::Connect(connector, host) => {
-                let agreed = connector.connect(ServerName::from(*host), socket);
+                let agreed = connector.connect(host.clone(), socket);
                 match timeout(MESSAGE_WITHIN, agreed).await {
                     Ok(Ok(stream)) => speak(hub, flow, stream, queue, pongs, ours).await,
                     failed => not_agreed(flow, failed.ok().and_then(Result::err)),

@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use offhook_call::config::{Limits, SessionTimers, SrtpSettings};
+use offhook_call::config::{Limits, Numbering, SessionTimers, SrtpSettings};
 use offhook_net::streams::{Tls, TlsFiles};
 use offhook_plan::{CodecCap, CodecKind, MediaCaps};
 use offhook_sip::Transport;
@@ -30,6 +30,7 @@ pub struct Exchange {
     pub name: String,
     pub realm: String,
     pub node: u16,
+    pub numbering: Option<Numbering>,
 }
 
 /// `[sip]`.
@@ -54,7 +55,8 @@ pub struct Media {
 impl Reader {
     /// `[exchange]`: everything has a default.
     pub fn exchange(&mut self, root: &mut Section<'_>) -> Exchange {
-        let mut exchange = Exchange { name: "Offhook".to_owned(), realm: "offhook".to_owned(), node: 0 };
+        let mut exchange =
+            Exchange { name: "Offhook".to_owned(), realm: "offhook".to_owned(), node: 0, numbering: None };
         let Some(mut section) = root.table(&mut self.sink, "exchange") else { return exchange };
         if let Some(name) = section.text(&mut self.sink, "name", "\"Offhook\"") {
             exchange.name = name.value;
@@ -70,6 +72,8 @@ impl Reader {
         if let Some(node) = section.number(&mut self.sink, "node", 0..=1_023) {
             exchange.node = node.value as u16;
         }
+        exchange.numbering = self.numbering(&mut section);
+        self.has_numbering = exchange.numbering.is_some();
         self.digest(&mut section);
         section.finish(&mut self.sink);
         exchange

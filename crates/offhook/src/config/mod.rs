@@ -7,6 +7,7 @@
 mod bans;
 mod exchange;
 mod fault;
+mod numbering;
 mod outside;
 mod pattern;
 mod people;
@@ -26,7 +27,7 @@ use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use offhook_call::config::{Account, Answer, Limits, Login, Queue, SrtpSettings, TrunkLimits};
+use offhook_call::config::{Account, Answer, Limits, Login, NumberFormat, Numbering, Queue, SrtpSettings, TrunkLimits};
 use offhook_net::bans::BanLimits;
 use offhook_net::streams::{StreamLimits, TlsFiles};
 use offhook_plan::{AssetId, CodecKind, MediaCaps};
@@ -36,6 +37,7 @@ use offhook_units::Span;
 use toml::de::DeTable;
 
 pub use fault::Faults;
+pub use outside::Proxy;
 pub use recording::Recording;
 pub use resolve::{Kind, Loaded};
 pub use trace::Tracing;
@@ -88,6 +90,10 @@ pub struct Checked {
     pub recording: Recording,
     /// Bounds of what grows.
     pub limits: Limits,
+    /// How numbers are dialled here.
+    pub numbering: Option<Numbering>,
+    /// The name server for trunks that have names.
+    pub dns: Option<SocketAddr>,
     /// Trunks.
     pub trunks: Vec<Trunk>,
     /// What phones are asked for, and what they are granted.
@@ -130,6 +136,10 @@ pub struct Trunk {
     pub limits: TrunkLimits,
     /// Its codecs, where it has not those of the exchange.
     pub codecs: Vec<CodecKind>,
+    /// How numbers are dialled there, where that is not as here.
+    pub numbering: Option<Numbering>,
+    /// How it writes them.
+    pub format: NumberFormat,
     /// How calls go out to it, where they may.
     pub out: Option<outside::Outgoing>,
     /// What is wanted of encryption, where the file says so.
@@ -262,6 +272,8 @@ struct Reader {
     spoken: Vec<Transport>,
     /// The codecs of `[media]`.
     codecs: Vec<CodecKind>,
+    /// Whether `[exchange]` says how numbers are dialled.
+    has_numbering: bool,
 }
 
 /// Reads `file` and checks it as a whole.
@@ -296,6 +308,7 @@ pub fn check_text(file: &Path, source: &str) -> Result<Checked, Faults> {
         registrar: RegistrarLimits::default(),
         spoken: Vec::new(),
         codecs: Vec::new(),
+        has_numbering: false,
     };
     let mut root = Section::root(table.get_ref());
     let parts = reader.read(&mut root);
@@ -325,6 +338,7 @@ impl Reader {
         let limits = self.limits(root);
         self.prompt_folders(root);
         self.ports_apart(&sip, media.as_ref());
+        let dns = self.dns(root);
         let trunks = self.trunks(root);
         let accounts = self.accounts(root, &sip);
         let queues = self.queues(root);
@@ -355,6 +369,8 @@ impl Reader {
             data,
             recording,
             limits,
+            numbering: exchange.numbering,
+            dns,
             trunks: trunks.into_iter().map(|trunk| trunk.value).collect(),
             registrar: self.registrar.clone(),
             accounts: accounts.into_iter().map(|(name, account)| (name, account.value)).collect(),

@@ -7,6 +7,7 @@ use offhook_call::TARGETS_MAX;
 use offhook_call::config::{
     self, Account, OUTSIDE_MAX_DEFAULT, OUTSIDE_PER_DAY_DEFAULT, OUTSIDE_PER_HOUR_DEFAULT, Registering, TrunkLimits,
 };
+use offhook_net::dns::Named;
 use offhook_plan::CodecKind;
 use offhook_sip::{Credentials, Transport, Uri};
 use offhook_units::Span;
@@ -19,9 +20,18 @@ use super::read::{At, Section};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
     /// Where INVITEs and REGISTERs are sent, in the order in which they are tried.
-    pub proxies: Vec<(Transport, SocketAddr)>,
+    pub proxies: Vec<Proxy>,
     /// Everything else; its targets are empty.
     pub rest: config::Outgoing,
+}
+
+/// One of the places that calls to a trunk go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proxy {
+    /// An address.
+    At(Transport, SocketAddr),
+    /// A name, resolved while the exchange runs.
+    Named(Named),
 }
 
 /// Keys that mean nothing without `proxy`.
@@ -68,8 +78,14 @@ impl Reader {
                 None
             }
         };
+        let proxies = self.proxies(proxy);
+        // A carrier that is found by name goes by that name.
+        let own_name = proxies.iter().find_map(|proxy| match proxy {
+            Proxy::Named(named) => Some(named.host.clone()),
+            Proxy::At(..) => None,
+        });
         let rest = config::Outgoing {
-            domain: domain.and_then(|domain| self.domain(domain)),
+            domain: domain.and_then(|domain| self.domain(domain)).or(own_name),
             prefixes,
             emergency,
             caller_id: caller_id.map(|id| id.value),
@@ -78,7 +94,7 @@ impl Reader {
             health_every: health_every.unwrap_or(config::Outgoing::HEALTH_EVERY),
             ..config::Outgoing::to(Vec::new())
         };
-        Some(Outgoing { proxies: self.proxies(proxy), rest })
+        Some(Outgoing { proxies, rest })
     }
 
     fn registering(
@@ -114,7 +130,7 @@ impl Reader {
         Some(domain.value)
     }
 
-    fn proxies(&mut self, texts: At<Vec<At<String>>>) -> Vec<(Transport, SocketAddr)> {
+    fn proxies(&mut self, texts: At<Vec<At<String>>>) -> Vec<Proxy> {
         if texts.value.is_empty() || texts.value.len() > TARGETS_MAX {
             let message = format!("proxy lists {} places", texts.value.len());
             self.sink.fault(texts.span, message, format!("write 1 to {TARGETS_MAX}, such as proxy = {PROXY}"));
@@ -125,13 +141,35 @@ impl Reader {
             let transport = text.value.split_once(':').and_then(|(name, _)| Transport::from_name(name));
             if let Some((transport, address)) = transport.and_then(|_| dialled_address(&text.value)) {
                 self.must_speak(transport, &text.span);
-                proxies.push((transport, address));
+                proxies.push(Proxy::At(transport, address));
+            } else if let Some(named) = named(&text.value) {
+                if let Some(transport) = named.transport {
+                    self.must_speak(transport, &text.span);
+                }
+                proxies.push(Proxy::Named(named));
             } else {
                 let message = format!("\"{}\" is not where a trunk can be reached", text.value);
-                self.sink.fault(text.span, message, format!("write proxy = {PROXY}"));
+                let advice =
+                    format!("write proxy = {PROXY}, or a name: \"tls:carrier.example\", \"sip:carrier.example\"");
+                self.sink.fault(text.span, message, advice);
             }
         }
         proxies
+    }
+
+    /// `[dns]`: the server that knows names of trunks; those of the system where nothing is said.
+    pub fn dns(&mut self, root: &mut Section<'_>) -> Option<SocketAddr> {
+        let mut section = root.table(&mut self.sink, "dns")?;
+        let server = section.text(&mut self.sink, "server", "\"192.0.2.53\"");
+        section.finish(&mut self.sink);
+        let server = server?;
+        let text = &server.value;
+        let address = text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, 53)));
+        if address.is_none() {
+            let message = format!("\"{text}\" is not the address of a name server");
+            self.sink.fault(server.span, message, "write server = \"192.0.2.53\", or take [dns] out");
+        }
+        address
     }
 
     /// `calls`, `calls_per_second` and `codecs` of a `[[trunk]]`.
@@ -191,11 +229,32 @@ impl Reader {
     }
 }
 
+/// `tls:carrier.example`, `udp:carrier.example:5070`, or `sip:carrier.example` where DNS chooses the transport.
+fn named(text: &str) -> Option<Named> {
+    let (over, host) = text.split_once(':')?;
+    let transport = match over {
+        "sip" => None,
+        "udp" | "tcp" | "tls" => Transport::from_name(over),
+        _ => return None,
+    };
+    let uri = format!("sip:{host}").parse::<Uri>().ok()?;
+    let is_name = uri.user.is_none()
+        && uri.host_ip().is_none()
+        && uri.host.contains('.')
+        && uri.host.split('.').all(|label| !label.is_empty() && label.len() <= 63)
+        && uri.to_string() == format!("sip:{host}");
+    is_name.then(|| Named { transport, host: uri.host.clone(), port: uri.port })
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    use offhook_net::dns::Named;
+    use offhook_sip::Transport;
+
     use super::super::{Kind, check_text};
+    use super::Proxy;
 
     const GOOD: &str = "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[[trunk]]\nname = \"t\"\npeers = [\"127.0.0.2\"]\n";
 
@@ -219,6 +278,12 @@ mod tests {
         check("proxy = \"udp:192.0.2.1\"\nprefixes = [\"0\"]\ndomain = \"a b\"\n", (8, 10), "is not a domain");
         check("proxy = []\nprefixes = [\"0\"]\n", (6, 9), "proxy lists 0 places");
         check("calls = 0\n", (6, 9), "out of range");
+        for wrong in ["sip:", "ws:carrier.example", "sip:u@carrier.example", "carrier.example", "udp:carrier..example"]
+        {
+            check(&format!("proxy = \"{wrong}\"\nprefixes = [\"0\"]\n"), (6, 9), "is not where a trunk can be reached");
+        }
+        check("proxy = \"tls:carrier.example\"\nprefixes = [\"0\"]\n", (6, 9), "listen in [sip] has no tls");
+        check("[dns]\nserver = \"carrier.example\"\n", (7, 10), "is not the address of a name server");
     }
 
     #[test]
@@ -238,6 +303,27 @@ mod tests {
         assert_eq!(out.domain.as_deref(), Some("carrier.example"));
         assert_eq!((trunk.limits.calls_max, trunk.limits.calls_per_s_max), (30, 5));
         assert_eq!(trunk.codecs, [offhook_plan::CodecKind::Pcma]);
+    }
+
+    #[test]
+    fn a_trunk_may_be_found_by_name_and_goes_by_it() {
+        let text = format!(
+            "{GOOD}proxy = [\"sip:carrier.example\", \"udp:b.carrier.example:5070\", \"udp:192.0.2.1\"]\nprefixes = \
+             [\"0\"]\n[dns]\nserver = \"127.0.0.53\"\n"
+        );
+        let checked = check_text(Path::new("test.toml"), &text).unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(checked.dns, Some("127.0.0.53:53".parse().expect("an address")));
+        let out = checked.trunks[0].out.as_ref().expect("it takes calls");
+        let named = |host: &str, transport, port| Proxy::Named(Named { transport, host: host.to_owned(), port });
+        let address = Proxy::At(Transport::Udp, "192.0.2.1:5060".parse().expect("an address"));
+        let udp = Some(Transport::Udp);
+        let expected = [named("carrier.example", None, None), named("b.carrier.example", udp, Some(5_070)), address];
+        assert_eq!(out.proxies, expected);
+        let local = "127.0.0.1:5060".parse().expect("an address");
+        let loaded = checked.resolve(|_: Kind, _: &str| 1, |_, _| local);
+        let out = loaded.exchange.trunks[0].out.as_ref().expect("it takes calls");
+        assert_eq!((out.targets.len(), out.domain.as_deref()), (1, Some("carrier.example")), "addresses need no DNS");
+        assert_eq!(loaded.named, [(0, expected.to_vec())]);
     }
 
     #[test]

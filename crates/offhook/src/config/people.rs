@@ -39,6 +39,7 @@ impl Reader {
             let out = self.outgoing(&mut section);
             let (limits, codecs) = self.trunk_limits(&mut section);
             let srtp = self.srtp(&mut section);
+            let (numbering, format) = self.numbers_of_trunk(&mut section);
             let span = section.span.clone();
             section.finish(&mut self.sink);
             let title = name.as_ref().map_or_else(String::new, |name| name.value.clone());
@@ -62,7 +63,10 @@ impl Reader {
                     self.sink.missing(span.clone(), "[[trunk]] has no peers", advice);
                 }
             }
-            trunks.push(At { value: Trunk { name: title, peers: addresses, limits, codecs, out, srtp }, span });
+            trunks.push(At {
+                value: Trunk { name: title, peers: addresses, limits, codecs, numbering, format, out, srtp },
+                span,
+            });
         }
         trunks
     }

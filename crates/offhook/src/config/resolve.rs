@@ -9,7 +9,7 @@ use offhook_call::config::{self, Config, Destination};
 use offhook_sip::{Flow, Transport};
 use offhook_units::{AgentId, QueueId, SkillId};
 
-use super::{Checked, Http, Reach, Recording, Target};
+use super::{Checked, Http, Proxy, Reach, Recording, Target, Trunk};
 
 /// What an id is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,10 @@ pub struct Loaded {
     pub recording: Recording,
     /// Sound files, by asset id.
     pub assets: Vec<PathBuf>,
+    /// Trunks with places that have names: by their order, all of their places.
+    pub named: Vec<(usize, Vec<Proxy>)>,
+    /// The name server for these.
+    pub dns: Option<SocketAddr>,
 }
 
 impl Checked {
@@ -131,19 +135,14 @@ impl Checked {
             (number, config::Number { answer: to.answer, to: destination })
         });
         let numbers = numbers.collect();
+        let named = named(&self.trunks);
         let trunks = self.trunks.into_iter().map(|trunk| {
             let out = trunk.out.map(|out| config::Outgoing {
-                targets: out.proxies.iter().map(|(transport, peer)| flow_to(*transport, *peer)).collect(),
+                targets: out.proxies.iter().filter_map(address_of).map(|(over, peer)| flow_to(over, peer)).collect(),
                 ..out.rest
             });
-            config::Trunk {
-                name: trunk.name,
-                peers: trunk.peers,
-                limits: trunk.limits,
-                codecs: trunk.codecs,
-                out,
-                srtp: trunk.srtp,
-            }
+            let super::Trunk { name, peers, limits, codecs, numbering, format, srtp, .. } = trunk;
+            config::Trunk { name, peers, limits, codecs, numbering, format, out, srtp }
         });
         let trunks = trunks.collect();
         let over_tcp =
@@ -162,6 +161,7 @@ impl Checked {
             media_workers: self.media_workers,
             caps: self.caps,
             srtp: self.srtp,
+            numbering: self.numbering,
             trunks,
             numbers,
             flows,
@@ -171,6 +171,21 @@ impl Checked {
             accounts: self.accounts,
             limits: self.limits,
         };
-        Loaded { exchange, node: self.node, http: self.http, recording: self.recording, assets: self.assets }
+        let (node, http, recording, assets, dns) = (self.node, self.http, self.recording, self.assets, self.dns);
+        Loaded { exchange, node, http, recording, assets, named, dns }
     }
+}
+
+/// Where a proxy is, where that needs no DNS.
+const fn address_of(proxy: &Proxy) -> Option<(Transport, SocketAddr)> {
+    match proxy {
+        Proxy::At(transport, address) => Some((*transport, *address)),
+        Proxy::Named(_) => None,
+    }
+}
+
+fn named(trunks: &[Trunk]) -> Vec<(usize, Vec<Proxy>)> {
+    let proxies = trunks.iter().map(|trunk| trunk.out.as_ref().map_or(&[][..], |out| &out.proxies));
+    let named = proxies.enumerate().filter(|(_, all)| all.iter().any(|proxy| matches!(proxy, Proxy::Named(_))));
+    named.map(|(trunk, all)| (trunk, all.to_vec())).collect()
 }

@@ -49,6 +49,8 @@ pub enum Ask {
     Look(Look),
     /// Changes something, then looks.
     Do(Command, Look),
+    /// The names of a trunk lead here now, in this order; over TLS, certificates bear the names.
+    Targets { trunk: usize, flows: Vec<Flow>, names: Vec<(String, Vec<SocketAddr>)> },
 }
 
 /// Where inputs come from.
@@ -281,6 +283,15 @@ impl Control {
                 self.exchange.handle(now, Input::Command(command));
                 self.carry_out(now);
                 look(&self.exchange, now);
+            }
+            Ask::Targets { trunk, flows, names } => {
+                for (name, peers) in names {
+                    if let Some(streams) = &self.edges.streams {
+                        streams.name(&name, peers);
+                    }
+                }
+                self.exchange.handle(now, Input::Targets { trunk, flows });
+                self.carry_out(now);
             }
         }
     }

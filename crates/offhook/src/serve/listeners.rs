@@ -41,8 +41,29 @@ impl Listeners {
 
     /// The listener of a transport that reaches a peer, with the address that the route there has.
     pub fn towards(&self, transport: Transport, peer: SocketAddr) -> SocketAddr {
+        self.table().towards(transport, peer)
+    }
+
+    /// What is spoken where, for whoever has to find routes later.
+    pub fn table(&self) -> Spoken {
+        Spoken(self.locals().collect())
+    }
+}
+
+/// Listeners' transports and addresses.
+#[derive(Debug, Clone)]
+pub struct Spoken(Vec<(Transport, SocketAddr)>);
+
+impl Spoken {
+    /// Whether there is a listener that can reach this address over this transport.
+    pub fn reaches(&self, transport: Transport, address: IpAddr) -> bool {
+        self.0.iter().any(|(other, local)| *other == transport && local.is_ipv4() == address.is_ipv4())
+    }
+
+    /// The listener of a transport that reaches a peer, with the address that the route there has.
+    pub fn towards(&self, transport: Transport, peer: SocketAddr) -> SocketAddr {
         let route = route_to(peer).ok();
-        let of_transport = || self.locals().filter(|(other, _)| *other == transport).map(|(_, local)| local);
+        let of_transport = || self.0.iter().filter(|(other, _)| *other == transport).map(|(_, local)| *local);
         let fits = |local: &SocketAddr| {
             local.is_ipv4() == peer.is_ipv4() && (local.ip().is_unspecified() || Some(local.ip()) == route)
         };

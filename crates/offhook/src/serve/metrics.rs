@@ -14,6 +14,7 @@ use offhook_server::Metrics;
 use offhook_store::Store;
 
 use super::control::Figures;
+use super::names::NameFigures;
 
 /// Registers everything that is read on demand.
 pub fn register(
@@ -134,6 +135,17 @@ pub fn trace(metrics: &mut Metrics, trace: &Trace) {
     ] {
         metrics.counter_fn(name, help, &[], read);
     }
+}
+
+/// Registers the figures of names, and gives them to be counted.
+pub fn names(metrics: &mut Metrics) -> Arc<NameFigures> {
+    let figures = Arc::new(NameFigures::default());
+    let (all, failed) = (Arc::clone(&figures), Arc::clone(&figures));
+    let lookups = move || all.lookups.load(Ordering::Relaxed);
+    let failures = move || failed.failures.load(Ordering::Relaxed);
+    metrics.counter_fn("offhook_dns_lookups", "Names of trunks that were followed", &[], lookups);
+    metrics.counter_fn("offhook_dns_failures", "Names of trunks that led nowhere", &[], failures);
+    figures
 }
 
 fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {

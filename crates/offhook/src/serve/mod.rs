@@ -5,6 +5,7 @@ mod assets;
 mod control;
 mod listeners;
 mod metrics;
+mod names;
 mod port;
 mod recordings;
 
@@ -34,6 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::control::{Ask, Control, Edges, Figures, Inputs, binding_of};
 use self::listeners::Listeners;
+use self::names::Finder;
 use self::port::Port;
 use self::recordings::Recordings;
 use crate::config::{self, Checked, Loaded};
@@ -90,6 +92,7 @@ struct House {
     said: String,
     /// What SIGHUP reads again.
     certificates: Option<(Certifier, TlsFiles)>,
+    finder: Finder,
 }
 
 fn build(checked: Checked) -> Result<House> {
@@ -103,7 +106,7 @@ fn build(checked: Checked) -> Result<House> {
     let files = checked.tls.clone();
     let tls = files.as_ref().map(Tls::load).transpose().context("[tls]")?;
     let loaded = resolve(checked, &store, &listeners)?;
-    let Loaded { exchange: config, node, http, recording, assets, .. } = loaded;
+    let Loaded { exchange: config, node, http, recording, assets, named, dns } = loaded;
     ban_limits.trusted.extend(trunk_addresses(&config).map(Network::from));
     let bans = Arc::new(Bans::new(ban_limits));
     let assets = Arc::new(assets::load(&assets)?);
@@ -136,6 +139,7 @@ fn build(checked: Checked) -> Result<House> {
         queues: config.queues.iter().map(|queue| (queue.acd.id, queue.acd.name.clone())).collect(),
         agents: config.agents.iter().map(|agent| (agent.acd.id, agent.acd.name.clone())).collect(),
     };
+    let names_entropy = entropy.fork();
     let exchange = start_exchange(&store, &clock, config, node, entropy)?;
     let (live, live_out) = events();
     let mut metrics = Metrics::new();
@@ -146,12 +150,14 @@ fn build(checked: Checked) -> Result<House> {
     let (asks_in, asks) = bounded(ASKS_MAX);
     let asks_in = Post::new(asks_in, Arc::clone(&bell));
     let said = said(&realm_name, &listeners, http.as_ref().map(|http| http.listen), &data);
+    let spoken = listeners.table();
     let Listeners { datagrams: sockets, streams } = listeners;
     let streams = start_streams(streams, tls, limits, &bans, from_streams, trace.clone())?;
     let intake = Intake::new(&sockets, bell, Arc::clone(&bans));
     metrics::bans(&mut metrics, &bans);
     metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
     metrics::trace(&mut metrics, &trace);
+    let found = metrics::names(&mut metrics);
     if let Some(streams) = &streams {
         metrics::connections(&mut metrics, streams.counters());
     }
@@ -185,7 +191,9 @@ fn build(checked: Checked) -> Result<House> {
         .spawn(move || Control::new(exchange, inputs, edges).run())
         .context("the control thread")?;
     let http = http.map(|http| (ServerOptions { listen: http.listen, token: http.token }, port, live_out, metrics));
-    Ok(House { control, asks: asks_in, http, said, certificates })
+    let finder =
+        Finder { server: dns, trunks: named, spoken, asks: asks_in.clone(), entropy: names_entropy, figures: found };
+    Ok(House { control, asks: asks_in, http, said, certificates, finder })
 }
 
 /// Where trunks send from and are sent to: none of them is ever banned.
@@ -278,7 +286,8 @@ fn said(name: &str, listeners: &Listeners, http: Option<SocketAddr>, data: &std:
 
 impl House {
     async fn serve(self, grace: Span) -> Result<()> {
-        let Self { control, asks, http, said, certificates } = self;
+        let Self { control, asks, http, said, certificates, finder } = self;
+        finder.start();
         let server = match http {
             Some((options, port, live, metrics)) => Some(Server::start(options, Arc::new(port), live, metrics).await?),
             None => None,

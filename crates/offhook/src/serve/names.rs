@@ -1,0 +1,127 @@
+//! Trunks that are found by name: asks DNS, tells the control loop, and asks again when the answer's time is over.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use offhook_net::dns::{Named, Names};
+use offhook_net::intake::Post;
+use offhook_sip::{Flow, Transport};
+use offhook_units::Entropy;
+
+use super::control::Ask;
+use super::listeners::Spoken;
+use crate::config::Proxy;
+
+/// How soon a name is tried again that led nowhere.
+const AGAIN: Duration = Duration::from_secs(15);
+
+/// Figures of name resolution, for metrics.
+#[derive(Debug, Default)]
+pub struct NameFigures {
+    /// Names followed.
+    pub lookups: AtomicU64,
+    /// Of these, those that led nowhere.
+    pub failures: AtomicU64,
+}
+
+/// Follows the names of all trunks.
+pub struct Finder {
+    pub server: Option<SocketAddr>,
+    pub trunks: Vec<(usize, Vec<Proxy>)>,
+    pub spoken: Spoken,
+    pub asks: Post<Ask>,
+    pub entropy: Entropy,
+    pub figures: Arc<NameFigures>,
+}
+
+impl Finder {
+    /// One task for each trunk, until the control loop is gone.
+    pub fn start(self) {
+        let Self { server, trunks, spoken, asks, mut entropy, figures } = self;
+        if trunks.is_empty() {
+            return;
+        }
+        let names = match Names::new(server) {
+            Ok(names) => names,
+            Err(error) => {
+                figures.failures.fetch_add(1, Ordering::Relaxed);
+                return tracing::error!(%error, "no name server: write one into [dns]");
+            }
+        };
+        for (trunk, proxies) in trunks {
+            let (spoken, asks, figures) = (spoken.clone(), asks.clone(), Arc::clone(&figures));
+            let follow = Follow { names: names.clone(), trunk, proxies, spoken, asks, figures, known: BTreeMap::new() };
+            tokio::spawn(follow.run(entropy.fork()));
+        }
+    }
+}
+
+/// One trunk's names.
+struct Follow {
+    names: Names,
+    trunk: usize,
+    proxies: Vec<Proxy>,
+    spoken: Spoken,
+    asks: Post<Ask>,
+    figures: Arc<NameFigures>,
+    /// What each name led to last: it stays until the name leads elsewhere.
+    known: BTreeMap<String, Vec<(Transport, SocketAddr)>>,
+}
+
+impl Follow {
+    async fn run(mut self, mut entropy: Entropy) {
+        let mut told: Option<Vec<Flow>> = None;
+        loop {
+            let mut wait = Duration::from_hours(1);
+            let mut targets = Vec::new();
+            for proxy in self.proxies.clone() {
+                match proxy {
+                    Proxy::At(transport, address) => targets.push((transport, address)),
+                    Proxy::Named(named) => {
+                        wait = wait.min(self.follow(&named, &mut entropy).await);
+                        targets.extend(self.known.get(&named.host).into_iter().flatten());
+                    }
+                }
+            }
+            let flow = |(transport, peer)| Flow { transport, local: self.spoken.towards(transport, peer), peer };
+            let flows: Vec<Flow> = targets.into_iter().map(flow).collect();
+            if told.as_ref() != Some(&flows) {
+                let addresses =
+                    |targets: &Vec<(Transport, SocketAddr)>| targets.iter().map(|(_, peer)| *peer).collect();
+                let names = self.known.iter().map(|(name, targets)| (name.clone(), addresses(targets))).collect();
+                let ask = Ask::Targets { trunk: self.trunk, flows: flows.clone(), names };
+                match self.asks.try_send(ask) {
+                    Ok(()) => told = Some(flows),
+                    Err(error) if error.is_full() => wait = Duration::from_secs(1),
+                    Err(_) => return,
+                }
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Asks for one name; gives how long what is known holds.
+    async fn follow(&mut self, named: &Named, entropy: &mut Entropy) -> Duration {
+        let speaks = |transport: Transport, address: IpAddr| self.spoken.reaches(transport, address);
+        self.figures.lookups.fetch_add(1, Ordering::Relaxed);
+        match self.names.find(named, &speaks, entropy).await {
+            Ok(found) => {
+                let before = self.known.insert(named.host.clone(), found.targets.clone());
+                if before.as_ref() != Some(&found.targets) {
+                    let targets: Vec<String> =
+                        found.targets.iter().map(|(over, at)| format!("{}:{at}", over.param())).collect();
+                    tracing::info!(name = named.host, targets = targets.join(" "), "a trunk's name leads there");
+                }
+                found.held
+            }
+            Err(error) => {
+                self.figures.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "a trunk's name leads nowhere; what it led to before stays");
+                AGAIN
+            }
+        }
+    }
+}
