@@ -49,6 +49,19 @@ pub struct Place {
     pub media: u16,
 }
 
+/// What is special about a baresip.
+#[derive(Debug, Default)]
+struct Way<'a> {
+    /// Over TLS.
+    secure: bool,
+    /// With encrypted speech alone.
+    encrypted: bool,
+    /// Called at once.
+    dial: Option<&'a str>,
+    /// Lines for its configuration.
+    more: &'a str,
+}
+
 /// The command of a softphone without a screen that registers and answers by itself `after` a while. Its password goes into a file of
 /// `folder`, where no list of processes shows it.
 pub fn softphone(offhook: &Path, account: Account<'_>, folder: &Path, after: &str) -> Result<Command> {
@@ -75,7 +88,7 @@ impl Agent {
     /// baresip number `index`, registered, with `samples` as its microphone.
     pub fn baresip(account: Account<'_>, samples: &[i16], folder: &Path, index: u16) -> Result<Self> {
         let place = Place { address: loopback(5, 25_100 + 10 * index), media: 42_000 + 20 * index };
-        Self::start_baresip(account, place, samples, folder, false, None, "")
+        Self::start_baresip(account, place, samples, folder, &Way::default())
     }
 
     /// As [`Self::baresip`], from `place`, taking commands at `control`.
@@ -87,7 +100,7 @@ impl Agent {
         folder: &Path,
     ) -> Result<Self> {
         let more = format!("\nmodule_app\t\tctrl_tcp.so\nctrl_tcp_listen\t\t{control}\n");
-        Self::start_baresip(account, place, samples, folder, false, None, &more)
+        Self::start_baresip(account, place, samples, folder, &Way { more: &more, ..Way::default() })
     }
 
     /// As [`Self::baresip`], over TLS from `place`: it believes the authority of fixtures/tls alone. `dial` is called at once.
@@ -98,7 +111,19 @@ impl Agent {
         folder: &Path,
         dial: Option<&str>,
     ) -> Result<Self> {
-        Self::start_baresip(account, place, samples, folder, true, dial, "")
+        Self::start_baresip(account, place, samples, folder, &Way { secure: true, dial, ..Way::default() })
+    }
+
+    /// As [`Self::baresip_over_tls`]; it sends and takes encrypted speech alone.
+    pub fn baresip_encrypted(
+        account: Account<'_>,
+        place: Place,
+        samples: &[i16],
+        folder: &Path,
+        dial: Option<&str>,
+    ) -> Result<Self> {
+        let way = Way { secure: true, encrypted: true, dial, ..Way::default() };
+        Self::start_baresip(account, place, samples, folder, &way)
     }
 
     fn start_baresip(
@@ -106,10 +131,9 @@ impl Agent {
         place: Place,
         samples: &[i16],
         folder: &Path,
-        secure: bool,
-        dial: Option<&str>,
-        more: &str,
+        way: &Way<'_>,
     ) -> Result<Self> {
+        let &Way { secure, encrypted, dial, more } = way;
         std::fs::create_dir_all(folder)?;
         speech::write_wav(&folder.join("speech.wav"), 8_000, samples)?;
         let Place { address, media } = place;
@@ -127,8 +151,10 @@ impl Agent {
         let Account { server, user, password } = account;
         let (transport, answers) =
             (if secure { ";transport=tls" } else { "" }, if dial.is_none() { "answermode=auto;" } else { "" });
-        let line =
-            format!("<sip:{user}@{server}{transport}>;auth_pass={password};{answers}audio_codecs=pcmu;regint=120\n");
+        let speech = if encrypted { ";mediaenc=srtp-mand" } else { "" };
+        let line = format!(
+            "<sip:{user}@{server}{transport}>;auth_pass={password};{answers}audio_codecs=pcmu;regint=120{speech}\n"
+        );
         std::fs::write(folder.join("accounts"), line)?;
         std::fs::write(folder.join("contacts"), "")?;
         let mut command = Command::new("baresip");
@@ -144,8 +170,13 @@ impl Agent {
     pub fn wait_until_it_listens(&mut self) -> Result<()> {
         wait_for("baresip", Duration::from_secs(5), || {
             self.running.must_run()?;
-            Ok(self.running.tail(200).contains("baresip is ready").then_some(()))
+            Ok(self.says("baresip is ready").then_some(()))
         })
+    }
+
+    /// Whether it has written `words` into its log.
+    pub fn says(&self, words: &str) -> bool {
+        self.running.tail(200).contains(words)
     }
 
     /// Fails where it has ended by itself.

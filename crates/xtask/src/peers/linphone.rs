@@ -217,7 +217,7 @@ impl Call<'_> {
 }
 
 /// Lets real time pass: the phones talk meanwhile.
-fn pause(length: Duration) -> Result<()> {
+pub fn pause(length: Duration) -> Result<()> {
     let begin = Instant::now();
     wait_for("time to pass", length * 2, || Ok((begin.elapsed() >= length).then_some(())))
 }

@@ -14,6 +14,7 @@ mod quality;
 mod readme;
 mod seeing;
 mod sipp;
+mod srtp;
 mod tcp_tls;
 mod transfer;
 pub mod trunk;
@@ -85,6 +86,11 @@ const TESTS: &[Test] = &[
         name: "linphone",
         sentence: "linphone calls and is called over UDP and TLS, presses keys both ways, holds",
         run: linphone::run,
+    },
+    Test {
+        name: "srtp",
+        sentence: "baresip with encrypted speech talks to plain phones as caller and as agent, and is recorded",
+        run: srtp::run,
     },
     Test {
         name: "overload",

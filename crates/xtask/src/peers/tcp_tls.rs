@@ -243,7 +243,7 @@ fn over_tls(bench: &Bench, exchange: &mut Exchange, speech: &Speech, certificate
 }
 
 /// Frames that `ear` heard of `mouth` without a break.
-fn unbroken(ear: &Payloads, mouth: &Payloads) -> Result<usize> {
+pub fn unbroken(ear: &Payloads, mouth: &Payloads) -> Result<usize> {
     let (_, run, _) = longest_run(&ear.received, &mouth.sent).context("nothing was heard")?;
     ensure!(run >= TLS_FRAMES_MIN, "only {run} frames in a row of {}", ear.received.len() / FRAME);
     Ok(run)
