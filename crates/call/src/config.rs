@@ -242,6 +242,8 @@ pub struct Account {
     pub outside_per_day: u32,
     /// Who calls, on outside calls.
     pub caller_id: Option<String>,
+    /// Outside calls do not show who calls, but for emergency calls.
+    pub hide_number: bool,
     /// What is wanted of encryption with this phone, where it differs from [`Config::srtp`].
     pub srtp: Option<SrtpPolicy>,
 }
@@ -264,6 +266,7 @@ impl Account {
             outside_per_hour: OUTSIDE_PER_HOUR_DEFAULT,
             outside_per_day: OUTSIDE_PER_DAY_DEFAULT,
             caller_id,
+            hide_number: false,
             srtp,
         }
     }

@@ -86,6 +86,32 @@ fn an_account_calls_only_what_it_may_and_only_so_often_but_an_emergency_always()
 }
 
 #[test]
+fn an_account_that_hides_its_number_is_named_to_a_trusted_trunk_alone_and_in_an_emergency_to_everybody() {
+    for (trusted, number) in [(true, "030123"), (false, "030123"), (true, "112")] {
+        let mut carrier = trunk("carrier", 2, &["0"], None);
+        carrier.trust_identity = trusted;
+        let mut world = World::told(vec![carrier], |config| {
+            config.accounts.values_mut().for_each(|account| account.hide_number = true);
+        });
+        world.dial("ann", number, Some(credentials("ann")));
+        let invited = world.at("carrier2").events.iter().rev().find_map(|event| match event {
+            Event::Invited { request, .. } => Some(&request.headers),
+            _ => None,
+        });
+        let headers = invited.expect("the carrier's INVITE");
+        let says = |name| headers.get(name).map(str::to_owned);
+        let (from, privacy, asserted) = (says("From"), says("Privacy"), says("P-Asserted-Identity"));
+        if number == "112" {
+            assert!(from.is_some_and(|from| from.contains("sip:30555@")) && privacy.is_none() && asserted.is_none());
+            continue;
+        }
+        assert!(from.is_some_and(|from| from.contains("<sip:anonymous@anonymous.invalid>")));
+        assert_eq!(privacy.as_deref(), Some("id"));
+        assert_eq!(asserted.is_some_and(|asserted| asserted.contains("sip:30555@")), trusted);
+    }
+}
+
+#[test]
 fn the_next_trunk_is_tried_after_a_5xx_and_not_after_busy() {
     for (status, expected) in [(503, None), (486, Some(486))] {
         let trunks = vec![trunk("second", 3, &["0"], None), trunk("first", 2, &["030"], None)];

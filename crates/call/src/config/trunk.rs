@@ -29,6 +29,8 @@ pub struct Trunk {
     pub out: Option<Outgoing>,
     /// What is wanted of encryption with it, where it differs from [`super::Config::srtp`].
     pub srtp: Option<SrtpPolicy>,
+    /// It may say who calls beside From, and is told who calls where From does not say so (RFC 3325).
+    pub trust_identity: bool,
 }
 
 impl Trunk {
@@ -36,7 +38,8 @@ impl Trunk {
     pub fn new(name: impl Into<String>, peers: Vec<IpAddr>) -> Self {
         let (limits, codecs) = (TrunkLimits::default(), Vec::new());
         let (numbering, format) = (None, NumberFormat::AsDialled);
-        Self { name: name.into(), peers, limits, codecs, numbering, format, out: None, srtp: None }
+        let (out, srtp, trust_identity) = (None, None, true);
+        Self { name: name.into(), peers, limits, codecs, numbering, format, out, srtp, trust_identity }
     }
 }
 

@@ -38,7 +38,7 @@ impl Exchange {
     }
 
     fn try_way(&mut self, now: Tick, id: CallId, way: Way) -> bool {
-        let Way { uri, flow, from, agent, trunk, urgent, credentials, charged } = way;
+        let Way { uri, flow, from, agent, trunk, urgent, mut headers, credentials, charged } = way;
         let Some(call) = self.calls.get(&id) else { return false };
         let codec = call.caller.negotiated.as_ref().map(|agreed| agreed.codec);
         let spent = charged.as_deref().filter(|_| !urgent);
@@ -53,7 +53,7 @@ impl Exchange {
         let Some(mut leg) = self.make_leg_out(now, flow, srtp) else { return false };
         leg.trunk = trunk;
         let body = leg.offer(&self.caps_preferring(trunk, codec));
-        let headers = agent.map_or_else(Vec::new, |agent| self.path_to(agent, &uri));
+        headers.extend(agent.map(|agent| self.path_to(agent, &uri)).unwrap_or_default());
         let invitation = Invitation { uri, from, headers, credentials };
         let Some(session) = self.send_invite(now, &leg, invitation, body) else { return false };
         leg.session = session;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_plan::Direction;
-use offhook_sip::{Body, Flow, Headers, NameAddr, Replaces, Request, SessionId, sdp};
+use offhook_sip::{Body, Flow, Replaces, Request, SessionId, sdp};
 use offhook_units::{CallId, PersonRef, Span, Tick};
 
+use super::identity::presented;
 use super::placing::{Lead, Origin, RING_FOR, Refusal, answers_itself};
 use super::state::{Call, Leg, Presented, Stage};
 use super::{Exchange, Output, Role};
@@ -46,7 +47,8 @@ impl Exchange {
             Origin::Trunk(trunk) => {
                 let dialled = self.called(*trunk, request);
                 let number = self.config.numbers.get(&dialled).ok_or(404)?;
-                (dialled, presented(&request.headers), Lead::Number(number.clone()))
+                let trusted = self.config.trunks[*trunk].trust_identity;
+                (dialled, presented(&request.headers, trusted), Lead::Number(number.clone()))
             }
             Origin::Account(account) => {
                 let dialled = request.uri.user_decoded().unwrap_or_default().into_owned();
@@ -209,15 +211,4 @@ impl Exchange {
             Some(_) | None => {}
         }
     }
-}
-
-/// Who calls: P-Asserted-Identity (RFC 3325; a trunk is trusted with it), else From.
-fn presented(headers: &Headers) -> Presented {
-    let asserted = headers.get("P-Asserted-Identity").and_then(|value| value.parse::<NameAddr>().ok());
-    let Some(identity) = asserted.or_else(|| headers.from().ok()) else {
-        return Presented { display: None, user: "anonymous".to_owned() };
-    };
-    let user = identity.uri.user_decoded().filter(|user| !user.is_empty());
-    let user = user.map_or_else(|| "anonymous".to_owned(), std::borrow::Cow::into_owned);
-    Presented { display: identity.display, user }
 }

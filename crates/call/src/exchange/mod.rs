@@ -5,6 +5,7 @@
 mod admission;
 mod dial;
 mod ending;
+mod identity;
 mod incoming;
 mod instances;
 mod joining;

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use offhook_sip::{Credentials, Flow, Identity, NameAddr, Request, Uri};
 use offhook_units::{AgentId, CallId, Span};
 
+use super::identity::hidden;
 use super::state::{Presented, Way};
 use super::trunks::at_carrier;
 use super::{Exchange, Output};
@@ -102,7 +103,8 @@ impl Exchange {
         }
         let (uri, flow) = self.reach(agent).ok_or(480_u16)?;
         let from = self.presented(from, None, flow);
-        Ok(Way { uri, flow, from, agent: Some(agent), trunk: None, urgent: false, credentials: None, charged: None })
+        let (headers, credentials, charged) = Default::default();
+        Ok(Way { uri, flow, from, agent: Some(agent), trunk: None, urgent: false, headers, credentials, charged })
     }
 
     /// The trunks that take a number, the longest prefix first (docs/decisions/0030). Emergency numbers ask for nothing.
@@ -143,7 +145,9 @@ impl Exchange {
         let settings = settings.map(|(_, settings)| settings);
         let ways = found.into_iter().flat_map(|(_, at, out)| {
             let written = if is_emergency { number.to_owned() } else { self.written_for(at, number) };
-            self.ways_over(at, out, settings, from, &written)
+            // Whoever helps has to know who calls.
+            let hides = !is_emergency && settings.is_some_and(|account| account.hide_number);
+            self.ways_over(at, out, settings, from, hides, &written)
         });
         let ways = ways.map(|way| Way { charged: charged.clone(), urgent: is_emergency, ..way }).collect();
         Ok(self.healthy(ways, is_emergency))
@@ -163,6 +167,7 @@ impl Exchange {
         out: &Outgoing,
         account: Option<&Account>,
         from: &Presented,
+        hides: bool,
         number: &str,
     ) -> Vec<Way> {
         let shown = account.and_then(|account| account.caller_id.as_ref()).or(out.caller_id.as_ref());
@@ -175,8 +180,10 @@ impl Exchange {
             if let Some(domain) = &out.domain {
                 from.uri.host.clone_from(domain);
             }
+            let trusted = self.config.trunks[trunk].trust_identity;
+            let (from, headers) = if hides { hidden(&from, trusted) } else { (from, Vec::new()) };
             let (uri, credentials) = (at_carrier(out, flow, Some(number)), out.credentials.clone());
-            Way { uri, flow, from, agent: None, trunk: Some(trunk), urgent: false, credentials, charged: None }
+            Way { uri, flow, from, agent: None, trunk: Some(trunk), urgent: false, headers, credentials, charged: None }
         });
         ways.collect()
     }
@@ -185,8 +192,8 @@ impl Exchange {
     pub(super) fn way_to_peer(&self, from: &Presented, number: &str, flow: Flow) -> VecDeque<Way> {
         let from = self.presented(from, None, flow);
         let uri = flow.target(Some(number));
-        let (agent, trunk, urgent, credentials, charged) = (None, None, false, None, None);
-        VecDeque::from([Way { uri, flow, from, agent, trunk, urgent, credentials, charged }])
+        let (agent, trunk, urgent, headers, credentials, charged) = Default::default();
+        VecDeque::from([Way { uri, flow, from, agent, trunk, urgent, headers, credentials, charged }])
     }
 
     /// The name that others see when the phone of `account` calls.

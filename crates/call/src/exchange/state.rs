@@ -185,6 +185,8 @@ pub(super) struct Way {
     pub trunk: Option<usize>,
     /// An emergency call: it passes every limit.
     pub urgent: bool,
+    /// What else is said of who calls.
+    pub headers: Vec<(String, String)>,
     /// For the trunk's challenges.
     pub credentials: Option<Credentials>,
     /// The account that answers for the call outside.

@@ -144,6 +144,8 @@ pub struct Trunk {
     pub out: Option<outside::Outgoing>,
     /// What is wanted of encryption, where the file says so.
     pub srtp: Option<SrtpPolicy>,
+    /// It may say who calls beside From.
+    pub trust_identity: bool,
 }
 
 /// The HTTP listener.

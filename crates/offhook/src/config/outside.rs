@@ -208,6 +208,7 @@ impl Reader {
             outside_per_hour: per_hour.map_or(OUTSIDE_PER_HOUR_DEFAULT, |most| most.value as u32),
             outside_per_day: per_day.map_or(OUTSIDE_PER_DAY_DEFAULT, |most| most.value as u32),
             caller_id: caller_id.map(|id| id.value),
+            hide_number: section.flag(&mut self.sink, "hide_number").unwrap_or(false),
             ..Account::new("")
         }
     }
@@ -291,10 +292,11 @@ mod tests {
         let text = "[sip]\nlisten = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]\n[[trunk]]\nname = \"t\"\nproxy = \
                     [\"tcp:192.0.2.1:5070\", \"udp:192.0.2.2\"]\nregister = true\nuser = \"u\"\npassword = \"carrier \
                     pigeon\"\nexpires = \"5m\"\ndomain = \"carrier.example\"\nhealth_every = \"10s\"\ncalls = 30\n\
-                    calls_per_second = 5\ncodecs = [\"pcma\"]\n";
+                    calls_per_second = 5\ncodecs = [\"pcma\"]\ntrust_identity = false\n";
         let checked = check_text(Path::new("test.toml"), text).unwrap_or_else(|faults| panic!("{faults}"));
         let local = "127.0.0.1:5060".parse().expect("an address");
         let trunk = checked.resolve(|_: Kind, _: &str| 1, |_, _| local).exchange.trunks.remove(0);
+        assert!(!trunk.trust_identity);
         let out = trunk.out.expect("it takes calls");
         let peers: Vec<_> = out.targets.iter().map(ToString::to_string).collect();
         assert_eq!(peers, ["TCP 127.0.0.1:5060 -> 192.0.2.1:5070", "UDP 127.0.0.1:5060 -> 192.0.2.2:5060"]);
@@ -331,7 +333,7 @@ mod tests {
         let text = format!(
             "{GOOD}proxy = \"udp:192.0.2.1:5070\"\nprefixes = [\"+\"]\nemergency = [\"112\"]\nuser = \"u\"\npassword = \"carrier \
              pigeon\"\n[[account]]\nname = \"ann\"\npassword = \"correct horse\"\n[[account]]\nname = \"bob\"\npassword = \
-             \"battery staple\"\noutside = [\"+49\"]\noutside_calls = 2\noutside_per_hour = 3\noutside_per_day = 9\ncaller_id = \"+4930\"\n"
+             \"battery staple\"\noutside = [\"+49\"]\noutside_calls = 2\noutside_per_hour = 3\noutside_per_day = 9\ncaller_id = \"+4930\"\nhide_number = true\n"
         );
         let checked = check_text(Path::new("test.toml"), &text).unwrap_or_else(|faults| panic!("{faults}"));
         let local = "127.0.0.1:5060".parse().expect("an address");
@@ -346,5 +348,6 @@ mod tests {
         assert_eq!((bob.outside_per_hour, bob.outside_per_day), (3, 9));
         assert_eq!((&bob.outside[..], bob.outside_max), (&["+49".to_owned()][..], 2));
         assert_eq!((bob.caller_id.as_deref(), &*bob.password), (Some("+4930"), "battery staple"));
+        assert!(bob.hide_number);
     }
 }

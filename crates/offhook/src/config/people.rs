@@ -39,6 +39,7 @@ impl Reader {
             let out = self.outgoing(&mut section);
             let (limits, codecs) = self.trunk_limits(&mut section);
             let srtp = self.srtp(&mut section);
+            let trust_identity = section.flag(&mut self.sink, "trust_identity").unwrap_or(true);
             let (numbering, format) = self.numbers_of_trunk(&mut section);
             let span = section.span.clone();
             section.finish(&mut self.sink);
@@ -64,7 +65,17 @@ impl Reader {
                 }
             }
             trunks.push(At {
-                value: Trunk { name: title, peers: addresses, limits, codecs, numbering, format, out, srtp },
+                value: Trunk {
+                    name: title,
+                    peers: addresses,
+                    limits,
+                    codecs,
+                    numbering,
+                    format,
+                    out,
+                    srtp,
+                    trust_identity,
+                },
                 span,
             });
         }

@@ -141,8 +141,8 @@ impl Checked {
                 targets: out.proxies.iter().filter_map(address_of).map(|(over, peer)| flow_to(over, peer)).collect(),
                 ..out.rest
             });
-            let super::Trunk { name, peers, limits, codecs, numbering, format, srtp, .. } = trunk;
-            config::Trunk { name, peers, limits, codecs, numbering, format, out, srtp }
+            let super::Trunk { name, peers, limits, codecs, numbering, format, srtp, trust_identity, .. } = trunk;
+            config::Trunk { name, peers, limits, codecs, numbering, format, out, srtp, trust_identity }
         });
         let trunks = trunks.collect();
         let over_tcp =
