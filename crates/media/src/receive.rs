@@ -13,6 +13,12 @@ use crate::player::{CATCH_UP_MAX, FRAME_BYTES_MAX, Frame};
 use crate::worker::DATAGRAM_BYTES_MAX;
 use crate::{Io, SocketKey, Worker};
 
+/// Whether it begins like RTP or RTCP (RFC 7983 section 7). What does not is a phone's keep-alive, STUN or nothing at all
+/// (RFC 6263 section 4), and has no tag that could fail.
+fn is_rtp_or_rtcp(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| first >> 6 == 2)
+}
+
 impl Worker {
     pub(crate) fn take_in(
         &mut self,
@@ -26,6 +32,11 @@ impl Worker {
         let slot = key.slot();
         let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_deref_mut) else { return };
         let Some(datagram) = buffer.get_mut(..length) else { return };
+        if leg.crypto.is_some() && !is_rtp_or_rtcp(datagram) {
+            leg.report.discarded_packets += u64::from(!key.is_rtcp());
+            self.figures.discarded_packets += 1;
+            return;
+        }
         let opened = leg.crypto.as_deref_mut().map_or(Ok(length), |crypto| crypto.open(datagram, key.is_rtcp()));
         let Ok(length) = opened else {
             leg.unopened += 1;

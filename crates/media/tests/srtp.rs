@@ -127,14 +127,14 @@ fn what_cannot_be_opened_is_counted_and_changes_nothing() {
     floor.receive(CALLER, peer(CALLER), &again);
     assert_eq!(floor.heard_by(AGENT).len(), 1);
     let mut plain = Speaker::new(CALLER);
-    for packet in [plain.speech().0, vec![0x80; 9], vec![], changed, again, stranger.speech().0] {
+    for packet in [plain.speech().0, vec![0x80; 9], changed, again, stranger.speech().0] {
         for from in [peer(CALLER), address(9)] {
             floor.receive(CALLER, from, &packet);
         }
     }
     assert!(floor.network.sent.is_empty());
     assert!(floor.events().is_empty(), "nobody is latched onto");
-    assert_eq!(floor.worker.figures().unopened_packets, 12);
+    assert_eq!(floor.worker.figures().unopened_packets, 10);
     assert_eq!(floor.recorded().len(), 2);
     floor.command(MediaCommand::Close(CALL));
     let report = floor.events().into_iter().find_map(|event| match event {
@@ -142,7 +142,32 @@ fn what_cannot_be_opened_is_counted_and_changes_nothing() {
         _ => None,
     });
     let (srtp, report) = report.expect("the caller's leg");
-    assert_eq!((srtp.expect("encrypted").failed_packets, report.received_packets), (12, 2));
+    assert_eq!((srtp.expect("encrypted").failed_packets, report.received_packets), (10, 2));
+}
+
+#[test]
+fn keep_alives_of_a_phone_are_not_taken_for_packets_under_another_key() {
+    let crypto = keys(CALLER, CryptoSuite::AesCm128HmacSha1_80, 1);
+    let mut floor = Floor::new();
+    floor.command(talk_of(1, vec![secure(CALLER, crypto), pcmu(AGENT)]));
+    // A binding request without attributes, and an empty datagram, to both ports.
+    let stun = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    let (rtcp, from) = (floor.key(address(local(CALLER).port() + 1)), address(peer(CALLER).port() + 1));
+    for packet in [&stun[..], &[]] {
+        floor.receive(CALLER, peer(CALLER), packet);
+        floor.worker.receive(&mut floor.network, floor.now, rtcp, from, &mut packet.to_vec(), packet.len());
+    }
+    assert!(floor.network.sent.is_empty());
+    let figures = floor.worker.figures();
+    assert_eq!((figures.unopened_packets, figures.discarded_packets), (0, 4));
+    floor.command(MediaCommand::Close(CALL));
+    let closed = floor.events().into_iter().find_map(|event| match event {
+        MediaEvent::LegClosed { leg: CALLER, srtp, report, .. } => {
+            Some((srtp?.failed_packets, report.discarded_packets))
+        }
+        _ => None,
+    });
+    assert_eq!(closed, Some((0, 2)));
 }
 
 #[test]

@@ -21,40 +21,51 @@ const SOON: Duration = Duration::from_secs(15);
 /// How long a hold lasts, as the test counts.
 const HOLD: Duration = Duration::from_secs(2);
 /// What linphone says when sound goes both ways.
-const RUNNING: &str = "LinphoneCallStreamsRunning";
+pub const RUNNING: &str = "LinphoneCallStreamsRunning";
 /// PESQ of a sentence that went through linphone's own codec and through ours nowhere: mu-law alone scores 4.1 to 4.4.
 const PESQ_MIN: f64 = 4.0;
 
 /// How one linphone is set up.
-struct Setup<'a> {
-    user: &'a str,
-    address: IpAddr,
-    media: u16,
+pub struct Setup<'a> {
+    /// Its account.
+    pub user: &'a str,
+    /// Where it binds.
+    pub address: IpAddr,
+    /// Its port of media.
+    pub media: u16,
     /// Of the exchange, with `;transport=tls` where that is meant.
-    proxy: &'a str,
+    pub proxy: &'a str,
     /// Keys go out by INFO instead of as telephone-events.
-    info: bool,
+    pub info: bool,
+    /// The suite by which its speech is encrypted, always.
+    pub suite: Option<&'a str>,
 }
 
 /// A running linphone, which is told what to do line by line.
-struct Linphone {
-    running: Running,
+pub struct Linphone {
+    /// Its process.
+    pub running: Running,
     input: ChildStdin,
     log: PathBuf,
 }
 
 impl Linphone {
-    fn start(setup: &Setup<'_>, folder: &Path) -> Result<Self> {
+    /// Starts it in `folder` and lets it register.
+    pub fn start(setup: &Setup<'_>, folder: &Path) -> Result<Self> {
         // It keeps state below its home.
         for place in [".local/share/linphone", ".config/linphone"] {
             std::fs::create_dir_all(folder.join(place))?;
         }
-        let Setup { user, address, media, proxy, info } = setup;
+        let Setup { user, address, media, proxy, info, suite } = setup;
         let authority = crate::root().join("fixtures/tls/authority.pem");
         let (host, keys) = (proxy.split([';']).next().unwrap_or(proxy), u8::from(*info));
+        let encryption = suite.map_or_else(
+            || "media_encryption=none".to_owned(),
+            |suite| format!("media_encryption=srtp\nmedia_encryption_mandatory=1\nsrtp_crypto_suites={suite}"),
+        );
         let text = format!(
             "[sip]\nbind_address={address}\nsip_port=-1\nsip_tcp_port=0\nsip_tls_port=-1\nguess_hostname=0\nuse_info={keys}\n\
-             use_rfc2833={}\nverify_server_certs=1\nverify_server_cn=1\nroot_ca={}\nmedia_encryption=none\n\
+             use_rfc2833={}\nverify_server_certs=1\nverify_server_cn=1\nroot_ca={}\n{encryption}\n\
              default_proxy=0\n[rtp]\naudio_rtp_port={media}\n[video]\nenabled=0\ncapture=0\ndisplay=0\n[sound]\nagc=0\n\
              [auth_info_0]\nusername={user}\npasswd={user}-secret\nrealm=peers.test\n[proxy_0]\nreg_proxy=<sip:{proxy}>\n\
              reg_identity=<sip:{user}@{host}>\nreg_expires=120\nreg_sendregister=1\npublish=0\n",
@@ -73,7 +84,8 @@ impl Linphone {
         Ok(phone)
     }
 
-    fn tell(&mut self, line: &str) -> Result<()> {
+    /// Gives it a line to do.
+    pub fn tell(&mut self, line: &str) -> Result<()> {
         writeln!(self.input, "{line}").with_context(|| format!("telling linphone '{line}'"))?;
         Ok(self.input.flush()?)
     }
@@ -84,7 +96,7 @@ impl Linphone {
     }
 
     /// Tells it something and waits until it is in a state once more.
-    fn until(&mut self, line: &str, state: &str) -> Result<()> {
+    pub fn until(&mut self, line: &str, state: &str) -> Result<()> {
         let before = self.times(state)?;
         self.tell(line)?;
         wait_for(&format!("{state} after '{line}'"), SOON, || {
@@ -93,7 +105,8 @@ impl Linphone {
         })
     }
 
-    fn quit(mut self) -> Result<()> {
+    /// Ends it.
+    pub fn quit(mut self) -> Result<()> {
         self.tell("quit")?;
         let status = self.running.wait(SOON)?;
         ensure!(status.success(), "linphone ended with {status}:\n{}", self.running.tail(10));
@@ -112,14 +125,21 @@ pub fn run(bench: &Bench) -> Result<String> {
     let mut exchange =
         Exchange::start(&bench.offhook, "fixtures/peers/transports.toml", &file("data"), &file("exchange.log"))?;
     // The first one is reached over UDP and presses keys in its sound, the second over TLS and presses them by INFO.
-    let first =
-        Setup { user: "phone01", address: [127, 0, 4, 4].into(), media: 47_000, proxy: "127.0.4.1:25060", info: false };
+    let first = Setup {
+        user: "phone01",
+        address: [127, 0, 4, 4].into(),
+        media: 47_000,
+        proxy: "127.0.4.1:25060",
+        info: false,
+        suite: None,
+    };
     let second = Setup {
         user: "phone02",
         address: [127, 0, 0, 1].into(),
         media: 47_100,
         proxy: "localhost:25461;transport=tls",
         info: true,
+        suite: None,
     };
     let mut first = Linphone::start(&first, &file("first"))?;
     let mut second = Linphone::start(&second, &file("second"))?;
@@ -171,7 +191,7 @@ fn both_are_free(exchange: &Exchange) -> Result<Option<()>> {
 
 /// With silence before, so that nothing of the sentence falls into the moment of the answer, and behind for longer than any
 /// call: linphone's player does not survive the end of its file.
-fn padded(sentence: &[i16]) -> Vec<i16> {
+pub fn padded(sentence: &[i16]) -> Vec<i16> {
     [&vec![0; 4_000], sentence, &vec![0; 8_000 * 120]].concat()
 }
 

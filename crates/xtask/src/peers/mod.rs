@@ -89,7 +89,7 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "srtp",
-        sentence: "baresip with encrypted speech talks to plain phones as caller and as agent, and is recorded",
+        sentence: "baresip and linphone encrypt their speech, each by its suite, to plain phones and each other",
         run: srtp::run,
     },
     Test {

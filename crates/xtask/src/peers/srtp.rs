@@ -1,5 +1,6 @@
 //! Encrypted speech with baresip, whose SRTP is libre's: it calls a queue of a plain phone, and a plain caller reaches it as an
-//! agent; each hears the other unbroken, and the recording is clear.
+//! agent; each hears the other unbroken, and the recording is clear. Then linphone, whose SRTP is libsrtp's, calls baresip by
+//! another suite.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::Bench;
 use super::agents::{Account, Agent, Payloads, Place};
 use super::exchange::Exchange;
 use super::line::{FRAME, joined, longest_run, position};
-use super::linphone::pause;
+use super::linphone::{Linphone, RUNNING, Setup, padded, pause};
 use super::sipp::{Lines, Sipp};
 use super::tcp_tls::unbroken;
 use crate::children::wait_for;
@@ -27,6 +28,12 @@ const SOON: Duration = Duration::from_secs(10);
 const OFFERED: &str = "AES_CM_128_HMAC_SHA1_80";
 /// The first suite that the exchange offers, which baresip has too.
 const TAKEN: &str = "AEAD_AES_128_GCM";
+/// The suite that linphone is given: the last of ours.
+const SHORT: &str = "AES_CM_128_HMAC_SHA1_32";
+/// The least of what linphone has to open: two seconds.
+const OPENED_MIN: usize = 100;
+/// How alike the sentence is where it arrived, as a correlation: nothing but mu-law lies between.
+const ALIKE_MIN: f64 = 0.95;
 /// Packets of baresip that cannot be opened: it sends RTCP in clear before it has its keys and after it has given them up.
 const CLEAR_MAX: u64 = 3;
 
@@ -51,10 +58,12 @@ pub fn run(bench: &Bench) -> Result<String> {
     let caller = called_by_baresip(bench, &mut exchange, second)?;
     let plain = plain.finish()?;
     let outer = called_by_sipp(bench, &mut exchange, &g711::encode_all(first))?;
+    let sentence = &speech.samples[speech.utterances[0].clone()];
+    let opened = called_by_linphone(bench, &mut exchange, sentence).context("the call of linphone")?;
     ensure!(secret.says(&enabled(TAKEN)), "the agent's baresip does not say that its speech is encrypted by {TAKEN}");
     let secret = secret.finish()?;
 
-    let records = exchange.wait_records(2, SOON)?;
+    let records = exchange.wait_records(3, SOON)?;
     let calls = [
         Call {
             number: "401",
@@ -79,6 +88,15 @@ pub fn run(bench: &Bench) -> Result<String> {
             call.check(&exchange, &records).with_context(|| format!("the call to {}", call.number))?;
         said.push(format!("{to_agent} and {to_caller} frames with {} by {}", call.encrypted, call.suite));
     }
+    let record = record_of(&records, "403")?;
+    let (caller, agent) = (&record["caller_srtp"], &record["agent_srtp"]);
+    ensure!(caller["suite"] == SHORT && agent["suite"] == TAKEN, "linphone's call: {caller}, {agent}");
+    let recording = Recording::open(&exchange.recording_of(record)?)?;
+    for (place, codes) in [("in the recording", &recording.left), ("by the agent", &secret.received)] {
+        let (_, alike) = speech::find(&g711::decode_all(codes), sentence).context("too little was heard")?;
+        ensure!(alike >= ALIKE_MIN, "linphone's sentence is not heard {place}: {alike:.3}");
+    }
+    said.push(format!("linphone by {SHORT} to baresip by {TAKEN}, which it heard in {opened} packets"));
     exchange.stop()?;
     Ok(said.join("; "))
 }
@@ -134,6 +152,43 @@ fn called_by_sipp(bench: &Bench, exchange: &mut Exchange, codes: &[u8]) -> Resul
     Ok(Payloads { sent: joined(&heard.sent), received: joined(&heard.received) })
 }
 
+/// Calls the agent on baresip; gives the packets that linphone could open.
+fn called_by_linphone(bench: &Bench, exchange: &mut Exchange, sentence: &[i16]) -> Result<usize> {
+    let folder = bench.folder.join("linphone");
+    std::fs::create_dir_all(&folder)?;
+    let says = folder.join("says.wav");
+    speech::write_wav(&says, 8_000, &padded(sentence))?;
+    let setup = Setup {
+        user: "caller",
+        address: [127, 0, 0, 1].into(),
+        media: 24_700,
+        proxy: "localhost:25661;transport=tls",
+        info: false,
+        suite: Some(SHORT),
+    };
+    let mut phone = Linphone::start(&setup, &folder)?;
+    phone.until("call sip:403@localhost:25661;transport=tls", RUNNING)?;
+    exchange.wait_calls("talking", 1, SOON)?;
+    phone.tell(&format!("incall-player-start {}", says.display()))?;
+    pause(Duration::from_millis(sentence.len() as u64 / 8) + Duration::from_secs(2))?;
+    phone.until("terminate", "LinphoneCallEnd")?;
+    exchange.wait_records(3, SOON)?;
+    phone.quit()?;
+    let log = std::fs::read(folder.join("library.log"))?;
+    let log = String::from_utf8_lossy(&log);
+    // The last word on the stream: "ortp-message-received     301 packets".
+    let told =
+        log.lines().filter_map(|line| line.split_once("ortp-message-received ")?.1.trim().strip_suffix(" packets"));
+    let opened = told.filter_map(|count| count.trim().parse::<usize>().ok()).next_back();
+    let opened = opened.context("linphone does not say what it received")?;
+    ensure!(opened >= OPENED_MIN, "linphone could open {opened} packets");
+    Ok(opened)
+}
+
+fn record_of<'a>(records: &'a [Value], number: &str) -> Result<&'a Value> {
+    records.iter().find(|record| record["number"] == number).with_context(|| format!("no record of a call to {number}"))
+}
+
 struct Call<'a> {
     number: &'a str,
     caller: &'a Payloads,
@@ -150,7 +205,7 @@ impl Call<'_> {
     fn check(&self, exchange: &Exchange, records: &[Value]) -> Result<(usize, usize)> {
         let to_agent = unbroken(self.agent, self.caller).context("from the caller to the agent")?;
         let to_caller = unbroken(self.caller, self.agent).context("from the agent to the caller")?;
-        let record = records.iter().find(|record| record["number"] == self.number).context("no record of it")?;
+        let record = record_of(records, self.number)?;
         let (told, clear) = (&record[self.encrypted], &record[self.clear]);
         ensure!(told["suite"] == self.suite && clear.is_null(), "{}: {told}, {}: {clear}", self.encrypted, self.clear);
         let failed = told["failed_packets"].as_u64().context("failed_packets")?;
