@@ -32,11 +32,12 @@ pub const VOICE: Package =
     package("asterisk-core-sounds-en-wav", "recorded prompts (CC BY-SA 3.0), also the caller's speech");
 
 /// What the checks need beside the build.
-pub const VERIFY: [Package; 12] = [
+pub const VERIFY: [Package; 13] = [
     VOICE,
     package("sip-tester", "sipp, the trunk of the tests"),
     package("baresip-core", "a softphone by others, as agent in the tests"),
     package("linphone-cli", "another softphone by others, over UDP and TLS"),
+    package("kamailio", "a proxy by others, between the exchange and its trunk"),
     package("tshark", "reads the capture files of calls"),
     package("sngrep", "takes SIP messages in Homer's protocol"),
     package("openssl", "looks at the certificate that the exchange shows"),
@@ -46,6 +47,9 @@ pub const VERIFY: [Package; 12] = [
     package("python3-venv", "an environment for the PESQ speech quality measure (development only)"),
     package("python3-dev", "PESQ is compiled where it is installed (development only)"),
 ];
+
+/// Packages whose server Debian starts as soon as it is installed, at the port of SIP on every address. Tests start their own.
+const SERVERS: [&str; 1] = ["kamailio"];
 
 /// Installs what is missing of `wanted`.
 pub fn install(wanted: &[Package]) -> Result<()> {
@@ -70,6 +74,22 @@ pub fn install(wanted: &[Package]) -> Result<()> {
     if apt_get(&fetch, true).is_err() {
         apt_get(&["update"], false).context("apt-get update")?;
         apt_get(&fetch, false).with_context(|| format!("apt-get install {}", names.join(" ")))?;
+    }
+    names.iter().filter(|name| SERVERS.contains(name)).try_for_each(|name| keep_off(name))
+}
+
+/// Stops the server of a package that was just installed, for good, where systemd would have started it.
+fn keep_off(server: &str) -> Result<()> {
+    if !std::path::Path::new("/run/systemd/system").is_dir() {
+        return Ok(());
+    }
+    let mut command = Command::new(if rustix::process::geteuid().is_root() { "systemctl" } else { "sudo" });
+    if !rustix::process::geteuid().is_root() {
+        command.arg("systemctl");
+    }
+    let status = command.args(["disable", "--now", "--quiet", server]).status().context("systemctl")?;
+    if !status.success() {
+        bail!("systemctl disable --now {server} ended with {status}: its server would hold the port of SIP");
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod devices;
 pub mod exchange;
 mod hostile;
 mod instruments;
+mod kamailio;
 pub mod line;
 mod linphone;
 mod overload;
@@ -101,6 +102,11 @@ const TESTS: &[Test] = &[
         name: "transfer",
         sentence: "softphone and baresip transfer, blind and attended, and speech goes on both ways",
         run: transfer::run,
+    },
+    Test {
+        name: "kamailio",
+        sentence: "calls in and out stay in the path of a carrier's proxy, kamailio, over UDP and TCP",
+        run: kamailio::run,
     },
     Test {
         name: "seeing",

@@ -28,8 +28,9 @@ const FRAMES_MIN: usize = 120;
 const CUSTOMER: &str = "127.0.1.2:0";
 
 /// A softphone that is told what to do, and read.
-struct Phone {
-    running: Running,
+pub struct Phone {
+    /// Its process.
+    pub running: Running,
     input: ChildStdin,
     log: PathBuf,
     folder: PathBuf,
@@ -38,7 +39,8 @@ struct Phone {
 }
 
 impl Phone {
-    fn start(name: &str, mut command: Command, folder: &Path, samples: &[i16]) -> Result<Self> {
+    /// Starts a softphone's `command` in a folder of its own, with `samples` as its microphone.
+    pub fn start(name: &str, mut command: Command, folder: &Path, samples: &[i16]) -> Result<Self> {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder)?;
         speech::write_wav(&folder.join("speech.wav"), 8_000, samples)?;
@@ -49,13 +51,14 @@ impl Phone {
         Ok(Self { running, input, log, folder, read: 0 })
     }
 
-    fn tell(&mut self, order: &Value) -> Result<()> {
+    /// Gives it an order.
+    pub fn tell(&mut self, order: &Value) -> Result<()> {
         writeln!(self.input, "{order}").with_context(|| format!("telling a phone {order}"))?;
         Ok(self.input.flush()?)
     }
 
     /// Waits for the next event for which `pick` gives something; those before it are passed over.
-    fn until<T>(&mut self, what: &str, mut pick: impl FnMut(&Value) -> Option<T>) -> Result<T> {
+    pub fn until<T>(&mut self, what: &str, mut pick: impl FnMut(&Value) -> Option<T>) -> Result<T> {
         wait_for(what, SOON, || {
             self.running.must_run()?;
             let text = std::fs::read_to_string(&self.log)?;
@@ -72,7 +75,7 @@ impl Phone {
     }
 
     /// Waits for an event of this name, and gives its call.
-    fn event(&mut self, name: &str) -> Result<u64> {
+    pub fn event(&mut self, name: &str) -> Result<u64> {
         self.until(&format!("the event '{name}'"), |event| (event["event"] == name).then(|| event["call"].as_u64())?)
     }
 
@@ -87,7 +90,7 @@ impl Phone {
     }
 
     /// A file of the phone's payloads in its call `number`.
-    fn payloads(&self, way: &str, number: u64) -> Result<Vec<u8>> {
+    pub fn payloads(&self, way: &str, number: u64) -> Result<Vec<u8>> {
         let name = if number == 1 { way.to_owned() } else { format!("{way}-{number}") };
         std::fs::read(self.folder.join(&name)).with_context(|| format!("{name} in {}", self.folder.display()))
     }
