@@ -14,6 +14,6 @@ mod timers;
 pub mod view;
 
 pub use exchange::{
-    Changed, Command, Counters, Exchange, Input, Output, RecordingWanted, Recovered, TARGETS_MAX, TRANSFER_RINGS_FOR,
-    TRANSFERS_MAX, WantedState,
+    Changed, Command, Counters, Exchange, Input, Output, RecordingWanted, Recovered, SUBSCRIPTIONS_PER_ACCOUNT_MAX,
+    TARGETS_MAX, TRANSFER_RINGS_FOR, TRANSFERS_MAX, WantedState,
 };

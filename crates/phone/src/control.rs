@@ -294,8 +294,12 @@ impl Control {
                 self.with(session, |this, call| this.transfer_told(now, call, status, over));
             }
             // Keys by INFO are the server's business: it reports them to us as it likes.
-            // It probes nobody.
-            Event::Info { .. } | Event::Probed { .. } => {}
+            // It probes nobody, and takes no subscriptions.
+            Event::Info { .. }
+            | Event::Probed { .. }
+            | Event::Resubscribed { .. }
+            | Event::NotifyDue { .. }
+            | Event::Unsubscribed { .. } => {}
             Event::Ended { session, cause } => {
                 let (by, reason) = match cause {
                     EndCause::PeerBye { reason } => (EndedBy::Peer, reason),

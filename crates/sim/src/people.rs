@@ -308,7 +308,10 @@ impl Phone {
             | Event::Info { .. }
             | Event::Registered { .. }
             | Event::RegistrationFailed { .. }
-            | Event::Probed { .. } => {}
+            | Event::Probed { .. }
+            | Event::Resubscribed { .. }
+            | Event::NotifyDue { .. }
+            | Event::Unsubscribed { .. } => {}
         }
     }
 

@@ -13,6 +13,7 @@ mod refresh;
 mod registration;
 mod server;
 mod session;
+mod subscription;
 mod uac;
 mod uas;
 
@@ -29,13 +30,16 @@ use client::{Client, Delivery, Failed, Owner};
 use registration::Registration;
 use server::Server;
 use session::{Phase, Session};
+use subscription::Subscription;
 
 pub use client::FORKS_MAX;
 pub use event::{
     EndCause, EndpointConfig, Event, Full, Invite, Output, ProbeId, Register, RegistrationId, RequestId, SessionId,
+    SubscriptionId,
 };
 pub use large::DATAGRAM_REQUEST_BYTES_MAX;
 pub use refresh::MIN_SE;
+pub use subscription::{SUBSCRIPTION_MAX, SUBSCRIPTION_MIN, Subscribed};
 
 /// Methods that the endpoint answers itself or that make sessions; `Allow` lists them before the program's own.
 const METHODS: [Method; 8] = [
@@ -96,6 +100,9 @@ pub struct Endpoint {
     /// Sessions by the tag that we gave.
     dialogs: BTreeMap<Box<str>, SessionId>,
     registrations: BTreeMap<RegistrationId, Registration>,
+    subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    /// Subscriptions by the tag that we gave.
+    watchers: BTreeMap<Box<str>, SubscriptionId>,
     /// Peers that took no connection for a large request, and until when that is believed.
     streamless: BTreeMap<SocketAddr, Tick>,
     /// INVITEs outside of dialogs are refused without state.
@@ -138,6 +145,8 @@ impl Endpoint {
             connected: BTreeSet::new(),
             dialogs: BTreeMap::new(),
             registrations: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            watchers: BTreeMap::new(),
             streamless: BTreeMap::new(),
             shedding: false,
             load: Load::default(),
@@ -201,6 +210,7 @@ impl Endpoint {
                 TimerKey::Session(id, SessionTimer::Ringing) => self.ringing_timer(now, id),
                 TimerKey::Session(id, SessionTimer::Expiry) => self.expiry_timer(now, id),
                 TimerKey::Registration(id) => self.registration_timer(now, id),
+                TimerKey::Subscription(id) => self.subscription_timer(now, id),
             }
         }
     }
@@ -285,6 +295,7 @@ impl Endpoint {
             Owner::Notify(session) => self.notify_response(session, delivery.response.status),
             Owner::Register(registration) => self.register_response(now, registration, delivery),
             Owner::Probe(probe) => self.probe_response(probe, &delivery),
+            Owner::Watcher(subscription) => self.watcher_response(subscription, &delivery),
             Owner::Nobody => {}
         }
     }
@@ -300,6 +311,7 @@ impl Endpoint {
             Owner::Notify(session) => self.notify_response(session, failed.status()),
             Owner::Register(registration) => self.register_failed(now, registration, None, None),
             Owner::Probe(id) => self.emit(Event::Probed { id, status: None }),
+            Owner::Watcher(subscription) => self.watcher_failed(subscription, failed),
             Owner::Nobody => {}
         }
     }

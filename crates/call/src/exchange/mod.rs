@@ -18,6 +18,7 @@ mod queueing;
 mod recover;
 mod spending;
 mod state;
+mod subscriptions;
 mod talking;
 mod transfer;
 mod trunks;
@@ -36,6 +37,7 @@ use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, OfferId, Pers
 
 pub use self::recover::Recovered;
 use self::state::Call;
+pub use self::subscriptions::SUBSCRIPTIONS_PER_ACCOUNT_MAX;
 pub use self::transfer::{TRANSFER_RINGS_FOR, TRANSFERS_MAX};
 pub use self::trunks::TARGETS_MAX;
 use crate::config::{self, Config};
@@ -232,6 +234,10 @@ pub struct Counters {
     pub transfers_failed: u64,
     /// REFERs refused at once: from trunks, at the wrong time, or one too many.
     pub transfers_refused: u64,
+    /// Subscriptions of phones that were taken on.
+    pub subscriptions: u64,
+    /// SUBSCRIBEs that were refused: with a wrong password, of what there is not, over a limit.
+    pub subscriptions_refused: u64,
 }
 
 /// The exchange.
@@ -272,6 +278,7 @@ pub struct Exchange {
     sip_wake: Option<Tick>,
     acd_wake: Option<Tick>,
     changed: Changed,
+    watches: subscriptions::Watches,
     refusing: bool,
 }
 
@@ -345,6 +352,7 @@ impl Exchange {
             session_expires: config.session_timers.expires,
             session_expires_min: config.session_timers.min,
             replaces: true,
+            methods: vec![Method::Register, Method::Options, Method::Message, Method::Subscribe],
             user_agent: format!("{} ({})", EndpointConfig::default().user_agent, comment(&config.name)),
             ..EndpointConfig::default()
         };
@@ -393,6 +401,7 @@ impl Exchange {
             sip_wake: None,
             acd_wake: None,
             changed: Changed::default(),
+            watches: subscriptions::Watches::default(),
             refusing: false,
             config,
         }
@@ -464,6 +473,11 @@ impl Exchange {
     /// Whether it takes no new calls, none is left, and carriers know.
     pub fn is_drained(&self) -> bool {
         self.drain_by.is_some() && self.calls.is_empty() && !self.is_leaving()
+    }
+
+    /// Subscriptions of phones of ours.
+    pub fn watching(&self) -> usize {
+        self.watches.len()
     }
 
     /// Calls that have not ended.
@@ -541,7 +555,7 @@ impl Exchange {
                 SipOutput::Event(event) => self.on_sip(now, event),
                 SipOutput::Wait { until } => {
                     self.sip_wake = until;
-                    if self.pump_acd(now) {
+                    if self.pump_acd(now) || self.tell_watchers(now) {
                         continue;
                     }
                     return;
@@ -589,6 +603,9 @@ impl Exchange {
             SipEvent::Probed { id, status } => self.probed(now, id, status),
             // The exchange sends no REFER.
             SipEvent::ReferAnswered { .. } | SipEvent::ReferProgress { .. } => {}
+            SipEvent::Resubscribed { subscription } => self.resubscribed(now, subscription),
+            SipEvent::NotifyDue { subscription } => self.notify_due(now, subscription),
+            SipEvent::Unsubscribed { subscription } => self.unsubscribed(subscription),
         }
     }
 
@@ -598,6 +615,7 @@ impl Exchange {
             Command::Drain { grace } => {
                 self.drain_by = Some(now + grace);
                 self.leave_trunks(now);
+                self.leave_watchers(now);
             }
         }
     }
@@ -607,10 +625,14 @@ impl Exchange {
             LogEvent::Acd(event) => {
                 let (agent, queue) = views::touched(event);
                 self.changed.agents.extend(agent);
+                self.watches.touch_all(agent);
                 self.changed.queues.extend(queue);
             }
             LogEvent::Call(event) => {
                 self.changed.calls.insert(event.call());
+                if let Some(call) = self.calls.get(&event.call()) {
+                    self.watches.touch_all(call.agents());
+                }
             }
         }
         self.outputs.push_back(Output::Log { at, event });

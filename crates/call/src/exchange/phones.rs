@@ -6,6 +6,7 @@ use offhook_sip::{Flow, Method, Request, RequestId, Response};
 use offhook_units::{AgentId, CallId, Tick};
 
 use super::incoming::RETRY_AFTER;
+use super::subscriptions::PACKAGES;
 use super::{Exchange, Output, WantedState};
 use crate::config::Login;
 
@@ -13,7 +14,7 @@ use crate::config::Login;
 pub(super) const ON_THE_PHONE: &str = "on-the-phone";
 
 /// What we understand, for OPTIONS and 405 (RFC 3261 section 11).
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, SUBSCRIBE";
 
 impl Exchange {
     /// A request outside of every dialog.
@@ -39,7 +40,12 @@ impl Exchange {
                 response.headers.push("Retry-After", &RETRY_AFTER.as_s().to_string());
                 response
             }
-            Method::Options => with_allow(Response::to_request(request, 200)),
+            Method::Options => {
+                let mut response = with_allow(Response::to_request(request, 200));
+                response.headers.push("Allow-Events", PACKAGES);
+                response
+            }
+            Method::Subscribe => return self.subscribe(now, id, flow, request),
             _ => with_allow(Response::to_request(request, 405)),
         };
         self.endpoint.respond(now, id, response);
@@ -59,6 +65,7 @@ impl Exchange {
     /// Logs the agent of an account in or out as the phone is there or not.
     pub(super) fn follow_phone(&mut self, now: Tick, account: &str) {
         let Some(&agent) = self.accounts.get(account) else { return };
+        self.watches.touch(agent);
         if self.agent(agent).is_none_or(|agent| agent.login != Login::WhenRegistered) {
             return;
         }
@@ -77,6 +84,7 @@ impl Exchange {
             line.direct.insert(call);
         }
         self.changed.agents.insert(agent);
+        self.watches.touch(agent);
         let state = self.acd.agent_state(agent).map(|state| state.kind);
         if matches!(state, Some(AgentKind::Available | AgentKind::Offered)) {
             self.occupy(now, agent);
@@ -95,6 +103,7 @@ impl Exchange {
         line.call = line.call.filter(|in_queue| *in_queue != call);
         let was_direct = line.direct.remove(&call);
         self.changed.agents.insert(agent);
+        self.watches.touch(agent);
         if was_direct && line.direct.is_empty() {
             self.bring_back(now, agent);
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use offhook_sip::{Credentials, Flow, Identity, NameAddr, Request, Uri};
-use offhook_units::{AgentId, CallId, Span};
+use offhook_units::{AgentId, CallId, Span, Tick};
 
 use super::identity::hidden;
 use super::state::{Presented, Way};
@@ -33,7 +33,7 @@ pub(super) enum Lead {
     Ways(VecDeque<Way>),
 }
 
-/// The answer to an INVITE that is not taken on.
+/// The answer to an INVITE or a SUBSCRIBE that is not taken on.
 pub(super) struct Refusal {
     pub status: u16,
     pub headers: Vec<(String, String)>,
@@ -48,12 +48,7 @@ impl From<u16> for Refusal {
 impl Exchange {
     /// Who sends this INVITE. Trunks are known by their addresses. Everybody else shows credentials, phones too that share an
     /// address with a trunk: they are known by their registration.
-    pub(super) fn origin(
-        &mut self,
-        now: offhook_units::Tick,
-        flow: Flow,
-        request: &Request,
-    ) -> Result<Origin, Refusal> {
+    pub(super) fn origin(&mut self, now: Tick, flow: Flow, request: &Request) -> Result<Origin, Refusal> {
         let claimed = request.headers.from().ok().and_then(|from| from.uri.user_decoded().map(Cow::into_owned));
         let claimed = claimed.filter(|user| self.config.accounts.contains_key(user));
         let registered = |account: &String| self.registrar.bindings(account).any(|b| b.flow.peer == flow.peer);
@@ -64,11 +59,16 @@ impl Exchange {
                 return Ok(Origin::Trunk(trunk));
             }
         }
+        self.account_of(now, flow, request).map(Origin::Account)
+    }
+
+    /// The account whose password a request shows.
+    pub(super) fn account_of(&mut self, now: Tick, flow: Flow, request: &Request) -> Result<String, Refusal> {
         let accounts = &self.config.accounts;
         let password = |user: &str| accounts.get(user).map(|account| account.password.as_str());
         let source = flow.peer.ip();
         match self.registrar.identify(now, source, request, password) {
-            Identity::Account(account) => Ok(Origin::Account(account)),
+            Identity::Account(account) => Ok(account),
             Identity::Wrong => {
                 self.outputs.push_back(Output::WrongPassword { source });
                 Err(403.into())

@@ -201,6 +201,12 @@ pub(super) struct Playing {
 }
 
 impl Call {
+    /// The agents whose phones are in it.
+    pub fn agents(&self) -> impl Iterator<Item = AgentId> {
+        let other = self.other.as_ref().and_then(|other| other.agent);
+        self.caller_agent.into_iter().chain(other).chain(self.ringing.values().map(|rings| rings.agent))
+    }
+
     pub fn is_ending(&self) -> bool {
         matches!(self.stage, Stage::Ending)
     }

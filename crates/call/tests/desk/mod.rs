@@ -44,6 +44,8 @@ pub struct World {
     pub plans: BTreeMap<CallId, MediaPlan>,
     /// Legs whose end the worker has not reported yet.
     closed: VecDeque<(CallId, LegId)>,
+    /// What was sent to addresses without a phone.
+    pub heard: Vec<(SocketAddr, Vec<u8>)>,
     /// Each leg as it is shown: its call, its Call-ID, its name.
     pub legs: Vec<(CallId, String, String)>,
     phones: BTreeMap<SocketAddr, Phone>,
@@ -169,6 +171,7 @@ impl World {
             plans,
             closed,
             legs,
+            heard: Vec::new(),
             phones,
             under_way,
             wake,
@@ -367,6 +370,8 @@ impl World {
                 self.cancel_reasons.push(request.headers.get("Reason").map(str::to_owned));
             }
             phone.endpoint.receive(now, flow, message);
+        } else {
+            self.heard.push((to, bytes.to_vec()));
         }
     }
 

@@ -169,6 +169,12 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     metrics.gauge_fn("offhook_calls_per_second_admitted", help, &[], move || rate() as f64);
     let trouble = reader(|figures| &figures.recorder_trouble);
     metrics.gauge_fn("offhook_recorder_trouble", "1 while recordings cannot be written", &[], move || trouble() as f64);
+    let watching = reader(|figures| &figures.watching);
+    metrics.gauge_fn("offhook_sip_subscriptions", "Subscriptions of phones", &[], move || watching() as f64);
+    let taken = reader(|figures| &figures.subscriptions);
+    metrics.counter_fn("offhook_sip_subscriptions_begun", "SUBSCRIBEs taken on", &[], taken);
+    let refused = reader(|figures| &figures.subscriptions_refused);
+    metrics.counter_fn("offhook_sip_subscriptions_refused", "SUBSCRIBEs refused", &[], refused);
     for (name, help, read) in [
         ("offhook_calls_begun", "INVITEs taken on", reader(|figures| &figures.calls)),
         ("offhook_control_turns", "Turns of the control loop", reader(|figures| &figures.turns)),

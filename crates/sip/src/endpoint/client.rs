@@ -2,7 +2,7 @@
 
 use offhook_units::Tick;
 
-use super::event::{ProbeId, RegistrationId, SessionId};
+use super::event::{ProbeId, RegistrationId, SessionId, SubscriptionId};
 use super::{Endpoint, Output};
 use crate::dialog::MAX_FORWARDS;
 use crate::transaction::{Alarms, ClientAction, Timer, TimerKey, client_invite, client_non_invite};
@@ -32,6 +32,8 @@ pub(super) enum Owner {
     Register(RegistrationId),
     /// An OPTIONS to see whether somebody is there.
     Probe(ProbeId),
+    /// A NOTIFY to a subscriber of ours.
+    Watcher(SubscriptionId),
     /// Nobody's: CANCEL, and the BYE to a fork.
     Nobody,
 }

@@ -22,6 +22,10 @@ pub struct RegistrationId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProbeId(pub u64);
 
+/// Somebody's subscription to something of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionId(pub u64);
+
 /// What an endpoint is told to be.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
@@ -37,6 +41,8 @@ pub struct EndpointConfig {
     pub transactions_max: usize,
     /// Sessions at once; more INVITEs are answered 503 with Retry-After.
     pub sessions_max: usize,
+    /// Subscriptions at once; more are answered 503 with Retry-After.
+    pub subscriptions_max: usize,
     /// `Retry-After` of the 503 that a reached limit gives.
     pub retry_after: Span,
     /// Requests outside of a dialog that the program takes as [`Event::Request`]; others are answered 405.
@@ -68,6 +74,7 @@ impl Default for EndpointConfig {
             t4: Span::from_s(5),
             transactions_max: 200_000,
             sessions_max: 20_000,
+            subscriptions_max: 10_000,
             retry_after: Span::from_s(5),
             methods: vec![Method::Register, Method::Options, Method::Message],
             registration_retry: Span::from_s(4),
@@ -262,6 +269,21 @@ pub enum Event {
         flow: Flow,
         /// The request.
         request: Box<Request>,
+    },
+    /// A subscriber asked for its subscription to go on, and shall be told by `notify` what there is now.
+    Resubscribed {
+        /// Which.
+        subscription: SubscriptionId,
+    },
+    /// A subscriber has the last NOTIFY, and there was more to tell: what there is now goes by `notify`.
+    NotifyDue {
+        /// Which.
+        subscription: SubscriptionId,
+    },
+    /// A subscription is over: ended by the subscriber, not refreshed, or nobody answers any more.
+    Unsubscribed {
+        /// Which.
+        subscription: SubscriptionId,
     },
     /// A REGISTER of ours was taken; zero `expires`: unregistered, and the registration is gone.
     Registered {

@@ -135,6 +135,9 @@ impl Endpoint {
     }
 
     fn receive_inside(&mut self, now: Tick, flow: Flow, key: Box<str>, request: &Request) {
+        if request.method == Method::Subscribe && self.receive_resubscribe(now, flow, &key, request) {
+            return;
+        }
         let Some((id, session)) = self.session_mut(request) else {
             return self.reject(flow, request, 481, &[]);
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use offhook_units::{Span, Tick};
 
-use crate::endpoint::{RegistrationId, SessionId};
+use crate::endpoint::{RegistrationId, SessionId, SubscriptionId};
 
 /// The timers of transactions, RFC 3261 table 4 and RFC 6026.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +108,8 @@ pub(crate) enum TimerKey {
     Session(SessionId, SessionTimer),
     /// A registration's: to send the next REGISTER.
     Registration(RegistrationId),
+    /// A subscription's: nobody refreshed it.
+    Subscription(SubscriptionId),
 }
 
 impl TimerKey {
@@ -115,7 +117,7 @@ impl TimerKey {
         match self {
             Self::Client(_, timer) | Self::Server(_, timer) => timer.slot(),
             Self::Session(_, timer) => timer as usize,
-            Self::Registration(_) => 0,
+            Self::Registration(_) | Self::Subscription(_) => 0,
         }
     }
 }

@@ -8,6 +8,7 @@ mod flood;
 mod hand;
 mod large;
 mod probe;
+mod subscriptions;
 mod transfers;
 mod weather;
 mod world;

@@ -89,6 +89,9 @@ impl Shift {
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::RegistrationFailed { .. }
+            | Event::Resubscribed { .. }
+            | Event::NotifyDue { .. }
+            | Event::Unsubscribed { .. }
             | Event::Probed { .. }) => panic!("{other:?}"),
         }
     }
