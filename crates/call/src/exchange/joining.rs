@@ -8,7 +8,7 @@ use offhook_sip::{Body, Flow, Replaces, Request, SessionId, sdp};
 use offhook_units::{AgentId, CallId, Tick};
 
 use super::placing::Refusal;
-use super::state::{Other, Stage};
+use super::state::{Leg, Other, Stage};
 use super::{Exchange, Role};
 use crate::event::{CallEvent, Party};
 use crate::record::CallEnd;
@@ -16,6 +16,11 @@ use crate::timers::Kind;
 
 /// What phones are told that stop ringing because somebody else has taken the call (RFC 3326).
 pub(super) const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+
+/// Length of a packet of speech, as nearly everybody sends it.
+const FRAME_MS: u64 = 20;
+/// How far a moved party's new stream begins ahead of the estimate: 20 s, for streams that were cut and begun anew.
+const SEQ_AHEAD: u16 = 1_000;
 
 impl Exchange {
     /// A phone in two calls leaves both, and those whom it talked to are joined. `session` asked for it, `replaces` names the
@@ -72,9 +77,10 @@ impl Exchange {
         let moved = self.calls.get(&goes).and_then(|call| call.other.as_ref()).ok_or(481_u16)?;
         let (party, flow, trunk) = (moved.leg.session, moved.leg.flow, moved.leg.trunk);
         let (sdp_id, version) = (moved.leg.sdp_id, moved.leg.sdp_version + 1);
-        let srtp = moved.leg.srtp_now();
+        let (srtp, next_seq) = (moved.leg.srtp_now(), moved.leg.seq_ahead(now));
         let mut leg = self.make_leg_out(now, flow, Some(srtp)).ok_or(503_u16)?;
         (leg.session, leg.trunk, leg.sdp_id, leg.sdp_version) = (party, trunk, sdp_id, version);
+        leg.first_seq = next_seq;
         let codec = self.calls.get(&stays).and_then(|call| call.caller.negotiated.as_ref()).map(|agreed| agreed.codec);
         let offer = leg.offer(&self.caps_preferring(trunk, codec));
         let (leg_id, port) = (leg.id, leg.port);
@@ -244,5 +250,14 @@ impl Exchange {
         }
         self.talk_on(now, id, agent);
         Ok(())
+    }
+}
+
+impl Leg {
+    /// A sequence number ahead of all that were sent to this leg, as far as can be told without the worker. Some phones take a new
+    /// source whose numbers begin behind those of the old one for packets that come too late, and drop them.
+    fn seq_ahead(&self, now: Tick) -> u16 {
+        let sent = now.since(self.made).as_ms() / FRAME_MS;
+        self.first_seq.wrapping_add(sent as u16).wrapping_add(SEQ_AHEAD)
     }
 }

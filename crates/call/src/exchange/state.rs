@@ -92,6 +92,8 @@ pub(super) struct Leg {
     pub port: u16,
     pub ssrc: u32,
     pub first_seq: u16,
+    /// When it was made.
+    pub made: Tick,
     pub first_timestamp: u32,
     pub sdp_id: u64,
     pub sdp_version: u64,

@@ -329,10 +329,21 @@ fn a_customer_and_a_consulted_colleague_are_joined_and_the_agent_leaves_both() {
         world.run(Span::from_s(10));
         let (asks, named) = if from_the_consultation { (consultation, ann) } else { (ann, consultation) };
         let target = consulted(&mut world, "ann", named);
+        let legs = |world: &World| -> Vec<_> {
+            world.plans.values().flat_map(|plan| &plan.legs).map(|leg| (leg.leg, leg.first_seq)).collect()
+        };
+        let before = legs(&world);
         world.refer("ann", asks, &target);
         assert_eq!(world.told_of_transfers("ann"), [202, 100, 200]);
         assert!(world.ended("ann", ann) && world.ended("ann", consultation));
         assert_eq!((world.state(100).0, world.state(102).0), ("wrap-up", "not-ready"));
+        let moved: Vec<_> = legs(&world).into_iter().filter(|leg| !before.contains(leg)).collect();
+        let ahead = moved.iter().map(|(_, seq)| before.iter().map(|(_, old)| seq.wrapping_sub(*old)).min());
+        // 10 s of 50 packets, and some more.
+        assert!(
+            moved.len() == 1 && ahead.flatten().all(|ahead| (1_500..3_000).contains(&ahead)),
+            "{before:?} {moved:?}"
+        );
         take_move(&mut world, "carl", carl);
         assert!(world.hears_somebody());
         assert_eq!(world.plans.values().next().map(|plan| plan.edges.len()), Some(2), "both ways");
