@@ -80,10 +80,9 @@ impl Worker {
         let slot = self.free.last().copied().unwrap_or(self.legs.len() as u32);
         let (rtp, rtcp) = (SocketKey::rtp(slot), SocketKey::rtcp(slot));
         io.open(rtp, wanted.local)?;
-        let mut above = wanted.local;
-        above.set_port(wanted.local.port().wrapping_add(1));
-        let muxed = wanted.negotiated.as_ref().is_some_and(|media| media.rtcp_mux);
-        if !muxed && let Err(error) = io.open(rtcp, above) {
+        if let Some(above) = wanted.local_rtcp()
+            && let Err(error) = io.open(rtcp, above)
+        {
             io.close(rtp);
             return Err(error);
         }

@@ -7,19 +7,23 @@ mod handle;
 mod sys;
 mod uring;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Sender, TrySendError};
 use offhook_media::{Assets, Figures, Limits, Worker, tap_ring};
-use offhook_plan::{MediaCommand, MediaEvent};
+use offhook_plan::MediaEvent;
 use offhook_units::{Entropy, Span, Tick};
 use ringbuf::HeapCons;
 use ringbuf::traits::Consumer;
+use socket2::Socket;
 
 use crate::Clock;
 use crate::intake::Post;
 use crate::wake::Wake;
+use handle::{Handed, Opened};
+
 pub use handle::MediaHandle;
 
 /// Undelivered events are offered again this often.
@@ -196,7 +200,7 @@ impl MediaDriver {
 fn run(shared: Shared, config: &DriverConfig, ready: &Sender<std::io::Result<()>>) {
     let ring = match config.backend {
         Backend::Epoll => None,
-        Backend::Auto | Backend::Uring => Some(uring::Driver::new(&shared.wake, config)),
+        Backend::Auto | Backend::Uring => Some(uring::Driver::new(&shared.wake)),
     };
     let failed = match (ring, config.backend) {
         (Some(Ok(driver)), _) => {
@@ -211,7 +215,7 @@ fn run(shared: Shared, config: &DriverConfig, ready: &Sender<std::io::Result<()>
         }
         (None, _) => None,
     };
-    let driver = failed.map_or_else(|| epoll::Driver::new(&shared.wake, config), Err);
+    let driver = failed.map_or_else(|| epoll::Driver::new(&shared.wake), Err);
     match driver {
         Ok(driver) => {
             let _ = ready.send(Ok(()));
@@ -227,7 +231,7 @@ fn run(shared: Shared, config: &DriverConfig, ready: &Sender<std::io::Result<()>
 struct Shared {
     worker: Worker,
     number: usize,
-    commands: HeapCons<MediaCommand>,
+    commands: HeapCons<Handed>,
     events: Post<(usize, MediaEvent)>,
     clock: Clock,
     wake: Arc<Wake>,
@@ -235,11 +239,29 @@ struct Shared {
     counters: Arc<MediaCounters>,
 }
 
+/// A backend's sockets: it takes those over that the handle has bound.
+trait Sockets: offhook_media::Io {
+    /// Where they lie until the worker asks for them.
+    fn opened(&mut self) -> &mut Vec<Opened>;
+
+    /// The socket bound for `local`.
+    fn take_opened(&mut self, local: SocketAddr) -> Result<Socket, String> {
+        let opened = self.opened();
+        let place = opened.iter().position(|(address, _)| *address == local);
+        let socket = place.map(|place| opened.swap_remove(place).1);
+        let socket = socket.unwrap_or_else(|| Err(std::io::Error::other("no socket was bound for it")));
+        socket.map_err(|error| format!("UDP {local}: {error}"))
+    }
+}
+
 impl Shared {
     /// Commands, ticks, events and counters of one turn; says when the next turn is due at the latest.
-    fn turn(&mut self, io: &mut impl offhook_media::Io, now: Tick, sends_failed: u64) -> Option<Tick> {
-        while let Some(command) = self.commands.try_pop() {
+    fn turn(&mut self, io: &mut impl Sockets, now: Tick, sends_failed: u64) -> Option<Tick> {
+        while let Some(Handed { command, opened }) = self.commands.try_pop() {
+            *io.opened() = opened;
             self.worker.command(io, now, command);
+            // What the worker did not want, as in a plan that came too late, is closed.
+            io.opened().clear();
         }
         if self.worker.next_tick().is_some_and(|due| due <= now) {
             self.worker.tick(io, now);

@@ -193,10 +193,37 @@ fn packets_are_relayed_and_recorded_without_an_allocation_and_the_idle_driver_sl
     assert_eq!((counters.figures().legs, counters.figures().tap_dropped, counters.sends_failed()), (0, 0, 0));
 }
 
+fn a_phone_that_speaks_before_the_worker_knows_its_leg_is_heard_from_its_first_packet_on(backend: Backend) {
+    let mut exchange = Exchange::start(backend);
+    let (caller, agent) = (peer(), peer());
+    let (at_caller, at_agent) = (free_ports(), free_ports());
+    let legs = vec![leg(1, at_caller, &caller), leg(2, at_agent, &agent)];
+    let edges = vec![Edge { since: Tick::ZERO, ..edge(1, 2) }];
+    let plan = MediaPlan { call: CALL, generation: 1, legs, edges, taps: vec![] };
+    // The control plane sends its offer after this, and the phone answers at once; the worker sleeps on.
+    exchange.handle.send(MediaCommand::Apply(Box::new(plan)));
+    let (mut sent, mut got) = ([0; 172], [0; 2_048]);
+    for seq in 0..3 {
+        write(seq, &mut sent);
+        agent.send_to(&sent, at_agent).unwrap();
+    }
+    exchange.handle.flush();
+    for seq in 0..3 {
+        let length = caller.recv(&mut got).unwrap();
+        assert_eq!(&got[12..length], [seq; 160]);
+    }
+    exchange.handle.send(MediaCommand::Close(CALL));
+    exchange.handle.flush();
+    exchange.until(|event| matches!(event, MediaEvent::LegClosed { leg: LegId(2), .. }));
+    assert!(UdpSocket::bind(at_agent).is_ok(), "the ports are free again");
+}
+
+// One test: another beside it would allocate too.
 #[test]
 fn a_worker_relays_records_plays_sleeps_and_refuses_a_port_that_is_taken() {
     for backend in [Backend::Epoll, Backend::Auto] {
         packets_are_relayed_and_recorded_without_an_allocation_and_the_idle_driver_sleeps(backend);
+        a_phone_that_speaks_before_the_worker_knows_its_leg_is_heard_from_its_first_packet_on(backend);
     }
 
     let mut exchange = Exchange::start(Backend::Epoll);

@@ -38,6 +38,15 @@ pub struct LegPlan {
     pub first_timestamp: u32,
 }
 
+impl LegPlan {
+    /// Our RTCP address: the port above RTP's (RFC 3550 section 11), or none where both share one (RFC 5761).
+    pub fn local_rtcp(&self) -> Option<SocketAddr> {
+        let muxed = self.negotiated.as_ref().is_some_and(|media| media.rtcp_mux);
+        let above = SocketAddr::new(self.local.ip(), self.local.port().wrapping_add(1));
+        (!muxed).then_some(above)
+    }
+}
+
 /// Where sound for a leg comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {

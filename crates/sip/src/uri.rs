@@ -288,14 +288,24 @@ pub(crate) fn host_text(address: IpAddr) -> String {
 
 /// The address that a host names, with or without brackets.
 pub(crate) fn host_ip(host: &str) -> Option<IpAddr> {
-    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
+    let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    inside.parse().ok().or_else(|| ipv6(inside).map(IpAddr::V6))
+}
+
+/// An IPv6 address. The grammar of RFC 3261 lets three colons stand before an IPv4 part; such senders are understood
+/// (RFC 5118 section 4.10).
+fn ipv6(text: &str) -> Option<Ipv6Addr> {
+    text.parse().ok().or_else(|| {
+        let (left, v4) = text.split_once(":::").filter(|(_, v4)| v4.contains('.'))?;
+        format!("{left}::{v4}").parse().ok()
+    })
 }
 
 /// `host[:port]` with IPv6 in brackets.
 pub(crate) fn split_host_port(text: &str) -> Result<(&str, Option<u16>), SyntaxError> {
     let (host, port) = if text.starts_with('[') {
         let end = text.find(']').ok_or(SyntaxError("the IPv6 address has no closing bracket"))?;
-        if text[1..end].parse::<Ipv6Addr>().is_err() {
+        if ipv6(&text[1..end]).is_none() {
             return Err(SyntaxError("what stands in brackets is no IPv6 address"));
         }
         let rest = &text[end + 1..];

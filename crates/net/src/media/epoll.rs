@@ -7,8 +7,9 @@ use offhook_media::{Io, SocketKey};
 use offhook_rtp::SRTP_TAIL_MAX;
 use socket2::Socket;
 
-use super::sys::{Epoll, Ready, bind_udp, receive_from, send_to};
-use super::{DriverConfig, Shared};
+use super::handle::Opened;
+use super::sys::{Epoll, Ready, receive_from, send_to};
+use super::{Shared, Sockets as _};
 use crate::wake::Wake;
 
 /// Readinesses taken per waking.
@@ -28,17 +29,17 @@ pub struct Driver {
 struct Sockets {
     epoll: Epoll,
     open: Vec<Option<Socket>>,
-    receive_buffer_bytes: usize,
+    /// Bound for the command that is carried out.
+    opened: Vec<Opened>,
     sends_failed: u64,
 }
 
 impl Driver {
-    pub fn new(wake: &Wake, config: &DriverConfig) -> std::io::Result<Self> {
+    pub fn new(wake: &Wake) -> std::io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.watch(wake.fd(), WAKER)?;
-        let receive_buffer_bytes = config.receive_buffer_bytes;
         Ok(Self {
-            sockets: Sockets { epoll, open: Vec::new(), receive_buffer_bytes, sends_failed: 0 },
+            sockets: Sockets { epoll, open: Vec::new(), opened: Vec::new(), sends_failed: 0 },
             ready: vec![Ready { events: 0, u64: 0 }; READY_MAX].into(),
             buffer: Box::new([0; DATAGRAM_BYTES_MAX + SRTP_TAIL_MAX]),
         })
@@ -76,11 +77,17 @@ impl Driver {
     }
 }
 
+impl super::Sockets for Sockets {
+    fn opened(&mut self) -> &mut Vec<Opened> {
+        &mut self.opened
+    }
+}
+
 impl Io for Sockets {
     fn open(&mut self, key: SocketKey, local: SocketAddr) -> Result<(), String> {
-        let says = |error: std::io::Error| format!("UDP {local}: {error}");
-        let socket = bind_udp(local, self.receive_buffer_bytes).map_err(says)?;
-        self.epoll.watch(socket.as_raw_fd(), key.index() as u64).map_err(says)?;
+        let socket = self.take_opened(local)?;
+        let watched = self.epoll.watch(socket.as_raw_fd(), key.index() as u64);
+        watched.map_err(|error| format!("UDP {local}: {error}"))?;
         if self.open.len() <= key.index() {
             self.open.resize_with(key.index() + 1, || None);
         }

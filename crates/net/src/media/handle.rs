@@ -1,22 +1,41 @@
 //! The control plane's end of one media worker.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use offhook_media::TapConsumer;
-use offhook_plan::MediaCommand;
+use offhook_plan::{MediaCommand, MediaPlan};
+use offhook_units::{CallId, LegId};
 use ringbuf::traits::{Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
+use socket2::Socket;
 
+use super::sys::bind_udp;
 use super::{DriverConfig, MediaCounters};
 use crate::wake::Wake;
 
+/// A socket that was bound for a leg, or why that failed.
+pub(super) type Opened = (SocketAddr, std::io::Result<Socket>);
+
+/// A command on its way to the worker, with the sockets of the legs that are new in it.
+pub(super) struct Handed {
+    pub command: MediaCommand,
+    pub opened: Vec<Opened>,
+}
+
 /// Commands one worker; owned by the control plane. Dropping it ends the worker's thread and closes its legs.
+///
+/// The sockets of a leg are bound here, when its plan is taken, and not when the worker comes to it: a phone that answers at
+/// once finds its port open, however busy the worker is. What arrives until the worker takes the leg over waits in the socket.
 pub struct MediaHandle {
-    commands: HeapProd<MediaCommand>,
-    outbox: VecDeque<MediaCommand>,
+    commands: HeapProd<Handed>,
+    outbox: VecDeque<Handed>,
+    /// Legs whose sockets were bound.
+    legs: BTreeMap<CallId, Vec<LegId>>,
+    receive_buffer_bytes: usize,
     wake: Arc<Wake>,
     stop: Arc<AtomicBool>,
     counters: Arc<MediaCounters>,
@@ -25,11 +44,13 @@ pub struct MediaHandle {
 }
 
 impl MediaHandle {
-    pub(super) fn new(config: &DriverConfig, tap: TapConsumer) -> std::io::Result<(Self, HeapCons<MediaCommand>)> {
+    pub(super) fn new(config: &DriverConfig, tap: TapConsumer) -> std::io::Result<(Self, HeapCons<Handed>)> {
         let (commands, taken) = HeapRb::new(config.commands_max.max(1)).split();
         let handle = Self {
             commands,
             outbox: VecDeque::new(),
+            legs: BTreeMap::new(),
+            receive_buffer_bytes: config.receive_buffer_bytes,
             wake: Arc::new(Wake::new()?),
             stop: Arc::default(),
             counters: Arc::default(),
@@ -52,18 +73,39 @@ impl MediaHandle {
         self.stop.clone()
     }
 
-    /// Takes a command; it is never dropped, and order is kept. It goes with the next [`MediaHandle::flush`].
+    /// Takes a command; it is never dropped, and order is kept. It goes with the next [`MediaHandle::flush`]. The ports of a
+    /// plan's legs are open from now on.
     pub fn send(&mut self, command: MediaCommand) {
-        self.outbox.push_back(command);
+        let opened = match &command {
+            MediaCommand::Apply(plan) => self.open_new(plan),
+            MediaCommand::Close(call) => {
+                self.legs.remove(call);
+                Vec::new()
+            }
+        };
+        self.outbox.push_back(Handed { command, opened });
+    }
+
+    fn open_new(&mut self, plan: &MediaPlan) -> Vec<Opened> {
+        let known = self.legs.entry(plan.call).or_default();
+        let mut opened = Vec::new();
+        for leg in plan.legs.iter().filter(|leg| !known.contains(&leg.leg)) {
+            for local in [Some(leg.local), leg.local_rtcp()].into_iter().flatten() {
+                opened.push((local, bind_udp(local, self.receive_buffer_bytes)));
+            }
+        }
+        known.clear();
+        known.extend(plan.legs.iter().map(|leg| leg.leg));
+        opened
     }
 
     /// Hands over what was taken, with one wake for all of it; what finds the ring full waits for the next time. Call once per
     /// turn of the control loop while [`MediaHandle::waiting`] is not 0. Never blocks.
     pub fn flush(&mut self) {
         let mut moved = false;
-        while let Some(command) = self.outbox.pop_front() {
-            if let Err(command) = self.commands.try_push(command) {
-                self.outbox.push_front(command);
+        while let Some(handed) = self.outbox.pop_front() {
+            if let Err(handed) = self.commands.try_push(handed) {
+                self.outbox.push_front(handed);
                 break;
             }
             moved = true;

@@ -12,8 +12,9 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 use offhook_media::{Io, SocketKey};
 use socket2::Socket;
 
-use super::sys::{KernelAddress, bind_udp, send_to};
-use super::{DriverConfig, Shared};
+use super::handle::Opened;
+use super::sys::{KernelAddress, send_to};
+use super::{Shared, Sockets as _};
 use crate::wake::Wake;
 use pool::{BUFFERS, Pool};
 
@@ -53,7 +54,8 @@ struct Sockets {
     current: Option<u16>,
     /// Buffers whose sends are queued: the kernel is done with them when it has taken the queue.
     sending: Vec<u16>,
-    receive_buffer_bytes: usize,
+    /// Bound for the command that is carried out.
+    opened: Vec<Opened>,
     sends_failed: u64,
 }
 
@@ -64,7 +66,7 @@ struct Place {
 }
 
 impl Driver {
-    pub fn new(wake: &Wake, config: &DriverConfig) -> io::Result<Self> {
+    pub fn new(wake: &Wake) -> io::Result<Self> {
         let mut setup = IoUring::builder();
         setup.setup_single_issuer().setup_defer_taskrun().setup_cqsize(COMPLETIONS);
         let ring: IoUring = setup.build(SUBMISSIONS)?;
@@ -80,7 +82,7 @@ impl Driver {
             to: vec![KernelAddress::EMPTY; BUFFERS].into(),
             current: None,
             sending: Vec::with_capacity(BUFFERS),
-            receive_buffer_bytes: config.receive_buffer_bytes,
+            opened: Vec::new(),
             sends_failed: 0,
         };
         sockets.watch(wake);
@@ -214,9 +216,15 @@ impl Sockets {
     }
 }
 
+impl super::Sockets for Sockets {
+    fn opened(&mut self) -> &mut Vec<Opened> {
+        &mut self.opened
+    }
+}
+
 impl Io for Sockets {
     fn open(&mut self, key: SocketKey, local: SocketAddr) -> Result<(), String> {
-        let socket = bind_udp(local, self.receive_buffer_bytes).map_err(|error| format!("UDP {local}: {error}"))?;
+        let socket = self.take_opened(local)?;
         if self.open.len() <= key.index() {
             self.open.resize_with(key.index() + 1, Place::default);
         }
