@@ -8,7 +8,7 @@ use crate::{Flow, Headers, Method, NameAddr, Request, Response, Uri, Via};
 
 /// How far `CSeq` jumps when a dialog is adopted: requests sent after the snapshot are not in it, and only a higher number
 /// is taken by the peer (RFC 3261 section 12.2.2 allows gaps).
-const CSEQ_JUMP: u32 = 1_000;
+pub(crate) const CSEQ_JUMP: u32 = 1_000;
 /// Most hops in a route set.
 const ROUTES_MAX: usize = 32;
 

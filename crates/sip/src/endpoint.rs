@@ -5,12 +5,14 @@
 mod auth;
 mod change;
 mod client;
+mod early;
 mod event;
 mod large;
 mod probe;
 mod refer;
 mod refresh;
 mod registration;
+mod reliable;
 mod server;
 mod session;
 mod subscription;
@@ -42,7 +44,7 @@ pub use refresh::MIN_SE;
 pub use subscription::{SUBSCRIPTION_MAX, SUBSCRIPTION_MIN, Subscribed};
 
 /// Methods that the endpoint answers itself or that make sessions; `Allow` lists them before the program's own.
-const METHODS: [Method; 8] = [
+const METHODS: [Method; 9] = [
     Method::Invite,
     Method::Ack,
     Method::Cancel,
@@ -51,9 +53,12 @@ const METHODS: [Method; 8] = [
     Method::Update,
     Method::Refer,
     Method::Notify,
+    Method::Prack,
 ];
 /// Extensions that the endpoint itself supports, for `Supported` and against `Require`.
 const EXTENSIONS: [&str; 1] = ["norefersub"];
+/// Reliable provisional responses, RFC 3262.
+const RELIABLE: &str = "100rel";
 
 /// What an endpoint holds now, and what it has turned away since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,8 +88,10 @@ pub struct Endpoint {
     secret: u64,
     /// The value of `Allow`.
     allow: String,
-    /// The value of `Supported`.
+    /// The value of `Supported` in requests that shall have no reliable provisional response.
     supported: String,
+    /// The same with `100rel`.
+    supported_reliable: String,
     last_id: u64,
     out: VecDeque<Output>,
     timers: Timers,
@@ -132,6 +139,7 @@ impl Endpoint {
             times: Times { t1: config.t1, t2: config.t2, t4: config.t4 },
             secret: entropy.next_u64(),
             allow: allow.join(", "),
+            supported_reliable: format!("{}, {RELIABLE}", extensions.join(", ")),
             supported: extensions.join(", "),
             last_id: 0,
             out: VecDeque::new(),
@@ -208,6 +216,7 @@ impl Endpoint {
                 TimerKey::Session(id, SessionTimer::Unacked) => self.unacked_timer(now, id),
                 TimerKey::Session(id, SessionTimer::Glare) => self.glare_timer(now, id),
                 TimerKey::Session(id, SessionTimer::Ringing) => self.ringing_timer(now, id),
+                TimerKey::Session(id, SessionTimer::Reliable) => self.reliable_timer(now, id),
                 TimerKey::Session(id, SessionTimer::Expiry) => self.expiry_timer(now, id),
                 TimerKey::Registration(id) => self.registration_timer(now, id),
                 TimerKey::Subscription(id) => self.subscription_timer(now, id),
@@ -243,11 +252,11 @@ impl Endpoint {
         self.reply_with(now, request.0, &response);
     }
 
-    /// What a successor needs to end or take over a confirmed session.
+    /// What a successor needs to end or take over a session that is answered, though the 2xx may have to wait.
     pub fn snapshot(&self, session: SessionId) -> Option<DialogSnapshot> {
         let session = self.sessions.get(&session)?;
         match session.phase {
-            Phase::Confirmed | Phase::HangingUp { .. } => Some(session.dialog.snapshot()),
+            Phase::Answering { .. } | Phase::Confirmed | Phase::HangingUp { .. } => Some(session.dialog.snapshot()),
             Phase::Calling { .. }
             | Phase::Proceeding { .. }
             | Phase::Cancelling { .. }
@@ -293,6 +302,7 @@ impl Endpoint {
             Owner::Refresh(session) => self.refresh_response(now, session, delivery),
             Owner::Refer(session) => self.refer_response(now, session, delivery),
             Owner::Notify(session) => self.notify_response(session, delivery.response.status),
+            Owner::Prack(session) => self.prack_response(now, session, delivery),
             Owner::Register(registration) => self.register_response(now, registration, delivery),
             Owner::Probe(probe) => self.probe_response(probe, &delivery),
             Owner::Watcher(subscription) => self.watcher_response(subscription, &delivery),
@@ -312,7 +322,8 @@ impl Endpoint {
             Owner::Register(registration) => self.register_failed(now, registration, None, None),
             Owner::Probe(id) => self.emit(Event::Probed { id, status: None }),
             Owner::Watcher(subscription) => self.watcher_failed(subscription, failed),
-            Owner::Nobody => {}
+            // The peer gives its INVITE up, or sends its response again.
+            Owner::Prack(_) | Owner::Nobody => {}
         }
     }
 
@@ -341,7 +352,10 @@ impl Endpoint {
     fn finish_request(&self, request: &mut Request, contact: &crate::Uri, body: Option<Body>) {
         request.headers.push("Contact", &format!("<{contact}>"));
         request.headers.push("Allow", &self.allow);
-        request.headers.push("Supported", &self.supported);
+        // Without an offer in our INVITE a reliable response would carry one, and its PRACK the program's answer (RFC 3262 section 5).
+        let is_first = request.method == Method::Invite && request.headers.to_tag().is_none();
+        let supported = if is_first && body.is_some() { &self.supported_reliable } else { &self.supported };
+        request.headers.push("Supported", supported);
         request.headers.push("User-Agent", &self.config.user_agent);
         if let Some(body) = body {
             request.set_body(&body.content_type, body.bytes);

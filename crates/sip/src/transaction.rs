@@ -1,9 +1,11 @@
-//! Transactions, RFC 3261 section 17 as corrected by RFC 6026: four machines, each one exhaustive match of (state, input).
+//! Transactions, RFC 3261 section 17 as corrected by RFC 6026: four machines, each one exhaustive match of (state, input); and a
+//! fifth for the reliable provisional responses of an INVITE, RFC 3262.
 //!
 //! A machine is a pure function: it says where to go and what to do; [`Endpoint`](crate::Endpoint) does it.
 
 pub(crate) mod client_invite;
 pub(crate) mod client_non_invite;
+pub(crate) mod reliable;
 pub(crate) mod server_invite;
 pub(crate) mod server_non_invite;
 mod timers;

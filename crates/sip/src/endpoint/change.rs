@@ -3,8 +3,10 @@
 use offhook_units::{Span, Tick};
 
 use super::client::{Delivery, Failed, Owner};
+use super::early::EarlyAnswer;
 use super::event::{EndCause, Event, SessionId};
-use super::session::{AckMeaning, Change, Farewell, Phase, Wanted};
+use super::reliable::Exchange;
+use super::session::{AckMeaning, Change, Farewell, Phase, Session, Wanted};
 use super::{Endpoint, body_of};
 use crate::transaction::{SessionTimer, TimerKey};
 use crate::{Body, Method, Request};
@@ -14,7 +16,7 @@ impl Endpoint {
     /// [`Event::ReofferAnswered`] or [`Event::ReofferRefused`] follows, unless the session ends or a newer one takes its place.
     pub fn reoffer(&mut self, now: Tick, session: SessionId, body: Option<Body>) {
         let Some(found) = self.sessions.get_mut(&session) else { return };
-        if found.phase != Phase::Confirmed {
+        if !matches!(found.phase, Phase::Confirmed | Phase::Answering { .. }) {
             return;
         }
         if let Change::Glare { body: waiting } = &mut found.change {
@@ -142,18 +144,19 @@ impl Endpoint {
         let is_invite = request.method == Method::Invite;
         let body = body_of(&request.headers, &request.body);
         let is_refresh = !is_invite && body.is_none();
-        let is_early = session.phase != Phase::Confirmed;
-        let verdict = match &session.change {
+        let early = early_verdict(session);
+        let verdict = match (&session.change, early) {
             // Their BYE or ours is on the way.
             _ if matches!(session.phase, Phase::HangingUp { .. } | Phase::Cancelling { .. }) => Verdict::Pending,
             _ if is_refresh => Verdict::Take,
             // RFC 3261 section 14.2: one INVITE after the other.
-            Change::Received { .. } => Verdict::Later,
-            _ if is_early && is_invite => Verdict::Later,
+            (Change::Received { .. }, _) => Verdict::Later,
+            (_, Some(_)) if is_invite => Verdict::Later,
+            (_, Some(verdict)) => verdict,
             // RFC 3261 section 14.2 and RFC 3311 section 5.2: ours is out, or our 2xx is not acknowledged.
-            Change::Sent { .. } => Verdict::Pending,
-            Change::None | Change::Glare { .. } if is_early || session.unacked.is_some() => Verdict::Pending,
-            Change::None | Change::Glare { .. } => Verdict::Take,
+            (Change::Sent { .. }, None) => Verdict::Pending,
+            (Change::None | Change::Glare { .. }, None) if session.unacked.is_some() => Verdict::Pending,
+            (Change::None | Change::Glare { .. }, None) => Verdict::Take,
         };
         match verdict {
             Verdict::Later => self.reply(now, tx, 500, |response| response.headers.push("Retry-After", &after)),
@@ -184,11 +187,15 @@ impl Endpoint {
         let Some(found) = self.sessions.get_mut(&session) else { return };
         let Change::Received { tx, invite, offerless } = found.change else { return };
         found.change = Change::None;
+        if let Some(fork) = found.current_fork() {
+            fork.answer = EarlyAnswer::Changed;
+        }
         if invite.is_some() {
             let meaning = if offerless { AckMeaning::Answer } else { AckMeaning::Nothing };
             self.send_success(now, session, tx, meaning, body);
         } else {
             self.reply_success(now, session, tx, body);
+            self.succeed(now, session);
             self.reoffer_if_wanted(now, session);
         }
     }
@@ -204,6 +211,7 @@ impl Endpoint {
         let Change::Received { tx, .. } = session.change else { return };
         session.change = Change::None;
         self.reply(now, tx, status, |_| {});
+        self.succeed(now, id);
         self.reoffer_if_wanted(now, id);
     }
 
@@ -215,6 +223,7 @@ impl Endpoint {
 }
 
 /// What becomes of a change that the peer wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// The program decides.
     Take,
@@ -222,6 +231,24 @@ enum Verdict {
     Pending,
     /// 500 with Retry-After: it overtook one of its own.
     Later,
+}
+
+/// What becomes of an offer that comes before the INVITE has its final response, RFC 3311 section 5.2: it is taken once the first
+/// one has its answer. None where the INVITE has its final response.
+fn early_verdict(session: &mut Session) -> Option<Verdict> {
+    let exchange = session.reliable.as_ref().map_or(Exchange::Open, |reliable| reliable.exchange);
+    match (&session.phase, exchange) {
+        (Phase::Ringing { .. } | Phase::Answering { .. }, Exchange::Done) => Some(Verdict::Take),
+        // Ours has no answer.
+        (Phase::Ringing { .. } | Phase::Answering { .. }, Exchange::Offered) => Some(Verdict::Pending),
+        // Theirs has none.
+        (Phase::Ringing { .. } | Phase::Answering { .. }, Exchange::Open) => Some(Verdict::Later),
+        (Phase::Calling { .. } | Phase::Proceeding { .. }, _) => {
+            let is_answered = session.current_fork().is_some_and(|fork| fork.answer != EarlyAnswer::Missing);
+            Some(if is_answered { Verdict::Take } else { Verdict::Pending })
+        }
+        (Phase::Confirmed | Phase::Cancelling { .. } | Phase::HangingUp { .. } | Phase::Over, _) => None,
+    }
 }
 
 /// How long after a 491 we try again: who began the call waits longer, so that both do not meet again (RFC 3261

@@ -28,6 +28,8 @@ pub(super) enum Owner {
     Refer(SessionId),
     /// A session's NOTIFY on the peer's REFER.
     Notify(SessionId),
+    /// A session's PRACK.
+    Prack(SessionId),
     /// A registration's.
     Register(RegistrationId),
     /// An OPTIONS to see whether somebody is there.

@@ -170,20 +170,20 @@ pub enum Event {
         /// The answer, where our 2xx carried the offer.
         body: Option<Body>,
     },
-    /// A 101 to 199 on an outgoing call.
+    /// A 101 to 199 on an outgoing call. One that was sent reliably has been acknowledged (PRACK).
     Progress {
         /// Which leg.
         session: SessionId,
         /// 101..=199.
         status: u16,
-        /// Early media's answer.
+        /// Early media's answer; none once one came reliably.
         body: Option<Body>,
     },
     /// The first 2xx on an outgoing call. ACK has been sent.
     Answered {
         /// Which leg.
         session: SessionId,
-        /// The answer.
+        /// The answer: what came reliably before the 2xx, where something did. None where the peer has changed that since.
         body: Option<Body>,
         /// The 2xx.
         response: Box<Response>,
@@ -200,15 +200,16 @@ pub enum Event {
         /// From `Retry-After`.
         retry_after: Option<Span>,
     },
-    /// A re-INVITE or an UPDATE with an offer: to be answered by `answer_reoffer` or `refuse_reoffer`. An UPDATE without
-    /// one is answered inside.
+    /// A re-INVITE, or an UPDATE or a PRACK with an offer: to be answered by `answer_reoffer` or `refuse_reoffer`. UPDATE and PRACK
+    /// may come before the call is answered; without an offer they are answered inside.
     Reoffered {
         /// Which leg.
         session: SessionId,
         /// The offer; without one our answer shall carry an offer.
         body: Option<Body>,
     },
-    /// The 2xx to our re-INVITE, ACK sent; or the ACK that carries the answer to our offer in a 2xx to a re-INVITE.
+    /// The 2xx to our re-INVITE, ACK sent; or the ACK that carries the answer to our offer in a 2xx to a re-INVITE; or the PRACK
+    /// that carries the answer to our offer in a provisional response.
     ReofferAnswered {
         /// Which leg.
         session: SessionId,
@@ -322,7 +323,7 @@ pub enum EndCause {
     Hungup,
     /// The peer did not answer a request within the dialog.
     TimedOut,
-    /// The peer did not acknowledge our 2xx within 64·T1.
+    /// The peer did not acknowledge our 2xx, or a reliable provisional response of ours, within 64·T1.
     NoAck,
     /// The transport reported a failure.
     TransportFailed,

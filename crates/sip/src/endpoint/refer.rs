@@ -209,6 +209,7 @@ impl Endpoint {
             Phase::Ringing { .. } => true,
             Phase::Calling { .. }
             | Phase::Proceeding { .. }
+            | Phase::Answering { .. }
             | Phase::Cancelling { .. }
             | Phase::HangingUp { .. }
             | Phase::Over => return None,
@@ -236,7 +237,7 @@ impl Endpoint {
         match session.phase {
             Phase::Confirmed if replaces.early_only => Err(486),
             Phase::Confirmed | Phase::Proceeding { .. } => Ok(id),
-            Phase::Calling { .. } | Phase::Ringing { .. } => Err(481),
+            Phase::Calling { .. } | Phase::Ringing { .. } | Phase::Answering { .. } => Err(481),
             Phase::Cancelling { .. } | Phase::HangingUp { .. } | Phase::Over => Err(603),
         }
     }

@@ -162,6 +162,18 @@ impl Endpoint {
         }
     }
 
+    /// The last response of a transaction.
+    pub(super) fn last_response(&self, id: u64) -> &[u8] {
+        self.servers.get(&id).map_or(&[], |server| &server.bytes)
+    }
+
+    /// Sends a response of a transaction once more that need not be its last one.
+    pub(super) fn transmit_for(&mut self, id: u64, bytes: Vec<u8>) {
+        if let Some(server) = self.servers.get(&id) {
+            self.out.push_back(Output::Transmit { flow: server.flow, bytes });
+        }
+    }
+
     /// The request came once more.
     pub(super) fn request_again(&mut self, now: Tick, id: u64) {
         use server_invite::Input::Invite;
@@ -228,24 +240,26 @@ impl Endpoint {
             )
         });
         if is_gone {
-            self.close_server(id);
+            self.close_server(now, id);
         }
     }
 
-    fn close_server(&mut self, id: u64) {
+    fn close_server(&mut self, now: Tick, id: u64) {
         let Some(mut server) = self.servers.remove(&id) else { return };
         self.timers.stop_all(&mut server.alarms);
         self.server_keys.remove(&server.key);
         if let Some(merge) = &server.merge {
             self.merges.remove(merge);
         }
-        // An UPDATE or a REFER that the program did not answer blocks no other.
-        let Some(session) = server.session.and_then(|session| self.sessions.get_mut(&session)) else { return };
-        if matches!(session.change, Change::Received { tx, .. } if tx == id) {
-            session.change = Change::None;
-        }
+        // An UPDATE or a REFER that the program did not answer blocks nothing.
+        let Some(session_id) = server.session else { return };
+        let Some(session) = self.sessions.get_mut(&session_id) else { return };
         if matches!(session.referred, Referred::Asked { tx, .. } if tx == id) {
             session.referred = Referred::Over;
+        }
+        if matches!(session.change, Change::Received { tx, .. } if tx == id) {
+            session.change = Change::None;
+            self.succeed(now, session_id);
         }
     }
 

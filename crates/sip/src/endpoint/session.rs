@@ -2,6 +2,8 @@
 
 use offhook_units::{Span, Tick};
 
+use super::early::Fork;
+use super::reliable::Reliable;
 use crate::dialog::Dialog;
 use crate::transaction::Alarms;
 use crate::{Body, Credentials};
@@ -27,10 +29,14 @@ pub(super) struct Session {
     pub referred: Referred,
     /// Number of our REFER whose outcome the peer still owes us.
     pub referral: Option<u32>,
+    /// Reliable provisional responses of ours; none where the peer does not support them.
+    pub reliable: Option<Box<Reliable>>,
+    /// Branches of our INVITE with reliable provisional responses, until its final response.
+    pub forks: Vec<Fork>,
     pub dialog: Dialog,
     pub credentials: Option<Credentials>,
     /// By `SessionTimer`.
-    pub alarms: Alarms<4>,
+    pub alarms: Alarms<5>,
 }
 
 impl Session {
@@ -46,6 +52,8 @@ impl Session {
             refreshes_failed: 0,
             referred: Referred::Never,
             referral: None,
+            reliable: None,
+            forks: Vec::new(),
             dialog,
             credentials,
             alarms: Alarms::default(),
@@ -91,6 +99,13 @@ pub(super) enum Phase {
         /// The INVITE's transaction.
         tx: u64,
     },
+    /// Answered by the program; our 2xx waits for a PRACK (RFC 3262 section 3), or for our answer to a new offer of the peer's.
+    Answering {
+        /// The INVITE's transaction.
+        tx: u64,
+        /// What the 2xx says.
+        body: Option<Body>,
+    },
     /// Answered.
     Confirmed,
     /// We hung up before the ACK to our 2xx: BYE waits for it, RFC 3261 section 15.
@@ -119,7 +134,7 @@ pub(super) enum Change {
         /// What it offers.
         body: Option<Body>,
     },
-    /// The peer's re-INVITE or UPDATE waits for the program.
+    /// The peer's re-INVITE or UPDATE, or a PRACK with an offer, waits for the program.
     Received {
         /// Its transaction.
         tx: u64,

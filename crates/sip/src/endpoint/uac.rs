@@ -2,12 +2,12 @@
 
 use offhook_units::Tick;
 
+use super::Endpoint;
 use super::client::{Delivery, Failed, Owner, fork_dialog};
 use super::event::{EndCause, Event, Full, Invite, SessionId};
 use super::registration::retry_after;
 use super::session::{AckMeaning, Change, Farewell, Phase, Referred, Session};
-use super::{Endpoint, body_of};
-use crate::dialog::Dialog;
+use crate::dialog::{CSEQ_JUMP, Dialog};
 use crate::{Method, Response};
 
 impl Endpoint {
@@ -45,7 +45,7 @@ impl Endpoint {
         let phase = self.sessions.get(&id).map(|session| session.phase.clone());
         match (phase, delivery.response.status) {
             (Some(Phase::Calling { tx } | Phase::Proceeding { tx }), ..200) => {
-                self.invite_progress(id, tx, &delivery.response);
+                self.invite_progress(now, id, tx, &delivery.response);
             }
             (Some(Phase::Cancelling { tx, reason, sent: false }), ..200) => {
                 self.set_phase(id, Phase::Cancelling { tx, reason: reason.clone(), sent: true });
@@ -55,7 +55,7 @@ impl Endpoint {
                 self.establish(id, &delivery);
                 self.set_phase(id, Phase::Confirmed);
                 self.take_expiry(now, id, &delivery.response.headers);
-                let body = body_of(&delivery.response.headers, &delivery.response.body);
+                let body = self.final_answer(id, &delivery.response);
                 self.emit(Event::Answered { session: id, body, response: delivery.response });
             }
             // CANCEL crossed the 200: the call is up, and ends at once.
@@ -67,26 +67,37 @@ impl Endpoint {
             (Some(Phase::Cancelling { .. }), 300..) => self.end(now, id, EndCause::Hungup, Farewell::Nothing),
             // Another branch of a fork answered too, or after the session had ended.
             (
-                None | Some(Phase::Confirmed | Phase::HangingUp { .. } | Phase::Over | Phase::Ringing { .. }),
+                None
+                | Some(
+                    Phase::Confirmed
+                    | Phase::HangingUp { .. }
+                    | Phase::Over
+                    | Phase::Ringing { .. }
+                    | Phase::Answering { .. },
+                ),
                 200..300,
             ) => {
                 self.end_fork(now, &delivery);
             }
             (Some(Phase::Cancelling { sent: true, .. }), ..200)
             | (
-                None | Some(Phase::Confirmed | Phase::HangingUp { .. } | Phase::Over | Phase::Ringing { .. }),
+                None
+                | Some(
+                    Phase::Confirmed
+                    | Phase::HangingUp { .. }
+                    | Phase::Over
+                    | Phase::Ringing { .. }
+                    | Phase::Answering { .. },
+                ),
                 ..200 | 300..,
             ) => {}
         }
     }
 
-    fn invite_progress(&mut self, id: SessionId, tx: u64, response: &Response) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        session.phase = Phase::Proceeding { tx };
+    fn invite_progress(&mut self, now: Tick, id: SessionId, tx: u64, response: &Response) {
+        self.set_phase(id, Phase::Proceeding { tx });
         if response.status > 100 {
-            session.dialog.establish(response);
-            let body = body_of(&response.headers, &response.body);
-            self.emit(Event::Progress { session: id, status: response.status, body });
+            self.early_response(now, id, response);
         }
     }
 
@@ -111,7 +122,8 @@ impl Endpoint {
         let Some(mut dialog) = fork_dialog(invite, flow) else { return };
         dialog.establish(&delivery.response);
         let cseq = delivery.response.headers.cseq().map_or(1, |(number, _)| number);
-        dialog.skip_to(cseq);
+        // The numbers behind that of the INVITE may have been taken by PRACKs.
+        dialog.skip_to(cseq.saturating_add(CSEQ_JUMP));
         let (ack, hop) = (dialog.request_numbered(Method::Ack, cseq), dialog.next_hop());
         self.send_ack(delivery.tx, delivery.response.headers.to_tag().unwrap_or_default(), hop, ack);
         let bye = dialog.request(Method::Bye);
@@ -128,11 +140,12 @@ impl Endpoint {
         {
             request.headers.pop_via();
             request.headers.set_cseq(session.dialog.next_cseq(), &Method::Invite);
+            session.forks.clear();
             let flow = session.dialog.flow;
             let tx = self.start_client(now, flow, *request, Owner::Invite(id), tries + 1);
             return self.set_phase(id, Phase::Calling { tx });
         }
-        self.remove_session(id);
+        self.drop_early(now, id);
         let (status, retry_after) = (response.status, retry_after(&response));
         self.emit(Event::Refused { session: id, status, reason: response.reason, retry_after });
     }
@@ -141,13 +154,17 @@ impl Endpoint {
         let Some(session) = self.sessions.get(&id) else { return };
         match session.phase {
             Phase::Calling { .. } | Phase::Proceeding { .. } => {
-                self.remove_session(id);
+                self.drop_early(now, id);
                 let status = failed.status();
                 let reason = crate::reason_phrase(status).to_owned();
                 self.emit(Event::Refused { session: id, status, reason, retry_after: None });
             }
             Phase::Cancelling { .. } => self.end(now, id, EndCause::Hungup, Farewell::Nothing),
-            Phase::Ringing { .. } | Phase::Confirmed | Phase::HangingUp { .. } | Phase::Over => {}
+            Phase::Ringing { .. }
+            | Phase::Answering { .. }
+            | Phase::Confirmed
+            | Phase::HangingUp { .. }
+            | Phase::Over => {}
         }
     }
 
@@ -162,7 +179,7 @@ impl Endpoint {
                 found.phase = Phase::Cancelling { tx, reason: reason.clone(), sent: true };
                 self.cancel_client(now, tx, reason.as_deref());
             }
-            Phase::Ringing { tx } => {
+            Phase::Ringing { tx } | Phase::Answering { tx, .. } => {
                 self.reply(now, tx, 480, |response| {
                     if let Some(reason) = &reason {
                         response.headers.push("Reason", reason);

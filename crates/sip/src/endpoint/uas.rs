@@ -2,18 +2,16 @@
 
 use core::net::IpAddr;
 
-use offhook_units::{Span, Tick};
+use offhook_units::Tick;
 
 use super::event::{EndCause, Event, RequestId, SessionId};
+use super::reliable::Reliable;
 use super::server::transaction_key;
 use super::session::{AckMeaning, Change, Farewell, Phase, Session, Unacked};
 use super::{Endpoint, METHODS, body_of};
 use crate::dialog::Dialog;
 use crate::transaction::{SessionTimer, TimerKey};
-use crate::{Body, Flow, Method, Request, Uri, Via};
-
-/// How often a caller is told again that it rings, RFC 3261 section 13.3.1.1.
-const RINGING_AGAIN: Span = Span::from_s(60);
+use crate::{Body, Flow, Method, Request, Via};
 
 impl Endpoint {
     pub(super) fn receive_request(&mut self, now: Tick, flow: Flow, mut request: Request) {
@@ -65,7 +63,7 @@ impl Endpoint {
         let is_invite = *method == Method::Invite;
         let is_the_programs = self.config.methods.contains(method);
         if METHODS.contains(method) && !is_invite && !is_the_programs {
-            // BYE, INFO, UPDATE, REFER and NOTIFY live within dialogs only.
+            // BYE, INFO, UPDATE, REFER, NOTIFY and PRACK live within dialogs only.
             return self.reject(flow, &request, 481, &[]);
         }
         if !is_invite && !is_the_programs {
@@ -112,7 +110,9 @@ impl Endpoint {
         let session = SessionId(self.next_id());
         let tx = self.open_server(now, flow, key, &request, &tag, Some(session));
         let updates = request.headers.lists("Allow", "UPDATE");
-        self.insert_session(session, Session { expiry, updates, ..Session::new(Phase::Ringing { tx }, dialog, None) });
+        let reliable = Reliable::of(&request, self.entropy.next_u32());
+        let new = Session::new(Phase::Ringing { tx }, dialog, None);
+        self.insert_session(session, Session { expiry, updates, reliable, ..new });
         self.reply(now, tx, 100, |_| {});
         self.emit(Event::Invited { session, flow, request: Box::new(request) });
     }
@@ -125,13 +125,31 @@ impl Endpoint {
         };
         self.accept_cancel(flow, request, invite);
         let Some((id, session)) = self.session_of_server(invite) else { return };
-        if session.phase == (Phase::Ringing { tx: invite }) {
-            self.reply(now, invite, 487, |_| {});
-            self.remove_session(id);
-            self.emit(Event::Cancelled { session: id });
+        if matches!(session.phase, Phase::Ringing { tx } | Phase::Answering { tx, .. } if tx == invite) {
+            let reason = request.headers.get("Reason").map(str::to_owned);
+            self.give_up(now, id, invite, reason);
         } else if matches!(session.change, Change::Received { tx, .. } if tx == invite) {
             self.refuse_change(now, id, 487);
         }
+    }
+
+    /// The caller wants no final response any more. Who had answered already hears that the peer hung up.
+    fn give_up(&mut self, now: Tick, id: SessionId, tx: u64, reason: Option<String>) {
+        self.reply(now, tx, 487, |_| {});
+        if self.sessions.get(&id).is_some_and(|session| matches!(session.phase, Phase::Answering { .. })) {
+            return self.end(now, id, EndCause::PeerBye { reason }, Farewell::Nothing);
+        }
+        self.drop_early(now, id);
+        self.emit(Event::Cancelled { session: id });
+    }
+
+    /// A session goes whose INVITE has its final response, and with it what it had still to answer (RFC 3261 section 15.1.2).
+    pub(super) fn drop_early(&mut self, now: Tick, id: SessionId) {
+        if let Some(Change::Received { tx, .. }) = self.sessions.get(&id).map(|session| &session.change) {
+            let tx = *tx;
+            self.reply(now, tx, 487, |_| {});
+        }
+        self.remove_session(id);
     }
 
     fn receive_inside(&mut self, now: Tick, flow: Flow, key: Box<str>, request: &Request) {
@@ -185,10 +203,17 @@ impl Endpoint {
                 let tx = open(self);
                 self.receive_notify(now, id, tx, request);
             }
+            Method::Prack => match self.judge_prack(id, request) {
+                Ok(()) => {
+                    let tx = open(self);
+                    self.receive_prack(now, id, tx, request);
+                }
+                Err(415) => self.reject(flow, request, 415, &[("Accept", Body::SDP)]),
+                Err(status) => self.reject(flow, request, status, &[]),
+            },
             Method::Ack
             | Method::Cancel
             | Method::Register
-            | Method::Prack
             | Method::Subscribe
             | Method::Message
             | Method::Publish
@@ -205,11 +230,7 @@ impl Endpoint {
         let reason = request.headers.get("Reason").map(str::to_owned);
         let Some(session) = self.sessions.get(&id) else { return };
         match session.phase.clone() {
-            Phase::Ringing { tx } => {
-                self.reply(now, tx, 487, |_| {});
-                self.remove_session(id);
-                self.emit(Event::Cancelled { session: id });
-            }
+            Phase::Ringing { tx } | Phase::Answering { tx, .. } => self.give_up(now, id, tx, reason),
             // Both hung up at once: ours is answered by 200 or 481, and the session goes with that. A BYE before our INVITE is
             // answered is none that the peer may send (section 15): the INVITE decides.
             Phase::Over | Phase::Calling { .. } | Phase::Proceeding { .. } | Phase::Cancelling { .. } => {}
@@ -242,34 +263,6 @@ impl Endpoint {
         self.reoffer_if_wanted(now, id);
     }
 
-    /// Sends a provisional response (101..=199) on an incoming call. It is repeated every minute.
-    pub fn progress(&mut self, now: Tick, session: SessionId, status: u16, body: Option<Body>) {
-        let Some(found) = self.sessions.get_mut(&session) else { return };
-        let Phase::Ringing { tx } = found.phase else { return };
-        if !(101..200).contains(&status) {
-            return;
-        }
-        let contact = found.dialog.contact.to_string();
-        self.timers.start(&mut found.alarms, TimerKey::Session(session, SessionTimer::Ringing), now + RINGING_AGAIN);
-        self.reply(now, tx, status, |response| {
-            response.headers.push("Contact", &format!("<{contact}>"));
-            if let Some(body) = body {
-                response.set_body(&body.content_type, body.bytes);
-            }
-        });
-    }
-
-    /// Answers an incoming call with 200, sent again until the ACK: [`Event::Confirmed`] follows, or after 64·T1 without it
-    /// [`EndCause::NoAck`].
-    pub fn answer(&mut self, now: Tick, session: SessionId, contact: Uri, body: Option<Body>) {
-        let Some(found) = self.sessions.get_mut(&session) else { return };
-        let Phase::Ringing { tx } = found.phase else { return };
-        found.dialog.contact = contact;
-        found.phase = Phase::Confirmed;
-        self.timers.stop(&mut found.alarms, TimerKey::Session(session, SessionTimer::Ringing));
-        self.send_success(now, session, tx, AckMeaning::Confirmed, body);
-    }
-
     /// A 2xx to an INVITE, repeated by a timer of the session's.
     pub(super) fn send_success(&mut self, now: Tick, id: SessionId, tx: u64, meaning: AckMeaning, body: Option<Body>) {
         let Some(template) = self.waiting_template(tx) else { return };
@@ -290,7 +283,7 @@ impl Endpoint {
             session.described.clone_from(&body);
         }
         let (contact, allow) = (format!("<{}>", session.dialog.contact), self.allow.clone());
-        let (supported, expiry) = (self.supported.clone(), session.expiry);
+        let (supported, expiry) = (self.supported_reliable.clone(), session.expiry);
         if session.phase == Phase::Confirmed {
             self.start_expiry(now, id);
         }
@@ -317,7 +310,7 @@ impl Endpoint {
                 response.headers.push(&name, &value);
             }
         });
-        self.remove_session(session);
+        self.drop_early(now, session);
     }
 
     /// The ACK to our 2xx has not come yet.
@@ -332,6 +325,7 @@ impl Endpoint {
                 | Phase::Proceeding { .. }
                 | Phase::Cancelling { .. }
                 | Phase::Ringing { .. }
+                | Phase::Answering { .. }
                 | Phase::Confirmed
                 | Phase::Over => EndCause::NoAck,
             };
@@ -344,17 +338,9 @@ impl Endpoint {
         self.repeat_success(now, tx);
     }
 
-    pub(super) fn ringing_timer(&mut self, now: Tick, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let Phase::Ringing { tx } = session.phase else { return };
-        let key = TimerKey::Session(id, SessionTimer::Ringing);
-        self.timers.start(&mut session.alarms, key, now + RINGING_AGAIN);
-        self.repeat_provisional(tx);
-    }
-
     /// The extensions that a request cannot do without and that we have not: RFC 3261 section 8.2.2.3.
     fn required(&self, request: &Request) -> Option<String> {
-        let ours = |wanted: &str| self.supported.split(", ").any(|known| known.eq_ignore_ascii_case(wanted));
+        let ours = |wanted: &str| self.supported_reliable.split(", ").any(|known| known.eq_ignore_ascii_case(wanted));
         let wanted: Vec<&str> = request.headers.values("Require").filter(|wanted| !ours(wanted)).collect();
         (!wanted.is_empty()).then(|| wanted.join(", "))
     }
@@ -380,7 +366,7 @@ pub(super) fn note_source(flow: Flow, request: &mut Request, mut via: Via) {
 }
 
 /// Whether it carries something that is no session description.
-fn has_foreign_body(request: &Request) -> bool {
+pub(super) fn has_foreign_body(request: &Request) -> bool {
     !request.body.is_empty() && !request.headers.has_content_type(Body::SDP)
 }
 

@@ -120,6 +120,25 @@ impl Headers {
         self.set("CSeq", &format!("{number} {method}"));
     }
 
+    /// The number of a reliable provisional response (RFC 3262 section 7.1).
+    pub fn rseq(&self) -> Result<Option<u32>, SyntaxError> {
+        let Some(value) = self.first(Name::RSeq) else {
+            return Ok(None);
+        };
+        let rseq = number(value, u64::from(u32::MAX)).ok_or(SyntaxError("RSeq is no number below 2^32"))?;
+        Ok(Some(rseq as u32))
+    }
+
+    /// What a PRACK acknowledges: the response's RSeq, and number and method of the CSeq that it answers (RFC 3262 section 7.2).
+    pub fn rack(&self) -> Result<(u32, u32, Method), SyntaxError> {
+        let wrong = SyntaxError("RAck is not two numbers and a method");
+        let mut parts = self.first(Name::RAck).ok_or(SyntaxError("RAck is missing"))?.split_ascii_whitespace();
+        let mut next = |max: u32| parts.next().and_then(|part| number(part, u64::from(max))).ok_or(wrong);
+        let (rseq, cseq) = (next(u32::MAX)?, next(CSEQ_MAX)?);
+        let method = parts.next().filter(|_| parts.clone().next().is_none()).ok_or(wrong)?;
+        Ok((rseq as u32, cseq as u32, method.parse()?))
+    }
+
     /// All contacts; `*` is none of them, see [`Headers::contact_is_star`].
     pub fn contacts(&self) -> Result<Vec<NameAddr>, SyntaxError> {
         if self.contact_is_star() { Ok(Vec::new()) } else { self.addresses(Name::Contact) }

@@ -93,6 +93,8 @@ pub(crate) enum SessionTimer {
     Glare,
     /// The caller is told again that it rings.
     Ringing,
+    /// A reliable provisional response is sent again, or nobody acknowledged it.
+    Reliable,
     /// A session is refreshed, or was not.
     Expiry,
 }

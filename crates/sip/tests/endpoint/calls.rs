@@ -253,9 +253,15 @@ fn ringing_is_told_again_every_minute() {
     let caller = world.call(A, B, None);
     world.run_for(Span::from_ms(50));
     let callee = world.expect(B, invited);
-    world.act(B, |endpoint, now| endpoint.progress(now, callee, 183, Some(Body::sdp("v=0 early"))));
+    world.act(B, |endpoint, now| endpoint.progress(now, callee, 180, None));
     world.run_for(Span::from_s(181));
-    assert_eq!(world.sent_count(B, "SIP/2.0 183"), 4);
+    assert_eq!(world.sent_count(B, "SIP/2.0 180"), 4);
+    // What has certainly come is told again after 150 s (RFC 3262 section 3).
+    world.act(B, |endpoint, now| endpoint.progress(now, callee, 183, Some(Body::sdp("v=0 early"))));
+    world.run_for(Span::from_s(149));
+    assert_eq!(world.sent_count(B, "SIP/2.0 183"), 1);
+    world.run_for(Span::from_s(2));
+    assert_eq!(world.sent_count(B, "SIP/2.0 183"), 2);
     world.hang_up(A, caller);
     world.settle();
 }

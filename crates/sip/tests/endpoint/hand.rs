@@ -8,34 +8,34 @@ use offhook_units::Span;
 use super::world::{A, B, World, address, answered, confirmed, ended, flow, invite_to, invited, raw, refused};
 
 /// A world of one endpoint, and a peer at the second address whose messages are written here.
-struct Hand {
-    world: World,
+pub struct Hand {
+    pub world: World,
     branch: u32,
 }
 
 impl Hand {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self::with(seed, &EndpointConfig::default())
     }
 
-    fn with(seed: u64, config: &EndpointConfig) -> Self {
+    pub fn with(seed: u64, config: &EndpointConfig) -> Self {
         Self { world: World::with(seed, config, 1), branch: 0 }
     }
 
     /// Sends a request and gives the responses that came back so far.
-    fn send(&mut self, request: &Request) -> Vec<Response> {
+    pub fn send(&mut self, request: &Request) -> Vec<Response> {
         self.world.send(address(B), address(A), &request.to_bytes());
         self.responses()
     }
 
-    fn responses(&mut self) -> Vec<Response> {
+    pub fn responses(&mut self) -> Vec<Response> {
         self.messages()
             .into_iter()
             .filter_map(|message| if let Message::Response(r) = message { Some(r) } else { None })
             .collect()
     }
 
-    fn requests(&mut self) -> Vec<Request> {
+    pub fn requests(&mut self) -> Vec<Request> {
         self.messages()
             .into_iter()
             .filter_map(|message| if let Message::Request(r) = message { Some(r) } else { None })
@@ -49,13 +49,13 @@ impl Hand {
 
     /// The only response.
     #[track_caller]
-    fn status(&mut self, request: &Request) -> u16 {
+    pub fn status(&mut self, request: &Request) -> u16 {
         let responses = self.send(request);
         assert_eq!(responses.len(), 1, "{:?}", responses.iter().map(|r| r.status).collect::<Vec<_>>());
         responses[0].status
     }
 
-    fn request(&mut self, method: &str, more: &str) -> Request {
+    pub fn request(&mut self, method: &str, more: &str) -> Request {
         self.branch += 1;
         let number = self.branch;
         raw(&format!(
@@ -66,7 +66,7 @@ impl Hand {
     }
 
     /// An answered call from the hand: the session and a request template within its dialog.
-    fn talking(&mut self, more: &str) -> (SessionId, Request) {
+    pub fn talking(&mut self, more: &str) -> (SessionId, Request) {
         let mut invite = self.request("INVITE", more);
         self.send(&invite);
         let session = self.world.expect(A, invited);
@@ -80,7 +80,7 @@ impl Hand {
     }
 
     /// A request within the dialog of `invite`.
-    fn within(&mut self, invite: &Request, method: &str, cseq: u32) -> Request {
+    pub fn within(&mut self, invite: &Request, method: &str, cseq: u32) -> Request {
         self.branch += 1;
         let mut request = invite.clone();
         request.method = method.parse().unwrap();
@@ -99,8 +99,8 @@ fn requests_that_cannot_be_taken_are_refused_as_the_rules_say() {
         ("UPDATE", "", 481),
         ("REFER", "Refer-To: <sip:bob@192.0.2.9>\n", 481),
         ("INFO", "", 481),
-        ("INVITE", "Require: 100rel, timer\n", 420),
-        ("INVITE", "Require: timer\n", 100),
+        ("INVITE", "Require: precondition, timer\n", 420),
+        ("INVITE", "Require: timer, 100rel\n", 100),
         ("OPTIONS", "Require: x\n", 420),
         ("CANCEL", "", 481),
         ("INVITE", "Content-Type: text/plain\n", 100),
@@ -125,10 +125,10 @@ fn a_refusal_names_what_is_allowed_and_what_is_not_supported() {
     let allow = hand.send(&request)[0].headers.get("Allow").map(str::to_owned);
     assert_eq!(
         allow.as_deref(),
-        Some("INVITE, ACK, CANCEL, BYE, INFO, UPDATE, REFER, NOTIFY, REGISTER, OPTIONS, MESSAGE")
+        Some("INVITE, ACK, CANCEL, BYE, INFO, UPDATE, REFER, NOTIFY, PRACK, REGISTER, OPTIONS, MESSAGE")
     );
-    let request = hand.request("INVITE", "Require: 100rel,timer\n");
-    assert_eq!(hand.send(&request)[0].headers.get("Unsupported"), Some("100rel"));
+    let request = hand.request("INVITE", "Require: 100rel,precondition,timer\n");
+    assert_eq!(hand.send(&request)[0].headers.get("Unsupported"), Some("precondition"));
     let mut request = hand.request("INVITE", "");
     request.set_body("text/plain", b"hello".to_vec());
     let response = hand.send(&request).remove(0);
@@ -345,13 +345,13 @@ fn a_peer_behind_a_translator_is_reached_over_its_flow() {
 }
 
 /// The hand answers an INVITE of ours.
-fn called(hand: &mut Hand) -> (SessionId, Request) {
+pub fn called(hand: &mut Hand) -> (SessionId, Request) {
     let invite = invite_to(flow(A, B), None);
     let session = hand.world.act(A, |endpoint: &mut Endpoint, now| endpoint.invite(now, invite)).unwrap();
     (session, hand.requests().remove(0))
 }
 
-fn response(request: &Request, status: u16, tag: &str) -> Response {
+pub fn response(request: &Request, status: u16, tag: &str) -> Response {
     let mut response = Response::to_request(request, status);
     let to: NameAddr = response.headers.to().unwrap().with_tag(tag);
     response.headers.set_to(&to);
@@ -360,7 +360,7 @@ fn response(request: &Request, status: u16, tag: &str) -> Response {
 }
 
 impl Hand {
-    fn reply(&mut self, response: &Response) -> Vec<Request> {
+    pub fn reply(&mut self, response: &Response) -> Vec<Request> {
         self.world.send(address(B), address(A), &response.to_bytes());
         self.requests()
     }

@@ -8,6 +8,7 @@ mod flood;
 mod hand;
 mod large;
 mod probe;
+mod reliable;
 mod subscriptions;
 mod transfers;
 mod weather;
