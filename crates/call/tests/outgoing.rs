@@ -1,6 +1,8 @@
 //! Calls that phones of ours make: to colleagues and to the world outside.
 
 mod desk;
+#[path = "outgoing/early.rs"]
+mod early;
 #[path = "outgoing/transfers.rs"]
 mod transfers;
 

@@ -182,26 +182,30 @@ impl Exchange {
         let caps = self.caps_of(self.calls.get(&id).and_then(|call| call.caller.trunk));
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.answered) else { return };
         call.answered = true;
-        let body = match &call.caller.answer {
-            Some(text) => Body::sdp(text.clone()),
-            None => call.caller.offer(&caps),
-        };
+        let body = call.caller.described().or_else(|| {
+            // What was agreed on before needs no offer.
+            call.caller.negotiated.is_none().then(|| call.caller.offer(&caps))
+        });
         let (session, flow) = (call.caller.session, call.caller.flow);
         let contact = self.contact(flow);
         self.note(now, CallEvent::Answered { call: id });
-        self.endpoint.answer(now, session, contact, Some(body));
+        self.endpoint.answer(now, session, contact, body);
         self.confirm_dialog(now, id, Party::Caller, session);
     }
 
-    /// Opens the caller's ear before the answer, where the INVITE's offer allows it.
+    /// Opens the caller's ear before the answer: where the INVITE has an offer, or where ours reaches the caller reliably
+    /// (RFC 3262 section 5).
     pub(super) fn early_media(&mut self, now: Tick, id: CallId) {
-        let Some(call) = self.calls.get(&id).filter(|call| !call.answered) else { return };
-        let body = call.caller.answer.clone().map(Body::sdp);
-        let status = if body.is_some() { 183 } else { 180 };
-        self.endpoint.progress(now, call.caller.session, status, body);
+        let caps = self.caps_of(self.calls.get(&id).and_then(|call| call.caller.trunk));
+        let Some(call) = self.calls.get_mut(&id).filter(|call| !call.answered) else { return };
+        let session = call.caller.session;
+        let may_offer = call.caller.negotiated.is_none() && self.endpoint.is_reliable(session);
+        let body = call.caller.described().or_else(|| may_offer.then(|| call.caller.offer(&caps)));
+        let status = if body.is_some() || call.caller.negotiated.is_some() { 183 } else { 180 };
+        self.endpoint.progress(now, session, status, body);
     }
 
-    /// The peer's ACK; it carries the answer where our 200 carried the offer.
+    /// The peer's ACK, or its PRACK: it carries the answer where our response carried the offer.
     pub(super) fn confirmed(&mut self, now: Tick, session: SessionId, body: Option<&Body>) {
         let Some(&(id, _)) = self.sessions.get(&session) else { return };
         let awaited = self.leg_of(id, session).is_some_and(|leg| leg.offered.is_some());

@@ -158,6 +158,19 @@ impl Leg {
         Body::sdp(text)
     }
 
+    /// What we have said of this leg before its answer: our answer, or our offer.
+    pub fn described(&self) -> Option<Body> {
+        self.answer.as_ref().or(self.offered.as_ref()).cloned().map(Body::sdp)
+    }
+
+    /// Reads the final answer to our offer. There is none where the peer has put an offer of its own in its place.
+    pub fn settle(&mut self, body: Option<&Body>, caps: &MediaCaps) -> bool {
+        match body {
+            Some(body) => self.accept(body, caps).is_ok(),
+            None => self.offered.is_none() && self.negotiated.is_some(),
+        }
+    }
+
     /// Reads an answer that came before the final one, as early media's; the final one is read in its place.
     pub fn preview(&mut self, body: &Body, caps: &MediaCaps) -> Result<(), sdp::SdpError> {
         if let Some(offer) = &self.offered {

@@ -209,6 +209,13 @@ impl Call {
         self.caller_agent.into_iter().chain(other).chain(self.ringing.values().map(|rings| rings.agent))
     }
 
+    /// Whether a phone that we call has not been picked up yet.
+    pub fn rings_at(&self, session: SessionId) -> bool {
+        let dialled = self.other.as_ref().filter(|_| matches!(self.stage, Stage::Dialling { .. }));
+        let mut legs = self.ringing.values().map(|rings| &rings.leg).chain(dialled.map(|other| &other.leg));
+        legs.any(|leg| leg.session == session)
+    }
+
     pub fn is_ending(&self) -> bool {
         matches!(self.stage, Stage::Ending)
     }

@@ -44,7 +44,7 @@ impl Exchange {
         let Some(rang) = self.calls.get_mut(&id).and_then(|call| call.ringing.get_mut(&offer)) else {
             return self.endpoint.hang_up(now, session, None);
         };
-        if body.is_none_or(|body| rang.leg.accept(body, &caps).is_err()) {
+        if !rang.leg.settle(body, &caps) {
             self.stop_ringing(now, offer, Missed::NoAnswer);
             // The offer may have ended in this very moment; then there is nobody to tell.
             let _gone = self.tell(now, Command::NoAnswer { offer });
@@ -66,7 +66,7 @@ impl Exchange {
         let Some(mut other) = self.calls.get_mut(&id).and_then(|call| call.other.take_if(is_current)) else {
             return self.endpoint.hang_up(now, session, None);
         };
-        let agreed = body.is_some_and(|body| other.leg.accept(body, &caps).is_ok());
+        let agreed = other.leg.settle(body, &caps);
         self.confirm_dialog(now, id, Party::Agent, session);
         if agreed {
             self.connect(now, id, other);
@@ -131,7 +131,7 @@ impl Exchange {
         }
     }
 
-    /// A re-INVITE or UPDATE: hold, or back, or a new address.
+    /// A re-INVITE, UPDATE or PRACK: hold, or back, or a new address, of a phone that still rings too.
     pub(super) fn reoffered(&mut self, now: Tick, session: SessionId, body: Option<&Body>) {
         let Some(&(id, role)) = self.sessions.get(&session) else {
             return self.endpoint.refuse_reoffer(now, session, 481);
@@ -140,6 +140,7 @@ impl Exchange {
         let leg = self.leg_of(id, session).map(|leg| (leg.trunk, leg.negotiated.as_ref().map(|agreed| agreed.codec)));
         let (trunk, codec) = leg.unwrap_or_default();
         let caps = self.caps_preferring(trunk, codec);
+        let rings = self.calls.get(&id).is_some_and(|call| call.rings_at(session));
         let Some(leg) = self.leg_of(id, session) else { return self.endpoint.refuse_reoffer(now, session, 481) };
         leg.sdp_version += 1;
         let Some(body) = body else {
@@ -150,6 +151,10 @@ impl Exchange {
             Ok((text, agreed)) => {
                 let held = !agreed.direction.sends();
                 leg.negotiated = Some(agreed);
+                if rings {
+                    // Our own offer has its answer; what stands from now on is this.
+                    leg.offered = None;
+                }
                 self.endpoint.answer_reoffer(now, session, Some(Body::sdp(text)));
                 self.hold(now, id, by, held);
                 self.replan(now, id);
@@ -158,7 +163,7 @@ impl Exchange {
         }
     }
 
-    /// The leg of a session that is up.
+    /// The leg of a session that rings or is up.
     pub(super) fn leg_of(&mut self, id: CallId, session: SessionId) -> Option<&mut Leg> {
         let call = self.calls.get_mut(&id).filter(|call| !call.is_ending())?;
         call.leg_mut(session)
@@ -181,7 +186,7 @@ impl Exchange {
         }
     }
 
-    /// The ACK of a re-INVITE that we answered with an offer carries the answer.
+    /// The ACK or PRACK that carries the answer to an offer of ours in a response.
     pub(super) fn reoffer_confirmed(&mut self, now: Tick, session: SessionId, body: &Body) {
         let Some(&(id, role)) = self.sessions.get(&session) else { return };
         let caps = self.config.caps.clone();
@@ -192,6 +197,7 @@ impl Exchange {
         let held = leg.negotiated.as_ref().is_some_and(|agreed| !agreed.direction.sends());
         let by = if role == Role::Caller { Party::Caller } else { Party::Agent };
         self.hold(now, id, by, held);
+        self.start_recording(now, id);
         self.replan(now, id);
     }
 }

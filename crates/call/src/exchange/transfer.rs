@@ -332,8 +332,9 @@ impl Call {
             return Some(&mut self.caller);
         }
         let aside = self.transfer.as_mut().and_then(|transfer| transfer.by.as_mut());
-        let mut others = self.other.as_mut().into_iter().chain(aside);
-        others.find(|other| other.leg.session == session).map(|other| &mut other.leg)
+        let others = self.other.as_mut().into_iter().chain(aside).map(|other| &mut other.leg);
+        let mut legs = others.chain(self.ringing.values_mut().map(|rings| &mut rings.leg));
+        legs.find(|leg| leg.session == session)
     }
 }
 
