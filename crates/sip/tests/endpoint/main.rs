@@ -9,6 +9,7 @@ mod hand;
 mod large;
 mod probe;
 mod reliable;
+mod stubborn;
 mod subscriptions;
 mod transfers;
 mod weather;

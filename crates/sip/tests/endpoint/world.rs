@@ -1,6 +1,6 @@
 //! Endpoints on a virtual clock, joined by a wire that loses, repeats and reorders datagrams from a seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use offhook_sip::{
@@ -46,6 +46,8 @@ pub struct World {
     wire: BTreeMap<(Tick, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     count: u64,
     keeps: Option<Filter>,
+    /// The branches of PRACKs, by Call-ID and what they acknowledge.
+    pub pracks: BTreeMap<(String, String), BTreeSet<String>>,
     /// A party that says nothing of UPDATE in its Allow.
     pub without_update: Option<usize>,
 }
@@ -87,6 +89,7 @@ impl World {
             wire: BTreeMap::new(),
             count: 0,
             keeps: None,
+            pracks: BTreeMap::new(),
             without_update: None,
         }
     }
@@ -122,6 +125,13 @@ impl World {
         let edited = silent.then(|| String::from_utf8_lossy(bytes).replace(", UPDATE", "").into_bytes());
         let bytes = edited.as_deref().unwrap_or(bytes);
         let first = String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().to_owned();
+        if first.starts_with("PRACK ")
+            && let Ok(Message::Request(prack)) = Message::parse(bytes)
+        {
+            let said = |name| prack.headers.get(name).unwrap_or_default().to_owned();
+            let branch = prack.headers.top_via().ok().and_then(|via| via.branch().map(str::to_owned));
+            self.pracks.entry((said("Call-ID"), said("RAck"))).or_default().extend(branch);
+        }
         let kept = self.keeps.as_mut().is_none_or(|keeps| keeps(self.now, &first));
         self.sent.push((self.now, from, to, first));
         let copies = 1 + u64::from(self.chance.below(100) < self.weather.doubled);
