@@ -160,6 +160,8 @@ pub struct OpenCall {
     pub record: CallRecord,
     /// Its confirmed dialogs.
     pub dialogs: Vec<(Party, DialogSnapshot)>,
+    /// Its contact, and those of calls that went over into it: some of them may be over.
+    pub contacts: Vec<ContactId>,
     hold: [Option<Tick>; 2],
     /// Who talks now, and since when.
     talk: Option<(Option<AgentId>, Tick)>,
@@ -179,6 +181,12 @@ impl Fold {
             return None;
         }
         let call = event.call();
+        if let CallEvent::Joined { into, .. } = event {
+            let brought = self.open.get(&call).map(|open| open.contacts.clone()).unwrap_or_default();
+            if let Some(into) = self.open.get_mut(into) {
+                into.contacts.extend(brought);
+            }
+        }
         self.open.get_mut(&call)?.apply(at, event);
         if matches!(event, CallEvent::Ended { .. }) { self.open.remove(&call).map(|open| open.record) } else { None }
     }
@@ -221,7 +229,7 @@ impl OpenCall {
             caller_srtp: None,
             agent_srtp: None,
         };
-        Self { record, dialogs: Vec::new(), hold: [None; 2], talk: None }
+        Self { record, dialogs: Vec::new(), contacts: Vec::new(), hold: [None; 2], talk: None }
     }
 
     /// Whoever talks now talks no more.
@@ -259,6 +267,9 @@ impl OpenCall {
             CallEvent::Answered { .. } => record.answered = Some(at),
             CallEvent::Queued { contact, queue, .. } => {
                 record.contact = Some(*contact);
+                if !self.contacts.contains(contact) {
+                    self.contacts.push(*contact);
+                }
                 record.queue = Some(*queue);
                 record.queued = Some(at);
             }
@@ -345,6 +356,21 @@ mod tests {
         assert_eq!(record.talks, [talk(ann, 2, 5), talk(ann, 7, 9), talk(bob, 12, 20)]);
         assert_eq!(record.transfers.iter().map(|t| (t.to, t.status)).collect::<Vec<_>>(), [(None, 486), (bob, 200)]);
         assert_eq!((record.agent, record.connected), (ann, Some(s(2))));
+    }
+
+    #[test]
+    fn a_call_that_another_one_went_over_into_answers_for_its_contact() {
+        let (mut fold, contact, s) = (Fold::default(), ContactId(5), |s: u64| Tick::from_us(s * 1_000_000));
+        for call in [CallId(1), CallId(2)] {
+            fold.apply(s(1), &CallEvent::Began { call, number: "700".into(), trunk: None, caller: PersonRef(9) });
+        }
+        let (visit, queue) = (offhook_units::VisitId(6), QueueId(1));
+        fold.apply(s(2), &CallEvent::Queued { call: CallId(2), contact, visit, queue });
+        fold.apply(s(3), &CallEvent::Joined { call: CallId(2), into: CallId(1) });
+        fold.apply(s(3), &CallEvent::Ended { call: CallId(2), end: CallEnd::Transferred });
+        let open: Vec<_> =
+            fold.open().map(|open| (open.record.id, open.record.contact, open.contacts.clone())).collect();
+        assert_eq!(open, [(CallId(1), None, vec![contact])], "after a crash its agent would stay busy");
     }
 
     #[test]

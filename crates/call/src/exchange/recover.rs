@@ -62,7 +62,7 @@ impl Exchange {
                 self.sessions.insert(session, (open.record.id, Role::Orphan));
                 self.endpoint.hang_up(now, session, Some("Q.850;cause=41;text=\"Temporary failure\"".to_owned()));
             }
-            if let Some(contact) = open.record.contact {
+            for contact in open.contacts {
                 self.end_lost_contact(now, contact);
             }
             self.note(now, CallEvent::Ended { call: open.record.id, end: CallEnd::Lost });
