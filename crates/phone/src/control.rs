@@ -38,7 +38,7 @@ const LINGER: Span = Span::from_ms(30);
 const FINISH_WITHIN: Span = Span::from_s(3);
 
 /// What we answer to OPTIONS, and what we say in answers.
-const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE";
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK";
 
 pub(crate) struct Control {
     config: PhoneConfig,

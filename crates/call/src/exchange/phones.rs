@@ -14,7 +14,7 @@ use crate::config::Login;
 pub(super) const ON_THE_PHONE: &str = "on-the-phone";
 
 /// What we understand, for OPTIONS and 405 (RFC 3261 section 11).
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, SUBSCRIBE";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, SUBSCRIBE";
 
 impl Exchange {
     /// A request outside of every dialog.

@@ -47,7 +47,10 @@ impl Endpoint {
         let rseq = rseq_of(&response.headers).filter(|_| session.described.is_some() && !tag.is_empty());
         let fork = match (rseq, known) {
             (None, known) => known,
-            (Some(_), _) if is_full => return,
+            (Some(_), _) if is_full => {
+                self.load.full_total += 1;
+                return;
+            }
             (Some(rseq), Some(at)) if session.forks[at].rseq.checked_add(1) == Some(rseq) => {
                 session.forks[at].rseq = rseq;
                 Some(at)
