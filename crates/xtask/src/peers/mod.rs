@@ -11,6 +11,7 @@ pub mod line;
 mod linphone;
 mod overload;
 mod page;
+mod prack;
 mod quality;
 mod readme;
 mod seeing;
@@ -112,6 +113,11 @@ const TESTS: &[Test] = &[
         name: "seeing",
         sentence: "a call's messages are seen in the API, in tshark and by Homer's protocol in sngrep",
         run: seeing::run,
+    },
+    Test {
+        name: "prack",
+        sentence: "sipp acknowledges our 183 and we its: a withheld PRACK brings it again, and the answer waits",
+        run: prack::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];
