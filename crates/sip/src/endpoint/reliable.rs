@@ -8,7 +8,7 @@ use super::uas::has_foreign_body;
 use super::{Endpoint, RELIABLE, body_of};
 use crate::transaction::reliable::{Input, ReliableAction, State, step};
 use crate::transaction::{SessionTimer, TimerKey};
-use crate::{Body, Method, Request, Uri};
+use crate::{Body, Flow, Method, Request, Uri};
 
 /// How often a caller is told again that it rings, RFC 3261 section 13.3.1.1.
 const RINGING_AGAIN: Span = Span::from_s(60);
@@ -245,6 +245,11 @@ impl Endpoint {
             return Err(481);
         }
         if has_foreign_body(request) { Err(415) } else { Ok(()) }
+    }
+
+    pub(super) fn reject_prack(&mut self, flow: Flow, request: &Request, status: u16) {
+        let accept: &[(&str, &str)] = if status == 415 { &[("Accept", Body::SDP)] } else { &[] };
+        self.reject(flow, request, status, accept);
     }
 
     /// The PRACK that was waited for. Where its offer is answered later, it has acknowledged all the same.

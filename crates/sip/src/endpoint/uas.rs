@@ -203,14 +203,13 @@ impl Endpoint {
                 let tx = open(self);
                 self.receive_notify(now, id, tx, request);
             }
-            Method::Prack => match self.judge_prack(id, request) {
-                Ok(()) => {
-                    let tx = open(self);
-                    self.receive_prack(now, id, tx, request);
+            Method::Prack => {
+                if let Err(status) = self.judge_prack(id, request) {
+                    return self.reject_prack(flow, request, status);
                 }
-                Err(415) => self.reject(flow, request, 415, &[("Accept", Body::SDP)]),
-                Err(status) => self.reject(flow, request, status, &[]),
-            },
+                let tx = open(self);
+                self.receive_prack(now, id, tx, request);
+            }
             Method::Ack
             | Method::Cancel
             | Method::Register
