@@ -17,10 +17,11 @@ fn message(start: &str, lines: &[&str], body: &str) -> Vec<u8> {
     let cseq = format!("CSeq: 98176 {}", start.split(' ').next().expect("a method"));
     let mut text = format!("{start} SIP/2.0\r\n");
     for line in fixed.into_iter().chain([cseq.as_str()]).chain(lines.iter().copied()) {
-        text += &format!("{line}\r\n");
+        text.push_str(line);
+        text.push_str("\r\n");
     }
-    text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
-    text.into_bytes()
+    let length = body.len();
+    [text, format!("Content-Length: {length}\r\n\r\n{body}")].concat().into_bytes()
 }
 
 fn request(start: &str, lines: &[&str], body: &str) -> Request {
