@@ -182,6 +182,19 @@ pub fn sdp_answer(data: &[u8]) {
     }
 }
 
+/// A body behind the line that says its type: what is found in it is a piece of it, and is found again by itself.
+pub fn body(data: &[u8]) {
+    let at = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let Some(kind) = line(data[..at].trim_ascii()) else { return };
+    let mut request = Request::new(Method::Invite, "sip:offhook.example".parse().expect("a URI"));
+    request.set_body(kind, data.get(at + 1..).unwrap_or_default().to_vec());
+    let Ok(Some(found)) = request.description() else { return };
+    assert!(request.body.as_ptr_range().contains(&found.as_ptr()) || found.is_empty(), "a piece of the body");
+    let mut alone = Request::new(Method::Invite, request.uri.clone());
+    alone.set_body("application/sdp", found.to_vec());
+    assert_eq!(alone.description().expect("a description alone").unwrap_or_default(), found);
+}
+
 /// A datagram on the SIP port that may be STUN: no SIP message is taken for one, and what is answered is STUN.
 pub fn stun(data: &[u8]) {
     match stun::read(data, address(9)) {

@@ -391,11 +391,11 @@ impl Control {
         if self.lines.len() >= self.config.lines_max {
             return refuse(self, 486);
         }
-        let their_offer = (!request.body.is_empty()).then(|| request.body.clone());
+        let their_offer = match request.description() {
+            Ok(offer) => offer.map(<[u8]>::to_vec),
+            Err(fault) => return refuse(self, fault.status()),
+        };
         if let Some(offer) = &their_offer {
-            if !request.headers.has_content_type(Body::SDP) {
-                return refuse(self, 415);
-            }
             let probe =
                 sdp::Local { address: flow.local.ip(), port: 9, session_id: 1, version: 1, srtp: sdp::Srtp::OFF };
             if let Err(error) = sdp::answer(offer, &probe, &self.config.caps, Direction::SendRecv) {

@@ -371,3 +371,10 @@ fn body_of(headers: &Headers, bytes: &[u8]) -> Option<Body> {
     let content_type = headers.content_type().unwrap_or("application/octet-stream").to_owned();
     Some(Body { content_type, bytes: bytes.to_vec() })
 }
+
+/// The session description of a message, where it has one that can be taken: the answer to an offer that comes in any other way
+/// is none. Requests that could be refused have been looked at before.
+fn description_of(headers: &Headers, bytes: &[u8]) -> Option<Body> {
+    let found = crate::body::description(headers, bytes).ok().flatten()?;
+    Some(Body { content_type: Body::SDP.to_owned(), bytes: found.to_vec() })
+}

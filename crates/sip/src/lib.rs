@@ -14,7 +14,7 @@ pub mod sdp;
 mod transaction;
 mod uri;
 
-pub use body::Body;
+pub use body::{BODY_DEPTH_MAX, BODY_PARTS_MAX, Body, BodyFault, PART_HEAD_BYTES_MAX};
 pub use dialog::DialogSnapshot;
 pub use digest::{
     Algorithm, Challenge, Credentials, DigestConfig, DigestCounters, DigestVerifier, Verdict, answer_challenge,

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use offhook_plan::Direction;
-use offhook_sip::{Body, Flow, Replaces, Request, SessionId, sdp};
+use offhook_sip::{Body, BodyFault, Flow, Replaces, Request, SessionId};
 use offhook_units::{CallId, PersonRef, Span, Tick};
 
 use super::identity::presented;
@@ -65,17 +64,16 @@ impl Exchange {
             Origin::Trunk(trunk) => (Some(*trunk), self.trunk_srtp(*trunk)),
             Origin::Account(account) => (None, self.account_srtp(account)),
         };
+        let offer = request.description().map_err(BodyFault::status)?;
         self.admit_from(now, trunk)?;
         let mut caller = self.make_leg(now, flow, srtp).ok_or(503)?;
         (caller.session, caller.trunk) = (session, trunk);
-        if !request.body.is_empty() {
-            let answer = sdp::answer(&request.body, &caller.local(), &self.caps_of(trunk), Direction::SendRecv);
-            let Ok((text, agreed)) = answer else {
+        if let Some(offer) = offer {
+            if let Err(fault) = caller.answer(offer, &self.caps_of(trunk)) {
                 self.ports.give_back(now, caller.port);
-                return Err(488.into());
-            };
-            caller.answer = Some(text);
-            caller.negotiated = Some(agreed);
+                return Err(fault.status().into());
+            }
+            caller.answer.clone_from(&caller.described);
         }
         let answer = match &lead {
             Lead::Number(number) => number.answer,

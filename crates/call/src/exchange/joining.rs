@@ -3,8 +3,7 @@
 //!
 //! The party that changes calls gets a re-INVITE to new ports, so that each call's media stays with its own worker.
 
-use offhook_plan::Direction;
-use offhook_sip::{Body, Flow, Replaces, Request, SessionId, sdp};
+use offhook_sip::{BodyFault, Flow, Replaces, Request, SessionId};
 use offhook_units::{AgentId, CallId, Tick};
 
 use super::placing::Refusal;
@@ -208,18 +207,16 @@ impl Exchange {
         if seat.is_caller && (call.recording.is_some() || call.contact.is_some()) {
             return Err(603.into());
         }
+        let offer = request.description().map_err(BodyFault::status)?;
         let mut leg = self.make_leg(now, flow, self.account_srtp(account)).ok_or(503_u16)?;
         leg.session = session;
-        let answer = if request.body.is_empty() {
-            leg.offer(&self.config.caps)
-        } else {
-            let answer = sdp::answer(&request.body, &leg.local(), &self.config.caps, Direction::SendRecv);
-            let Ok((text, agreed)) = answer else {
+        let answer = match offer.map(|offer| leg.answer(offer, &self.config.caps)) {
+            None => leg.offer(&self.config.caps),
+            Some(Ok(answer)) => answer,
+            Some(Err(fault)) => {
                 self.ports.give_back(now, leg.port);
-                return Err(488.into());
-            };
-            leg.negotiated = Some(agreed);
-            Body::sdp(text)
+                return Err(fault.status().into());
+            }
         };
         self.endpoint.answer(now, session, self.contact(flow), Some(answer));
         self.turn_to_other(now, id, found);

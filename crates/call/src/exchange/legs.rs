@@ -33,6 +33,7 @@ impl Exchange {
             sdp_id: self.entropy.next_u64() >> 2,
             sdp_version: 1,
             answer: None,
+            described: None,
             offered: None,
             negotiated: None,
             srtp,
@@ -153,7 +154,11 @@ impl Leg {
     /// A new offer of ours; the answer is read against it.
     pub fn offer(&mut self, caps: &MediaCaps) -> Body {
         let local = sdp::Local { srtp: Srtp { policy: self.srtp_now(), ..self.srtp }, ..self.local() };
-        let text = sdp::offer(&local, caps, Direction::SendRecv);
+        let mut text = sdp::offer(&local, caps, Direction::SendRecv);
+        if self.is_new(&text) {
+            text = sdp::offer(&sdp::Local { version: self.sdp_version, ..local }, caps, Direction::SendRecv);
+        }
+        self.described = Some(text.clone());
         self.offered = Some(text.clone());
         Body::sdp(text)
     }
@@ -169,6 +174,25 @@ impl Leg {
             Some(body) => self.accept(body, caps).is_ok(),
             None => self.offered.is_none() && self.negotiated.is_some(),
         }
+    }
+
+    /// Our answer to an offer, which is agreed on with it.
+    pub fn answer(&mut self, offer: &[u8], caps: &MediaCaps) -> Result<Body, sdp::SdpError> {
+        let (mut text, agreed) = sdp::answer(offer, &self.local(), caps, Direction::SendRecv)?;
+        if self.is_new(&text) {
+            (text, _) = sdp::answer(offer, &self.local(), caps, Direction::SendRecv)?;
+        }
+        self.described = Some(text.clone());
+        self.negotiated = Some(agreed);
+        Ok(Body::sdp(text))
+    }
+
+    /// Whether a description under the present version says something else than the one that had it; then it gets the next
+    /// version (RFC 3264 section 8).
+    fn is_new(&mut self, text: &str) -> bool {
+        let is_new = self.described.as_ref().is_some_and(|described| described != text);
+        self.sdp_version += u64::from(is_new);
+        is_new
     }
 
     /// Reads an answer that came before the final one, as early media's; the final one is read in its place.

@@ -99,6 +99,8 @@ pub(super) struct Leg {
     pub sdp_version: u64,
     /// Our answer to the offer that made this leg.
     pub answer: Option<String>,
+    /// What we described last, offer or answer: it has the version `sdp_version`.
+    pub described: Option<String>,
     /// Our offer that has no answer yet.
     pub offered: Option<String>,
     pub negotiated: Option<Negotiated>,

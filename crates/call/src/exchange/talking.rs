@@ -1,8 +1,7 @@
 //! From the other end's answer to hold and back.
 
 use offhook_acd::Command;
-use offhook_plan::Direction;
-use offhook_sip::{Body, SessionId, sdp};
+use offhook_sip::{Body, SessionId};
 use offhook_units::{AgentId, CallId, OfferId, Tick};
 
 use super::state::{Leg, Other, Stage};
@@ -142,24 +141,22 @@ impl Exchange {
         let caps = self.caps_preferring(trunk, codec);
         let rings = self.calls.get(&id).is_some_and(|call| call.rings_at(session));
         let Some(leg) = self.leg_of(id, session) else { return self.endpoint.refuse_reoffer(now, session, 481) };
-        leg.sdp_version += 1;
         let Some(body) = body else {
             let offer = leg.offer(&caps);
             return self.endpoint.answer_reoffer(now, session, Some(offer));
         };
-        match sdp::answer(&body.bytes, &leg.local(), &caps, Direction::SendRecv) {
-            Ok((text, agreed)) => {
-                let held = !agreed.direction.sends();
-                leg.negotiated = Some(agreed);
+        match leg.answer(&body.bytes, &caps) {
+            Ok(answer) => {
+                let held = leg.negotiated.as_ref().is_some_and(|agreed| !agreed.direction.sends());
                 if rings {
                     // Our own offer has its answer; what stands from now on is this.
                     leg.offered = None;
                 }
-                self.endpoint.answer_reoffer(now, session, Some(Body::sdp(text)));
+                self.endpoint.answer_reoffer(now, session, Some(answer));
                 self.hold(now, id, by, held);
                 self.replan(now, id);
             }
-            Err(_) => self.endpoint.refuse_reoffer(now, session, 488),
+            Err(fault) => self.endpoint.refuse_reoffer(now, session, fault.status()),
         }
     }
 

@@ -7,7 +7,7 @@ use super::early::EarlyAnswer;
 use super::event::{EndCause, Event, SessionId};
 use super::reliable::Exchange;
 use super::session::{AckMeaning, Change, Farewell, Phase, Session, Wanted};
-use super::{Endpoint, body_of};
+use super::{Endpoint, description_of};
 use crate::transaction::{SessionTimer, TimerKey};
 use crate::{Body, Method, Request};
 
@@ -75,7 +75,7 @@ impl Endpoint {
                 self.send_session_ack(id, tx, &response);
                 self.take_expiry(now, id, &response.headers);
                 self.set_change(id, Change::None);
-                let body = body_of(&response.headers, &response.body);
+                let body = description_of(&response.headers, &response.body);
                 self.emit(Event::ReofferAnswered { session: id, body });
                 self.reoffer_if_wanted(now, id);
             }
@@ -142,7 +142,7 @@ impl Endpoint {
         };
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let is_invite = request.method == Method::Invite;
-        let body = body_of(&request.headers, &request.body);
+        let body = description_of(&request.headers, &request.body);
         let is_refresh = !is_invite && body.is_none();
         let early = early_verdict(session);
         let verdict = match (&session.change, early) {

@@ -5,7 +5,7 @@ use offhook_units::Tick;
 use super::client::{Delivery, FORKS_MAX, Owner};
 use super::event::{Event, SessionId};
 use super::session::Session;
-use super::{Endpoint, RELIABLE, body_of};
+use super::{Endpoint, RELIABLE, description_of};
 use crate::{Body, Headers, Method, Response};
 
 /// A branch of our INVITE that sends reliable provisional responses; each has a dialog of its own.
@@ -63,7 +63,7 @@ impl Endpoint {
             }
         };
         session.dialog.establish(response);
-        let mut body = body_of(&response.headers, &response.body);
+        let mut body = description_of(&response.headers, &response.body);
         if let Some(fork) = fork.and_then(|at| session.forks.get_mut(at)) {
             // RFC 3261 section 13.2.1: the first one that comes reliably is the answer, and later ones say nothing.
             body = body.filter(|_| fork.answer == EarlyAnswer::Missing);
@@ -88,7 +88,7 @@ impl Endpoint {
         let tag = response.headers.to_tag().unwrap_or_default();
         let fork = forks.into_iter().flatten().find(|fork| *fork.tag == *tag);
         match fork.map_or(EarlyAnswer::Missing, |fork| fork.answer) {
-            EarlyAnswer::Missing => body_of(&response.headers, &response.body),
+            EarlyAnswer::Missing => description_of(&response.headers, &response.body),
             EarlyAnswer::Given(body) => Some(body),
             EarlyAnswer::Changed => None,
         }

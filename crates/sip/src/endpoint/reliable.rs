@@ -4,11 +4,10 @@ use offhook_units::{Span, Tick};
 
 use super::event::{EndCause, Event, SessionId};
 use super::session::{AckMeaning, Change, Farewell, Phase};
-use super::uas::has_foreign_body;
-use super::{Endpoint, RELIABLE, body_of};
+use super::{Endpoint, RELIABLE, description_of};
 use crate::transaction::reliable::{Input, ReliableAction, State, step};
 use crate::transaction::{SessionTimer, TimerKey};
-use crate::{Body, Flow, Method, Request, Uri};
+use crate::{Body, BodyFault, Flow, Method, Request, Uri};
 
 /// How often a caller is told again that it rings, RFC 3261 section 13.3.1.1.
 const RINGING_AGAIN: Span = Span::from_s(60);
@@ -244,12 +243,12 @@ impl Endpoint {
         if !matches || !reliable.state.is_unacknowledged() {
             return Err(481);
         }
-        if has_foreign_body(request) { Err(415) } else { Ok(()) }
+        request.description().map(|_| ()).map_err(BodyFault::status)
     }
 
     pub(super) fn reject_prack(&mut self, flow: Flow, request: &Request, status: u16) {
-        let accept: &[(&str, &str)] = if status == 415 { &[("Accept", Body::SDP)] } else { &[] };
-        self.reject(flow, request, status, accept);
+        let fault = request.description().err().filter(|fault| fault.status() == status);
+        self.reject(flow, request, status, fault.map_or(&[], BodyFault::headers));
     }
 
     /// The PRACK that was waited for. Where its offer is answered later, it has acknowledged all the same.
@@ -257,7 +256,7 @@ impl Endpoint {
         let after = self.entropy.below(11).to_string();
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(reliable) = &mut session.reliable else { return };
-        match (reliable.exchange, body_of(&request.headers, &request.body)) {
+        match (reliable.exchange, description_of(&request.headers, &request.body)) {
             (Exchange::Offered, Some(body)) => {
                 reliable.exchange = Exchange::Done;
                 self.reply(now, tx, 200, |_| {});

@@ -8,7 +8,7 @@ use super::event::{EndCause, Event, RequestId, SessionId};
 use super::reliable::Reliable;
 use super::server::transaction_key;
 use super::session::{AckMeaning, Change, Farewell, Phase, Session, Unacked};
-use super::{Endpoint, METHODS, body_of};
+use super::{Endpoint, METHODS, body_of, description_of};
 use crate::dialog::Dialog;
 use crate::transaction::{SessionTimer, TimerKey};
 use crate::{Body, Flow, Method, Request, Via};
@@ -88,8 +88,8 @@ impl Endpoint {
     }
 
     fn receive_invite(&mut self, now: Tick, flow: Flow, key: Box<str>, via: &Via, request: Request) {
-        if has_foreign_body(&request) {
-            return self.reject(flow, &request, 415, &[("Accept", Body::SDP)]);
+        if let Err(fault) = request.description() {
+            return self.reject(flow, &request, fault.status(), fault.headers());
         }
         if self.sessions.len() >= self.config.sessions_max {
             return self.reject_full(flow, &request);
@@ -185,12 +185,12 @@ impl Endpoint {
                 let (tx, allow) = (open(self), self.allow.clone());
                 self.reply(now, tx, 200, |response| {
                     response.headers.push("Allow", &allow);
-                    response.headers.push("Accept", Body::SDP);
+                    response.headers.push("Accept", Body::ACCEPTED);
                 });
             }
             Method::Invite | Method::Update => {
-                if has_foreign_body(request) {
-                    return self.reject(flow, request, 415, &[("Accept", Body::SDP)]);
+                if let Err(fault) = request.description() {
+                    return self.reject(flow, request, fault.status(), fault.headers());
                 }
                 let tx = open(self);
                 self.receive_change(now, id, tx, request);
@@ -253,7 +253,7 @@ impl Endpoint {
         if let Phase::HangingUp { reason } = phase {
             return self.end(now, id, EndCause::Hungup, Farewell::Bye(reason));
         }
-        let body = body_of(&ack.headers, &ack.body);
+        let body = description_of(&ack.headers, &ack.body);
         match unacked.meaning {
             AckMeaning::Confirmed => self.emit(Event::Confirmed { session: id, body }),
             AckMeaning::Answer => self.emit(Event::ReofferAnswered { session: id, body }),
@@ -362,11 +362,6 @@ pub(super) fn note_source(flow: Flow, request: &mut Request, mut via: Via) {
         }
         request.headers.set_top_via(&via);
     }
-}
-
-/// Whether it carries something that is no session description.
-pub(super) fn has_foreign_body(request: &Request) -> bool {
-    !request.body.is_empty() && !request.headers.has_content_type(Body::SDP)
 }
 
 impl Via {

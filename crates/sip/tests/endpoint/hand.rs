@@ -132,7 +132,42 @@ fn a_refusal_names_what_is_allowed_and_what_is_not_supported() {
     let mut request = hand.request("INVITE", "");
     request.set_body("text/plain", b"hello".to_vec());
     let response = hand.send(&request).remove(0);
-    assert_eq!((response.status, response.headers.get("Accept")), (415, Some("application/sdp")));
+    assert_eq!((response.status, response.headers.get("Accept")), (415, Some(Body::ACCEPTED)));
+    request.headers.set("Content-Encoding", "gzip");
+    let response = hand.send(&request).remove(0);
+    assert_eq!((response.status, response.headers.get("Accept-Encoding")), (415, Some("identity")));
+}
+
+#[test]
+fn the_description_of_an_invite_its_ack_and_its_changes_may_be_a_part_of_the_body() {
+    let mixed = |text: &str| {
+        let isup = "--b\r\nContent-Type: application/isup\r\nContent-Disposition: signal;handling=optional\r\n\r\n\x01\r\n";
+        format!("{isup}--b\r\nContent-Type: application/sdp\r\n\r\n{text}\r\n--b--\r\n").into_bytes()
+    };
+    let mut hand = Hand::new(44);
+    let mut invite = hand.request("INVITE", "");
+    invite.set_body("multipart/mixed;boundary=b", mixed("offer"));
+    hand.send(&invite);
+    let (session, offer) = hand.world.expect(A, |event| match event {
+        Event::Invited { session, request, .. } => Some((*session, request.description().map(|d| d.map(<[u8]>::to_vec)))),
+        _ => None,
+    });
+    assert_eq!(offer, Ok(Some(b"offer".to_vec())));
+    hand.world.answer(A, session);
+    let ok = hand.responses().pop().expect("200");
+    invite.headers.set("To", ok.headers.get("To").expect("To"));
+    let mut read = Vec::new();
+    for (method, cseq) in [("ACK", 1), ("UPDATE", 2), ("INVITE", 3)] {
+        let mut inside = hand.within(&invite, method, cseq);
+        inside.set_body("multipart/mixed; boundary=\"b\"", mixed(method));
+        hand.send(&inside);
+        read.push(hand.world.expect(A, |event| match event {
+            Event::Confirmed { body, .. } | Event::Reoffered { body, .. } => Some(body.clone()),
+            _ => None,
+        }));
+        hand.world.act(A, |endpoint, now| endpoint.answer_reoffer(now, session, Some(Body::sdp("answer"))));
+    }
+    assert_eq!(read, ["ACK", "UPDATE", "INVITE"].map(|text| Some(Body::sdp(text))));
 }
 
 #[test]
