@@ -40,6 +40,7 @@ fn leg(flow: u16) -> LegPlan {
             remote_rtcp: remote,
             rtcp_mux: true,
             crypto: None,
+            dtls: None,
         }),
         ssrc: u32::from(flow),
         first_seq: 0,

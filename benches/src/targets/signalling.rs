@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use offhook_net::stun;
-use offhook_plan::{Direction, MediaCaps};
+use offhook_plan::{Direction, Dtls, Fingerprint, HashKind, MediaCaps, Setup};
 use offhook_sip::{
     Challenge, Credentials, DigestConfig, DigestVerifier, Endpoint, EndpointConfig, Event, Flow, Frame, Framer,
     Headers, Message, Method, NameAddr, Output, Request, Response, Transport, Uri, Via, answer_challenge,
@@ -98,7 +98,7 @@ fn drain(endpoint: &mut Endpoint, now: Tick) -> Option<Tick> {
                 let is_response = bytes.starts_with(b"SIP/2.0 ");
                 assert!(is_response || Message::parse(&bytes).is_ok(), "{}", text_of(&bytes));
             }
-            Output::Event(Event::Request { id, request, .. }) => {
+            Output::Event(Event::Request { id, request, .. } | Event::Message { id, request, .. }) => {
                 endpoint.respond(now, id, Response::to_request(&request, 200));
             }
             Output::Event(Event::Invited { session, flow, .. }) => {
@@ -162,14 +162,26 @@ pub fn digest(data: &[u8]) {
     assert!(!answer.contains(['\r', '\n']), "an answer to a challenge of one line is one line");
 }
 
-/// An offer: the answer to it is one that its maker could accept.
+/// An offer: the answer to it is one that its maker could accept, and so is that of a leg whose keys come by DTLS.
 pub fn sdp_offer(data: &[u8]) {
     let caps = MediaCaps::g711();
-    let Ok((answer, agreed)) = sdp::answer(data, &local(), &caps, Direction::SendRecv) else { return };
+    let ours = Dtls {
+        fingerprints: vec![Fingerprint { hash: HashKind::Sha256, bytes: vec![7; 32] }],
+        setup: Setup::Passive,
+        ice: None,
+    };
+    let answers = [
+        sdp::answer(data, &local(), &caps, Direction::SendRecv),
+        sdp::answer_by_dtls(data, &local(), &ours, &caps, Direction::SendRecv),
+    ];
     let Some(offer) = text(data) else { return };
-    match sdp::accept(offer, answer.as_bytes(), &caps) {
-        Ok(accepted) => assert_eq!(accepted.codec, agreed.codec),
-        Err(error) => panic!("{error}: {answer}"),
+    for (answer, agreed) in answers.into_iter().flatten() {
+        match sdp::accept(offer, answer.as_bytes(), &caps) {
+            Ok(accepted) => {
+                assert_eq!((accepted.codec, accepted.dtls.is_some()), (agreed.codec, agreed.dtls.is_some()));
+            }
+            Err(error) => panic!("{error}: {answer}"),
+        }
     }
 }
 

@@ -15,5 +15,5 @@ pub mod view;
 
 pub use exchange::{
     Changed, Command, Counters, Exchange, Input, Output, RecordingWanted, Recovered, SUBSCRIPTIONS_PER_ACCOUNT_MAX,
-    TARGETS_MAX, TRANSFER_RINGS_FOR, TRANSFERS_MAX, WantedState,
+    TARGETS_MAX, TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX, TRANSFER_RINGS_FOR, TRANSFERS_MAX, WantedState,
 };

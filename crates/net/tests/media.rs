@@ -116,6 +116,7 @@ fn leg(leg: u64, local: SocketAddr, peer: &UdpSocket) -> LegPlan {
             remote_rtcp: remote,
             rtcp_mux: false,
             crypto: None,
+            dtls: None,
         }),
         ssrc: 7,
         first_seq: 0,

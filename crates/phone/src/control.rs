@@ -294,8 +294,10 @@ impl Control {
                 self.with(session, |this, call| this.transfer_told(now, call, status, over));
             }
             // Keys by INFO are the server's business: it reports them to us as it likes.
-            // It probes nobody, and takes no subscriptions.
+            // It probes nobody, takes no subscriptions, and neither sends nor takes texts (`methods`).
             Event::Info { .. }
+            | Event::Message { .. }
+            | Event::Messaged { .. }
             | Event::Probed { .. }
             | Event::Resubscribed { .. }
             | Event::NotifyDue { .. }

@@ -165,6 +165,7 @@ pub(crate) mod tests {
             remote_rtcp: remote,
             rtcp_mux: false,
             crypto: None,
+            dtls: None,
         }
     }
 

@@ -5,6 +5,8 @@ use core::net::SocketAddr;
 use offhook_units::MasterKey;
 use serde::{Deserialize, Serialize};
 
+use crate::Dtls;
+
 /// A codec by its SDP encoding name, and the parameters that an offer carries for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodecCap {
@@ -143,6 +145,8 @@ pub struct Negotiated {
     pub remote_rtcp: SocketAddr,
     /// RTP and RTCP share a port, RFC 5761.
     pub rtcp_mux: bool,
-    /// The keys, where RTP and RTCP are encrypted.
+    /// The keys, where RTP and RTCP are encrypted under keys from the descriptions.
     pub crypto: Option<Crypto>,
+    /// The peer's part in the handshake that the keys come by, where they do.
+    pub dtls: Option<Box<Dtls>>,
 }

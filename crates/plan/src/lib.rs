@@ -4,10 +4,14 @@
 //! carries the plan out and answers with [`MediaEvent`]s. Neither side calls the other.
 
 mod caps;
+mod dtls;
 mod media;
 pub mod tap;
 
 pub use caps::{CodecCap, CodecKind, Crypto, Direction, MediaCaps, Negotiated};
+pub use dtls::{
+    Candidate, CandidateHost, CandidateKind, CandidateTransport, Dtls, Fingerprint, HashKind, Ice, Setup, TcpKind,
+};
 pub use media::{
     AssetId, Edge, LegPlan, LegReport, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Source, SrtpReport, Tap,
 };

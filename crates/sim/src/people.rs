@@ -294,7 +294,7 @@ impl Phone {
                 assert!(self.open.remove(&session), "a session ends once: {session:?} of {:?}", self.role);
                 self.ended += 1;
             }
-            Event::Request { id, request, .. } => {
+            Event::Request { id, request, .. } | Event::Message { id, request, .. } => {
                 let response = offhook_sip::Response::to_request(&request, 200);
                 self.endpoint.respond(now, id, response);
             }
@@ -309,6 +309,7 @@ impl Phone {
             | Event::Registered { .. }
             | Event::RegistrationFailed { .. }
             | Event::Probed { .. }
+            | Event::Messaged { .. }
             | Event::Resubscribed { .. }
             | Event::NotifyDue { .. }
             | Event::Unsubscribed { .. } => {}

@@ -98,9 +98,8 @@ pub(crate) fn description<'a>(headers: &Headers, body: &'a [u8]) -> Result<Optio
     }
     match parts::judge(headers, body, &mut parts::Walk::default())? {
         parts::Verdict::Description(found) => Ok(Some(found)),
-        parts::Verdict::Nothing => Ok(None),
         parts::Verdict::Unknown(fault) if is_required(headers) => Err(fault),
-        parts::Verdict::Unknown(_) => Ok(None),
+        parts::Verdict::Nothing | parts::Verdict::Unknown(_) => Ok(None),
     }
 }
 
@@ -176,12 +175,21 @@ mod tests {
         let isup = |how: &str| format!("--b1\nContent-Type: application/isup\n{how}\n\x01\x02\n");
         let optional = isup("Content-Disposition: signal; handling=optional\n");
         check(MIXED, &format!("{optional}--b1\nc: application/sdp\n\nv=0\n--b1--"), Ok(Some("v=0")));
-        check(MIXED, &format!("--b1\nContent-Type:\n application/sdp;\n\tcharset=x\n\nv=0\n{optional}--b1--"), Ok(Some("v=0")));
+        check(
+            MIXED,
+            &format!("--b1\nContent-Type:\n application/sdp;\n\tcharset=x\n\nv=0\n{optional}--b1--"),
+            Ok(Some("v=0")),
+        );
         check(MIXED, &format!("{}--b1\nc: application/sdp\n\nv=0\n--b1--", isup("")), Err(BodyFault::Foreign));
         check(MIXED, &format!("{optional}--b1--"), Ok(None));
         // The purpose decides, and of two descriptions the first one.
-        let early = "--b1\nContent-Type: application/sdp\nContent-Disposition: early-session;handling=optional\n\nv=9\n";
-        check(MIXED, &format!("{early}--b1\nc: application/sdp\n\nv=0\n--b1\nc: application/sdp\n\nv=1\n--b1--"), Ok(Some("v=0")));
+        let early =
+            "--b1\nContent-Type: application/sdp\nContent-Disposition: early-session;handling=optional\n\nv=9\n";
+        check(
+            MIXED,
+            &format!("{early}--b1\nc: application/sdp\n\nv=0\n--b1\nc: application/sdp\n\nv=1\n--b1--"),
+            Ok(Some("v=0")),
+        );
         // A part without a type is text (RFC 2046 section 5.1), and text must be shown to somebody.
         check(MIXED, "--b1\n\nhello\n--b1--", Err(BodyFault::Foreign));
         let coded = "--b1\nContent-Type: application/sdp\nContent-Transfer-Encoding: base64\n\ndj0w\n--b1--";

@@ -8,6 +8,7 @@ mod client;
 mod early;
 mod event;
 mod large;
+mod message;
 mod probe;
 mod refer;
 mod refresh;
@@ -36,10 +37,11 @@ use subscription::Subscription;
 
 pub use client::FORKS_MAX;
 pub use event::{
-    EndCause, EndpointConfig, Event, Full, Invite, Output, ProbeId, Register, RegistrationId, RequestId, SessionId,
-    SubscriptionId,
+    EndCause, EndpointConfig, Event, Full, Invite, MessageId, Output, ProbeId, Register, RegistrationId, RequestId,
+    SessionId, SubscriptionId,
 };
 pub use large::DATAGRAM_REQUEST_BYTES_MAX;
+pub use message::Text;
 pub use refresh::MIN_SE;
 pub use subscription::{SUBSCRIPTION_MAX, SUBSCRIPTION_MIN, Subscribed};
 
@@ -306,6 +308,8 @@ impl Endpoint {
             Owner::Register(registration) => self.register_response(now, registration, delivery),
             Owner::Probe(probe) => self.probe_response(probe, &delivery),
             Owner::Watcher(subscription) => self.watcher_response(subscription, &delivery),
+            Owner::Message(id) => self.message_response(now, id, None, &delivery),
+            Owner::MessageWithin(id, session) => self.message_response(now, id, Some(session), &delivery),
             Owner::Nobody => {}
         }
     }
@@ -322,6 +326,7 @@ impl Endpoint {
             Owner::Register(registration) => self.register_failed(now, registration, None, None),
             Owner::Probe(id) => self.emit(Event::Probed { id, status: None }),
             Owner::Watcher(subscription) => self.watcher_failed(subscription, failed),
+            Owner::Message(id) | Owner::MessageWithin(id, _) => self.message_failed(id, failed),
             // The peer gives its INVITE up, or sends its response again.
             Owner::Prack(_) | Owner::Nobody => {}
         }

@@ -4,15 +4,17 @@
 //! here. An answer names one codec and, where both have it, telephone-event, so that nobody changes codecs in mid-call.
 
 mod crypto;
+mod dtls;
 #[cfg(test)]
 mod tests;
 
 use core::net::{IpAddr, SocketAddr};
 
-use offhook_plan::{CodecKind, Crypto, Direction, MediaCaps, Negotiated};
+use offhook_plan::{CodecKind, Crypto, Direction, Dtls, MediaCaps, Negotiated, Setup};
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
 
 pub use crypto::{Srtp, SrtpKeys, SrtpPolicy};
+pub use dtls::{CANDIDATES_MAX, FINGERPRINTS_MAX, ICE_OPTIONS_MAX};
 
 /// Most m-lines in a description; more are refused.
 pub const MEDIA_LINES_MAX: usize = 32;
@@ -76,6 +78,26 @@ impl SdpError {
 
 /// Our offer: every codec of `caps` in order, then telephone-event.
 pub fn offer(local: &Local, caps: &MediaCaps, direction: Direction) -> String {
+    let proto = if local.srtp.is_required() { "RTP/SAVP" } else { "RTP/AVP" };
+    let mut session = offered(local, proto, caps, direction, false);
+    session.medias.iter_mut().for_each(|media| media.attributes.extend(local.srtp.offered()));
+    session.to_string()
+}
+
+/// The same for a leg whose keys come by DTLS, with what it says of it: as browsers offer, RTCP on RTP's port and the stream
+/// a bundle of its own. Either end may begin the handshake.
+pub fn offer_by_dtls(local: &Local, ours: &Dtls, caps: &MediaCaps, direction: Direction) -> String {
+    let mut session = offered(local, "UDP/TLS/RTP/SAVPF", caps, direction, true);
+    session.attributes.push(Attribute::with_value("group", "BUNDLE 0"));
+    session.attributes.extend(ours.ice.iter().filter(|ice| ice.lite).map(|_| Attribute::new("ice-lite")));
+    for media in &mut session.medias {
+        media.attributes.push(Attribute::with_value("mid", "0"));
+        media.attributes.extend(dtls::lines(ours, Setup::ActPass));
+    }
+    session.to_string()
+}
+
+fn offered(local: &Local, proto: &str, caps: &MediaCaps, direction: Direction, rtcp_mux: bool) -> Session {
     let mut free = DYNAMIC_FIRST..TELEPHONE_EVENT;
     let mut formats: Vec<Format<'_>> = Vec::with_capacity(caps.codecs.len() + 1);
     for cap in &caps.codecs {
@@ -93,11 +115,8 @@ pub fn offer(local: &Local, caps: &MediaCaps, direction: Direction) -> String {
     }
     let mut session = skeleton(local);
     session.times.push(Time { start_time: 0, stop_time: 0, repeats: Vec::new() });
-    let proto = if local.srtp.is_required() { "RTP/SAVP" } else { "RTP/AVP" };
-    let mut media = audio(proto, local.port, &formats, caps.ptime_ms, direction, false);
-    media.attributes.extend(local.srtp.offered());
-    session.medias.push(media);
-    session.to_string()
+    session.medias.push(audio(proto, local.port, &formats, caps.ptime_ms, direction, rtcp_mux));
+    session
 }
 
 /// Our answer to `offer`, and what it agrees on. `direction` is what we would like; the answer never says more than the
@@ -108,12 +127,34 @@ pub fn answer(
     caps: &MediaCaps,
     direction: Direction,
 ) -> Result<(String, Negotiated), SdpError> {
+    answer_with(offer, local, None, caps, direction)
+}
+
+/// As [`answer`], for a leg that says `ours` of DTLS: a stream whose keys come by DTLS can be taken. What is agreed on names
+/// the peer's part in the handshake; ours is as `ours` says, where the offer leaves the choice.
+pub fn answer_by_dtls(
+    offer: &[u8],
+    local: &Local,
+    ours: &Dtls,
+    caps: &MediaCaps,
+    direction: Direction,
+) -> Result<(String, Negotiated), SdpError> {
+    answer_with(offer, local, Some(ours), caps, direction)
+}
+
+fn answer_with(
+    offer: &[u8],
+    local: &Local,
+    dtls: Option<&Dtls>,
+    caps: &MediaCaps,
+    direction: Direction,
+) -> Result<(String, Negotiated), SdpError> {
     let offered = parse(offer)?;
     let mut chosen = None;
     let mut fault = SdpError::NoAudio;
     for (index, media) in offered.medias.iter().enumerate() {
-        let stream = Stream::of(&offered, media);
-        match stream.and_then(|stream| Ok((stream.choose(caps)?, stream.secured(&local.srtp)?, stream))) {
+        let stream = Stream::of(&offered, media, Setup::Active);
+        match stream.and_then(|stream| Ok((stream.choose(caps)?, stream.secured(&local.srtp, dtls)?, stream))) {
             Ok(taken) => {
                 chosen = Some((index, taken));
                 break;
@@ -139,14 +180,21 @@ pub fn answer(
     if session.times.is_empty() {
         session.times.push(Time { start_time: 0, stop_time: 0, repeats: Vec::new() });
     }
+    session.attributes.extend(bundle(&offered, &offered.medias[index], stream.rtcp_mux));
+    let is_lite = secured.peer.is_some() && dtls.and_then(|ours| ours.ice.as_ref()).is_some_and(|ice| ice.lite);
+    session.attributes.extend(is_lite.then(|| Attribute::new("ice-lite")));
     for (at, media) in offered.medias.iter().enumerate() {
-        session.medias.push(if at == index {
-            let mut ours = audio(&media.proto, local.port, &formats, ptime_ms, direction, stream.rtcp_mux);
-            ours.attributes.extend(secured.iter().map(|(line, _)| line.clone()));
-            ours
+        let mut ours = if at == index {
+            audio(&media.proto, local.port, &formats, ptime_ms, direction, stream.rtcp_mux)
         } else {
             refused(media)
-        });
+        };
+        // RFC 5888 section 9: a line that is named is named in the answer.
+        ours.attributes.extend(mid(media).map(|mid| Attribute::with_value("mid", mid)));
+        if at == index {
+            ours.attributes.extend(secured.lines.iter().cloned());
+        }
+        session.medias.push(ours);
     }
     let negotiated = Negotiated {
         codec: choice.kind,
@@ -158,7 +206,8 @@ pub fn answer(
         remote_rtp: stream.rtp,
         remote_rtcp: stream.rtcp,
         rtcp_mux: stream.rtcp_mux,
-        crypto: secured.map(|(_, crypto)| crypto),
+        crypto: secured.crypto,
+        dtls: secured.peer,
     };
     Ok((session.to_string(), negotiated))
 }
@@ -170,7 +219,8 @@ pub fn accept(our_offer: &str, answer: &[u8], caps: &MediaCaps) -> Result<Negoti
     // RFC 3264 section 6: the answer's lines stand in the order of the offer's.
     let mut fault = SdpError::NoAudio;
     let pair = ours.medias.iter().zip(&theirs.medias).find_map(|(our_media, their_media)| {
-        let both = Stream::of(&ours, our_media).and_then(|our| Ok((our, Stream::of(&theirs, their_media)?)));
+        let theirs = || Stream::of(&theirs, their_media, Setup::Passive);
+        let both = Stream::of(&ours, our_media, Setup::ActPass).and_then(|our| Ok((our, theirs()?)));
         both.map_err(|error| fault = fault.clone().worse(error)).ok()
     });
     let Some((ours, theirs)) = pair else { return Err(fault) };
@@ -186,7 +236,15 @@ pub fn accept(our_offer: &str, answer: &[u8], caps: &MediaCaps) -> Result<Negoti
     let telephone_event = theirs.events(codec.clock()).zip(ours.events(codec.clock()));
     let rtcp_mux = ours.rtcp_mux && theirs.rtcp_mux;
     let crypto = crypto::agreed(&ours.crypto, &theirs.crypto);
-    if crypto.is_none() {
+    let dtls = match (&ours.dtls, theirs.dtls.clone()) {
+        (Some(_), Some(theirs)) if theirs.setup != Setup::ActPass => Some(theirs),
+        (Some(_), Some(_)) => {
+            return Err(SdpError::Malformed("an answer leaves it open who begins the handshake".into()));
+        }
+        (Some(_), None) | (None, Some(_)) => return Err(SdpError::Encrypted),
+        (None, None) => None,
+    };
+    if crypto.is_none() && dtls.is_none() {
         // A peer that answers an offer with keys by a plain stream may do so only where ours could be plain too.
         match (ours.secure, theirs.secure) {
             (true, false) => return Err(SdpError::Plain),
@@ -205,6 +263,7 @@ pub fn accept(our_offer: &str, answer: &[u8], caps: &MediaCaps) -> Result<Negoti
         remote_rtcp: if theirs.rtcp_mux && !rtcp_mux { next_port(theirs.rtp) } else { theirs.rtcp },
         rtcp_mux,
         crypto,
+        dtls,
     })
 }
 
@@ -233,6 +292,15 @@ struct Choice {
     telephone_event: Option<u8>,
 }
 
+/// How a stream of an offer is encrypted, where it is.
+struct Secured {
+    /// What our answer says of it.
+    lines: Vec<Attribute>,
+    crypto: Option<Crypto>,
+    /// The peer's part in the handshake.
+    peer: Option<Box<Dtls>>,
+}
+
 /// An audio stream as its description has it.
 struct Stream<'a> {
     formats: Vec<Format<'a>>,
@@ -243,6 +311,8 @@ struct Stream<'a> {
     rtcp_mux: bool,
     /// The stream must be encrypted: `RTP/SAVP`.
     secure: bool,
+    /// The keys come by DTLS: `UDP/TLS/RTP/SAVPF`.
+    dtls: Option<Box<Dtls>>,
     /// The keys that we can take, best first.
     crypto: Vec<crypto::Line>,
     ptime_ms: Option<u8>,
@@ -250,14 +320,19 @@ struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    fn of(session: &'a Session, media: &'a Media) -> Result<Self, SdpError> {
+    /// `unsaid` is who begins a handshake where the stream does not say so.
+    fn of(session: &'a Session, media: &'a Media, unsaid: Setup) -> Result<Self, SdpError> {
         if !media.media.eq_ignore_ascii_case("audio") || media.port == 0 {
             return Err(SdpError::NoAudio);
         }
-        let secure = match media.proto.to_ascii_uppercase().as_str() {
-            "RTP/AVP" | "RTP/AVPF" => false,
-            "RTP/SAVP" | "RTP/SAVPF" => true,
-            // Keys by DTLS.
+        let (secure, dtls) = match media.proto.to_ascii_uppercase().as_str() {
+            "RTP/AVP" | "RTP/AVPF" => (false, None),
+            "RTP/SAVP" | "RTP/SAVPF" => (true, None),
+            // RFC 5764 section 8. Without a fingerprint nobody knows whom the handshake is with.
+            "UDP/TLS/RTP/SAVP" | "UDP/TLS/RTP/SAVPF" => {
+                let dtls = dtls::dtls_of(session, media, unsaid).ok_or(SdpError::Encrypted)?;
+                (true, Some(Box::new(dtls)))
+            }
             other if other.contains("SAVP") => return Err(SdpError::Encrypted),
             _ => return Err(SdpError::NoAudio),
         };
@@ -272,11 +347,12 @@ impl<'a> Stream<'a> {
         };
         Ok(Self {
             formats: formats(media),
-            direction: direction_of(session, media, address),
+            direction: direction_of(session, media, address, dtls.as_ref().is_some_and(|dtls| dtls.ice.is_some())),
             rtp,
             rtcp: if rtcp_mux { rtp } else { rtcp_of(media, rtp) },
             rtcp_mux,
             secure,
+            dtls,
             crypto: crypto::Line::all(media),
             ptime_ms: number("ptime"),
             maxptime_ms: number("maxptime"),
@@ -294,13 +370,23 @@ impl<'a> Stream<'a> {
         Err(SdpError::NoCommonCodec)
     }
 
-    /// Our line and the keys of the stream, where it is encrypted; a fault where it must be and cannot, or must not be.
-    fn secured(&self, ours: &Srtp) -> Result<Option<(Attribute, Crypto)>, SdpError> {
+    /// Our lines and the keys of the stream, where it is encrypted; a fault where it must be and cannot, or must not be.
+    fn secured(&self, ours: &Srtp, dtls: Option<&Dtls>) -> Result<Secured, SdpError> {
+        match (&self.dtls, dtls) {
+            (Some(theirs), Some(ours)) => {
+                let setup = dtls::answering(theirs.setup, ours.setup);
+                let part = if setup == Setup::Active { Setup::Passive } else { Setup::Active };
+                let peer = Some(Box::new(Dtls { setup: part, ..(**theirs).clone() }));
+                return Ok(Secured { lines: dtls::lines(ours, setup), crypto: None, peer });
+            }
+            (Some(_), None) => return Err(SdpError::Encrypted),
+            (None, Some(_) | None) => {}
+        }
         match ours.answered(&self.crypto) {
-            Some(agreed) => Ok(Some(agreed)),
+            Some((line, crypto)) => Ok(Secured { lines: vec![line], crypto: Some(crypto), peer: None }),
             None if self.secure => Err(SdpError::Encrypted),
             None if ours.is_required() => Err(SdpError::Plain),
-            None => Ok(None),
+            None => Ok(Secured { lines: Vec::new(), crypto: None, peer: None }),
         }
     }
 
@@ -374,7 +460,8 @@ fn value_for<'a>(media: &'a Media, name: &'static str, payload_type: u8) -> Opti
 }
 
 /// The direction as written, and hold by a zero address (RFC 2543 appendix B.5; RFC 3264 section 8.4 keeps it legal).
-fn direction_of(session: &Session, media: &Media, address: IpAddr) -> Direction {
+/// By ICE it is no hold: the address is not known yet (RFC 8840 section 4.1).
+fn direction_of(session: &Session, media: &Media, address: IpAddr, by_ice: bool) -> Direction {
     let named = |attributes: &[Attribute]| {
         attributes.iter().find_map(|attribute| {
             let all = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
@@ -382,7 +469,7 @@ fn direction_of(session: &Session, media: &Media, address: IpAddr) -> Direction 
         })
     };
     let written = named(&media.attributes).or_else(|| named(&session.attributes)).unwrap_or(Direction::SendRecv);
-    if address.is_unspecified() { both(written, Direction::SendOnly) } else { written }
+    if address.is_unspecified() && !by_ice { both(written, Direction::SendOnly) } else { written }
 }
 
 /// `a=rtcp:PORT [IN IP4 ADDRESS]`, RFC 3605; the next port otherwise.
@@ -445,6 +532,24 @@ fn audio(proto: &str, port: u16, formats: &[Format<'_>], ptime_ms: u8, direction
         attributes.push(Attribute::new("rtcp-mux"));
     }
     Media { attributes, ..line("audio", port, proto, &numbers.join(" ")) }
+}
+
+/// The name of a line, RFC 5888 section 4.
+fn mid(media: &Media) -> Option<&str> {
+    media.get_first_attribute_value("mid").flatten().map(str::trim).filter(|mid| !mid.is_empty())
+}
+
+/// The bundle of our answer where the stream that we take stands in one: it alone, since the others are refused (RFC 8843
+/// section 7.3). Bundled streams have RTCP on RTP's port (section 9.3).
+fn bundle(offered: &Session, taken: &Media, rtcp_mux: bool) -> Option<Attribute> {
+    let mid = mid(taken).filter(|_| rtcp_mux)?;
+    let mut groups =
+        offered.attributes.iter().filter(|line| line.attribute == "group").filter_map(|line| line.value.as_deref());
+    let is_in = groups.any(|group| {
+        let mut words = group.split_ascii_whitespace();
+        words.next() == Some("BUNDLE") && words.any(|word| word == mid)
+    });
+    is_in.then(|| Attribute::with_value("group", format_args!("BUNDLE {mid}")))
 }
 
 /// A stream that is not wanted: the same line with port 0, RFC 3264 section 6.

@@ -20,6 +20,7 @@ mod spending;
 mod state;
 mod subscriptions;
 mod talking;
+mod texts;
 mod transfer;
 mod trunks;
 mod views;
@@ -38,6 +39,7 @@ use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, OfferId, Pers
 pub use self::recover::Recovered;
 use self::state::Call;
 pub use self::subscriptions::SUBSCRIPTIONS_PER_ACCOUNT_MAX;
+pub use self::texts::{TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX};
 pub use self::transfer::{TRANSFER_RINGS_FOR, TRANSFERS_MAX};
 pub use self::trunks::TARGETS_MAX;
 use crate::config::{self, Config};
@@ -238,6 +240,12 @@ pub struct Counters {
     pub subscriptions: u64,
     /// SUBSCRIBEs that were refused: with a wrong password, of what there is not, over a limit.
     pub subscriptions_refused: u64,
+    /// Texts of phones that a phone took.
+    pub messages: u64,
+    /// Texts that no phone took of those whom they were for.
+    pub messages_failed: u64,
+    /// Texts that were refused: with a wrong password, to nobody, too long, of a kind that is not carried.
+    pub messages_refused: u64,
 }
 
 /// The exchange.
@@ -279,6 +287,7 @@ pub struct Exchange {
     acd_wake: Option<Tick>,
     changed: Changed,
     watches: subscriptions::Watches,
+    texts: texts::Texts,
     refusing: bool,
 }
 
@@ -402,6 +411,7 @@ impl Exchange {
             acd_wake: None,
             changed: Changed::default(),
             watches: subscriptions::Watches::default(),
+            texts: texts::Texts::default(),
             refusing: false,
             config,
         }
@@ -596,6 +606,8 @@ impl Exchange {
             SipEvent::Referred { session, request } => self.referred(now, session, &request),
             SipEvent::ReofferRefused { session, .. } => self.not_moved(now, session),
             SipEvent::Info { session, body } => self.info(now, session, body.as_ref()),
+            SipEvent::Message { session, id, request } => self.text_within(now, session, id, &request),
+            SipEvent::Messaged { id, status } => self.texted(now, id, status),
             SipEvent::Ended { session, .. } => self.session_ended(now, session),
             SipEvent::Request { id, flow, request } => self.request(now, id, flow, &request),
             SipEvent::Registered { id, expires } => self.registered(now, id, expires),

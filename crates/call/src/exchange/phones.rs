@@ -14,7 +14,7 @@ use crate::config::Login;
 pub(super) const ON_THE_PHONE: &str = "on-the-phone";
 
 /// What we understand, for OPTIONS and 405 (RFC 3261 section 11).
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, SUBSCRIBE";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, REFER, SUBSCRIBE, MESSAGE";
 
 impl Exchange {
     /// A request outside of every dialog.
@@ -46,6 +46,7 @@ impl Exchange {
                 response
             }
             Method::Subscribe => return self.subscribe(now, id, flow, request),
+            Method::Message => return self.text(now, id, flow, request),
             _ => with_allow(Response::to_request(request, 405)),
         };
         self.endpoint.respond(now, id, response);

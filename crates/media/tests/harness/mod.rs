@@ -89,6 +89,7 @@ pub fn agreed(leg: LegId, codec: CodecKind) -> Negotiated {
         remote_rtcp: address(peer(leg).port() + 1),
         rtcp_mux: false,
         crypto: None,
+        dtls: None,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Masks what nobody who looks at signalling needs: the proofs of passwords, keys of media, keys that callers press.
+//! Masks what nobody who looks at signalling needs: the proofs of passwords, keys of media, keys that callers press, what phones
+//! write to each other.
 //!
 //! The length stays, so that what is shown is still a message.
 
@@ -9,8 +10,9 @@ const MASK: u8 = b'*';
 const PROOFS: [&[u8]; 4] =
     [b"authorization", b"proxy-authorization", b"authentication-info", b"proxy-authentication-info"];
 
-/// Masks digest responses in the head, and keys of SRTP (RFC 4568), passwords of ICE and pressed keys in the body.
+/// Masks digest responses in the head, and keys of SRTP (RFC 4568), passwords of ICE, pressed keys and texts in the body.
 pub fn redact(message: &mut [u8]) {
+    let text = message.starts_with(b"MESSAGE ");
     let mut lines = Lines { at: 0 };
     let mut proof = false;
     let mut digits = false;
@@ -24,11 +26,18 @@ pub fn redact(message: &mut [u8]) {
             proof = PROOFS.iter().any(|known| name.eq_ignore_ascii_case(known));
             let typed = name.eq_ignore_ascii_case(b"content-type") || name.eq_ignore_ascii_case(b"c");
             digits |= typed && find(line, b"application/dtmf").is_some();
+            if text && (name.eq_ignore_ascii_case(b"subject") || name.eq_ignore_ascii_case(b"s")) {
+                line.iter_mut().skip_while(|byte| **byte != b':').skip(1).for_each(|byte| *byte = MASK);
+            }
         }
         if proof {
             mask_value(line, b"response");
             mask_value(line, b"rspauth");
         }
+    }
+    if text {
+        let body = &mut message[lines.at..];
+        return body.iter_mut().filter(|byte| !byte.is_ascii_whitespace()).for_each(|byte| *byte = MASK);
     }
     if digits {
         let body = &mut message[lines.at..];
@@ -123,6 +132,15 @@ mod tests {
             "INFO b SIP/2.0\r\nc: application/dtmf-relay\r\n\r\nSignal=5\r\nDuration=160\r\n",
             "INFO b SIP/2.0\r\nc: application/dtmf-relay\r\n\r\n********\r\n************\r\n",
         );
+    }
+
+    #[test]
+    fn texts_are_masked_with_their_subject() {
+        check(
+            "MESSAGE b SIP/2.0\r\nSubject: lunch\r\nc: text/plain\r\n\r\nüber Mittag?\r\n",
+            "MESSAGE b SIP/2.0\r\nSubject:******\r\nc: text/plain\r\n\r\n***** *******\r\n",
+        );
+        check("INVITE b SIP/2.0\r\nSubject: lunch\r\n\r\nv=0\r\n", "INVITE b SIP/2.0\r\nSubject: lunch\r\n\r\nv=0\r\n");
     }
 
     #[test]

@@ -224,6 +224,13 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     ] {
         metrics.counter_fn("offhook_transfers", "Transfers asked for, by outcome", &[("outcome", how)], read);
     }
+    for (how, read) in [
+        ("taken", reader(|figures| &figures.messages)),
+        ("failed", reader(|figures| &figures.messages_failed)),
+        ("refused", reader(|figures| &figures.messages_refused)),
+    ] {
+        metrics.counter_fn("offhook_messages", "Texts of phones, by outcome", &[("outcome", how)], read);
+    }
 }
 
 fn media_worker(metrics: &mut Metrics, worker: &str, counters: &Arc<MediaCounters>) {

@@ -84,7 +84,7 @@ fn judge_parts<'a>(sub: &str, params: &str, body: &'a [u8], walk: &mut Walk) -> 
         }
         match (judge(&headers, content, walk)?, subtype) {
             // RFC 2046 section 5.1.4: the last that is understood is the best; how each is to be handled says nothing.
-            (Verdict::Unknown(_), Subtype::Alternative) => {}
+            (Verdict::Unknown(_), Subtype::Alternative) | (Verdict::Nothing, Subtype::Mixed) => {}
             (found, Subtype::Alternative | Subtype::Related) => best = found,
             (Verdict::Unknown(fault), Subtype::Mixed) => {
                 if is_required(&headers) {
@@ -97,7 +97,6 @@ fn judge_parts<'a>(sub: &str, params: &str, body: &'a [u8], walk: &mut Walk) -> 
                     best = found;
                 }
             }
-            (Verdict::Nothing, Subtype::Mixed) => {}
         }
     }
     walk.depth -= 1;

@@ -2,7 +2,7 @@
 
 use offhook_units::Tick;
 
-use super::event::{ProbeId, RegistrationId, SessionId, SubscriptionId};
+use super::event::{MessageId, ProbeId, RegistrationId, SessionId, SubscriptionId};
 use super::{Endpoint, Output};
 use crate::dialog::MAX_FORWARDS;
 use crate::transaction::{Alarms, ClientAction, Timer, TimerKey, client_invite, client_non_invite};
@@ -36,6 +36,10 @@ pub(super) enum Owner {
     Probe(ProbeId),
     /// A NOTIFY to a subscriber of ours.
     Watcher(SubscriptionId),
+    /// A text's.
+    Message(MessageId),
+    /// A text's within a session.
+    MessageWithin(MessageId, SessionId),
     /// Nobody's: CANCEL, and the BYE to a fork.
     Nobody,
 }

@@ -10,7 +10,7 @@ use crate::{Body, Credentials, Flow, Method, NameAddr, Request, Response, Uri};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
-/// A request outside of a dialog that waits for [`Endpoint::respond`](super::Endpoint::respond).
+/// A request outside of a dialog, or a MESSAGE, that waits for [`Endpoint::respond`](super::Endpoint::respond).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
@@ -21,6 +21,10 @@ pub struct RegistrationId(pub u64);
 /// An OPTIONS of ours that waits for its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProbeId(pub u64);
+
+/// A MESSAGE of ours that waits for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(pub u64);
 
 /// Somebody's subscription to something of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,7 +49,8 @@ pub struct EndpointConfig {
     pub subscriptions_max: usize,
     /// `Retry-After` of the 503 that a reached limit gives.
     pub retry_after: Span,
-    /// Requests outside of a dialog that the program takes as [`Event::Request`]; others are answered 405.
+    /// Requests outside of a dialog that the program takes as [`Event::Request`]; others are answered 405. Where MESSAGE is among
+    /// them, it is taken within calls too, as [`Event::Message`].
     pub methods: Vec<Method>,
     /// First wait after a failed registration; doubled up to `registration_retry_max`.
     pub registration_retry: Span,
@@ -229,6 +234,22 @@ pub enum Event {
         session: SessionId,
         /// What it carried.
         body: Option<Body>,
+    },
+    /// A MESSAGE within a call: to be answered by `respond` within 64·T1.
+    Message {
+        /// Which leg.
+        session: SessionId,
+        /// For `respond`.
+        id: RequestId,
+        /// The MESSAGE.
+        request: Box<Request>,
+    },
+    /// What became of a MESSAGE of ours.
+    Messaged {
+        /// Which.
+        id: MessageId,
+        /// The final response; none where nobody answered, 503 where the transport failed.
+        status: Option<u16>,
     },
     /// A REFER: the peer asks us to call somebody in its place (RFC 3515). To be answered by `accept_refer` or `refuse_refer`.
     Referred {

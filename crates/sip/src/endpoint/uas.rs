@@ -210,6 +210,10 @@ impl Endpoint {
                 let tx = open(self);
                 self.receive_prack(now, id, tx, request);
             }
+            Method::Message if self.config.methods.contains(method) => {
+                let tx = open(self);
+                self.receive_message(id, tx, request);
+            }
             Method::Ack
             | Method::Cancel
             | Method::Register

@@ -104,6 +104,31 @@ fn hold_is_mirrored_and_a_zero_address_is_hold() {
     check(&format!("{line}c=IN IP4 0.0.0.0"), CodecKind::Pcmu, 0, None, Direction::RecvOnly);
     check(&format!("{line}c=IN IP4 0.0.0.0\na=sendonly"), CodecKind::Pcmu, 0, None, Direction::RecvOnly);
     check(&format!("a=sendonly\n{line}"), CodecKind::Pcmu, 0, None, Direction::RecvOnly);
+    // The stream's own word counts, and a zero address of IPv6 is one too.
+    check(&format!("a=inactive\n{line}a=sendrecv"), CodecKind::Pcmu, 0, None, Direction::SendRecv);
+    check(&format!("{line}c=IN IP6 ::"), CodecKind::Pcmu, 0, None, Direction::RecvOnly);
+    check(&format!("{line}c=IN IP4 0.0.0.0\na=recvonly"), CodecKind::Pcmu, 0, None, Direction::Inactive);
+    check(&format!("{line}c=IN IP4 203.0.113.7"), CodecKind::Pcmu, 0, None, Direction::SendRecv);
+}
+
+#[test]
+fn the_answers_bundle_is_the_taken_stream_alone_and_every_named_line_keeps_its_name() {
+    let lines = |group: &str, mux: &str| {
+        let offer = format!(
+            "{HEAD}{group}m=video 6 RTP/AVP 31\na=mid:v\nm=audio 4 RTP/AVP 0\na=mid:a\n{mux}m=image 8 udptl t38"
+        );
+        let (text, _) = answered(&offer).expect("an answer");
+        let is_told = |line: &&str| ["a=group", "m=", "a=mid"].iter().any(|start| line.starts_with(start));
+        text.lines().filter(is_told).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let plain = ["m=video 0 RTP/AVP 31", "a=mid:v", "m=audio 10000 RTP/AVP 0", "a=mid:a", "m=image 0 udptl t38"];
+    let bundled: Vec<&str> = core::iter::once("a=group:BUNDLE a").chain(plain).collect();
+    assert_eq!(lines("a=group:BUNDLE v a\n", "a=rtcp-mux\n"), bundled);
+    assert_eq!(lines("a=group:LS v a\na=group:BUNDLE a\n", "a=rtcp-mux\n"), bundled);
+    // A bundle needs RTCP on RTP's port, and names what is in it.
+    assert_eq!(lines("a=group:BUNDLE v a\n", ""), plain);
+    assert_eq!(lines("a=group:BUNDLE v\n", "a=rtcp-mux\n"), plain);
+    assert_eq!(lines("", "a=rtcp-mux\n"), plain);
 }
 
 #[test]
@@ -202,6 +227,7 @@ fn the_answers_numbers_are_sent_and_our_own_are_received() {
             remote_rtcp: "198.51.100.9:4001".parse().unwrap(),
             rtcp_mux: false,
             crypto: None,
+            dtls: None,
         }
     );
 }

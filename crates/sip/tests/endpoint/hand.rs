@@ -141,7 +141,8 @@ fn a_refusal_names_what_is_allowed_and_what_is_not_supported() {
 #[test]
 fn the_description_of_an_invite_its_ack_and_its_changes_may_be_a_part_of_the_body() {
     let mixed = |text: &str| {
-        let isup = "--b\r\nContent-Type: application/isup\r\nContent-Disposition: signal;handling=optional\r\n\r\n\x01\r\n";
+        let isup =
+            "--b\r\nContent-Type: application/isup\r\nContent-Disposition: signal;handling=optional\r\n\r\n\x01\r\n";
         format!("{isup}--b\r\nContent-Type: application/sdp\r\n\r\n{text}\r\n--b--\r\n").into_bytes()
     };
     let mut hand = Hand::new(44);
@@ -149,7 +150,9 @@ fn the_description_of_an_invite_its_ack_and_its_changes_may_be_a_part_of_the_bod
     invite.set_body("multipart/mixed;boundary=b", mixed("offer"));
     hand.send(&invite);
     let (session, offer) = hand.world.expect(A, |event| match event {
-        Event::Invited { session, request, .. } => Some((*session, request.description().map(|d| d.map(<[u8]>::to_vec)))),
+        Event::Invited { session, request, .. } => {
+            Some((*session, request.description().map(|d| d.map(<[u8]>::to_vec))))
+        }
         _ => None,
     });
     assert_eq!(offer, Ok(Some(b"offer".to_vec())));

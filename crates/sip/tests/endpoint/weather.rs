@@ -193,6 +193,8 @@ impl Shift {
             Event::Progress { .. } | Event::ReferProgress { .. } => {}
             other @ (Event::Info { .. }
             | Event::Request { .. }
+            | Event::Message { .. }
+            | Event::Messaged { .. }
             | Event::Registered { .. }
             | Event::RegistrationFailed { .. }
             | Event::Resubscribed { .. }
