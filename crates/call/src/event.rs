@@ -5,7 +5,7 @@ use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, OfferId, PersonRef, QueueId, RecordingId, VisitId};
 use serde::{Deserialize, Serialize};
 
-use crate::record::CallEnd;
+use crate::record::{CallEnd, DivertedFor};
 
 /// Stream of the distributor's events in the log.
 pub const STREAM_ACD: u16 = 1;
@@ -228,6 +228,26 @@ pub enum CallEvent {
         /// How.
         srtp: SrtpReport,
     },
+    /// The call had been sent on before it came to us.
+    Diverted {
+        /// Which call.
+        call: CallId,
+        /// Who sent it on last, in the sealed table; none where that is not told.
+        from: Option<PersonRef>,
+        /// Why.
+        why: DivertedFor,
+        /// How often it was sent on.
+        times: u32,
+    },
+    /// A side hung up and said why, as the telephone network counts (Q.850).
+    HangUpCause {
+        /// Which call.
+        call: CallId,
+        /// Which side.
+        by: Party,
+        /// 1 to 127.
+        cause: u8,
+    },
 }
 
 impl CallEvent {
@@ -251,7 +271,9 @@ impl CallEvent {
             | Self::Transferring { call, .. }
             | Self::Transferred { call, .. }
             | Self::Joined { call, .. }
-            | Self::Encrypted { call, .. } => *call,
+            | Self::Encrypted { call, .. }
+            | Self::Diverted { call, .. }
+            | Self::HangUpCause { call, .. } => *call,
         }
     }
 
@@ -276,6 +298,8 @@ impl CallEvent {
             Self::Transferred { .. } => "call-transferred",
             Self::Joined { .. } => "call-joined",
             Self::Encrypted { .. } => "leg-encrypted",
+            Self::Diverted { .. } => "call-diverted",
+            Self::HangUpCause { .. } => "hang-up-cause",
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{CallEvent, Party};
 
 /// The version of the fold that wrote a record; printed on it.
-pub const FORMULA: u32 = 3;
+pub const FORMULA: u32 = 4;
 
 /// One call from its INVITE to its end. Instants are exchange-clock microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +78,89 @@ pub struct CallRecord {
     /// How the agent's leg was encrypted, where it was.
     #[serde(default)]
     pub agent_srtp: Option<SrtpReport>,
+    /// Who sent the call on to us, where somebody did and the trunk may say so.
+    #[serde(default)]
+    pub diverted: Option<Diversion>,
+    /// Why the side that hung up did so, where it said so (Q.850).
+    #[serde(default)]
+    pub cause: Option<u8>,
+}
+
+/// That a call was sent on before it came to us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diversion {
+    /// Who sent it on last, in the sealed table; none where that is not told.
+    pub from: Option<PersonRef>,
+    /// Why.
+    pub why: DivertedFor,
+    /// How often it was sent on.
+    pub times: u32,
+}
+
+/// Why a call is sent on, RFC 5806 section 5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DivertedFor {
+    /// It is not told, or in a word that nobody knows.
+    Unknown,
+    /// Whoever was called was on the phone.
+    UserBusy,
+    /// Nobody answered.
+    NoAnswer,
+    /// Whoever was called could not be reached.
+    Unavailable,
+    /// Always.
+    Unconditional,
+    /// At this time of day.
+    TimeOfDay,
+    /// Whoever was called wants to be left alone.
+    DoNotDisturb,
+    /// Whoever was called sent this one call on.
+    Deflection,
+    /// Calls follow whoever was called.
+    FollowMe,
+    /// The line is out of service.
+    OutOfService,
+    /// Whoever was called is away.
+    Away,
+}
+
+impl DivertedFor {
+    const ALL: [(Self, &'static str); 11] = [
+        (Self::Unknown, "unknown"),
+        (Self::UserBusy, "user-busy"),
+        (Self::NoAnswer, "no-answer"),
+        (Self::Unavailable, "unavailable"),
+        (Self::Unconditional, "unconditional"),
+        (Self::TimeOfDay, "time-of-day"),
+        (Self::DoNotDisturb, "do-not-disturb"),
+        (Self::Deflection, "deflection"),
+        (Self::FollowMe, "follow-me"),
+        (Self::OutOfService, "out-of-service"),
+        (Self::Away, "away"),
+    ];
+
+    /// Its name in Diversion, records and the API.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(why, _)| *why == self).map_or("unknown", |(_, name)| name)
+    }
+
+    /// From a name in any case.
+    pub fn by_name(text: &str) -> Self {
+        Self::ALL.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)).map_or(Self::Unknown, |(why, _)| *why)
+    }
+
+    /// From the SIP status that stands for it, RFC 4458 section 2.
+    pub const fn by_cause(status: u16) -> Self {
+        match status {
+            302 => Self::Unconditional,
+            408 => Self::NoAnswer,
+            480 | 487 => Self::Deflection,
+            486 => Self::UserBusy,
+            503 => Self::Unavailable,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// One stretch of talk, hold included.
@@ -228,6 +311,8 @@ impl OpenCall {
             joined: None,
             caller_srtp: None,
             agent_srtp: None,
+            diverted: None,
+            cause: None,
         };
         Self { record, dialogs: Vec::new(), contacts: Vec::new(), hold: [None; 2], talk: None }
     }
@@ -259,6 +344,8 @@ impl OpenCall {
             | CallEvent::Placed { .. }
             | CallEvent::Dialled { .. }
             | CallEvent::Encrypted { .. }
+            | CallEvent::Diverted { .. }
+            | CallEvent::HangUpCause { .. }
             | CallEvent::Transferred { .. } => {}
         }
         let record = &mut self.record;
@@ -311,6 +398,10 @@ impl OpenCall {
             CallEvent::LegClosed { party: Party::Agent, report, .. } => record.agent_media = Some(report.clone()),
             CallEvent::Encrypted { party: Party::Caller, srtp, .. } => record.caller_srtp = Some(*srtp),
             CallEvent::Encrypted { party: Party::Agent, srtp, .. } => record.agent_srtp = Some(*srtp),
+            CallEvent::Diverted { from, why, times, .. } => {
+                record.diverted = Some(Diversion { from: *from, why: *why, times: *times });
+            }
+            CallEvent::HangUpCause { cause, .. } => record.cause = Some(*cause),
             CallEvent::Ended { end, .. } => {
                 record.ended = at;
                 record.end = *end;

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 
 use desk::{SERVER, World, credentials, trunk};
 use offhook_call::{Command, Input, TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX};
-use offhook_sip::{Body, Challenge, Event, Flow, Message, Method, Response, SessionId, Transport, answer_challenge};
+use offhook_sip::{
+    Body, Challenge, Event, Flow, Message, Method, Register, Response, SessionId, Transport, answer_challenge,
+};
 use offhook_units::Span;
 
 /// Where somebody writes from whose messages are made here.
@@ -140,6 +142,32 @@ fn a_phones_refusal_comes_back_silence_does_not_and_a_leaving_exchange_says_503(
     world.exchange.handle(now, Input::Command(Command::Drain { grace: Span::from_s(30) }));
     let answer = ann.write(&mut world, "bob", "text/plain", "hi").expect("an answer");
     assert_eq!((answer.status, answer.headers.get("Retry-After")), (503, Some("5")));
+}
+
+#[test]
+fn all_phones_of_a_colleague_get_a_text_and_the_first_that_takes_it_answers() {
+    let mut world = World::new(Vec::new());
+    let (now, at) = (world.now, World::address("desk4"));
+    let register = Register {
+        flow: desk::flow_from(at),
+        registrar: "sip:offhook".parse().expect("a uri"),
+        aor: "<sip:bob@offhook>".parse().expect("a name"),
+        contact: format!("sip:bob@{at}").parse().expect("a uri"),
+        expires: Span::from_s(3_600),
+        credentials: Some(credentials("bob")),
+    };
+    world.at("desk4").endpoint.register(now, register);
+    world.run(Span::from_s(1));
+    let mut ann = Writer::new(desk_of(9));
+    for (first, second, told) in [(486, 200, 200), (486, 603, 486), (480, 603, 603), (200, 486, 200)] {
+        assert!(ann.write(&mut world, "bob", "text/plain", "hi").is_none());
+        take(&mut world, "bob", first).expect("a text at the desk");
+        assert_eq!(ann.heard(&world).map(|answer| answer.status), Some(200).filter(|_| first == 200));
+        take(&mut world, "desk4", second).expect("a text at the other desk");
+        assert_eq!(ann.heard(&world).map(|answer| answer.status), Some(told), "{first} {second}");
+    }
+    let counters = world.exchange.counters();
+    assert_eq!((counters.messages, counters.messages_failed), (2, 2));
 }
 
 /// `who` writes within a call; gives what its endpoint was told.

@@ -261,7 +261,7 @@ impl Control {
         let now = self.now();
         match event {
             Event::Invited { session, flow, request } => self.invited(now, session, flow, &request),
-            Event::Cancelled { session } => self.over(now, session, EndedBy::Cancelled, None),
+            Event::Cancelled { session, reason } => self.over(now, session, EndedBy::Cancelled, reason),
             Event::Confirmed { session, body } => self.with(session, |this, call| this.confirmed(now, call, body)),
             Event::Progress { session, status, body } => {
                 self.with(session, |this, call| this.progress(call, status, body));

@@ -1,7 +1,7 @@
 //! The wire shapes of API version 1. Each is made by taking the core type apart in full, so that a new field there forces a
 //! decision here. Ids are strings, instants RFC 3339 in UTC, lengths of time whole milliseconds.
 
-use offhook_call::record::{CallEnd, CallRecord, Talk, Transfer};
+use offhook_call::record::{CallEnd, CallRecord, Diversion, Talk, Transfer};
 use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
 use offhook_plan::{LegReport, SrtpReport};
 use offhook_units::{CallId, Tick};
@@ -311,6 +311,24 @@ pub struct Record {
     joined: Option<String>,
     caller_srtp: Option<Encryption>,
     agent_srtp: Option<Encryption>,
+    diverted: Option<DiversionDto>,
+    cause: Option<u8>,
+}
+
+/// That a call was sent on before it came to us.
+#[derive(Debug, Serialize)]
+struct DiversionDto {
+    from: Option<Caller>,
+    why: &'static str,
+    times: u32,
+}
+
+impl DiversionDto {
+    fn new(diversion: &Diversion, text: Option<&String>) -> Self {
+        let Diversion { from, why, times } = diversion;
+        let from = from.map(|person| Caller { person: person.to_string(), text: text.cloned() });
+        Self { from, why: why.name(), times: *times }
+    }
 }
 
 /// One stretch of talk.
@@ -383,7 +401,14 @@ struct Recording {
 
 impl From<&RecordEntry> for Record {
     fn from(entry: &RecordEntry) -> Self {
-        let RecordEntry { record, queue: queue_name, agent: agent_name, caller: caller_text, recording: file } = entry;
+        let RecordEntry {
+            record,
+            queue: queue_name,
+            agent: agent_name,
+            caller: caller_text,
+            diverted: sent_on_by,
+            recording: file,
+        } = entry;
         let CallRecord {
             formula,
             id,
@@ -413,6 +438,8 @@ impl From<&RecordEntry> for Record {
             joined,
             caller_srtp,
             agent_srtp,
+            diverted,
+            cause,
         } = record;
         let instant = |at: &Option<Tick>| at.map(rfc3339);
         Self {
@@ -444,6 +471,8 @@ impl From<&RecordEntry> for Record {
             joined: joined.map(|id| id.to_string()),
             caller_srtp: caller_srtp.as_ref().map(Encryption::from),
             agent_srtp: agent_srtp.as_ref().map(Encryption::from),
+            diverted: diverted.as_ref().map(|diverted| DiversionDto::new(diverted, sent_on_by.as_ref())),
+            cause: *cause,
         }
     }
 }

@@ -77,6 +77,8 @@ pub struct RecordEntry {
     pub agent: Option<String>,
     /// The caller as presented; `None` once forgotten.
     pub caller: Option<String>,
+    /// Who sent the call on; `None` once forgotten.
+    pub diverted: Option<String>,
     /// What is known of the recording's file.
     pub recording: Option<RecordingEntry>,
 }

@@ -289,7 +289,7 @@ impl Phone {
                     body.map(|body| sdp::answer(&body.bytes, &local, &caps, Direction::SendRecv).expect("an offer").0);
                 self.endpoint.answer_reoffer(now, session, answer.map(Body::sdp));
             }
-            Event::Cancelled { session } | Event::Refused { session, .. } | Event::Ended { session, .. } => {
+            Event::Cancelled { session, .. } | Event::Refused { session, .. } | Event::Ended { session, .. } => {
                 self.up.remove(&session);
                 assert!(self.open.remove(&session), "a session ends once: {session:?} of {:?}", self.role);
                 self.ended += 1;

@@ -8,6 +8,7 @@ mod flow;
 mod headers;
 mod interchange;
 mod message;
+mod reason;
 mod registrar;
 mod replaces;
 pub mod sdp;
@@ -32,6 +33,7 @@ pub use message::{
     Fault, Frame, Framer, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, Method, ParseError, Request, Response, VALUES_MAX,
     frame_len, reason_phrase,
 };
+pub use reason::reason_cause;
 pub use registrar::{Binding, Change, Identity, Registrar, RegistrarCounters, RegistrarLimits};
 pub use replaces::Replaces;
 pub use uri::{Scheme, Uri};

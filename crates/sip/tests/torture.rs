@@ -2,7 +2,7 @@
 
 mod support;
 
-use offhook_sip::{Fault, Message, Method, NameAddr, ParseError, Request, Response, Scheme, frame_len};
+use offhook_sip::{BodyFault, Fault, Message, Method, NameAddr, ParseError, Request, Response, Scheme, frame_len};
 use support::{torture, torture_names};
 
 fn parse(name: &str) -> Result<Message, ParseError> {
@@ -228,6 +228,8 @@ fn long_and_binary_messages_are_whole() {
     let mpart01 = request("mpart01");
     assert_eq!(mpart01.body.len(), 553);
     assert!(mpart01.body.contains(&0) && mpart01.body.ends_with(b"--7a9cbec02ceef655--\r\n"));
+    // Well-formed, though its parts mean nothing to who looks for a session description.
+    assert_eq!(mpart01.description(), Err(BodyFault::Foreign));
     let dblreq = request("dblreq");
     assert_eq!((dblreq.method, dblreq.body.len()), (Method::Register, 0));
     let transports: Vec<String> =

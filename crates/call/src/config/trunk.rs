@@ -76,6 +76,8 @@ pub struct Outgoing {
     pub credentials: Option<Credentials>,
     /// Whether and how we register with it.
     pub register: Option<Registering>,
+    /// A transferred call says which number of ours it was for (RFC 5806).
+    pub diversion: bool,
     /// How often each target is asked by OPTIONS whether it is there; zero for never.
     pub health_every: Span,
 }
@@ -103,6 +105,7 @@ impl Outgoing {
             caller_id: None,
             credentials: None,
             register: None,
+            diversion: false,
             health_every: Self::HEALTH_EVERY,
         }
     }

@@ -54,6 +54,9 @@ impl Exchange {
         leg.trunk = trunk;
         let body = leg.offer(&self.caps_preferring(trunk, codec));
         headers.extend(agent.map(|agent| self.path_to(agent, &uri)).unwrap_or_default());
+        if !urgent {
+            headers.extend(self.diversions(id, trunk, &from, &uri));
+        }
         let invitation = Invitation { uri, from, headers, credentials };
         let Some(session) = self.send_invite(now, &leg, invitation, body) else { return false };
         leg.session = session;

@@ -2,12 +2,12 @@
 
 use offhook_acd::{Command, FlowOut, Left};
 use offhook_plan::MediaCommand;
-use offhook_sip::SessionId;
+use offhook_sip::{EndCause, SessionId, reason_cause};
 use offhook_units::{CallId, Span, Tick};
 
 use super::state::Stage;
 use super::{Exchange, Output, Role};
-use crate::event::{CallEvent, Missed};
+use crate::event::{CallEvent, Missed, Party};
 use crate::record::CallEnd;
 use crate::timers::Kind;
 
@@ -23,18 +23,29 @@ impl Exchange {
         }
     }
 
-    /// The caller sent CANCEL; the endpoint has answered it.
-    pub(super) fn caller_gave_up(&mut self, now: Tick, session: SessionId) {
+    /// The caller sent CANCEL; the endpoint has answered it. Phones that ring are told why, so that a call that was taken elsewhere
+    /// counts as missed nowhere.
+    pub(super) fn caller_gave_up(&mut self, now: Tick, session: SessionId, reason: Option<&str>) {
         if let Some((id, _)) = self.sessions.remove(&session) {
             if let Some(call) = self.calls.get_mut(&id) {
                 call.sessions.remove(&session);
             }
-            self.end_call(now, id, CallEnd::Abandoned, None);
+            self.note_cause(now, id, Party::Caller, reason);
+            self.end_call(now, id, CallEnd::Abandoned, passed_on(reason).as_deref());
+        }
+    }
+
+    /// Keeps why a side hung up, where it says so as the telephone network does.
+    fn note_cause(&mut self, now: Tick, id: CallId, by: Party, reason: Option<&str>) {
+        let cause = reason.and_then(|reason| reason_cause(reason, Q850)).and_then(|cause| u8::try_from(cause).ok());
+        let going_on = self.calls.get(&id).is_some_and(|call| !call.is_ending());
+        if let Some(cause) = cause.filter(|cause| going_on && (1..=127).contains(cause)) {
+            self.note(now, CallEvent::HangUpCause { call: id, by, cause });
         }
     }
 
     /// A session is over for good.
-    pub(super) fn session_ended(&mut self, now: Tick, session: SessionId) {
+    pub(super) fn session_ended(&mut self, now: Tick, session: SessionId, cause: &EndCause) {
         let Some((id, role)) = self.sessions.remove(&session) else { return };
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.sessions.remove(&session);
@@ -42,21 +53,34 @@ impl Exchange {
             return;
         }
         let Some(call) = self.calls.get(&id) else { return };
+        let told = match cause {
+            EndCause::PeerBye { reason } => reason.as_deref(),
+            EndCause::Hungup
+            | EndCause::TimedOut
+            | EndCause::NoAck
+            | EndCause::TransportFailed
+            | EndCause::PeerGone
+            | EndCause::Expired => None,
+        };
+        let reason = passed_on(told);
         match role {
             Role::Caller => {
                 let talked = matches!(call.stage, Stage::Talking { .. }) || call.transfer.is_some();
                 let end = if talked { CallEnd::CallerHungUp } else { CallEnd::Abandoned };
-                self.end_call(now, id, end, None);
+                self.note_cause(now, id, Party::Caller, told);
+                self.end_call(now, id, end, reason.as_deref());
             }
             Role::Dialled => {
                 if call.other.as_ref().is_some_and(|other| other.leg.session == session) {
-                    self.end_call(now, id, CallEnd::AgentHungUp, None);
+                    self.note_cause(now, id, Party::Agent, told);
+                    self.end_call(now, id, CallEnd::AgentHungUp, reason.as_deref());
                 }
             }
             Role::Offered(offer) => {
                 let connected = call.other.as_ref().is_some_and(|other| other.leg.session == session);
                 if connected {
-                    self.end_call(now, id, CallEnd::AgentHungUp, None);
+                    self.note_cause(now, id, Party::Agent, told);
+                    self.end_call(now, id, CallEnd::AgentHungUp, reason.as_deref());
                 } else if self.drop_ringing(now, offer, Missed::NoAnswer).is_some() {
                     // The distributor may have withdrawn the offer in this very moment.
                     let _gone = self.tell(now, Command::NoAnswer { offer });
@@ -87,7 +111,7 @@ impl Exchange {
         self.release_contact(now, id, talked, end);
         let offers: Vec<_> = self.calls.get(&id).map(|call| call.ringing.keys().copied().collect()).unwrap_or_default();
         for offer in offers {
-            self.stop_ringing(now, offer, Missed::Withdrawn);
+            self.stop_ringing_for(now, offer, Missed::Withdrawn, reason);
         }
         self.enter(now, id, Stage::Ending);
         let Some(call) = self.calls.get(&id) else { return };
@@ -153,6 +177,19 @@ impl Exchange {
     }
 }
 
+/// The telephone network's causes in a Reason header (RFC 3326).
+const Q850: &str = "Q.850";
+
+/// What the other sides of a call are told of why one hung up: the causes alone, and no words of strangers.
+fn passed_on(reason: Option<&str>) -> Option<String> {
+    let reason = reason?;
+    let cause = |protocol| Some((protocol, reason_cause(reason, protocol)?));
+    let (sip, q850) = (cause("SIP").filter(|(_, cause)| (200..700).contains(cause)), cause(Q850));
+    let q850 = q850.filter(|(_, cause)| (1..=127).contains(cause));
+    let told: Vec<String> = sip.into_iter().chain(q850).map(|(of, cause)| format!("{of};cause={cause}")).collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
 /// The Q.850 cause for a SIP status, as a Reason header (RFC 3326; mapping of RFC 3398 section 8.2.6.1).
 fn q850(status: u16) -> Option<&'static str> {
     match status {
@@ -173,5 +210,14 @@ mod tests {
     fn a_full_queue_is_q850_user_busy() {
         assert_eq!(q850(486), Some("Q.850;cause=17;text=\"User busy\""));
         assert_eq!(q850(200), None);
+    }
+
+    #[test]
+    fn causes_are_passed_on_without_their_words() {
+        let both = "Q.850;cause=16;text=\"<script>\", SIP;cause=200;text=\"elsewhere\"";
+        assert_eq!(passed_on(Some(both)).as_deref(), Some("SIP;cause=200, Q.850;cause=16"));
+        assert_eq!(passed_on(Some("Q.850;cause=0, SIP;cause=99")), None);
+        assert_eq!(passed_on(Some("preemption;cause=1")), None);
+        assert_eq!(passed_on(None), None);
     }
 }

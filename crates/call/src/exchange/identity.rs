@@ -8,7 +8,7 @@ use super::state::Presented;
 
 /// Who is shown where nobody may know (RFC 3323 section 4.1.1.3).
 const ANONYMOUS: &str = "anonymous";
-const ANONYMOUS_HOST: &str = "anonymous.invalid";
+pub(super) const ANONYMOUS_HOST: &str = "anonymous.invalid";
 
 /// Who calls over a trunk. One that is `trusted` may assert it by P-Asserted-Identity (RFC 3325) or, as older gateways do, by
 /// Remote-Party-ID; another one is taken by its From. Whoever asks not to be named is not.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use offhook_sip::{Body, BodyFault, Flow, Replaces, Request, SessionId};
 use offhook_units::{CallId, PersonRef, Span, Tick};
 
+use super::diversion::diverted;
 use super::identity::presented;
 use super::placing::{Lead, Origin, RING_FOR, Refusal, answers_itself};
 use super::state::{Call, Leg, Presented, Stage};
@@ -79,7 +80,9 @@ impl Exchange {
             Lead::Number(number) => number.answer,
             Lead::Ways(_) => Answer::AtAgent,
         };
+        let sent_on = trunk.and_then(|trunk| diverted(&request.headers, self.config.trunks[trunk].trust_identity));
         let id = self.begin(now, origin, dialled, from, caller, answer);
+        self.was_diverted(now, id, sent_on);
         match lead {
             Lead::Number(number) => {
                 if answers_itself(&number) {
@@ -135,6 +138,7 @@ impl Exchange {
             charged: Vec::new(),
             seats: Vec::new(),
             from,
+            diverted: None,
             answer,
             caller,
             answered: false,

@@ -4,6 +4,7 @@
 
 mod admission;
 mod dial;
+mod diversion;
 mod ending;
 mod identity;
 mod incoming;
@@ -595,7 +596,7 @@ impl Exchange {
     fn on_sip(&mut self, now: Tick, event: SipEvent) {
         match event {
             SipEvent::Invited { session, flow, request } => self.invited(now, session, flow, &request),
-            SipEvent::Cancelled { session } => self.caller_gave_up(now, session),
+            SipEvent::Cancelled { session, reason } => self.caller_gave_up(now, session, reason.as_deref()),
             SipEvent::Confirmed { session, body } | SipEvent::ReofferAnswered { session, body } => {
                 self.confirmed(now, session, body.as_ref());
             }
@@ -608,7 +609,7 @@ impl Exchange {
             SipEvent::Info { session, body } => self.info(now, session, body.as_ref()),
             SipEvent::Message { session, id, request } => self.text_within(now, session, id, &request),
             SipEvent::Messaged { id, status } => self.texted(now, id, status),
-            SipEvent::Ended { session, .. } => self.session_ended(now, session),
+            SipEvent::Ended { session, cause } => self.session_ended(now, session, &cause),
             SipEvent::Request { id, flow, request } => self.request(now, id, flow, &request),
             SipEvent::Registered { id, expires } => self.registered(now, id, expires),
             SipEvent::RegistrationFailed { id, status, retry_in } => self.not_registered(id, status, retry_in),

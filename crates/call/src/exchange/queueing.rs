@@ -107,6 +107,7 @@ impl Exchange {
         let caps = self.caps_preferring(None, codec);
         let body = leg.offer(&caps);
         let mut headers = self.path_to(agent, &uri);
+        headers.extend(self.diversions(id, None, &from, &uri));
         headers.extend(queue.map(|queue| ("X-Offhook-Queue".to_owned(), queue)));
         let invitation = Invitation { uri, from, headers, credentials: None };
         let Some(session) = self.send_invite(now, &leg, invitation, body) else { return false };
@@ -165,7 +166,7 @@ impl Exchange {
     }
 
     /// As [`Self::stop_ringing`], with the `Reason` that the phone is told, so that it shows no missed call (RFC 3326).
-    fn stop_ringing_for(&mut self, now: Tick, offer: OfferId, missed: Missed, reason: Option<&str>) {
+    pub(super) fn stop_ringing_for(&mut self, now: Tick, offer: OfferId, missed: Missed, reason: Option<&str>) {
         if let Some((_, session)) = self.drop_ringing(now, offer, missed) {
             self.endpoint.hang_up(now, session, reason.map(str::to_owned));
         }

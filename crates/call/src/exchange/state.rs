@@ -27,6 +27,8 @@ pub(super) struct Call {
     /// Trunks that it takes a place of, one for each leg there.
     pub seats: Vec<usize>,
     pub from: Presented,
+    /// Who sent it on to us, where somebody did.
+    pub diverted: Option<super::diversion::Diverted>,
     pub answer: Answer,
     pub caller: Leg,
     /// We sent 200 to the caller.

@@ -44,7 +44,7 @@ impl World {
 
     fn ended(&mut self, who: &str, session: SessionId) -> bool {
         let over = |event: &Event| match event {
-            Event::Ended { session: ended, .. } | Event::Cancelled { session: ended } => *ended == session,
+            Event::Ended { session: ended, .. } | Event::Cancelled { session: ended, .. } => *ended == session,
             _ => false,
         };
         self.at(who).events.iter().any(over)

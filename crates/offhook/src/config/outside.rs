@@ -35,8 +35,18 @@ pub enum Proxy {
 }
 
 /// Keys that mean nothing without `proxy`.
-const NEED_PROXY: [&str; 9] =
-    ["prefixes", "emergency", "caller_id", "user", "password", "password_file", "register", "domain", "health_every"];
+const NEED_PROXY: [&str; 10] = [
+    "prefixes",
+    "emergency",
+    "caller_id",
+    "user",
+    "password",
+    "password_file",
+    "register",
+    "domain",
+    "diversion",
+    "health_every",
+];
 const PROXY: &str = "\"udp:192.0.2.1:5060\"";
 /// A shorter registration is traffic for nothing, a longer one is lost for too long when the carrier restarts.
 const EXPIRES: RangeInclusive<Span> = Span::from_s(30)..=Span::from_s(86_400);
@@ -56,6 +66,7 @@ impl Reader {
         let registers = section.flag(&mut self.sink, "register").unwrap_or(false);
         let expires = section.span(&mut self.sink, "expires", EXPIRES);
         let domain = section.text(&mut self.sink, "domain", "\"carrier.example\"");
+        let diversion = section.flag(&mut self.sink, "diversion").unwrap_or(false);
         let health_every = section.span(&mut self.sink, "health_every", HEALTH_EVERY);
         let Some(proxy) = proxy else {
             if let Some(key) = NEED_PROXY.into_iter().find(|key| section.has(key)) {
@@ -91,6 +102,7 @@ impl Reader {
             caller_id: caller_id.map(|id| id.value),
             credentials,
             register,
+            diversion,
             health_every: health_every.unwrap_or(config::Outgoing::HEALTH_EVERY),
             ..config::Outgoing::to(Vec::new())
         };
@@ -278,6 +290,7 @@ mod tests {
         check("proxy = [\"tls:192.0.2.1\"]\nprefixes = [\"0\"]\n", (6, 10), "listen in [sip] has no tls");
         check("proxy = \"udp:192.0.2.1\"\nprefixes = [\"0\"]\ndomain = \"a b\"\n", (8, 10), "is not a domain");
         check("proxy = []\nprefixes = [\"0\"]\n", (6, 9), "proxy lists 0 places");
+        check("diversion = true\n", (3, 1), "has diversion, and no proxy");
         check("calls = 0\n", (6, 9), "out of range");
         for wrong in ["sip:", "ws:carrier.example", "sip:u@carrier.example", "carrier.example", "udp:carrier..example"]
         {
@@ -292,7 +305,7 @@ mod tests {
         let text = "[sip]\nlisten = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]\n[[trunk]]\nname = \"t\"\nproxy = \
                     [\"tcp:192.0.2.1:5070\", \"udp:192.0.2.2\"]\nregister = true\nuser = \"u\"\npassword = \"carrier \
                     pigeon\"\nexpires = \"5m\"\ndomain = \"carrier.example\"\nhealth_every = \"10s\"\ncalls = 30\n\
-                    calls_per_second = 5\ncodecs = [\"pcma\"]\ntrust_identity = false\n";
+                    calls_per_second = 5\ncodecs = [\"pcma\"]\ntrust_identity = false\ndiversion = true\n";
         let checked = check_text(Path::new("test.toml"), text).unwrap_or_else(|faults| panic!("{faults}"));
         let local = "127.0.0.1:5060".parse().expect("an address");
         let trunk = checked.resolve(|_: Kind, _: &str| 1, |_, _| local).exchange.trunks.remove(0);
@@ -302,7 +315,7 @@ mod tests {
         assert_eq!(peers, ["TCP 127.0.0.1:5060 -> 192.0.2.1:5070", "UDP 127.0.0.1:5060 -> 192.0.2.2:5060"]);
         let register = out.register.expect("it registers");
         assert_eq!((&*register.user, register.expires.as_s(), out.health_every.as_s()), ("u", 300, 10));
-        assert_eq!(out.domain.as_deref(), Some("carrier.example"));
+        assert_eq!((out.domain.as_deref(), out.diversion), (Some("carrier.example"), true));
         assert_eq!((trunk.limits.calls_max, trunk.limits.calls_per_s_max), (30, 5));
         assert_eq!(trunk.codecs, [offhook_plan::CodecKind::Pcma]);
     }

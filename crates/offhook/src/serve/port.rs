@@ -61,10 +61,15 @@ impl Port {
     async fn entry(&self, row: CallRow) -> Option<RecordEntry> {
         let record: CallRecord = serde_json::from_str(&row.json).ok()?;
         let caller = self.store.person_text(record.caller).await.ok().flatten();
+        let diverted = match record.diverted.as_ref().and_then(|diverted| diverted.from) {
+            Some(person) => self.store.person_text(person).await.ok().flatten(),
+            None => None,
+        };
         Some(RecordEntry {
             queue: record.queue.and_then(|queue| self.names.queues.get(&queue).cloned()),
             agent: record.agent.and_then(|agent| self.names.agents.get(&agent).cloned()),
             caller,
+            diverted,
             recording: record.recording.and_then(|recording| self.recordings.get(recording)),
             record,
         })

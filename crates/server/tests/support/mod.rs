@@ -233,10 +233,13 @@ pub fn record(id: u64, started: Tick) -> RecordEntry {
             joined: None,
             caller_srtp: Some(srtp),
             agent_srtp: None,
+            diverted: None,
+            cause: None,
         },
         queue: Some("sales".to_owned()),
         agent: Some("alice".to_owned()),
         caller: Some(format!("+49301234{id:03}")),
+        diverted: None,
         recording: Some(RecordingEntry {
             path: format!("2026-11-22/r-{id:x}.wav"),
             sha256: Some("00ff".to_owned()),

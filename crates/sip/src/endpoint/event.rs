@@ -167,6 +167,8 @@ pub enum Event {
     Cancelled {
         /// Which leg.
         session: SessionId,
+        /// Its `Reason` header, RFC 3326.
+        reason: Option<String>,
     },
     /// The ACK to our 2xx on an incoming call.
     Confirmed {

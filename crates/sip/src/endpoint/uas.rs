@@ -10,6 +10,7 @@ use super::server::transaction_key;
 use super::session::{AckMeaning, Change, Farewell, Phase, Session, Unacked};
 use super::{Endpoint, METHODS, body_of, description_of};
 use crate::dialog::Dialog;
+use crate::reason::reason_of;
 use crate::transaction::{SessionTimer, TimerKey};
 use crate::{Body, Flow, Method, Request, Via};
 
@@ -126,8 +127,7 @@ impl Endpoint {
         self.accept_cancel(flow, request, invite);
         let Some((id, session)) = self.session_of_server(invite) else { return };
         if matches!(session.phase, Phase::Ringing { tx } | Phase::Answering { tx, .. } if tx == invite) {
-            let reason = request.headers.get("Reason").map(str::to_owned);
-            self.give_up(now, id, invite, reason);
+            self.give_up(now, id, invite, reason_of(&request.headers));
         } else if matches!(session.change, Change::Received { tx, .. } if tx == invite) {
             self.refuse_change(now, id, 487);
         }
@@ -140,7 +140,7 @@ impl Endpoint {
             return self.end(now, id, EndCause::PeerBye { reason }, Farewell::Nothing);
         }
         self.drop_early(now, id);
-        self.emit(Event::Cancelled { session: id });
+        self.emit(Event::Cancelled { session: id, reason });
     }
 
     /// A session goes whose INVITE has its final response, and with it what it had still to answer (RFC 3261 section 15.1.2).
@@ -230,7 +230,7 @@ impl Endpoint {
     /// RFC 3261 section 15.1.2: 200, and 487 to whatever INVITE still waits.
     fn receive_bye(&mut self, now: Tick, id: SessionId, tx: u64, request: &Request) {
         self.reply(now, tx, 200, |_| {});
-        let reason = request.headers.get("Reason").map(str::to_owned);
+        let reason = reason_of(&request.headers);
         let Some(session) = self.sessions.get(&id) else { return };
         match session.phase.clone() {
             Phase::Ringing { tx } | Phase::Answering { tx, .. } => self.give_up(now, id, tx, reason),

@@ -127,7 +127,8 @@ fn cancel_waits_for_the_first_provisional_response() {
     world.run_for(Span::from_s(4));
     assert_eq!(world.sent_count(A, "CANCEL"), 1);
     assert_eq!(world.expect(A, ended), (caller, EndCause::Hungup));
-    let callee = world.expect(B, |event| if let Event::Cancelled { session } = event { Some(*session) } else { None });
+    let callee =
+        world.expect(B, |event| if let Event::Cancelled { session, .. } = event { Some(*session) } else { None });
     assert!(world.events(B).iter().all(|event| ended(event).is_none()), "{callee:?} ended twice");
     assert_eq!(world.sent_count(B, "SIP/2.0 487"), 1);
     world.settle();
@@ -142,7 +143,7 @@ fn a_cancelled_call_ends_once_on_both_sides() {
     world.hang_up(A, caller);
     world.hang_up(A, caller);
     world.run_for(Span::from_ms(50));
-    assert!(matches!(world.events(B)[..], [Event::Cancelled { session }] if session == callee));
+    assert!(matches!(world.events(B)[..], [Event::Cancelled { session, .. }] if session == callee));
     assert!(matches!(world.events(A)[..], [Event::Ended { cause: EndCause::Hungup, .. }]));
     world.hang_up(B, callee);
     world.answer(B, callee);

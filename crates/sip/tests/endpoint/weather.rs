@@ -185,7 +185,7 @@ impl Shift {
                 self.see("transfers told of");
                 self.referred(party, session, 2);
             }
-            Event::Cancelled { session } | Event::Refused { session, .. } | Event::Ended { session, .. } => {
+            Event::Cancelled { session, .. } | Event::Refused { session, .. } | Event::Ended { session, .. } => {
                 let life = self.life(party, session);
                 life.ends += 1;
                 assert!(life.ends == 1 && !life.refused_by_us, "{session:?} ended twice");
