@@ -5,6 +5,7 @@ mod desk;
 use std::net::SocketAddr;
 
 use desk::{SERVER, World, credentials, trunk};
+use offhook_call::config::Reach;
 use offhook_call::{Command, Input, TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX};
 use offhook_sip::{
     Body, Challenge, Event, Flow, Message, Method, Register, Response, SessionId, Transport, answer_challenge,
@@ -118,10 +119,28 @@ fn texts_to_nobody_too_long_or_of_another_kind_are_refused_as_the_rules_say() {
     // Bob is there by datagrams, so a connection of the writer's alone does not help.
     ann.transport = Transport::Tcp;
     assert_eq!(ann.write(&mut world, "bob", "text/plain", &longer).map(|answer| answer.status), Some(413));
-    assert!(TEXT_STREAM_BYTES_MAX > TEXT_BYTES_MAX);
     let mut carrier = Writer::new(SocketAddr::from(([127, 0, 0, 2], 7_010)));
     carrier.send(&mut world, "700", "text/plain", "win a prize", "");
     assert_eq!(carrier.heard(&world).map(|answer| answer.status), Some(403));
+}
+
+#[test]
+fn over_connections_alone_a_text_may_have_16_384_bytes() {
+    let place = SocketAddr::from(([127, 0, 0, 8], 7_777));
+    let mut world = World::told(Vec::new(), |config| {
+        let flow = Flow { transport: Transport::Tcp, local: SERVER.into(), peer: place };
+        config.agents[2].reach = Reach::Static { uri: format!("sip:carl@{place};transport=tcp"), flow };
+    });
+    let mut ann = Writer::new(desk_of(9));
+    let most = "x".repeat(TEXT_STREAM_BYTES_MAX);
+    assert_eq!(ann.write(&mut world, "carl", "text/plain", &most).map(|answer| answer.status), Some(413), "over UDP");
+    ann.transport = Transport::Tcp;
+    let longer = format!("{most}x");
+    assert_eq!(ann.write(&mut world, "carl", "text/plain", &longer).map(|answer| answer.status), Some(413));
+    assert!(ann.write(&mut world, "carl", "text/plain", &most).is_none());
+    let heard = world.heard.iter().filter(|(to, _)| *to == place).map(|(_, bytes)| Message::parse(bytes));
+    let bodies: Vec<usize> = heard.map(|message| message.expect("a message").body().len()).collect();
+    assert_eq!(bodies, [TEXT_STREAM_BYTES_MAX]);
 }
 
 #[test]

@@ -98,10 +98,7 @@ fn an_offer_that_is_malformed_gets_400_one_that_cannot_be_met_488_and_one_among_
         (Body::sdp("v=0\r\nthis is no description"), Some(400)),
         (
             Body::sdp(
-                text.lines()
-                    .filter(|line| !line.starts_with("c="))
-                    .map(|line| format!("{line}\r\n"))
-                    .collect::<String>(),
+                text.lines().filter(|line| !line.starts_with("c=")).flat_map(|line| [line, "\r\n"]).collect::<String>(),
             ),
             Some(400),
         ),

@@ -98,11 +98,11 @@ fn by_diversion(headers: &Headers) -> Option<Diverted> {
 fn by_history(headers: &Headers) -> Option<Diverted> {
     let values = headers.values("History-Info").take(DIVERSIONS_MAX as usize);
     let entries: Vec<NameAddr> = values.filter_map(|value| value.parse().ok()).collect();
-    let steps = entries.iter().zip(entries.iter().skip(1)).filter(|(before, target)| {
+    let mut steps = entries.iter().zip(entries.iter().skip(1)).filter(|(before, target)| {
         target.params.contains("mp") || target.uri.param("cause").is_some() || before.uri.header("Reason").is_some()
     });
     let times = steps.clone().count() as u32;
-    let (before, target) = steps.last()?;
+    let (before, target) = steps.next_back()?;
     let mapped = target.param("mp").and_then(|index| entries.iter().find(|entry| entry.param("index") == Some(index)));
     let from = mapped.unwrap_or(before);
     let cause = target.uri.param("cause").and_then(|text| text.parse().ok());
