@@ -356,3 +356,83 @@ fn numbers_go_out_as_each_trunk_wants_them_and_allowances_hold_for_every_way_to_
     assert!(uri.starts_with("sip:112@"), "{uri}");
     world.hang_up("ann", emergency);
 }
+
+/// The request that went last to whoever has no phone at 127.0.0.`host`.
+fn heard(world: &World, host: u8) -> Option<offhook_sip::Request> {
+    let sent = world.heard.iter().rev().find(|(to, _)| to.ip() == std::net::Ipv4Addr::new(127, 0, 0, host))?;
+    match offhook_sip::Message::parse(&sent.1) {
+        Ok(offhook_sip::Message::Request(request)) => Some(request),
+        other => panic!("a request, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_leg_that_cannot_be_made_costs_a_trunk_of_one_call_a_second_nothing() {
+    let mut carrier = wide("carrier", &[2], "0");
+    carrier.limits.calls_per_s_max = 1;
+    carrier.srtp = Some(offhook_sip::sdp::SrtpPolicy::Required);
+    let secure =
+        Flow { transport: Transport::Tls, peer: std::net::SocketAddr::from(([127, 0, 0, 3], 5_061)), ..flow_to(3) };
+    // Keys are not told over UDP: no leg can be made to the first target.
+    carrier.out.as_mut().expect("it takes calls").targets.push(secure);
+    let mut world = World::new(vec![carrier]);
+    world.dial("ann", "030123", Some(credentials("ann")));
+    assert!(world.ringing("carrier2").is_none());
+    let invite = heard(&world, 3).expect("the second target is called with the first token");
+    assert_eq!(invite.uri.to_string(), "sip:030123@127.0.0.3:5061;transport=tls");
+    let counts = world.exchange.trunks(world.now)[0].counts;
+    assert_eq!((counts.outgoing, counts.outgoing_refused), (1, 0));
+}
+
+#[test]
+fn an_invite_without_a_codec_of_ours_costs_its_trunk_of_one_call_a_second_nothing() {
+    let mut carrier = wide("carrier", &[2], "0");
+    carrier.limits.calls_per_s_max = 1;
+    carrier.codecs = vec![CodecKind::Pcma];
+    let mut world = World::told(vec![carrier], |config| _ = config.numbers.insert("700".to_owned(), number()));
+    let to = "sip:700@127.0.0.1";
+    world.offers = Some(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.2\r\ns=-\r\nc=IN IP4 127.0.0.2\r\nt=0 0\r\nm=audio 40000 RTP/AVP 9\r\n"
+            .to_owned(),
+    );
+    let odd = world.invite("carrier2", to, to, Vec::new());
+    assert_eq!(world.refused_with("carrier2", odd), Some(488));
+    world.offers = None;
+    let good = world.invite("carrier2", to, to, Vec::new());
+    assert!(world.was_answered("carrier2", good), "the token is still there");
+    let counts = world.exchange.trunks(world.now)[0].counts;
+    assert_eq!((counts.incoming, counts.incoming_refused), (1, 0));
+}
+
+#[test]
+fn a_number_that_dials_over_tcp_says_so_in_the_request_uri() {
+    let flow = Flow { transport: Transport::Tcp, ..flow_to(7) };
+    let mut world = World::told(vec![wide("carrier", &[2], "0")], |config| {
+        let to = offhook_call::config::Destination::Dial { flow, ring_for: Span::from_s(20) };
+        config.numbers.insert("77".to_owned(), offhook_call::config::Number { to, ..number() });
+    });
+    world.invite("carrier2", "sip:77@127.0.0.1", "sip:77@127.0.0.1", Vec::new());
+    let invite = heard(&world, 7).expect("an INVITE");
+    assert_eq!(invite.uri.to_string(), "sip:77@127.0.0.7:5060;transport=tcp");
+}
+
+#[test]
+fn a_trunks_large_requests_go_as_it_says_whatever_holds_for_the_rest() {
+    let listener = vec![std::net::SocketAddr::from(([0, 0, 0, 0], 5_060))];
+    for (all, its, over) in [
+        (Vec::new(), Some(listener.clone()), "TCP"),
+        (listener.clone(), Some(Vec::new()), "UDP"),
+        (listener, None, "TCP"),
+    ] {
+        let mut carrier = wide("carrier", &[8], "0");
+        "dead".clone_into(&mut carrier.name);
+        carrier.large_requests_over = its;
+        // Made large by the name of the domain.
+        carrier.out.as_mut().expect("it takes calls").domain = Some(format!("{}.example", ["long"; 200].join(".")));
+        let mut world = World::told(vec![carrier], |config| config.large_requests_over = all);
+        world.dial("ann", "030123", Some(credentials("ann")));
+        let invite = heard(&world, 8).expect("an INVITE");
+        assert!(invite.to_bytes().len() > 1_300);
+        assert_eq!(invite.headers.top_via().expect("a Via").transport, over);
+    }
+}

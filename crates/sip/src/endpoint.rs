@@ -21,7 +21,7 @@ mod uac;
 mod uas;
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_units::{Entropy, Span, Tick};
@@ -114,6 +114,8 @@ pub struct Endpoint {
     watchers: BTreeMap<Box<str>, SubscriptionId>,
     /// Peers that took no connection for a large request, and until when that is believed.
     streamless: BTreeMap<SocketAddr, Tick>,
+    /// Hosts whose large requests go over other listeners than those of the configuration.
+    large_otherwise: BTreeMap<IpAddr, Vec<SocketAddr>>,
     /// INVITEs outside of dialogs are refused without state.
     shedding: bool,
     load: Load,
@@ -158,6 +160,7 @@ impl Endpoint {
             subscriptions: BTreeMap::new(),
             watchers: BTreeMap::new(),
             streamless: BTreeMap::new(),
+            large_otherwise: BTreeMap::new(),
             shedding: false,
             load: Load::default(),
             config,

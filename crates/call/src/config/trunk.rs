@@ -1,6 +1,6 @@
 //! Trunks: carriers and neighbour exchanges.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use offhook_plan::CodecKind;
 use offhook_sip::sdp::SrtpPolicy;
@@ -29,6 +29,8 @@ pub struct Trunk {
     pub out: Option<Outgoing>,
     /// What is wanted of encryption with it, where it differs from [`super::Config::srtp`].
     pub srtp: Option<SrtpPolicy>,
+    /// Listeners for TCP that large requests to it go over, where they are not [`super::Config::large_requests_over`].
+    pub large_requests_over: Option<Vec<SocketAddr>>,
     /// It may say who calls beside From, and is told who calls where From does not say so (RFC 3325).
     pub trust_identity: bool,
 }
@@ -38,8 +40,20 @@ impl Trunk {
     pub fn new(name: impl Into<String>, peers: Vec<IpAddr>) -> Self {
         let (limits, codecs) = (TrunkLimits::default(), Vec::new());
         let (numbering, format) = (None, NumberFormat::AsDialled);
-        let (out, srtp, trust_identity) = (None, None, true);
-        Self { name: name.into(), peers, limits, codecs, numbering, format, out, srtp, trust_identity }
+        let (out, srtp, large_requests_over, trust_identity) = (None, None, None, true);
+        let name = name.into();
+        Self {
+            name,
+            peers,
+            limits,
+            codecs,
+            numbering,
+            format,
+            out,
+            srtp,
+            large_requests_over,
+            trust_identity,
+        }
     }
 }
 

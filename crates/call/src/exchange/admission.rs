@@ -29,12 +29,20 @@ impl Admission {
     pub fn admit(&mut self, now: Tick) -> bool {
         let admitted = self.has_token(now);
         if admitted {
-            self.tokens -= MILLION;
+            self.spend(now);
         }
         admitted
     }
 
-    fn has_token(&mut self, now: Tick) -> bool {
+    /// Takes a token, where one is there.
+    pub fn spend(&mut self, now: Tick) {
+        if self.has_token(now) {
+            self.tokens -= MILLION;
+        }
+    }
+
+    /// Whether a token is there.
+    pub fn has_token(&mut self, now: Tick) -> bool {
         let gained = now.since(self.filled).as_us().saturating_mul(self.per_s);
         self.tokens = self.tokens.saturating_add(gained).min(self.depth * MILLION);
         self.filled = now;

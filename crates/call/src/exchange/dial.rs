@@ -42,7 +42,7 @@ impl Exchange {
         let Some(call) = self.calls.get(&id) else { return false };
         let codec = call.caller.negotiated.as_ref().map(|agreed| agreed.codec);
         let spent = charged.as_deref().filter(|_| !urgent);
-        if spent.is_some_and(|account| !self.has_left(now, id, account)) || !self.admit_to(now, trunk, urgent) {
+        if spent.is_some_and(|account| !self.has_left(now, id, account)) || !self.may_go_to(now, trunk, urgent) {
             return false;
         }
         let srtp = match (trunk, agent) {
@@ -60,6 +60,7 @@ impl Exchange {
         let invitation = Invitation { uri, from, headers, credentials };
         let Some(session) = self.send_invite(now, &leg, invitation, body) else { return false };
         leg.session = session;
+        self.went_to(now, trunk, urgent);
         let (leg_id, port) = (leg.id, leg.port);
         self.sessions.insert(session, (id, Role::Dialled));
         self.show_phone(id, session, agent, trunk);

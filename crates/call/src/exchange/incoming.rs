@@ -66,7 +66,7 @@ impl Exchange {
             Origin::Account(account) => (None, self.account_srtp(account)),
         };
         let offer = request.description().map_err(BodyFault::status)?;
-        self.admit_from(now, trunk)?;
+        self.may_come_from(now, trunk)?;
         let mut caller = self.make_leg(now, flow, srtp).ok_or(503)?;
         (caller.session, caller.trunk) = (session, trunk);
         if let Some(offer) = offer {
@@ -76,6 +76,7 @@ impl Exchange {
             }
             caller.answer.clone_from(&caller.described);
         }
+        self.came_from(now, trunk);
         let answer = match &lead {
             Lead::Number(number) => number.answer,
             Lead::Ways(_) => Answer::AtAgent,

@@ -93,6 +93,7 @@ impl Exchange {
             let targets = self.config.trunks[trunk].out.as_ref().map(|out| out.targets.clone());
             self.retarget(now, trunk, targets.unwrap_or_default());
         }
+        self.say_which_are_large();
     }
 
     /// The targets of a trunk are these from now on; what is known of those that stay, stays.
@@ -112,8 +113,22 @@ impl Exchange {
             }
         }
         self.changed.trunks.insert(trunk);
+        self.say_which_are_large();
         self.register_with(now, trunk);
         self.plan_trunks();
+    }
+
+    /// Large requests to a trunk's hosts go as the trunk says; of two trunks at one host the first one does.
+    fn say_which_are_large(&mut self) {
+        let mut hosts = BTreeMap::new();
+        for (trunk, line) in self.config.trunks.iter().zip(&self.lines) {
+            let Some(over) = &trunk.large_requests_over else { continue };
+            let targets = line.targets.iter().map(|target| target.flow.peer.ip());
+            for host in trunk.peers.iter().copied().chain(targets) {
+                hosts.entry(host).or_insert_with(|| over.clone());
+            }
+        }
+        self.endpoint.except_large_requests(hosts);
     }
 
     /// Begins a registration that is wanted, or lets it go another way where its target is gone.
@@ -382,29 +397,44 @@ impl Exchange {
         }
     }
 
-    /// Takes a call of a trunk on, where it may have one more; calls of phones have limits of their own.
-    pub(super) fn admit_from(&mut self, now: Tick, trunk: Option<usize>) -> Result<(), u16> {
+    /// Whether a trunk may send one more call, as far as is known before the call has ports; a refusal is counted. Calls of
+    /// phones have limits of their own.
+    pub(super) fn may_come_from(&mut self, now: Tick, trunk: Option<usize>) -> Result<(), u16> {
         let Some(trunk) = trunk else { return Ok(()) };
         let has_room = self.has_room(now, trunk);
-        let counts = &mut self.lines[trunk].counts;
-        counts.incoming += u64::from(has_room);
-        counts.incoming_refused += u64::from(!has_room);
+        self.lines[trunk].counts.incoming_refused += u64::from(!has_room);
         if has_room { Ok(()) } else { Err(503) }
     }
 
-    /// Whether a call may go out over a trunk, where it goes over one; `urgent` ones pass every limit.
-    pub(super) fn admit_to(&mut self, now: Tick, trunk: Option<usize>, urgent: bool) -> bool {
+    /// A call of a trunk is there: it takes its part of what the trunk may send.
+    pub(super) fn came_from(&mut self, now: Tick, trunk: Option<usize>) {
+        if let Some(line) = trunk.and_then(|trunk| self.lines.get_mut(trunk)) {
+            line.admission.spend(now);
+            line.counts.incoming += 1;
+        }
+    }
+
+    /// Whether a call may go out over a trunk, where it goes over one; a refusal is counted. `urgent` ones pass every limit.
+    pub(super) fn may_go_to(&mut self, now: Tick, trunk: Option<usize>, urgent: bool) -> bool {
         let Some(trunk) = trunk else { return true };
         let has_room = urgent || self.has_room(now, trunk);
-        let counts = &mut self.lines[trunk].counts;
-        counts.outgoing += u64::from(has_room);
-        counts.outgoing_refused += u64::from(!has_room);
+        self.lines[trunk].counts.outgoing_refused += u64::from(!has_room);
         has_room
+    }
+
+    /// An INVITE went out over a trunk: it takes its part of what may go there, unless it passed the limits.
+    pub(super) fn went_to(&mut self, now: Tick, trunk: Option<usize>, urgent: bool) {
+        if let Some(line) = trunk.and_then(|trunk| self.lines.get_mut(trunk)) {
+            if !urgent {
+                line.admission.spend(now);
+            }
+            line.counts.outgoing += 1;
+        }
     }
 
     fn has_room(&mut self, now: Tick, trunk: usize) -> bool {
         let (line, limits) = (&mut self.lines[trunk], self.config.trunks[trunk].limits);
-        line.active < limits.calls_max && line.admission.admit(now)
+        line.active < limits.calls_max && line.admission.has_token(now)
     }
 
     /// A call over a trunk was answered.

@@ -46,6 +46,8 @@ pub struct World {
     closed: VecDeque<(CallId, LegId)>,
     /// What was sent to addresses without a phone.
     pub heard: Vec<(SocketAddr, Vec<u8>)>,
+    /// What [`World::invite`] offers instead of a phone's media.
+    pub offers: Option<String>,
     /// Each leg as it is shown: its call, its Call-ID, its name.
     pub legs: Vec<(CallId, String, String)>,
     phones: BTreeMap<SocketAddr, Phone>,
@@ -172,6 +174,7 @@ impl World {
             closed,
             legs,
             heard: Vec::new(),
+            offers: None,
             phones,
             under_way,
             wake,
@@ -251,7 +254,7 @@ impl World {
             to: name_addr(to),
             contact: format!("sip:{who}@{at}").parse().expect("a uri"),
             headers,
-            body: Some(media(at)),
+            body: Some(self.offers.clone().map_or_else(|| media(at), Body::sdp)),
             credentials: None,
         };
         let session = self.at(who).endpoint.invite(now, invite).expect("room for a call");

@@ -118,14 +118,8 @@ impl Reader {
                 }
             }
         }
-        if section.choice(&mut self.sink, "large_requests", &[("udp", false), ("tcp", true)]) == Some(true) {
-            sip.large_over_tcp = true;
-            if !sip.listen.iter().any(|listen| listen.value.transport == Transport::Tcp) {
-                let message = "large requests go over tcp, and listen in [sip] has no tcp";
-                let advice = "add \"tcp:ADDRESS:5060\" to listen, or take large_requests out";
-                self.sink.fault(section.span.clone(), message, advice);
-            }
-        }
+        self.spoken = sip.listen.iter().map(|listen| listen.value.transport).collect();
+        sip.large_over_tcp = self.large_over_tcp(&mut section) == Some(true);
         self.sources(&mut section);
         self.session_timers(&mut section, &mut sip.session_timers);
         sip.trace = self.tracing(&mut section);
@@ -133,6 +127,17 @@ impl Reader {
         sip.srtp.keys_in_clear = section.flag(&mut self.sink, "srtp_keys_in_clear").unwrap_or_default();
         section.finish(&mut self.sink);
         sip
+    }
+
+    /// `large_requests` of `[sip]` or of a trunk: whether they go over TCP, where it says so.
+    pub fn large_over_tcp(&mut self, section: &mut Section<'_>) -> Option<bool> {
+        let over_tcp = section.choice(&mut self.sink, "large_requests", &[("udp", false), ("tcp", true)])?;
+        if over_tcp && !self.spoken.contains(&Transport::Tcp) {
+            let message = "large requests go over tcp, and listen in [sip] has no tcp";
+            let advice = "add \"tcp:ADDRESS:5060\" to listen, or take large_requests out";
+            self.sink.fault(section.span.clone(), message, advice);
+        }
+        Some(over_tcp)
     }
 
     fn session_timers(&mut self, section: &mut Section<'_>, timers: &mut SessionTimers) {

@@ -144,6 +144,8 @@ pub struct Trunk {
     pub out: Option<outside::Outgoing>,
     /// What is wanted of encryption, where the file says so.
     pub srtp: Option<SrtpPolicy>,
+    /// Whether requests over 1,300 bytes go over TCP, where the file says so.
+    pub large_over_tcp: Option<bool>,
     /// It may say who calls beside From.
     pub trust_identity: bool,
 }
@@ -329,7 +331,6 @@ impl Reader {
     fn read(&mut self, root: &mut Section<'_>) -> Option<Checked> {
         let exchange = self.exchange(root);
         let sip = self.sip(root);
-        self.spoken = sip.listen.iter().map(|listen| listen.value.transport).collect();
         let tls = self.tls(root, &sip);
         let media = self.media(root);
         let caps = media.as_ref().map(|media| &media.caps.codecs);

@@ -321,6 +321,24 @@ mod tests {
     }
 
     #[test]
+    fn a_trunks_large_requests_go_as_it_says_and_over_tcp_where_that_is_listened_on() {
+        check("large_requests = \"tcp\"\n", (3, 1), "listen in [sip] has no tcp");
+        let listen = "[\"udp:127.0.0.1:5060\", \"tcp:0.0.0.0:5070\"]";
+        let over = |exchange: &str, trunk: &str| {
+            let text = format!(
+                "[sip]\nlisten = {listen}\n{exchange}\n[[trunk]]\nname = \"t\"\npeers = [\"127.0.0.2\"]\n{trunk}"
+            );
+            let checked = check_text(Path::new("test.toml"), &text).unwrap_or_else(|faults| panic!("{faults}"));
+            let local = "127.0.0.1:5070".parse().expect("an address");
+            let exchange = checked.resolve(|_: Kind, _: &str| 1, |_, _| local).exchange;
+            (exchange.large_requests_over.len(), exchange.trunks[0].large_requests_over.as_ref().map(Vec::len))
+        };
+        assert_eq!(over("", "large_requests = \"tcp\"\n"), (0, Some(1)));
+        assert_eq!(over("large_requests = \"tcp\"", "large_requests = \"udp\"\n"), (1, Some(0)));
+        assert_eq!(over("large_requests = \"tcp\"", ""), (1, None));
+    }
+
+    #[test]
     fn a_trunk_may_be_found_by_name_and_goes_by_it() {
         let text = format!(
             "{GOOD}proxy = [\"sip:carrier.example\", \"udp:b.carrier.example:5070\", \"udp:192.0.2.1\"]\nprefixes = \

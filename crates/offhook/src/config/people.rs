@@ -39,6 +39,7 @@ impl Reader {
             let out = self.outgoing(&mut section);
             let (limits, codecs) = self.trunk_limits(&mut section);
             let srtp = self.srtp(&mut section);
+            let large_over_tcp = self.large_over_tcp(&mut section);
             let trust_identity = section.flag(&mut self.sink, "trust_identity").unwrap_or(true);
             let (numbering, format) = self.numbers_of_trunk(&mut section);
             let span = section.span.clone();
@@ -74,6 +75,7 @@ impl Reader {
                     format,
                     out,
                     srtp,
+                    large_over_tcp,
                     trust_identity,
                 },
                 span,

@@ -62,6 +62,14 @@ impl Checked {
         mut id_of: impl FnMut(Kind, &str) -> u64,
         mut route_to: impl FnMut(Transport, SocketAddr) -> SocketAddr,
     ) -> Loaded {
+        // A port that the system chose is known once it is bound.
+        let over_tcp: Vec<SocketAddr> = self
+            .sip_listen
+            .iter()
+            .filter(|listen| listen.transport == Transport::Tcp)
+            .map(|listen| SocketAddr::new(listen.address.ip(), route_to(Transport::Tcp, listen.address).port()))
+            .collect();
+        let large_over = |tcp: bool| if tcp { over_tcp.clone() } else { Vec::new() };
         let mut flow_to =
             |transport: Transport, peer: SocketAddr| Flow { transport, local: route_to(transport, peer), peer };
         let mut queues = self.queues;
@@ -136,23 +144,10 @@ impl Checked {
         });
         let numbers = numbers.collect();
         let named = named(&self.trunks);
-        let trunks = self.trunks.into_iter().map(|trunk| {
-            let out = trunk.out.map(|out| config::Outgoing {
-                targets: out.proxies.iter().filter_map(address_of).map(|(over, peer)| flow_to(over, peer)).collect(),
-                ..out.rest
-            });
-            let super::Trunk { name, peers, limits, codecs, numbering, format, srtp, trust_identity, .. } = trunk;
-            config::Trunk { name, peers, limits, codecs, numbering, format, out, srtp, trust_identity }
-        });
+        let trunks = self.trunks.into_iter().map(|trunk| trunk_of(trunk, &mut flow_to, &large_over));
         let trunks = trunks.collect();
-        let over_tcp =
-            self.sip_listen.iter().filter(|listen| self.large_over_tcp && listen.transport == Transport::Tcp);
-        // A port that the system chose is known once it is bound.
-        let large_requests_over = over_tcp
-            .map(|listen| SocketAddr::new(listen.address.ip(), route_to(Transport::Tcp, listen.address).port()))
-            .collect();
         let exchange = Config {
-            large_requests_over,
+            large_requests_over: large_over(self.large_over_tcp),
             session_timers: self.session_timers,
             name: self.name,
             realm: self.realm,
@@ -173,6 +168,33 @@ impl Checked {
         };
         let (node, http, recording, assets, dns) = (self.node, self.http, self.recording, self.assets, self.dns);
         Loaded { exchange, node, http, recording, assets, named, dns }
+    }
+}
+
+/// A trunk with the routes to those of its places that need no DNS.
+fn trunk_of(
+    trunk: Trunk,
+    flow_to: &mut impl FnMut(Transport, SocketAddr) -> Flow,
+    large_over: &impl Fn(bool) -> Vec<SocketAddr>,
+) -> config::Trunk {
+    let Trunk { name, peers, limits, codecs, numbering, format, .. } = trunk;
+    let out = trunk.out.map(|out| config::Outgoing {
+        targets: out.proxies.iter().filter_map(address_of).map(|(over, peer)| flow_to(over, peer)).collect(),
+        ..out.rest
+    });
+    let large_requests_over = trunk.large_over_tcp.map(large_over);
+    let (srtp, trust_identity) = (trunk.srtp, trunk.trust_identity);
+    config::Trunk {
+        name,
+        peers,
+        limits,
+        codecs,
+        numbering,
+        format,
+        out,
+        srtp,
+        large_requests_over,
+        trust_identity,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Requests too large for a datagram go over a connection where the peer takes one, RFC 3261 section 18.1.1, and as a datagram
 //! all the same where it does not.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
 
 use offhook_units::{Span, Tick};
 
@@ -20,6 +21,12 @@ const REFUSED_FOR: Span = Span::from_s(600);
 const REFUSED_MAX: usize = 4_096;
 
 impl Endpoint {
+    /// From now on large requests to these hosts go over these listeners instead of
+    /// [`large_requests_over`](super::EndpointConfig::large_requests_over); as datagrams where there is none.
+    pub fn except_large_requests(&mut self, hosts: BTreeMap<IpAddr, Vec<SocketAddr>>) {
+        self.large_otherwise = hosts;
+    }
+
     /// The connection that a request of so many bytes goes over in place of its datagram's flow.
     pub(super) fn stream_for(&mut self, now: Tick, flow: Flow, bytes: usize) -> Option<Flow> {
         if flow.transport != Transport::Udp || bytes <= DATAGRAM_REQUEST_BYTES_MAX {
@@ -32,7 +39,8 @@ impl Endpoint {
             let (ours, ip) = (flow.local.ip(), listener.ip());
             ip == ours || (ip.is_unspecified() && ip.is_ipv4() == ours.is_ipv4())
         };
-        let listener = self.config.large_requests_over.iter().find(serves)?;
+        let listeners = self.large_otherwise.get(&flow.peer.ip()).unwrap_or(&self.config.large_requests_over);
+        let listener = listeners.iter().find(serves)?;
         let local = SocketAddr::new(flow.local.ip(), listener.port());
         Some(Flow { transport: Transport::Tcp, local, ..flow })
     }

@@ -1,5 +1,7 @@
 //! Requests too large for a datagram.
 
+use std::collections::BTreeMap;
+
 use offhook_sip::{DATAGRAM_REQUEST_BYTES_MAX, Endpoint, EndpointConfig, Event, Flow, Message, Output, Transport};
 use offhook_units::{Entropy, Span, Tick};
 
@@ -45,6 +47,19 @@ fn a_request_of_1301_bytes_goes_over_tcp_and_one_of_1300_as_a_datagram() {
     let local = "192.0.2.1:5070".parse().expect("an address");
     assert_eq!(over, Flow { transport: Transport::Tcp, local, peer: address(B) });
     assert_eq!(via(&bytes).0, "TCP");
+}
+
+#[test]
+fn one_host_takes_no_tcp_and_another_does_where_the_rest_is_the_other_way() {
+    let (mut endpoint, now) = (endpoint("0.0.0.0:5070"), Tick::from_us(1));
+    let host = address(B).ip();
+    endpoint.except_large_requests(BTreeMap::from([(host, Vec::new())]));
+    assert_eq!(call(&mut endpoint, now, 2_000).0.transport, Transport::Udp);
+    let mut endpoint = Endpoint::new(EndpointConfig::default(), Entropy::from_number(1));
+    endpoint.except_large_requests(BTreeMap::from([(host, vec!["0.0.0.0:5070".parse().expect("an address")])]));
+    assert_eq!(call(&mut endpoint, now, 2_000).0.transport, Transport::Tcp);
+    endpoint.except_large_requests(BTreeMap::new());
+    assert_eq!(call(&mut endpoint, now, 2_000).0.transport, Transport::Udp);
 }
 
 #[test]
