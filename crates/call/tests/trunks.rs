@@ -436,3 +436,33 @@ fn a_trunks_large_requests_go_as_it_says_whatever_holds_for_the_rest() {
         assert_eq!(invite.headers.top_via().expect("a Via").transport, over);
     }
 }
+
+#[test]
+fn a_trunk_with_a_certificate_calls_over_the_connection_that_proved_it_and_over_no_other() {
+    let mut carrier = wide("carrier", &[2], "0");
+    carrier.peers.clear();
+    carrier.by_certificate = true;
+    let mut world = World::told(vec![wide("other", &[3], "1"), carrier], |config| {
+        config.numbers.insert("700".to_owned(), number());
+    });
+    let to = "sip:700@127.0.0.1";
+    let stranger = world.invite("carrier2", to, to, Vec::new());
+    assert_eq!(world.refused_with("carrier2", stranger), Some(401), "its address alone proves nothing");
+    // Connections of the wire of this test look like datagrams.
+    let over = |who| Flow { transport: Transport::Udp, local: desk::SERVER.into(), peer: World::address(who) };
+    let (now, proof) = (world.now, over("gateway77"));
+    world.exchange.handle(now, Input::Proved { flow: proof, trunk: Some(1) });
+    let call = world.invite("gateway77", to, to, Vec::new());
+    assert!(world.was_answered("gateway77", call));
+    assert_eq!(world.exchange.calls(world.now)[0].trunk.as_deref(), Some("carrier"));
+    let now = world.now;
+    world.exchange.handle(now, Input::TransportFailed { flow: proof });
+    let after = world.invite("gateway77", to, to, Vec::new());
+    assert_eq!(world.refused_with("gateway77", after), Some(401), "the proof went with the connection");
+    for trunk in [Some(1), None] {
+        let now = world.now;
+        world.exchange.handle(now, Input::Proved { flow: proof, trunk });
+    }
+    let anew = world.invite("gateway77", to, to, Vec::new());
+    assert_eq!(world.refused_with("gateway77", anew), Some(401), "another connection of the same addresses");
+}

@@ -40,6 +40,9 @@ pub enum Incoming {
     Malformed(Flow, Box<ParseError>),
     /// A connection is gone, or could not be made; or a datagram did not reach its peer, as ICMP tells.
     Lost(Flow),
+    /// The connection was opened over TLS, and its far end has proved to be this trunk, by its place in the configuration, or none.
+    /// Nothing of the connection comes before.
+    Proved(Flow, Option<usize>),
     /// The far end of the flow answered our STUN request: where it sees us.
     Mapped(Flow, TransactionId, SocketAddr),
 }

@@ -7,6 +7,7 @@
 
 mod counters;
 mod hub;
+mod identity;
 mod line;
 mod tls;
 mod websocket;
@@ -26,7 +27,7 @@ use crate::trace::Trace;
 
 pub use counters::{Closed, Counters, StreamCounters};
 use hub::Hub;
-pub use tls::{Tls, TlsError, TlsFiles};
+pub use tls::{Tls, TlsError, TlsFiles, TrunkFiles};
 
 /// Messages that may wait for the thread; one more is dropped and counted.
 const SENDS_MAX: usize = 65_536;
@@ -99,11 +100,20 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// A place where a trunk is, and the names that it goes by there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lead {
+    /// Its address.
+    pub peer: SocketAddr,
+    /// What its certificate bears over TLS: one of these, a domain or an address. The first one is what it is asked for.
+    pub names: Vec<String>,
+}
+
 /// What the thread is told.
 enum Command {
     Send(Flow, Vec<u8>),
     Certify(Tls),
-    Name(String, Vec<SocketAddr>),
+    Lead(usize, Vec<Lead>),
 }
 
 /// Gives the thread other certificates; lets the connections end when [`Streams`] is dropped.
@@ -160,11 +170,12 @@ impl Streams {
         }
     }
 
-    /// From now on these are the addresses that `name` led to: over TLS their certificates have to bear that name.
-    pub fn name(&self, name: &str, peers: Vec<SocketAddr>) {
+    /// From now on these are the places of a trunk, by its place in the configuration: over TLS we show them what is for that
+    /// trunk, and they have to be it.
+    pub fn lead(&self, trunk: usize, to: Vec<Lead>) {
         let Some(commands) = &self.commands else { return };
-        if commands.try_send(Command::Name(name.to_owned(), peers)).is_err() {
-            tracing::warn!(name, "the thread of SIP connections is behind: a name was not handed over");
+        if commands.try_send(Command::Lead(trunk, to)).is_err() {
+            tracing::warn!(trunk, "the thread of SIP connections is behind: a trunk's places were not handed over");
         }
     }
 

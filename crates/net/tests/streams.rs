@@ -177,7 +177,7 @@ fn a_message_that_trickles_in_is_cut_off_after_10_s_and_a_mute_peer_too() {
         match exchange.next() {
             Incoming::Lost(_) => {}
             Incoming::Message(_, message) => break assert_eq!(call_id(&message), "again"),
-            Incoming::Malformed(..) | Incoming::Mapped(..) => panic!("a whole message"),
+            Incoming::Malformed(..) | Incoming::Proved(..) | Incoming::Mapped(..) => panic!("a whole message"),
         }
     }
 }
@@ -251,6 +251,7 @@ fn files(name: &str, clients: bool) -> TlsFiles {
         key: folder.join(format!("{name}.key")),
         clients: clients.then(|| authority.clone()),
         trust: Some(authority),
+        ..TlsFiles::default()
     }
 }
 

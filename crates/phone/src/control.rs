@@ -176,6 +176,8 @@ impl Control {
                         Incoming::Message(flow, message) => self.endpoint.receive(now, flow, *message),
                         Incoming::Malformed(flow, error) => self.endpoint.receive_malformed(now, flow, *error),
                         Incoming::Lost(flow) => self.endpoint.transport_failed(now, flow),
+                        // The phone knows no trunks.
+                        Incoming::Proved(..) => {}
                         Incoming::Mapped(_, id, address) => self.mapped(now, id, address),
                     }
                     self.drain();

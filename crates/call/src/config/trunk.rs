@@ -17,6 +17,9 @@ pub struct Trunk {
     pub name: String,
     /// Addresses that its requests come from.
     pub peers: Vec<IpAddr>,
+    /// It is known by the certificate that it shows ([`crate::Input::Proved`]): not by the addresses of its targets, but by
+    /// `peers` all the same.
+    pub by_certificate: bool,
     /// How many calls it may have.
     pub limits: TrunkLimits,
     /// The codecs that it is offered and answered with, in order of preference; the exchange's own where this is empty.
@@ -45,6 +48,7 @@ impl Trunk {
         Self {
             name,
             peers,
+            by_certificate: false,
             limits,
             codecs,
             numbering,

@@ -74,6 +74,14 @@ pub enum Input {
         /// Towards whom.
         flow: Flow,
     },
+    /// The far end of a connection over TLS has proved to be a trunk, by its place in the configuration, or to be none. It holds
+    /// until the connection is gone.
+    Proved {
+        /// Which connection.
+        flow: Flow,
+        /// Which trunk.
+        trunk: Option<usize>,
+    },
     /// A media worker reports.
     Media {
         /// Which worker.
@@ -272,6 +280,8 @@ pub struct Exchange {
     own_numbers: BTreeMap<String, String>,
     /// Trunks, in the order of the configuration.
     lines: Vec<trunks::Line>,
+    /// Connections whose far end has proved to be a trunk.
+    proved: BTreeMap<Flow, usize>,
     trunks_wake: Option<Tick>,
     /// When a drained exchange waits no more for its registrations to end.
     leave_by: Option<Tick>,
@@ -397,6 +407,7 @@ impl Exchange {
             queues,
             own_numbers: trunks::own_numbers(&config),
             lines: config.trunks.iter().map(trunks::Line::new).collect(),
+            proved: BTreeMap::new(),
             trunks_wake: None,
             leave_by: None,
             ports: PortPool::new(config.rtp_ports.clone()),
@@ -434,9 +445,11 @@ impl Exchange {
             }
             Input::TransportFailed { flow } => {
                 self.endpoint.transport_failed(now, flow);
+                self.proved.remove(&flow);
                 let unreachable = self.registrar.lose_flow(flow);
                 self.on_bindings(now, unreachable);
             }
+            Input::Proved { flow, trunk } => self.prove(flow, trunk),
             Input::Media { event, .. } => self.on_media(now, event),
             Input::Targets { trunk, flows } => self.retarget(now, trunk, flows),
             Input::Command(command) => self.on_command(now, command),

@@ -341,19 +341,29 @@ impl Exchange {
         up
     }
 
-    /// The trunk that a request comes from: by the Contact that we registered with it, by its addresses, by its targets.
+    /// A connection is a trunk's, or nobody's.
+    pub(super) fn prove(&mut self, flow: Flow, trunk: Option<usize>) {
+        match trunk.filter(|trunk| *trunk < self.lines.len()) {
+            Some(trunk) => _ = self.proved.insert(flow, trunk),
+            None => _ = self.proved.remove(&flow),
+        }
+    }
+
+    /// The trunk that a request comes from: by the Contact that we registered with it, by its certificate, by its addresses, by its
+    /// targets. What is on the way to a trunk that shows a certificate is not the trunk.
     pub(super) fn trunk_of(&self, flow: Flow, request: &Request) -> Option<usize> {
         let token = request.uri.param(LINE);
         let is_ours = |line: &Line| line.registration.as_ref().is_some_and(|found| token == Some(&*found.token));
         let address = flow.peer.ip();
+        let proved = || self.proved.get(&flow).copied();
         let listed = || self.config.trunks.iter().position(|trunk| trunk.peers.contains(&address));
         let leads_to =
             |line: &Line, address: IpAddr| line.targets.iter().any(|target| target.flow.peer.ip() == address);
-        self.lines
-            .iter()
-            .position(is_ours)
-            .or_else(listed)
-            .or_else(|| self.lines.iter().position(|line| leads_to(line, address)))
+        let leads_there = || {
+            let mut trunks = self.lines.iter().zip(&self.config.trunks);
+            trunks.position(|(line, trunk)| !trunk.by_certificate && leads_to(line, address))
+        };
+        self.lines.iter().position(is_ours).or_else(proved).or_else(listed).or_else(leads_there)
     }
 
     /// The number of ours that the trunk dialled: by the request URI; where that is only the Contact that we registered, by To.

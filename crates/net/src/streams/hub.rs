@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::counters::{Closed, Counters, StreamCounters};
 use super::line::{self, Opener};
 use super::tls::Tls;
-use super::{Command, Deliver, StreamLimits, StreamListener};
+use super::{Command, Deliver, Lead, StreamLimits, StreamListener};
 use crate::bans::{Bans, Offence};
 use crate::flood::Gate;
 use crate::sip::Incoming;
@@ -39,8 +39,8 @@ const NO_ROOM: Duration = Duration::from_millis(5);
 pub struct Hub {
     limits: StreamLimits,
     tls: RefCell<Option<Tls>>,
-    /// The names that certificates of far ends bear, where they were found by name.
-    names: RefCell<BTreeMap<SocketAddr, String>>,
+    /// Where trunks are, and what their certificates bear there.
+    leads: RefCell<BTreeMap<SocketAddr, BTreeMap<usize, Vec<String>>>>,
     deliver: Arc<Deliver>,
     counters: Arc<StreamCounters>,
     trace: Trace,
@@ -85,7 +85,7 @@ impl Hub {
         let hub = Rc::new(Self {
             limits,
             tls: RefCell::new(tls),
-            names: RefCell::default(),
+            leads: RefCell::default(),
             deliver,
             counters,
             trace,
@@ -113,10 +113,15 @@ impl Hub {
             match command {
                 Command::Send(flow, bytes) => hub.send(flow, bytes),
                 Command::Certify(tls) => drop(hub.tls.replace(Some(tls))),
-                Command::Name(name, peers) => {
-                    let mut names = hub.names.borrow_mut();
-                    names.retain(|_, known| *known != name);
-                    names.extend(peers.into_iter().map(|peer| (peer, name.clone())));
+                Command::Lead(trunk, places) => {
+                    let mut leads = hub.leads.borrow_mut();
+                    leads.retain(|_, trunks| {
+                        trunks.remove(&trunk);
+                        !trunks.is_empty()
+                    });
+                    for Lead { peer, names } in places {
+                        leads.entry(peer).or_default().insert(trunk, names);
+                    }
                 }
             }
         }
@@ -172,7 +177,7 @@ impl Hub {
                 bans.offend(source, Offence::Malformed, Instant::now());
                 false
             }
-            Incoming::Lost(_) | Incoming::Mapped(..) => false,
+            Incoming::Lost(_) | Incoming::Proved(..) | Incoming::Mapped(..) => false,
         }
     }
 
@@ -181,7 +186,7 @@ impl Hub {
         if !transport.is_secure() {
             return Some(Opener::Plain);
         }
-        self.tls.borrow().as_ref().map(|tls| Opener::Accept(tls.acceptor.clone()))
+        self.tls.borrow().as_ref().map(|tls| Opener::Accept(tls.clone()))
     }
 
     fn send(self: &Rc<Self>, flow: Flow, bytes: Vec<u8>) {
@@ -206,8 +211,9 @@ impl Hub {
         let opener = match flow.transport {
             Transport::Tcp | Transport::Ws => Some(Opener::Plain),
             Transport::Tls | Transport::Wss => {
-                let connector = self.tls.borrow().as_ref().and_then(|tls| tls.connector.clone());
-                connector.map(|connector| Opener::Connect(connector, self.name_of(flow.peer)))
+                let (trunk, names) = self.names_of(flow.peer);
+                let connector = self.tls.borrow().as_ref().and_then(|tls| tls.connector(trunk, names));
+                connector.map(|(connector, name)| Opener::Connect(connector, name, trunk))
             }
             Transport::Udp => None,
         };
@@ -226,10 +232,27 @@ impl Hub {
         tokio::task::spawn_local(connect(Rc::clone(self), flow, end, opener));
     }
 
-    /// What the certificate at this address has to name: the domain that led there (RFC 5922 section 4), or the address.
-    fn name_of(&self, peer: SocketAddr) -> ServerName<'static> {
-        let name = self.names.borrow().get(&peer).and_then(|name| ServerName::try_from(name.clone()).ok());
-        name.unwrap_or_else(|| ServerName::from(peer.ip()))
+    /// The trunk at this address, of several the first one, and what the certificate there has to bear: a name of the trunk's
+    /// (RFC 5922 section 4), or the address.
+    fn names_of(&self, peer: SocketAddr) -> (Option<usize>, Vec<ServerName<'static>>) {
+        let leads = self.leads.borrow();
+        let found = leads.get(&peer).and_then(BTreeMap::first_key_value);
+        let names = found.into_iter().flat_map(|(_, names)| names);
+        let mut names: Vec<ServerName<'static>> =
+            names.filter_map(|name| ServerName::try_from(name.clone()).ok()).collect();
+        if names.is_empty() {
+            names.push(ServerName::from(peer.ip()));
+        }
+        (found.map(|(trunk, _)| *trunk), names)
+    }
+
+    /// Says whom the far end of a connection over TLS has proved to be.
+    pub async fn introduce(&self, flow: Flow, trunk: Option<usize>) {
+        let knows_trunks = self.tls.borrow().as_ref().is_some_and(Tls::knows_trunks);
+        // Where no trunk is known by what it shows, nobody has to be told that this is none.
+        if trunk.is_some() || knows_trunks {
+            self.deliver(vec![Incoming::Proved(flow, trunk)]).await;
+        }
     }
 
     /// Makes room for a connection in the table, in place of another one of the same addresses.

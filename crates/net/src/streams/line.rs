@@ -8,10 +8,11 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsConnector;
 
 use super::counters::Closed;
 use super::hub::{Hub, LineEnd};
+use super::tls::Tls;
 use super::websocket;
 use crate::sip::Incoming;
 
@@ -41,9 +42,9 @@ pub enum Opener {
     /// Nothing.
     Plain,
     /// TLS; the peer begins.
-    Accept(TlsAcceptor),
-    /// TLS; we begin, and the peer's certificate names this.
-    Connect(TlsConnector, ServerName<'static>),
+    Accept(Tls),
+    /// TLS; we begin, ask for this name, and whoever proves to bear a right one is this trunk.
+    Connect(TlsConnector, ServerName<'static>, Option<usize>),
 }
 
 /// Serves one connection until it ends. `ours`: we made it, so that the peer owes no first word.
@@ -55,14 +56,20 @@ pub async fn run(hub: &Hub, flow: Flow, socket: TcpStream, end: LineEnd, opener:
     let served = async {
         match opener {
             Opener::Plain => speak(hub, flow, socket, queue, pongs, ours).await,
-            Opener::Accept(acceptor) => match timeout(MESSAGE_WITHIN, acceptor.accept(socket)).await {
-                Ok(Ok(stream)) => speak(hub, flow, stream, queue, pongs, ours).await,
+            Opener::Accept(tls) => match timeout(MESSAGE_WITHIN, tls.acceptor().accept(socket)).await {
+                Ok(Ok(stream)) => {
+                    hub.introduce(flow, tls.trunk_of(stream.get_ref().1.peer_certificates())).await;
+                    speak(hub, flow, stream, queue, pongs, ours).await
+                }
                 failed => not_agreed(flow, failed.ok().and_then(Result::err)),
             },
-            Opener::Connect(connector, host) => {
+            Opener::Connect(connector, host, trunk) => {
                 let agreed = connector.connect(host.clone(), socket);
                 match timeout(MESSAGE_WITHIN, agreed).await {
-                    Ok(Ok(stream)) => speak(hub, flow, stream, queue, pongs, ours).await,
+                    Ok(Ok(stream)) => {
+                        hub.introduce(flow, *trunk).await;
+                        speak(hub, flow, stream, queue, pongs, ours).await
+                    }
                     failed => not_agreed(flow, failed.ok().and_then(Result::err)),
                 }
             }

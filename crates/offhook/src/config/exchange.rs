@@ -206,6 +206,7 @@ impl Reader {
             key: self.path(&key.value),
             clients: clients.map(|path| self.path(&path.value)),
             trust: trust.map(|path| self.path(&path.value)),
+            trunks: Vec::new(),
         };
         if let Err(error) = Tls::load(&files) {
             let advice = "name PEM files that fit together: a certificate with its chain, its key, and authorities";

@@ -5,6 +5,7 @@
 //! the network; `offhook check` does without.
 
 mod bans;
+mod certificates;
 mod exchange;
 mod fault;
 mod numbering;
@@ -29,7 +30,7 @@ use std::path::{Path, PathBuf};
 
 use offhook_call::config::{Account, Answer, Limits, Login, NumberFormat, Numbering, Queue, SrtpSettings, TrunkLimits};
 use offhook_net::bans::BanLimits;
-use offhook_net::streams::{StreamLimits, TlsFiles};
+use offhook_net::streams::{StreamLimits, TlsFiles, TrunkFiles};
 use offhook_plan::{AssetId, CodecKind, MediaCaps};
 use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{RegistrarLimits, Transport};
@@ -132,6 +133,8 @@ pub struct Trunk {
     pub name: String,
     /// Addresses that its requests come from.
     pub peers: Vec<IpAddr>,
+    /// It is known by its certificate.
+    pub by_certificate: bool,
     /// How many calls it may have.
     pub limits: TrunkLimits,
     /// Its codecs, where it has not those of the exchange.
@@ -274,6 +277,10 @@ struct Reader {
     registrar: RegistrarLimits,
     /// What `listen` in `[sip]` speaks: nothing is sent over a transport without a listener.
     spoken: Vec<Transport>,
+    /// What `[tls]` says.
+    tls: Option<TlsFiles>,
+    /// What trunks say of certificates.
+    trunk_files: Vec<TrunkFiles>,
     /// The codecs of `[media]`.
     codecs: Vec<CodecKind>,
     /// Whether `[exchange]` says how numbers are dialled.
@@ -311,6 +318,8 @@ pub fn check_text(file: &Path, source: &str) -> Result<Checked, Faults> {
         bans: BanLimits::default(),
         registrar: RegistrarLimits::default(),
         spoken: Vec::new(),
+        tls: None,
+        trunk_files: Vec::new(),
         codecs: Vec::new(),
         has_numbering: false,
     };
@@ -331,7 +340,7 @@ impl Reader {
     fn read(&mut self, root: &mut Section<'_>) -> Option<Checked> {
         let exchange = self.exchange(root);
         let sip = self.sip(root);
-        let tls = self.tls(root, &sip);
+        self.tls = self.tls(root, &sip);
         let media = self.media(root);
         let caps = media.as_ref().map(|media| &media.caps.codecs);
         self.codecs = caps.into_iter().flatten().map(|cap| cap.kind).collect();
@@ -343,6 +352,7 @@ impl Reader {
         self.ports_apart(&sip, media.as_ref());
         let dns = self.dns(root);
         let trunks = self.trunks(root);
+        let tls = self.tls.clone().map(|tls| TlsFiles { trunks: core::mem::take(&mut self.trunk_files), ..tls });
         let accounts = self.accounts(root, &sip);
         let queues = self.queues(root);
         let flows = self.flows(root, &queues);

@@ -37,6 +37,7 @@ impl Reader {
             let example = "[\"192.0.2.1\"]";
             let peers = section.texts(&mut self.sink, "peers", example);
             let out = self.outgoing(&mut section);
+            let by_certificate = self.trunk_tls(&mut section, trunks.len(), out.as_ref());
             let (limits, codecs) = self.trunk_limits(&mut section);
             let srtp = self.srtp(&mut section);
             let large_over_tcp = self.large_over_tcp(&mut section);
@@ -58,8 +59,8 @@ impl Reader {
                         addresses.extend(self.peer_addresses(peer, &title, &mut taken));
                     }
                 }
-                // Calls come from where ours go to.
-                None if out.is_some() => {}
+                // Calls come from where ours go to, or show who sends them.
+                None if out.is_some() || by_certificate => {}
                 Some(_) | None => {
                     let advice = format!("add the addresses that its calls come from: peers = {example}");
                     self.sink.missing(span.clone(), "[[trunk]] has no peers", advice);
@@ -69,6 +70,7 @@ impl Reader {
                 value: Trunk {
                     name: title,
                     peers: addresses,
+                    by_certificate,
                     limits,
                     codecs,
                     numbering,

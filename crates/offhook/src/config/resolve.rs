@@ -177,7 +177,7 @@ fn trunk_of(
     flow_to: &mut impl FnMut(Transport, SocketAddr) -> Flow,
     large_over: &impl Fn(bool) -> Vec<SocketAddr>,
 ) -> config::Trunk {
-    let Trunk { name, peers, limits, codecs, numbering, format, .. } = trunk;
+    let Trunk { name, peers, by_certificate, limits, codecs, numbering, format, .. } = trunk;
     let out = trunk.out.map(|out| config::Outgoing {
         targets: out.proxies.iter().filter_map(address_of).map(|(over, peer)| flow_to(over, peer)).collect(),
         ..out.rest
@@ -187,6 +187,7 @@ fn trunk_of(
     config::Trunk {
         name,
         peers,
+        by_certificate,
         limits,
         codecs,
         numbering,

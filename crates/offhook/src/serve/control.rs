@@ -15,7 +15,7 @@ use offhook_net::bans::{Bans, Offence};
 use offhook_net::intake::Intake;
 use offhook_net::media::MediaHandle;
 use offhook_net::sip::{Incoming, SipSocket};
-use offhook_net::streams::Streams;
+use offhook_net::streams::{Lead, Streams};
 use offhook_net::trace::Trace;
 use offhook_plan::MediaEvent;
 use offhook_recorder::{RecorderEvent, RecordingSpec, WriterHandle};
@@ -49,8 +49,8 @@ pub enum Ask {
     Look(Look),
     /// Changes something, then looks.
     Do(Command, Look),
-    /// The names of a trunk lead here now, in this order; over TLS, certificates bear the names.
-    Targets { trunk: usize, flows: Vec<Flow>, names: Vec<(String, Vec<SocketAddr>)> },
+    /// The names of a trunk lead here now, in this order, and these are its places with what their certificates bear.
+    Targets { trunk: usize, flows: Vec<Flow>, leads: Vec<Lead> },
 }
 
 /// Where inputs come from.
@@ -232,6 +232,7 @@ impl Control {
                 Incoming::Message(flow, message) => Input::Message { flow, message },
                 Incoming::Malformed(flow, error) => Input::Malformed { flow, error },
                 Incoming::Lost(flow) => Input::TransportFailed { flow },
+                Incoming::Proved(flow, trunk) => Input::Proved { flow, trunk },
                 // The exchange asks nobody where it is.
                 Incoming::Mapped(..) => continue,
             };
@@ -290,11 +291,9 @@ impl Control {
                 self.carry_out(now);
                 look(&self.exchange, now);
             }
-            Ask::Targets { trunk, flows, names } => {
-                for (name, peers) in names {
-                    if let Some(streams) = &self.edges.streams {
-                        streams.name(&name, peers);
-                    }
+            Ask::Targets { trunk, flows, leads } => {
+                if let Some(streams) = &self.edges.streams {
+                    streams.lead(trunk, leads);
                 }
                 self.exchange.handle(now, Input::Targets { trunk, flows });
                 self.carry_out(now);

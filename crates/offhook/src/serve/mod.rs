@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{TrySendError, bounded, unbounded};
-use offhook_call::config::Names;
+use offhook_call::config::{Names, Outgoing};
 use offhook_call::event::LogEvent;
 use offhook_call::{Command, Exchange, Recovered};
 use offhook_net::Clock;
@@ -25,7 +25,7 @@ use offhook_net::bans::{Bans, Network};
 use offhook_net::intake::{Bell, Intake, Post};
 use offhook_net::media::{DriverConfig, MediaDriver, MediaHandle};
 use offhook_net::sip::Incoming;
-use offhook_net::streams::{Certifier, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
+use offhook_net::streams::{Certifier, Lead, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
 use offhook_net::trace::Trace;
 use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer};
 use offhook_server::{EventsReceiver, Metrics, Server, ServerOptions, events};
@@ -35,7 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::control::{Ask, Control, Edges, Figures, Inputs, binding_of};
 use self::listeners::Listeners;
-use self::names::Finder;
+use self::names::{Finder, lead_to};
 use self::port::Port;
 use self::recordings::Recordings;
 use crate::config::{self, Checked, Loaded};
@@ -140,6 +140,8 @@ fn build(checked: Checked) -> Result<House> {
         agents: config.agents.iter().map(|agent| (agent.acd.id, agent.acd.name.clone())).collect(),
     };
     let names_entropy = entropy.fork();
+    let domains = config.trunks.iter().map(|trunk| trunk.out.as_ref()?.domain.clone()).collect();
+    let leads = leads(&config);
     let exchange = start_exchange(&store, &clock, config, node, entropy)?;
     let (live, live_out) = events();
     let mut metrics = Metrics::new();
@@ -153,6 +155,9 @@ fn build(checked: Checked) -> Result<House> {
     let spoken = listeners.table();
     let Listeners { datagrams: sockets, streams } = listeners;
     let streams = start_streams(streams, tls, limits, &bans, from_streams, trace.clone())?;
+    if let Some(streams) = &streams {
+        leads.into_iter().enumerate().for_each(|(trunk, leads)| streams.lead(trunk, leads));
+    }
     let intake = Intake::new(&sockets, bell, Arc::clone(&bans));
     metrics::bans(&mut metrics, &bans);
     metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
@@ -191,8 +196,15 @@ fn build(checked: Checked) -> Result<House> {
         .spawn(move || Control::new(exchange, inputs, edges).run())
         .context("the control thread")?;
     let http = http.map(|http| (ServerOptions { listen: http.listen, token: http.token }, port, live_out, metrics));
-    let finder =
-        Finder { server: dns, trunks: named, spoken, asks: asks_in.clone(), entropy: names_entropy, figures: found };
+    let finder = Finder {
+        server: dns,
+        trunks: named,
+        domains,
+        spoken,
+        asks: asks_in.clone(),
+        entropy: names_entropy,
+        figures: found,
+    };
     Ok(House { control, asks: asks_in, http, said, certificates, finder })
 }
 
@@ -202,6 +214,14 @@ fn trunk_addresses(config: &offhook_call::config::Config) -> impl Iterator<Item 
         let targets = trunk.out.iter().flat_map(|out| out.targets.iter().map(|flow| flow.peer.ip()));
         trunk.peers.iter().copied().chain(targets)
     })
+}
+
+/// The places of each trunk that need no DNS, and what their certificates bear.
+fn leads(config: &offhook_call::config::Config) -> Vec<Vec<Lead>> {
+    let of = |out: &Outgoing| -> Vec<Lead> {
+        out.targets.iter().map(|flow| lead_to(flow.peer, out.domain.as_deref())).collect()
+    };
+    config.trunks.iter().map(|trunk| trunk.out.as_ref().map_or_else(Vec::new, of)).collect()
 }
 
 /// The master keys of recordings, where there are some.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use offhook_net::dns::{Named, Names};
 use offhook_net::intake::Post;
+use offhook_net::streams::Lead;
 use offhook_sip::{Flow, Transport};
 use offhook_units::Entropy;
 
@@ -31,6 +32,8 @@ pub struct NameFigures {
 pub struct Finder {
     pub server: Option<SocketAddr>,
     pub trunks: Vec<(usize, Vec<Proxy>)>,
+    /// The domain of each trunk, where it has one.
+    pub domains: Vec<Option<String>>,
     pub spoken: Spoken,
     pub asks: Post<Ask>,
     pub entropy: Entropy,
@@ -40,7 +43,7 @@ pub struct Finder {
 impl Finder {
     /// One task for each trunk, until the control loop is gone.
     pub fn start(self) {
-        let Self { server, trunks, spoken, asks, mut entropy, figures } = self;
+        let Self { server, trunks, domains, spoken, asks, mut entropy, figures } = self;
         if trunks.is_empty() {
             return;
         }
@@ -53,10 +56,16 @@ impl Finder {
         };
         for (trunk, proxies) in trunks {
             let (spoken, asks, figures) = (spoken.clone(), asks.clone(), Arc::clone(&figures));
-            let follow = Follow { names: names.clone(), trunk, proxies, spoken, asks, figures, known: BTreeMap::new() };
+            let (names, domain) = (names.clone(), domains.get(trunk).cloned().flatten());
+            let follow = Follow { names, trunk, proxies, domain, spoken, asks, figures, known: BTreeMap::new() };
             tokio::spawn(follow.run(entropy.fork()));
         }
     }
+}
+
+/// What whoever is at an address of the configuration bears over TLS: the trunk's domain, or the address.
+pub fn lead_to(peer: SocketAddr, domain: Option<&str>) -> Lead {
+    Lead { peer, names: domain.map(str::to_owned).into_iter().chain([peer.ip().to_string()]).collect() }
 }
 
 /// One trunk's names.
@@ -64,6 +73,7 @@ struct Follow {
     names: Names,
     trunk: usize,
     proxies: Vec<Proxy>,
+    domain: Option<String>,
     spoken: Spoken,
     asks: Post<Ask>,
     figures: Arc<NameFigures>,
@@ -76,23 +86,26 @@ impl Follow {
         let mut told: Option<Vec<Flow>> = None;
         loop {
             let mut wait = Duration::from_hours(1);
-            let mut targets = Vec::new();
+            let (mut targets, mut leads) = (Vec::new(), Vec::new());
             for proxy in self.proxies.clone() {
                 match proxy {
-                    Proxy::At(transport, address) => targets.push((transport, address)),
+                    Proxy::At(transport, address) => {
+                        targets.push((transport, address));
+                        leads.push(lead_to(address, self.domain.as_deref()));
+                    }
                     Proxy::Named(named) => {
                         wait = wait.min(self.follow(&named, &mut entropy).await);
-                        targets.extend(self.known.get(&named.host).into_iter().flatten());
+                        for (transport, peer) in self.known.get(&named.host).into_iter().flatten() {
+                            targets.push((*transport, *peer));
+                            leads.push(Lead { peer: *peer, names: vec![named.host.clone()] });
+                        }
                     }
                 }
             }
             let flow = |(transport, peer)| Flow { transport, local: self.spoken.towards(transport, peer), peer };
             let flows: Vec<Flow> = targets.into_iter().map(flow).collect();
             if told.as_ref() != Some(&flows) {
-                let addresses =
-                    |targets: &Vec<(Transport, SocketAddr)>| targets.iter().map(|(_, peer)| *peer).collect();
-                let names = self.known.iter().map(|(name, targets)| (name.clone(), addresses(targets))).collect();
-                let ask = Ask::Targets { trunk: self.trunk, flows: flows.clone(), names };
+                let ask = Ask::Targets { trunk: self.trunk, flows: flows.clone(), leads };
                 match self.asks.try_send(ask) {
                     Ok(()) => told = Some(flows),
                     Err(error) if error.is_full() => wait = Duration::from_secs(1),
