@@ -60,6 +60,7 @@ impl PlainCalls {
             realm: "plain".to_owned(),
             advertise: None,
             large_requests_over: Vec::new(),
+            nat_ping: offhook_call::config::NAT_PING,
             session_timers: SessionTimers::default(),
             rtp_ports: 10_000..=20_999,
             media_workers: 1,
@@ -145,6 +146,7 @@ impl PlainCalls {
                 | Output::CloseRecording { .. }
                 | Output::Binding(_)
                 | Output::Leg { .. }
+                | Output::ExpectAlive { .. }
                 | Output::WrongPassword { .. } => {}
                 Output::Wait { until } => {
                     self.wake = until;

@@ -26,6 +26,8 @@ pub struct Config {
     pub advertise: Option<IpAddr>,
     /// Listeners for TCP that large requests go over instead of as datagrams; empty for none.
     pub large_requests_over: Vec<SocketAddr>,
+    /// How often phones behind a translator are sent OPTIONS over UDP, so that it keeps the way to them open; zero for never.
+    pub nat_ping: Span,
     /// When a call is over whose peer refreshes nothing and answers no refresh (RFC 4028).
     pub session_timers: SessionTimers,
     /// RTP ports; even ones carry RTP, the next odd one RTCP.
@@ -55,6 +57,9 @@ pub struct Config {
     /// Bounds of what grows.
     pub limits: Limits,
 }
+
+/// [`Config::nat_ping`] where nothing is said: translators forget after 30 s, as a rule.
+pub const NAT_PING: Span = Span::from_s(25);
 
 /// When sessions expire, RFC 4028.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

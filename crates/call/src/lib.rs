@@ -14,6 +14,7 @@ mod timers;
 pub mod view;
 
 pub use exchange::{
-    Changed, Command, Counters, Exchange, Input, Output, RecordingWanted, Recovered, SUBSCRIPTIONS_PER_ACCOUNT_MAX,
-    TARGETS_MAX, TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX, TRANSFER_RINGS_FOR, TRANSFERS_MAX, WantedState,
+    Changed, Command, Counters, Exchange, Input, Output, PINGS_UNANSWERED_MAX, PingFigures, RecordingWanted, Recovered,
+    SUBSCRIPTIONS_PER_ACCOUNT_MAX, TARGETS_MAX, TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX, TRANSFER_RINGS_FOR,
+    TRANSFERS_MAX, WantedState,
 };

@@ -54,6 +54,8 @@ pub struct AgentView {
     pub queues: Vec<String>,
     /// Where the phone is now, if anywhere.
     pub contact: Option<String>,
+    /// The phone is registered, and answers no more behind its translator: calls pass it over.
+    pub unreachable: bool,
 }
 
 /// A call now.

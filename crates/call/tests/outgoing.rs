@@ -196,6 +196,7 @@ fn a_carrier_that_asks_for_a_password_is_given_the_trunks() {
 fn kept(who: &str, instance: &str, q: u16) -> Binding {
     let peer = World::address(who);
     Binding {
+        translated: false,
         account: "bob".to_owned(),
         contact: format!("sip:bob@10.0.0.{q}:5060"),
         flow: Flow { transport: Transport::Udp, local: SERVER.into(), peer },

@@ -49,6 +49,7 @@ impl World {
             limits: Limits::default(),
             registrar: RegistrarLimits::default(),
             large_requests_over: Vec::new(),
+            nat_ping: offhook_call::config::NAT_PING,
             session_timers: SessionTimers::default(),
         };
         let now = Tick::from_us(1_700_000_000_000_000);

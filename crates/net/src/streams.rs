@@ -16,6 +16,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use offhook_sip::{Flow, Transport};
 use tokio::sync::mpsc;
@@ -45,11 +46,14 @@ pub struct StreamLimits {
     pub connections_max: usize,
     /// Connections at once from one address, which may be a translator with an office behind it.
     pub connections_per_source_max: usize,
+    /// How long nothing comes over a connection that we made before it is asked for an answer by a double line break (RFC 5626
+    /// section 4.4.1), at least: up to 25 s more, so that not all are asked at once.
+    pub ping_after: Duration,
 }
 
 impl Default for StreamLimits {
     fn default() -> Self {
-        Self { connections_max: 20_000, connections_per_source_max: 1_000 }
+        Self { connections_max: 20_000, connections_per_source_max: 1_000, ping_after: Duration::from_secs(95) }
     }
 }
 
@@ -114,6 +118,7 @@ enum Command {
     Send(Flow, Vec<u8>),
     Certify(Tls),
     Lead(usize, Vec<Lead>),
+    ExpectAlive(Flow, Duration),
 }
 
 /// Gives the thread other certificates; lets the connections end when [`Streams`] is dropped.
@@ -176,6 +181,15 @@ impl Streams {
         let Some(commands) = &self.commands else { return };
         if commands.try_send(Command::Lead(trunk, to)).is_err() {
             tracing::warn!(trunk, "the thread of SIP connections is behind: a trunk's places were not handed over");
+        }
+    }
+
+    /// From now on the flow's connection is closed when nothing has come over it for so long.
+    pub fn expect_alive(&self, flow: Flow, within: Duration) {
+        let Some(commands) = &self.commands else { return };
+        if commands.try_send(Command::ExpectAlive(flow, within)).is_err() {
+            // It is closed later then, as any other.
+            tracing::debug!(%flow, "the thread of SIP connections is behind");
         }
     }
 

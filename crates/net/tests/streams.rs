@@ -1,104 +1,22 @@
 //! Connections on loopback, with peers that behave and peers that do not.
 #![expect(clippy::disallowed_methods, reason = "tests of an edge run on the real clock")]
 
+mod support;
+
 use std::cell::RefCell;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, unbounded};
 use offhook_net::bans::{BanLimits, Bans};
 use offhook_net::sip::Incoming;
-use offhook_net::streams::{Closed, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
-use offhook_net::trace::Trace;
-use offhook_sip::{Flow, Message, Transport};
+use offhook_net::streams::{Closed, StreamLimits, Tls, TlsFiles};
+use offhook_sip::{Flow, Transport};
+use support::{Exchange, SOON, any, call_id, is_closed, options, read};
 use tokio_tungstenite::tungstenite::WebSocket;
 use tokio_tungstenite::tungstenite::client::{IntoClientRequest, client};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-
-/// Nothing here takes longer, unless it never comes.
-const SOON: Duration = Duration::from_secs(20);
-
-struct Exchange {
-    streams: Streams,
-    local: SocketAddr,
-    incoming: Receiver<Vec<Incoming>>,
-}
-
-impl Exchange {
-    fn start(limits: StreamLimits) -> Self {
-        Self::start_over(Transport::Tcp, None, limits)
-    }
-
-    fn start_over(transport: Transport, tls: Option<Tls>, limits: StreamLimits) -> Self {
-        Self::start_with(transport, tls, limits, Bans::default())
-    }
-
-    fn start_with(transport: Transport, tls: Option<Tls>, limits: StreamLimits, bans: Bans) -> Self {
-        let listener = StreamListener::bind(transport, any()).expect("a port");
-        let (tell, incoming) = unbounded();
-        let local = listener.local();
-        let deliver = move |batch| tell.send(batch).map_err(|error| error.0);
-        let (bans, deliver) = (Arc::new(bans), Arc::new(deliver));
-        let streams = Streams::start(vec![listener], tls, limits, bans, deliver, Trace::default()).expect("a thread");
-        Self { streams, local, incoming }
-    }
-
-    fn next(&self) -> Incoming {
-        let mut batch = self.incoming.recv_timeout(SOON).expect("something comes in");
-        assert_eq!(batch.len(), 1, "{batch:?}");
-        batch.remove(0)
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.local).expect("a connection");
-        stream.set_read_timeout(Some(SOON)).expect("a time-out");
-        stream
-    }
-
-    fn closed(&self, why: Closed) -> u64 {
-        self.streams.counters().of(Transport::Tcp).closed(why)
-    }
-
-    fn wait_until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let start = Instant::now();
-        while !holds(self) {
-            assert!(start.elapsed() < SOON, "{what}");
-            std::thread::yield_now();
-        }
-    }
-}
-
-fn any() -> SocketAddr {
-    "127.0.0.1:0".parse().expect("an address")
-}
-
-fn options(call_id: &str) -> Vec<u8> {
-    format!(
-        "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bKx\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n\
-         Call-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
-    )
-    .into_bytes()
-}
-
-fn call_id(message: &Message) -> &str {
-    message.headers().call_id().unwrap_or_default()
-}
-
-fn read(stream: &mut TcpStream, count: usize) -> Vec<u8> {
-    let mut bytes = vec![0; count];
-    stream.read_exact(&mut bytes).expect("bytes");
-    bytes
-}
-
-fn is_closed(stream: &mut TcpStream) -> bool {
-    match stream.read(&mut [0; 1]) {
-        Ok(count) => count == 0,
-        Err(error) => error.kind() == ErrorKind::ConnectionReset,
-    }
-}
 
 #[test]
 fn a_request_comes_in_its_response_goes_back_over_the_same_connection_and_its_end_is_told() {
@@ -184,7 +102,8 @@ fn a_message_that_trickles_in_is_cut_off_after_10_s_and_a_mute_peer_too() {
 
 #[test]
 fn one_source_has_two_connections_and_no_third_until_one_ends() {
-    let exchange = Exchange::start(StreamLimits { connections_max: 10, connections_per_source_max: 2 });
+    let exchange =
+        Exchange::start(StreamLimits { connections_max: 10, connections_per_source_max: 2, ..StreamLimits::default() });
     let (mut first, second) = (exchange.connect(), exchange.connect());
     assert!(is_closed(&mut exchange.connect()));
     exchange.wait_until("it is counted", |exchange| exchange.closed(Closed::Refused) == 1);

@@ -85,11 +85,12 @@ pub struct Agent {
     call: Option<String>,
     queues: Vec<String>,
     contact: Option<String>,
+    unreachable: bool,
 }
 
 impl From<&AgentView> for Agent {
     fn from(view: &AgentView) -> Self {
-        let AgentView { id, name, state, since, reason, call, queues, contact } = view;
+        let AgentView { id, name, state, since, reason, call, queues, contact, unreachable } = view;
         Self {
             id: id.to_string(),
             name: name.clone(),
@@ -99,6 +100,7 @@ impl From<&AgentView> for Agent {
             call: call.map(|id| id.to_string()),
             queues: queues.clone(),
             contact: contact.clone(),
+            unreachable: *unreachable,
         }
     }
 }

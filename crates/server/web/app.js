@@ -141,7 +141,7 @@ function drawAgents() {
       cell("State", element("span", {}, tag(agent.state, AGENT_TAGS[agent.state]), reason)),
       cell("For", growing(agent.since)),
       cell("Queues", agent.queues.join(", ") || null),
-      cell("Phone", agent.contact ?? element("span", { className: "quiet", textContent: "not registered" })));
+      cell("Phone", agent.unreachable ? element("span", {}, agent.contact, element("span", { className: "quiet", textContent: " does not answer" })) : agent.contact ?? element("span", { className: "quiet", textContent: "not registered" })));
   });
 }
 

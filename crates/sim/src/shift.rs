@@ -203,6 +203,7 @@ impl Shift {
                 }
                 Output::Record(record) => self.records.push(*record),
                 Output::Binding(change) => self.bind(change),
+                Output::ExpectAlive { flow, .. } => panic!("no phone of the simulation has a connection: {flow}"),
                 Output::WrongPassword { source } => panic!("no phone of the simulation guesses: {source}"),
                 Output::Leg { .. }
                 | Output::Person { .. }
@@ -417,6 +418,7 @@ fn config(setting: &Setting) -> Config {
         realm: "offhook".to_owned(),
         advertise: None,
         large_requests_over: Vec::new(),
+        nat_ping: offhook_call::config::NAT_PING,
         session_timers: offhook_call::config::SessionTimers::default(),
         rtp_ports: 10_000..=12_000,
         media_workers: 1,

@@ -31,6 +31,9 @@ pub struct RegistrarLimits {
     /// Contacts of one account. A REGISTER that asks for more is answered 403; one contact more than that gives the place of the
     /// least preferred one that was refreshed longest ago to the new one.
     pub contacts_max: usize,
+    /// How often a phone that asks for RFC 5626 has to say something on its connection (`Flow-Timer`, section 5.4); zero for
+    /// nothing said of it.
+    pub flow_timer: Span,
     /// `Retry-After` of the 503 at the limit of all bindings.
     pub retry_after: Span,
     /// What phones are asked for.
@@ -43,6 +46,7 @@ impl Default for RegistrarLimits {
             min_expires: Span::from_s(30),
             max_expires: Span::from_s(3_600),
             contacts_max: 8,
+            flow_timer: Span::from_s(120),
             retry_after: Span::from_s(30),
             digest: DigestConfig::default(),
         }
@@ -78,6 +82,9 @@ pub struct Binding {
     /// Which of the phone's ways this is (RFC 5626 section 4.2).
     #[serde(default)]
     pub reg_id: Option<u32>,
+    /// Its datagrams came from another address than it thinks: a translator stands between, whose mapping has to be kept open.
+    #[serde(default)]
+    pub translated: bool,
 }
 
 impl Binding {
@@ -199,7 +206,7 @@ impl Registrar {
             Err(response) => return (*response, Vec::new()),
         };
         match self.update(now, flow, request, &account) {
-            Ok(changes) => (self.accepted(now, request, &account), changes),
+            Ok(changes) => (self.accepted(now, flow, request, &account), changes),
             Err(fault) => {
                 self.count(&fault);
                 (self.refused(request, &fault), Vec::new())
@@ -360,6 +367,7 @@ impl Registrar {
             let last = self.accounts.get(account).map_or(0, Vec::len) - 1;
             gone.push(self.take(account, last));
         }
+        let translated = contact::is_translated(flow, request);
         let user_agent = request.headers.get("User-Agent").map(str::to_owned);
         let mut bound = Vec::with_capacity(wishes.len());
         for Wish { uri, expires, q, instance, reg_id } in wishes {
@@ -376,6 +384,7 @@ impl Registrar {
                 path: path.clone(),
                 instance,
                 reg_id,
+                translated,
             };
             bound.push(Change::Bound { account: account.to_owned(), binding: Box::new(binding.clone()) });
             self.bind(Entry { uri, binding });

@@ -24,7 +24,9 @@ impl Exchange {
         if let Some(way) = ways.front_mut()
             && let Some(agent) = way.agent
         {
-            let phone = self.phones_of(agent).find(|binding| binding.is_instance(instance)).ok_or(480_u16)?;
+            let answers = |binding: &&Binding| !self.pings.is_unreachable(&binding.account, &binding.contact);
+            let phone = self.phones_of(agent).filter(answers).find(|binding| binding.is_instance(instance));
+            let phone = phone.ok_or(480_u16)?;
             way.uri = phone.contact.parse().map_err(|_| 480_u16)?;
             way.flow = phone.flow;
         }

@@ -9,11 +9,13 @@ mod ending;
 mod identity;
 mod incoming;
 mod instances;
+mod io;
 mod joining;
 mod legs;
 mod media;
 mod menu;
 mod phones;
+mod pings;
 mod placing;
 mod queueing;
 mod recover;
@@ -26,17 +28,15 @@ mod transfer;
 mod trunks;
 mod views;
 
-use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_acd::Acd;
-use offhook_plan::{MediaCommand, MediaEvent};
-use offhook_sip::{Binding, Change, DigestCounters, Registrar, RegistrarCounters};
-use offhook_sip::{
-    Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Method, Output as SipOutput, ParseError, SessionId,
-};
-use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, OfferId, PersonRef, QueueId, Span, Tick};
+use offhook_sip::{Binding, DigestCounters, Registrar, RegistrarCounters};
+use offhook_sip::{Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Method, Output as SipOutput, SessionId};
+use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, OfferId, QueueId, Tick};
 
+pub use self::io::{Command, Input, Output, RecordingWanted, WantedState};
+pub use self::pings::{PINGS_UNANSWERED_MAX, PingFigures};
 pub use self::recover::Recovered;
 use self::state::Call;
 pub use self::subscriptions::SUBSCRIPTIONS_PER_ACCOUNT_MAX;
@@ -46,177 +46,11 @@ pub use self::trunks::TARGETS_MAX;
 use crate::config::{self, Config};
 use crate::event::{CallEvent, LogEvent, Party};
 use crate::ports::PortPool;
-use crate::record::{CallRecord, Fold};
+use crate::record::Fold;
 use crate::timers::{Kind, Timers};
 
 /// SIP sessions beyond those of the most calls, so that an emergency call finds room where nothing else does.
 const EMERGENCY_SESSIONS: usize = 64;
-
-/// What the exchange is handed.
-#[derive(Debug)]
-pub enum Input {
-    /// A parsed message.
-    Message {
-        /// Where from.
-        flow: Flow,
-        /// What.
-        message: Box<Message>,
-    },
-    /// A datagram that is no SIP message, but enough of one to be answered 400.
-    Malformed {
-        /// Where from.
-        flow: Flow,
-        /// What was wrong.
-        error: Box<ParseError>,
-    },
-    /// The peer's host says that nobody listens there, or the connection to it is gone.
-    TransportFailed {
-        /// Towards whom.
-        flow: Flow,
-    },
-    /// The far end of a connection over TLS has proved to be a trunk, by its place in the configuration, or to be none. It holds
-    /// until the connection is gone.
-    Proved {
-        /// Which connection.
-        flow: Flow,
-        /// Which trunk.
-        trunk: Option<usize>,
-    },
-    /// A media worker reports.
-    Media {
-        /// Which worker.
-        worker: usize,
-        /// What.
-        event: MediaEvent,
-    },
-    /// Where the calls of a trunk go from now on, in order: its names were resolved anew. At most [`TARGETS_MAX`].
-    Targets {
-        /// Its place in the configuration.
-        trunk: usize,
-        /// Where.
-        flows: Vec<Flow>,
-    },
-    /// For how long the program has not caught up with what comes in; nothing as soon as it has.
-    Behind {
-        /// So long.
-        by: Span,
-    },
-    /// A person or a program asks for something.
-    Command(Command),
-    /// The instant of [`Output::Wait`] has come.
-    Timeout,
-}
-
-/// What a person or a program may ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Changes an agent's state.
-    SetAgent {
-        /// Whose.
-        agent: AgentId,
-        /// To what.
-        to: WantedState,
-    },
-    /// Takes no new calls and ends when the last one has ended, at the latest after `grace`: then they are hung up.
-    Drain {
-        /// How long calls may go on.
-        grace: Span,
-    },
-}
-
-/// A state that an agent can ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WantedState {
-    /// Logged in, takes contacts.
-    Available,
-    /// Logged in, takes none.
-    NotReady {
-        /// Why.
-        reason: String,
-    },
-    /// Gone.
-    LoggedOut,
-}
-
-/// What the exchange wants done, in order.
-#[derive(Debug)]
-pub enum Output {
-    /// Send these bytes.
-    Transmit {
-        /// Where to.
-        flow: Flow,
-        /// A whole message.
-        bytes: Vec<u8>,
-    },
-    /// Hand this to a media worker.
-    Media {
-        /// Which worker.
-        worker: usize,
-        /// What.
-        command: MediaCommand,
-    },
-    /// Append this to the event log; it comes before the effects that follow from it.
-    Log {
-        /// When it happened.
-        at: Tick,
-        /// What.
-        event: LogEvent,
-    },
-    /// Keep this under seal.
-    Person {
-        /// Under this reference.
-        person: PersonRef,
-        /// The number or name.
-        text: String,
-    },
-    /// Begin a recording: its packets will come through the tap.
-    OpenRecording(crate::exchange::RecordingWanted),
-    /// No more packets will come for it.
-    CloseRecording {
-        /// Which.
-        recording: offhook_units::RecordingId,
-        /// Its end on the time line.
-        at: Tick,
-    },
-    /// A call ended: keep its record.
-    Record(Box<CallRecord>),
-    /// A phone registered, or its registration ended: keep or drop it.
-    Binding(Change),
-    /// Somebody at this address guessed at a password, or at an account.
-    WrongPassword {
-        /// Where.
-        source: IpAddr,
-    },
-    /// A call has one more SIP dialog, or an attempt at one: for whoever looks at its messages. It is not kept.
-    Leg {
-        /// Which call.
-        call: CallId,
-        /// The Call-ID of its messages.
-        call_id: String,
-        /// Who is at its other end: `trunk NAME`, `phone NAME`, `agent NAME`.
-        name: String,
-    },
-    /// Everything is out; call [`Exchange::handle`] with [`Input::Timeout`] at this instant, if there is one.
-    Wait {
-        /// When.
-        until: Option<Tick>,
-    },
-}
-
-/// What a recording is of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordingWanted {
-    /// Its id.
-    pub recording: offhook_units::RecordingId,
-    /// Of which call.
-    pub call: CallId,
-    /// Zero of its time line.
-    pub started: Tick,
-    /// The codec at the customer's leg.
-    pub codec: offhook_plan::CodecKind,
-    /// The queue's name.
-    pub queue: String,
-}
 
 /// Counts since start, for metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -280,6 +114,7 @@ pub struct Exchange {
     own_numbers: BTreeMap<String, String>,
     /// Trunks, in the order of the configuration.
     lines: Vec<trunks::Line>,
+    pings: pings::Pings,
     /// Connections whose far end has proved to be a trunk.
     proved: BTreeMap<Flow, usize>,
     trunks_wake: Option<Tick>,
@@ -407,6 +242,7 @@ impl Exchange {
             queues,
             own_numbers: trunks::own_numbers(&config),
             lines: config.trunks.iter().map(trunks::Line::new).collect(),
+            pings: pings::Pings::default(),
             proved: BTreeMap::new(),
             trunks_wake: None,
             leave_by: None,
@@ -537,8 +373,8 @@ impl Exchange {
     fn wake(&self) -> Option<Tick> {
         let drain = self.drain_by.filter(|_| !self.calls.is_empty());
         let leave = self.leave_by.filter(|_| self.is_leaving());
-        let trunks = self.trunks_wake;
-        [self.sip_wake, self.acd_wake, self.timers.next(), self.registrar.next_expiry(), trunks, leave, drain]
+        let (trunks, pings) = (self.trunks_wake, self.pings.wake());
+        [self.sip_wake, self.acd_wake, self.timers.next(), self.registrar.next_expiry(), trunks, pings, leave, drain]
             .into_iter()
             .flatten()
             .min()
@@ -566,6 +402,7 @@ impl Exchange {
             }
         }
         self.fire_trunks(now);
+        self.fire_pings(now);
         if self.drain_by.is_some_and(|at| at <= now) {
             self.hang_up_all(now);
         }
@@ -626,7 +463,11 @@ impl Exchange {
             SipEvent::Request { id, flow, request } => self.request(now, id, flow, &request),
             SipEvent::Registered { id, expires } => self.registered(now, id, expires),
             SipEvent::RegistrationFailed { id, status, retry_in } => self.not_registered(id, status, retry_in),
-            SipEvent::Probed { id, status } => self.probed(now, id, status),
+            SipEvent::Probed { id, status } => {
+                if !self.pinged(now, id, status) {
+                    self.probed(now, id, status);
+                }
+            }
             // The exchange sends no REFER.
             SipEvent::ReferAnswered { .. } | SipEvent::ReferProgress { .. } => {}
             SipEvent::Resubscribed { subscription } => self.resubscribed(now, subscription),

@@ -3,7 +3,7 @@
 use offhook_acd::{AgentKind, Command};
 use offhook_sip::Change;
 use offhook_sip::{Flow, Method, Request, RequestId, Response};
-use offhook_units::{AgentId, CallId, Tick};
+use offhook_units::{AgentId, CallId, Span, Tick};
 
 use super::incoming::RETRY_AFTER;
 use super::subscriptions::PACKAGES;
@@ -12,6 +12,9 @@ use crate::config::Login;
 
 /// Why an agent is not ready whose phone is in a call without a queue.
 pub(super) const ON_THE_PHONE: &str = "on-the-phone";
+
+/// How long after its time a connection without a keep-alive is closed, RFC 5626 section 5.4.
+const FLOW_GRACE: Span = Span::from_s(10);
 
 /// What we understand, for OPTIONS and 405 (RFC 3261 section 11).
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, REFER, SUBSCRIBE, MESSAGE";
@@ -32,6 +35,10 @@ impl Exchange {
                     self.counters.registrations += 1;
                 }
                 self.on_bindings(now, changes);
+                if response.headers.get("Flow-Timer").is_some() {
+                    let within = self.config.registrar.flow_timer + FLOW_GRACE;
+                    self.outputs.push_back(Output::ExpectAlive { flow, within });
+                }
                 response
             }
             // RFC 3261 section 11.2: as an INVITE would be answered.
@@ -55,6 +62,7 @@ impl Exchange {
     /// Registrations came or went: agents who are logged in by their phone follow.
     pub(super) fn on_bindings(&mut self, now: Tick, changes: Vec<Change>) {
         for change in changes {
+            self.follow_way(now, &change);
             let account = match &change {
                 Change::Bound { account, .. } | Change::Unbound { account, .. } => account.clone(),
             };
@@ -70,7 +78,7 @@ impl Exchange {
         if self.agent(agent).is_none_or(|agent| agent.login != Login::WhenRegistered) {
             return;
         }
-        let here = self.registrar.bindings(account).next().is_some();
+        let here = self.reachable(account).next().is_some();
         let logged_in = self.acd.agent_state(agent).is_some_and(|state| state.kind != AgentKind::LoggedOut);
         if here != logged_in {
             let command = if here { Command::LogIn { agent } } else { Command::LogOut { agent } };

@@ -154,7 +154,7 @@ impl Exchange {
         match &self.agent(agent)?.reach {
             Reach::Static { uri, flow } => Some((uri.parse().ok()?, *flow)),
             Reach::Account(account) => {
-                let binding = self.registrar.bindings(account).next()?;
+                let binding = self.reachable(account).next()?;
                 Some((binding.contact.parse().ok()?, binding.flow))
             }
         }

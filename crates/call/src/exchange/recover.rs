@@ -43,8 +43,11 @@ impl Exchange {
         let bindings = core::mem::take(&mut recovered.bindings);
         let mut exchange = Self::empty(config, ids, entropy, recovered);
         for binding in bindings {
-            let lost = exchange.registrar.restore(binding);
-            exchange.outputs.extend(lost.map(Output::Binding));
+            let kept = binding.clone();
+            match exchange.registrar.restore(binding) {
+                Some(lost) => exchange.outputs.push_back(Output::Binding(lost)),
+                None => exchange.keep_open(now, &kept),
+            }
         }
         exchange.end_lost_calls(now);
         exchange.apply_config(now);

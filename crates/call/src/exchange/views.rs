@@ -67,9 +67,13 @@ impl Exchange {
     fn agent_view(&self, agent: &crate::config::Agent) -> Option<AgentView> {
         let id = agent.acd.id;
         let state = self.acd.agent_state(id)?;
-        let contact = match &agent.reach {
-            Reach::Static { uri, .. } => Some(uri.clone()),
-            Reach::Account(account) => self.registrar.bindings(account).next().map(|binding| binding.contact.clone()),
+        let (contact, reachable) = match &agent.reach {
+            Reach::Static { uri, .. } => (Some(uri.clone()), true),
+            Reach::Account(account) => {
+                let answers = self.reachable(account).next();
+                let phone = answers.or_else(|| self.registrar.bindings(account).next());
+                (phone.map(|binding| binding.contact.clone()), answers.is_some())
+            }
         };
         let queues = agent.acd.queues.iter().filter_map(|place| self.queue(place.queue));
         Some(AgentView {
@@ -80,6 +84,7 @@ impl Exchange {
             reason: state.reason.clone(),
             call: self.agents.get(&id)?.engaged_in(),
             queues: queues.map(|queue| queue.acd.name.clone()).collect(),
+            unreachable: contact.is_some() && !reachable,
             contact,
         })
     }

@@ -46,6 +46,12 @@ pub struct World {
     closed: VecDeque<(CallId, LegId)>,
     /// What was sent to addresses without a phone.
     pub heard: Vec<(SocketAddr, Vec<u8>)>,
+    /// What becomes of messages of phones on their way to the exchange.
+    pub on_the_way: Option<fn(SocketAddr, &str) -> String>,
+    /// Over what they arrive.
+    pub transport: Transport,
+    /// Connections that are closed when nothing comes over them for so long.
+    pub expected_alive: Vec<(Flow, Span)>,
     /// What [`World::invite`] offers instead of a phone's media.
     pub offers: Option<String>,
     /// Each leg as it is shown: its call, its Call-ID, its name.
@@ -107,6 +113,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
         realm: "offhook".to_owned(),
         advertise: None,
         large_requests_over: Vec::new(),
+        nat_ping: offhook_call::config::NAT_PING,
         session_timers: offhook_call::config::SessionTimers::default(),
         rtp_ports: 20_000..=20_099,
         media_workers: 1,
@@ -174,6 +181,9 @@ impl World {
             closed,
             legs,
             heard: Vec::new(),
+            on_the_way: None,
+            transport: Transport::Udp,
+            expected_alive: Vec::new(),
             offers: None,
             phones,
             under_way,
@@ -184,22 +194,27 @@ impl World {
                 continue;
             }
             let at = Self::address(name);
-            let register = Register {
-                flow: flow_from(at),
-                registrar: "sip:offhook".parse().expect("a uri"),
-                aor: name_addr(&format!("sip:{name}@offhook")),
-                contact: format!("sip:{name}@{at}").parse().expect("a uri"),
-                expires: Span::from_s(3_600),
-                credentials: Some(credentials(name)),
-            };
-            let now = world.now;
-            world.at(name).endpoint.register(now, register);
+            world.register(name, at);
         }
         for carrier in alive {
             world.at(&carrier);
         }
         world.run(Span::from_s(1));
         world
+    }
+
+    /// The phone at `at` registers for `name`, once more if it has done so before.
+    pub fn register(&mut self, name: &str, at: SocketAddr) {
+        let register = Register {
+            flow: flow_from(at),
+            registrar: "sip:offhook".parse().expect("a uri"),
+            aor: name_addr(&format!("sip:{name}@offhook")),
+            contact: format!("sip:{name}@{at}").parse().expect("a uri"),
+            expires: Span::from_s(3_600),
+            credentials: Some(credentials(name)),
+        };
+        let now = self.now;
+        self.phone(at).endpoint.register(now, register);
     }
 
     /// Where somebody is: ann and bob at their desks, `carrier2` at 127.0.0.2:5060.
@@ -216,7 +231,10 @@ impl World {
     }
 
     pub fn at(&mut self, who: &str) -> &mut Phone {
-        let address = Self::address(who);
+        self.phone(Self::address(who))
+    }
+
+    fn phone(&mut self, address: SocketAddr) -> &mut Phone {
         self.phones.entry(address).or_insert_with(|| Phone {
             endpoint: Endpoint::new(EndpointConfig::default(), Entropy::from_number(seed(address))),
             events: Vec::new(),
@@ -362,8 +380,12 @@ impl World {
 
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         let now = self.now;
-        let message = Message::parse(bytes).expect("a message");
-        let flow = Flow { transport: Transport::Udp, local: to, peer: from };
+        let changed = self
+            .on_the_way
+            .filter(|_| to == SERVER.into())
+            .map(|change| change(from, std::str::from_utf8(bytes).expect("text")).into_bytes());
+        let message = Message::parse(changed.as_deref().unwrap_or(bytes)).expect("a message");
+        let flow = Flow { transport: self.transport, local: to, peer: from };
         if to == SERVER.into() {
             self.exchange.handle(now, Input::Message { flow, message: Box::new(message) });
         } else if let Some(phone) = self.phones.get_mut(&to) {
@@ -402,6 +424,7 @@ impl World {
                 | Output::OpenRecording(_)
                 | Output::CloseRecording { .. }
                 | Output::Binding(_) => {}
+                Output::ExpectAlive { flow, within } => self.expected_alive.push((flow, within)),
                 Output::WrongPassword { source } => self.guessers.push(source),
                 Output::Leg { call, call_id, name } => self.legs.push((call, call_id, name)),
             }

@@ -464,6 +464,7 @@ fn config(agents: u16) -> Config {
         realm: "road".to_owned(),
         advertise: None,
         large_requests_over: Vec::new(),
+        nat_ping: offhook_call::config::NAT_PING,
         session_timers: offhook_call::config::SessionTimers::default(),
         rtp_ports: 10_000..=10_999,
         media_workers: 1,

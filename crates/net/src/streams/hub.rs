@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use offhook_sip::{Flow, Transport};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::counters::{Closed, Counters, StreamCounters};
-use super::line::{self, Opener};
+use super::line::{self, IDLE_MAX, Opener};
 use super::tls::Tls;
 use super::{Command, Deliver, Lead, StreamLimits, StreamListener};
 use crate::bans::{Bans, Offence};
@@ -58,13 +58,16 @@ struct Line {
     /// Tells it from another one of the same addresses.
     id: u64,
     queue: mpsc::Sender<Vec<u8>>,
+    /// How long it may be silent.
+    idle: watch::Sender<Duration>,
     /// Ends it without waiting for what is queued.
     end: oneshot::Sender<Closed>,
 }
 
 /// A connection's end of its [`Line`].
 pub struct LineEnd {
-    id: u64,
+    pub id: u64,
+    pub idle: watch::Receiver<Duration>,
     pub queue: mpsc::Receiver<Vec<u8>>,
     /// For answers to keep-alives; does not hold the line open.
     pub pongs: mpsc::WeakSender<Vec<u8>>,
@@ -113,6 +116,12 @@ impl Hub {
             match command {
                 Command::Send(flow, bytes) => hub.send(flow, bytes),
                 Command::Certify(tls) => drop(hub.tls.replace(Some(tls))),
+                Command::ExpectAlive(flow, within) => {
+                    if let Some(line) = hub.lines.borrow().get(&flow) {
+                        // Refused by a connection that has just ended.
+                        let _told = line.idle.send(within);
+                    }
+                }
                 Command::Lead(trunk, places) => {
                     let mut leads = hub.leads.borrow_mut();
                     leads.retain(|_, trunks| {
@@ -145,6 +154,11 @@ impl Hub {
     /// Notes what came in.
     pub fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// After how long without a word a connection of ours is asked for an answer.
+    pub fn ping_after(&self, id: u64) -> Duration {
+        self.limits.ping_after + Duration::from_secs(id % 26)
     }
 
     /// Hands a batch over, however long that takes; meanwhile its connection is not read.
@@ -261,9 +275,10 @@ impl Hub {
         self.last_id.set(id);
         let (queue, messages) = mpsc::channel(QUEUE_MAX);
         let (end, ended) = oneshot::channel();
+        let (idle, silence) = watch::channel(IDLE_MAX);
         let pongs = queue.downgrade();
-        self.lines.borrow_mut().insert(flow, Line { id, queue, end });
-        LineEnd { id, queue: messages, pongs, ended }
+        self.lines.borrow_mut().insert(flow, Line { id, queue, idle, end });
+        LineEnd { id, idle: silence, queue: messages, pongs, ended }
     }
 
     /// Whether the table names this connection; then it is taken out.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use offhook_sip::{Flow, Frame, Framer, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::counters::Closed;
 use super::hub::{Hub, LineEnd};
@@ -28,8 +28,17 @@ pub const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a connection that can no longer be read waits for the answer to its last request.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
-/// The kernel asks a silent peer whether it is still there.
+/// The kernel asks a silent peer whether it is still there, so often, and this many times in vain.
 const PROBE_AFTER: Duration = Duration::from_mins(1);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
+
+/// How long what was written may wait to be acknowledged. A connection whose way has gone, as behind a firewall that was restarted,
+/// would otherwise take requests for a quarter of an hour and deliver none.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a peer that answers keep-alives may take to do so, RFC 5626 section 4.4.1.
+const PONG_WITHIN: Duration = Duration::from_secs(10);
 
 /// Read in one go.
 const READ_BYTES: usize = 4 * 1_024;
@@ -52,14 +61,16 @@ pub async fn run(hub: &Hub, flow: Flow, socket: TcpStream, end: LineEnd, opener:
     if prepare(&socket).is_err() {
         return Closed::Broken;
     }
-    let LineEnd { queue, pongs, ended, .. } = end;
+    let LineEnd { id, queue, pongs, ended, idle } = end;
+    let ping_after = ours.then(|| hub.ping_after(id));
+    let life = Life { pongs, idle, ours, ping_after };
     let served = async {
         match opener {
-            Opener::Plain => speak(hub, flow, socket, queue, pongs, ours).await,
+            Opener::Plain => speak(hub, flow, socket, queue, life).await,
             Opener::Accept(tls) => match timeout(MESSAGE_WITHIN, tls.acceptor().accept(socket)).await {
                 Ok(Ok(stream)) => {
                     hub.introduce(flow, tls.trunk_of(stream.get_ref().1.peer_certificates())).await;
-                    speak(hub, flow, stream, queue, pongs, ours).await
+                    speak(hub, flow, stream, queue, life).await
                 }
                 failed => not_agreed(flow, failed.ok().and_then(Result::err)),
             },
@@ -68,7 +79,7 @@ pub async fn run(hub: &Hub, flow: Flow, socket: TcpStream, end: LineEnd, opener:
                 match timeout(MESSAGE_WITHIN, agreed).await {
                     Ok(Ok(stream)) => {
                         hub.introduce(flow, *trunk).await;
-                        speak(hub, flow, stream, queue, pongs, ours).await
+                        speak(hub, flow, stream, queue, life).await
                     }
                     failed => not_agreed(flow, failed.ok().and_then(Result::err)),
                 }
@@ -90,8 +101,57 @@ fn not_agreed(flow: Flow, error: Option<std::io::Error>) -> Closed {
 
 fn prepare(socket: &TcpStream) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
-    let keepalive = socket2::TcpKeepalive::new().with_time(PROBE_AFTER);
-    socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive)
+    let keepalive = socket2::TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY).with_retries(PROBES);
+    let socket = socket2::SockRef::from(socket);
+    socket.set_tcp_user_timeout(Some(ACKNOWLEDGED_WITHIN))?;
+    socket.set_tcp_keepalive(&keepalive)
+}
+
+/// What a connection's reader knows of its life.
+pub struct Life {
+    /// For answers to keep-alives.
+    pub pongs: mpsc::WeakSender<Vec<u8>>,
+    /// How long the peer may say nothing.
+    pub idle: watch::Receiver<Duration>,
+    /// We made it, so that the peer owes no first word.
+    pub ours: bool,
+    /// After how long of silence the peer is asked for an answer, where it is.
+    ping_after: Option<Duration>,
+}
+
+/// Keep-alives of ours, RFC 5626 section 4.4.1. Only a peer that has answered one has to answer the next: others do not know them.
+struct Pings {
+    after: Option<Duration>,
+    heard: Instant,
+    /// When the peer was asked, where it has said nothing since.
+    asked: Option<Instant>,
+    answers: bool,
+}
+
+/// What is done when nothing has come by a deadline.
+#[derive(Clone, Copy)]
+enum Late {
+    Close(Closed),
+    Ask,
+}
+
+impl Pings {
+    /// How long to wait for a word, and what to do then.
+    fn next(&self, idle: Duration) -> (Instant, Late) {
+        let end = (self.heard + idle, Late::Close(Closed::Idle));
+        let next = match (self.asked, self.after) {
+            (Some(asked), Some(_)) if self.answers => (asked + PONG_WITHIN, Late::Close(Closed::Idle)),
+            (Some(asked), Some(after)) => (asked + after, Late::Ask),
+            (None, Some(after)) => (self.heard + after, Late::Ask),
+            (_, None) => return end,
+        };
+        if next.0 < end.0 { next } else { end }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        self.heard = Instant::now();
+        self.answers |= self.asked.take().is_some() && bytes == b"\r\n";
+    }
 }
 
 async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
@@ -99,12 +159,11 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
     flow: Flow,
     stream: S,
     queue: mpsc::Receiver<Vec<u8>>,
-    pongs: mpsc::WeakSender<Vec<u8>>,
-    ours: bool,
+    life: Life,
 ) -> Closed {
     match flow.transport {
-        Transport::Ws | Transport::Wss => websocket::serve(hub, flow, stream, queue, pongs, ours).await,
-        Transport::Udp | Transport::Tcp | Transport::Tls => serve(hub, flow, stream, queue, pongs, ours).await,
+        Transport::Ws | Transport::Wss => websocket::serve(hub, flow, stream, queue, life).await,
+        Transport::Udp | Transport::Tcp | Transport::Tls => serve(hub, flow, stream, queue, life).await,
     }
 }
 
@@ -113,38 +172,47 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     flow: Flow,
     stream: S,
     queue: mpsc::Receiver<Vec<u8>>,
-    pongs: mpsc::WeakSender<Vec<u8>>,
-    ours: bool,
+    life: Life,
 ) -> Closed {
     let (read, write) = tokio::io::split(stream);
     tokio::select! {
-        why = read_all(hub, flow, read, pongs, ours) => why,
+        why = read_all(hub, flow, read, life) => why,
         why = write_all(write, queue) => why,
     }
 }
 
-async fn read_all(
-    hub: &Hub,
-    flow: Flow,
-    mut read: impl AsyncRead + Unpin,
-    pongs: mpsc::WeakSender<Vec<u8>>,
-    ours: bool,
-) -> Closed {
+async fn read_all(hub: &Hub, flow: Flow, mut read: impl AsyncRead + Unpin, life: Life) -> Closed {
+    let Life { pongs, mut idle, ours, ping_after } = life;
     let mut framer = Framer::new();
     let mut bytes = vec![0; READ_BYTES];
     // Since when a message is awaited: the first one, or the end of one that has begun.
     let mut awaited = (!ours).then(Instant::now);
+    let mut pings = Pings { after: ping_after, heard: Instant::now(), asked: None, answers: false };
     loop {
         let (deadline, late) = match awaited {
-            Some(since) => (since + MESSAGE_WITHIN, Closed::Slow),
-            None => (Instant::now() + IDLE_MAX, Closed::Idle),
+            Some(since) => (since + MESSAGE_WITHIN, Late::Close(Closed::Slow)),
+            None => pings.next(*idle.borrow_and_update()),
         };
-        let count = match timeout_at(deadline, read.read(&mut bytes)).await {
-            Ok(Ok(0)) => return Closed::Peer,
-            Ok(Ok(count)) => count,
-            Ok(Err(_)) => return Closed::Broken,
-            Err(_) => return late,
+        let received = tokio::select! {
+            biased;
+            received = timeout_at(deadline, read.read(&mut bytes)) => received,
+            Ok(()) = idle.changed() => continue,
         };
+        let count = match (received, late) {
+            (Ok(Ok(0)), _) => return Closed::Peer,
+            (Ok(Ok(count)), _) => count,
+            (Ok(Err(_)), _) => return Closed::Broken,
+            (Err(_), Late::Close(why)) => return why,
+            (Err(_), Late::Ask) => {
+                pings.asked = Some(Instant::now());
+                if let Some(queue) = pongs.upgrade() {
+                    // A queue without room holds messages, which are answered or not as well.
+                    let _sent = queue.try_send(b"\r\n\r\n".to_vec());
+                }
+                continue;
+            }
+        };
+        pings.hear(&bytes[..count]);
         framer.push(&bytes[..count]);
         let (mut batch, mut pinged) = (Vec::new(), false);
         let cut = take_frames(hub, &mut framer, flow, &mut batch, &mut pinged);

@@ -1,12 +1,17 @@
 //! SIP over WebSocket, RFC 7118: each WebSocket message is one SIP message.
 
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use offhook_sip::{Flow, MESSAGE_BYTES_MAX, Message};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request as ClientRequest;
@@ -18,7 +23,7 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_as
 
 use super::counters::Closed;
 use super::hub::Hub;
-use super::line::{IDLE_MAX, MESSAGE_WITHIN, WRITE_WITHIN, hand_over};
+use super::line::{Life, MESSAGE_WITHIN, WRITE_WITHIN, hand_over};
 use crate::sip::Incoming;
 
 /// The subprotocol, RFC 7118 section 4.1.
@@ -34,9 +39,11 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     flow: Flow,
     stream: S,
     queue: mpsc::Receiver<Vec<u8>>,
-    pongs: mpsc::WeakSender<Vec<u8>>,
-    ours: bool,
+    life: Life,
 ) -> Closed {
+    let ours = life.ours;
+    let begun = Rc::new(Begun::default());
+    let stream = Watched { stream, begun: Rc::clone(&begun) };
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
@@ -52,7 +59,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let Ok(Ok(socket)) = timeout(MESSAGE_WITHIN, agreed).await else { return Closed::Handshake };
     let (write, read) = socket.split();
     tokio::select! {
-        why = read_all(hub, flow, read, pongs, ours) => why,
+        why = read_all(hub, flow, read, life, &begun) => why,
         why = write_all(write, queue) => why,
     }
 }
@@ -77,24 +84,79 @@ fn agree(request: &Request, mut response: Response) -> Result<Response, ErrorRes
     Err(refusal)
 }
 
+/// Since when a message is on its way that is not all there. The library gives whole messages only, however their bytes trickle in.
+#[derive(Default)]
+struct Begun {
+    since: Cell<Option<Instant>>,
+    news: Notify,
+}
+
+/// A stream that notes when a message begins.
+struct Watched<S> {
+    stream: S,
+    begun: Rc<Begun>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before && self.begun.since.get().is_none() {
+            self.begun.since.set(Some(Instant::now()));
+            self.begun.news.notify_one();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
 async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
     hub: &Hub,
     flow: Flow,
-    mut read: SplitStream<WebSocketStream<S>>,
-    pongs: mpsc::WeakSender<Vec<u8>>,
-    ours: bool,
+    mut read: SplitStream<WebSocketStream<Watched<S>>>,
+    life: Life,
+    begun: &Begun,
 ) -> Closed {
-    // A server that we came to owes no first word.
+    let Life { pongs, mut idle, ours, .. } = life;
+    let opened = Instant::now();
+    let mut heard = opened;
+    // A server that we came to owes no first word. Pings of others are none.
     let mut spoke = ours;
+    begun.since.set(None);
     loop {
-        let (within, late) = if spoke { (IDLE_MAX, Closed::Idle) } else { (MESSAGE_WITHIN, Closed::Slow) };
-        let frame = match timeout_at(Instant::now() + within, read.next()).await {
+        let silent = heard + *idle.borrow_and_update();
+        let first = (!spoke).then_some(opened + MESSAGE_WITHIN);
+        let rest = begun.since.get().map(|since| since + MESSAGE_WITHIN);
+        let slow = first.into_iter().chain(rest).min();
+        let (deadline, late) = slow.map_or((silent, Closed::Idle), |slow| (slow, Closed::Slow));
+        let received = tokio::select! {
+            biased;
+            received = timeout_at(deadline, read.next()) => received,
+            () = begun.news.notified() => continue,
+            Ok(()) = idle.changed() => continue,
+        };
+        let frame = match received {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(Error::Protocol(_) | Error::Capacity(_) | Error::Utf8(_)))) => return Closed::Malformed,
             Ok(Some(Err(Error::ConnectionClosed)) | None) => return Closed::Peer,
             Ok(Some(Err(_))) => return Closed::Broken,
             Err(_) => return late,
         };
+        heard = Instant::now();
+        begun.since.set(None);
         let bytes: Bytes = match frame {
             Frame::Text(text) => text.into(),
             Frame::Binary(bytes) => bytes,

@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use offhook_call::config::{Limits, Numbering, SessionTimers, SrtpSettings};
+use offhook_call::config::{Limits, NAT_PING, Numbering, SessionTimers, SrtpSettings};
 use offhook_net::streams::{Tls, TlsFiles};
 use offhook_plan::{CodecCap, CodecKind, MediaCaps};
 use offhook_sip::Transport;
@@ -41,6 +41,8 @@ pub struct Sip {
     pub large_over_tcp: bool,
     /// When sessions expire.
     pub session_timers: SessionTimers,
+    /// How often phones behind translators are asked.
+    pub nat_ping: Span,
     pub trace: Tracing,
     pub srtp: SrtpSettings,
 }
@@ -87,6 +89,7 @@ impl Reader {
             advertise: None,
             large_over_tcp: false,
             session_timers,
+            nat_ping: NAT_PING,
             srtp: SrtpSettings::default(),
             trace: Tracing::default(),
         };
@@ -122,6 +125,12 @@ impl Reader {
         sip.large_over_tcp = self.large_over_tcp(&mut section) == Some(true);
         self.sources(&mut section);
         self.session_timers(&mut section, &mut sip.session_timers);
+        if let Some(every) = self.every(&mut section, "nat_ping") {
+            sip.nat_ping = every;
+        }
+        if let Some(every) = self.every(&mut section, "flow_timer") {
+            self.registrar.flow_timer = every;
+        }
         sip.trace = self.tracing(&mut section);
         sip.srtp.policy = self.srtp(&mut section).unwrap_or_default();
         sip.srtp.keys_in_clear = section.flag(&mut self.sink, "srtp_keys_in_clear").unwrap_or_default();
@@ -138,6 +147,16 @@ impl Reader {
             self.sink.fault(section.span.clone(), message, advice);
         }
         Some(over_tcp)
+    }
+
+    /// How often something is done: not more often than every 5 s, or never.
+    fn every(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<Span> {
+        let every = section.span(&mut self.sink, key, Span::ZERO..=Span::from_s(3_600))?;
+        if every > Span::ZERO && every < Span::from_s(5) {
+            let message = format!("{key} = {every} is more traffic than it is good for");
+            self.sink.fault(section.span.clone(), message, format!("write {key} = \"25s\", or \"0s\" for never"));
+        }
+        Some(every)
     }
 
     fn session_timers(&mut self, section: &mut Section<'_>, timers: &mut SessionTimers) {

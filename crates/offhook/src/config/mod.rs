@@ -75,6 +75,8 @@ pub struct Checked {
     pub large_over_tcp: bool,
     /// When sessions expire.
     pub session_timers: offhook_call::config::SessionTimers,
+    /// How often phones behind translators are asked.
+    pub nat_ping: Span,
     /// RTP ports.
     pub rtp_ports: RangeInclusive<u16>,
     /// Media workers.
@@ -374,6 +376,7 @@ impl Reader {
             advertise: sip.advertise,
             large_over_tcp: sip.large_over_tcp,
             session_timers: sip.session_timers,
+            nat_ping: sip.nat_ping,
             rtp_ports: media.ports.value,
             media_workers: media.workers,
             caps: media.caps,

@@ -100,6 +100,20 @@ mod tests {
     }
 
     #[test]
+    fn ways_through_translators_are_kept_open_every_25_s_and_connections_for_2_min_unless_the_file_says_otherwise() {
+        let times = |lines: &str| {
+            let checked = check_text(Path::new("test.toml"), &format!("{}{lines}", text("")));
+            let checked = checked.unwrap_or_else(|faults| panic!("{faults}"));
+            (checked.nat_ping.as_s(), checked.registrar.flow_timer.as_s())
+        };
+        assert_eq!(times(""), (25, 120));
+        assert_eq!(times("nat_ping = \"50s\"\nflow_timer = \"1m\"\n"), (50, 60));
+        assert_eq!(times("nat_ping = \"0s\"\nflow_timer = \"0s\"\n"), (0, 0));
+        let faults = check_text(Path::new("test.toml"), &format!("{}nat_ping = \"1s\"\n", text(""))).expect_err("1 s");
+        assert!(faults.to_string().contains("or \"0s\" for never"), "{faults}");
+    }
+
+    #[test]
     fn digests_that_nobody_knows_are_faults_in_their_place() {
         for (line, place, message) in [
             ("digest = [\"MD5\", \"SHA-1\"]", (2, 18), "digest \"SHA-1\" is not known"),

@@ -149,6 +149,7 @@ impl Checked {
         let exchange = Config {
             large_requests_over: large_over(self.large_over_tcp),
             session_timers: self.session_timers,
+            nat_ping: self.nat_ping,
             name: self.name,
             realm: self.realm,
             advertise: self.advertise,

@@ -109,6 +109,10 @@ pub struct Figures {
     pub messages: AtomicU64,
     pub messages_failed: AtomicU64,
     pub messages_refused: AtomicU64,
+    pub phones_kept_open: AtomicU64,
+    pub phones_unreachable: AtomicU64,
+    pub pings_sent: AtomicU64,
+    pub pings_unanswered: AtomicU64,
     pub digest_wrong: AtomicU64,
     pub digest_stale: AtomicU64,
     pub digest_replayed: AtomicU64,
@@ -325,6 +329,11 @@ impl Control {
                 }
                 Output::Record(record) => self.keep(now, &record),
                 Output::Binding(change) => self.bind(change),
+                Output::ExpectAlive { flow, within } => {
+                    if let Some(streams) = &self.edges.streams {
+                        streams.expect_alive(flow, within.as_std());
+                    }
+                }
                 Output::WrongPassword { source } => {
                     self.edges.bans.offend(source, Offence::Password, Instant::now());
                 }
@@ -452,6 +461,7 @@ impl Control {
         let (figures, counters) = (&self.edges.figures, self.exchange.counters());
         let digest = self.exchange.digest_counters();
         let registrar = self.exchange.registrar_counters();
+        let pings = self.exchange.pings();
         let (in_use, ports) = self.exchange.ports();
         for (figure, value) in [
             (&figures.calls_active, self.exchange.calls_active() as u64),
@@ -473,6 +483,10 @@ impl Control {
             (&figures.messages, counters.messages),
             (&figures.messages_failed, counters.messages_failed),
             (&figures.messages_refused, counters.messages_refused),
+            (&figures.phones_kept_open, pings.kept_open),
+            (&figures.phones_unreachable, pings.unreachable),
+            (&figures.pings_sent, pings.sent),
+            (&figures.pings_unanswered, pings.unanswered),
             (&figures.digest_wrong, digest.wrong),
             (&figures.digest_stale, digest.stale),
             (&figures.digest_replayed, digest.replayed),

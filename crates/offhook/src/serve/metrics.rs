@@ -169,6 +169,12 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     metrics.gauge_fn("offhook_calls_per_second_admitted", help, &[], move || rate() as f64);
     let trouble = reader(|figures| &figures.recorder_trouble);
     metrics.gauge_fn("offhook_recorder_trouble", "1 while recordings cannot be written", &[], move || trouble() as f64);
+    let kept_open = reader(|figures| &figures.phones_kept_open);
+    let help = "Contacts behind translators whose way is kept open by OPTIONS";
+    metrics.gauge_fn("offhook_phones_kept_open", help, &[], move || kept_open() as f64);
+    let unreachable = reader(|figures| &figures.phones_unreachable);
+    let help = "Of these: contacts that answer no more, and are passed over";
+    metrics.gauge_fn("offhook_phones_unreachable", help, &[], move || unreachable() as f64);
     let watching = reader(|figures| &figures.watching);
     metrics.gauge_fn("offhook_sip_subscriptions", "Subscriptions of phones", &[], move || watching() as f64);
     let taken = reader(|figures| &figures.subscriptions);
@@ -179,6 +185,8 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
         ("offhook_calls_begun", "INVITEs taken on", reader(|figures| &figures.calls)),
         ("offhook_control_turns", "Turns of the control loop", reader(|figures| &figures.turns)),
         ("offhook_registrations", "REGISTERs accepted", reader(|figures| &figures.registrations)),
+        ("offhook_phone_pings", "OPTIONS to phones behind translators", reader(|figures| &figures.pings_sent)),
+        ("offhook_phone_pings_unanswered", "Of these: unanswered", reader(|figures| &figures.pings_unanswered)),
         ("offhook_sip_malformed", "Datagrams that are no SIP message", reader(|figures| &figures.malformed)),
         ("offhook_recorder_dropped", "Recorded packets lost", reader(|figures| &figures.recorder_dropped)),
     ] {

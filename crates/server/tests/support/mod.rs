@@ -180,6 +180,7 @@ pub fn agent(id: u64, name: &str, state: &'static str, since: Tick, reason: Opti
         call: (state == "busy").then_some(CallId(1)),
         queues: vec!["sales".to_owned(), "support".to_owned()],
         contact: (state != "logged-out").then(|| format!("sip:{name}@192.0.2.2{id}:5060")),
+        unreachable: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use offhook_units::{Span, Tick};
 
 use super::{Entry, Fault, Registrar};
-use crate::{NameAddr, Request, Response, Uri};
+use crate::{Flow, NameAddr, Request, Response, Transport, Uri};
 
 /// What `Expires` means where it says nothing, or nothing that can be read (RFC 3261 sections 10.3 and 20.19).
 const DEFAULT_EXPIRES: u32 = 3_600;
@@ -48,6 +48,17 @@ pub(super) fn wants_outbound(request: &Request) -> bool {
     let numbered = |contact: &NameAddr| contact.param("+sip.instance").is_some() && reg_id(contact).is_some();
     request.headers.lists("Supported", "outbound")
         && request.headers.contacts().is_ok_and(|contacts| contacts.iter().any(numbered))
+}
+
+/// Whether a datagram of the phone itself came through a translator: not from where its Via says (RFC 3581 section 4).
+pub(super) fn is_translated(flow: Flow, request: &Request) -> bool {
+    let from_elsewhere = |via: &crate::Via| {
+        let port = via.port.unwrap_or(flow.transport.default_port());
+        via.host_ip() != Some(flow.peer.ip()) || port != flow.peer.port()
+    };
+    // A proxy keeps the way to its phones open itself.
+    let vias = request.headers.vias();
+    flow.transport == Transport::Udp && vias.is_ok_and(|vias| matches!(&vias[..], [via] if from_elsewhere(via)))
 }
 
 fn reg_id(contact: &NameAddr) -> Option<u32> {
@@ -108,7 +119,7 @@ impl Registrar {
     }
 
     /// 200 with all bindings, RFC 3261 section 10.3 step 8.
-    pub(super) fn accepted(&self, now: Tick, request: &Request, account: &str) -> Response {
+    pub(super) fn accepted(&self, now: Tick, flow: Flow, request: &Request, account: &str) -> Response {
         let mut response = Response::to_request(request, 200);
         let wants_gruu = request.headers.lists("Supported", "gruu");
         for binding in self.bindings(account).filter(|binding| binding.expires_at > now) {
@@ -137,6 +148,10 @@ impl Registrar {
         }
         if wants_outbound(request) {
             response.headers.push("Require", "outbound");
+            let direct = request.headers.vias().is_ok_and(|vias| vias.len() == 1);
+            if flow.transport.is_reliable() && direct && self.limits.flow_timer > Span::ZERO {
+                response.headers.push("Flow-Timer", &self.limits.flow_timer.as_s().to_string());
+            }
         }
         response
     }
@@ -153,6 +168,30 @@ mod tests {
         }
         for text in ["", "0.1234", "-1", "2", "x", "0.-1"] {
             assert_eq!(q_of(text), 1_000, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_datagram_from_elsewhere_than_its_only_via_says_came_through_a_translator() {
+        let at = |transport, peer: &str| {
+            let (local, peer) = (([192, 0, 2, 1], 5060).into(), peer.parse().expect("an address"));
+            Flow { transport, local, peer }
+        };
+        for (vias, transport, peer, expected) in [
+            ("Via: SIP/2.0/UDP 192.0.2.7:5070;rport", Transport::Udp, "192.0.2.7:5070", false),
+            ("Via: SIP/2.0/UDP 192.0.2.7", Transport::Udp, "192.0.2.7:5060", false),
+            ("Via: SIP/2.0/UDP 192.0.2.7:5070;rport", Transport::Udp, "192.0.2.7:61000", true),
+            ("Via: SIP/2.0/UDP 10.0.0.7:5070;rport", Transport::Udp, "192.0.2.7:5070", true),
+            ("Via: SIP/2.0/UDP phone.invalid:5070", Transport::Udp, "192.0.2.7:5070", true),
+            ("Via: SIP/2.0/UDP [2001:db8::7]", Transport::Udp, "[2001:db8::7]:5060", false),
+            ("Via: SIP/2.0/TCP 10.0.0.7:5070", Transport::Tcp, "192.0.2.7:61000", false),
+            ("Via: SIP/2.0/UDP 192.0.2.9\r\nVia: SIP/2.0/UDP 10.0.0.7", Transport::Udp, "192.0.2.9:61000", false),
+        ] {
+            let text = format!(
+                "REGISTER sip:a SIP/2.0\r\n{vias};branch=z9hG4bKx\r\nFrom: <sip:a@a>;tag=1\r\nTo: <sip:a@a>\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n"
+            );
+            let Ok(crate::Message::Request(request)) = crate::Message::parse(text.as_bytes()) else { panic!("{text}") };
+            assert_eq!(is_translated(at(transport, peer), &request), expected, "{vias} from {peer}");
         }
     }
 

@@ -9,6 +9,7 @@ struct Desk {
     registrar: Registrar,
     now: Tick,
     user: &'static str,
+    transport: Transport,
 }
 
 fn flow() -> Flow {
@@ -23,7 +24,7 @@ fn password_of(user: &str) -> Option<&'static str> {
 impl Desk {
     fn new(bindings_max: usize, limits: RegistrarLimits) -> Self {
         let registrar = Registrar::new("desk", &mut Entropy::from_number(1), bindings_max, limits);
-        Self { registrar, now: NOW, user: "alice" }
+        Self { registrar, now: NOW, user: "alice", transport: Transport::Udp }
     }
 
     fn request(call_id: &str, cseq: u32, lines: &str, authorization: Option<String>) -> Request {
@@ -48,14 +49,15 @@ impl Desk {
     /// With right credentials for `user`: status, and the contacts that stand afterwards with their seconds.
     fn register(&mut self, call_id: &str, cseq: u32, lines: &str) -> (Response, Vec<Change>) {
         let bare = Self::request(call_id, cseq, lines, None);
-        let (challenged, changes) = self.registrar.handle(self.now, flow(), &bare, password_of);
+        let flow = Flow { transport: self.transport, ..flow() };
+        let (challenged, changes) = self.registrar.handle(self.now, flow, &bare, password_of);
         assert!(challenged.status == 401 && changes.is_empty());
         let value = challenged.headers.get("WWW-Authenticate").unwrap();
         let challenge = crate::Challenge::parse(value).unwrap();
         let credentials = Credentials { username: self.user.to_owned(), password: "secret".to_owned() };
         let answer = answer_challenge(&challenge, &credentials, "REGISTER", "sip:desk", "c", 1);
         let request = Self::request(call_id, cseq, lines, Some(answer));
-        self.registrar.handle(self.now, flow(), &request, password_of)
+        self.registrar.handle(self.now, flow, &request, password_of)
     }
 
     #[track_caller]
@@ -205,6 +207,7 @@ fn a_phone_on_a_connection_is_gone_with_it_and_one_that_came_back_on_another_sta
     let first = Flow { transport: crate::Transport::Tcp, ..udp };
     let second = Flow { peer: "192.0.2.7:40002".parse().expect("an address"), ..first };
     let binding = |flow, contact: &str| Binding {
+        translated: false,
         account: "alice".to_owned(),
         contact: contact.to_owned(),
         flow,
@@ -277,6 +280,24 @@ fn a_phone_that_restarts_with_another_address_and_call_id_replaces_itself() {
     // Two addresses of one phone in one REGISTER stand both.
     let two = format!("Contact: <sip:alice@10.0.0.1:6>;{INSTANCE}, <sip:alice@10.0.0.1:7>;{INSTANCE}");
     assert_eq!(desk.register("f", 1, &two).0.headers.get_all("Contact").count(), 4);
+}
+
+#[test]
+fn the_flow_timer_is_for_phones_that_ask_for_outbound_on_a_connection_of_their_own() {
+    let limits = RegistrarLimits { flow_timer: Span::from_s(90), ..RegistrarLimits::default() };
+    let outbound = format!("Contact: <sip:alice@10.0.0.1>;{INSTANCE};reg-id=1|Supported: outbound");
+    let plain = format!("Contact: <sip:alice@10.0.0.1>;{INSTANCE}|Supported: outbound");
+    for (transport, lines, expected) in [
+        (Transport::Tcp, &outbound, Some("90")),
+        (Transport::Wss, &outbound, Some("90")),
+        (Transport::Udp, &outbound, None),
+        (Transport::Tcp, &plain, None),
+    ] {
+        let mut desk = Desk::new(10, limits.clone());
+        desk.transport = transport;
+        let (response, _) = desk.register("a", 1, lines);
+        assert_eq!((response.status, response.headers.get("Flow-Timer")), (200, expected), "{transport:?} {lines}");
+    }
 }
 
 #[test]
