@@ -32,7 +32,9 @@ impl Endpoint {
         let credentials = credentials.filter(|_| tries < TRIES_MAX)?;
         // RFC 7616 section 3.7: the first that is supported.
         let challenge = response.headers.get_all(asked).find_map(|value| Challenge::parse(value).ok())?;
-        if request.headers.get(header).is_some() && !challenge.stale {
+        // An answer from memory that is not taken says nothing about the password: its nonce may be too old, and not every server
+        // says `stale` then, as RFC 7616 section 3.3 wants it to. The answer to a challenge of this very request is another thing.
+        if request.headers.get(header).is_some() && !challenge.stale && tries > 0 {
             return None;
         }
         let mut known = Known { header, challenge, uses: 0 };

@@ -88,16 +88,21 @@ fn hanging_up_between_challenge_and_answer_ends_the_call() {
     world.settle();
 }
 
+const CHALLENGE: &str = "WWW-Authenticate";
+
 /// B is a registrar, A a phone.
 struct Desk {
     world: World,
     registrar: Registrar,
+    /// Whether it says of a nonce that it is too old, or just gives another one.
+    says_stale: bool,
 }
 
 impl Desk {
     fn new(seed: u64, limits: RegistrarLimits) -> Self {
         let mut entropy = Entropy::from_number(seed);
-        Self { world: World::new(seed), registrar: Registrar::new("desk", &mut entropy, 10, limits) }
+        let registrar = Registrar::new("desk", &mut entropy, 10, limits);
+        Self { world: World::new(seed), registrar, says_stale: true }
     }
 
     fn register(&mut self, password: &str, expires: Span) -> RegistrationId {
@@ -121,8 +126,15 @@ impl Desk {
             for event in self.world.events(B) {
                 let Event::Request { id, flow, request } = event else { panic!("{event:?}") };
                 let password = |user: &str| (user == "alice").then_some("secret");
-                let (response, more) = self.registrar.handle(self.world.now, flow, &request, password);
+                let (mut response, more) = self.registrar.handle(self.world.now, flow, &request, password);
                 changes.extend(more);
+                if !self.says_stale {
+                    let challenges: Vec<String> = response.headers.get_all(CHALLENGE).map(str::to_owned).collect();
+                    response.headers.remove(CHALLENGE);
+                    for challenge in challenges {
+                        response.headers.push(CHALLENGE, &challenge.replace(", stale=true", ""));
+                    }
+                }
                 self.world.act(B, |endpoint, now| endpoint.respond(now, id, response));
             }
             if !moved {
@@ -162,6 +174,19 @@ fn a_registration_answers_the_challenge_and_refreshes_itself_at_80_percent_with_
     assert!(desk.world.sent_count(B, "SIP/2.0 401") <= 4);
     assert_eq!(desk.registrar.expire(desk.world.now), []);
     assert_eq!(desk.registrar.bindings("alice").count(), 1);
+}
+
+#[test]
+fn a_nonce_that_is_too_old_is_replaced_at_once_where_the_registrar_does_not_say_stale() {
+    let mut desk = Desk::new(75, RegistrarLimits::default());
+    desk.says_stale = false;
+    desk.register("secret", Span::from_s(100));
+    desk.run_for(Span::from_s(3_600));
+    // Not one of them failed, and each took one 401 at most.
+    let registered = desk.registered();
+    assert!(registered.len() >= 44 && registered.iter().all(|expires| *expires == Span::from_s(100)), "{registered:?}");
+    let challenged = desk.world.sent_count(B, "SIP/2.0 401");
+    assert!((10..=13).contains(&challenged), "{challenged} challenges in an hour of nonces that hold for 5 minutes");
 }
 
 #[test]
