@@ -60,6 +60,8 @@ struct Way<'a> {
     dial: Option<&'a str>,
     /// Lines for its configuration.
     more: &'a str,
+    /// Lines of its list of contacts.
+    contacts: &'a str,
 }
 
 /// The command of a softphone without a screen that registers and answers by itself `after` a while. Its password goes into a file of
@@ -126,6 +128,12 @@ impl Agent {
         Self::start_baresip(account, place, samples, folder, &way)
     }
 
+    /// As [`Self::baresip`], from `place`, without a microphone: it watches its contacts.
+    pub fn baresip_watching(account: Account<'_>, place: Place, contacts: &str, folder: &Path) -> Result<Self> {
+        let more = "\nmodule_app\t\tcontact.so\nmodule_app\t\tpresence.so\n";
+        Self::start_baresip(account, place, &[0; 8_000], folder, &Way { more, contacts, ..Way::default() })
+    }
+
     fn start_baresip(
         account: Account<'_>,
         place: Place,
@@ -133,7 +141,7 @@ impl Agent {
         folder: &Path,
         way: &Way<'_>,
     ) -> Result<Self> {
-        let &Way { secure, encrypted, dial, more } = way;
+        let &Way { secure, encrypted, dial, more, contacts } = way;
         std::fs::create_dir_all(folder)?;
         speech::write_wav(&folder.join("speech.wav"), 8_000, samples)?;
         let Place { address, media } = place;
@@ -156,7 +164,7 @@ impl Agent {
             "<sip:{user}@{server}{transport}>;auth_pass={password};{answers}audio_codecs=pcmu;regint=120{speech}\n"
         );
         std::fs::write(folder.join("accounts"), line)?;
-        std::fs::write(folder.join("contacts"), "")?;
+        std::fs::write(folder.join("contacts"), contacts)?;
         let mut command = Command::new("baresip");
         command.args(["-4", "-v", "-f"]).arg(folder);
         if let Some(uri) = dial {
@@ -177,6 +185,11 @@ impl Agent {
     /// Whether it has written `words` into its log.
     pub fn says(&self, words: &str) -> bool {
         self.running.tail(200).contains(words)
+    }
+
+    /// The last line of its log with `words` in it.
+    pub fn last_line_with(&self, words: &str) -> Option<String> {
+        self.running.tail(200).lines().rfind(|line| line.contains(words)).map(str::to_owned)
     }
 
     /// Fails where it has ended by itself.

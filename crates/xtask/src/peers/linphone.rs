@@ -39,6 +39,8 @@ pub struct Setup<'a> {
     pub info: bool,
     /// The suite by which its speech is encrypted, always.
     pub suite: Option<&'a str>,
+    /// Whom it watches.
+    pub friend: Option<&'a str>,
 }
 
 /// A running linphone, which is told what to do line by line.
@@ -56,19 +58,21 @@ impl Linphone {
         for place in [".local/share/linphone", ".config/linphone"] {
             std::fs::create_dir_all(folder.join(place))?;
         }
-        let Setup { user, address, media, proxy, info, suite } = setup;
+        let Setup { user, address, media, proxy, info, suite, friend } = setup;
         let authority = crate::root().join("fixtures/tls/authority.pem");
         let (host, keys) = (proxy.split([';']).next().unwrap_or(proxy), u8::from(*info));
         let encryption = suite.map_or_else(
             || "media_encryption=none".to_owned(),
             |suite| format!("media_encryption=srtp\nmedia_encryption_mandatory=1\nsrtp_crypto_suites={suite}"),
         );
+        let watched =
+            friend.map_or_else(String::new, |friend| format!("[friend_0]\nurl=<{friend}>\npol=accept\nsubscribe=1\n"));
         let text = format!(
             "[sip]\nbind_address={address}\nsip_port=-1\nsip_tcp_port=0\nsip_tls_port=-1\nguess_hostname=0\nuse_info={keys}\n\
              use_rfc2833={}\nverify_server_certs=1\nverify_server_cn=1\nroot_ca={}\n{encryption}\n\
              default_proxy=0\n[rtp]\naudio_rtp_port={media}\n[video]\nenabled=0\ncapture=0\ndisplay=0\n[sound]\nagc=0\n\
              [auth_info_0]\nusername={user}\npasswd={user}-secret\nrealm=peers.test\n[proxy_0]\nreg_proxy=<sip:{proxy}>\n\
-             reg_identity=<sip:{user}@{host}>\nreg_expires=120\nreg_sendregister=1\npublish=0\n",
+             reg_identity=<sip:{user}@{host}>\nreg_expires=120\nreg_sendregister=1\npublish=0\n{watched}",
             1 - keys,
             authority.display(),
         );
@@ -91,7 +95,7 @@ impl Linphone {
     }
 
     /// How often it has told of a state.
-    fn times(&self, state: &str) -> Result<usize> {
+    pub fn times(&self, state: &str) -> Result<usize> {
         Ok(std::fs::read_to_string(&self.log)?.matches(state).count())
     }
 
@@ -132,6 +136,7 @@ pub fn run(bench: &Bench) -> Result<String> {
         proxy: "127.0.4.1:25060",
         info: false,
         suite: None,
+        friend: None,
     };
     let second = Setup {
         user: "phone02",
@@ -140,6 +145,7 @@ pub fn run(bench: &Bench) -> Result<String> {
         proxy: "localhost:25461;transport=tls",
         info: true,
         suite: None,
+        friend: None,
     };
     let mut first = Linphone::start(&first, &file("first"))?;
     let mut second = Linphone::start(&second, &file("second"))?;

@@ -3,12 +3,14 @@
 pub mod agents;
 mod crash;
 mod devices;
+mod dns;
 pub mod exchange;
 mod hostile;
 mod instruments;
 mod kamailio;
 pub mod line;
 mod linphone;
+mod linphone_transfer;
 mod overload;
 mod page;
 mod prack;
@@ -20,6 +22,7 @@ mod srtp;
 mod tcp_tls;
 mod transfer;
 pub mod trunk;
+mod watching;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -105,9 +108,24 @@ const TESTS: &[Test] = &[
         run: transfer::run,
     },
     Test {
+        name: "linphone-transfer",
+        sentence: "linphone transfers, blind and attended, and speech goes on both ways",
+        run: linphone_transfer::run,
+    },
+    Test {
         name: "kamailio",
         sentence: "calls in and out stay in the path of a carrier's proxy, kamailio, over UDP and TCP",
         run: kamailio::run,
+    },
+    Test {
+        name: "dns",
+        sentence: "a trunk found by NAPTR and SRV, past a dead host, and after its name leads elsewhere",
+        run: dns::run,
+    },
+    Test {
+        name: "watching",
+        sentence: "baresip, linphone and a screen show that a colleague takes a call and ends it",
+        run: watching::run,
     },
     Test {
         name: "seeing",

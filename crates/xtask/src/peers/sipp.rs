@@ -69,8 +69,17 @@ impl Sipp<'_> {
         self.start_over(Over::Udp, folder)
     }
 
+    /// As [`Self::start`]; where it is asked for a password, it answers for this URI, which has to be that of its request.
+    pub fn start_showing(&self, uri: &str, folder: &Path) -> Result<Running> {
+        self.start_with(Over::Udp, &["-auth_uri", uri.trim_start_matches("sip:")], folder)
+    }
+
     /// As [`Self::start`], over one socket of a transport.
     pub fn start_over(&self, over: Over, folder: &Path) -> Result<Running> {
+        self.start_with(over, &[], folder)
+    }
+
+    fn start_with(&self, over: Over, more: &[&str], folder: &Path) -> Result<Running> {
         let text = |duration: Duration| duration.as_millis().to_string();
         let file = crate::root().join(format!("fixtures/sipp/{}.xml", self.scenario));
         let mut command = Command::new("sipp");
@@ -82,7 +91,11 @@ impl Sipp<'_> {
         command.arg("-sf").arg(file).args(["-m", &self.calls.to_string(), "-l", &self.calls.max(1).to_string()]);
         let ip = self.local.ip().to_string();
         command.args(["-i", &ip, "-p", &self.local.port().to_string(), "-mi", &ip, "-mp", &self.media.to_string()]);
-        command.args(["-t", over.option()]).args(["-nostdin", "-trace_logs", "-log_file"]).arg(self.log(folder));
+        command
+            .args(more)
+            .args(["-t", over.option()])
+            .args(["-nostdin", "-trace_logs", "-log_file"])
+            .arg(self.log(folder));
         command.args(["-trace_stat", "-fd", "1", "-stf"]).arg(self.statistics(folder));
         command.args(["-trace_err", "-error_file"]).arg(folder.join(format!("{}.errors", self.scenario)));
         std::fs::write(self.log(folder), "")?;

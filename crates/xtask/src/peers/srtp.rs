@@ -165,6 +165,7 @@ fn called_by_linphone(bench: &Bench, exchange: &mut Exchange, sentence: &[i16]) 
         proxy: "localhost:25661;transport=tls",
         info: false,
         suite: Some(SHORT),
+        friend: None,
     };
     let mut phone = Linphone::start(&setup, &folder)?;
     phone.until("call sip:403@localhost:25661;transport=tls", RUNNING)?;

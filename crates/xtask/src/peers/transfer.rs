@@ -21,7 +21,7 @@ use crate::speech::{self, Speech};
 /// Whatever is waited for.
 const SOON: Duration = Duration::from_secs(15);
 /// How long the two are left to talk after a transfer.
-const TALK: Duration = Duration::from_secs(4);
+pub const TALK: Duration = Duration::from_secs(4);
 /// Frames of 20 ms that must be heard unbroken of that.
 const FRAMES_MIN: usize = 120;
 /// Where the trunk calls from.
@@ -97,7 +97,7 @@ impl Phone {
 }
 
 /// What one of the two sent was heard by the other, long enough and unbroken.
-fn heard(what: &str, received: &[u8], sent: &[u8]) -> Result<usize> {
+pub fn heard(what: &str, received: &[u8], sent: &[u8]) -> Result<usize> {
     let run = longest_run(received, sent).map_or(0, |(_, run, _)| run);
     ensure!(run >= FRAMES_MIN, "{what}: only {run} frames were heard unbroken");
     Ok(run)
