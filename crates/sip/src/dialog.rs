@@ -55,6 +55,8 @@ pub(crate) struct Dialog {
     pub contact: Uri,
     pub flow: Flow,
     pinned: bool,
+    /// The address that our INVITE was meant for, where that is not the one it was sent to.
+    meant_for: Option<IpAddr>,
     /// The connection that the dialog was set up on is gone.
     flow_lost: bool,
     pub outgoing: bool,
@@ -71,6 +73,7 @@ impl Dialog {
         contact: Uri,
         flow: Flow,
     ) -> Self {
+        let meant_for = target.host_ip().filter(|ip| *ip != flow.peer.ip());
         Self {
             call_id,
             local_tag: local_tag.into(),
@@ -84,6 +87,7 @@ impl Dialog {
             contact,
             flow,
             pinned: false,
+            meant_for,
             flow_lost: false,
             outgoing: true,
         }
@@ -106,6 +110,7 @@ impl Dialog {
             contact: flow.contact(None, None),
             flow,
             pinned: via.host_ip().is_some_and(|sent_by| sent_by != flow.peer.ip()),
+            meant_for: None,
             flow_lost: false,
             outgoing: false,
         })
@@ -187,6 +192,25 @@ impl Dialog {
         self.flow_lost = true;
     }
 
+    /// The peer is reached over another flow from now on.
+    pub(crate) const fn move_to(&mut self, flow: Flow) {
+        self.flow = flow;
+        self.flow_lost = false;
+    }
+
+    /// Whether the peer gave the same place in its last Contact.
+    pub(crate) fn is_with(&self, contact: &Uri) -> bool {
+        let Uri { user, host, port, .. } = &self.remote_target;
+        (user, host, port) == (&contact.user, &contact.host, &contact.port)
+    }
+
+    /// Whether the peer stands behind a translator: its Via showed that, or it is a phone that still gives the address which it
+    /// registered and which our INVITE did not go to. A proxy that stays in the path decides itself.
+    fn keeps_to_flow(&self) -> bool {
+        let as_meant = self.meant_for.is_some() && self.meant_for == self.remote_target.host_ip();
+        self.pinned || (as_meant && self.routes.is_empty())
+    }
+
     /// Where requests within the dialog are sent: over the dialog's connection while it lasts (RFC 5923); else to the first
     /// route or the remote target where that is an address, unless the peer writes an address there that cannot be reached
     /// from here; then back over the flow.
@@ -198,7 +222,7 @@ impl Dialog {
         let peer = self.flow.peer.ip();
         match uri.host_ip() {
             Some(ip)
-                if !self.pinned
+                if !self.keeps_to_flow()
                     && is_sendable(ip)
                     && (is_global(ip) || !is_global(peer))
                     && ip.is_ipv4() == peer.is_ipv4() =>
@@ -223,7 +247,7 @@ impl Dialog {
             remote_target: self.remote_target.to_string(),
             contact: self.contact.to_string(),
             flow: self.flow,
-            pinned: self.pinned,
+            pinned: self.keeps_to_flow(),
             outgoing: self.outgoing,
         }
     }
@@ -244,6 +268,7 @@ impl Dialog {
             remote: snapshot.remote,
             flow: snapshot.flow,
             pinned: snapshot.pinned,
+            meant_for: None,
             // A connection does not outlive its program.
             flow_lost: true,
             outgoing: snapshot.outgoing,

@@ -212,6 +212,19 @@ impl Endpoint {
         }
     }
 
+    /// A phone registered `contact` over `flow`: a session with it, where its peer gave that Contact, goes on over this flow, be
+    /// it another connection or another address of the router before it (docs/rfc/rfc5626.md).
+    pub fn follow_contact(&mut self, session: SessionId, contact: &crate::Uri, flow: Flow) {
+        let is_it =
+            |found: &&mut Session| found.dialog.flow.transport == flow.transport && found.dialog.is_with(contact);
+        let Some(found) = self.sessions.get_mut(&session).filter(is_it) else { return };
+        self.connected.remove(&(found.dialog.flow, session));
+        found.dialog.move_to(flow);
+        if flow.transport.is_reliable() {
+            self.connected.insert((flow, session));
+        }
+    }
+
     /// The instant of the last [`Output::Wait`] is reached. Calling it early or late does no harm.
     pub fn timeout(&mut self, now: Tick) {
         while let Some(key) = self.timers.pop_due(now) {

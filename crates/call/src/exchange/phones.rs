@@ -1,8 +1,7 @@
 //! Phones that register, requests outside of calls, and agents' logins.
 
 use offhook_acd::{AgentKind, Command};
-use offhook_sip::Change;
-use offhook_sip::{Flow, Method, Request, RequestId, Response};
+use offhook_sip::{Binding, Change, Flow, Method, Request, RequestId, Response, Uri};
 use offhook_units::{AgentId, CallId, Span, Tick};
 
 use super::incoming::RETRY_AFTER;
@@ -64,10 +63,29 @@ impl Exchange {
         for change in changes {
             self.follow_way(now, &change);
             let account = match &change {
-                Change::Bound { account, .. } | Change::Unbound { account, .. } => account.clone(),
+                Change::Bound { account, binding } => {
+                    self.follow_binding(account, binding);
+                    account.clone()
+                }
+                Change::Unbound { account, .. } => account.clone(),
             };
             self.outputs.push_back(Output::Binding(change));
             self.follow_phone(now, &account);
+        }
+    }
+
+    /// A phone may have registered from another place, as after a broken line: what it talks in goes on there. Behind proxies
+    /// (RFC 3327) they know the way.
+    fn follow_binding(&mut self, account: &str, binding: &Binding) {
+        let Some(&agent) = self.accounts.get(account).filter(|_| binding.path.is_empty()) else { return };
+        let Some(line) = self.agents.get(&agent).filter(|line| line.is_engaged()) else { return };
+        let Ok(contact) = binding.contact.parse::<Uri>() else { return };
+        for call in line.call.iter().chain(&line.direct).filter_map(|call| self.calls.get(call)) {
+            let caller = (call.caller_agent == Some(agent)).then_some(call.caller.session);
+            let other = call.other.as_ref().filter(|other| other.agent == Some(agent)).map(|other| other.leg.session);
+            for session in caller.into_iter().chain(other) {
+                self.endpoint.follow_contact(session, &contact, binding.flow);
+            }
         }
     }
 

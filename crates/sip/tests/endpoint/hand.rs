@@ -1,7 +1,8 @@
 //! Requests and responses written by hand: what no endpoint of ours would send.
 
 use offhook_sip::{
-    Body, EndCause, Endpoint, EndpointConfig, Event, Message, Method, NameAddr, Request, Response, SessionId,
+    Body, EndCause, Endpoint, EndpointConfig, Event, Flow, Invite, Message, Method, NameAddr, Request, Response,
+    SessionId,
 };
 use offhook_units::Span;
 
@@ -387,6 +388,59 @@ pub fn called(hand: &mut Hand) -> (SessionId, Request) {
     let invite = invite_to(flow(A, B), None);
     let session = hand.world.act(A, |endpoint: &mut Endpoint, now| endpoint.invite(now, invite)).unwrap();
     (session, hand.requests().remove(0))
+}
+
+#[test]
+fn a_registered_phone_behind_a_translator_is_reached_over_the_flow_that_it_registered_from() {
+    for (registered, contact, route, to) in [
+        ("10.0.0.7", "10.0.0.7:5062", "", "192.0.2.2:5060"),
+        ("192.0.2.7", "192.0.2.7:5062", "", "192.0.2.2:5060"),
+        // Somebody else answers, a proxy stays in the path, or there is no translator.
+        ("192.0.2.7", "192.0.2.8:5062", "", "192.0.2.8:5062"),
+        ("192.0.2.7", "192.0.2.7:5062", "<sip:192.0.2.9;lr>", "192.0.2.9:5060"),
+        ("192.0.2.2", "192.0.2.2:5062", "", "192.0.2.2:5062"),
+    ] {
+        let mut hand = Hand::new(44);
+        let uri = format!("sip:100@{registered}:5062").parse().unwrap();
+        let invite = Invite { uri, ..invite_to(flow(A, B), None) };
+        let session = hand.world.act(A, |endpoint, now| endpoint.invite(now, invite)).unwrap();
+        let invite = hand.requests().remove(0);
+        let mut ok = response(&invite, 200, "t");
+        ok.headers.set("Contact", &format!("<sip:100@{contact}>"));
+        if !route.is_empty() {
+            ok.headers.push("Record-Route", route);
+        }
+        hand.reply(&ok);
+        hand.world.hang_up(A, session);
+        assert_eq!(
+            hand.world.sent.last().map(|(_, _, to, _)| to.to_string()).as_deref(),
+            Some(to),
+            "{contact} {route}"
+        );
+    }
+}
+
+#[test]
+fn a_session_follows_the_contact_that_its_peer_registers_anew_and_no_other() {
+    for (registers, to) in [
+        ("sip:100@10.0.0.7:5062", "192.0.2.99:40123"),
+        ("sip:100@10.0.0.7:5062;transport=udp", "192.0.2.99:40123"),
+        ("sip:200@10.0.0.7:5062", "192.0.2.2:5060"),
+        ("sip:100@10.0.0.7:5063", "192.0.2.2:5060"),
+    ] {
+        let mut hand = Hand::new(45);
+        let uri = "sip:100@10.0.0.7:5062".parse().unwrap();
+        let invite = Invite { uri, ..invite_to(flow(A, B), None) };
+        let session = hand.world.act(A, |endpoint, now| endpoint.invite(now, invite)).unwrap();
+        let invite = hand.requests().remove(0);
+        let mut ok = response(&invite, 200, "t");
+        ok.headers.set("Contact", "<sip:100@10.0.0.7:5062>");
+        hand.reply(&ok);
+        let moved = Flow { peer: "192.0.2.99:40123".parse().unwrap(), ..flow(A, B) };
+        hand.world.act(A, |endpoint, _| endpoint.follow_contact(session, &registers.parse().unwrap(), moved));
+        hand.world.hang_up(A, session);
+        assert_eq!(hand.world.sent.last().map(|(_, _, to, _)| to.to_string()).as_deref(), Some(to), "{registers}");
+    }
 }
 
 pub fn response(request: &Request, status: u16, tag: &str) -> Response {
