@@ -32,13 +32,15 @@ pub const VOICE: Package =
     package("asterisk-core-sounds-en-wav", "recorded prompts (CC BY-SA 3.0), also the caller's speech");
 
 /// What the checks need beside the build.
-pub const VERIFY: [Package; 14] = [
+pub const VERIFY: [Package; 16] = [
     VOICE,
     package("sip-tester", "sipp, the trunk of the tests"),
     package("baresip-core", "a softphone by others, as agent in the tests"),
     package("linphone-cli", "another softphone by others, over UDP and TLS"),
     package("kamailio", "a proxy by others, between the exchange and its trunk"),
     package("dnsmasq-base", "a name server that knows a carrier by NAPTR and SRV"),
+    package("iproute2", "networks of the test of phones behind NAT"),
+    package("nftables", "the router that translates addresses there"),
     package("tshark", "reads the capture files of calls"),
     package("sngrep", "takes SIP messages in Homer's protocol"),
     package("openssl", "looks at the certificate that the exchange shows"),

@@ -56,10 +56,14 @@ struct Way<'a> {
     secure: bool,
     /// With encrypted speech alone.
     encrypted: bool,
+    /// A file with the certificate that it shows, and its key.
+    certificate: Option<&'a Path>,
     /// Called at once.
     dial: Option<&'a str>,
     /// Lines for its configuration.
     more: &'a str,
+    /// The life of its registration, in seconds, where that is not 120.
+    renewed_s: Option<u16>,
     /// Lines of its list of contacts.
     contacts: &'a str,
 }
@@ -128,10 +132,36 @@ impl Agent {
         Self::start_baresip(account, place, samples, folder, &way)
     }
 
+    /// As [`Self::baresip_encrypted`]; it shows a certificate.
+    pub fn baresip_with_certificate(
+        account: Account<'_>,
+        place: Place,
+        certificate: &Path,
+        samples: &[i16],
+        folder: &Path,
+        dial: Option<&str>,
+    ) -> Result<Self> {
+        let way = Way { secure: true, encrypted: true, certificate: Some(certificate), dial, ..Way::default() };
+        Self::start_baresip(account, place, samples, folder, &way)
+    }
+
     /// As [`Self::baresip`], from `place`, without a microphone: it watches its contacts.
     pub fn baresip_watching(account: Account<'_>, place: Place, contacts: &str, folder: &Path) -> Result<Self> {
         let more = "\nmodule_app\t\tcontact.so\nmodule_app\t\tpresence.so\n";
         Self::start_baresip(account, place, &[0; 8_000], folder, &Way { more, contacts, ..Way::default() })
+    }
+
+    /// As [`Self::baresip`], from `place`, started by `command`, which begins elsewhere; its registrations live for so long.
+    pub fn baresip_behind(
+        command: Command,
+        account: Account<'_>,
+        place: Place,
+        renewed_s: u16,
+        samples: &[i16],
+        folder: &Path,
+    ) -> Result<Self> {
+        let way = Way { renewed_s: Some(renewed_s), ..Way::default() };
+        Self::start_baresip_by(command, account, place, samples, folder, &way)
     }
 
     fn start_baresip(
@@ -141,7 +171,19 @@ impl Agent {
         folder: &Path,
         way: &Way<'_>,
     ) -> Result<Self> {
-        let &Way { secure, encrypted, dial, more, contacts } = way;
+        Self::start_baresip_by(Command::new("baresip"), account, place, samples, folder, way)
+    }
+
+    fn start_baresip_by(
+        mut command: Command,
+        account: Account<'_>,
+        place: Place,
+        samples: &[i16],
+        folder: &Path,
+        way: &Way<'_>,
+    ) -> Result<Self> {
+        let &Way { secure, encrypted, certificate, dial, more, renewed_s, contacts } = way;
+        let renewed_s = renewed_s.unwrap_or(120);
         std::fs::create_dir_all(folder)?;
         speech::write_wav(&folder.join("speech.wav"), 8_000, samples)?;
         let Place { address, media } = place;
@@ -154,6 +196,7 @@ impl Agent {
             .replace("PORT", &address.port().to_string())
             .replace("MEDIA", &format!("{media}-{}", media + 19))
             + if secure { &trust } else { "" }
+            + &certificate.map_or_else(String::new, |file| format!("sip_certificate\t\t{}\n", file.display()))
             + more;
         std::fs::write(folder.join("config"), text)?;
         let Account { server, user, password } = account;
@@ -161,11 +204,10 @@ impl Agent {
             (if secure { ";transport=tls" } else { "" }, if dial.is_none() { "answermode=auto;" } else { "" });
         let speech = if encrypted { ";mediaenc=srtp-mand" } else { "" };
         let line = format!(
-            "<sip:{user}@{server}{transport}>;auth_pass={password};{answers}audio_codecs=pcmu;regint=120{speech}\n"
+            "<sip:{user}@{server}{transport}>;auth_pass={password};{answers}audio_codecs=pcmu;regint={renewed_s}{speech}\n"
         );
         std::fs::write(folder.join("accounts"), line)?;
         std::fs::write(folder.join("contacts"), contacts)?;
-        let mut command = Command::new("baresip");
         command.args(["-4", "-v", "-f"]).arg(folder);
         if let Some(uri) = dial {
             command.args(["-e", &format!("/dial {uri}")]);

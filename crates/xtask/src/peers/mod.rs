@@ -11,11 +11,14 @@ mod kamailio;
 pub mod line;
 mod linphone;
 mod linphone_transfer;
+mod mutual;
+mod nat;
 mod overload;
 mod page;
 mod prack;
 mod quality;
 mod readme;
+mod registrar;
 mod seeing;
 mod sipp;
 mod srtp;
@@ -40,6 +43,9 @@ pub struct Options {
     /// All but this one.
     #[arg(long, value_name = "NAME")]
     except: Vec<String>,
+    /// What `nat` runs in a network of its own, with this folder.
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    inside: Option<PathBuf>,
 }
 
 /// What a test is given.
@@ -98,6 +104,11 @@ const TESTS: &[Test] = &[
         run: srtp::run,
     },
     Test {
+        name: "mutual",
+        sentence: "baresips with certificates call each other over TLS; one without is turned away",
+        run: mutual::run,
+    },
+    Test {
         name: "overload",
         sentence: "at twice the rate of calls the surplus gets 503, the rest is served, nothing stays",
         run: overload::run,
@@ -116,6 +127,16 @@ const TESTS: &[Test] = &[
         name: "kamailio",
         sentence: "calls in and out stay in the path of a carrier's proxy, kamailio, over UDP and TCP",
         run: kamailio::run,
+    },
+    Test {
+        name: "registrar",
+        sentence: "registered with kamailio by MD5 and SHA-256; calls in, failover out, a registrar lost and found",
+        run: registrar::run,
+    },
+    Test {
+        name: "nat",
+        sentence: "a phone behind a router's NAT is called and heard, before and after the router's address changes",
+        run: nat::run,
     },
     Test {
         name: "dns",
@@ -145,6 +166,10 @@ pub fn run(options: &Options) -> Result<bool> {
     children::catch_interrupts()?;
     let offhook = crate::target().join("release/offhook");
     ensure!(offhook.is_file(), "{} is missing: cargo build --release --package offhook", offhook.display());
+    if let Some(folder) = &options.inside {
+        println!("{}", nat::inside(&Bench { offhook, folder: folder.clone() })?);
+        return Ok(true);
+    }
     for name in options.names.iter().chain(&options.except) {
         ensure!(TESTS.iter().any(|t| t.name == *name), "no test is called {name}: {}", all_names());
     }
