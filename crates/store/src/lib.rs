@@ -1,14 +1,16 @@
-//! The event log, call records and tables of one exchange: SQLite embedded, in `DATA/exchange.db`.
+//! The event log, call records and tables of one exchange: SQLite embedded, in `DATA/exchange.db`, behind a journal.
 //!
-//! One thread owns the one connection that writes; everything handed to the store between two commits becomes one transaction, and
-//! all log records of a transaction are packed into few rows ("segments"). A [`Store`] is a cheap handle: writing never blocks and never waits,
+//! One thread writes. Everything handed to the store between two commits becomes one frame of the journal (`DATA/exchange.journal-0` and
+//! `-1`); what gathered there becomes one transaction of the database, and all log records of a transaction are packed into few rows
+//! ("segments"). A [`Store`] is a cheap handle: writing never blocks and never waits,
 //! reading for the HTTP edge is `async` and works under any executor, reading at start blocks.
 //!
 //! # What is promised
 //! - Log records are committed within about 10 ms, in the order they were appended. [`Store::commit_notice`] tells when.
-//! - What was told to be committed survives `kill -9` (WAL, `synchronous = NORMAL`); after a power cut the last commits may be missing, the
+//! - What was told to be committed survives `kill -9`: it is in the journal, or in the database (WAL, `synchronous = NORMAL`). Who reads
+//!   sees all of it; another program that reads the database sees it 250 ms later. After a power cut the last commits may be missing, the
 //!   database is whole.
-//! - A failing disk loses nothing that was handed over: the transaction is held and tried again, the queue grows, [`Store::is_full`] turns true
+//! - A failing disk loses nothing that was handed over: the frame or the transaction is held and tried again, the queue grows, [`Store::is_full`] turns true
 //!   (refuse new calls), and only at the hard limit [`Store::append`] gives records back.
 //!
 //! # The schema (version 2, `PRAGMA user_version`)
@@ -30,6 +32,7 @@
 
 mod archive;
 mod error;
+mod journal;
 mod packing;
 mod people;
 mod reads;

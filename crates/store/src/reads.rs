@@ -1,13 +1,18 @@
 //! Reading: requests from any thread, answered by tasks on the store's runtime with connections of their own.
 
+use std::time::Duration;
+
 use offhook_units::{AgentId, CallId, PersonRef, QueueId, Tick};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::StoreError;
 use crate::people;
 use crate::rows::{BindingRow, CallFilter, CallRow};
+use crate::worker::Op;
 
 /// Takes the answer to a request; called on the store's thread.
 pub type Reply<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
@@ -17,6 +22,9 @@ pub type LogPage = Vec<(u64, Vec<u8>)>;
 
 /// Segments in one page of the log.
 pub const PAGE_SEGMENTS: usize = 64;
+
+/// How long a reader waits for what is committed to be in the database. A disk that refuses to write may still be read.
+const SETTLED_WITHIN: Duration = Duration::from_secs(1);
 
 /// One request.
 pub enum Read {
@@ -28,11 +36,15 @@ pub enum Read {
     Log(u64, Reply<LogPage>),
 }
 
-/// Answers requests until every handle is gone or the store is shut down.
-pub async fn serve(mut requests: UnboundedReceiver<Read>, readers: SqlitePool) {
+/// Answers requests until every handle is gone or the store is shut down. Whoever asks sees all that was committed before.
+pub async fn serve(mut requests: UnboundedReceiver<Read>, readers: SqlitePool, worker: UnboundedSender<Op>) {
     while let Some(request) = requests.recv().await {
         let readers = readers.clone();
+        let (settled, waits) = oneshot::channel();
+        // The worker is gone only after a shutdown: then nothing is left to wait for.
+        let _ = worker.send(Op::Settle(Box::new(move || _ = settled.send(()))));
         tokio::spawn(async move {
+            let _ = timeout(SETTLED_WITHIN, waits).await;
             match request {
                 Read::Calls(filter, reply) => reply(calls(&readers, filter).await),
                 Read::Call(id, reply) => reply(call(&readers, id).await),

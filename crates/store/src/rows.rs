@@ -1,9 +1,10 @@
 //! Rows of the tables beside the log.
 
 use offhook_units::{AgentId, CallId, QueueId, RecordingId, Span, Tick};
+use serde::{Deserialize, Serialize};
 
 /// One ended call: the columns that are searched, and the whole record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallRow {
     /// Which call.
     pub id: CallId,
@@ -42,7 +43,7 @@ impl CallFilter {
 }
 
 /// One registration: opaque to the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BindingRow {
     /// Its key: account and contact, as the registrar composes them.
     pub key: String,

@@ -1,6 +1,8 @@
 //! The handle: cheap to clone, never blocks a writer.
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,29 +12,33 @@ use crossbeam_channel::bounded;
 use offhook_units::{CallId, PersonRef, Span, Tick};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::journal::Journal;
 use crate::packing::{self, Record};
 use crate::reads::{self, Read, Reply};
 use crate::recordings::Change;
 use crate::rows::{BindingRow, CallFilter, CallRow, RecordingRow};
 use crate::schema;
-use crate::worker::{Ask, Op, Worker, Write};
+use crate::worker::{Ask, Keeper, Op, Worker, Write};
 use crate::{AppendError, StoreError};
 
 /// Limits of the store's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Queued records and writes at which [`Store::is_full`] turns true: refuse new calls.
+    /// Records and writes that are not in the database at which [`Store::is_full`] turns true: refuse new calls.
     pub queue_full: u64,
-    /// Queued records and writes at which [`Store::append`] gives records back and registrations are not kept any more.
+    /// Records and writes that are not in the database at which [`Store::append`] gives records back and registrations are not kept any more.
     pub queue_max: u64,
     /// How long records are gathered before they are committed together.
     pub gather: Span,
+    /// How long the journal holds what is committed before it is brought into the database, unless somebody reads there.
+    pub settle: Span,
 }
 
 impl Default for Limits {
-    /// Full at 20,000, refusing at 100,000, gathering for 8 ms so that a commit ends within about 10 ms.
+    /// Full at 20,000, refusing at 100,000, gathering for 8 ms so that a commit ends within about 10 ms; in the database after
+    /// 250 ms.
     fn default() -> Self {
-        Self { queue_full: 20_000, queue_max: 100_000, gather: Span::from_ms(8) }
+        Self { queue_full: 20_000, queue_max: 100_000, gather: Span::from_ms(8), settle: Span::from_ms(250) }
     }
 }
 
@@ -43,13 +49,19 @@ pub struct StoreStats {
     pub queued: u64,
     /// Log records appended.
     pub records: u64,
-    /// Transactions committed.
+    /// Groups committed: written to the journal.
     pub commits: u64,
-    /// Time spent in committed transactions, in microseconds.
+    /// Time spent on that, in microseconds.
     pub commit_us: u64,
-    /// The longest transaction, in microseconds.
+    /// The longest of it, in microseconds.
     pub commit_us_max: u64,
-    /// Transactions that failed and were tried again.
+    /// Records and writes that are committed and not yet in the database.
+    pub unsettled: u64,
+    /// Transactions that brought groups into the database.
+    pub settlings: u64,
+    /// Time spent in them, in microseconds.
+    pub settle_us: u64,
+    /// Groups and transactions that failed and were tried again.
     pub failures: u64,
     /// Appends and registrations refused at the hard limit.
     pub refused: u64,
@@ -65,9 +77,19 @@ pub struct Counters {
     pub commits: AtomicU64,
     pub commit_us: AtomicU64,
     pub commit_us_max: AtomicU64,
+    pub unsettled: AtomicU64,
+    pub settlings: AtomicU64,
+    pub settle_us: AtomicU64,
     pub failures: AtomicU64,
     pub refused: AtomicU64,
     pub committed: AtomicU64,
+}
+
+impl Counters {
+    /// Records and writes that are not in the database.
+    fn outside(&self) -> u64 {
+        self.queued.load(Relaxed) + self.unsettled.load(Relaxed)
+    }
 }
 
 /// A handle to the open store. When the last one is dropped, what was handed over is still committed.
@@ -116,11 +138,36 @@ impl Store {
                     Err(error) => return opened.send(Err(error)).unwrap_or_default(),
                 };
                 let schema::Opened { writer, readers, boot, last_seq, last_tick, who_secret, lock } = open;
+                let (journal, mut found) = match Journal::open(&folder, &who_secret) {
+                    Ok(opened) => opened,
+                    Err(cause) => {
+                        let error = StoreError::Damaged { place: "the journal".into(), cause: cause.to_string() };
+                        return opened.send(Err(error)).unwrap_or_default();
+                    }
+                };
+                // The database takes records in order: what is there is not told twice.
+                found.records.retain(|record| record.seq > last_seq);
+                let last_seq = found.records.last().map_or(last_seq, |record| record.seq);
+                let last_tick = found.records.iter().map(|record| record.at).max().max(last_tick);
+                let journal = Rc::new(RefCell::new(journal));
+                let counters = Arc::clone(&thread_counters);
+                let mut worker = Worker { journal: Rc::clone(&journal), writer, who_secret, limits, counters };
+                if let Err(error) = worker.replay(found).await {
+                    return opened.send(Err(error)).unwrap_or_default();
+                }
                 thread_counters.committed.store(last_seq, Relaxed);
-                let reading = tokio::spawn(reads::serve(reads_out, readers.clone()));
+                let (settled, to_settle) = mpsc::unbounded_channel();
+                let reading = tokio::spawn(reads::serve(reads_out, readers.clone(), settled.clone()));
                 let _ = opened.send(Ok((boot, last_seq, last_tick)));
-                let worker = Worker { writer, who_secret, limits, counters: thread_counters };
-                let (waiting, closed) = worker.run(ops_out).await;
+                let keeper = Keeper { journal, worker: settled, limits, counters: thread_counters };
+                let keeping = async {
+                    keeper.run(ops_out).await;
+                    std::future::pending::<()>().await;
+                };
+                let (waiting, closed) = tokio::select! {
+                    ended = worker.run(to_settle) => ended,
+                    () = keeping => return,
+                };
                 reading.abort();
                 readers.close().await;
                 drop(lock);
@@ -149,7 +196,7 @@ impl Store {
     /// [`AppendError::Full`] gives the records back; [`AppendError::OutOfOrder`] is the caller's fault.
     pub fn append(&self, records: Vec<Record>) -> Result<(), AppendError> {
         let counters = &self.shared.counters;
-        if counters.queued.load(Relaxed) >= self.shared.limits.queue_max {
+        if counters.outside() >= self.shared.limits.queue_max {
             counters.refused.fetch_add(records.len() as u64, Relaxed);
             return Err(AppendError::Full(records));
         }
@@ -173,9 +220,9 @@ impl Store {
         let _ = self.ops.send(Op::Notice(Box::new(notice)));
     }
 
-    /// Whether the queue is over its soft limit: refuse new calls (503).
+    /// Whether too much waits for the database: refuse new calls (503).
     pub fn is_full(&self) -> bool {
-        self.shared.counters.queued.load(Relaxed) >= self.shared.limits.queue_full
+        self.shared.counters.outside() >= self.shared.limits.queue_full
     }
 
     /// The position for the next record.
@@ -285,21 +332,35 @@ impl Store {
 
     /// The figures now.
     pub fn stats(&self) -> StoreStats {
-        let Counters { queued, records, commits, commit_us, commit_us_max, failures, refused, committed } =
-            &*self.shared.counters;
+        let Counters {
+            queued,
+            records,
+            commits,
+            commit_us,
+            commit_us_max,
+            unsettled,
+            settlings,
+            settle_us,
+            failures,
+            refused,
+            committed,
+        } = &*self.shared.counters;
         StoreStats {
             queued: queued.load(Relaxed),
             records: records.load(Relaxed),
             commits: commits.load(Relaxed),
             commit_us: commit_us.load(Relaxed),
             commit_us_max: commit_us_max.load(Relaxed),
+            unsettled: unsettled.load(Relaxed),
+            settlings: settlings.load(Relaxed),
+            settle_us: settle_us.load(Relaxed),
             failures: failures.load(Relaxed),
             refused: refused.load(Relaxed),
             committed: committed.load(Relaxed),
         }
     }
 
-    /// Commits everything handed over, closes the database and waits for it. Other handles then get [`StoreError::Closed`].
+    /// Brings everything handed over into the database, closes it and waits for that. Other handles then get [`StoreError::Closed`].
     pub fn shutdown(&self) -> Result<(), StoreError> {
         self.ask_blocking(Op::Shutdown)
     }
@@ -310,7 +371,7 @@ impl Store {
     }
 
     fn write_unless_full(&self, write: Write) {
-        if self.shared.counters.queued.load(Relaxed) >= self.shared.limits.queue_max {
+        if self.shared.counters.outside() >= self.shared.limits.queue_max {
             self.shared.counters.refused.fetch_add(1, Relaxed);
         } else {
             self.write(write);

@@ -1,15 +1,20 @@
-//! The store's thread: gathers what is handed over and commits it in groups.
+//! The store's thread: gathers what is handed over, writes it to the journal in groups, and brings it into the database in larger
+//! ones.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use offhook_units::PersonRef;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::{Instant as Deadline, timeout_at};
 
 use crate::StoreError;
+use crate::journal::{self, Found, Journal};
 use crate::packing::{self, Record, Segment};
 use crate::people;
 use crate::reads::Reply;
@@ -35,9 +40,11 @@ pub enum Op {
     Write(Write),
     /// Called after the commit of everything before it.
     Notice(Box<dyn FnOnce() + Send>),
-    /// A write with an answer; everything before it is committed first.
+    /// Called when the database has everything that is committed.
+    Settle(Box<dyn FnOnce() + Send>),
+    /// A write with an answer; the database gets everything before it first.
     Ask(Ask),
-    /// Commit everything before it, close, answer.
+    /// Bring everything before it into the database, close, answer.
     Shutdown(Reply<()>),
 }
 
@@ -65,8 +72,92 @@ struct Batch {
     operations: usize,
 }
 
+/// Writes what comes to the journal, which commits it, and passes it on to the [`Worker`].
+pub struct Keeper {
+    pub journal: Rc<RefCell<Journal>>,
+    pub worker: UnboundedSender<Op>,
+    pub limits: Limits,
+    pub counters: Arc<Counters>,
+}
+
+impl Keeper {
+    /// Runs until every handle is gone.
+    pub async fn run(self, mut ops: UnboundedReceiver<Op>) {
+        let mut group = Vec::new();
+        while let Some(first) = ops.recv().await {
+            if let Op::Append(_) | Op::Write(_) | Op::Notice(_) = &first {
+                tokio::time::sleep(self.limits.gather.as_std()).await;
+            }
+            let mut next = Some(first);
+            while let Some(op) = next {
+                group.push(op);
+                next = if group.len() < BATCH_MAX { ops.try_recv().ok() } else { None };
+            }
+            self.keep(&group).await;
+            self.pass_on(&mut group);
+        }
+    }
+
+    /// Commits a group, however often it takes.
+    async fn keep(&self, group: &[Op]) {
+        let (mut records, mut writes) = (Vec::new(), 0);
+        for op in group {
+            match op {
+                Op::Append(more) => records.extend_from_slice(more),
+                Op::Write(_) => writes += 1,
+                Op::Notice(_) | Op::Settle(_) | Op::Ask(_) | Op::Shutdown(_) => {}
+            }
+        }
+        let operations = records.len() as u64 + writes;
+        if operations == 0 {
+            return;
+        }
+        let mut refusals = 0_u32;
+        let begun = loop {
+            let begun = Instant::now();
+            let writes = group.iter().filter_map(|op| if let Op::Write(write) = op { Some(write) } else { None });
+            let kept = self.journal.borrow_mut().append(&records, writes);
+            let Err(error) = kept else { break begun };
+            self.counters.failures.fetch_add(1, Relaxed);
+            if refusals == 0 {
+                tracing::error!(%error, "the store cannot write its journal; it is tried again until it can");
+            }
+            refusals += 1;
+            tokio::time::sleep(RETRY).await;
+        };
+        if refusals > 0 {
+            tracing::warn!(refusals, "the store writes its journal again");
+        }
+        let (counters, us) = (&self.counters, begun.elapsed().as_micros() as u64);
+        counters.unsettled.fetch_add(operations, Relaxed);
+        counters.queued.fetch_sub(operations, Relaxed);
+        counters.commits.fetch_add(1, Relaxed);
+        counters.commit_us.fetch_add(us, Relaxed);
+        counters.commit_us_max.fetch_max(us, Relaxed);
+        if let Some(last) = records.last() {
+            counters.committed.fetch_max(last.seq, Relaxed);
+        }
+    }
+
+    /// The database gets all of it; who waits for the commit is told now, unless the journal does not keep what came before.
+    fn pass_on(&self, group: &mut Vec<Op>) {
+        let mut all_kept = true;
+        for op in group.drain(..) {
+            match op {
+                Op::Notice(notice) if all_kept => notice(),
+                op => {
+                    all_kept &= !matches!(&op, Op::Write(write) if !journal::is_kept(write));
+                    // The worker ends after a shutdown: whoever still asks is told so by the dropped reply.
+                    let _ = self.worker.send(op);
+                }
+            }
+        }
+    }
+}
+
 /// The connection that writes, and what it needs.
 pub struct Worker {
+    pub journal: Rc<RefCell<Journal>>,
     pub writer: SqliteConnection,
     pub who_secret: [u8; 32],
     pub limits: Limits,
@@ -74,42 +165,94 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Runs until shut down or until every handle is gone; everything handed over is committed then. Gives who waits for the
-    /// shutdown.
+    /// Brings into the database what stood in the journal at the opening.
+    pub async fn replay(&mut self, found: Found) -> Result<(), StoreError> {
+        let refused = StoreError::database("take over what the journal held");
+        let Found { mut records, mut writes } = found;
+        while !records.is_empty() || !writes.is_empty() {
+            let (now, later) = (records.len().min(BATCH_MAX), writes.len().min(BATCH_MAX));
+            let batch = Batch {
+                operations: now + later,
+                records: records.drain(..now).collect(),
+                writes: writes.drain(..later).collect(),
+                notices: Vec::new(),
+            };
+            self.transaction(&batch).await.map_err(&refused)?;
+        }
+        for file in 0..2 {
+            self.empty(file).await;
+        }
+        Ok(())
+    }
+
+    /// Runs until shut down or until every handle is gone; everything handed over is in the database then. Gives who waits for
+    /// the shutdown.
     pub async fn run(mut self, mut ops: UnboundedReceiver<Op>) -> (Option<Reply<()>>, Result<(), StoreError>) {
-        let mut batch = Batch::default();
-        let closed = 'open: loop {
-            let Some(first) = ops.recv().await else { break None };
-            if let Op::Append(_) | Op::Write(_) | Op::Notice(_) = &first {
-                tokio::time::sleep(self.limits.gather.as_std()).await;
+        let mut waiting = Vec::new();
+        let mut closed = None;
+        while closed.is_none() {
+            let Some(first) = ops.recv().await else { break };
+            let due = Deadline::now() + self.limits.settle.as_std();
+            let mut presses = first.presses();
+            waiting.push(first);
+            while !presses && waiting.len() < BATCH_MAX {
+                let Ok(Some(op)) = timeout_at(due, ops.recv()).await else { break };
+                presses = op.presses();
+                waiting.push(op);
             }
-            let mut next = Some(first);
-            while let Some(op) = next {
-                match op {
-                    Op::Append(records) => {
-                        batch.operations += records.len();
-                        batch.records.extend(records);
-                    }
-                    Op::Write(write) => {
-                        batch.operations += 1;
-                        batch.writes.push(write);
-                    }
-                    Op::Notice(notice) => batch.notices.push(notice),
-                    Op::Ask(ask) => {
-                        self.commit(&mut batch).await;
-                        self.answer(ask).await;
-                    }
-                    Op::Shutdown(reply) => break 'open Some(reply),
-                }
-                if batch.operations >= BATCH_MAX {
-                    self.commit(&mut batch).await;
-                }
-                next = ops.try_recv().ok();
+            // All that the journal holds has been passed on: from here on it writes to its other file.
+            while let Ok(op) = ops.try_recv() {
+                waiting.push(op);
             }
-            self.commit(&mut batch).await;
-        };
-        self.commit(&mut batch).await;
+            let full = self.journal.borrow_mut().switch();
+            let (asks, shutdown) = self.settle(&mut waiting).await;
+            self.empty(full).await;
+            for ask in asks {
+                self.answer(ask).await;
+            }
+            closed = shutdown;
+        }
         (closed, sqlx::Connection::close(self.writer).await.map_err(StoreError::database("close")))
+    }
+
+    /// Brings all that waits into the database, in order. Gives what is asked for then - who is forgotten must be gone from the
+    /// journal too - and who asked to shut down; nothing behind that counts.
+    async fn settle(&mut self, waiting: &mut Vec<Op>) -> (Vec<Ask>, Option<Reply<()>>) {
+        let (mut batch, mut asks, mut shutdown) = (Batch::default(), Vec::new(), None);
+        for op in waiting.drain(..) {
+            match op {
+                Op::Append(records) => {
+                    batch.operations += records.len();
+                    batch.records.extend(records);
+                }
+                Op::Write(write) => {
+                    batch.operations += 1;
+                    batch.writes.push(write);
+                }
+                Op::Notice(notice) | Op::Settle(notice) => batch.notices.push(notice),
+                Op::Ask(ask) => asks.push(ask),
+                Op::Shutdown(reply) => {
+                    shutdown = Some(reply);
+                    break;
+                }
+            }
+            if batch.operations >= BATCH_MAX {
+                self.commit(&mut batch).await;
+            }
+        }
+        self.commit(&mut batch).await;
+        (asks, shutdown)
+    }
+
+    /// The database has what stood in this file of the journal.
+    async fn empty(&self, file: usize) {
+        loop {
+            let emptied = self.journal.borrow_mut().empty(file);
+            let Err(error) = emptied else { return };
+            self.counters.failures.fetch_add(1, Relaxed);
+            tracing::error!(%error, "the store cannot empty its journal; it is tried again until it can");
+            tokio::time::sleep(RETRY).await;
+        }
     }
 
     /// Commits the batch, however often it takes, then gives its notices.
@@ -195,13 +338,20 @@ impl Worker {
     }
 
     fn count(&self, batch: &Batch, took: Duration) {
-        let us = took.as_micros() as u64;
-        self.counters.queued.fetch_sub(batch.operations as u64, Relaxed);
-        self.counters.commits.fetch_add(1, Relaxed);
-        self.counters.commit_us.fetch_add(us, Relaxed);
-        self.counters.commit_us_max.fetch_max(us, Relaxed);
-        if let Some(last) = batch.records.last() {
-            self.counters.committed.fetch_max(last.seq, Relaxed);
+        let (counters, us) = (&self.counters, took.as_micros() as u64);
+        counters.unsettled.fetch_sub(batch.operations as u64, Relaxed);
+        counters.settlings.fetch_add(1, Relaxed);
+        counters.settle_us.fetch_add(us, Relaxed);
+    }
+}
+
+impl Op {
+    /// Whether somebody waits for the database, or for what only the database keeps.
+    const fn presses(&self) -> bool {
+        match self {
+            Self::Append(_) => false,
+            Self::Write(write) => !journal::is_kept(write),
+            Self::Notice(_) | Self::Settle(_) | Self::Ask(_) | Self::Shutdown(_) => true,
         }
     }
 }

@@ -16,6 +16,12 @@ fn log(store: &Store, from: u64) -> Vec<Record> {
     records
 }
 
+/// What lies in the journal's two files.
+fn journal_bytes(dir: &TempDir) -> u64 {
+    let length = |n| std::fs::metadata(dir.path().join(format!("exchange.journal-{n}"))).expect("a file").len();
+    length(0) + length(1)
+}
+
 /// Waits until everything handed over is committed.
 fn committed(store: &Store) {
     let (told, tells) = mpsc::channel();
@@ -72,21 +78,61 @@ fn appended_records_are_read_back_in_order_after_a_restart_and_time_goes_on() {
 }
 
 #[test]
+fn what_the_journal_held_at_a_crash_is_in_the_database_after_the_next_start() {
+    let dir = TempDir::new().expect("a folder");
+    let limits = Limits { settle: Span::from_s(3_600), ..Limits::default() };
+    let store = Store::open_with(dir.path(), limits).expect("a store");
+    store.append(vec![record(1)]).expect("room");
+    committed(&store);
+    store.bindings().expect("the database has the first record");
+    store.append(vec![record(2), record(3)]).expect("room");
+    store.put_call(call(7, 1_000, None));
+    store.put_person(PersonRef(5), "+49 30 1234567");
+    for key in ["anna", "ben"] {
+        store.put_binding(BindingRow { key: key.into(), json: "{}".into(), expires: Tick::from_us(9) });
+    }
+    store.remove_binding("ben");
+    committed(&store);
+    assert_eq!((store.stats().committed, store.stats().unsettled), (3, 7));
+    // A crash leaves the folder as it is now, and a frame that was being written.
+    let crashed = TempDir::new().expect("a folder");
+    for name in ["exchange.db", "exchange.db-wal", "exchange.journal-0", "exchange.journal-1"] {
+        std::fs::copy(dir.path().join(name), crashed.path().join(name)).expect("a file");
+    }
+    assert!(journal_bytes(&crashed) > 0);
+    for n in 0..2 {
+        let path = crashed.path().join(format!("exchange.journal-{n}"));
+        let mut bytes = std::fs::read(&path).expect("a file");
+        assert!(!bytes.windows(7).any(|window| window == b"1234567"), "sealed");
+        bytes.extend_from_within(..bytes.len().min(30));
+        std::fs::write(&path, bytes).expect("a file");
+    }
+    let store = Store::open(crashed.path()).expect("the store opens");
+    assert_eq!(journal_bytes(&crashed), 0);
+    assert_eq!((store.next_seq(), store.last_tick()), (4, Some(Tick::from_us(3_000))));
+    assert_eq!(log(&store, 0), (1..=3).map(record).collect::<Vec<_>>());
+    assert_eq!(wait(store.call(CallId(7))), Ok(Some(call(7, 1_000, None))));
+    assert_eq!(wait(store.person_text(PersonRef(5))), Ok(Some("+49 30 1234567".into())));
+    assert_eq!(store.bindings().map(|rows| rows.len()), Ok(1));
+}
+
+#[test]
 fn a_log_of_many_pages_of_segments_is_read_whole() {
     let dir = TempDir::new().expect("a folder");
     let store = Store::open_with(dir.path(), Limits { gather: Span::ZERO, ..Limits::default() }).expect("a store");
     for seq in 1..=300 {
         store.append(vec![record(seq)]).expect("room");
         committed(&store);
+        assert_eq!(store.bindings(), Ok(Vec::new()), "who reads makes the database have all of it");
     }
-    assert!(store.stats().commits >= 300, "one segment each");
+    assert!(store.stats().settlings >= 300, "one segment each");
     assert_eq!(log(&store, 1), (1..=300).map(record).collect::<Vec<_>>());
 }
 
 #[test]
 fn records_out_of_order_are_refused_and_a_queue_over_its_limits_says_so() {
     let dir = TempDir::new().expect("a folder");
-    let limits = Limits { queue_full: 10, queue_max: 20, gather: Span::from_s(3_600) };
+    let limits = Limits { queue_full: 10, queue_max: 20, gather: Span::from_s(3_600), ..Limits::default() };
     let store = Store::open_with(dir.path(), limits).expect("a store");
     assert_eq!(store.append(vec![record(3), record(3)]), Err(AppendError::OutOfOrder { seq: 3, after: 3 }));
     store.append((1..=9).map(record).collect()).expect("room");
@@ -186,6 +232,7 @@ fn a_thousand_people_some_of_them_twice_are_kept_in_one_transaction_and_found_ag
         }
         committed(&store);
     }
+    assert!(wait(store.person_text(PersonRef(0))).is_ok_and(|text| text.is_some()), "the database has them");
     assert_eq!(store.stats().failures, 0);
     assert_eq!(keys_of_people(&dir).len(), 700);
     for n in [0, 699, 700, 999, 1_000, 1_999] {

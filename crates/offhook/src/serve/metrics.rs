@@ -34,6 +34,12 @@ pub fn register(
     metrics.counter_fn("offhook_log_records", "Records appended to the event log", &[], stats(|stats| stats.records));
     metrics.counter_fn("offhook_log_commits", "Group commits", &[], stats(|stats| stats.commits));
     metrics.counter_fn("offhook_log_commit_us", "Time spent committing, us", &[], stats(|stats| stats.commit_us));
+    let unsettled = stats(|stats| stats.unsettled);
+    let help = "Committed records that are not in the database yet";
+    metrics.gauge_fn("offhook_log_unsettled", help, &[], move || unsettled() as f64);
+    let help = "Transactions that brought commits into the database";
+    metrics.counter_fn("offhook_log_settlings", help, &[], stats(|stats| stats.settlings));
+    metrics.counter_fn("offhook_log_settle_us", "Time spent in them, us", &[], stats(|stats| stats.settle_us));
     metrics.counter_fn("offhook_log_failures", "Commits that failed", &[], stats(|stats| stats.failures));
     for (index, worker) in media.iter().enumerate() {
         media_worker(metrics, &index.to_string(), &worker.counters());

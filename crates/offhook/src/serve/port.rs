@@ -85,8 +85,9 @@ impl View for Port {
         Box::pin(async {
             let control = self.look(|_, _| ()).await.map_err(|error| error.to_string());
             let stats = self.store.stats();
+            let waiting = stats.queued + stats.unsettled;
             let store =
-                if self.store.is_full() { Err(format!("{} records wait to be written", stats.queued)) } else { Ok(()) };
+                if self.store.is_full() { Err(format!("{waiting} records wait to be written")) } else { Ok(()) };
             Health { parts: vec![("control", control), ("store", store)] }
         })
     }
