@@ -1,4 +1,5 @@
-//! RTP ports of ours: pairs of an even port and the next odd one, reused oldest first.
+//! RTP ports of ours: pairs of an even port and the next odd one. Those that were used before and have rested come first, oldest
+//! first, because their sockets may still be there; those that were never used come next.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -9,14 +10,19 @@ use offhook_units::{Span, Tick};
 /// reach a new one.
 pub const REUSE_GUARD: Span = Span::from_ms(500);
 
+/// Within this time a pair that was never used comes first.
+pub const REUSE_RATHER_AFTER: Span = Span::from_s(2);
+
 /// How long a pair rests that another program was found on.
 pub const FAILED_REST: Span = Span::from_s(60);
 
 /// The free pairs of a range.
 #[derive(Debug)]
 pub struct PortPool {
-    /// By the instant from which a pair may be used.
+    /// By the instant from which a pair may be used again.
     free: BTreeSet<(Tick, u16)>,
+    /// Never used.
+    unused: BTreeSet<u16>,
     pairs: usize,
 }
 
@@ -24,16 +30,20 @@ impl PortPool {
     /// All even ports of `range` whose next port is in it too.
     pub fn new(range: RangeInclusive<u16>) -> Self {
         let last = *range.end();
-        let free: BTreeSet<_> =
-            range.filter(|port| port % 2 == 0 && *port < last).map(|port| (Tick::ZERO, port)).collect();
-        Self { pairs: free.len(), free }
+        let unused: BTreeSet<u16> = range.filter(|port| port % 2 == 0 && *port < last).collect();
+        Self { pairs: unused.len(), free: BTreeSet::new(), unused }
     }
 
-    /// The RTP port of the pair that was free longest, or nothing while all are taken or too fresh.
+    /// The RTP port of a pair, or nothing while all are taken or too fresh.
     pub fn take(&mut self, now: Tick) -> Option<u16> {
-        let first = *self.free.first().filter(|(usable_at, _)| *usable_at <= now)?;
-        self.free.remove(&first);
-        Some(first.1)
+        let oldest = self.free.first().map(|(usable_at, _)| *usable_at);
+        if oldest.is_none_or(|usable_at| now + REUSE_GUARD < usable_at + REUSE_RATHER_AFTER)
+            && let Some(port) = self.unused.pop_first()
+        {
+            return Some(port);
+        }
+        oldest.filter(|usable_at| *usable_at <= now)?;
+        self.free.pop_first().map(|(_, port)| port)
     }
 
     /// Gives a pair back; it rests for [`REUSE_GUARD`].
@@ -48,7 +58,7 @@ impl PortPool {
 
     /// Pairs in use.
     pub fn in_use(&self) -> usize {
-        self.pairs - self.free.len()
+        self.pairs - self.free.len() - self.unused.len()
     }
 
     /// Pairs in all.
@@ -70,6 +80,18 @@ mod tests {
         assert_eq!(pool.take(now), None);
         assert_eq!(pool.take(now + REUSE_GUARD), Some(10_000));
         assert_eq!(pool.in_use(), 2);
+    }
+
+    #[test]
+    fn a_pair_that_has_rested_for_2_s_comes_before_one_that_was_never_used() {
+        let mut pool = PortPool::new(10_000..=10_007);
+        let now = Tick::from_us(1_000_000);
+        assert_eq!(pool.take(now), Some(10_000));
+        pool.give_back(now, 10_000);
+        assert_eq!(pool.take(now + REUSE_GUARD), Some(10_002));
+        assert_eq!(pool.take(now + REUSE_RATHER_AFTER), Some(10_000));
+        assert_eq!((pool.take(now), pool.take(now), pool.take(now)), (Some(10_004), Some(10_006), None));
+        assert_eq!(pool.in_use(), 4);
     }
 
     #[test]

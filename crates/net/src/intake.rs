@@ -68,6 +68,14 @@ impl<T> Post<T> {
         Ok(())
     }
 
+    /// As [`Post::try_send`], without ringing: found whenever the owner looks next.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn leave(&self, item: T) -> Result<(), TrySendError<T>> {
+        self.sender.try_send(item)
+    }
+
     /// As [`Sender::send`].
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 
 mod epoll;
 mod handle;
+mod resting;
 mod sys;
 mod uring;
 
@@ -25,12 +26,13 @@ use crate::wake::Wake;
 use handle::{Handed, Opened};
 
 pub use handle::MediaHandle;
+pub use resting::Resting;
 
 /// Undelivered events are offered again this often.
 const RETRY_EVENTS: Span = Span::from_ms(10);
 
 /// How one worker's driver is set up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct DriverConfig {
     /// Which worker: named in its events and in its thread's name.
     pub worker: usize,
@@ -42,6 +44,8 @@ pub struct DriverConfig {
     pub commands_max: usize,
     /// Which way of asking the kernel. Default [`Backend::Auto`].
     pub backend: Backend,
+    /// Where sockets of closed legs rest for later ones; workers of one exchange share it. Default: none are kept.
+    pub resting: Resting,
 }
 
 /// A way of asking the kernel for packets.
@@ -64,6 +68,7 @@ impl Default for DriverConfig {
             receive_buffer_bytes: 128 << 10,
             commands_max: 4_096,
             backend: Backend::default(),
+            resting: Resting::default(),
         }
     }
 }
@@ -200,7 +205,7 @@ impl MediaDriver {
 fn run(shared: Shared, config: &DriverConfig, ready: &Sender<std::io::Result<()>>) {
     let ring = match config.backend {
         Backend::Epoll => None,
-        Backend::Auto | Backend::Uring => Some(uring::Driver::new(&shared.wake)),
+        Backend::Auto | Backend::Uring => Some(uring::Driver::new(&shared.wake, config)),
     };
     let failed = match (ring, config.backend) {
         (Some(Ok(driver)), _) => {
@@ -215,7 +220,7 @@ fn run(shared: Shared, config: &DriverConfig, ready: &Sender<std::io::Result<()>
         }
         (None, _) => None,
     };
-    let driver = failed.map_or_else(|| epoll::Driver::new(&shared.wake), Err);
+    let driver = failed.map_or_else(|| epoll::Driver::new(&shared.wake, config), Err);
     match driver {
         Ok(driver) => {
             let _ = ready.send(Ok(()));
@@ -272,10 +277,16 @@ impl Shared {
         if waits { Some(due.map_or(now + RETRY_EVENTS, |due| due.min(now + RETRY_EVENTS))) } else { due }
     }
 
-    /// Hands events over, in order; says whether some must wait because the channel is full.
+    /// Hands events over, in order, and rouses their reader for those that press; says whether some must wait because the
+    /// channel is full.
     fn deliver(&mut self) -> bool {
         while let Some(event) = self.worker.poll_event() {
-            match self.events.try_send((self.number, event)) {
+            let sent = if event.is_pressing() {
+                self.events.try_send((self.number, event))
+            } else {
+                self.events.leave((self.number, event))
+            };
+            match sent {
                 Ok(()) | Err(TrySendError::Disconnected(_)) => {}
                 Err(TrySendError::Full((_, event))) => {
                     self.worker.return_event(event);

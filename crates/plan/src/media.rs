@@ -169,6 +169,17 @@ pub enum MediaEvent {
     },
 }
 
+impl MediaEvent {
+    /// Whether the control plane has to be roused for it. The rest answers commands or changes nothing that is done next: it is
+    /// found at the next look.
+    pub const fn is_pressing(&self) -> bool {
+        match self {
+            Self::PlayerFinished { .. } | Self::Digit { .. } | Self::LegFailed { .. } => true,
+            Self::PlanApplied { .. } | Self::Latched { .. } | Self::Silent { .. } | Self::LegClosed { .. } => false,
+        }
+    }
+}
+
 /// How a leg was encrypted in the end, and what did not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SrtpReport {

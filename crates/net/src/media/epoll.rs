@@ -9,7 +9,7 @@ use socket2::Socket;
 
 use super::handle::Opened;
 use super::sys::{Epoll, Ready, receive_from, send_to};
-use super::{Shared, Sockets as _};
+use super::{DriverConfig, Resting, Shared, Sockets as _};
 use crate::wake::Wake;
 
 /// Readinesses taken per waking.
@@ -28,18 +28,20 @@ pub struct Driver {
 
 struct Sockets {
     epoll: Epoll,
-    open: Vec<Option<Socket>>,
+    open: Vec<Option<(SocketAddr, Socket)>>,
     /// Bound for the command that is carried out.
     opened: Vec<Opened>,
+    resting: Resting,
     sends_failed: u64,
 }
 
 impl Driver {
-    pub fn new(wake: &Wake) -> std::io::Result<Self> {
+    pub fn new(wake: &Wake, config: &DriverConfig) -> std::io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.watch(wake.fd(), WAKER)?;
+        let resting = config.resting.clone();
         Ok(Self {
-            sockets: Sockets { epoll, open: Vec::new(), opened: Vec::new(), sends_failed: 0 },
+            sockets: Sockets { epoll, open: Vec::new(), opened: Vec::new(), resting, sends_failed: 0 },
             ready: vec![Ready { events: 0, u64: 0 }; READY_MAX].into(),
             buffer: Box::new([0; DATAGRAM_BYTES_MAX + SRTP_TAIL_MAX]),
         })
@@ -67,7 +69,7 @@ impl Driver {
                     continue;
                 }
                 let key = SocketKey::from_index(token as usize);
-                let Some(Some(socket)) = self.sockets.open.get(key.index()) else { continue };
+                let Some(Some((_, socket))) = self.sockets.open.get(key.index()) else { continue };
                 // Level-triggered: what more is there wakes us again.
                 if let Some((length, from)) = receive_from(socket.as_raw_fd(), &mut self.buffer[..DATAGRAM_BYTES_MAX]) {
                     shared.worker.receive(&mut self.sockets, now, key, from, &mut self.buffer[..], length);
@@ -91,18 +93,19 @@ impl Io for Sockets {
         if self.open.len() <= key.index() {
             self.open.resize_with(key.index() + 1, || None);
         }
-        self.open[key.index()] = Some(socket);
+        self.open[key.index()] = Some((local, socket));
         Ok(())
     }
 
     fn close(&mut self, key: SocketKey) {
-        if let Some(socket) = self.open.get_mut(key.index()) {
-            *socket = None;
+        let Some((local, socket)) = self.open.get_mut(key.index()).and_then(Option::take) else { return };
+        if self.epoll.unwatch(socket.as_raw_fd()) {
+            self.resting.put(local, socket);
         }
     }
 
     fn send(&mut self, key: SocketKey, to: SocketAddr, bytes: &[u8]) {
-        let Some(Some(socket)) = self.open.get(key.index()) else { return };
+        let Some(Some((_, socket))) = self.open.get(key.index()) else { return };
         if !send_to(socket.as_raw_fd(), to, bytes) {
             self.sends_failed += 1;
         }

@@ -13,8 +13,7 @@ use ringbuf::traits::{Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 use socket2::Socket;
 
-use super::sys::bind_udp;
-use super::{DriverConfig, MediaCounters};
+use super::{DriverConfig, MediaCounters, Resting};
 use crate::wake::Wake;
 
 /// A socket that was bound for a leg, or why that failed.
@@ -35,6 +34,7 @@ pub struct MediaHandle {
     outbox: VecDeque<Handed>,
     /// Legs whose sockets were bound.
     legs: BTreeMap<CallId, Vec<LegId>>,
+    resting: Resting,
     receive_buffer_bytes: usize,
     wake: Arc<Wake>,
     stop: Arc<AtomicBool>,
@@ -50,6 +50,7 @@ impl MediaHandle {
             commands,
             outbox: VecDeque::new(),
             legs: BTreeMap::new(),
+            resting: config.resting.clone(),
             receive_buffer_bytes: config.receive_buffer_bytes,
             wake: Arc::new(Wake::new()?),
             stop: Arc::default(),
@@ -91,7 +92,7 @@ impl MediaHandle {
         let mut opened = Vec::new();
         for leg in plan.legs.iter().filter(|leg| !known.contains(&leg.leg)) {
             for local in [Some(leg.local), leg.local_rtcp()].into_iter().flatten() {
-                opened.push((local, bind_udp(local, self.receive_buffer_bytes)));
+                opened.push((local, self.resting.open(local, self.receive_buffer_bytes)));
             }
         }
         known.clear();

@@ -144,6 +144,12 @@ impl Epoll {
         if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
+    /// Watches `fd` no more; says whether that is so.
+    pub fn unwatch(&self, fd: RawFd) -> bool {
+        // SAFETY: no pointer is given: this way of asking reads none.
+        unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut()) == 0 }
+    }
+
     /// Waits until something is ready or `wait_us` have passed (`None`: for good); says how many of `ready` were filled.
     pub fn wait(&self, ready: &mut [Ready], wait_us: Option<u64>) -> usize {
         let most = i32::try_from(ready.len()).unwrap_or(i32::MAX);

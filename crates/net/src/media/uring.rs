@@ -14,7 +14,7 @@ use socket2::Socket;
 
 use super::handle::Opened;
 use super::sys::{KernelAddress, send_to};
-use super::{Shared, Sockets as _};
+use super::{DriverConfig, Resting, Shared, Sockets as _};
 use crate::wake::Wake;
 use pool::{BUFFERS, Pool};
 
@@ -56,17 +56,20 @@ struct Sockets {
     sending: Vec<u16>,
     /// Bound for the command that is carried out.
     opened: Vec<Opened>,
+    resting: Resting,
+    /// Sockets about to rest: they do when the kernel has taken the queue, with the end of their receives in it.
+    leaving: Vec<(SocketAddr, Socket)>,
     sends_failed: u64,
 }
 
 #[derive(Default)]
 struct Place {
-    socket: Option<Socket>,
+    socket: Option<(SocketAddr, Socket)>,
     life: u32,
 }
 
 impl Driver {
-    pub fn new(wake: &Wake) -> io::Result<Self> {
+    pub fn new(wake: &Wake, config: &DriverConfig) -> io::Result<Self> {
         let mut setup = IoUring::builder();
         setup.setup_single_issuer().setup_defer_taskrun().setup_cqsize(COMPLETIONS);
         let ring: IoUring = setup.build(SUBMISSIONS)?;
@@ -83,6 +86,8 @@ impl Driver {
             current: None,
             sending: Vec::with_capacity(BUFFERS),
             opened: Vec::new(),
+            resting: config.resting.clone(),
+            leaving: Vec::new(),
             sends_failed: 0,
         };
         sockets.watch(wake);
@@ -188,6 +193,9 @@ impl Sockets {
                 self.pool.give_back(buffer);
             }
             self.pool.publish();
+            for (local, socket) in self.leaving.drain(..) {
+                self.resting.put(local, socket);
+            }
         }
     }
 
@@ -209,7 +217,7 @@ impl Sockets {
 
     fn receive_on(&mut self, key: SocketKey) {
         let Some(place) = self.open.get(key.index()) else { return };
-        let Some(socket) = &place.socket else { return };
+        let Some((_, socket)) = &place.socket else { return };
         let receive = opcode::RecvMsgMulti::new(Fd(socket.as_raw_fd()), &raw const *self.form, pool::GROUP).build();
         let data = RECEIVED | (u64::from(place.life) << 32) | key.index() as u64;
         self.push(&receive.user_data(data));
@@ -229,7 +237,7 @@ impl Io for Sockets {
             self.open.resize_with(key.index() + 1, Place::default);
         }
         let place = &mut self.open[key.index()];
-        place.socket = Some(socket);
+        place.socket = Some((local, socket));
         place.life = (place.life + 1) & LIFE_MASK;
         self.receive_on(key);
         Ok(())
@@ -237,10 +245,14 @@ impl Io for Sockets {
 
     fn close(&mut self, key: SocketKey) {
         let Some(place) = self.open.get_mut(key.index()) else { return };
-        let Some(socket) = place.socket.take() else { return };
+        let Some((local, socket)) = place.socket.take() else { return };
         // The standing receive holds the port as well: it is ended before the place is told to be free.
         let data = RECEIVED | (u64::from(place.life) << 32) | key.index() as u64;
         self.push(&opcode::AsyncCancel::new(data).build().user_data(CANCELLED));
+        if self.resting.keeps() {
+            self.leaving.push((local, socket));
+            return;
+        }
         // The last packets relayed through this socket are still queued: they leave while it is open.
         self.submit();
         drop(socket);
@@ -251,7 +263,7 @@ impl Io for Sockets {
     }
 
     fn send(&mut self, key: SocketKey, to: SocketAddr, bytes: &[u8]) {
-        let Some(socket) = self.open.get(key.index()).and_then(|place| place.socket.as_ref()) else { return };
+        let Some((_, socket)) = self.open.get(key.index()).and_then(|place| place.socket.as_ref()) else { return };
         let fd = socket.as_raw_fd();
         match self.current {
             Some(buffer) if self.pool.holds(buffer, bytes) => {

@@ -17,7 +17,7 @@ use offhook_net::media::MediaHandle;
 use offhook_net::sip::{Incoming, SipSocket};
 use offhook_net::streams::{Lead, Streams};
 use offhook_net::trace::Trace;
-use offhook_plan::MediaEvent;
+use offhook_plan::{MediaCommand, MediaEvent};
 use offhook_recorder::{RecorderEvent, RecordingSpec, WriterHandle};
 use offhook_server::{CallsEnded, EventSender, LiveEvent};
 use offhook_sip::Flow;
@@ -33,6 +33,10 @@ const LIVE_EVERY: Span = Span::from_ms(25);
 
 /// Commands that wait for room at a worker; over it new calls are refused.
 const MEDIA_OUTBOX_MAX: usize = 4_096;
+
+/// What need not be done at once at the media workers - a first plan in which nobody hears anybody, closing legs, telling that
+/// either is done - waits this long for something to go along with.
+const MEDIA_WITHIN: Span = Span::from_ms(10);
 
 /// Inputs of one kind taken in one turn, so that none starves the others.
 const TURN_MAX: usize = 64;
@@ -141,6 +145,10 @@ pub struct Control {
     seq: u64,
     wake: Option<Tick>,
     live_due: Option<Tick>,
+    /// When what waits is handed to the workers, at the latest.
+    media_due: Option<Tick>,
+    /// When the workers' answers are looked at, at the latest: they rouse nobody.
+    answers_due: Option<Tick>,
     /// When everything that had come in was read for the last time, and whether that is not now.
     caught_up: Tick,
     is_behind: bool,
@@ -158,6 +166,8 @@ impl Control {
             seq,
             wake: Some(Tick::ZERO),
             live_due: None,
+            media_due: None,
+            answers_due: None,
             caught_up: Tick::ZERO,
             is_behind: false,
         }
@@ -223,9 +233,8 @@ impl Control {
 
     fn sleep(&self) -> Duration {
         let now = self.edges.clock.now();
-        let next = [self.wake, self.live_due].into_iter().flatten().min();
-        let waiting = self.edges.media.iter().any(|media| media.waiting() > 0);
-        let outbox = if self.outbox.is_empty() && !waiting { SLEEP_MAX } else { Duration::from_millis(5) };
+        let next = [self.wake, self.live_due, self.media_due, self.answers_due].into_iter().flatten().min();
+        let outbox = if self.outbox.is_empty() { SLEEP_MAX } else { Duration::from_millis(5) };
         next.map_or(SLEEP_MAX, |at| at.since(now).as_std()).min(outbox).min(SLEEP_MAX)
     }
 
@@ -307,6 +316,7 @@ impl Control {
 
     /// Carries all outputs out in order; log entries are handed to the store before the effects behind them.
     fn carry_out(&mut self, now: Tick) {
+        let mut presses = false;
         loop {
             match self.exchange.poll_output() {
                 Output::Log { at, event } => self.append(at, &event),
@@ -316,6 +326,7 @@ impl Control {
                 }
                 Output::Media { worker, command } => {
                     self.flush_log();
+                    presses |= presses_on(&command);
                     if let Some(media) = self.edges.media.get_mut(worker) {
                         media.send(command);
                     }
@@ -345,13 +356,31 @@ impl Control {
             }
         }
         self.flush_log();
+        self.hand_to_media(now, presses);
+        self.refuse_while_behind();
+        self.count();
+    }
+
+    /// Hands commands to the media workers: at once where one of them presses, else along with the next ones or when they are
+    /// due.
+    fn hand_to_media(&mut self, now: Tick, presses: bool) {
+        if self.answers_due.is_some_and(|at| at <= now) {
+            self.answers_due = None;
+        }
+        if self.edges.media.iter().all(|media| media.waiting() == 0) {
+            return;
+        }
+        if !presses && *self.media_due.get_or_insert(now + MEDIA_WITHIN) > now {
+            return;
+        }
         for media in &mut self.edges.media {
             if media.waiting() > 0 {
                 media.flush();
             }
         }
-        self.refuse_while_behind();
-        self.count();
+        let is_full = self.edges.media.iter().any(|media| media.waiting() > 0);
+        self.media_due = is_full.then(|| now + MEDIA_WITHIN);
+        self.answers_due = Some(now + MEDIA_WITHIN);
     }
 
     /// Takes no new calls while a worker or the store cannot keep up with the old ones.
@@ -503,6 +532,15 @@ impl Control {
             figure.store(value, Ordering::Relaxed);
         }
         figures.turns.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether a worker has to see to it at once. The ports of a first plan's legs are open as soon as it is taken: what comes there
+/// while nobody hears it waits for the worker.
+fn presses_on(command: &MediaCommand) -> bool {
+    match command {
+        MediaCommand::Apply(plan) => plan.generation > 1 || !plan.edges.is_empty(),
+        MediaCommand::Close(_) => false,
     }
 }
 

@@ -23,7 +23,7 @@ use offhook_call::{Command, Exchange, Recovered};
 use offhook_net::Clock;
 use offhook_net::bans::{Bans, Network};
 use offhook_net::intake::{Bell, Intake, Post};
-use offhook_net::media::{DriverConfig, MediaDriver, MediaHandle};
+use offhook_net::media::{DriverConfig, MediaDriver, MediaHandle, Resting};
 use offhook_net::sip::Incoming;
 use offhook_net::streams::{Certifier, Lead, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
 use offhook_net::trace::Trace;
@@ -42,6 +42,10 @@ use crate::config::{self, Checked, Loaded};
 
 /// Batches of messages from connections that may wait for the control loop; then the connections wait.
 const SIP_BATCHES_MAX: usize = 4_096;
+
+/// Sockets of closed legs that stay bound for later ones: those of 500 calls a second, two seconds long. Each holds one of the
+/// descriptors that the system allows, and about 2 KB of the kernel's memory.
+const RESTING_SOCKETS_MAX: usize = 4_096;
 
 /// Questions that may wait for the control loop; more are answered 503.
 const ASKS_MAX: usize = 1_024;
@@ -115,9 +119,10 @@ fn build(checked: Checked) -> Result<House> {
     let (media_events, media) = unbounded();
     let media_events = Post::new(media_events, Arc::clone(&bell));
     let mut entropy = operating_system_entropy()?;
+    let resting = Resting::new(RESTING_SOCKETS_MAX);
     let mut workers = (0..config.media_workers.max(1))
         .map(|worker| {
-            let driver = DriverConfig { worker, ..DriverConfig::default() };
+            let driver = DriverConfig { worker, resting: resting.clone(), ..DriverConfig::default() };
             MediaDriver::start(&driver, Arc::clone(&assets), clock.clone(), entropy.fork(), media_events.clone())
         })
         .collect::<Result<Vec<_>, _>>()
