@@ -1,4 +1,4 @@
-//! Limits of the process.
+//! Limits of the process, and its heap.
 #![expect(unsafe_code, reason = "system calls that the standard library does not wrap")]
 
 use std::io;
@@ -19,3 +19,27 @@ pub fn raise_open_files() -> io::Result<u64> {
     };
     if done == 0 { Ok(limit.rlim_cur) } else { Err(io::Error::last_os_error()) }
 }
+
+/// What the heap grows by at once.
+#[cfg(target_env = "gnu")]
+const HEAP_STEP_BYTES: libc::c_int = 1 << 20;
+
+/// What may lie free at the heap's end before it is given back.
+#[cfg(target_env = "gnu")]
+const HEAP_SPARE_BYTES: libc::c_int = 8 << 20;
+
+/// One heap for all threads, which grows and shrinks in large steps; to be called before the first of them starts. By itself glibc
+/// gives each thread a heap of its own that grows by a page or two, each a system call.
+#[cfg(target_env = "gnu")]
+pub fn share_heap() {
+    let wishes =
+        [(libc::M_ARENA_MAX, 1), (libc::M_TOP_PAD, HEAP_STEP_BYTES), (libc::M_TRIM_THRESHOLD, HEAP_SPARE_BYTES)];
+    for (what, value) in wishes {
+        // SAFETY: takes and gives numbers; a wish that is not understood changes nothing.
+        unsafe { libc::mallopt(what, value) };
+    }
+}
+
+/// Other C libraries have one heap.
+#[cfg(not(target_env = "gnu"))]
+pub const fn share_heap() {}

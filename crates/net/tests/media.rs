@@ -11,7 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, unbounded};
 use offhook_media::{Asset, Assets};
 use offhook_net::Clock;
-use offhook_net::media::{Backend, DriverConfig, MediaDriver, MediaHandle};
+use offhook_net::media::{Backend, DriverConfig, MediaDriver, MediaHandle, Resting};
 use offhook_plan::tap::HEADER_BYTES;
 use offhook_plan::{
     AssetId, CodecKind, Crypto, Direction, Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan,
@@ -56,10 +56,14 @@ struct Exchange {
 impl Exchange {
     /// None, with the reason printed, where the kernel refuses this way of asking it.
     fn try_start(backend: Backend) -> Option<Self> {
+        Self::try_start_with(backend, Resting::default())
+    }
+
+    fn try_start_with(backend: Backend, resting: Resting) -> Option<Self> {
         let (sender, events) = unbounded();
         let music: Vec<i16> = (0..8_000).map(|n| (n * 4 - 16_000) as i16).collect();
         let assets = Arc::new(Assets::new(vec![Asset::from_pcm(&music, SampleRate::NARROW).unwrap()]));
-        let config = DriverConfig { worker: 3, backend, ..DriverConfig::default() };
+        let config = DriverConfig { worker: 3, backend, resting, ..DriverConfig::default() };
         match MediaDriver::start(&config, assets, Clock::start(None), Entropy::from_number(1), sender) {
             Ok(handle) => Some(Self { handle, events }),
             Err(error) if backend == Backend::Uring => {
@@ -263,6 +267,43 @@ fn a_phone_that_speaks_before_the_worker_knows_its_leg_is_heard_from_its_first_p
     assert!(UdpSocket::bind(at_agent).is_ok(), "the ports are free again");
 }
 
+fn the_ports_of_a_closed_leg_serve_a_later_call_that_hears_nothing_of_the_earlier_one(mut exchange: Exchange) {
+    let (caller, agent) = (peer(), peer());
+    let (at_caller, at_agent) = (free_ports(), free_ports());
+    let plan = |call, first| MediaPlan {
+        call: CallId(call),
+        generation: 1,
+        legs: vec![leg(first, at_caller, &caller, None), leg(first + 1, at_agent, &agent, None)],
+        edges: vec![edge(first, first + 1), edge(first + 1, first)],
+        taps: vec![],
+    };
+    let (mut sent, mut got) = ([0; 172], [0; 2_048]);
+    for call in 1..=3 {
+        exchange.apply(plan(call, 2 * call));
+        write(call as u32, &mut sent);
+        agent.send_to(&sent, at_agent).unwrap();
+        // The report at the end of the call before came to the same socket.
+        while caller.recv(&mut got).unwrap() != sent.len() {}
+        assert_eq!(&got[12..sent.len()], [call as u8; 160], "the first packet is of this call");
+        exchange.handle.send(MediaCommand::Close(CallId(call)));
+        exchange.handle.flush();
+        exchange.until(|event| matches!(event, MediaEvent::LegClosed { leg, .. } if leg.0 == 2 * call + 1));
+        // When another command is done, the sockets rest.
+        exchange.apply(MediaPlan {
+            call: CallId(9),
+            generation: call as u32,
+            legs: vec![],
+            edges: vec![],
+            taps: vec![],
+        });
+        assert!(UdpSocket::bind(at_agent).is_err(), "the socket is still there");
+        for seq in 100..110 {
+            write(seq, &mut sent);
+            agent.send_to(&sent, at_agent).unwrap();
+        }
+    }
+}
+
 // One test: another beside it would allocate too.
 #[test]
 fn a_worker_relays_records_plays_sleeps_and_refuses_a_port_that_is_taken_plain_and_in_every_suite() {
@@ -273,6 +314,9 @@ fn a_worker_relays_records_plays_sleeps_and_refuses_a_port_that_is_taken_plain_a
         }
         if let Some(exchange) = Exchange::try_start(backend) {
             a_phone_that_speaks_before_the_worker_knows_its_leg_is_heard_from_its_first_packet_on(exchange);
+        }
+        if let Some(exchange) = Exchange::try_start_with(backend, Resting::new(4)) {
+            the_ports_of_a_closed_leg_serve_a_later_call_that_hears_nothing_of_the_earlier_one(exchange);
         }
     }
 

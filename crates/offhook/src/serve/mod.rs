@@ -82,6 +82,7 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     raise_file_limit();
+    offhook_net::limits::share_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let house = build(checked)?;
     runtime.block_on(house.serve(Span::from_s(args.grace)))?;
