@@ -335,6 +335,11 @@ impl Exchange {
         self.drain_by.is_some() && self.calls.is_empty() && !self.is_leaving()
     }
 
+    /// What its SIP endpoint holds now.
+    pub fn sip_load(&self) -> offhook_sip::Load {
+        self.endpoint.load()
+    }
+
     /// Subscriptions of phones of ours.
     pub fn watching(&self) -> usize {
         self.watches.len()

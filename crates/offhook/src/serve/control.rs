@@ -107,6 +107,8 @@ pub struct Figures {
     pub refused_unknown_numbers: AtomicU64,
     pub registrations: AtomicU64,
     pub malformed: AtomicU64,
+    pub sip_transactions: AtomicU64,
+    pub sip_sessions: AtomicU64,
     pub watching: AtomicU64,
     pub subscriptions: AtomicU64,
     pub subscriptions_refused: AtomicU64,
@@ -491,10 +493,13 @@ impl Control {
         let digest = self.exchange.digest_counters();
         let registrar = self.exchange.registrar_counters();
         let pings = self.exchange.pings();
+        let sip = self.exchange.sip_load();
         let (in_use, ports) = self.exchange.ports();
         for (figure, value) in [
             (&figures.calls_active, self.exchange.calls_active() as u64),
             (&figures.calls, counters.calls),
+            (&figures.sip_transactions, sip.transactions as u64),
+            (&figures.sip_sessions, sip.sessions as u64),
             (&figures.refused_by_limit, counters.refused_by_limit),
             (&figures.refused_by_overload, counters.refused_by_overload),
             (&figures.refused_by_spending, counters.refused_by_spending),

@@ -175,6 +175,10 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     metrics.gauge_fn("offhook_calls_per_second_admitted", help, &[], move || rate() as f64);
     let trouble = reader(|figures| &figures.recorder_trouble);
     metrics.gauge_fn("offhook_recorder_trouble", "1 while recordings cannot be written", &[], move || trouble() as f64);
+    let transactions = reader(|figures| &figures.sip_transactions);
+    metrics.gauge_fn("offhook_sip_transactions", "SIP transactions now", &[], move || transactions() as f64);
+    let sessions = reader(|figures| &figures.sip_sessions);
+    metrics.gauge_fn("offhook_sip_sessions", "SIP sessions now", &[], move || sessions() as f64);
     let kept_open = reader(|figures| &figures.phones_kept_open);
     let help = "Contacts behind translators whose way is kept open by OPTIONS";
     metrics.gauge_fn("offhook_phones_kept_open", help, &[], move || kept_open() as f64);

@@ -110,7 +110,7 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "overload",
-        sentence: "at twice the rate of calls the surplus gets 503, the rest is served, nothing stays",
+        sentence: "at twice the rate of calls, and in a flood, the surplus gets 503, the rest is served, nothing stays",
         run: overload::run,
     },
     Test {

@@ -136,7 +136,8 @@ fn dissect(file: &Path) -> Result<Vec<Said>> {
         .collect()
 }
 
-fn metric(metrics: &str, name: &str) -> Result<u64> {
+/// The value of a metric without labels, or with those of its line.
+pub fn metric(metrics: &str, name: &str) -> Result<u64> {
     let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
     Ok(value.with_context(|| format!("the metric {name}"))? as u64)
 }
