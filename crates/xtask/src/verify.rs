@@ -38,7 +38,7 @@ fn all() -> Vec<Step> {
         step("tests", 30, &["test", "--workspace", "--locked", "--no-fail-fast"]),
         step("law", 3, &[&xtask[..], &["law"]].concat()),
         step("release build", 30, &["build", "--release", "--locked", "--package", "offhook"]),
-        step("real peers", 15, &[&xtask[..], &["peers", "--except", "page"]].concat()),
+        step("real peers", 25, &[&xtask[..], &["peers", "--except", "page"]].concat()),
         step("the page in a browser", 5, &[&xtask[..], &["peers", "page"]].concat()),
     ]
 }
