@@ -247,6 +247,11 @@ impl Endpoint {
         self.out.pop_front().unwrap_or_else(|| Output::Wait { until: self.timers.next() })
     }
 
+    /// The methods that it takes, as the value of `Allow` (RFC 3261 section 20.5).
+    pub fn allow(&self) -> &str {
+        &self.allow
+    }
+
     /// What it holds and has turned away.
     pub fn load(&self) -> Load {
         Load {

@@ -15,9 +15,6 @@ pub(super) const ON_THE_PHONE: &str = "on-the-phone";
 /// How long after its time a connection without a keep-alive is closed, RFC 5626 section 5.4.
 const FLOW_GRACE: Span = Span::from_s(10);
 
-/// What we understand, for OPTIONS and 405 (RFC 3261 section 11).
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, REFER, SUBSCRIBE, MESSAGE";
-
 impl Exchange {
     /// A request outside of every dialog.
     pub(super) fn request(&mut self, now: Tick, id: RequestId, flow: Flow, request: &Request) {
@@ -47,13 +44,13 @@ impl Exchange {
                 response
             }
             Method::Options => {
-                let mut response = with_allow(Response::to_request(request, 200));
+                let mut response = self.with_allow(Response::to_request(request, 200));
                 response.headers.push("Allow-Events", PACKAGES);
                 response
             }
             Method::Subscribe => return self.subscribe(now, id, flow, request),
             Method::Message => return self.text(now, id, flow, request),
-            _ => with_allow(Response::to_request(request, 405)),
+            _ => self.with_allow(Response::to_request(request, 405)),
         };
         self.endpoint.respond(now, id, response);
     }
@@ -162,9 +159,10 @@ impl Exchange {
         // The state that the agent is in then is seen by whoever asked.
         let _changed = self.tell(now, command);
     }
-}
 
-fn with_allow(mut response: Response) -> Response {
-    response.headers.push("Allow", ALLOW);
-    response
+    /// Says what we understand, for OPTIONS and 405 (RFC 3261 section 11), as all our requests and refusals do.
+    fn with_allow(&self, mut response: Response) -> Response {
+        response.headers.push("Allow", self.endpoint.allow());
+        response
+    }
 }

@@ -45,16 +45,19 @@ impl Resting {
     /// # Errors
     /// As the operating system says.
     pub(super) fn open(&self, local: SocketAddr, receive_buffer_bytes: usize) -> io::Result<Socket> {
-        if self.keeps()
-            && let Some(socket) = self.lock().remove(&local).filter(is_emptied)
-        {
-            return Ok(socket);
+        if self.keeps() {
+            // Emptying one may take a thousand calls of the kernel, and giving all up more: a worker that closes a leg does not wait for them.
+            let rested = self.lock().remove(&local);
+            if let Some(socket) = rested.filter(is_emptied) {
+                return Ok(socket);
+            }
         }
         bind_udp(local, receive_buffer_bytes).or_else(|error| {
             if !self.keeps() {
                 return Err(error);
             }
-            self.lock().clear();
+            let given_up = core::mem::take(&mut *self.lock());
+            drop(given_up);
             bind_udp(local, receive_buffer_bytes)
         })
     }
