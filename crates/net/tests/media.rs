@@ -30,7 +30,11 @@ struct Counting;
 // SAFETY: hands everything to the system's allocator unchanged; counting touches an atomic only.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // The harness's own thread, the process's first, prints when a test takes long.
+        // SAFETY: both only tell who asks.
+        if unsafe { libc::gettid() != libc::getpid() } {
+            ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        }
         // SAFETY: the caller's contract is passed on.
         unsafe { System.alloc(layout) }
     }
@@ -45,7 +49,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Longest wait for anything that must happen.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(20);
 const CALL: CallId = CallId(1);
 
 struct Exchange {
@@ -235,11 +239,14 @@ fn packets_are_relayed_and_recorded_without_an_allocation_and_the_idle_driver_sl
     assert_eq!((report.received_packets, report.sent_packets, report.lost_packets), (1_001, 1_001, 0));
     assert!(UdpSocket::bind(at_caller).is_ok(), "the ports are free again");
 
-    // Nothing wakes a worker without calls.
+    // Nothing wakes a worker without calls, when the kernel has told it the last of its closed sockets.
     let counters = exchange.handle.counters();
-    let wakeups = counters.wakeups();
-    assert!(exchange.events.recv_timeout(Duration::from_millis(300)).is_err());
-    assert!(counters.wakeups() <= wakeups + 1);
+    let quiet = |_: &u32| {
+        let wakeups = counters.wakeups();
+        assert!(exchange.events.recv_timeout(Duration::from_millis(300)).is_err());
+        counters.wakeups() == wakeups
+    };
+    assert!((0..20).any(|n| quiet(&n)), "the worker rests");
     assert_eq!((counters.figures().legs, counters.figures().tap_dropped, counters.sends_failed()), (0, 0, 0));
 }
 

@@ -1,5 +1,6 @@
-//! One step after another: a line when it begins, its time when it ends, its log's tail when it fails.
+//! One step after another: a line when it begins, its time when it ends; when it fails what its failed tests said, or its log's tail.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
@@ -11,6 +12,8 @@ use crate::children::{self, Running};
 
 /// Lines of a failed step's log that are shown.
 const TAIL_LINES: usize = 60;
+/// Lines shown of what each failed test said, from its end.
+const SAID_LINES: usize = 20;
 
 /// A program to run as one step.
 pub struct Step {
@@ -59,10 +62,46 @@ pub fn run(number: usize, of: usize, mut step: Step, folder: &Path) -> Result<Ou
             };
             running.kill()?;
             println!("FAILED, {took:.1} s: {why}");
-            println!("{}\n(whole log: {})", children::tail(&log, TAIL_LINES), log.display());
+            let said = failures(&std::fs::read_to_string(&log).unwrap_or_default());
+            let shown = if said.is_empty() { children::tail(&log, TAIL_LINES) } else { said.join("\n") };
+            println!("{shown}\n(whole log: {})", log.display());
             Ok(Outcome { passed: outcome.passed, failed: outcome.failed.max(1) })
         }
     }
+}
+
+/// What each failed test of a `cargo test` log said, under its name.
+fn failures(log: &str) -> Vec<String> {
+    let mut said: Vec<Vec<&str>> = Vec::new();
+    let mut inside = false;
+    for line in log.lines() {
+        if line.starts_with("---- ") && line.ends_with(" ----") {
+            said.push(vec![]);
+            inside = true;
+        } else if line == "failures:" || line.starts_with("test result: ") {
+            inside = false;
+        }
+        if inside && let Some(last) = said.last_mut() {
+            last.push(line);
+        }
+    }
+    let shown = |lines: &Vec<&str>| {
+        let end = &lines[lines.len().saturating_sub(SAID_LINES).max(1)..];
+        [&lines[..1], end].concat().join("\n")
+    };
+    said.iter().map(shown).collect()
+}
+
+/// The words that choose the failed targets of a `cargo test` log in another, as `--test media`; none where cargo named none, and
+/// where documentation failed, which cannot be chosen beside others.
+pub fn failed_targets(log: &str) -> Vec<String> {
+    let Some((_, named)) = log.rsplit_once(" failed:\n") else { return vec![] };
+    let targets = named.lines().map_while(|line| line.strip_prefix("    `-p ")?.strip_suffix('`')?.split_once(' '));
+    let chosen: BTreeSet<&str> = targets.map(|(_, target)| target).collect();
+    if chosen.contains("--doc") {
+        return vec![];
+    }
+    chosen.iter().flat_map(|target| target.split(' ')).map(String::from).collect()
 }
 
 /// Adds up the results that `cargo test` and this program print.
@@ -92,6 +131,18 @@ mod tests {
         let log = "running 3 tests\ntest result: ok. 3 passed; 0 failed; 0 ignored; 0 measured\n\
                    test result: FAILED. 1 passed; 2 failed; 0 ignored\n5 passed, 1 failed\n7 passed the gate\n";
         assert_eq!(count(log), Outcome { passed: 9, failed: 3 });
+    }
+
+    #[test]
+    fn a_failed_log_tells_what_the_tests_said_and_which_targets_they_are_of() {
+        let log = "running 2 tests\ntest a ... ok\n\nfailures:\n\n---- b::c stdout ----\nthread panicked:\nno answer\n\n\n\
+                   failures:\n    b::c\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored\n\nerror: 3 targets failed:\n    \
+                   `-p offhook-net --test media`\n    `-p offhook-sip --lib`\n    `-p offhook-net --lib`\n";
+        assert_eq!(failures(log), ["---- b::c stdout ----\nthread panicked:\nno answer\n\n"]);
+        assert_eq!(failed_targets(log), ["--lib", "--test", "media"]);
+        assert!(failures("error: could not compile\n").is_empty());
+        assert!(failed_targets("error: 1 target failed:\n    `-p offhook-acd --doc`\n").is_empty());
+        assert!(failed_targets("error: could not compile\n").is_empty());
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod transfer;
 pub mod trunk;
 mod watching;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -161,7 +161,8 @@ const TESTS: &[Test] = &[
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];
 
-/// Runs the chosen tests one after the other; each prints a line with its figures or its fault.
+/// Runs the chosen tests one after the other; each prints a line with its figures or its fault, and is run once more where it
+/// failed: real programs share the machine with others, and a fault of the code fails both times.
 pub fn run(options: &Options) -> Result<bool> {
     children::catch_interrupts()?;
     let offhook = crate::target().join("release/offhook");
@@ -176,28 +177,37 @@ pub fn run(options: &Options) -> Result<bool> {
     let chosen = TESTS.iter().filter(|t| options.names.is_empty() || options.names.iter().any(|n| n == t.name));
     let (mut passed, mut failed) = (0, 0);
     for test in chosen.filter(|t| !options.except.iter().any(|n| n == t.name)) {
-        let folder = crate::target().join("peers").join(test.name);
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        }
-        std::fs::create_dir_all(&folder)?;
-        let begin = Instant::now();
-        let outcome = (test.run)(&Bench { offhook: offhook.clone(), folder: folder.clone() });
-        let took = begin.elapsed().as_secs_f64();
-        match outcome {
-            Ok(figures) => {
-                passed += 1;
-                println!("ok     {:<11} {} ({took:.1} s)\n         {figures}", test.name, test.sentence);
-            }
-            Err(error) => {
-                failed += 1;
-                println!("FAILED {:<11} {} ({took:.1} s)\n         {error:#}", test.name, test.sentence);
-                println!("         its files: {}", folder.display());
-            }
+        if run_one(test, &offhook)? || {
+            println!("         {} once more:", test.name);
+            run_one(test, &offhook)?
+        } {
+            passed += 1;
+        } else {
+            failed += 1;
         }
     }
     println!("{}", steps::summary(passed, failed));
     Ok(failed == 0)
+}
+
+/// Runs a test in an empty folder and prints what it found; false where it failed.
+fn run_one(test: &Test, offhook: &Path) -> Result<bool> {
+    let folder = crate::target().join("peers").join(test.name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    let begin = Instant::now();
+    let outcome = (test.run)(&Bench { offhook: offhook.into(), folder: folder.clone() });
+    let took = begin.elapsed().as_secs_f64();
+    match &outcome {
+        Ok(figures) => println!("ok     {:<11} {} ({took:.1} s)\n         {figures}", test.name, test.sentence),
+        Err(error) => {
+            println!("FAILED {:<11} {} ({took:.1} s)\n         {error:#}", test.name, test.sentence);
+            println!("         its files: {}", folder.display());
+        }
+    }
+    Ok(outcome.is_ok())
 }
 
 fn all_names() -> String {
