@@ -1,5 +1,6 @@
 //! What the exchange looks like now, for pages and programs: made on request, never kept.
 
+use offhook_plan::Quality;
 use offhook_units::{AgentId, CallId, QueueId, RecordingId, Span, Tick};
 
 /// A queue now, with its figures since midnight UTC.
@@ -56,6 +57,17 @@ pub struct AgentView {
     pub contact: Option<String>,
     /// The phone is registered, and answers no more behind its translator: calls pass it over.
     pub unreachable: bool,
+    /// How calls sounded at the phone since the start.
+    pub speech: Speech,
+}
+
+/// How calls sounded since the start, rated second by second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Speech {
+    /// What came from there.
+    pub heard: Quality,
+    /// What was sent there, by the reports of the other end.
+    pub sent: Quality,
 }
 
 /// A call now.
@@ -100,6 +112,8 @@ pub struct TrunkView {
     pub targets: Vec<TargetView>,
     /// Its calls since the start.
     pub counts: TrunkCounts,
+    /// How its calls sounded.
+    pub speech: Speech,
 }
 
 /// Our registration with a trunk.

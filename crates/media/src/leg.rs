@@ -12,6 +12,7 @@ use crate::crypto::LegCrypto;
 use crate::hold::Hold;
 use crate::out::{OutStream, Relay};
 use crate::player::Player;
+use crate::rate::Rated;
 use crate::reports::Reports;
 
 /// A peer's address is given up for a new one only after this silence.
@@ -90,6 +91,7 @@ pub struct Leg {
     latched: Option<SocketAddr>,
     pub last_heard: Tick,
     pub told_silent: bool,
+    pub rated: Rated,
     keys: Keys,
 }
 
@@ -125,6 +127,7 @@ impl Leg {
             latched: None,
             last_heard: now,
             told_silent: false,
+            rated: Rated::default(),
             keys: Keys::default(),
         };
         leg.agree(plan.negotiated.as_ref(), now);
@@ -202,6 +205,9 @@ impl Leg {
         }
         self.last_heard = now;
         self.told_silent = false;
+        if matches!(kind, Kind::Speech(_)) {
+            self.rate(now);
+        }
         if known {
             self.report.received_packets += 1;
             self.report.received_bytes += packet.payload.len() as u64;

@@ -14,6 +14,7 @@ mod limits;
 mod out;
 mod plan;
 mod player;
+mod rate;
 mod receive;
 mod replay;
 mod reports;

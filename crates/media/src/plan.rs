@@ -99,7 +99,8 @@ impl Worker {
 
     fn close_leg(&mut self, io: &mut impl Io, now: Tick, slot: u32) {
         self.report(io, now, slot, true);
-        let Some(leg) = self.legs.get_mut(slot as usize).and_then(Option::take) else { return };
+        let Some(mut leg) = self.legs.get_mut(slot as usize).and_then(Option::take) else { return };
+        leg.rate_rest(now);
         self.free.push(slot);
         self.players.retain(|player| *player != slot);
         if self.players.is_empty() {

@@ -86,12 +86,15 @@ impl Leg {
             self.report.discarded_packets += 1;
             return;
         };
-        let PeerReport { sender_ntp_mid, fraction_lost, echo: _, bye: _ } = heard;
+        let PeerReport { sender_ntp_mid, fraction_lost, jitter, echo: _, bye: _ } = heard;
         self.reports.from = Some(from);
         if let Some(lsr) = sender_ntp_mid {
             self.reports.heard_sender = Some((lsr, now));
         }
         self.report.peer_fraction_lost = fraction_lost.or(self.report.peer_fraction_lost);
         self.report.round_trip_us = heard.round_trip_us(now).or(self.report.round_trip_us);
+        if let (Some(fraction_lost), Some(jitter)) = (fraction_lost, jitter) {
+            self.rate_sent(now, fraction_lost, jitter);
+        }
     }
 }

@@ -190,7 +190,7 @@ fn what_a_peer_reports_stands_in_the_legs_figures() {
     let ours = floor.network.sent.iter().rfind(|sent| sent.key == rtcp).unwrap().bytes.clone();
     let lsr = read_reports(&ours, 0).unwrap().sender_ntp_mid.unwrap();
     let sender = SenderInfo { ntp: ntp_of(floor.now), timestamp: RtpTime(1), packets: 1, octets: 160 };
-    let report = offhook_rtp::Report { ssrc: 0xaaaa_0001, fraction_lost: 25, ..Default::default() };
+    let report = offhook_rtp::Report { ssrc: 0xaaaa_0001, fraction_lost: 25, jitter: 80, ..Default::default() };
     let mut out = [0; offhook_rtp::REPORT_BYTES_MAX];
     let writer =
         ReportWriter { ssrc: caller.ssrc, sender: Some(sender), block: Some((report, lsr, 0)), cname: "x", bye: false };
@@ -208,8 +208,50 @@ fn what_a_peer_reports_stands_in_the_legs_figures() {
     let report = report.unwrap();
     assert_eq!((report.peer_fraction_lost, report.discarded_packets), (Some(25), 1));
     assert!(report.round_trip_us.is_some_and(|us| us < 8_000_000), "{:?}", report.round_trip_us);
+    // 9.8 % lost: R = 93.2 - 95 * 9.77 / (9.77 + 25.1) = 66.6, and the delay of one way.
+    let sent = report.sent_quality;
+    assert_eq!((sent.good_s, sent.fair_s, sent.poor_s), (0, 0, 1), "{sent:?}");
+    assert!((1.0..3.45).contains(&sent.mos().unwrap()), "{sent:?}");
+    // The last second is rated with the round trip, which is seconds here.
+    let heard = report.heard_quality;
+    assert_eq!((heard.good_s, heard.poor_s), (19, 1), "{heard:?}");
     // The stream was ended with a BYE.
     assert!(read_reports(&floor.network.sent.last().unwrap().bytes, 0).unwrap().bye);
+}
+
+#[test]
+fn each_second_heard_is_rated_an_outage_as_long_as_it_was_and_silence_not_at_all() {
+    let mut floor = Floor::new();
+    let mut caller = Speaker::new(CALLER);
+    floor.command(talk(1, Tick::MAX));
+    let mut ms = 0;
+    let mut say = |floor: &mut Floor, pause_ms: u64, packets: u64, comes: &dyn Fn(u64) -> bool| {
+        ms += pause_ms;
+        for packet in 0..packets {
+            floor.run_to(at(ms));
+            ms += 20;
+            let (speech, _) = caller.speech();
+            if comes(packet) {
+                floor.receive(CALLER, peer(CALLER), &speech);
+            }
+        }
+    };
+    say(&mut floor, 0, 500, &|_| true);
+    // A tenth of 3 s is lost, then all of 4 s.
+    say(&mut floor, 0, 150, &|packet| packet % 10 != 0);
+    say(&mut floor, 0, 200, &|_| false);
+    say(&mut floor, 0, 250, &|_| true);
+    // The phone sends nothing for 5 s, and loses nothing.
+    say(&mut floor, 5_000, 150, &|_| true);
+    floor.command(offhook_plan::MediaCommand::Close(CALL));
+    let report = floor.events().into_iter().find_map(|event| match event {
+        MediaEvent::LegClosed { leg: CALLER, report, .. } => Some(report),
+        _ => None,
+    });
+    let quality = report.unwrap().heard_quality;
+    assert!((24..=26).contains(&quality.seconds()), "{quality:?}");
+    assert!((17..=19).contains(&quality.good_s) && (6..=8).contains(&quality.poor_s), "{quality:?}");
+    assert!(quality.mos_worst_x100 < 140, "{quality:?}");
 }
 
 #[test]

@@ -195,7 +195,7 @@ impl Listener {
             self.discarded += 1;
             return;
         };
-        let PeerReport { sender_ntp_mid, fraction_lost, echo: _, bye: _ } = report;
+        let PeerReport { sender_ntp_mid, fraction_lost, jitter: _, echo: _, bye: _ } = report;
         if let Some(mid) = sender_ntp_mid {
             self.sender_report = Some((mid, now));
         }

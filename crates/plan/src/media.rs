@@ -189,6 +189,66 @@ pub struct SrtpReport {
     pub failed_packets: u64,
 }
 
+/// How the speech of one direction would be rated, second by second: mean opinion scores by the E-model (ITU-T G.107).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Quality {
+    /// Seconds of a rating over 80: a score of 4.03 and more, "satisfied" (G.107 table B.1).
+    pub good_s: u32,
+    /// Seconds of 70 to 80: 3.60 and more, "some users dissatisfied".
+    pub fair_s: u32,
+    /// Seconds below.
+    pub poor_s: u32,
+    /// Scores of all seconds added up, in hundredths.
+    pub mos_sum_x100: u64,
+    /// The worst score, in hundredths; zero where nothing was rated.
+    pub mos_worst_x100: u16,
+}
+
+impl Quality {
+    /// Adds `seconds` of one rating (`R`, 0 to 100) and its score in hundredths.
+    pub fn add(&mut self, seconds: u32, rating: f64, mos_x100: u16) {
+        let grade = match rating {
+            80.0.. => &mut self.good_s,
+            70.0.. => &mut self.fair_s,
+            _ => &mut self.poor_s,
+        };
+        *grade = grade.saturating_add(seconds);
+        self.mos_sum_x100 += u64::from(seconds) * u64::from(mos_x100);
+        self.mos_worst_x100 = if self.mos_worst_x100 == 0 { mos_x100 } else { self.mos_worst_x100.min(mos_x100) };
+    }
+
+    /// Takes another's seconds in.
+    pub fn join(&mut self, other: &Self) {
+        let Self { good_s, fair_s, poor_s, mos_sum_x100, mos_worst_x100 } = *other;
+        if other.is_empty() {
+            return;
+        }
+        let worst = if self.is_empty() { mos_worst_x100 } else { self.mos_worst_x100.min(mos_worst_x100) };
+        *self = Self {
+            good_s: self.good_s.saturating_add(good_s),
+            fair_s: self.fair_s.saturating_add(fair_s),
+            poor_s: self.poor_s.saturating_add(poor_s),
+            mos_sum_x100: self.mos_sum_x100.saturating_add(mos_sum_x100),
+            mos_worst_x100: worst,
+        };
+    }
+
+    /// Seconds rated.
+    pub const fn seconds(&self) -> u64 {
+        self.good_s as u64 + self.fair_s as u64 + self.poor_s as u64
+    }
+
+    /// Whether nothing was rated.
+    pub const fn is_empty(&self) -> bool {
+        self.seconds() == 0
+    }
+
+    /// The mean score, 1 to 4.5, where anything was rated.
+    pub fn mos(&self) -> Option<f64> {
+        (!self.is_empty()).then(|| self.mos_sum_x100 as f64 / self.seconds() as f64 / 100.0)
+    }
+}
+
 /// What a leg saw in its life.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LegReport {
@@ -212,4 +272,10 @@ pub struct LegReport {
     pub peer_fraction_lost: Option<u8>,
     /// Round trip as last computed from the peer's reports, in microseconds.
     pub round_trip_us: Option<u32>,
+    /// How the peer sounded to us.
+    #[serde(default, skip_serializing_if = "Quality::is_empty")]
+    pub heard_quality: Quality,
+    /// How we sounded to the peer, by its reports.
+    #[serde(default, skip_serializing_if = "Quality::is_empty")]
+    pub sent_quality: Quality,
 }

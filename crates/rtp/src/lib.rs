@@ -2,6 +2,7 @@
 //!
 //! Nothing here allocates per packet: packets are views of the datagram, and what is written goes into a caller's buffer.
 
+pub mod emodel;
 mod event;
 mod packet;
 mod receiver;

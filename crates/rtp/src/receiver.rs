@@ -53,7 +53,8 @@ pub struct Report {
 #[derive(Debug, Clone, Default)]
 pub struct ReceiverStats {
     source: Option<Source>,
-    /// Expected and received of sources that ended.
+    /// Expected of sources that ended, and lost of these.
+    past_expected: u64,
     past_lost: i64,
     duplicates: u64,
 }
@@ -142,7 +143,7 @@ impl ReceiverStats {
         };
         match heard {
             Heard::Began => {
-                self.past_lost = self.lost_signed();
+                (self.past_expected, self.past_lost) = (self.expected(), self.lost_signed());
                 self.source = Some(Source::new(ssrc, seq));
             }
             Heard::Duplicate => {
@@ -176,6 +177,11 @@ impl ReceiverStats {
     /// Sequence numbers that never came, over all sources.
     pub fn lost(&self) -> u64 {
         u64::try_from(self.lost_signed()).unwrap_or(0)
+    }
+
+    /// Sequence numbers that should have come, over all sources.
+    pub fn expected(&self) -> u64 {
+        self.past_expected + self.source.as_ref().map_or(0, |source| u64::from(source.expected()))
     }
 
     /// Packets that came twice.
@@ -250,7 +256,7 @@ mod tests {
         let mut stats = ReceiverStats::default();
         feed(&mut stats, &[1, 3]);
         assert_eq!(stats.heard(8, RtpSeq(9_000), RtpTime(5), Some(0)), Heard::Began);
-        assert_eq!((stats.lost(), stats.ssrc()), (1, Some(8)));
+        assert_eq!((stats.expected(), stats.lost(), stats.ssrc()), (4, 1, Some(8)));
     }
 
     #[test]

@@ -131,6 +131,8 @@ pub struct PeerReport {
     pub sender_ntp_mid: Option<u32>,
     /// Fraction of ours that it lost, of 256.
     pub fraction_lost: Option<u8>,
+    /// Interarrival jitter of ours, in timestamp units.
+    pub jitter: Option<u32>,
     /// LSR and DLSR of its block on us, where it has heard a report of ours.
     pub echo: Option<(u32, u32)>,
     /// It said BYE.
@@ -180,6 +182,7 @@ impl PeerReport {
             return;
         }
         self.fraction_lost = Some(block.fraction_lost());
+        self.jitter = Some(block.interarrival_jitter());
         let lsr = block.last_sender_report_timestamp();
         if lsr != 0 {
             self.echo = Some((lsr, block.delay_since_last_sender_report_timestamp()));
@@ -253,7 +256,7 @@ mod tests {
         let theirs =
             written(&ReportWriter { ssrc: 9, sender: None, block: Some((report, lsr, 32_768)), cname: "b", bye: true });
         let read = read_reports(&theirs, 3).unwrap();
-        assert_eq!((read.fraction_lost, read.bye), (Some(12), true));
+        assert_eq!((read.fraction_lost, read.jitter, read.bye), (Some(12), Some(77), true));
         let trip = read.round_trip_us(sent_at + Span::from_ms(540)).unwrap();
         assert!((39_900..=40_100).contains(&trip), "{trip}");
         assert_eq!(read_reports(&theirs, 4).unwrap().fraction_lost, None);

@@ -3,7 +3,7 @@
 
 use offhook_call::record::{CallEnd, CallRecord, Diversion, Talk, Transfer};
 use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
-use offhook_plan::{LegReport, SrtpReport};
+use offhook_plan::{LegReport, Quality, SrtpReport};
 use offhook_units::{CallId, Tick};
 use serde::Serialize;
 
@@ -86,11 +86,13 @@ pub struct Agent {
     queues: Vec<String>,
     contact: Option<String>,
     unreachable: bool,
+    heard_quality: Option<Rated>,
+    sent_quality: Option<Rated>,
 }
 
 impl From<&AgentView> for Agent {
     fn from(view: &AgentView) -> Self {
-        let AgentView { id, name, state, since, reason, call, queues, contact, unreachable } = view;
+        let AgentView { id, name, state, since, reason, call, queues, contact, unreachable, speech } = view;
         Self {
             id: id.to_string(),
             name: name.clone(),
@@ -101,6 +103,8 @@ impl From<&AgentView> for Agent {
             queues: queues.clone(),
             contact: contact.clone(),
             unreachable: *unreachable,
+            heard_quality: Rated::of(&speech.heard),
+            sent_quality: Rated::of(&speech.sent),
         }
     }
 }
@@ -165,6 +169,8 @@ pub struct Trunk {
     registration: Option<Registration>,
     targets: Vec<Target>,
     since_start: Counts,
+    heard_quality: Option<Rated>,
+    sent_quality: Option<Rated>,
 }
 
 /// Our registration with a trunk.
@@ -197,7 +203,7 @@ struct Counts {
 
 impl From<&TrunkView> for Trunk {
     fn from(view: &TrunkView) -> Self {
-        let TrunkView { name, calls, calls_max, registration, targets, counts } = view;
+        let TrunkView { name, calls, calls_max, registration, targets, counts, speech } = view;
         let TrunkCounts { incoming, incoming_refused, outgoing, outgoing_answered, outgoing_failed, outgoing_refused } =
             *counts;
         let registration = registration.as_ref().map(|RegistrationView { state, until, status }| Registration {
@@ -217,6 +223,8 @@ impl From<&TrunkView> for Trunk {
             calls_max: *calls_max,
             registration,
             targets: targets.collect(),
+            heard_quality: Rated::of(&speech.heard),
+            sent_quality: Rated::of(&speech.sent),
             since_start: Counts {
                 incoming,
                 incoming_refused,
@@ -499,6 +507,27 @@ struct Media {
     jitter_clock_units: u32,
     peer_lost_percent: Option<f64>,
     round_trip_us: Option<u32>,
+    heard_quality: Option<Rated>,
+    sent_quality: Option<Rated>,
+}
+
+/// Scores by the E-model of one direction.
+#[derive(Debug, Serialize)]
+struct Rated {
+    mos: f64,
+    mos_worst: f64,
+    good_seconds: u32,
+    fair_seconds: u32,
+    poor_seconds: u32,
+}
+
+impl Rated {
+    fn of(quality: &Quality) -> Option<Self> {
+        let Quality { good_s, fair_s, poor_s, mos_sum_x100: _, mos_worst_x100 } = *quality;
+        let mos = (quality.mos()? * 100.0).round() / 100.0;
+        let mos_worst = f64::from(mos_worst_x100) / 100.0;
+        Some(Self { mos, mos_worst, good_seconds: good_s, fair_seconds: fair_s, poor_seconds: poor_s })
+    }
 }
 
 impl From<&LegReport> for Media {
@@ -514,6 +543,8 @@ impl From<&LegReport> for Media {
             discarded_packets,
             peer_fraction_lost,
             round_trip_us,
+            heard_quality,
+            sent_quality,
         } = report;
         Self {
             received_packets: *received_packets,
@@ -526,6 +557,8 @@ impl From<&LegReport> for Media {
             jitter_clock_units: *jitter,
             peer_lost_percent: peer_fraction_lost.map(|of_256| f64::from(of_256) * 100.0 / 256.0),
             round_trip_us: *round_trip_us,
+            heard_quality: Rated::of(heard_quality),
+            sent_quality: Rated::of(sent_quality),
         }
     }
 }

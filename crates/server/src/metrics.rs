@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use offhook_call::record::CallEnd;
-use offhook_call::view::{AgentView, QueueView, TargetView, TrunkCounts, TrunkView};
+use offhook_call::view::{AgentView, QueueView, Speech, TargetView, TrunkCounts, TrunkView};
+use offhook_plan::Quality;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -253,7 +254,27 @@ fn views(queues: &[QueueView], agents: &[AgentView]) -> Vec<ViewFamily> {
             q.service_level.map(|hundredths| f64::from(hundredths) / 10_000.0)
         }),
         ViewFamily { name: "offhook_agents", help: "Agents by state", kind: Kind::Gauge, series: states.into() },
+        ViewFamily {
+            name: "offhook_agent_speech_seconds",
+            help: "Seconds of speech at agents' phones, by the E-model's rating",
+            kind: Kind::Counter,
+            series: agents.iter().flat_map(|agent| speech("agent", &agent.name, &agent.speech)).collect(),
+        },
     ]
+}
+
+/// The rated seconds of an agent's or a trunk's calls, by direction and grade.
+fn speech(kind: &str, name: &str, speech: &Speech) -> Vec<(Labels, f64)> {
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let of = |direction: &str, quality: &Quality| {
+        [("good", quality.good_s), ("fair", quality.fair_s), ("poor", quality.poor_s)].map(|(grade, seconds)| {
+            let labels = vec![label(kind, name), label("direction", direction), label("grade", grade)];
+            (labels, f64::from(seconds))
+        })
+    };
+    // Where nothing was rated there is no series: agents are many.
+    let rated = [("heard", &speech.heard), ("sent", &speech.sent)].into_iter().filter(|(_, rated)| !rated.is_empty());
+    rated.flat_map(|(direction, quality)| of(direction, quality)).collect()
 }
 
 /// Which of a trunk's calls, and how the count is read.
@@ -285,11 +306,18 @@ fn trunk_views(trunks: &[TrunkView]) -> Vec<ViewFamily> {
             (vec![of(trunk), label("direction", direction), label("end", end)], read(&trunk.counts) as f64)
         })
     });
+    let rated = trunks.iter().flat_map(|trunk| speech("trunk", &trunk.name, &trunk.speech));
     let family = |name, help, kind, series: Vec<(Labels, f64)>| ViewFamily { name, help, kind, series };
     vec![
         family("offhook_trunk_calls_active", "Calls of a trunk now", Kind::Gauge, calls.collect()),
         family("offhook_trunk_registered", "1 while we are registered", Kind::Gauge, registered.collect()),
         family("offhook_trunk_target_up", "1 while a target answers", Kind::Gauge, targets.collect()),
         family("offhook_trunk_calls", "Calls of a trunk, by what became of them", Kind::Counter, counts.collect()),
+        family(
+            "offhook_trunk_speech_seconds",
+            "Seconds of speech over a trunk, by the E-model's rating",
+            Kind::Counter,
+            rated.collect(),
+        ),
     ]
 }

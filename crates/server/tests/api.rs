@@ -172,6 +172,10 @@ async fn records_come_in_pages_and_one_by_one() {
     assert_eq!((&one["end"], &one["held_ms"]), (&"caller-hung-up".into(), &1_500.into()));
     assert_eq!(one["recording"]["path"], "2026-11-22/r-2.wav");
     assert_eq!(one["caller_media"]["peer_lost_percent"], 25.0);
+    let heard = &one["caller_media"]["heard_quality"];
+    assert_eq!((&heard["mos"], &heard["mos_worst"]), (&4.38.into(), &2.07.into()));
+    assert_eq!((&heard["good_seconds"], &heard["poor_seconds"]), (&88.into(), &1.into()));
+    assert_eq!(one["caller_media"]["sent_quality"], Value::Null, "the peer reported nothing");
     let srtp = &one["caller_srtp"];
     assert_eq!((&srtp["suite"], &srtp["failed_packets"]), (&"AES_CM_128_HMAC_SHA1_80".into(), &3.into()));
     assert_eq!(one["agent_srtp"], Value::Null);
@@ -332,6 +336,7 @@ async fn metrics_hold_what_their_owners_count_and_what_the_views_show() {
         r#"offhook_trunk_registered{trunk="carrier"} 1.0"#,
         r#"offhook_trunk_target_up{trunk="carrier",target="tcp:192.0.2.2:5060"} 0.0"#,
         r#"offhook_trunk_calls_total{trunk="carrier",direction="out",end="answered"} 31.0"#,
+        r#"offhook_trunk_speech_seconds_total{trunk="carrier",direction="heard",grade="good"} 88.0"#,
         "offhook_http_connections 1.0",
         "# EOF",
     ] {

@@ -6,7 +6,7 @@ use offhook_sip::{Body, SessionId};
 use offhook_units::{CallId, Span, Tick};
 
 use super::placing::Invitation;
-use super::state::{Other, Stage, Way};
+use super::state::{Other, Stage, Way, Whose};
 use super::{Exchange, Role};
 use crate::event::CallEvent;
 use crate::record::CallEnd;
@@ -68,7 +68,7 @@ impl Exchange {
             call.sessions.insert(session);
             call.other = Some(Other { agent, leg, early_media: false });
         }
-        self.open_leg(id, leg_id, port, None);
+        self.open_leg(id, leg_id, port, None, Whose::of(trunk, agent));
         if let Some(agent) = agent {
             self.engage(now, agent, id);
         }

@@ -8,7 +8,7 @@ use offhook_units::{CallId, PersonRef, Span, Tick};
 use super::diversion::diverted;
 use super::identity::presented;
 use super::placing::{Lead, Origin, RING_FOR, Refusal, answers_itself};
-use super::state::{Call, Leg, Presented, Stage};
+use super::state::{Call, Leg, Presented, Stage, Whose};
 use super::{Exchange, Output, Role};
 use crate::config::{Answer, Destination};
 use crate::event::{CallEvent, Party};
@@ -163,7 +163,7 @@ impl Exchange {
         };
         self.calls.insert(id, call);
         self.sessions.insert(session, (id, Role::Caller));
-        self.open_leg(id, leg, port, Some(Party::Caller));
+        self.open_leg(id, leg, port, Some(Party::Caller), Whose::of(line, agent));
         self.counters.calls += 1;
         if let Some(line) = line {
             self.seat(id, line);

@@ -7,7 +7,7 @@ use offhook_sip::{BodyFault, Flow, Replaces, Request, SessionId};
 use offhook_units::{AgentId, CallId, Tick};
 
 use super::placing::Refusal;
-use super::state::{Leg, Other, Stage};
+use super::state::{Leg, Other, Stage, Whose};
 use super::{Exchange, Role};
 use crate::event::{CallEvent, Party};
 use crate::record::CallEnd;
@@ -90,7 +90,7 @@ impl Exchange {
         if let Some(call) = self.calls.get_mut(&stays) {
             call.other = Some(Other { agent: to, leg, early_media: false });
         }
-        self.open_leg(stays, leg_id, port, Some(Party::Agent));
+        self.open_leg(stays, leg_id, port, Some(Party::Agent), Whose::of(trunk, to));
         self.counters.transfers_done += 1;
         self.note(now, CallEvent::Transferred { call: stays, by, to, attended: true, status: 200 });
         self.confirm_dialog(now, stays, Party::Agent, party);
@@ -222,8 +222,8 @@ impl Exchange {
         self.turn_to_other(now, id, found);
         self.sessions.insert(session, (id, Role::Dialled));
         self.show_leg(id, session, "phone", account);
-        self.open_leg(id, leg.id, leg.port, Some(Party::Agent));
         let agent = self.accounts.get(account).copied();
+        self.open_leg(id, leg.id, leg.port, Some(Party::Agent), Whose::of(None, agent));
         let own = agent.is_some() && seat.agent == agent;
         let Some(call) = self.calls.get_mut(&id) else { return Ok(()) };
         call.sessions.insert(session);

@@ -7,7 +7,7 @@ use offhook_sip::sdp::{Srtp, SrtpPolicy};
 use offhook_sip::{Body, Flow, NameAddr, SessionId, Uri, sdp};
 use offhook_units::{AgentId, CallId, LegId, PlayerId, Tick};
 
-use super::state::{Leg, OpenLeg, Playing, Presented};
+use super::state::{Leg, OpenLeg, Playing, Presented, Whose};
 use super::{Exchange, Output};
 use crate::config::Reach;
 use crate::event::Party;
@@ -51,9 +51,9 @@ impl Exchange {
     }
 
     /// Remembers that the worker will open this leg's ports.
-    pub(super) fn open_leg(&mut self, call: CallId, leg: LegId, port: u16, party: Option<Party>) {
+    pub(super) fn open_leg(&mut self, call: CallId, leg: LegId, port: u16, party: Option<Party>, whose: Option<Whose>) {
         if let Some(call) = self.calls.get_mut(&call) {
-            call.open_legs.insert(leg, OpenLeg { port, party });
+            call.open_legs.insert(leg, OpenLeg { port, party, whose });
         }
     }
 

@@ -1,9 +1,11 @@
 //! From a call's stage to its plan, and from the worker's reports back to the call.
 
-use offhook_plan::{Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source, Tap};
+use offhook_plan::{
+    Edge, LegPlan, LegReport, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source, Tap,
+};
 use offhook_units::{CallId, LegId, PlayerId, RecordingId, Tick};
 
-use super::state::{Call, Leg, Other, Playing, Stage};
+use super::state::{Call, Leg, Other, Playing, Stage, Whose};
 use super::{Exchange, Output, RecordingWanted};
 use crate::event::CallEvent;
 use crate::record::CallEnd;
@@ -46,6 +48,7 @@ impl Exchange {
             MediaEvent::LegClosed { call, leg, report, srtp } => {
                 let Some(open) = self.calls.get_mut(&call).and_then(|call| call.open_legs.remove(&leg)) else { return };
                 self.ports.give_back(now, open.port);
+                self.count_speech(open.whose, &report);
                 if let Some(party) = open.party {
                     if let Some(srtp) = srtp {
                         self.note(now, CallEvent::Encrypted { call, party, srtp });
@@ -56,6 +59,19 @@ impl Exchange {
             }
             MediaEvent::LegFailed { call, leg, .. } => self.leg_failed(now, call, leg),
             MediaEvent::PlanApplied { .. } | MediaEvent::Latched { .. } | MediaEvent::Silent { .. } => {}
+        }
+    }
+
+    /// Adds a leg's ratings to those of whoever spoke and listened there.
+    fn count_speech(&mut self, whose: Option<Whose>, report: &LegReport) {
+        let speech = match whose {
+            Some(Whose::Trunk(trunk)) => self.lines.get_mut(trunk).map(|line| &mut line.speech),
+            Some(Whose::Agent(agent)) => self.agents.get_mut(&agent).map(|line| &mut line.speech),
+            None => None,
+        };
+        if let Some(speech) = speech {
+            speech.heard.join(&report.heard_quality);
+            speech.sent.join(&report.sent_quality);
         }
     }
 

@@ -48,6 +48,7 @@ use crate::event::{CallEvent, LogEvent, Party};
 use crate::ports::PortPool;
 use crate::record::Fold;
 use crate::timers::{Kind, Timers};
+use crate::view::Speech;
 
 /// SIP sessions beyond those of the most calls, so that an emergency call finds room where nothing else does.
 const EMERGENCY_SESSIONS: usize = 64;
@@ -165,6 +166,7 @@ struct AgentLine {
     call: Option<CallId>,
     /// Calls without a queue that the phone made, or that ring or talk there.
     direct: BTreeSet<CallId>,
+    speech: Speech,
 }
 
 impl AgentLine {
@@ -216,7 +218,9 @@ impl Exchange {
         let queues = config.queues.iter().enumerate().map(|(index, queue)| (queue.acd.id, index)).collect();
         let agents = config.agents.iter().enumerate();
         let agents = agents
-            .map(|(index, agent)| (agent.acd.id, AgentLine { index, call: None, direct: BTreeSet::new() }))
+            .map(|(index, agent)| {
+                (agent.acd.id, AgentLine { index, call: None, direct: BTreeSet::new(), speech: Speech::default() })
+            })
             .collect();
         let accounts = config.agents.iter().filter_map(|agent| match &agent.reach {
             config::Reach::Account(account) => Some((account.clone(), agent.acd.id)),

@@ -7,7 +7,7 @@ use offhook_units::{AgentId, CallId, ContactId, OfferId, QueueId, Tick};
 
 use super::joining::ELSEWHERE;
 use super::placing::Invitation;
-use super::state::{Leg, Ringing, Stage};
+use super::state::{Leg, Ringing, Stage, Whose};
 use super::{Exchange, Role};
 use crate::config::{Announcement, Answer, Reach};
 use crate::event::{CallEvent, Missed};
@@ -124,7 +124,7 @@ impl Exchange {
             call.sessions.insert(session);
             call.ringing.insert(offer, Ringing { agent, leg, early_media: false });
         }
-        self.open_leg(id, leg_id, port, None);
+        self.open_leg(id, leg_id, port, None, Some(Whose::Agent(agent)));
         self.note(now, CallEvent::Ringing { call: id, offer, agent });
         self.replan(now, id);
         true

@@ -64,6 +64,24 @@ pub(super) struct OpenLeg {
     pub port: u16,
     /// The side whose figures it counts as; a phone that only rang counts as none.
     pub party: Option<crate::event::Party>,
+    /// Whose speech it carries.
+    pub whose: Option<Whose>,
+}
+
+/// Whose speech a leg carries, where that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// A trunk's, by its place in the configuration.
+    Trunk(usize),
+    /// An agent's.
+    Agent(AgentId),
+}
+
+impl Whose {
+    /// A leg over a trunk is the trunk's, any other the agent's whose phone it is.
+    pub fn of(trunk: Option<usize>, agent: Option<AgentId>) -> Option<Self> {
+        trunk.map(Self::Trunk).or_else(|| agent.map(Self::Agent))
+    }
 }
 
 /// What the caller presents.

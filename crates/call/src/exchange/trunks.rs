@@ -14,7 +14,7 @@ use super::admission::Admission;
 use super::state::Way;
 use crate::config::{Config, Number, NumberFormat, Outgoing, Trunk};
 use crate::health::{Heard, SILENT, State};
-use crate::view::{RegistrationView, TargetView, TrunkCounts, TrunkView};
+use crate::view::{RegistrationView, Speech, TargetView, TrunkCounts, TrunkView};
 
 /// Most targets of one trunk; what names resolve to beyond is left out.
 pub const TARGETS_MAX: usize = 16;
@@ -31,6 +31,7 @@ pub(super) struct Line {
     active: u32,
     admission: Admission,
     pub counts: TrunkCounts,
+    pub speech: Speech,
 }
 
 /// Where a trunk's calls go.
@@ -77,6 +78,7 @@ impl Line {
             active: 0,
             admission: Admission::new(trunk.limits.calls_per_s_max),
             counts: TrunkCounts::default(),
+            speech: Speech::default(),
         }
     }
 
@@ -538,6 +540,7 @@ impl Exchange {
             registration,
             targets: targets.collect(),
             counts: line.counts,
+            speech: line.speech,
         })
     }
 }

@@ -83,6 +83,7 @@ impl Exchange {
             since: state.since,
             reason: state.reason.clone(),
             call: self.agents.get(&id)?.engaged_in(),
+            speech: self.agents.get(&id)?.speech,
             queues: queues.map(|queue| queue.acd.name.clone()).collect(),
             unreachable: contact.is_some() && !reachable,
             contact,

@@ -34,6 +34,20 @@ fn a_caller_hears_the_menu_chooses_a_queue_and_talks_to_the_agent() {
 }
 
 #[test]
+fn how_a_call_sounded_counts_for_the_trunk_and_the_agent_that_it_went_through() {
+    let mut world = World::with_agents(1);
+    for _ in 0..2 {
+        let call = world.dial("support");
+        world.pick_up(0);
+        world.caller_hangs_up(call);
+        world.pass(Span::from_s(5));
+    }
+    let (trunk, agent) = world.heard_quality();
+    assert_eq!((trunk.good_s, trunk.poor_s, trunk.mos_worst_x100), (20, 2, 258), "{trunk:?}");
+    assert_eq!(agent, trunk);
+}
+
+#[test]
 fn music_plays_while_nobody_is_free_and_the_place_is_told_over_it() {
     let mut world = World::with_agents(1);
     world.make_busy(0);

@@ -9,7 +9,9 @@ use offhook_call::config::{
 };
 use offhook_call::view::CallView;
 use offhook_call::{Command, Exchange, Input, Output};
-use offhook_plan::{AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Source};
+use offhook_plan::{
+    AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Quality, Source,
+};
 use offhook_sip::{
     Body, EndCause, Endpoint, EndpointConfig, Event, Flow, Invite, Message, Request, SessionId, Transport, sdp,
 };
@@ -192,7 +194,11 @@ impl World {
     }
 
     fn close(&mut self, call: CallId, leg: offhook_units::LegId) {
-        self.reports.push_back(MediaEvent::LegClosed { call, leg, report: LegReport::default(), srtp: None });
+        // Every leg was heard well for ten seconds, and poorly for one.
+        let mut report = LegReport::default();
+        report.heard_quality.add(10, 93.2, 441);
+        report.heard_quality.add(1, 50.0, 258);
+        self.reports.push_back(MediaEvent::LegClosed { call, leg, report, srtp: None });
     }
 
     fn drain_phone(&mut self, address: SocketAddr) -> bool {
@@ -381,6 +387,12 @@ impl World {
 
     pub fn agent_state(&self, agent: u16) -> &'static str {
         self.exchange.agent_now(agent_id(agent)).expect("an agent").state
+    }
+
+    /// What was heard of the trunk, and of the first agent, in all calls.
+    pub fn heard_quality(&self) -> (Quality, Quality) {
+        let trunk = self.exchange.trunk_now(self.now, 0).expect("the trunk");
+        (trunk.speech.heard, self.exchange.agents(self.now)[0].speech.heard)
     }
 
     pub fn open_sessions(&self) -> usize {

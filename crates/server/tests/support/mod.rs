@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use offhook_call::record::{CallEnd, CallRecord, FORMULA};
-use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
-use offhook_plan::{LegReport, SrtpReport};
+use offhook_call::view::{
+    AgentView, CallView, QueueView, RegistrationView, Speech, TargetView, TrunkCounts, TrunkView,
+};
+use offhook_plan::{LegReport, Quality, SrtpReport};
 use offhook_server::{
     AgentWish, Answer, BanView, Health, Ladder, LadderMessage, Page, RecordEntry, RecordingEntry, SetAgentError,
     Unavailable, View,
@@ -137,6 +139,15 @@ impl View for Fixed {
 }
 
 /// A registered trunk whose second target is down.
+/// 88 good seconds, a fair one and a poor one.
+pub fn rated() -> Quality {
+    let mut quality = Quality::default();
+    quality.add(88, 93.2, 441);
+    quality.add(1, 75.0, 382);
+    quality.add(1, 40.0, 207);
+    quality
+}
+
 pub fn trunk() -> TrunkView {
     let until = Some(NOW + Span::from_s(480));
     let target =
@@ -148,6 +159,7 @@ pub fn trunk() -> TrunkView {
         registration: Some(RegistrationView { state: "registered", until, status: None }),
         targets: vec![target("udp:192.0.2.1:5060", true), target("tcp:192.0.2.2:5060", false)],
         counts: TrunkCounts { incoming: 70, outgoing: 40, outgoing_answered: 31, ..TrunkCounts::default() },
+        speech: Speech { heard: rated(), sent: Quality::default() },
     }
 }
 
@@ -181,6 +193,7 @@ pub fn agent(id: u64, name: &str, state: &'static str, since: Tick, reason: Opti
         queues: vec!["sales".to_owned(), "support".to_owned()],
         contact: (state != "logged-out").then(|| format!("sip:{name}@192.0.2.2{id}:5060")),
         unreachable: false,
+        speech: Speech::default(),
     }
 }
 
@@ -203,7 +216,12 @@ pub fn call(id: u64, state: &'static str, since: Tick, agent: Option<&str>, posi
 pub fn record(id: u64, started: Tick) -> RecordEntry {
     let after = |s| Some(started + Span::from_s(s));
     let srtp = SrtpReport { suite: CryptoSuite::AesCm128HmacSha1_80, failed_packets: 3 };
-    let media = LegReport { received_packets: 4_500, peer_fraction_lost: Some(64), ..LegReport::default() };
+    let media = LegReport {
+        received_packets: 4_500,
+        peer_fraction_lost: Some(64),
+        heard_quality: rated(),
+        ..LegReport::default()
+    };
     RecordEntry {
         record: CallRecord {
             formula: FORMULA,

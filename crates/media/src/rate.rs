@@ -1,0 +1,90 @@
+//! How each second of a leg would be rated by a listener, by the E-model.
+//!
+//! What is known here is the loss of each second, the jitter and the round trip to the peer. The delay that is rated is this leg's
+//! alone: half the round trip, a packet, and the playout buffer that such jitter asks for.
+
+use offhook_plan::Quality;
+use offhook_rtp::emodel::{Impairment, mos, rating};
+use offhook_units::{SampleRate, Span, Tick};
+
+use crate::leg::Leg;
+
+/// What is rated as one.
+const SECOND: Span = Span::from_s(1);
+/// What remains of a call counts as a second from this length on.
+const REMAINDER_MIN: Span = Span::from_ms(200);
+/// A playout buffer holds this many times the mean deviation (RFC 3550 A.8), which 95 of 100 packets stay within.
+const BUFFER_JITTERS: f64 = 2.0;
+/// A peer that reports more seldom is not taken to speak for all the time before.
+const REPORT_SPAN_MAX_S: u64 = 30;
+
+/// Until where a leg was rated.
+#[derive(Debug, Default)]
+pub struct Rated {
+    began: Option<Tick>,
+    expected: u64,
+    lost: u64,
+    reported: Option<Tick>,
+}
+
+impl Leg {
+    /// Notes that speech came; rates the second that is over.
+    pub fn rate(&mut self, now: Tick) {
+        match self.rated.began {
+            Some(began) if now.since(began) < SECOND => {}
+            Some(_) => {
+                self.rate_until(now);
+                self.rated.began = Some(now);
+            }
+            None => self.rated.began = Some(now),
+        }
+    }
+
+    /// Rates what remains at the end.
+    pub fn rate_rest(&mut self, now: Tick) {
+        if self.rated.began.take().is_some_and(|began| now.since(began) >= REMAINDER_MIN) {
+            self.rate_until(now);
+        }
+    }
+
+    /// Rates what came since the last time. An outage is as many seconds as its packets would have taken; silence that was not
+    /// sent is none.
+    fn rate_until(&mut self, now: Tick) {
+        let (expected, lost) = (self.stats.expected(), self.stats.lost());
+        let due = expected.saturating_sub(self.rated.expected);
+        // What was late is lost in one second and found in the next.
+        let missed = lost.saturating_sub(self.rated.lost).min(due);
+        self.rated = Rated { began: Some(now), expected, lost, reported: self.rated.reported };
+        if due == 0 {
+            return;
+        }
+        let seconds = (due * self.packet_ms() + 500) / 1_000;
+        let delay_ms = self.delay_ms(self.stats.jitter());
+        add(&mut self.report.heard_quality, seconds, missed as f64 / due as f64, delay_ms);
+    }
+
+    /// Takes over what the peer said of our speech.
+    pub fn rate_sent(&mut self, now: Tick, fraction_lost: u8, jitter: u32) {
+        let seconds = self.rated.reported.map_or(1, |before| now.since(before).as_us() / 1_000_000);
+        self.rated.reported = Some(now);
+        let delay_ms = self.delay_ms(jitter);
+        add(&mut self.report.sent_quality, seconds.min(REPORT_SPAN_MAX_S), f64::from(fraction_lost) / 256.0, delay_ms);
+    }
+
+    fn packet_ms(&self) -> u64 {
+        self.media.as_ref().map_or(20, |media| u64::from(media.ptime_ms)).clamp(10, 60)
+    }
+
+    fn delay_ms(&self, jitter: u32) -> f64 {
+        let jitter_ms = f64::from(jitter) * 1_000.0 / f64::from(SampleRate::NARROW.0);
+        let packet_ms = self.packet_ms() as f64;
+        let way_ms = f64::from(self.report.round_trip_us.unwrap_or(0)) / 2_000.0;
+        way_ms + packet_ms + (BUFFER_JITTERS * jitter_ms).max(packet_ms)
+    }
+}
+
+fn add(quality: &mut Quality, seconds: u64, lost: f64, delay_ms: f64) {
+    let rating = rating(Impairment::G711, lost, delay_ms);
+    let seconds = u32::try_from(seconds.max(1)).unwrap_or(u32::MAX);
+    quality.add(seconds, rating, (mos(rating) * 100.0).round() as u16);
+}
