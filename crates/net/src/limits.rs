@@ -20,6 +20,41 @@ pub fn raise_open_files() -> io::Result<u64> {
     if done == 0 { Ok(limit.rlim_cur) } else { Err(io::Error::last_os_error()) }
 }
 
+/// How many files the process may raise itself to have open.
+///
+/// # Errors
+/// As the operating system says.
+pub fn open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid `rlimit` that outlives the call.
+    let done = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    if done == 0 { Ok(limit.rlim_max) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether something keeps this machine's clock right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockState {
+    /// A time service says that it is.
+    Synchronised,
+    /// Nothing does, or it has not got there yet.
+    Unsynchronised,
+    /// The kernel does not tell.
+    Unknown,
+}
+
+/// Asks the kernel about its clock.
+pub fn clock_state() -> ClockState {
+    // SAFETY: a `timex` of zero bytes is a valid one that asks for nothing to be changed.
+    let mut times: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `times` is valid and outlives the call.
+    match unsafe { libc::adjtimex(&raw mut times) } {
+        ..0 => ClockState::Unknown,
+        libc::TIME_ERROR => ClockState::Unsynchronised,
+        _ if times.status & libc::STA_UNSYNC != 0 => ClockState::Unsynchronised,
+        _ => ClockState::Synchronised,
+    }
+}
+
 /// What the heap grows by at once.
 #[cfg(target_env = "gnu")]
 const HEAP_STEP_BYTES: libc::c_int = 1 << 20;

@@ -60,6 +60,17 @@ pub enum Backend {
     Uring,
 }
 
+impl Backend {
+    /// Its name, as `/metrics` and people know it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Epoll => "epoll",
+            Self::Uring => "io_uring",
+        }
+    }
+}
+
 impl Default for DriverConfig {
     fn default() -> Self {
         Self {
@@ -197,12 +208,19 @@ impl MediaDriver {
         // A ring belongs to the thread that makes it, so the driver is made there and says whether it is up.
         let thread = thread.spawn(move || run(shared, &config, &ready))?;
         let up = up.recv().unwrap_or_else(|_| Err(std::io::Error::other("the worker's thread ended at once")));
-        let handle = handle.with_thread(thread);
-        up.map(|()| handle)
+        up.map(|backend| handle.with_thread(thread, backend))
     }
 }
 
-fn run(shared: Shared, config: &DriverConfig, ready: &Sender<std::io::Result<()>>) {
+/// Whether the kernel offers `io_uring` as media asks for it.
+///
+/// # Errors
+/// Why it does not.
+pub fn uring_works() -> std::io::Result<()> {
+    uring::Driver::new(&Wake::new()?, &DriverConfig::default()).map(drop)
+}
+
+fn run(shared: Shared, config: &DriverConfig, ready: &Sender<std::io::Result<Backend>>) {
     let ring = match config.backend {
         Backend::Epoll => None,
         Backend::Auto | Backend::Uring => Some(uring::Driver::new(&shared.wake, config)),
@@ -210,7 +228,7 @@ fn run(shared: Shared, config: &DriverConfig, ready: &Sender<std::io::Result<()>
     let failed = match (ring, config.backend) {
         (Some(Ok(driver)), _) => {
             // Nobody waits for the answer any more only if the whole program is going.
-            let _ = ready.send(Ok(()));
+            let _ = ready.send(Ok(Backend::Uring));
             return driver.run(shared);
         }
         (Some(Err(error)), Backend::Uring) => Some(error),
@@ -223,7 +241,7 @@ fn run(shared: Shared, config: &DriverConfig, ready: &Sender<std::io::Result<()>
     let driver = failed.map_or_else(|| epoll::Driver::new(&shared.wake, config), Err);
     match driver {
         Ok(driver) => {
-            let _ = ready.send(Ok(()));
+            let _ = ready.send(Ok(Backend::Epoll));
             driver.run(shared);
         }
         Err(error) => {

@@ -4,6 +4,7 @@ mod bench;
 mod call;
 mod check;
 mod config;
+mod doctor;
 mod phone;
 mod recording;
 mod replay;
@@ -29,6 +30,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Check a configuration as a whole.
     Check(check::CheckArgs),
+    /// Look at this machine: what an exchange would lack here, and what to do about it.
+    Doctor(doctor::DoctorArgs),
     /// The softphone: a terminal screen, or `--headless`.
     Phone(phone::PhoneArgs),
     /// One scripted call; exits 0 when it was answered and ended as asked.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => Ok(check::run(&args)),
+        Command::Doctor(args) => Ok(doctor::run(&args)),
         Command::Phone(args) => phone::run(args),
         Command::Call(args) => call::run(args),
         Command::Recording(args) => recording::run(&args),

@@ -13,7 +13,7 @@ use ringbuf::traits::{Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 use socket2::Socket;
 
-use super::{DriverConfig, MediaCounters, Resting};
+use super::{Backend, DriverConfig, MediaCounters, Resting};
 use crate::wake::Wake;
 
 /// A socket that was bound for a leg, or why that failed.
@@ -41,6 +41,7 @@ pub struct MediaHandle {
     counters: Arc<MediaCounters>,
     tap: Option<TapConsumer>,
     thread: Option<JoinHandle<()>>,
+    backend: Backend,
 }
 
 impl MediaHandle {
@@ -57,13 +58,20 @@ impl MediaHandle {
             counters: Arc::default(),
             tap: Some(tap),
             thread: None,
+            backend: config.backend,
         };
         Ok((handle, taken))
     }
 
-    pub(super) fn with_thread(mut self, thread: JoinHandle<()>) -> Self {
+    pub(super) fn with_thread(mut self, thread: JoinHandle<()>, backend: Backend) -> Self {
         self.thread = Some(thread);
+        self.backend = backend;
         self
+    }
+
+    /// The way in which its worker asks the kernel: never [`Backend::Auto`].
+    pub const fn backend(&self) -> Backend {
+        self.backend
     }
 
     pub(super) fn wake(&self) -> Arc<Wake> {

@@ -52,13 +52,18 @@ impl Resting {
                 return Ok(socket);
             }
         }
-        bind_udp(local, receive_buffer_bytes).or_else(|error| {
-            if !self.keeps() {
+        self.or_without_rest(|| bind_udp(local, receive_buffer_bytes))
+    }
+
+    /// Binds; where descriptors or memory are short, once more after all that rests was given up.
+    fn or_without_rest(&self, bind: impl Fn() -> io::Result<Socket>) -> io::Result<Socket> {
+        bind().or_else(|error| {
+            if !self.keeps() || !is_shortage(&error) {
                 return Err(error);
             }
             let given_up = core::mem::take(&mut *self.lock());
             drop(given_up);
-            bind_udp(local, receive_buffer_bytes)
+            bind()
         })
     }
 
@@ -73,6 +78,11 @@ impl Resting {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Socket>> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the system has no descriptor or no memory left; a port that another program holds is not that.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 /// Throws away what came to a socket at rest; says whether nothing is left.
@@ -123,12 +133,20 @@ mod tests {
     }
 
     #[test]
-    fn what_rests_is_given_up_before_a_port_is_refused() {
+    fn what_rests_is_given_up_for_want_of_descriptors_and_for_nothing_else() {
         let resting = Resting::new(8);
-        let socket = bind_udp("127.0.0.1:0".parse().expect("an address"), BUFFER_BYTES).expect("a port");
+        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let socket = bind_udp(any, BUFFER_BYTES).expect("a port");
         let local = address(&socket);
         resting.put(local, socket);
         assert!(resting.open("192.0.2.1:9".parse().expect("an address"), BUFFER_BYTES).is_err(), "no address of ours");
+        assert!(bind_udp(local, BUFFER_BYTES).is_err(), "it rests on");
+        let tries = core::cell::Cell::new(0);
+        let short = || {
+            tries.set(tries.get() + 1);
+            if tries.get() == 1 { Err(io::Error::from_raw_os_error(libc::EMFILE)) } else { bind_udp(any, BUFFER_BYTES) }
+        };
+        assert!(resting.or_without_rest(short).is_ok());
         assert!(bind_udp(local, BUFFER_BYTES).is_ok(), "given up");
     }
 }

@@ -42,7 +42,7 @@ pub fn register(
     metrics.counter_fn("offhook_log_settle_us", "Time spent in them, us", &[], stats(|stats| stats.settle_us));
     metrics.counter_fn("offhook_log_failures", "Commits that failed", &[], stats(|stats| stats.failures));
     for (index, worker) in media.iter().enumerate() {
-        media_worker(metrics, &index.to_string(), &worker.counters());
+        media_worker(metrics, &index.to_string(), worker);
     }
     for socket in sockets {
         let labels = [("listener", &*socket.local().to_string())];
@@ -251,8 +251,11 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     }
 }
 
-fn media_worker(metrics: &mut Metrics, worker: &str, counters: &Arc<MediaCounters>) {
+fn media_worker(metrics: &mut Metrics, worker: &str, handle: &MediaHandle) {
+    let counters: &Arc<MediaCounters> = &handle.counters();
     let labels = [("worker", worker)];
+    let driver = [("worker", worker), ("driver", handle.backend().name())];
+    metrics.gauge_fn("offhook_media_driver", "1 for the way in which a worker asks the kernel", &driver, || 1.0);
     let reader = |read: fn(&MediaFigures) -> u64| {
         let counters = Arc::clone(counters);
         move || read(&counters.figures())
