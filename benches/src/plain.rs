@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use offhook_call::config::{Answer, Config, Destination, Limits, Number, SessionTimers, Trunk};
 use offhook_call::{Exchange, Input, Output};
-use offhook_plan::{LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan};
+use offhook_plan::{LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, SpeechReport};
 use offhook_sip::{Flow, Message, Transport};
 use offhook_units::{CallId, Entropy, IdSource, Span, Tick};
 
@@ -165,7 +165,13 @@ impl PlainCalls {
         let before = self.plans.remove(&call).map(|plan| plan.legs).unwrap_or_default();
         let keeps = |leg| kept.as_ref().is_some_and(|plan| plan.legs.iter().any(|kept| kept.leg == leg));
         let gone = before.iter().map(|leg| leg.leg).filter(|leg| !keeps(*leg));
-        let closed = gone.map(|leg| MediaEvent::LegClosed { call, leg, report: LegReport::default(), srtp: None });
+        let closed = gone.map(|leg| MediaEvent::LegClosed {
+            call,
+            leg,
+            report: LegReport::default(),
+            speech: SpeechReport::default(),
+            srtp: None,
+        });
         self.reports.extend(closed);
         self.plans.extend(kept.map(|plan| (call, plan)));
     }

@@ -1,6 +1,6 @@
 //! What happened to calls, as it stands in the event log.
 
-use offhook_plan::{LegReport, SrtpReport};
+use offhook_plan::{LegReport, SpeechReport, SrtpReport};
 use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, OfferId, PersonRef, QueueId, RecordingId, VisitId};
 use serde::{Deserialize, Serialize};
@@ -248,6 +248,15 @@ pub enum CallEvent {
         /// 1 to 127.
         cause: u8,
     },
+    /// How a leg that is closed had sounded.
+    Sounded {
+        /// Which call.
+        call: CallId,
+        /// Which side.
+        party: Party,
+        /// Rated seconds and silences.
+        speech: Box<SpeechReport>,
+    },
 }
 
 impl CallEvent {
@@ -273,7 +282,8 @@ impl CallEvent {
             | Self::Joined { call, .. }
             | Self::Encrypted { call, .. }
             | Self::Diverted { call, .. }
-            | Self::HangUpCause { call, .. } => *call,
+            | Self::HangUpCause { call, .. }
+            | Self::Sounded { call, .. } => *call,
         }
     }
 
@@ -300,6 +310,7 @@ impl CallEvent {
             Self::Encrypted { .. } => "leg-encrypted",
             Self::Diverted { .. } => "call-diverted",
             Self::HangUpCause { .. } => "hang-up-cause",
+            Self::Sounded { .. } => "leg-sounded",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use offhook_plan::{LegReport, SrtpReport};
+use offhook_plan::{LegReport, SpeechReport, SrtpReport};
 use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, PersonRef, QueueId, RecordingId, Tick};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{CallEvent, Party};
 
 /// The version of the fold that wrote a record; printed on it.
-pub const FORMULA: u32 = 4;
+pub const FORMULA: u32 = 5;
 
 /// One call from its INVITE to its end. Instants are exchange-clock microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +78,12 @@ pub struct CallRecord {
     /// How the agent's leg was encrypted, where it was.
     #[serde(default)]
     pub agent_srtp: Option<SrtpReport>,
+    /// How the caller's leg sounded, where it was rated.
+    #[serde(default)]
+    pub caller_speech: Option<SpeechReport>,
+    /// How the agent's leg sounded; after a transfer that of the last one.
+    #[serde(default)]
+    pub agent_speech: Option<SpeechReport>,
     /// Who sent the call on to us, where somebody did and the trunk may say so.
     #[serde(default)]
     pub diverted: Option<Diversion>,
@@ -311,6 +317,8 @@ impl OpenCall {
             joined: None,
             caller_srtp: None,
             agent_srtp: None,
+            caller_speech: None,
+            agent_speech: None,
             diverted: None,
             cause: None,
         };
@@ -344,6 +352,7 @@ impl OpenCall {
             | CallEvent::Placed { .. }
             | CallEvent::Dialled { .. }
             | CallEvent::Encrypted { .. }
+            | CallEvent::Sounded { .. }
             | CallEvent::Diverted { .. }
             | CallEvent::HangUpCause { .. }
             | CallEvent::Transferred { .. } => {}
@@ -398,6 +407,8 @@ impl OpenCall {
             CallEvent::LegClosed { party: Party::Agent, report, .. } => record.agent_media = Some(report.clone()),
             CallEvent::Encrypted { party: Party::Caller, srtp, .. } => record.caller_srtp = Some(*srtp),
             CallEvent::Encrypted { party: Party::Agent, srtp, .. } => record.agent_srtp = Some(*srtp),
+            CallEvent::Sounded { party: Party::Caller, speech, .. } => record.caller_speech = Some(**speech),
+            CallEvent::Sounded { party: Party::Agent, speech, .. } => record.agent_speech = Some(**speech),
             CallEvent::Diverted { from, why, times, .. } => {
                 record.diverted = Some(Diversion { from: *from, why: *why, times: *times });
             }

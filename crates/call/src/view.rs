@@ -1,6 +1,6 @@
 //! What the exchange looks like now, for pages and programs: made on request, never kept.
 
-use offhook_plan::Quality;
+use offhook_plan::SpeechReport;
 use offhook_units::{AgentId, CallId, QueueId, RecordingId, Span, Tick};
 
 /// A queue now, with its figures since midnight UTC.
@@ -58,16 +58,7 @@ pub struct AgentView {
     /// The phone is registered, and answers no more behind its translator: calls pass it over.
     pub unreachable: bool,
     /// How calls sounded at the phone since the start.
-    pub speech: Speech,
-}
-
-/// How calls sounded since the start, rated second by second.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Speech {
-    /// What came from there.
-    pub heard: Quality,
-    /// What was sent there, by the reports of the other end.
-    pub sent: Quality,
+    pub speech: SpeechReport,
 }
 
 /// A call now.
@@ -95,6 +86,8 @@ pub struct CallView {
     pub agent: Option<String>,
     /// Its recording.
     pub recording: Option<RecordingId>,
+    /// `caller`, `agent` or `both`: who sends nothing, though all talk.
+    pub unheard: Option<&'static str>,
 }
 
 /// A trunk now.
@@ -113,7 +106,7 @@ pub struct TrunkView {
     /// Its calls since the start.
     pub counts: TrunkCounts,
     /// How its calls sounded.
-    pub speech: Speech,
+    pub speech: SpeechReport,
 }
 
 /// Our registration with a trunk.

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::ops::Range;
 
 use offhook_codec::Law;
-use offhook_plan::{CodecKind, LegPlan, LegReport, MediaEvent, Negotiated, SrtpReport};
+use offhook_plan::{CodecKind, LegPlan, LegReport, MediaEvent, Negotiated, SpeechReport, SrtpReport};
 use offhook_rtp::{Header, Heard, Packet, ReceiverStats, TelephoneEvent};
 use offhook_units::{CallId, LegId, RecordingId, RtpTime, SampleRate, Span, Tick};
 
@@ -84,6 +84,7 @@ pub struct Leg {
     pub reports: Reports,
     pub stats: ReceiverStats,
     pub report: LegReport,
+    pub speech: SpeechReport,
     /// Keys and counters, where the leg is encrypted.
     pub crypto: Option<Box<LegCrypto>>,
     /// Packets received that could not be opened.
@@ -122,6 +123,7 @@ impl Leg {
             reports,
             stats: ReceiverStats::default(),
             report: LegReport::default(),
+            speech: SpeechReport::default(),
             crypto: None,
             unopened: 0,
             latched: None,
@@ -146,8 +148,8 @@ impl Leg {
             self.reports.forget_address();
         }
         if self.media.as_ref().is_none_or(|old| old.direction != media.direction) {
+            self.end_silence(now);
             self.last_heard = now;
-            self.told_silent = false;
         }
         self.media = Some(media.clone());
         self.to = self.latched.or(usable(media.remote_rtp));
@@ -178,13 +180,14 @@ impl Leg {
         }
     }
 
-    /// Takes a datagram in: says what it is, or why it is thrown away. A new peer's address is told.
+    /// Takes a datagram in: says what it is, or why it is thrown away. A new peer's address is told, and the end of
+    /// its silence.
     pub fn accept(
         &mut self,
         now: Tick,
         from: SocketAddr,
         datagram: &[u8],
-    ) -> Result<(Incoming, Option<MediaEvent>), Discard> {
+    ) -> Result<(Incoming, [Option<MediaEvent>; 2]), Discard> {
         let packet = Packet::parse(datagram).map_err(|_| Discard::Malformed)?;
         if self.media.as_ref().is_some_and(|media| !media.direction.receives()) {
             return Err(Discard::NotReceiving);
@@ -203,8 +206,8 @@ impl Leg {
         if began {
             self.keys = Keys { told_at: self.keys.told_at, ..Keys::default() };
         }
+        let silent_for = self.end_silence(now);
         self.last_heard = now;
-        self.told_silent = false;
         if matches!(kind, Kind::Speech(_)) {
             self.rate(now);
         }
@@ -214,8 +217,21 @@ impl Leg {
         } else {
             self.report.discarded_packets += 1;
         }
-        let event = latched.then_some(MediaEvent::Latched { call: self.call, leg: self.id, from });
-        Ok((Incoming { at: now, header, payload: packet.payload_range(), kind, began }, event))
+        let latched = latched.then_some(MediaEvent::Latched { call: self.call, leg: self.id, from });
+        let again = silent_for.map(|silent_for| MediaEvent::HeardAgain { call: self.call, leg: self.id, silent_for });
+        Ok((Incoming { at: now, header, payload: packet.payload_range(), kind, began }, [latched, again]))
+    }
+
+    /// The peer speaks again, or need not: counts the silence that was told, and gives its length.
+    pub fn end_silence(&mut self, now: Tick) -> Option<Span> {
+        if !self.told_silent {
+            return None;
+        }
+        self.told_silent = false;
+        let silent_for = now.since(self.last_heard);
+        self.speech.silences = self.speech.silences.saturating_add(1);
+        self.speech.silent_us += silent_for.as_us();
+        Some(silent_for)
     }
 
     /// Whether packets from `from` are this leg's; `Ok(true)` where they are so from now on. The first valid packet's source

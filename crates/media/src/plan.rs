@@ -101,6 +101,7 @@ impl Worker {
         self.report(io, now, slot, true);
         let Some(mut leg) = self.legs.get_mut(slot as usize).and_then(Option::take) else { return };
         leg.rate_rest(now);
+        leg.end_silence(now);
         self.free.push(slot);
         self.players.retain(|player| *player != slot);
         if self.players.is_empty() {
@@ -113,6 +114,7 @@ impl Worker {
             call: leg.call,
             leg: leg.id,
             report: leg.figures(),
+            speech: leg.speech,
             srtp: leg.srtp_report(),
         });
     }

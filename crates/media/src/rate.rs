@@ -60,7 +60,7 @@ impl Leg {
         }
         let seconds = (due * self.packet_ms() + 500) / 1_000;
         let delay_ms = self.delay_ms(self.stats.jitter());
-        add(&mut self.report.heard_quality, seconds, missed as f64 / due as f64, delay_ms);
+        add(&mut self.speech.heard, seconds, missed as f64 / due as f64, delay_ms);
     }
 
     /// Takes over what the peer said of our speech.
@@ -68,7 +68,7 @@ impl Leg {
         let seconds = self.rated.reported.map_or(1, |before| now.since(before).as_us() / 1_000_000);
         self.rated.reported = Some(now);
         let delay_ms = self.delay_ms(jitter);
-        add(&mut self.report.sent_quality, seconds.min(REPORT_SPAN_MAX_S), f64::from(fraction_lost) / 256.0, delay_ms);
+        add(&mut self.speech.sent, seconds.min(REPORT_SPAN_MAX_S), f64::from(fraction_lost) / 256.0, delay_ms);
     }
 
     fn packet_ms(&self) -> u64 {

@@ -48,7 +48,7 @@ impl Worker {
             leg.hear_report(now, from, datagram);
             return;
         }
-        let (mut incoming, latched) = match leg.accept(now, from, datagram) {
+        let (mut incoming, told) = match leg.accept(now, from, datagram) {
             Ok(accepted) => accepted,
             Err(reason) => {
                 if reason != Discard::Duplicate {
@@ -83,7 +83,7 @@ impl Worker {
         if matches!(incoming.kind, Kind::Key(_)) && leg.key_is_spent(&incoming.header) {
             incoming.kind = Kind::Unknown;
         }
-        for event in [latched, digit].into_iter().flatten() {
+        for event in told.into_iter().chain([digit]).flatten() {
             self.tell(event);
         }
         self.relay(io, now, slot, &incoming, buffer, length);

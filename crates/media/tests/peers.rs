@@ -202,18 +202,18 @@ fn what_a_peer_reports_stands_in_the_legs_figures() {
     floor.worker.receive(&mut floor.network, floor.now, rtcp, from, &mut out, length);
     floor.command(offhook_plan::MediaCommand::Close(CALL));
     let report = floor.events().into_iter().find_map(|event| match event {
-        MediaEvent::LegClosed { leg: CALLER, report, .. } => Some(report),
+        MediaEvent::LegClosed { leg: CALLER, report, speech, .. } => Some((report, speech)),
         _ => None,
     });
-    let report = report.unwrap();
+    let (report, speech) = report.unwrap();
     assert_eq!((report.peer_fraction_lost, report.discarded_packets), (Some(25), 1));
     assert!(report.round_trip_us.is_some_and(|us| us < 8_000_000), "{:?}", report.round_trip_us);
     // 9.8 % lost: R = 93.2 - 95 * 9.77 / (9.77 + 25.1) = 66.6, and the delay of one way.
-    let sent = report.sent_quality;
+    let sent = speech.sent;
     assert_eq!((sent.good_s, sent.fair_s, sent.poor_s), (0, 0, 1), "{sent:?}");
     assert!((1.0..3.45).contains(&sent.mos().unwrap()), "{sent:?}");
     // The last second is rated with the round trip, which is seconds here.
-    let heard = report.heard_quality;
+    let heard = speech.heard;
     assert_eq!((heard.good_s, heard.poor_s), (19, 1), "{heard:?}");
     // The stream was ended with a BYE.
     assert!(read_reports(&floor.network.sent.last().unwrap().bytes, 0).unwrap().bye);
@@ -244,11 +244,11 @@ fn each_second_heard_is_rated_an_outage_as_long_as_it_was_and_silence_not_at_all
     // The phone sends nothing for 5 s, and loses nothing.
     say(&mut floor, 5_000, 150, &|_| true);
     floor.command(offhook_plan::MediaCommand::Close(CALL));
-    let report = floor.events().into_iter().find_map(|event| match event {
-        MediaEvent::LegClosed { leg: CALLER, report, .. } => Some(report),
+    let speech = floor.events().into_iter().find_map(|event| match event {
+        MediaEvent::LegClosed { leg: CALLER, speech, .. } => Some(speech),
         _ => None,
     });
-    let quality = report.unwrap().heard_quality;
+    let quality = speech.unwrap().heard;
     assert!((24..=26).contains(&quality.seconds()), "{quality:?}");
     assert!((17..=19).contains(&quality.good_s) && (6..=8).contains(&quality.poor_s), "{quality:?}");
     assert!(quality.mos_worst_x100 < 140, "{quality:?}");

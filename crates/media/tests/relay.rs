@@ -292,12 +292,25 @@ fn a_silent_leg_is_told_once_until_it_speaks_again() {
     let mut floor = Floor::new();
     let mut caller = Speaker::new(CALLER);
     floor.command(plan(1, vec![pcmu(CALLER)], vec![], vec![]));
-    let silences = |floor: &mut Floor| {
-        floor.events().into_iter().filter(|event| matches!(event, MediaEvent::Silent { .. })).count()
+    let told = |floor: &mut Floor| -> Vec<bool> {
+        let silent = |event| match event {
+            MediaEvent::Silent { silent_for, .. } => Some(silent_for <= Span::from_s(2)),
+            MediaEvent::HeardAgain { silent_for, .. } => Some(silent_for == Span::from_s(30)),
+            _ => None,
+        };
+        floor.events().into_iter().filter_map(silent).collect()
     };
     floor.run_to(at(30_000));
-    assert_eq!(silences(&mut floor), 1);
+    assert_eq!(told(&mut floor), [true], "within two seconds");
     caller.say(&mut floor);
-    floor.run_to(at(30_000) + Span::from_s(30));
-    assert_eq!(silences(&mut floor), 1);
+    assert_eq!(told(&mut floor), [true], "heard again after 30 s");
+    floor.run_to(at(60_000));
+    assert_eq!(told(&mut floor), [true]);
+    floor.command(MediaCommand::Close(CALL));
+    let speech = floor.events().into_iter().find_map(|event| match event {
+        MediaEvent::LegClosed { speech, .. } => Some(speech),
+        _ => None,
+    });
+    let speech = speech.expect("how it sounded");
+    assert_eq!((speech.silences, speech.silent_us), (2, 60_000_000));
 }

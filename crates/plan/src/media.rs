@@ -138,13 +138,22 @@ pub enum MediaEvent {
         /// Where the packets come from.
         from: SocketAddr,
     },
-    /// Nothing was received on a sending leg for `silent_for`; reported once until packets come again.
+    /// Nothing was received for `silent_for` on a leg whose peer should send; told once until packets come again.
     Silent {
         /// Which call.
         call: CallId,
         /// Which leg.
         leg: LegId,
         /// How long.
+        silent_for: Span,
+    },
+    /// Packets came again on a leg that was told silent.
+    HeardAgain {
+        /// Which call.
+        call: CallId,
+        /// Which leg.
+        leg: LegId,
+        /// How long it had been silent.
         silent_for: Span,
     },
     /// A leg's ports could not be opened; the leg is dead.
@@ -164,6 +173,8 @@ pub enum MediaEvent {
         leg: LegId,
         /// Its figures.
         report: LegReport,
+        /// How it sounded.
+        speech: SpeechReport,
         /// How it was encrypted, where it was.
         srtp: Option<SrtpReport>,
     },
@@ -174,8 +185,12 @@ impl MediaEvent {
     /// found at the next look.
     pub const fn is_pressing(&self) -> bool {
         match self {
-            Self::PlayerFinished { .. } | Self::Digit { .. } | Self::LegFailed { .. } => true,
-            Self::PlanApplied { .. } | Self::Latched { .. } | Self::Silent { .. } | Self::LegClosed { .. } => false,
+            Self::PlayerFinished { .. }
+            | Self::Digit { .. }
+            | Self::LegFailed { .. }
+            | Self::Silent { .. }
+            | Self::HeardAgain { .. } => true,
+            Self::PlanApplied { .. } | Self::Latched { .. } | Self::LegClosed { .. } => false,
         }
     }
 }
@@ -249,6 +264,35 @@ impl Quality {
     }
 }
 
+/// How a leg sounded in its life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SpeechReport {
+    /// How the peer sounded to us.
+    pub heard: Quality,
+    /// How we sounded to the peer, by its reports.
+    pub sent: Quality,
+    /// How often the peer sent nothing for as long as the worker takes for silence, though it should.
+    pub silences: u32,
+    /// How long these silences were together, in microseconds.
+    pub silent_us: u64,
+}
+
+impl SpeechReport {
+    /// Whether there is nothing to tell.
+    pub const fn is_empty(&self) -> bool {
+        self.heard.is_empty() && self.sent.is_empty() && self.silences == 0
+    }
+
+    /// Takes another leg in.
+    pub fn join(&mut self, other: &Self) {
+        let Self { heard, sent, silences, silent_us } = other;
+        self.heard.join(heard);
+        self.sent.join(sent);
+        self.silences = self.silences.saturating_add(*silences);
+        self.silent_us = self.silent_us.saturating_add(*silent_us);
+    }
+}
+
 /// What a leg saw in its life.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LegReport {
@@ -272,10 +316,4 @@ pub struct LegReport {
     pub peer_fraction_lost: Option<u8>,
     /// Round trip as last computed from the peer's reports, in microseconds.
     pub round_trip_us: Option<u32>,
-    /// How the peer sounded to us.
-    #[serde(default, skip_serializing_if = "Quality::is_empty")]
-    pub heard_quality: Quality,
-    /// How we sounded to the peer, by its reports.
-    #[serde(default, skip_serializing_if = "Quality::is_empty")]
-    pub sent_quality: Quality,
 }

@@ -3,7 +3,7 @@
 
 use offhook_call::record::{CallEnd, CallRecord, Diversion, Talk, Transfer};
 use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
-use offhook_plan::{LegReport, Quality, SrtpReport};
+use offhook_plan::{LegReport, Quality, SpeechReport, SrtpReport};
 use offhook_units::{CallId, Tick};
 use serde::Serialize;
 
@@ -86,8 +86,7 @@ pub struct Agent {
     queues: Vec<String>,
     contact: Option<String>,
     unreachable: bool,
-    heard_quality: Option<Rated>,
-    sent_quality: Option<Rated>,
+    speech: Sound,
 }
 
 impl From<&AgentView> for Agent {
@@ -103,8 +102,7 @@ impl From<&AgentView> for Agent {
             queues: queues.clone(),
             contact: contact.clone(),
             unreachable: *unreachable,
-            heard_quality: Rated::of(&speech.heard),
-            sent_quality: Rated::of(&speech.sent),
+            speech: Sound::from(speech),
         }
     }
 }
@@ -123,11 +121,13 @@ pub struct Call {
     position: Option<u32>,
     agent: Option<String>,
     recording: Option<String>,
+    unheard: Option<&'static str>,
 }
 
 impl From<&CallView> for Call {
     fn from(view: &CallView) -> Self {
-        let CallView { id, state, since, started, number, caller, trunk, queue, position, agent, recording } = view;
+        let CallView { id, state, since, started, number, caller, trunk, queue, position, agent, recording, unheard } =
+            view;
         Self {
             id: id.to_string(),
             state,
@@ -140,6 +140,7 @@ impl From<&CallView> for Call {
             position: *position,
             agent: agent.clone(),
             recording: recording.map(|id| id.to_string()),
+            unheard: *unheard,
         }
     }
 }
@@ -169,8 +170,7 @@ pub struct Trunk {
     registration: Option<Registration>,
     targets: Vec<Target>,
     since_start: Counts,
-    heard_quality: Option<Rated>,
-    sent_quality: Option<Rated>,
+    speech: Sound,
 }
 
 /// Our registration with a trunk.
@@ -223,8 +223,7 @@ impl From<&TrunkView> for Trunk {
             calls_max: *calls_max,
             registration,
             targets: targets.collect(),
-            heard_quality: Rated::of(&speech.heard),
-            sent_quality: Rated::of(&speech.sent),
+            speech: Sound::from(speech),
             since_start: Counts {
                 incoming,
                 incoming_refused,
@@ -321,6 +320,8 @@ pub struct Record {
     joined: Option<String>,
     caller_srtp: Option<Encryption>,
     agent_srtp: Option<Encryption>,
+    caller_speech: Option<Sound>,
+    agent_speech: Option<Sound>,
     diverted: Option<DiversionDto>,
     cause: Option<u8>,
 }
@@ -448,6 +449,8 @@ impl From<&RecordEntry> for Record {
             joined,
             caller_srtp,
             agent_srtp,
+            caller_speech,
+            agent_speech,
             diverted,
             cause,
         } = record;
@@ -481,6 +484,8 @@ impl From<&RecordEntry> for Record {
             joined: joined.map(|id| id.to_string()),
             caller_srtp: caller_srtp.as_ref().map(Encryption::from),
             agent_srtp: agent_srtp.as_ref().map(Encryption::from),
+            caller_speech: caller_speech.as_ref().map(Sound::from),
+            agent_speech: agent_speech.as_ref().map(Sound::from),
             diverted: diverted.as_ref().map(|diverted| DiversionDto::new(diverted, sent_on_by.as_ref())),
             cause: *cause,
         }
@@ -507,8 +512,23 @@ struct Media {
     jitter_clock_units: u32,
     peer_lost_percent: Option<f64>,
     round_trip_us: Option<u32>,
-    heard_quality: Option<Rated>,
-    sent_quality: Option<Rated>,
+}
+
+/// How a leg, or all legs of an agent or a trunk, sounded.
+#[derive(Debug, Serialize)]
+struct Sound {
+    heard: Option<Rated>,
+    sent: Option<Rated>,
+    silences: u32,
+    silent_ms: u64,
+}
+
+impl From<&SpeechReport> for Sound {
+    fn from(speech: &SpeechReport) -> Self {
+        let SpeechReport { heard, sent, silences, silent_us } = speech;
+        let (heard, sent) = (Rated::of(heard), Rated::of(sent));
+        Self { heard, sent, silences: *silences, silent_ms: silent_us / 1_000 }
+    }
 }
 
 /// Scores by the E-model of one direction.
@@ -543,8 +563,6 @@ impl From<&LegReport> for Media {
             discarded_packets,
             peer_fraction_lost,
             round_trip_us,
-            heard_quality,
-            sent_quality,
         } = report;
         Self {
             received_packets: *received_packets,
@@ -557,8 +575,6 @@ impl From<&LegReport> for Media {
             jitter_clock_units: *jitter,
             peer_lost_percent: peer_fraction_lost.map(|of_256| f64::from(of_256) * 100.0 / 256.0),
             round_trip_us: *round_trip_us,
-            heard_quality: Rated::of(heard_quality),
-            sent_quality: Rated::of(sent_quality),
         }
     }
 }

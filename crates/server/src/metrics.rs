@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use offhook_call::record::CallEnd;
-use offhook_call::view::{AgentView, QueueView, Speech, TargetView, TrunkCounts, TrunkView};
-use offhook_plan::Quality;
+use offhook_call::view::{AgentView, QueueView, TargetView, TrunkCounts, TrunkView};
+use offhook_plan::{Quality, SpeechReport};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -264,7 +264,7 @@ fn views(queues: &[QueueView], agents: &[AgentView]) -> Vec<ViewFamily> {
 }
 
 /// The rated seconds of an agent's or a trunk's calls, by direction and grade.
-fn speech(kind: &str, name: &str, speech: &Speech) -> Vec<(Labels, f64)> {
+fn speech(kind: &str, name: &str, speech: &SpeechReport) -> Vec<(Labels, f64)> {
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let of = |direction: &str, quality: &Quality| {
         [("good", quality.good_s), ("fair", quality.fair_s), ("poor", quality.poor_s)].map(|(grade, seconds)| {

@@ -172,10 +172,10 @@ async fn records_come_in_pages_and_one_by_one() {
     assert_eq!((&one["end"], &one["held_ms"]), (&"caller-hung-up".into(), &1_500.into()));
     assert_eq!(one["recording"]["path"], "2026-11-22/r-2.wav");
     assert_eq!(one["caller_media"]["peer_lost_percent"], 25.0);
-    let heard = &one["caller_media"]["heard_quality"];
+    let heard = &one["caller_speech"]["heard"];
     assert_eq!((&heard["mos"], &heard["mos_worst"]), (&4.38.into(), &2.07.into()));
     assert_eq!((&heard["good_seconds"], &heard["poor_seconds"]), (&88.into(), &1.into()));
-    assert_eq!(one["caller_media"]["sent_quality"], Value::Null, "the peer reported nothing");
+    assert_eq!(one["caller_speech"]["sent"], Value::Null, "the peer reported nothing");
     let srtp = &one["caller_srtp"];
     assert_eq!((&srtp["suite"], &srtp["failed_packets"]), (&"AES_CM_128_HMAC_SHA1_80".into(), &3.into()));
     assert_eq!(one["agent_srtp"], Value::Null);

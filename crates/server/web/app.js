@@ -118,9 +118,10 @@ function drawCalls() {
   rows("calls", calls, (call) => {
     const place = call.state === "waiting" && call.position ? element("span", { className: "quiet", textContent: ` place ${call.position}` }) : null;
     const recording = call.recording ? element("span", { className: "quiet", textContent: " recorded" }) : null;
+    const unheard = call.unheard ? tag(`${call.unheard === "both" ? "neither side" : call.unheard} not heard`, "bad") : null;
     return element("tr", {},
       cell("Caller", call.caller || "withheld", "name"),
-      cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), place, recording)),
+      cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), unheard, place, recording)),
       cell("For", growing(call.since)),
       cell("Queue", call.queue), cell("Agent", call.agent),
       cell("Dialled", call.number),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use offhook_plan::{LegReport, MediaCommand, MediaEvent, MediaPlan, Source};
+use offhook_plan::{LegReport, MediaCommand, MediaEvent, MediaPlan, Source, SpeechReport};
 use offhook_units::{CallId, Entropy, LegId, PlayerId, Span, Tick};
 
 /// How long every prompt lasts.
@@ -86,7 +86,9 @@ impl Worker {
     fn close(&mut self, now: Tick, call: CallId, leg: LegId) {
         self.closed.insert(leg);
         let report = LegReport { received_packets: 1, ..LegReport::default() };
-        self.post(now + HOP, MediaEvent::LegClosed { call, leg, report, srtp: None });
+        let mut speech = SpeechReport::default();
+        speech.heard.add(1, 93.2, 441);
+        self.post(now + HOP, MediaEvent::LegClosed { call, leg, report, speech, srtp: None });
     }
 
     fn post(&mut self, at: Tick, event: MediaEvent) {

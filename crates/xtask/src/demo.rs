@@ -316,8 +316,9 @@ impl CallReport {
         println!("recording      {}", value["recording"].as_str().unwrap_or("?"));
         println!("delays         {}", value["delays"]);
         println!("payload match  {}", value["payload_match"]);
-        for (leg, key) in [("caller's leg", "caller_media"), ("agent's leg", "agent_media")] {
-            println!("{leg:<14} {}", story::quality(&value["call_record"][key]));
+        for (leg, side) in [("caller's leg", "caller"), ("agent's leg", "agent")] {
+            let of = |what: &str| &value["call_record"][format!("{side}_{what}")];
+            println!("{leg:<14} {}", story::quality(of("media"), of("speech")));
         }
         println!("{}", if self.ok { "everything was as it should be" } else { "NOT everything was as it should be" });
     }

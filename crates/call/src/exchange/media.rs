@@ -1,7 +1,7 @@
 //! From a call's stage to its plan, and from the worker's reports back to the call.
 
 use offhook_plan::{
-    Edge, LegPlan, LegReport, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source, Tap,
+    Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source, SpeechReport, Tap,
 };
 use offhook_units::{CallId, LegId, PlayerId, RecordingId, Tick};
 
@@ -45,33 +45,48 @@ impl Exchange {
         match event {
             MediaEvent::PlayerFinished { call, player } => self.played(now, call, player),
             MediaEvent::Digit { call, leg, digit } => self.pressed(now, call, leg, digit),
-            MediaEvent::LegClosed { call, leg, report, srtp } => {
+            MediaEvent::LegClosed { call, leg, report, speech, srtp } => {
                 let Some(open) = self.calls.get_mut(&call).and_then(|call| call.open_legs.remove(&leg)) else { return };
                 self.ports.give_back(now, open.port);
-                self.count_speech(open.whose, &report);
+                self.count_speech(open.whose, &speech);
                 if let Some(party) = open.party {
                     if let Some(srtp) = srtp {
                         self.note(now, CallEvent::Encrypted { call, party, srtp });
+                    }
+                    if !speech.is_empty() {
+                        self.note(now, CallEvent::Sounded { call, party, speech: Box::new(speech) });
                     }
                     self.note(now, CallEvent::LegClosed { call, party, report });
                 }
                 self.close_if_reported(now, call);
             }
             MediaEvent::LegFailed { call, leg, .. } => self.leg_failed(now, call, leg),
-            MediaEvent::PlanApplied { .. } | MediaEvent::Latched { .. } | MediaEvent::Silent { .. } => {}
+            MediaEvent::Silent { call, leg, .. } => self.note_silence(call, leg, true),
+            MediaEvent::HeardAgain { call, leg, .. } => self.note_silence(call, leg, false),
+            MediaEvent::PlanApplied { .. } | MediaEvent::Latched { .. } => {}
+        }
+    }
+
+    /// A phone sends nothing, or sends again.
+    fn note_silence(&mut self, id: CallId, leg: LegId, silent: bool) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(open) = call.open_legs.get_mut(&leg) else { return };
+        open.silent = silent;
+        self.changed.calls.insert(id);
+        if silent && matches!(call.stage, Stage::Talking { .. }) {
+            self.counters.silences += 1;
         }
     }
 
     /// Adds a leg's ratings to those of whoever spoke and listened there.
-    fn count_speech(&mut self, whose: Option<Whose>, report: &LegReport) {
-        let speech = match whose {
+    fn count_speech(&mut self, whose: Option<Whose>, speech: &SpeechReport) {
+        let of = match whose {
             Some(Whose::Trunk(trunk)) => self.lines.get_mut(trunk).map(|line| &mut line.speech),
             Some(Whose::Agent(agent)) => self.agents.get_mut(&agent).map(|line| &mut line.speech),
             None => None,
         };
-        if let Some(speech) = speech {
-            speech.heard.join(&report.heard_quality);
-            speech.sent.join(&report.sent_quality);
+        if let Some(of) = of {
+            of.join(speech);
         }
     }
 

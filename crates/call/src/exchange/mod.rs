@@ -31,6 +31,7 @@ mod views;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_acd::Acd;
+use offhook_plan::SpeechReport;
 use offhook_sip::{Binding, DigestCounters, Registrar, RegistrarCounters};
 use offhook_sip::{Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Method, Output as SipOutput, SessionId};
 use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, OfferId, QueueId, Tick};
@@ -48,7 +49,6 @@ use crate::event::{CallEvent, LogEvent, Party};
 use crate::ports::PortPool;
 use crate::record::Fold;
 use crate::timers::{Kind, Timers};
-use crate::view::Speech;
 
 /// SIP sessions beyond those of the most calls, so that an emergency call finds room where nothing else does.
 const EMERGENCY_SESSIONS: usize = 64;
@@ -76,6 +76,8 @@ pub struct Counters {
     pub malformed: u64,
     /// Transfers after which the target talked, or the caller was where the transfer led.
     pub transfers_done: u64,
+    /// Sides of calls in talk that sent nothing for a while.
+    pub silences: u64,
     /// Transfers that came to nothing.
     pub transfers_failed: u64,
     /// REFERs refused at once: from trunks, at the wrong time, or one too many.
@@ -166,7 +168,7 @@ struct AgentLine {
     call: Option<CallId>,
     /// Calls without a queue that the phone made, or that ring or talk there.
     direct: BTreeSet<CallId>,
-    speech: Speech,
+    speech: SpeechReport,
 }
 
 impl AgentLine {
@@ -219,7 +221,10 @@ impl Exchange {
         let agents = config.agents.iter().enumerate();
         let agents = agents
             .map(|(index, agent)| {
-                (agent.acd.id, AgentLine { index, call: None, direct: BTreeSet::new(), speech: Speech::default() })
+                (
+                    agent.acd.id,
+                    AgentLine { index, call: None, direct: BTreeSet::new(), speech: SpeechReport::default() },
+                )
             })
             .collect();
         let accounts = config.agents.iter().filter_map(|agent| match &agent.reach {

@@ -66,6 +66,8 @@ pub(super) struct OpenLeg {
     pub party: Option<crate::event::Party>,
     /// Whose speech it carries.
     pub whose: Option<Whose>,
+    /// Nothing comes from there, though it should.
+    pub silent: bool,
 }
 
 /// Whose speech a leg carries, where that is counted.

@@ -175,6 +175,8 @@ impl Exchange {
             return;
         }
         *held = on;
+        // Whoever holds, or is held, need not send; who must again is looked at anew.
+        call.open_legs.values_mut().for_each(|open| open.silent = false);
         let contact = call.contact.filter(|_| by == Party::Agent);
         self.note(now, CallEvent::Held { call: id, by, on });
         if let Some(contact) = contact {

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
-use offhook_plan::MediaCaps;
+use offhook_plan::{MediaCaps, SpeechReport};
 use offhook_sip::{Flow, NameAddr, ProbeId, Register, RegistrationId, Request, Uri};
 use offhook_units::{CallId, Span, Tick};
 
@@ -14,7 +14,7 @@ use super::admission::Admission;
 use super::state::Way;
 use crate::config::{Config, Number, NumberFormat, Outgoing, Trunk};
 use crate::health::{Heard, SILENT, State};
-use crate::view::{RegistrationView, Speech, TargetView, TrunkCounts, TrunkView};
+use crate::view::{RegistrationView, TargetView, TrunkCounts, TrunkView};
 
 /// Most targets of one trunk; what names resolve to beyond is left out.
 pub const TARGETS_MAX: usize = 16;
@@ -31,7 +31,7 @@ pub(super) struct Line {
     active: u32,
     admission: Admission,
     pub counts: TrunkCounts,
-    pub speech: Speech,
+    pub speech: SpeechReport,
 }
 
 /// Where a trunk's calls go.
@@ -78,7 +78,7 @@ impl Line {
             active: 0,
             admission: Admission::new(trunk.limits.calls_per_s_max),
             counts: TrunkCounts::default(),
-            speech: Speech::default(),
+            speech: SpeechReport::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the exchange looks like now.
 
-use offhook_units::{AgentId, CallId, QueueId, Span, Tick};
+use offhook_units::{AgentId, CallId, LegId, QueueId, Span, Tick};
 
 use super::Exchange;
 use super::state::{Call, Stage};
@@ -106,7 +106,22 @@ impl Exchange {
             position: waiting.and_then(|contact| self.acd.position(contact)),
             agent: agent.and_then(|agent| self.agent(agent)).map(|agent| agent.acd.name.clone()),
             recording: call.recording,
+            unheard: unheard(call),
         }
+    }
+}
+
+/// Who sends nothing in a call in which all talk.
+fn unheard(call: &Call) -> Option<&'static str> {
+    if state_name(call) != "talking" {
+        return None;
+    }
+    let silent = |leg: LegId| call.open_legs.get(&leg).is_some_and(|open| open.silent);
+    match (silent(call.caller.id), call.other.as_ref().is_some_and(|other| silent(other.leg.id))) {
+        (true, true) => Some("both"),
+        (true, false) => Some("caller"),
+        (false, true) => Some("agent"),
+        (false, false) => None,
     }
 }
 

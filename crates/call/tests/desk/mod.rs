@@ -12,7 +12,7 @@ use offhook_call::config::{
 use offhook_call::event::LogEvent;
 use offhook_call::record::{CallRecord, Fold};
 use offhook_call::{Exchange, Input, Output, Recovered};
-use offhook_plan::{AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan};
+use offhook_plan::{AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, SpeechReport};
 use offhook_sip::{
     Binding, Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, Method, NameAddr, Register,
     Request, RequestId, Response, SessionId, Transport, sdp,
@@ -353,7 +353,8 @@ impl World {
         loop {
             self.drain();
             while let Some((call, leg)) = self.closed.pop_front() {
-                let event = MediaEvent::LegClosed { call, leg, report: LegReport::default(), srtp: None };
+                let (report, speech) = (LegReport::default(), SpeechReport::default());
+                let event = MediaEvent::LegClosed { call, leg, report, speech, srtp: None };
                 self.exchange.handle(self.now, Input::Media { worker: 0, event });
                 self.drain();
             }

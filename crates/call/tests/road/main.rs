@@ -48,6 +48,23 @@ fn how_a_call_sounded_counts_for_the_trunk_and_the_agent_that_it_went_through() 
 }
 
 #[test]
+fn an_agent_who_is_not_heard_is_shown_while_all_talk_and_no_longer_on_hold() {
+    let mut world = World::with_agents(1);
+    world.dial("support");
+    world.pick_up(0);
+    assert_eq!(world.call().unheard, None);
+    world.agent_falls_silent(true);
+    assert_eq!(world.call().unheard, Some("agent"));
+    world.agent_falls_silent(false);
+    assert_eq!(world.call().unheard, None);
+    world.agent_falls_silent(true);
+    world.agent_offers(0, Direction::SendOnly);
+    assert_eq!((world.call().state, world.call().unheard), ("held", None));
+    world.agent_offers(0, Direction::SendRecv);
+    assert_eq!((world.call().state, world.call().unheard), ("talking", None));
+}
+
+#[test]
 fn music_plays_while_nobody_is_free_and_the_place_is_told_over_it() {
     let mut world = World::with_agents(1);
     world.make_busy(0);

@@ -11,6 +11,7 @@ use offhook_call::view::CallView;
 use offhook_call::{Command, Exchange, Input, Output};
 use offhook_plan::{
     AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Quality, Source,
+    SpeechReport,
 };
 use offhook_sip::{
     Body, EndCause, Endpoint, EndpointConfig, Event, Flow, Invite, Message, Request, SessionId, Transport, sdp,
@@ -193,12 +194,25 @@ impl World {
         }
     }
 
+    /// The worker tells that the second leg of the newest call's plan is silent, or is heard again.
+    pub fn agent_falls_silent(&mut self, silent: bool) {
+        let (call, leg) = (self.call().id, self.plan().legs[1].leg);
+        let silent_for = Span::from_ms(1_500);
+        self.reports.push_back(if silent {
+            MediaEvent::Silent { call, leg, silent_for }
+        } else {
+            MediaEvent::HeardAgain { call, leg, silent_for }
+        });
+        self.run();
+    }
+
     fn close(&mut self, call: CallId, leg: offhook_units::LegId) {
         // Every leg was heard well for ten seconds, and poorly for one.
-        let mut report = LegReport::default();
-        report.heard_quality.add(10, 93.2, 441);
-        report.heard_quality.add(1, 50.0, 258);
-        self.reports.push_back(MediaEvent::LegClosed { call, leg, report, srtp: None });
+        let mut speech = SpeechReport::default();
+        speech.heard.add(10, 93.2, 441);
+        speech.heard.add(1, 50.0, 258);
+        let report = LegReport::default();
+        self.reports.push_back(MediaEvent::LegClosed { call, leg, report, speech, srtp: None });
     }
 
     fn drain_phone(&mut self, address: SocketAddr) -> bool {

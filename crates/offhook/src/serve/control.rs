@@ -100,6 +100,7 @@ pub struct Figures {
     pub refused_strangers: AtomicU64,
     /// As of the exchange.
     pub transfers_done: AtomicU64,
+    pub silences: AtomicU64,
     /// As of the exchange.
     pub transfers_failed: AtomicU64,
     /// As of the exchange.
@@ -507,6 +508,7 @@ impl Control {
             (&figures.refused_strangers, counters.refused_strangers),
             (&figures.refused_unknown_numbers, counters.refused_unknown_numbers),
             (&figures.transfers_done, counters.transfers_done),
+            (&figures.silences, counters.silences),
             (&figures.transfers_failed, counters.transfers_failed),
             (&figures.transfers_refused, counters.transfers_refused),
             (&figures.registrations, counters.registrations),

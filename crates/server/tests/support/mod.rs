@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use offhook_call::record::{CallEnd, CallRecord, FORMULA};
-use offhook_call::view::{
-    AgentView, CallView, QueueView, RegistrationView, Speech, TargetView, TrunkCounts, TrunkView,
-};
-use offhook_plan::{LegReport, Quality, SrtpReport};
+use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
+use offhook_plan::{LegReport, Quality, SpeechReport, SrtpReport};
 use offhook_server::{
     AgentWish, Answer, BanView, Health, Ladder, LadderMessage, Page, RecordEntry, RecordingEntry, SetAgentError,
     Unavailable, View,
@@ -159,7 +157,7 @@ pub fn trunk() -> TrunkView {
         registration: Some(RegistrationView { state: "registered", until, status: None }),
         targets: vec![target("udp:192.0.2.1:5060", true), target("tcp:192.0.2.2:5060", false)],
         counts: TrunkCounts { incoming: 70, outgoing: 40, outgoing_answered: 31, ..TrunkCounts::default() },
-        speech: Speech { heard: rated(), sent: Quality::default() },
+        speech: SpeechReport { heard: rated(), ..SpeechReport::default() },
     }
 }
 
@@ -193,7 +191,7 @@ pub fn agent(id: u64, name: &str, state: &'static str, since: Tick, reason: Opti
         queues: vec!["sales".to_owned(), "support".to_owned()],
         contact: (state != "logged-out").then(|| format!("sip:{name}@192.0.2.2{id}:5060")),
         unreachable: false,
-        speech: Speech::default(),
+        speech: SpeechReport::default(),
     }
 }
 
@@ -210,18 +208,14 @@ pub fn call(id: u64, state: &'static str, since: Tick, agent: Option<&str>, posi
         position,
         agent: agent.map(ToOwned::to_owned),
         recording: (state == "talking").then_some(RecordingId(9)),
+        unheard: (state == "talking").then_some("agent"),
     }
 }
 
 pub fn record(id: u64, started: Tick) -> RecordEntry {
     let after = |s| Some(started + Span::from_s(s));
     let srtp = SrtpReport { suite: CryptoSuite::AesCm128HmacSha1_80, failed_packets: 3 };
-    let media = LegReport {
-        received_packets: 4_500,
-        peer_fraction_lost: Some(64),
-        heard_quality: rated(),
-        ..LegReport::default()
-    };
+    let media = LegReport { received_packets: 4_500, peer_fraction_lost: Some(64), ..LegReport::default() };
     RecordEntry {
         record: CallRecord {
             formula: FORMULA,
@@ -252,6 +246,8 @@ pub fn record(id: u64, started: Tick) -> RecordEntry {
             joined: None,
             caller_srtp: Some(srtp),
             agent_srtp: None,
+            caller_speech: Some(SpeechReport { heard: rated(), ..SpeechReport::default() }),
+            agent_speech: None,
             diverted: None,
             cause: None,
         },

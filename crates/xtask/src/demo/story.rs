@@ -79,9 +79,9 @@ pub fn delays(record: &Value) -> Value {
 }
 
 /// What a leg's figures say of its quality.
-pub fn quality(media: &Value) -> String {
+pub fn quality(media: &Value, speech: &Value) -> String {
     let number = |key: &str| media[key].as_u64().unwrap_or_default();
-    let score = media["heard_quality"]["mos"].as_f64().map_or_else(String::new, |mos| format!(", score {mos:.2}"));
+    let score = speech["heard"]["mos"].as_f64().map_or_else(String::new, |mos| format!(", score {mos:.2}"));
     format!(
         "{} packets received, {} sent, {} lost, {} discarded, jitter {:.1} ms{score}",
         number("received_packets"),
