@@ -72,9 +72,10 @@ impl Exchange {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(open) = call.open_legs.get_mut(&leg) else { return };
         open.silent = silent;
-        self.changed.calls.insert(id);
-        if silent && matches!(call.stage, Stage::Talking { .. }) {
-            self.counters.silences += 1;
+        // Who waits need not speak: phones that send nothing in pauses are many, and nobody looks at theirs.
+        if matches!(call.stage, Stage::Talking { .. }) {
+            self.changed.calls.insert(id);
+            self.counters.silences += u64::from(silent);
         }
     }
 
