@@ -114,6 +114,29 @@ fn an_account_that_hides_its_number_is_named_to_a_trusted_trunk_alone_and_in_an_
 }
 
 #[test]
+fn the_cause_with_which_a_carrier_refuses_is_kept_and_told_on() {
+    for (told, cause, passed) in [
+        (Some("Q.850;cause=1;text=\"no such number\""), Some(1), Some("Q.850;cause=1")),
+        (Some("Q.850;cause=999"), None, None),
+        (None, None, None),
+    ] {
+        let mut world = World::new(vec![trunk("only", 2, &["0"], None)]);
+        let call = world.dial("ann", "030123", Some(credentials("ann")));
+        let (session, ..) = world.ringing("carrier2").expect("it rings");
+        let (now, reason) = (world.now, told.map(|told| ("Reason".to_owned(), told.to_owned())));
+        world.at("carrier2").endpoint.refuse(now, session, 404, reason.into_iter().collect());
+        world.run(Span::from_ms(100));
+        let heard = world.at("ann").events.iter().find_map(|event| match event {
+            Event::Refused { session, status: 404, cause, .. } if *session == call => Some(cause.clone()),
+            _ => None,
+        });
+        assert_eq!(heard, Some(passed.map(str::to_owned)));
+        world.run(Span::from_s(10));
+        assert_eq!(world.records.pop().map(|record| record.cause), Some(cause));
+    }
+}
+
+#[test]
 fn the_next_trunk_is_tried_after_a_5xx_and_not_after_busy() {
     for (status, expected) in [(503, None), (486, Some(486))] {
         let trunks = vec![trunk("second", 3, &["0"], None), trunk("first", 2, &["030"], None)];

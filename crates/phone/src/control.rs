@@ -271,7 +271,7 @@ impl Control {
             Event::Answered { session, body, response: _ } => {
                 self.with(session, |this, call| this.answered(now, call, body));
             }
-            Event::Refused { session, status, reason, retry_after: _ } => {
+            Event::Refused { session, status, reason, cause: _, retry_after: _ } => {
                 self.with(session, |this, call| {
                     if let Some(line) = this.lines.get_mut(&call) {
                         line.status = Some(status);

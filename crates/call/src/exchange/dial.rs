@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use offhook_sip::{Body, SessionId};
 use offhook_units::{CallId, Span, Tick};
 
+use super::ending::passed_on;
 use super::placing::Invitation;
 use super::state::{Other, Stage, Way, Whose};
 use super::{Exchange, Role};
-use crate::event::CallEvent;
+use crate::event::{CallEvent, Party};
 use crate::record::CallEnd;
 use crate::timers::Kind;
 
@@ -105,7 +106,14 @@ impl Exchange {
     }
 
     /// A dialled phone said no, or never said anything: the next trunk, or the end of the attempt.
-    pub(super) fn dialled_refused(&mut self, now: Tick, id: CallId, session: SessionId, status: u16) {
+    pub(super) fn dialled_refused(
+        &mut self,
+        now: Tick,
+        id: CallId,
+        session: SessionId,
+        status: u16,
+        cause: Option<&str>,
+    ) {
         let is_current = |other: &&Other| other.leg.session == session;
         let Some(other) = self.calls.get(&id).and_then(|call| call.other.as_ref()).filter(is_current) else { return };
         let (trunk, flow) = (other.leg.trunk, other.leg.flow);
@@ -119,7 +127,8 @@ impl Exchange {
         if self.transfer_failed(now, id, status) {
             return;
         }
-        self.end_call_with(now, id, CallEnd::NotReached, status);
+        self.note_cause(now, id, Party::Agent, cause);
+        self.end_call_telling(now, id, CallEnd::NotReached, status, passed_on(cause).as_deref());
     }
 
     /// Nothing came back from a trunk so far: the next one is tried, where there is one.

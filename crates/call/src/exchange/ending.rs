@@ -36,7 +36,7 @@ impl Exchange {
     }
 
     /// Keeps why a side hung up, where it says so as the telephone network does.
-    fn note_cause(&mut self, now: Tick, id: CallId, by: Party, reason: Option<&str>) {
+    pub(super) fn note_cause(&mut self, now: Tick, id: CallId, by: Party, reason: Option<&str>) {
         let cause = reason.and_then(|reason| reason_cause(reason, Q850)).and_then(|cause| u8::try_from(cause).ok());
         let going_on = self.calls.get(&id).is_some_and(|call| !call.is_ending());
         if let Some(cause) = cause.filter(|cause| going_on && (1..=127).contains(cause)) {
@@ -92,13 +92,19 @@ impl Exchange {
 
     /// Ends a call whose unanswered caller is told `status`; an answered one gets a BYE that gives it as the reason.
     pub(super) fn end_call_with(&mut self, now: Tick, id: CallId, end: CallEnd, status: u16) {
+        self.end_call_telling(now, id, end, status, None);
+    }
+
+    /// As [`Self::end_call_with`], with the cause that the far end gave; a response may tell it too (RFC 6432).
+    pub(super) fn end_call_telling(&mut self, now: Tick, id: CallId, end: CallEnd, status: u16, cause: Option<&str>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let session = call.caller.session;
         if !call.answered && call.sessions.remove(&session) {
             self.sessions.remove(&session);
-            self.endpoint.refuse(now, session, status, Vec::new());
+            let told = cause.map(|cause| ("Reason".to_owned(), cause.to_owned()));
+            self.endpoint.refuse(now, session, status, told.into_iter().collect());
         }
-        self.end_call(now, id, end, q850(status));
+        self.end_call(now, id, end, cause.or(q850(status)));
     }
 
     /// Hangs up on everybody who is left, tells the distributor, and lets the worker close the legs.
@@ -181,7 +187,7 @@ impl Exchange {
 const Q850: &str = "Q.850";
 
 /// What the other sides of a call are told of why one hung up: the causes alone, and no words of strangers.
-fn passed_on(reason: Option<&str>) -> Option<String> {
+pub(super) fn passed_on(reason: Option<&str>) -> Option<String> {
     let reason = reason?;
     let cause = |protocol| Some((protocol, reason_cause(reason, protocol)?));
     let (sip, q850) = (cause("SIP").filter(|(_, cause)| (200..700).contains(cause)), cause(Q850));

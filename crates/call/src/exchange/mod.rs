@@ -466,7 +466,7 @@ impl Exchange {
             }
             SipEvent::Progress { session, body, .. } => self.progressed(now, session, body.as_ref()),
             SipEvent::Answered { session, body, .. } => self.answered(now, session, body.as_ref()),
-            SipEvent::Refused { session, status, .. } => self.refused(now, session, status),
+            SipEvent::Refused { session, status, cause, .. } => self.refused(now, session, status, cause.as_deref()),
             SipEvent::Reoffered { session, body } => self.reoffered(now, session, body.as_ref()),
             SipEvent::Referred { session, request } => self.referred(now, session, &request),
             SipEvent::ReofferRefused { session, .. } => self.not_moved(now, session),

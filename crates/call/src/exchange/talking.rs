@@ -107,7 +107,7 @@ impl Exchange {
     }
 
     /// A phone that we rang said no, or never said anything.
-    pub(super) fn refused(&mut self, now: Tick, session: SessionId, status: u16) {
+    pub(super) fn refused(&mut self, now: Tick, session: SessionId, status: u16, cause: Option<&str>) {
         let Some((id, role)) = self.sessions.remove(&session) else { return };
         if let Some(call) = self.calls.get_mut(&id) {
             call.sessions.remove(&session);
@@ -125,7 +125,7 @@ impl Exchange {
                     let _gone = self.tell(now, command);
                 }
             }
-            Role::Dialled => self.dialled_refused(now, id, session, status),
+            Role::Dialled => self.dialled_refused(now, id, session, status, cause),
             Role::Caller | Role::Orphan => {}
         }
     }

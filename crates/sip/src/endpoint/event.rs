@@ -204,6 +204,8 @@ pub enum Event {
         status: u16,
         /// The reason phrase.
         reason: String,
+        /// Its `Reason` header: RFC 6432 lets the telephone network's cause stand in responses.
+        cause: Option<String>,
         /// From `Retry-After`.
         retry_after: Option<Span>,
     },

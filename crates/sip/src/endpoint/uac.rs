@@ -8,6 +8,7 @@ use super::event::{EndCause, Event, Full, Invite, SessionId};
 use super::registration::retry_after;
 use super::session::{AckMeaning, Change, Farewell, Phase, Referred, Session};
 use crate::dialog::{CSEQ_JUMP, Dialog};
+use crate::reason::reason_of;
 use crate::{Method, Response};
 
 impl Endpoint {
@@ -147,7 +148,8 @@ impl Endpoint {
         }
         self.drop_early(now, id);
         let (status, retry_after) = (response.status, retry_after(&response));
-        self.emit(Event::Refused { session: id, status, reason: response.reason, retry_after });
+        let cause = reason_of(&response.headers);
+        self.emit(Event::Refused { session: id, status, reason: response.reason, cause, retry_after });
     }
 
     pub(super) fn invite_failed(&mut self, now: Tick, id: SessionId, failed: Failed) {
@@ -157,7 +159,7 @@ impl Endpoint {
                 self.drop_early(now, id);
                 let status = failed.status();
                 let reason = crate::reason_phrase(status).to_owned();
-                self.emit(Event::Refused { session: id, status, reason, retry_after: None });
+                self.emit(Event::Refused { session: id, status, reason, cause: None, retry_after: None });
             }
             Phase::Cancelling { .. } => self.end(now, id, EndCause::Hungup, Farewell::Nothing),
             Phase::Ringing { .. }

@@ -223,7 +223,7 @@ fn a_refusal_is_repeated_until_its_ack_and_tells_when_to_try_again() {
     world.act(B, |endpoint, now| endpoint.refuse(now, callee, 486, vec![("Retry-After".into(), "7 (soon)".into())]));
     world.run_for(Span::from_s(10));
     let after = world.expect(A, |event| match event {
-        Event::Refused { session, status: 486, reason, retry_after } if *session == caller => {
+        Event::Refused { session, status: 486, reason, retry_after, .. } if *session == caller => {
             assert_eq!(reason, "Busy Here");
             *retry_after
         }
