@@ -14,7 +14,7 @@ pub struct Target {
 }
 
 /// All of them. The configuration's target stands beside the configuration.
-pub const ALL: [Target; 14] = [
+pub const ALL: [Target; 15] = [
     Target { name: "message", run: signalling::message },
     Target { name: "stream", run: signalling::stream },
     Target { name: "endpoint", run: signalling::endpoint },
@@ -29,6 +29,7 @@ pub const ALL: [Target; 14] = [
     Target { name: "rtp", run: media::rtp },
     Target { name: "rtcp", run: media::rtcp },
     Target { name: "event", run: media::event },
+    Target { name: "g722", run: media::g722 },
 ];
 
 /// Runs one target by its name.

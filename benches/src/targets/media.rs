@@ -1,5 +1,6 @@
-//! What reads RTP and RTCP.
+//! What reads RTP, RTCP and the speech in it.
 
+use offhook_codec::{Coding, Law, Transcoder, g722 as codec};
 use offhook_rtp::{Header, Packet, TelephoneEvent, is_rtcp, read_reports, rewrite};
 use offhook_units::{RtpSeq, RtpTime, Tick};
 
@@ -30,5 +31,16 @@ pub fn event(data: &[u8]) {
     assert_eq!(TelephoneEvent::parse(&event.encode()), Some(event));
     if let Some(digit) = event.digit() {
         assert_eq!(TelephoneEvent::event_of(digit), Some(event.event));
+    }
+}
+
+/// A payload of G.722, which holds sound whatever stands in it: decoded, encoded again, and relayed to and from G.711.
+pub fn g722(data: &[u8]) {
+    let mut pcm = vec![0; 2 * data.len()];
+    assert_eq!(codec::Decoder::default().decode(data, &mut pcm), pcm.len());
+    let mut again = vec![0; data.len()];
+    assert_eq!(codec::Encoder::default().encode(&pcm, &mut again), data.len());
+    for (from, to) in [(Coding::G722, Coding::G711(Law::A)), (Coding::G711(Law::Mu), Coding::G722)] {
+        Transcoder::new(from, to).expect("two codings").payload(&mut again);
     }
 }

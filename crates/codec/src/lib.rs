@@ -1,16 +1,19 @@
-//! G.711, resampling, tones and concealment.
+//! G.711, G.722, resampling, tones and concealment.
 //!
-//! A codec is an [`Encoder`] and a [`Decoder`]; callers own all buffers, and neither allocates.
+//! A codec is an encoder and a decoder; callers own all buffers, and neither allocates.
 
 mod conceal;
+pub mod g722;
 pub mod pcma;
 pub mod pcmu;
 mod resample;
 mod tone;
+mod transcode;
 
 pub use conceal::Concealer;
 pub use resample::{ResampleError, Resampler, resample};
 pub use tone::{Cadence, Tone};
+pub use transcode::{Coding, Transcoder};
 
 /// Turns samples into payload bytes.
 pub trait Encoder: Send {
