@@ -417,6 +417,25 @@ fn a_number_that_dials_over_tcp_says_so_in_the_request_uri() {
 }
 
 #[test]
+fn whoever_calls_with_g722_is_led_on_with_g722_first_and_others_with_their_own_codec_first() {
+    for (offered, onwards) in [("9 0", "RTP/AVP 9 0 8 101"), ("0 8", "RTP/AVP 0 9 8 101"), ("8", "RTP/AVP 8 9 0 101")] {
+        let flow = flow_to(7);
+        let mut world = World::told(vec![wide("carrier", &[2], "0")], |config| {
+            config.caps.codecs.insert(0, offhook_plan::CodecCap { kind: CodecKind::G722, fmtp: None });
+            let to = offhook_call::config::Destination::Dial { flow, ring_for: Span::from_s(20) };
+            config.numbers.insert("77".to_owned(), offhook_call::config::Number { to, ..number() });
+        });
+        world.offers = Some(format!(
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.2\r\ns=-\r\nc=IN IP4 127.0.0.2\r\nt=0 0\r\nm=audio 40000 RTP/AVP {offered}\r\n"
+        ));
+        world.invite("carrier2", "sip:77@127.0.0.1", "sip:77@127.0.0.1", Vec::new());
+        let invite = heard(&world, 7).expect("an INVITE");
+        let body = String::from_utf8_lossy(&invite.body).into_owned();
+        assert!(body.contains(&format!("{onwards}\r\n")), "{offered}: {body}");
+    }
+}
+
+#[test]
 fn a_trunks_large_requests_go_as_it_says_whatever_holds_for_the_rest() {
     let listener = vec![std::net::SocketAddr::from(([0, 0, 0, 0], 5_060))];
     for (all, its, over) in [

@@ -4,6 +4,7 @@
 
 mod conceal;
 pub mod g722;
+mod narrow;
 pub mod pcma;
 pub mod pcmu;
 mod resample;
@@ -11,9 +12,10 @@ mod tone;
 mod transcode;
 
 pub use conceal::Concealer;
+pub use narrow::{Coding, NarrowDecoder, NarrowEncoder};
 pub use resample::{ResampleError, Resampler, resample};
 pub use tone::{Cadence, Tone};
-pub use transcode::{Coding, Transcoder};
+pub use transcode::Transcoder;
 
 /// Turns samples into payload bytes.
 pub trait Encoder: Send {

@@ -1,27 +1,8 @@
 //! From one coding to another, byte by byte: all that we relay last 125 us a byte, so a payload keeps its length and its place.
 
-use crate::{Law, g722};
+use crate::{Coding, NarrowDecoder, NarrowEncoder};
 
-/// How a byte of speech is to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Coding {
-    /// A sample at 8 kHz.
-    G711(Law),
-    /// Two samples at 16 kHz, coded by what went before.
-    G722,
-}
-
-impl Coding {
-    /// The byte of silence, as fills and gaps are written.
-    pub const fn silence(self) -> u8 {
-        match self {
-            Self::G711(law) => law.silence(),
-            Self::G722 => g722::SILENCE,
-        }
-    }
-}
-
-/// Turns one stream's coding into another. It holds what the codings remember, and allocates nothing.
+/// Turns one stream's coding into another. It holds what the codings remember, and allocates when it is made only.
 #[derive(Debug, Clone)]
 pub struct Transcoder {
     from: Coding,
@@ -32,20 +13,18 @@ pub struct Transcoder {
 #[derive(Debug, Clone)]
 enum Way {
     Table(&'static [u8; 256]),
-    Widen(Law, g722::Encoder),
-    Narrow(g722::Decoder, Law),
+    Codecs(NarrowDecoder, NarrowEncoder),
 }
 
 impl Transcoder {
     /// Between two codings; `None` where they are the same.
     pub fn new(from: Coding, to: Coding) -> Option<Self> {
         let way = match (from, to) {
-            (Coding::G711(Law::Mu), Coding::G711(Law::Mu))
-            | (Coding::G711(Law::A), Coding::G711(Law::A))
-            | (Coding::G722, Coding::G722) => return None,
-            (Coding::G711(law), Coding::G711(Law::Mu | Law::A)) => Way::Table(law.to_other()),
-            (Coding::G711(law), Coding::G722) => Way::Widen(law, g722::Encoder::default()),
-            (Coding::G722, Coding::G711(law)) => Way::Narrow(g722::Decoder::default(), law),
+            (Coding::G711(one), Coding::G711(other)) if one != other => Way::Table(one.to_other()),
+            (Coding::G711(_), Coding::G722) | (Coding::G722, Coding::G711(_)) => {
+                Way::Codecs(NarrowDecoder::new(from), NarrowEncoder::new(to))
+            }
+            (Coding::G711(_), Coding::G711(_)) | (Coding::G722, Coding::G722) => return None,
         };
         Some(Self { from, to, way })
     }
@@ -59,8 +38,7 @@ impl Transcoder {
     pub fn byte(&mut self, byte: u8) -> u8 {
         match &mut self.way {
             Way::Table(table) => table[usize::from(byte)],
-            Way::Widen(law, encoder) => encoder.encode_narrow(law.decode(byte)),
-            Way::Narrow(decoder, law) => law.encode(decoder.decode_narrow(byte)),
+            Way::Codecs(decoder, encoder) => encoder.sample(decoder.byte(byte)),
         }
     }
 
@@ -74,8 +52,8 @@ impl Transcoder {
     /// The source begins anew: what was remembered of it is of no use. What the listener remembers stays.
     pub fn source_began(&mut self) {
         match &mut self.way {
-            Way::Table(_) | Way::Widen(..) => {}
-            Way::Narrow(decoder, _) => *decoder = g722::Decoder::default(),
+            Way::Table(_) => {}
+            Way::Codecs(decoder, _) => decoder.reset(),
         }
     }
 }
@@ -85,6 +63,7 @@ mod tests {
     use core::f64::consts::TAU;
 
     use super::*;
+    use crate::{Law, g722};
 
     const ALL: [Coding; 3] = [Coding::G711(Law::Mu), Coding::G711(Law::A), Coding::G722];
 

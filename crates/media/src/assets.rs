@@ -1,6 +1,6 @@
 //! Prompts and music, encoded once when they are loaded.
 
-use offhook_codec::{Law, ResampleError, pcma, pcmu, resample};
+use offhook_codec::{Coding, Law, ResampleError, g722, pcma, pcmu, resample};
 use offhook_plan::AssetId;
 use offhook_units::SampleRate;
 
@@ -11,16 +11,17 @@ pub enum AssetError {
     /// It holds no sample. Give a file with sound in it.
     #[error("the sound is empty")]
     Empty,
-    /// Its sampling rate cannot be brought to 8 kHz. Give a file of 8 to 48 kHz.
+    /// Its sampling rate cannot be brought to 8 or 16 kHz. Give a file of 8 to 48 kHz.
     #[error(transparent)]
     Resample(#[from] ResampleError),
 }
 
-/// One sound in both laws, at 8 kHz.
+/// One sound in every coding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asset {
     mu: Box<[u8]>,
     a: Box<[u8]>,
+    g722: Box<[u8]>,
 }
 
 impl Asset {
@@ -36,14 +37,18 @@ impl Asset {
         let (mut mu, mut a) = (vec![0; narrow.len()], vec![0; narrow.len()]);
         pcmu::encode(&narrow, &mut mu);
         pcma::encode(&narrow, &mut a);
-        Ok(Self { mu: mu.into(), a: a.into() })
+        let wide = resample(pcm, rate, SampleRate::WIDE)?;
+        let mut g722 = vec![0; wide.len() / 2];
+        g722::Encoder::default().encode(&wide, &mut g722);
+        Ok(Self { mu: mu.into(), a: a.into(), g722: g722.into() })
     }
 
-    /// Its bytes in one law: 8,000 a second.
-    pub fn bytes(&self, law: Law) -> &[u8] {
-        match law {
-            Law::Mu => &self.mu,
-            Law::A => &self.a,
+    /// Its bytes in one coding: 8,000 a second.
+    pub fn bytes(&self, coding: Coding) -> &[u8] {
+        match coding {
+            Coding::G711(Law::Mu) => &self.mu,
+            Coding::G711(Law::A) => &self.a,
+            Coding::G722 => &self.g722,
         }
     }
 }
@@ -70,8 +75,8 @@ impl Assets {
     }
 
     /// The bytes of a sound; empty where there is none with this id.
-    pub fn bytes(&self, asset: AssetId, law: Law) -> &[u8] {
-        self.0.get(asset.0 as usize).map_or(&[], |asset| asset.bytes(law))
+    pub fn bytes(&self, asset: AssetId, coding: Coding) -> &[u8] {
+        self.0.get(asset.0 as usize).map_or(&[], |asset| asset.bytes(coding))
     }
 
     /// How many sounds there are.

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::ops::Range;
 
-use offhook_codec::Law;
+use offhook_codec::{Coding, Law, Transcoder};
 use offhook_plan::{CodecKind, LegPlan, LegReport, MediaEvent, Negotiated, SpeechReport, SrtpReport};
 use offhook_rtp::{Header, Heard, Packet, ReceiverStats, TelephoneEvent};
 use offhook_units::{CallId, LegId, RecordingId, RtpTime, SampleRate, Span, Tick};
@@ -24,14 +24,19 @@ const KEY_SPACING: Span = Span::from_ms(40);
 #[derive(Debug)]
 pub enum Source {
     Nothing,
-    Leg { leg: LegId, relay: Relay },
+    /// Another leg; its speech is turned into this leg's coding where that is another.
+    Leg {
+        leg: LegId,
+        relay: Relay,
+        transcoder: Option<Transcoder>,
+    },
     Player(Player),
 }
 
 /// What kind of payload a packet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    Speech(Law),
+    Speech,
     Key(TelephoneEvent),
     /// A payload type that was not agreed on.
     Unknown,
@@ -96,11 +101,12 @@ pub struct Leg {
     keys: Keys,
 }
 
-/// The law of a codec.
-pub const fn law_of(codec: CodecKind) -> Law {
+/// How the payloads of a codec are to be read.
+pub const fn coding_of(codec: CodecKind) -> Coding {
     match codec {
-        CodecKind::Pcmu => Law::Mu,
-        CodecKind::Pcma => Law::A,
+        CodecKind::Pcmu => Coding::G711(Law::Mu),
+        CodecKind::Pcma => Coding::G711(Law::A),
+        CodecKind::G722 => Coding::G722,
     }
 }
 
@@ -170,7 +176,7 @@ impl Leg {
     pub fn kind_of(&self, payload_type: u8, payload: &[u8]) -> Kind {
         let Some(media) = &self.media else { return Kind::Unknown };
         if payload_type == media.recv_payload_type {
-            return Kind::Speech(law_of(media.codec));
+            return Kind::Speech;
         }
         match media.telephone_event {
             Some((_, receive)) if receive == payload_type => {
@@ -195,7 +201,7 @@ impl Leg {
         let kind = self.kind_of(packet.header.payload_type, packet.payload);
         let known = self.media.is_none() || kind != Kind::Unknown;
         let latched = self.latch(now, from, known)?;
-        let arrival = matches!(kind, Kind::Speech(_)).then(|| SampleRate::NARROW.samples(now.since(Tick::ZERO)) as u32);
+        let arrival = (kind == Kind::Speech).then(|| SampleRate::NARROW.samples(now.since(Tick::ZERO)) as u32);
         let header = packet.header;
         let began = match self.stats.heard(header.ssrc, header.seq, header.timestamp, arrival) {
             Heard::Began => true,
@@ -208,7 +214,7 @@ impl Leg {
         }
         let silent_for = self.end_silence(now);
         self.last_heard = now;
-        if matches!(kind, Kind::Speech(_)) {
+        if kind == Kind::Speech {
             self.rate(now);
         }
         if known {

@@ -28,6 +28,7 @@ pub use io::{Io, SocketKey};
 pub use jitter::{
     BEGUN_MAX, JitterBuffer, JitterConfig, JitterStats, PACKETS_MAX, PAYLOAD_BYTES_MAX, Played, Pulled, Pushed,
 };
+pub use leg::coding_of;
 pub use limits::{Figures, Limits};
 pub use replay::{Arrival, PULL_EVERY, Step, replay};
 pub use taps::{TapConsumer, TapProducer, tap_ring};

@@ -1,9 +1,10 @@
 //! Plans: the difference between what is and what shall be, carried out.
 
+use offhook_codec::Transcoder;
 use offhook_plan::{Edge, LegPlan, MediaEvent, MediaPlan, Source as PlanSource};
 use offhook_units::{CallId, LegId, Tick};
 
-use crate::leg::{Leg, Source};
+use crate::leg::{Leg, Source, coding_of};
 use crate::out::Relay;
 use crate::player::Player;
 use crate::reports::Reports;
@@ -177,16 +178,25 @@ impl Worker {
     /// An edge between two legs is laid once both are agreed on; until then the source's packets are held.
     fn lay_relay(&mut self, io: &mut impl Io, now: Tick, call: &Call, slot: u32, from: LegId, since: Tick) {
         let source = call.legs.iter().find(|(leg, _)| *leg == from).map(|(_, slot)| *slot);
-        let ready = source.and_then(|source| self.leg_mut(source)).is_some_and(|leg| leg.media.is_some());
+        let said = source.and_then(|source| self.leg_mut(source)).and_then(|leg| leg.media.as_ref()).map(|m| m.codec);
         let Some(leg) = self.leg_mut(slot) else { return };
-        let (Some(source), true, true) = (source, ready, leg.media.is_some()) else {
+        let heard = leg.media.as_ref().map(|media| media.codec);
+        let (Some(source), Some(said), Some(heard)) = (source, said.map(coding_of), heard.map(coding_of)) else {
             leg.hears = Source::Nothing;
             return;
         };
-        let goes_on = matches!(&leg.hears, Source::Leg { leg, .. } if *leg == from);
-        if !goes_on {
-            leg.hears = Source::Leg { leg: from, relay: Relay::default() };
-            self.flush_held(io, now, source, slot, since);
+        match &mut leg.hears {
+            Source::Leg { leg, transcoder, .. } if *leg == from => {
+                // What goes on as before keeps what its coding remembers; a codec that was agreed on anew has nothing to keep.
+                if transcoder.as_ref().is_none_or(|transcoder| !transcoder.leads(said, heard)) {
+                    *transcoder = Transcoder::new(said, heard);
+                }
+            }
+            hears => {
+                let transcoder = Transcoder::new(said, heard);
+                *hears = Source::Leg { leg: from, relay: Relay::default(), transcoder };
+                self.flush_held(io, now, source, slot, since);
+            }
         }
         if let Some(leg) = self.leg_mut(source) {
             leg.heard_by.push(slot);

@@ -1,6 +1,6 @@
 //! The playing of prompts and music to one leg.
 
-use offhook_codec::Law;
+use offhook_codec::Coding;
 use offhook_plan::{AssetId, PlayerPlan};
 use offhook_units::{PlayerId, Span, Tick};
 
@@ -56,7 +56,7 @@ impl Player {
     }
 
     /// Fills `frame` with the next bytes.
-    pub fn fill(&mut self, assets: &Assets, law: Law, frame: &mut [u8]) -> Frame {
+    pub fn fill(&mut self, assets: &Assets, coding: Coding, frame: &mut [u8]) -> Frame {
         let mut at = 0;
         let mut wrapped_at = None;
         while at < frame.len() {
@@ -69,13 +69,13 @@ impl Player {
                 self.place = (0, 0);
                 continue;
             };
-            let rest = assets.bytes(*asset, law).get(self.place.1..).unwrap_or(&[]);
+            let rest = assets.bytes(*asset, coding).get(self.place.1..).unwrap_or(&[]);
             let take = rest.len().min(frame.len() - at);
             frame[at..at + take].copy_from_slice(&rest[..take]);
             at += take;
             self.place = if take == rest.len() { (self.place.0 + 1, 0) } else { (self.place.0, self.place.1 + take) };
         }
-        frame[at..].fill(law.silence());
+        frame[at..].fill(coding.silence());
         let over = self.place.0 >= self.assets.len() && !self.repeat;
         match at {
             0 => Frame::Nothing,
@@ -89,6 +89,7 @@ impl Player {
 mod tests {
     use super::*;
     use crate::Asset;
+    use offhook_codec::Law;
     use offhook_units::SampleRate;
 
     fn play(lengths: &[usize], list: &[u32], repeat: bool, frames: usize) -> Vec<(Frame, usize)> {
@@ -100,7 +101,7 @@ mod tests {
         (0..frames)
             .map(|_| {
                 let mut frame = [0; 160];
-                (player.fill(&assets, Law::Mu, &mut frame), sounding(&frame))
+                (player.fill(&assets, Coding::G711(Law::Mu), &mut frame), sounding(&frame))
             })
             .collect()
     }

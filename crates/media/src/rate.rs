@@ -84,6 +84,7 @@ impl Leg {
 }
 
 fn add(quality: &mut Quality, seconds: u64, lost: f64, delay_ms: f64) {
+    // G.722 too: the scale is that of telephone sound, where it is no worse.
     let rating = rating(Impairment::G711, lost, delay_ms);
     let seconds = u32::try_from(seconds.max(1)).unwrap_or(u32::MAX);
     quality.add(seconds, rating, (mos(rating) * 100.0).round() as u16);

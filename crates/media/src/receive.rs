@@ -8,7 +8,7 @@ use offhook_rtp::{HEADER_BYTES, Header, SRTP_TAIL_MAX, is_rtcp, rewrite};
 use offhook_units::{SampleRate, Span, Tick};
 
 use crate::crypto::seal_rtp;
-use crate::leg::{Discard, Incoming, Kind, Leg, Source, law_of};
+use crate::leg::{Discard, Incoming, Kind, Leg, Source, coding_of};
 use crate::player::{CATCH_UP_MAX, FRAME_BYTES_MAX, Frame};
 use crate::worker::DATAGRAM_BYTES_MAX;
 use crate::{Io, SocketKey, Worker};
@@ -61,7 +61,7 @@ impl Worker {
         let payload = &datagram[incoming.payload.clone()];
         let mut digit = None;
         match incoming.kind {
-            Kind::Speech(_) => {
+            Kind::Speech => {
                 self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, payload);
             }
             Kind::Key(event) => {
@@ -117,9 +117,9 @@ impl Worker {
     pub(crate) fn forward(&mut self, io: &mut impl Io, now: Tick, to: u32, incoming: &Incoming, datagram: &mut [u8]) {
         let Some(leg) = self.legs.get_mut(to as usize).and_then(Option::as_deref_mut) else { return };
         let Leg { media, hears, out, to: address, taps, id, crypto, .. } = leg;
-        let (Some(media), Source::Leg { relay, .. }) = (media.as_ref(), hears) else { return };
+        let (Some(media), Source::Leg { relay, transcoder, .. }) = (media.as_ref(), hears) else { return };
         let (payload_type, speech) = match incoming.kind {
-            Kind::Speech(_) => (Some(media.send_payload_type), true),
+            Kind::Speech => (Some(media.send_payload_type), true),
             Kind::Key(_) => (media.telephone_event.map(|(send, _)| send), false),
             Kind::Unknown => (None, false),
         };
@@ -139,11 +139,11 @@ impl Worker {
             timestamp: mapped.timestamp,
             ssrc: out.ssrc,
         };
-        if let Kind::Speech(law) = incoming.kind
-            && law != law_of(media.codec)
-        {
-            let table = law.to_other();
-            datagram[incoming.payload.clone()].iter_mut().for_each(|byte| *byte = table[usize::from(*byte)]);
+        if speech && let Some(transcoder) = transcoder {
+            if incoming.began {
+                transcoder.source_began();
+            }
+            transcoder.payload(&mut datagram[incoming.payload.clone()]);
         }
         let Some(packet) = rewrite(datagram, incoming.payload.clone(), &header) else { return };
         let payload = &datagram[incoming.payload.clone()];
@@ -227,7 +227,8 @@ impl Worker {
         }
         let samples = SampleRate::NARROW.samples(ptime) as usize;
         let mut datagram = [0; HEADER_BYTES + FRAME_BYTES_MAX + SRTP_TAIL_MAX];
-        let frame = player.fill(&self.assets, law_of(media.codec), &mut datagram[HEADER_BYTES..HEADER_BYTES + samples]);
+        let frame =
+            player.fill(&self.assets, coding_of(media.codec), &mut datagram[HEADER_BYTES..HEADER_BYTES + samples]);
         player.next_at += ptime;
         player.finished = frame != Frame::Playing;
         let due = (!player.finished).then_some(player.next_at);

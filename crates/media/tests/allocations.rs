@@ -6,6 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use harness::*;
+use offhook_plan::CodecKind;
 use offhook_units::{Span, Tick};
 use ringbuf::traits::Consumer;
 
@@ -40,12 +41,19 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_thousand_packets_relayed_recorded_played_held_and_reported_allocate_nothing() {
+    CodecKind::ALL.into_iter().for_each(check);
+}
+
+/// The caller speaks PCMU, the agent another codec or the same.
+fn check(agents: CodecKind) {
     let third = offhook_units::LegId(3);
     let mut floor = Floor::new();
     floor.network.only_count = true;
     let edges = vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX), plays(third, 1, &[0], true)];
-    floor.command(plan(1, vec![pcmu(CALLER), pcmu(AGENT), pcmu(third)], edges, tapped()));
+    let agent = leg_plan(AGENT, Some(agreed(AGENT, agents)));
+    floor.command(plan(1, vec![pcmu(CALLER), agent, pcmu(third)], edges, tapped()));
     let mut speakers = [CALLER, AGENT, third].map(Speaker::new);
+    speakers[1].payload_type = agents.static_payload_type().unwrap();
     // The first packets latch, which is told: an event.
     for speaker in &mut speakers {
         speaker.say(&mut floor);

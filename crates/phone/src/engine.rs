@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
-use offhook_codec::Tone;
+use offhook_codec::{Law, NarrowEncoder, Tone};
 use offhook_headset::{Headset, HeadsetConfig, HeadsetError, HeadsetEvent, Microphone, Speaker};
 use offhook_media::Pulled;
+use offhook_media::coding_of;
 use offhook_plan::Negotiated;
 use offhook_rtp::{REPORT_BYTES_MAX, ReportWriter, is_rtcp};
 use offhook_units::{Entropy, RtpSeq, RtpTime, SampleRate, Span, Tick};
@@ -26,7 +27,7 @@ use crate::listener::{Listener, Noticed};
 use crate::sound::{Player, Sound};
 use crate::spool::{Kind, Spool};
 use crate::statistics::MediaStatistics;
-use crate::talker::{PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX, Talker, Turn, law_of};
+use crate::talker::{PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX, Talker, Turn};
 
 /// One turn of the engine.
 pub const TURN: Span = Span::from_ms(10);
@@ -179,6 +180,8 @@ struct Worker {
     talker: Talker,
     listener: Option<Listener>,
     negotiated: Option<Negotiated>,
+    /// For the microphone.
+    encoder: NarrowEncoder,
     player: Option<Player>,
     devices: Devices,
     tone: Option<Tone>,
@@ -218,6 +221,7 @@ impl Worker {
             talker,
             listener: None,
             negotiated: None,
+            encoder: NarrowEncoder::G711(Law::Mu),
             player: None,
             devices,
             tone: None,
@@ -295,11 +299,13 @@ impl Worker {
             let same_codec = self.negotiated.as_ref().is_some_and(|before| before.codec == negotiated.codec);
             listener.renegotiate(negotiated.clone());
             if !same_codec {
+                self.encoder = NarrowEncoder::new(coding_of(negotiated.codec));
                 self.player = self.make_player(&negotiated);
             }
             self.turns = 0;
         } else {
             self.listener = Some(Listener::new(negotiated.clone()));
+            self.encoder = NarrowEncoder::new(coding_of(negotiated.codec));
             self.player = self.make_player(&negotiated);
             self.tone = None;
             self.talking_since = Some(now);
@@ -313,7 +319,7 @@ impl Worker {
 
     fn make_player(&self, negotiated: &Negotiated) -> Option<Player> {
         let (sound, repeat) = self.config.play.as_ref()?;
-        Some(Player::new(sound, law_of(negotiated.codec), *repeat))
+        Some(Player::new(sound, coding_of(negotiated.codec), *repeat))
     }
 
     fn create(&self, path: Option<PathBuf>, kind: Kind) -> Option<Spool> {
@@ -393,10 +399,9 @@ impl Worker {
             self.talker.pause(TURN_SAMPLES as u32);
             self.turns = 0;
         } else {
-            let law = law_of(negotiated.codec);
             let part = &mut self.payload[self.turns * TURN_SAMPLES..][..TURN_SAMPLES];
             for (byte, sample) in part.iter_mut().zip(mouth) {
-                *byte = law.encode(*sample);
+                *byte = self.encoder.sample(*sample);
             }
             self.turns += 1;
             if self.turns * 10 >= usize::from(negotiated.ptime_ms) || self.turns * TURN_SAMPLES == PAYLOAD_BYTES_MAX {
@@ -418,7 +423,7 @@ impl Worker {
             }
             Turn::Speech => {
                 if self.muted || self.held {
-                    payload.fill(law_of(negotiated.codec).silence());
+                    payload.fill(coding_of(negotiated.codec).silence());
                 } else if let Some(player) = &mut self.player
                     && player.fill(payload)
                 {

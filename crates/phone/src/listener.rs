@@ -2,14 +2,13 @@
 
 use core::net::SocketAddr;
 
-use offhook_codec::G711;
-use offhook_media::{JitterBuffer, JitterConfig, JitterStats, Pulled};
+use offhook_codec::NarrowDecoder;
+use offhook_media::{JitterBuffer, JitterConfig, JitterStats, Pulled, coding_of};
 use offhook_plan::Negotiated;
 use offhook_rtp::{Heard, Packet, PeerReport, ReceiverStats, Report, TelephoneEvent, read_reports};
 use offhook_units::{RtpTime, Span, Tick};
 
 use crate::digest::OrderedDigest;
-use crate::talker::law_of;
 
 /// Packets from another address are taken once the first has been silent for this long.
 pub const LATCH_FOR: Span = Span::from_ms(200);
@@ -29,7 +28,7 @@ pub enum Noticed {
 pub struct Listener {
     negotiated: Negotiated,
     jitter: JitterBuffer,
-    decoder: G711,
+    decoder: NarrowDecoder,
     stats: ReceiverStats,
     digest: OrderedDigest,
     latched: Option<(SocketAddr, Tick)>,
@@ -86,7 +85,7 @@ impl Listener {
     pub fn new(negotiated: Negotiated) -> Self {
         Self {
             jitter: JitterBuffer::new(JitterConfig::default()),
-            decoder: G711::new(law_of(negotiated.codec)),
+            decoder: NarrowDecoder::new(coding_of(negotiated.codec)),
             negotiated,
             stats: ReceiverStats::default(),
             digest: OrderedDigest::default(),
@@ -108,7 +107,7 @@ impl Listener {
     /// A later offer or answer changed what was agreed; statistics and digest go on.
     pub fn renegotiate(&mut self, negotiated: Negotiated) {
         if negotiated.codec != self.negotiated.codec {
-            self.decoder = G711::new(law_of(negotiated.codec));
+            self.decoder = NarrowDecoder::new(coding_of(negotiated.codec));
             self.jitter = JitterBuffer::new(JitterConfig::default());
         }
         if negotiated.direction != self.negotiated.direction {

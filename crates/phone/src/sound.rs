@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use offhook_codec::Law;
+use offhook_codec::{Coding, NarrowEncoder};
 use offhook_units::SampleRate;
 
 /// Longest file that is loaded, in seconds: 2 hours of speech are 115 MB.
@@ -86,9 +86,10 @@ pub struct Player {
 
 impl Player {
     /// From its begin; silence follows unless it repeats.
-    pub fn new(sound: &Sound, law: Law, repeat: bool) -> Self {
-        let encoded = sound.samples.iter().map(|sample| law.encode(*sample)).collect();
-        Self { encoded, at: 0, repeat, silence: law.silence() }
+    pub fn new(sound: &Sound, coding: Coding, repeat: bool) -> Self {
+        let mut encoder = NarrowEncoder::new(coding);
+        let encoded = sound.samples.iter().map(|sample| encoder.sample(*sample)).collect();
+        Self { encoded, at: 0, repeat, silence: coding.silence() }
     }
 
     /// Fills `payload` with what comes next. `true` once: with the call that plays the last byte of a sound that does not repeat.
@@ -108,10 +109,11 @@ impl Player {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use offhook_codec::Law;
 
     #[test]
     fn a_sound_played_once_ends_in_silence_and_says_so_once() {
-        let mut player = Player::new(&Sound::new(vec![0; 250]), Law::A, false);
+        let mut player = Player::new(&Sound::new(vec![0; 250]), Coding::G711(Law::A), false);
         player.encoded = (0..250).map(|n| n as u8).collect();
         let mut payload = [0; 160];
         assert!(!player.fill(&mut payload));
@@ -123,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_sound_that_repeats_goes_on_in_mid_packet() {
-        let mut player = Player::new(&Sound::new(vec![0; 100]), Law::Mu, true);
+        let mut player = Player::new(&Sound::new(vec![0; 100]), Coding::G711(Law::Mu), true);
         player.encoded = (0..100).collect();
         let mut payload = [0; 160];
         assert!(!player.fill(&mut payload));

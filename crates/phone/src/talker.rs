@@ -1,25 +1,16 @@
 //! What a call sends: RTP in packets of the agreed time, keys in the place of speech, and a digest of every payload.
 
-use offhook_codec::Law;
-use offhook_plan::{CodecKind, Negotiated};
+use offhook_plan::Negotiated;
 use offhook_rtp::{Header, SenderInfo, ntp_of};
 use offhook_units::{RtpSeq, RtpTime, Tick};
 use sha2::{Digest, Sha256};
 
 use crate::keys::KeySender;
 
-/// Longest packet time that is agreed on (RFC 3264 side: `sdp` takes 10..=60 ms): 480 bytes of G.711.
+/// Longest packet time that is agreed on (RFC 3264 side: `sdp` takes 10..=60 ms): 480 bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 480;
 /// Room for one packet.
 pub const PACKET_BYTES_MAX: usize = offhook_rtp::HEADER_BYTES + PAYLOAD_BYTES_MAX;
-
-/// The law of a negotiated codec.
-pub const fn law_of(codec: CodecKind) -> Law {
-    match codec {
-        CodecKind::Pcmu => Law::Mu,
-        CodecKind::Pcma => Law::A,
-    }
-}
 
 /// What is sent in one packet time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +140,7 @@ impl Talker {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use offhook_plan::Direction;
+    use offhook_plan::{CodecKind, Direction};
     use offhook_rtp::{Packet, TelephoneEvent};
 
     pub(crate) fn agreed() -> Negotiated {

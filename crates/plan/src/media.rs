@@ -50,7 +50,7 @@ impl LegPlan {
 /// Where sound for a leg comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// What another leg of the same call says: relayed where the codecs are equal.
+    /// What another leg of the same call says: relayed where the codecs are equal, turned into the other codec otherwise.
     Leg(LegId),
     /// A prompt or music.
     Player(PlayerPlan),

@@ -20,7 +20,7 @@ use crate::gaps::{Gap, GapReason, uncovered};
 use crate::keys;
 use crate::manifest::{MANIFEST_VERSION, Manifest, ManifestGap, RecordingSpec, SideSummary};
 use crate::recording::Summary;
-use crate::side::law_of;
+use crate::side::coding_of;
 use crate::wav::{FRAME_BYTES, HEADER_BYTES, WavError, WavHeader};
 use crate::writer::{Counters, Protection, RecorderEvent};
 
@@ -228,7 +228,7 @@ fn mend(dir: &Path, id: RecordingId, path: &Path, protection: &mut Option<Protec
         }),
         (Err(error), None) => return Err(io::Error::other(error)),
     };
-    let damaged = drop_damaged(&mut body, law_of(found.codec).silence())?;
+    let damaged = drop_damaged(&mut body, coding_of(found.codec).silence())?;
     let frames = body.frames()?;
     let header = WavHeader { frames, id, decided: [frames; 2], ..found };
     body.cut(frames)?;

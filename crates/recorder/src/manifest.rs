@@ -26,7 +26,7 @@ pub struct RecordingSpec {
     pub started: Tick,
     /// What else is to stand in the manifest; no personal data.
     pub meta: BTreeMap<String, String>,
-    /// The codec of the tapped leg: what the file holds. Packets of the other G.711 law are converted to it.
+    /// The codec of the tapped leg: what the file holds. Packets of another one are converted to it.
     pub codec: CodecKind,
 }
 

@@ -6,7 +6,7 @@ use offhook_units::{Span, Tick};
 use crate::canvas::{Canvas, Dirty};
 use crate::gaps::{Gap, GapReason, uncovered};
 use crate::manifest::RecordingSpec;
-use crate::side::{SideCounts, SideTrack, frame_at, law_of};
+use crate::side::{SideCounts, SideTrack, coding_of, frame_at};
 use crate::wav::{HEADER_BYTES, WavHeader};
 
 /// How often a recording's data and then its header go to disk.
@@ -76,7 +76,7 @@ impl Recording {
         Self {
             left: side(Side::Heard),
             right: side(Side::Sent),
-            canvas: Canvas::new(law_of(spec.codec).silence(), grain),
+            canvas: Canvas::new(coding_of(spec.codec).silence(), grain),
             disk: Vec::new(),
             ring_dropped: 0,
             told: [0, 0],

@@ -1,6 +1,6 @@
 //! One side of a recording: packets in order get their place on the time line; what lies between them is a gap with a reason.
 
-use offhook_codec::Law;
+use offhook_codec::{Coding, Law, Transcoder};
 use offhook_plan::CodecKind;
 use offhook_plan::tap::{Side, TapHeader};
 use offhook_units::{RtpTime, Tick};
@@ -65,12 +65,14 @@ pub struct SideTrack {
     gaps: Gaps,
     counts: SideCounts,
     hash: Sha256,
+    /// For packets of another codec than the file's.
+    transcoder: Option<Transcoder>,
     rest: Vec<Released>,
 }
 
 /// What a payload is.
 enum Content {
-    Speech(Law),
+    Speech(Coding),
     Event,
     Noise,
     Unknown,
@@ -92,6 +94,7 @@ impl SideTrack {
             gaps: Gaps::default(),
             counts: SideCounts::default(),
             hash: Sha256::new(),
+            transcoder: None,
             rest: Vec::new(),
         }
     }
@@ -171,8 +174,8 @@ impl SideTrack {
             self.expected = None;
         }
         self.paused |= before == Before::Pause;
-        let law = match self.content(&packet) {
-            Content::Speech(law) => law,
+        let coding = match self.content(&packet) {
+            Content::Speech(coding) => coding,
             Content::Event => return self.raise(GapReason::TelephoneEvent),
             Content::Noise => return self.raise(GapReason::ComfortNoise),
             Content::Unknown => {
@@ -193,17 +196,19 @@ impl SideTrack {
             _ => GapReason::Silent,
         });
         self.gaps.push(Gap { side: self.side, from: self.next_frame, to: frame, why });
-        self.put(frame, law, &packet.payload, canvas);
+        self.put(frame, coding, &packet.payload, canvas);
         self.next_frame = frame + length;
         self.expected = Some((RtpTime(packet.timestamp).wrapping_add(length as u32), samples + length as i64));
     }
 
-    fn put(&mut self, frame: u64, law: Law, payload: &[u8], canvas: &mut Canvas) {
-        if law == law_of(self.codec) {
-            canvas.place(self.side, frame, payload.iter().copied());
-        } else {
-            let table = law.to_other();
-            canvas.place(self.side, frame, payload.iter().map(|&byte| table[usize::from(byte)]));
+    fn put(&mut self, frame: u64, coding: Coding, payload: &[u8], canvas: &mut Canvas) {
+        let held = coding_of(self.codec);
+        if self.transcoder.as_ref().is_none_or(|transcoder| !transcoder.leads(coding, held)) {
+            self.transcoder = Transcoder::new(coding, held);
+        }
+        match &mut self.transcoder {
+            Some(transcoder) => canvas.place(self.side, frame, payload.iter().map(|&byte| transcoder.byte(byte))),
+            None => canvas.place(self.side, frame, payload.iter().copied()),
         }
         self.hash.update(payload);
         self.counts.packets += 1;
@@ -273,11 +278,12 @@ impl SideTrack {
     fn content(&self, packet: &Packet) -> Content {
         match packet.payload_type {
             _ if packet.payload.is_empty() => Content::Noise,
-            0 => Content::Speech(Law::Mu),
-            8 => Content::Speech(Law::A),
+            0 => Content::Speech(Coding::G711(Law::Mu)),
+            8 => Content::Speech(Coding::G711(Law::A)),
+            9 => Content::Speech(Coding::G722),
             13 | 19 => Content::Noise,
             96..=127 if packet.payload.len() == EVENT_BYTES => Content::Event,
-            96..=127 => Content::Speech(law_of(self.codec)),
+            96..=127 => Content::Speech(coding_of(self.codec)),
             _ => Content::Unknown,
         }
     }
@@ -307,10 +313,11 @@ pub fn frame_at(started: Tick, us: i64) -> u64 {
     (us.saturating_sub(started.as_us() as i64).max(0) / US_PER_FRAME).min(FRAMES_MAX as i64) as u64
 }
 
-/// The law of G.711 that a codec is.
-pub const fn law_of(codec: CodecKind) -> Law {
+/// How the payloads of a codec are to be read.
+pub const fn coding_of(codec: CodecKind) -> Coding {
     match codec {
-        CodecKind::Pcmu => Law::Mu,
-        CodecKind::Pcma => Law::A,
+        CodecKind::Pcmu => Coding::G711(Law::Mu),
+        CodecKind::Pcma => Coding::G711(Law::A),
+        CodecKind::G722 => Coding::G722,
     }
 }

@@ -1,6 +1,6 @@
 //! The head of a recording: a WAV header of fixed size, brought up to date while the recording grows.
 //!
-//! `RIFF`, `fmt ` (G.711, two channels, 8 kHz), `fact`, a chunk of our own (`ofhk`: who, since when, how far each side is
+//! `RIFF`, `fmt ` (G.711 or G.722, two channels, 8,000 bytes a second each), `fact`, a chunk of our own (`ofhk`: who, since when, how far each side is
 //! decided), `data`. Players skip the chunk they do not know.
 
 use offhook_plan::CodecKind;
@@ -12,9 +12,11 @@ pub const HEADER_BYTES: usize = 128;
 /// Bytes of one frame: one byte for each side.
 pub const FRAME_BYTES: u64 = 2;
 
-/// `WAVE_FORMAT_ALAW` and `WAVE_FORMAT_MULAW`, RFC 2361.
+/// `WAVE_FORMAT_ALAW`, `WAVE_FORMAT_MULAW` and `WAVE_FORMAT_G722_ADPCM`, RFC 2361. Players know the first two; none knows G.722
+/// with two channels, so that it has to be exported to be heard.
 const FORMAT_ALAW: u16 = 6;
 const FORMAT_MULAW: u16 = 7;
+const FORMAT_G722: u16 = 0x65;
 
 const OWN_AT: usize = 50;
 const OWN_BYTES: usize = HEADER_BYTES - OWN_AT - 8 - 8;
@@ -60,6 +62,7 @@ impl WavHeader {
         let format = match codec {
             CodecKind::Pcma => FORMAT_ALAW,
             CodecKind::Pcmu => FORMAT_MULAW,
+            CodecKind::G722 => FORMAT_G722,
         };
         let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
         let data = frames.saturating_mul(FRAME_BYTES);
@@ -99,6 +102,7 @@ impl WavHeader {
         let codec = match u16_at(20) {
             FORMAT_ALAW => CodecKind::Pcma,
             FORMAT_MULAW => CodecKind::Pcmu,
+            FORMAT_G722 => CodecKind::G722,
             _ => return Err(WavError::Foreign),
         };
         let own = OWN_AT + 8;

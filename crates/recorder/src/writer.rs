@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use offhook_codec::Law;
+use offhook_codec::{Law, g722};
 use offhook_plan::CodecKind;
 use offhook_plan::tap::{HEADER_BYTES as TAP_HEADER_BYTES, TapHeader};
 use offhook_units::{Entropy, RecordingId, Span, Tick};
@@ -42,6 +42,7 @@ const UNWRITTEN_MAX: usize = 256 * 1_024;
 /// Runs of silence to write from.
 static SILENCE_MU: [u8; 32_768] = [Law::Mu.silence(); 32_768];
 static SILENCE_A: [u8; 32_768] = [Law::A.silence(); 32_768];
+static SILENCE_G722: [u8; 32_768] = [g722::SILENCE; 32_768];
 
 const _: () = assert!(
     UNWRITTEN_MAX as u64 > (KEEP.as_us() + HOLD_MAX.as_us()) / 125 * FRAME_BYTES,
@@ -555,6 +556,7 @@ impl Open {
         let silence = match self.recording.spec().codec {
             CodecKind::Pcmu => &SILENCE_MU,
             CodecKind::Pcma => &SILENCE_A,
+            CodecKind::G722 => &SILENCE_G722,
         };
         while let Some(dirty) = self.recording.dirty(silence) {
             let length = dirty.bytes.len();

@@ -141,7 +141,11 @@ impl Taken {
     /// The completeness proof: gaps are disjoint and silent, what is left is as much as is said to be covered, and it is what
     /// the payload hash says where nothing was converted.
     fn check_every_frame_is_speech_or_gap(&self, codec: CodecKind) {
-        let silence = if codec == CodecKind::Pcmu { 0xff } else { 0xd5 };
+        let silence = match codec {
+            CodecKind::Pcmu => 0xff,
+            CodecKind::Pcma => 0xd5,
+            CodecKind::G722 => 0xfd,
+        };
         for (n, side) in [Side::Heard, Side::Sent].into_iter().enumerate() {
             let channel = [&self.left, &self.right][n];
             let mut reached = 0;
@@ -324,6 +328,21 @@ fn a_leg_that_changes_its_law_is_converted_and_its_payload_hash_is_of_what_arriv
         bytes(&talk[50..]).iter().map(|&b| offhook_codec::Law::Mu.to_other()[usize::from(b)]).collect();
     assert_eq!(taken.right[8_000..], converted);
     assert_eq!(<[u8; 32]>::from(Sha256::digest(bytes(&talk))), taken.summary.payload_sha256[1]);
+}
+
+#[test]
+fn a_recording_of_g722_holds_it_as_it_arrived_and_turns_g711_into_it() {
+    let mut talk = Talker::new(Side::Heard, 100).talk();
+    talk.iter_mut().take(50).for_each(|p| p.payload_type = 9);
+    talk.iter_mut().skip(50).for_each(|p| p.payload_type = 0);
+    let taken = record(CodecKind::G722, talk.clone(), 2_000_000);
+    assert_eq!(taken.left[..8_000], bytes(&talk[..50]));
+    let (mulaw, g722) = (offhook_codec::Coding::G711(offhook_codec::Law::Mu), offhook_codec::Coding::G722);
+    let mut converted = bytes(&talk[50..]);
+    offhook_codec::Transcoder::new(mulaw, g722).expect("two codings").payload(&mut converted);
+    assert_eq!(taken.left[8_000..], converted);
+    assert!(taken.right.iter().all(|byte| *byte == offhook_codec::g722::SILENCE));
+    assert_eq!(<[u8; 32]>::from(Sha256::digest(bytes(&talk))), taken.summary.payload_sha256[0]);
 }
 
 #[test]

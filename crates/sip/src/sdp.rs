@@ -439,9 +439,7 @@ fn formats(media: &Media) -> Vec<Format<'_>> {
                 let (name, clock, channels) = (parts.next()?, parts.next()?.parse().ok()?, parts.next());
                 channels.is_none_or(|count| count == "1").then_some((name, clock))
             });
-            let fixed = || {
-                [CodecKind::Pcmu, CodecKind::Pcma].into_iter().find(|k| k.static_payload_type() == Some(payload_type))
-            };
+            let fixed = || CodecKind::ALL.into_iter().find(|k| k.static_payload_type() == Some(payload_type));
             let (name, clock) = mapped.or_else(|| {
                 // A mapping that cannot be read is not replaced by a guess.
                 value_for(media, "rtpmap", payload_type).is_none().then(fixed)?.map(|kind| (kind.name(), kind.clock()))

@@ -273,13 +273,14 @@ impl Reader {
     }
 
     pub fn codecs(&mut self, names: &At<Vec<At<String>>>) -> Vec<CodecCap> {
-        const KNOWN: [(&str, CodecKind); 2] = [("pcmu", CodecKind::Pcmu), ("pcma", CodecKind::Pcma)];
+        const KNOWN: [(&str, CodecKind); 3] =
+            [("pcmu", CodecKind::Pcmu), ("pcma", CodecKind::Pcma), ("g722", CodecKind::G722)];
         let mut caps: Vec<CodecCap> = Vec::new();
         for name in &names.value {
             let Some((_, kind)) = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value)) else {
                 let advice = match nearest(&name.value, KNOWN.iter().map(|(known, _)| *known)) {
                     Some(known) => format!("did you mean \"{known}\"?"),
-                    None => "write \"pcmu\" (G.711 mu-law) or \"pcma\" (G.711 A-law)".to_owned(),
+                    None => "write \"pcmu\" (G.711 mu-law), \"pcma\" (G.711 A-law) or \"g722\"".to_owned(),
                 };
                 self.sink.fault(name.span.clone(), format!("codec \"{}\" is not known", name.value), advice);
                 continue;

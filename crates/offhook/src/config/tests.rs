@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use offhook_acd::{Strategy, WrapUp};
 use offhook_call::config::{Answer, Destination, Login, Reach};
 use offhook_net::trace::HepConfig;
+use offhook_plan::CodecKind;
 use offhook_sip::Transport;
 use offhook_units::{QueueId, Span};
 
@@ -119,12 +120,28 @@ fn wrong_types_and_ranges_are_told_with_what_to_write() {
         ("[media]\nports = \"10001-20000\"\n", (2, 9), "not a range of RTP ports", "\"10000-20999\""),
         ("[media]\nports = \"20000\"\n", (2, 9), "not a range of RTP ports", "\"10000-20999\""),
         ("[media]\ncodecs = [\"pcmx\"]\n", (2, 11), "codec \"pcmx\" is not known", "did you mean"),
+        (
+            "[media]\ncodecs = [\"g711\"]\n",
+            (2, 11),
+            "codec \"g711\" is not known",
+            "\"pcma\" (G.711 A-law) or \"g722\"",
+        ),
         ("[media]\ncodecs = []\n", (2, 10), "without a codec there is no sound", "[\"pcmu\", \"pcma\"]"),
         ("[media]\nworkers = 0\n", (2, 11), "out of range", "from 1 to 64"),
         ("[media]\ncodecs = [\"pcma\", \"PCMA\"]\n", (2, 19), "named twice", "take one"),
     ] {
         check_added(fragment, place, message, advice);
     }
+}
+
+#[test]
+fn codecs_are_taken_in_their_order_and_wideband_only_where_it_is_named() {
+    let kinds = |added: &str| -> Vec<CodecKind> {
+        let checked = read(&format!("{GOOD}{added}")).unwrap_or_else(|faults| panic!("{faults}"));
+        checked.caps.codecs.iter().map(|cap| cap.kind).collect()
+    };
+    assert_eq!(kinds(""), [CodecKind::Pcmu, CodecKind::Pcma]);
+    assert_eq!(kinds("[media]\ncodecs = [\"G722\", \"pcma\"]\n"), [CodecKind::G722, CodecKind::Pcma]);
 }
 
 #[test]

@@ -32,6 +32,11 @@ struct Centre {
 
 /// Recordings 1..=`count`, of calls 1,000 higher, all closed and told of.
 fn centre(count: u64, packets: u16) -> Centre {
+    centre_of(count, packets, CodecKind::Pcma, |id, _| [id as u8; 160])
+}
+
+/// The same in any codec, with packet `n` of a recording holding `payload`.
+fn centre_of(count: u64, packets: u16, codec: CodecKind, payload: impl Fn(u64, u16) -> [u8; 160]) -> Centre {
     let data = TempDir::new().expect("a folder");
     let folder = data.path().join("recordings");
     let (mut tap, out) = HeapRb::<u8>::new(1 << 20).split();
@@ -47,7 +52,7 @@ fn centre(count: u64, packets: u16) -> Centre {
         call: CallId(1_000 + id),
         started: BEGAN,
         meta: BTreeMap::new(),
-        codec: CodecKind::Pcma,
+        codec,
     };
     (1..=count).for_each(|id| writer.open(spec(id)));
     for n in 0..packets {
@@ -59,7 +64,7 @@ fn centre(count: u64, packets: u16) -> Centre {
                 leg: LegId(1),
                 at: BEGAN + Span::from_ms(20) * u64::from(n),
                 side: Side::Heard,
-                payload_type: 8,
+                payload_type: codec.static_payload_type().expect("a static type"),
                 seq: n,
                 timestamp: u32::from(n) * 160,
                 ssrc: 5,
@@ -70,7 +75,7 @@ fn centre(count: u64, packets: u16) -> Centre {
                 std::thread::yield_now();
             }
             tap.push_slice(&header.encode());
-            tap.push_slice(&[id as u8; 160]);
+            tap.push_slice(&payload(id, n));
         }
     }
     let end = BEGAN + Span::from_ms(20) * u64::from(packets + 1);
@@ -248,6 +253,28 @@ fn an_export_holds_each_side_as_16_bit_samples() {
     assert!(samples.iter().skip(1).step_by(2).all(|&sample| sample == silence));
     let again = export(&centre.folder(), &centre.manifests[&2], None, &out).expect_err("there is a file");
     assert!(again.to_string().contains("cannot make"), "{again}");
+}
+
+#[test]
+fn an_export_of_g722_has_16_khz_and_holds_a_tone_of_5_khz_at_its_level() {
+    let pcm: Vec<i16> =
+        (0..16_000).map(|n| (8_000.0 * (core::f64::consts::TAU * f64::from(n) * 5.0 / 16.0).sin()) as i16).collect();
+    let mut coded = vec![0; 8_000];
+    offhook_codec::g722::Encoder::default().encode(&pcm, &mut coded);
+    let packet = |n: u16| coded[usize::from(n) * 160..][..160].try_into().expect("160 bytes");
+    let centre = centre_of(1, 50, CodecKind::G722, |_, n| packet(n));
+    assert!(centre.verify().faults.is_empty(), "{}", centre.verify().text());
+    let out = centre.data.path().join("out.wav");
+    export(&centre.folder(), &centre.manifests[&1], None, &out).expect("exported");
+    let mut reader = hound::WavReader::open(&out).expect("a WAV file");
+    assert_eq!((reader.spec().channels, reader.spec().sample_rate, reader.duration()), (2, 16_000, 16_320));
+    let samples: Vec<i16> = reader.samples().map(|sample| sample.expect("a sample")).collect();
+    let power = samples.iter().step_by(2).skip(1_600).take(12_800).map(|&s| f64::from(s).powi(2)).sum::<f64>();
+    let peak = (2.0 * power / 12_800.0).sqrt();
+    assert!((peak - 8_000.0).abs() < 800.0, "{peak:.0}");
+    // Nothing was sent, and what follows the last packet rings out.
+    assert!(samples.iter().skip(1).step_by(2).all(|&sample| sample == 0));
+    assert!(samples.iter().step_by(2).skip(16_200).all(|&sample| sample.abs() < 400));
 }
 
 #[test]

@@ -254,6 +254,23 @@ fn one_codec_is_offered_where_only_one_is_wanted_and_ipv6_is_written_as_such() {
 }
 
 #[test]
+fn g722_is_offered_and_taken_as_type_9_at_8000_hz_where_it_is_listed_and_left_alone_elsewhere() {
+    let kinds = [CodecKind::G722, CodecKind::Pcmu];
+    let wide = MediaCaps { codecs: kinds.map(|kind| CodecCap { kind, fmtp: None }).into(), ..MediaCaps::g711() };
+    let ours = offer(&US, &wide, Direction::SendRecv);
+    assert!(ours.contains("RTP/AVP 9 0 101\r\na=rtpmap:9 G722/8000\r\na=rtpmap:0 PCMU/8000\r\n"), "{ours}");
+    for line in ["RTP/AVP 0 9", "RTP/AVP 0 9\na=rtpmap:9 g722/8000/1"] {
+        let theirs = lines(&format!("{HEAD}m=audio 4000 {line}"));
+        let (text, taken) = answer(&theirs, &US, &wide, Direction::SendRecv).expect("an answer");
+        assert_eq!((taken.codec, taken.send_payload_type), (CodecKind::G722, 9), "{text}");
+        assert!(text.contains("a=rtpmap:9 G722/8000\r\n"), "{text}");
+        assert_eq!(accept(&ours, &theirs, &wide).expect("an agreement").codec, CodecKind::Pcmu);
+        let (_, narrow) = answer(&theirs, &US, &MediaCaps::g711(), Direction::SendRecv).expect("an answer");
+        assert_eq!(narrow.codec, CodecKind::Pcmu);
+    }
+}
+
+#[test]
 fn random_changes_to_an_offer_never_panic() {
     let mut chance = offhook_units::Entropy::from_number(11);
     let whole = offer(&US, &MediaCaps::g711(), Direction::SendRecv).into_bytes();
