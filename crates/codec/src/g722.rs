@@ -35,7 +35,29 @@ impl Default for Encoder {
     }
 }
 
+/// How long an encoder that begins in mid-stream has heard something: 200 ms.
+const HEARD_BEFORE: usize = 3_200;
+
 impl Encoder {
+    /// For a listener who has heard another stream before, as in a call that goes from music to a person. An encoder that begins
+    /// from nothing opens with the largest steps and expects nothing; a decoder that knows better makes a bang of it, at full
+    /// scale and for 60 ms. One that has heard something like a voice is at its level within 60 ms.
+    pub fn in_mid_stream() -> Self {
+        let triangle = |n: i32, hertz: i32, peak: i32| {
+            let phase = n * hertz % 16_000;
+            (phase.min(16_000 - phase) - 4_000) * peak / 4_000
+        };
+        let mut encoder = Self::default();
+        let mut out = [0];
+        for n in (0..HEARD_BEFORE as i32).step_by(2) {
+            let at = |n| (triangle(n, 140, 3_000) + triangle(n, 610, 3_000) + triangle(n, 1_290, 1_500)) as i16;
+            // Steps of the upper band follow a hiss.
+            let hiss = ((n * 7_919) ^ ((n * 104_729) >> 5)) % 400;
+            encoder.encode(&[at(n) + hiss as i16, at(n + 1) - hiss as i16], &mut out);
+        }
+        encoder
+    }
+
     /// Encodes samples at 16 kHz, two to a byte, into `out`; says how many bytes were written. A single sample at the end and
     /// what finds no room are left out.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {

@@ -31,11 +31,19 @@ pub enum NarrowEncoder {
 }
 
 impl NarrowEncoder {
-    /// For one stream. Allocates; nothing else here does.
+    /// For one stream. Making one allocates; nothing else here does.
     pub fn new(coding: Coding) -> Self {
         match coding {
             Coding::G711(law) => Self::G711(law),
             Coding::G722 => Self::G722(Box::default()),
+        }
+    }
+
+    /// For one stream, to a listener who has heard another one before ([`g722::Encoder::in_mid_stream`]).
+    pub fn in_mid_stream(coding: Coding) -> Self {
+        match coding {
+            Coding::G711(law) => Self::G711(law),
+            Coding::G722 => Self::G722(Box::new(g722::Encoder::in_mid_stream())),
         }
     }
 
@@ -67,7 +75,7 @@ pub enum NarrowDecoder {
 }
 
 impl NarrowDecoder {
-    /// For one stream. Allocates; nothing else here does.
+    /// For one stream. Making one allocates; nothing else here does.
     pub fn new(coding: Coding) -> Self {
         match coding {
             Coding::G711(law) => Self::G711(law),

@@ -39,7 +39,8 @@ impl Asset {
         pcma::encode(&narrow, &mut a);
         let wide = resample(pcm, rate, SampleRate::WIDE)?;
         let mut g722 = vec![0; wide.len() / 2];
-        g722::Encoder::default().encode(&wide, &mut g722);
+        // Whoever hears it has heard something before: ringing, another prompt, a person.
+        g722::Encoder::in_mid_stream().encode(&wide, &mut g722);
         Ok(Self { mu: mu.into(), a: a.into(), g722: g722.into() })
     }
 

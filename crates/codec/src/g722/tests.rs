@@ -176,3 +176,39 @@ fn any_bytes_and_any_samples_are_taken_and_what_finds_no_room_is_left_out() {
     assert_eq!(Encoder::default().encode(&[1], &mut [0; 4]), 0);
     assert_eq!(Decoder::default().decode(&[], &mut [0; 4]), 0);
 }
+
+/// A buzz of 120 Hz through a resonance: as uneven as a voice.
+fn voice(peak: f64, count: usize) -> Vec<i16> {
+    let mut before = [0.0; 2];
+    let sounded = (0..count).map(|n| {
+        let pulse = if n % 133 == 0 { 1.0 } else { 0.0 };
+        let now = pulse + 1.9 * before[0] - 0.95 * before[1];
+        before = [now, before[0]];
+        now
+    });
+    let sounded: Vec<f64> = sounded.collect();
+    let most = sounded.iter().fold(0.0_f64, |most, sample| most.max(sample.abs()));
+    sounded.iter().map(|sample| (sample / most * peak) as i16).collect()
+}
+
+#[test]
+fn a_stream_that_begins_in_mid_stream_is_within_3_db_of_its_level_after_60_ms_and_no_bang_before() {
+    let peak_of = |pcm: &[i16]| pcm.iter().map(|sample| i32::from(*sample).abs()).max().unwrap_or(0);
+    let sounds = [vec![0; 8_000], voice(600.0, 8_000), voice(8_000.0, 8_000), sine(440.0, 16_000.0, 6_000.0, 8_000)];
+    for before in &sounds {
+        for after in &sounds[1..] {
+            let loudest = peak_of(before).max(peak_of(after));
+            let heard = |mut encoder: Encoder| {
+                let mut coded = vec![0; 4_000];
+                encoder.encode(after, &mut coded);
+                decoded(&[encoded(before), coded].concat()).split_off(8_000)
+            };
+            let softly = heard(Encoder::in_mid_stream());
+            let (first, rest) = softly.split_at(960);
+            assert!(peak_of(first) <= loudest * 3, "{} of {loudest}", peak_of(first));
+            assert!(peak_of(rest) <= loudest * 4 / 3, "{} of {loudest}", peak_of(rest));
+            // What it is for.
+            assert!(peak_of(&heard(Encoder::default())) > loudest * 3);
+        }
+    }
+}
