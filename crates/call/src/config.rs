@@ -7,7 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use offhook_plan::{AssetId, MediaCaps};
+use offhook_plan::{AssetId, CodecKind, MediaCaps};
 use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{Flow, RegistrarLimits};
 use offhook_units::{AgentId, QueueId, Span};
@@ -68,6 +68,14 @@ pub struct SessionTimers {
     pub expires: Span,
     /// The smallest that they may ask for, from [`offhook_sip::MIN_SE`] up.
     pub min: Span,
+}
+
+impl Config {
+    /// Whether a leg may have this codec: the exchange's own list has it, or a trunk's.
+    pub fn speaks(&self, codec: CodecKind) -> bool {
+        let own = self.caps.codecs.iter().any(|cap| cap.kind == codec);
+        own || self.trunks.iter().any(|trunk| trunk.codecs.contains(&codec))
+    }
 }
 
 impl Default for SessionTimers {

@@ -421,7 +421,9 @@ fn whoever_calls_with_g722_is_led_on_with_g722_first_and_others_with_their_own_c
     for (offered, onwards) in [("9 0", "RTP/AVP 9 0 8 101"), ("0 8", "RTP/AVP 0 9 8 101"), ("8", "RTP/AVP 8 9 0 101")] {
         let flow = flow_to(7);
         let mut world = World::told(vec![wide("carrier", &[2], "0")], |config| {
+            assert!(config.speaks(CodecKind::Pcma) && !config.speaks(CodecKind::G722));
             config.caps.codecs.insert(0, offhook_plan::CodecCap { kind: CodecKind::G722, fmtp: None });
+            assert!(config.speaks(CodecKind::G722));
             let to = offhook_call::config::Destination::Dial { flow, ring_for: Span::from_s(20) };
             config.numbers.insert("77".to_owned(), offhook_call::config::Number { to, ..number() });
         });

@@ -16,12 +16,12 @@ pub enum AssetError {
     Resample(#[from] ResampleError),
 }
 
-/// One sound in every coding.
+/// One sound in both laws of G.711, and in G.722 where that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asset {
     mu: Box<[u8]>,
     a: Box<[u8]>,
-    g722: Box<[u8]>,
+    g722: Option<Box<[u8]>>,
 }
 
 impl Asset {
@@ -37,19 +37,27 @@ impl Asset {
         let (mut mu, mut a) = (vec![0; narrow.len()], vec![0; narrow.len()]);
         pcmu::encode(&narrow, &mut mu);
         pcma::encode(&narrow, &mut a);
+        Ok(Self { mu: mu.into(), a: a.into(), g722: None })
+    }
+
+    /// The same sound for legs with G.722 too, from the samples that it was made of.
+    ///
+    /// # Errors
+    /// See [`AssetError`].
+    pub fn with_g722(self, pcm: &[i16], rate: SampleRate) -> Result<Self, AssetError> {
         let wide = resample(pcm, rate, SampleRate::WIDE)?;
         let mut g722 = vec![0; wide.len() / 2];
         // Whoever hears it has heard something before: ringing, another prompt, a person.
         g722::Encoder::in_mid_stream().encode(&wide, &mut g722);
-        Ok(Self { mu: mu.into(), a: a.into(), g722: g722.into() })
+        Ok(Self { g722: Some(g722.into()), ..self })
     }
 
-    /// Its bytes in one coding: 8,000 a second.
+    /// Its bytes in one coding: 8,000 a second. None in G.722 where it was made without.
     pub fn bytes(&self, coding: Coding) -> &[u8] {
         match coding {
             Coding::G711(Law::Mu) => &self.mu,
             Coding::G711(Law::A) => &self.a,
-            Coding::G722 => &self.g722,
+            Coding::G722 => self.g722.as_deref().unwrap_or(&[]),
         }
     }
 }

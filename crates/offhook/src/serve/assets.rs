@@ -9,13 +9,13 @@ use offhook_units::SampleRate;
 /// Longest sound that is loaded: 30 minutes at 8 kHz are 29 MB in both laws.
 const SECONDS_MAX: u32 = 1_800;
 
-/// Loads every file; its place in the list is its asset id.
-pub fn load(files: &[PathBuf]) -> Result<Assets> {
-    let sounds = files.iter().map(|file| load_one(file).with_context(|| format!("prompt {}", file.display())));
+/// Loads every file; its place in the list is its asset id. With `g722` for legs that have that, too.
+pub fn load(files: &[PathBuf], g722: bool) -> Result<Assets> {
+    let sounds = files.iter().map(|file| load_one(file, g722).with_context(|| format!("prompt {}", file.display())));
     Ok(Assets::new(sounds.collect::<Result<_>>()?))
 }
 
-fn load_one(file: &Path) -> Result<Asset> {
+fn load_one(file: &Path, g722: bool) -> Result<Asset> {
     let mut reader = hound::WavReader::open(file)?;
     let spec = reader.spec();
     ensure!(spec.channels == 1, "has {} channels; give a mono WAV file", spec.channels);
@@ -24,5 +24,7 @@ fn load_one(file: &Path) -> Result<Asset> {
         (hound::SampleFormat::Int, 16) => reader.samples::<i16>().collect::<Result<_, _>>()?,
         (format, bits) => bail!("has {bits}-bit {format:?} samples; give a WAV file of 16-bit integers"),
     };
-    Ok(Asset::from_pcm(&pcm, SampleRate(spec.sample_rate))?)
+    let rate = SampleRate(spec.sample_rate);
+    let sound = Asset::from_pcm(&pcm, rate)?;
+    Ok(if g722 { sound.with_g722(&pcm, rate)? } else { sound })
 }

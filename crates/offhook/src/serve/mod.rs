@@ -27,6 +27,7 @@ use offhook_net::media::{DriverConfig, MediaDriver, MediaHandle, Resting};
 use offhook_net::sip::Incoming;
 use offhook_net::streams::{Certifier, Lead, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
 use offhook_net::trace::Trace;
+use offhook_plan::CodecKind;
 use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer};
 use offhook_server::{EventsReceiver, Metrics, Server, ServerOptions, events};
 use offhook_store::Store;
@@ -114,7 +115,7 @@ fn build(checked: Checked) -> Result<House> {
     let Loaded { exchange: config, node, http, recording, assets, named, dns } = loaded;
     ban_limits.trusted.extend(trunk_addresses(&config).map(Network::from));
     let bans = Arc::new(Bans::new(ban_limits));
-    let assets = Arc::new(assets::load(&assets)?);
+    let assets = Arc::new(assets::load(&assets, config.speaks(CodecKind::G722))?);
 
     let bell = Arc::new(Bell::new().context("the control loop's bell")?);
     let (media_events, media) = unbounded();
