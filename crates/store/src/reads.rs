@@ -1,5 +1,6 @@
 //! Reading: requests from any thread, answered by tasks on the store's runtime with connections of their own.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use offhook_units::{AgentId, CallId, PersonRef, QueueId, Tick};
@@ -31,6 +32,7 @@ pub enum Read {
     Calls(CallFilter, Reply<Vec<CallRow>>),
     Call(CallId, Reply<Option<CallRow>>),
     Bindings(Reply<Vec<BindingRow>>),
+    ConfigIds(Reply<BTreeMap<(String, String), u64>>),
     Person(PersonRef, Reply<Option<String>>),
     /// Segments that end at or after this position.
     Log(u64, Reply<LogPage>),
@@ -49,11 +51,20 @@ pub async fn serve(mut requests: UnboundedReceiver<Read>, readers: SqlitePool, w
                 Read::Calls(filter, reply) => reply(calls(&readers, filter).await),
                 Read::Call(id, reply) => reply(call(&readers, id).await),
                 Read::Bindings(reply) => reply(bindings(&readers).await),
+                Read::ConfigIds(reply) => reply(config_ids(&readers).await),
                 Read::Person(person, reply) => reply(people::get(&readers, person).await),
                 Read::Log(from, reply) => reply(log(&readers, from).await),
             }
         });
     }
+}
+
+async fn config_ids(readers: &SqlitePool) -> Result<BTreeMap<(String, String), u64>, StoreError> {
+    let rows: Vec<(String, String, i64)> = sqlx::query_as("SELECT kind, key, id FROM config_id")
+        .fetch_all(readers)
+        .await
+        .map_err(StoreError::database("read the ids of configured things"))?;
+    Ok(rows.into_iter().map(|(kind, key, id)| ((kind, key), id as u64)).collect())
 }
 
 pub async fn calls(readers: &SqlitePool, filter: CallFilter) -> Result<Vec<CallRow>, StoreError> {

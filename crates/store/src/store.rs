@@ -1,6 +1,7 @@
 //! The handle: cheap to clone, never blocks a writer.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -296,9 +297,15 @@ impl Store {
         self.read_blocking(Read::Bindings)
     }
 
+    /// All ids that [`Store::config_id`] has made, by kind and key: one question for what may be thousands. Blocks: at start and
+    /// reload only.
+    pub fn config_ids(&self) -> Result<BTreeMap<(String, String), u64>, StoreError> {
+        self.read_blocking(Read::ConfigIds)
+    }
+
     /// The id of `key` among things of `kind`: made at first sight from 1 on, the same ever after. Blocks: at start and
     /// reload only.
-    pub fn config_ids(&self, kind: &str, key: &str) -> Result<u64, StoreError> {
+    pub fn config_id(&self, kind: &str, key: &str) -> Result<u64, StoreError> {
         self.ask_blocking(|reply| Op::Ask(Ask::ConfigId(kind.into(), key.into(), reply)))
     }
 

@@ -180,14 +180,17 @@ fn registrations_and_ids_of_configured_things_survive_a_restart() {
         store.put_binding(binding(key));
     }
     store.remove_binding("ben");
-    assert_eq!(store.config_ids("agent", "anna"), Ok(1));
-    assert_eq!(store.config_ids("agent", "ben"), Ok(2));
-    assert_eq!(store.config_ids("queue", "ben"), Ok(1));
+    assert_eq!(store.config_id("agent", "anna"), Ok(1));
+    assert_eq!(store.config_id("agent", "ben"), Ok(2));
+    assert_eq!(store.config_id("queue", "ben"), Ok(1));
     store.shutdown().expect("a good end");
     let store = Store::open(dir.path()).expect("the same store");
     assert_eq!(store.bindings(), Ok(vec![binding("anna")]));
-    assert_eq!(store.config_ids("agent", "ben"), Ok(2));
-    assert_eq!(store.config_ids("agent", "carl"), Ok(3));
+    let known = [("agent", "anna", 1), ("agent", "ben", 2), ("queue", "ben", 1)];
+    let known = known.map(|(kind, key, id)| ((kind.to_owned(), key.to_owned()), id));
+    assert_eq!(store.config_ids(), Ok(known.into()));
+    assert_eq!(store.config_id("agent", "ben"), Ok(2));
+    assert_eq!(store.config_id("agent", "carl"), Ok(3));
 }
 
 #[test]

@@ -238,9 +238,11 @@ fn keys_of(recording: &config::Recording) -> Result<Option<KeyRing>> {
 }
 
 fn resolve(checked: Checked, store: &Store, listeners: &Listeners) -> Result<Loaded> {
+    let known = store.config_ids().context("ids of queues and agents")?;
     let mut failed = None;
     let id_of = |kind: config::Kind, name: &str| {
-        store.config_ids(kind.name(), name).unwrap_or_else(|error| {
+        let known = known.get(&(kind.name().to_owned(), name.to_owned()));
+        known.copied().map_or_else(|| store.config_id(kind.name(), name), Ok).unwrap_or_else(|error| {
             failed.get_or_insert(error);
             0
         })
