@@ -66,6 +66,10 @@ impl Leg {
     /// Takes over what the peer said of our speech.
     pub fn rate_sent(&mut self, now: Tick, fraction_lost: u8, jitter: u32) {
         let seconds = self.rated.reported.map_or(1, |before| now.since(before).as_us() / 1_000_000);
+        // A peer that reports more often than once a second does not talk for longer.
+        if seconds == 0 {
+            return;
+        }
         self.rated.reported = Some(now);
         let delay_ms = self.delay_ms(jitter);
         add(&mut self.speech.sent, seconds.min(REPORT_SPAN_MAX_S), f64::from(fraction_lost) / 256.0, delay_ms);

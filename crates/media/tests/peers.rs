@@ -199,7 +199,10 @@ fn what_a_peer_reports_stands_in_the_legs_figures() {
     let stranger = "127.0.0.9:999".parse().unwrap();
     floor.worker.receive(&mut floor.network, floor.now, rtcp, stranger, &mut { out }, length);
     let from = address(peer(CALLER).port() + 1);
-    floor.worker.receive(&mut floor.network, floor.now, rtcp, from, &mut out, length);
+    for _ in 0..10 {
+        // Reports within a second count as one second together.
+        floor.worker.receive(&mut floor.network, floor.now, rtcp, from, &mut { out }, length);
+    }
     floor.command(offhook_plan::MediaCommand::Close(CALL));
     let report = floor.events().into_iter().find_map(|event| match event {
         MediaEvent::LegClosed { leg: CALLER, report, speech, .. } => Some((report, speech)),

@@ -70,7 +70,7 @@ impl Summary {
     }
 }
 
-fn count(n: usize, what: &str) -> String {
+pub(crate) fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
@@ -94,6 +94,6 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn errors(faults: &config::Faults) -> usize {
+pub(crate) fn errors(faults: &config::Faults) -> usize {
     faults.list.iter().filter(|fault| !fault.warning).count()
 }

@@ -15,6 +15,9 @@ const TAIL_LINES: usize = 60;
 /// Lines shown of what each failed test said, from its end.
 const SAID_LINES: usize = 20;
 
+/// How a line begins that tells of a test that failed at first: it is shown where its step passed.
+pub const UNSTEADY: &str = "unsteady: ";
+
 /// A program to run as one step.
 pub struct Step {
     /// What it does, in a few words.
@@ -53,6 +56,8 @@ pub fn run(number: usize, of: usize, mut step: Step, folder: &Path) -> Result<Ou
         Ok(status) if status.success() && outcome.failed == 0 => {
             let tests = if outcome.passed == 0 { String::new() } else { format!(", {} tests", outcome.passed) };
             println!("ok, {took:.1} s{tests}");
+            let told = std::fs::read_to_string(&log).unwrap_or_default();
+            told.lines().filter(|line| line.starts_with(UNSTEADY)).for_each(|line| println!("      {line}"));
             Ok(outcome)
         }
         ended => {

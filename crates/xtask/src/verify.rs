@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 
-use crate::steps::{self, Outcome, Step};
+use crate::steps::{self, Outcome, Step, UNSTEADY};
 use crate::{apt, children};
+
+/// The step whose failed targets are run once more; its log is named so too.
+const TESTS: &str = "tests";
 
 /// What to check.
 #[derive(Debug, Args)]
@@ -35,7 +38,7 @@ fn all() -> Vec<Step> {
     vec![
         step("format", 2, &["fmt", "--all", "--check", "--", "--color", "never"]),
         step("lints", 20, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
-        step("tests", 30, &["test", "--workspace", "--locked", "--no-fail-fast"]),
+        step(TESTS, 30, &["test", "--workspace", "--locked", "--no-fail-fast"]),
         step("law", 3, &[&xtask[..], &["law"]].concat()),
         step("release build", 30, &["build", "--release", "--locked", "--package", "offhook"]),
         step("real peers", 25, &[&xtask[..], &["peers", "--except", "page"]].concat()),
@@ -63,8 +66,11 @@ fn steps_in(folder: &Path) -> Result<Outcome> {
     let of = steps.len();
     let mut sum = Outcome::default();
     for (at, step) in steps.into_iter().enumerate() {
+        let is_tests = step.name == TESTS;
         let outcome = steps::run(at + 1, of, step, folder)?;
-        let outcome = if outcome.failed > 0 { once_more(at + 1, of, outcome, folder)? } else { outcome };
+        // No other step is excused by what an earlier one left in its log.
+        let again = is_tests && outcome.failed > 0 && !children::interrupted();
+        let outcome = if again { once_more(at + 1, of, outcome, folder)? } else { outcome };
         sum.passed += outcome.passed;
         sum.failed += outcome.failed;
         if outcome.failed > 0 {
@@ -77,7 +83,8 @@ fn steps_in(folder: &Path) -> Result<Outcome> {
 /// Runs test targets that failed a second time, by themselves: what passes then is reported as unsteady, above, with what it said.
 /// A fault of the code fails both times; a machine that others made stand still for seconds does not fail the project.
 fn once_more(number: usize, of: usize, first: Outcome, folder: &Path) -> Result<Outcome> {
-    let targets = steps::failed_targets(&std::fs::read_to_string(folder.join("tests.log")).unwrap_or_default());
+    let log = folder.join(TESTS).with_extension("log");
+    let targets = steps::failed_targets(&std::fs::read_to_string(log).unwrap_or_default());
     if targets.is_empty() {
         return Ok(first);
     }
@@ -85,9 +92,9 @@ fn once_more(number: usize, of: usize, first: Outcome, folder: &Path) -> Result<
     command.args(&targets);
     let step = Step { name: "failed tests, once more", command, within: Duration::from_mins(10) };
     let second = steps::run(number, of, step, folder)?;
-    if second.failed > 0 {
+    if second.failed > 0 || second.passed == 0 {
         return Ok(first);
     }
-    println!("      unsteady: {} failed above and passed by themselves ({})", first.failed, targets.join(" "));
+    println!("      {UNSTEADY}{} failed above and passed by themselves ({})", first.failed, targets.join(" "));
     Ok(Outcome { passed: first.passed + first.failed, failed: 0 })
 }

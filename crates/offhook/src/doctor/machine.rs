@@ -159,11 +159,14 @@ fn ms(span: Duration) -> String {
     format!("{:.1} ms", span.as_secs_f64() * 1e3)
 }
 
+/// The folder, or the nearest one above it that is there: a data folder is made at the first start.
+fn there(folder: &Path) -> &Path {
+    folder.ancestors().find(|folder| folder.exists()).unwrap_or_else(|| Path::new("."))
+}
+
 /// The median time of a write that is brought to the disk.
 fn sync_time(folder: &Path) -> io::Result<Duration> {
-    let made = !folder.exists();
-    fs::create_dir_all(folder)?;
-    let path = folder.join(format!(".doctor-{}", std::process::id()));
+    let path = there(folder).join(format!(".doctor-{}", std::process::id()));
     let measured = (|| {
         let mut file = fs::File::create_new(&path)?;
         let mut took = Vec::new();
@@ -176,18 +179,13 @@ fn sync_time(folder: &Path) -> io::Result<Duration> {
         took.sort_unstable();
         Ok(took[took.len() / 2])
     })();
-    // What was there stays; what was made for this goes, where it can.
+    // What was never made need not go.
     let _ = fs::remove_file(&path);
-    if made {
-        let _ = fs::remove_dir(folder);
-    }
     measured
 }
 
 fn room(folder: &Path) -> Finding {
-    // A folder that is not there yet lies on the disk of the one above it.
-    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or_else(|| Path::new("."));
-    let Ok(disk) = rustix::fs::statvfs(there) else {
+    let Ok(disk) = rustix::fs::statvfs(there(folder)) else {
         return Finding::improvable("disk", "its room cannot be asked", "look with `df`");
     };
     let free = disk.f_bavail * disk.f_frsize;

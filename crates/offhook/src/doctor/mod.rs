@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use crate::check;
 use crate::config::{self, Checked};
 
 /// Looks at this machine as an exchange, or a softphone, would need it.
@@ -107,9 +108,9 @@ pub fn run(args: &DoctorArgs) -> ExitCode {
             Some(checked)
         }
         Err(faults) => {
-            let errors = faults.list.iter().filter(|fault| !fault.warning).count();
+            let found = format!("{} in {}", check::count(check::errors(&faults), "fault"), file.display());
             let advice = format!("`offhook check {}` shows each with its place", file.display());
-            findings.push(Finding::bad("configuration", format!("{errors} faults in {}", file.display()), advice));
+            findings.push(Finding::bad("configuration", found, advice));
             None
         }
     });
