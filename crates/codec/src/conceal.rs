@@ -108,6 +108,8 @@ pub struct Concealer {
     place: f32,
     /// Samples invented since the last true one.
     invented: usize,
+    /// True samples since then that were blended.
+    blended: usize,
     bridge: Option<Bridge>,
 }
 
@@ -120,22 +122,30 @@ impl Default for Concealer {
 impl Concealer {
     /// With silence behind it.
     pub const fn new() -> Self {
-        Self { history: [0; HISTORY], earlier: Loop::EMPTY, place: 0.0, invented: 0, bridge: None }
+        Self { history: [0; HISTORY], earlier: Loop::EMPTY, place: 0.0, invented: 0, blended: 0, bridge: None }
     }
 
-    /// Takes note of true speech; the first samples after a gap are blended with what was invented.
+    /// Takes note of true speech; the first samples after a gap are blended with what was invented, however few come at a time.
     pub fn heard(&mut self, pcm: &mut [i16]) {
         if self.invented > 0 && !pcm.is_empty() {
-            let foreseen = self.bridge.take().is_some_and(|bridge| bridge.left == 0);
-            let blend = if foreseen { 0 } else { pcm.len().min(BLEND) };
-            for (at, sample) in pcm[..blend].iter_mut().enumerate() {
-                let weight = (at as f32 + 1.0) / (BLEND as f32 + 1.0);
+            let foreseen = self.blended == 0 && self.bridge.take().is_some_and(|bridge| bridge.left == 0);
+            let count = if foreseen { 0 } else { pcm.len().min(BLEND - self.blended) };
+            for (at, sample) in pcm[..count].iter_mut().enumerate() {
+                let weight = ((self.blended + at) as f32 + 1.0) / (BLEND as f32 + 1.0);
                 let invented = self.invent();
                 *sample = (f32::from(*sample) * weight + invented * (1.0 - weight)) as i16;
             }
-            self.invented = 0;
+            self.blended += count;
+            if foreseen || self.blended == BLEND {
+                (self.invented, self.blended) = (0, 0);
+            }
         }
         self.remember(pcm);
+    }
+
+    /// Whether the last sample that it made or took note of was invented in part or whole.
+    pub const fn is_inventing(&self) -> bool {
+        self.invented > 0
     }
 
     /// Fills `out` with invented speech. `ahead` is the first true speech after the gap, where it is known, and the samples
@@ -147,6 +157,7 @@ impl Concealer {
             self.place = 0.0;
             self.bridge = None;
         }
+        self.blended = 0;
         if let Some((next, distance)) = ahead
             && self.bridge.is_none_or(|bridge| bridge.left != distance)
             && distance > 0

@@ -145,7 +145,8 @@ struct Slot {
     full: bool,
 }
 
-/// Owned by one thread; holds encoded payloads. Neither `push` nor `pull` allocates, locks, blocks or reads a clock.
+/// Owned by one thread; holds encoded payloads. A copy plays on as it would have. Neither `push` nor `pull` allocates, locks, blocks or reads a clock.
+#[derive(Clone)]
 pub struct JitterBuffer {
     config: JitterConfig,
     slots: [Slot; PACKETS_MAX],
@@ -281,6 +282,43 @@ impl JitterBuffer {
         self.count()
     }
 
+    /// Timestamp of the sample that is played next.
+    pub fn front(&self) -> RtpTime {
+        self.decode_at.wrapping_add((self.decoded_to as u32).wrapping_neg())
+    }
+
+    /// Gives everything that waits, at once, with holes filled up as in a pull, and is empty then. Says how many samples that
+    /// was; what finds no room in `out` is lost.
+    pub fn drain(&mut self, decoder: &mut dyn Decoder, out: &mut [i16]) -> usize {
+        if !self.playing
+            && let Some(first) = self.earliest()
+        {
+            self.decode_at = self.slots[first].timestamp;
+        }
+        let mut given = 0;
+        loop {
+            let count = self.decoded_to.min(out.len() - given);
+            out[given..given + count].copy_from_slice(&self.decoded[..count]);
+            given += count;
+            self.decoded_to = 0;
+            match self.earliest() {
+                Some(slot) if given < out.len() => {
+                    let gap = usize::try_from(self.slots[slot].timestamp.distance(self.decode_at)).unwrap_or(0);
+                    if gap == 0 {
+                        self.decode(slot, decoder);
+                    } else {
+                        self.conceal(gap.min(self.decoded.len()), None);
+                    }
+                }
+                Some(_) | None => break,
+            }
+        }
+        self.held = 0;
+        self.slots.iter_mut().for_each(|slot| slot.full = false);
+        self.stop();
+        given
+    }
+
     fn count(&mut self) -> Pulled {
         let Played { concealed, inserted, removed, begun: _ } = self.last;
         self.stats.concealed_samples += concealed as u64;
@@ -334,7 +372,7 @@ impl JitterBuffer {
 
     /// How much later than now the next sample should be played, in microseconds; negative where the delay is longer than wanted.
     fn missing_us(&self, now: Tick) -> i64 {
-        let next = self.decode_at.wrapping_add((self.decoded_to as u32).wrapping_neg());
+        let next = self.front();
         let wanted = self.estimator.fastest_us() + self.wait().as_us() as i64;
         wanted - self.estimator.transit_us(now, next)
     }
@@ -505,7 +543,7 @@ impl JitterBuffer {
     }
 
     fn tell_begun(&mut self, samples: usize) {
-        let front = self.decode_at.wrapping_add((self.decoded_to as u32).wrapping_neg());
+        let front = self.front();
         let due = self.marks[..self.marked].iter().take_while(|(_, at)| at.distance(front) < samples as i32).count();
         for (told, (seq, at)) in self.last.begun.iter_mut().zip(&self.marks[..due]) {
             *told = Some((*seq, at.distance(front).max(0) as usize));

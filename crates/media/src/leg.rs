@@ -10,10 +10,12 @@ use offhook_units::{CallId, LegId, RecordingId, RtpTime, SampleRate, Span, Tick}
 
 use crate::crypto::LegCrypto;
 use crate::hold::Hold;
+use crate::mix::Mix;
 use crate::out::{OutStream, Relay};
 use crate::player::Player;
 use crate::rate::Rated;
 use crate::reports::Reports;
+use crate::voice::{Recent, Voice};
 
 /// A peer's address is given up for a new one only after this silence.
 pub const LATCH_SILENCE: Span = Span::from_ms(200);
@@ -21,7 +23,6 @@ pub const LATCH_SILENCE: Span = Span::from_ms(200);
 const KEY_SPACING: Span = Span::from_ms(40);
 
 /// What a leg is sent.
-#[derive(Debug)]
 pub enum Source {
     Nothing,
     /// Another leg; its speech is turned into this leg's coding where that is another.
@@ -31,6 +32,8 @@ pub enum Source {
         transcoder: Option<Transcoder>,
     },
     Player(Player),
+    /// Several at once.
+    Mix(Box<Mix>),
 }
 
 /// What kind of payload a packet carries.
@@ -82,9 +85,13 @@ pub struct Leg {
     pub to: Option<SocketAddr>,
     pub out: OutStream,
     pub hears: Source,
-    /// Slots of the legs that hear this one.
+    /// Slots of the legs that hear this one, alone or in a mix.
     pub heard_by: Vec<u32>,
     pub hold: Hold,
+    /// The last packets that were relayed.
+    pub recent: Recent,
+    /// Its speech as samples, while it is heard in a mix.
+    pub voice: Option<Box<Voice>>,
     pub taps: Vec<RecordingId>,
     pub reports: Reports,
     pub stats: ReceiverStats,
@@ -125,6 +132,8 @@ impl Leg {
             hears: Source::Nothing,
             heard_by: Vec::new(),
             hold: Hold::new(),
+            recent: Recent::new(),
+            voice: None,
             taps: Vec::new(),
             reports,
             stats: ReceiverStats::default(),

@@ -11,6 +11,8 @@ mod io;
 mod jitter;
 mod leg;
 mod limits;
+mod mix;
+mod mixing;
 mod out;
 mod plan;
 mod player;
@@ -20,6 +22,7 @@ mod replay;
 mod reports;
 mod stretch;
 mod taps;
+mod voice;
 mod worker;
 
 pub use assets::{Asset, AssetError, Assets};
@@ -30,6 +33,7 @@ pub use jitter::{
 };
 pub use leg::coding_of;
 pub use limits::{Figures, Limits};
+pub use mix::SPEAKERS_MAX;
 pub use replay::{Arrival, PULL_EVERY, Step, replay};
 pub use taps::{TapConsumer, TapProducer, tap_ring};
 pub use worker::Worker;

@@ -16,6 +16,9 @@ pub struct Limits {
     /// A leg that hears nothing for this long is told silent. Default 1.5 s: looked after four times a second,
     /// one-way speech is known within two seconds.
     pub silent_after: Span,
+    /// How many are heard at once by one leg of a conference: the loudest of late, so that not everybody's room is heard; at most
+    /// [`crate::SPEAKERS_MAX`]. Default 3: with four in the call, everybody hears all others.
+    pub speakers_max: usize,
     /// Mean time between RTCP reports of a leg, RFC 3550 section 6.2. Default 5 s.
     pub report_every: Span,
 }
@@ -27,18 +30,21 @@ impl Default for Limits {
             tap_ring_bytes: 4 << 20,
             events_max: 16_384,
             silent_after: Span::from_ms(1_500),
+            speakers_max: 3,
             report_every: Span::from_s(5),
         }
     }
 }
 
-/// What one worker counted; totals since its start but for `legs`, `calls` and `events_waiting`.
+/// What one worker counted; totals since its start but for `legs`, `calls`, `mixing` and `events_waiting`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Figures {
     /// Legs open now.
     pub legs: u64,
     /// Calls now.
     pub calls: u64,
+    /// Of the legs, those that hear several at once.
+    pub mixing: u64,
     /// RTP packets received and accepted.
     pub received_packets: u64,
     /// RTP packets sent.

@@ -73,6 +73,8 @@ impl OutStream {
 #[derive(Debug, Default)]
 pub struct Relay {
     map: Option<Map>,
+    /// Where a map has not begun: nothing at or before this source number is relayed, it was heard otherwise.
+    after: Option<RtpSeq>,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,11 @@ pub struct Mapped {
 }
 
 impl Relay {
+    /// Goes on after the packet with this number of the source, which was heard otherwise.
+    pub const fn after(seq: RtpSeq) -> Self {
+        Self { map: None, after: Some(seq) }
+    }
+
     /// The numbers for a packet that arrived at `at` and is sent at `now`; `None` where it comes too late to have any.
     /// `began` where the source is new or began anew; `speech` where the timestamp moves with time.
     pub fn map(
@@ -109,6 +116,10 @@ impl Relay {
         let map = match &mut self.map {
             Some(map) if !began => map,
             slot => {
+                if !began && self.after.is_some_and(|after| header.seq.distance(after) <= 0) {
+                    return None;
+                }
+                self.after = None;
                 let (seq, timestamp) = out.next_for_new_speaker(now);
                 *slot = Some(Map {
                     seq_offset: seq.0.wrapping_sub(header.seq.0),

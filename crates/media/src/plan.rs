@@ -30,6 +30,8 @@ impl Worker {
             self.bring_up(io, now, plan.call, &mut call, wanted);
         }
         self.connect(io, now, &call, &plan.edges);
+        self.list_mixes(&call);
+        self.begin_mixes(now);
         for (id, slot) in &call.legs {
             if let Some(leg) = self.leg_mut(*slot) {
                 leg.taps.clear();
@@ -46,7 +48,7 @@ impl Worker {
         }
     }
 
-    fn leg_mut(&mut self, slot: u32) -> Option<&mut Leg> {
+    pub(crate) fn leg_mut(&mut self, slot: u32) -> Option<&mut Leg> {
         self.legs.get_mut(slot as usize)?.as_deref_mut()
     }
 
@@ -105,6 +107,7 @@ impl Worker {
         leg.end_silence(now);
         self.free.push(slot);
         self.players.retain(|player| *player != slot);
+        self.forget_mix(slot);
         if self.players.is_empty() {
             self.next_frame = Tick::MAX;
         }
@@ -128,12 +131,20 @@ impl Worker {
             }
         }
         for (id, slot) in &call.legs {
-            let edge = edges.iter().find(|edge| edge.to == *id);
+            let edges: Vec<&Edge> = edges.iter().filter(|edge| edge.to == *id).collect();
             self.players.retain(|player| player != slot);
-            match edge.map(|edge| (&edge.from, edge.since)) {
-                Some((PlanSource::Player(plan), _)) => self.lay_player(now, *slot, plan),
-                Some((PlanSource::Leg(from), since)) => self.lay_relay(io, now, call, *slot, *from, since),
-                None => self.silence(*slot),
+            let mixes = self.leg_mut(*slot).is_some_and(|leg| matches!(leg.hears, Source::Mix(_)));
+            match edges.as_slice() {
+                // Whoever hears a mix leaves it when what ends has faded.
+                edges if mixes || edges.len() > 1 => self.lay_mix(now, call, *slot, edges),
+                [Edge { from: PlanSource::Player(plan), .. }] => self.lay_player(now, *slot, plan),
+                [Edge { from: PlanSource::Leg(from), since, .. }] => {
+                    self.lay_relay(io, now, call, *slot, *from, *since);
+                }
+                [] | [_, ..] => self.silence(*slot),
+            }
+            for edge in edges {
+                self.note_listener(call, &edge.from, *slot);
             }
         }
         for (_, slot) in &call.legs {
@@ -149,7 +160,7 @@ impl Worker {
     fn frame_due(&self, slot: u32) -> Option<Tick> {
         match &self.legs.get(slot as usize)?.as_deref()?.hears {
             Source::Player(player) => Some(player.next_at),
-            Source::Nothing | Source::Leg { .. } => None,
+            Source::Nothing | Source::Leg { .. } | Source::Mix(_) => None,
         }
     }
 
@@ -198,7 +209,15 @@ impl Worker {
                 self.flush_held(io, now, source, slot, since);
             }
         }
-        if let Some(leg) = self.leg_mut(source) {
+    }
+
+    /// A leg is heard by another: what it says goes there from now on.
+    fn note_listener(&mut self, call: &Call, from: &PlanSource, slot: u32) {
+        let hears = |leg: &mut Leg| !matches!(leg.hears, Source::Nothing);
+        let (PlanSource::Leg(from), true) = (from, self.leg_mut(slot).is_some_and(hears)) else { return };
+        let source = call.legs.iter().find(|(leg, _)| leg == from).map(|(_, slot)| *slot);
+        let source = source.and_then(|source| self.leg_mut(source)).filter(|leg| leg.media.is_some());
+        if let Some(leg) = source {
             leg.heard_by.push(slot);
         }
     }

@@ -5,10 +5,11 @@ use core::net::SocketAddr;
 use offhook_plan::MediaEvent;
 use offhook_plan::tap::Side;
 use offhook_rtp::{HEADER_BYTES, Header, SRTP_TAIL_MAX, is_rtcp, rewrite};
-use offhook_units::{SampleRate, Span, Tick};
+use offhook_units::{SampleRate, Tick};
 
 use crate::crypto::seal_rtp;
 use crate::leg::{Discard, Incoming, Kind, Leg, Source, coding_of};
+use crate::mix::packet_time;
 use crate::player::{CATCH_UP_MAX, FRAME_BYTES_MAX, Frame};
 use crate::worker::DATAGRAM_BYTES_MAX;
 use crate::{Io, SocketKey, Worker};
@@ -63,6 +64,12 @@ impl Worker {
         match incoming.kind {
             Kind::Speech => {
                 self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, payload);
+                if let Some(voice) = &mut leg.voice {
+                    voice.push(now, &incoming.header, payload);
+                }
+                if !leg.heard_by.is_empty() {
+                    leg.recent.keep(&incoming.header, payload);
+                }
             }
             Kind::Key(event) => {
                 let pressed = leg.key_pressed(now, &incoming.header, event);
@@ -102,6 +109,9 @@ impl Worker {
         let listeners = self.legs[from].as_deref().map_or(0, |leg| leg.heard_by.len());
         for n in 0..listeners {
             let Some(to) = self.legs[from].as_deref().and_then(|leg| leg.heard_by.get(n).copied()) else { return };
+            if incoming.kind == Kind::Speech && self.hears_mix(to) {
+                continue;
+            }
             if n + 1 == listeners {
                 self.forward(io, now, to, incoming, buffer);
             } else if length <= DATAGRAM_BYTES_MAX {
@@ -112,10 +122,18 @@ impl Worker {
         }
     }
 
+    fn hears_mix(&self, slot: u32) -> bool {
+        let leg = self.legs.get(slot as usize).and_then(Option::as_deref);
+        leg.is_some_and(|leg| matches!(leg.hears, Source::Mix(_)))
+    }
+
     /// Sends one packet to one leg, with that leg's numbers; the payload stays as it is where the codecs are equal. What lies
     /// behind it in `datagram` is room for an authentication tag.
     pub(crate) fn forward(&mut self, io: &mut impl Io, now: Tick, to: u32, incoming: &Incoming, datagram: &mut [u8]) {
         let Some(leg) = self.legs.get_mut(to as usize).and_then(Option::as_deref_mut) else { return };
+        if matches!(leg.hears, Source::Mix(_)) {
+            return self.forward_key(io, now, to, incoming, datagram);
+        }
         let Leg { media, hears, out, to: address, taps, id, crypto, .. } = leg;
         let (Some(media), Source::Leg { relay, transcoder, .. }) = (media.as_ref(), hears) else { return };
         let (payload_type, speech) = match incoming.kind {
@@ -158,6 +176,28 @@ impl Worker {
             return;
         };
         io.send(SocketKey::rtp(to), address, &datagram[packet.start..][..sealed]);
+    }
+
+    /// Sends a key press of one whom a leg hears among others, on the time line of the mix. Its speech comes from the mix.
+    fn forward_key(&mut self, io: &mut impl Io, now: Tick, to: u32, incoming: &Incoming, datagram: &mut [u8]) {
+        let Some(leg) = self.legs.get_mut(to as usize).and_then(Option::as_deref_mut) else { return };
+        let Leg { media, hears, out, to: address, crypto, .. } = leg;
+        let (Some(media), Source::Mix(mix), Some(address)) = (media.as_ref(), hears, *address) else { return };
+        let (Kind::Key(_), Some((payload_type, _))) = (incoming.kind, media.telephone_event) else { return };
+        if !media.direction.sends() {
+            return;
+        }
+        let (seq, next) = out.next_of_same_speaker();
+        let timestamp = mix.keys.place(incoming.header.ssrc, incoming.header.timestamp, next);
+        let header = Header { payload_type, marker: incoming.header.marker, seq, timestamp, ssrc: out.ssrc };
+        let Some(packet) = rewrite(datagram, incoming.payload.clone(), &header) else { return };
+        out.sent(now, &header, None, incoming.payload.len());
+        self.figures.sent_packets += 1;
+        let length = packet.len();
+        match seal_rtp(crypto.as_deref_mut(), &mut datagram[packet.start..], length) {
+            Some(sealed) => io.send(SocketKey::rtp(to), address, &datagram[packet.start..][..sealed]),
+            None => self.figures.unsealed_packets += 1,
+        }
     }
 
     /// Sends what is held of `from` since `since` to the leg `to`, in order.
@@ -207,7 +247,7 @@ impl Worker {
     /// Sends one frame to a leg if one is due; says when the next one is, `None` where nothing follows.
     fn play_frame(&mut self, io: &mut impl Io, now: Tick, slot: u32) -> Option<Tick> {
         let leg = self.legs.get_mut(slot as usize)?.as_deref_mut()?;
-        let Leg { media, hears, out, to, taps, id, call, crypto, .. } = leg;
+        let Leg { media, hears, call, .. } = leg;
         let (media, Source::Player(player)) = (media.as_ref()?, hears) else { return None };
         if player.finished {
             return None;
@@ -215,11 +255,7 @@ impl Worker {
         if player.next_at > now {
             return Some(player.next_at);
         }
-        let ptime = match media.ptime_ms {
-            0 => 20,
-            ms => u64::from(ms).clamp(10, 60),
-        };
-        let ptime = Span::from_ms(ptime);
+        let ptime = packet_time(media.ptime_ms);
         if now.since(player.next_at) > ptime * CATCH_UP_MAX {
             // What was slept through is not sent in a burst; the time line goes on by the time gone.
             player.next_at = now;
@@ -233,33 +269,46 @@ impl Worker {
         player.finished = frame != Frame::Playing;
         let due = (!player.finished).then_some(player.next_at);
         let over = player.finished.then_some(MediaEvent::PlayerFinished { call: *call, player: player.id });
-        match *to {
-            Some(address) if media.direction.sends() && frame != Frame::Nothing => {
-                let (seq, timestamp) =
-                    if player.begins { out.next_for_new_speaker(now) } else { out.next_of_same_speaker() };
-                let header = Header {
-                    payload_type: media.send_payload_type,
-                    marker: player.begins,
-                    seq,
-                    timestamp,
-                    ssrc: out.ssrc,
-                };
-                player.begins = false;
-                datagram[..HEADER_BYTES].copy_from_slice(&header.encode());
-                let packet = &datagram[..HEADER_BYTES + samples];
-                out.sent(now, &header, Some(samples as u32), samples);
-                self.figures.sent_packets += 1;
-                self.taps.record(taps, *id, now, Side::Sent, &header, &packet[HEADER_BYTES..]);
-                match seal_rtp(crypto.as_deref_mut(), &mut datagram, HEADER_BYTES + samples) {
-                    Some(sealed) => io.send(SocketKey::rtp(slot), address, &datagram[..sealed]),
-                    None => self.figures.unsealed_packets += 1,
-                }
-            }
-            Some(_) | None => player.begins = true,
+        let begins = player.begins;
+        let sent = frame != Frame::Nothing && self.send_own(io, now, slot, &mut datagram, samples, begins);
+        if let Some(Source::Player(player)) = self.leg_mut(slot).map(|leg| &mut leg.hears) {
+            player.begins = !sent;
         }
         if let Some(event) = over {
             self.answer(event);
         }
         due
+    }
+
+    /// Sends a packet that we made: `samples` bytes of speech behind the room for the header. Says whether it left, or could have
+    /// but for its key; `begins` where what was sent before does not end where this one begins.
+    pub(crate) fn send_own(
+        &mut self,
+        io: &mut impl Io,
+        now: Tick,
+        slot: u32,
+        datagram: &mut [u8],
+        samples: usize,
+        begins: bool,
+    ) -> bool {
+        let Some(leg) = self.legs.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return false };
+        let Leg { media, out, to, taps, id, crypto, .. } = leg;
+        let (Some(media), Some(address)) = (media.as_ref(), *to) else { return false };
+        let (true, Some(room)) = (media.direction.sends(), datagram.first_chunk_mut::<HEADER_BYTES>()) else {
+            return false;
+        };
+        let (seq, timestamp) = if begins { out.next_for_new_speaker(now) } else { out.next_of_same_speaker() };
+        let payload_type = media.send_payload_type;
+        let header = Header { payload_type, marker: begins, seq, timestamp, ssrc: out.ssrc };
+        *room = header.encode();
+        out.sent(now, &header, Some(samples as u32), samples);
+        self.figures.sent_packets += 1;
+        let length = HEADER_BYTES + samples;
+        self.taps.record(taps, *id, now, Side::Sent, &header, &datagram[HEADER_BYTES..length]);
+        match seal_rtp(crypto.as_deref_mut(), datagram, length) {
+            Some(sealed) => io.send(SocketKey::rtp(slot), address, &datagram[..sealed]),
+            None => self.figures.unsealed_packets += 1,
+        }
+        true
     }
 }

@@ -41,8 +41,12 @@ pub struct Worker {
     /// Slots of legs that hear a player which is not finished.
     pub(crate) players: Vec<u32>,
     pub(crate) next_frame: Tick,
+    /// Slots of legs that hear a mix, and of those that are heard in one.
+    pub(crate) mixing: Vec<u32>,
+    pub(crate) voices: Vec<u32>,
+    pub(crate) next_mix: Tick,
     next_round: Tick,
-    events: VecDeque<MediaEvent>,
+    pub(crate) events: VecDeque<MediaEvent>,
     pub(crate) figures: Figures,
 }
 
@@ -59,6 +63,9 @@ impl Worker {
             calls: BTreeMap::new(),
             players: Vec::new(),
             next_frame: Tick::MAX,
+            mixing: Vec::new(),
+            voices: Vec::new(),
+            next_mix: Tick::MAX,
             next_round: Tick::MAX,
             events: VecDeque::new(),
             figures: Figures::default(),
@@ -100,10 +107,13 @@ impl Worker {
         self.take_in(io, now, key, from, buffer, length);
     }
 
-    /// Sends what players have due, reports, and looks for silence. Call when [`Worker::next_tick`] is reached.
+    /// Sends what players and mixes have due, reports, and looks for silence. Call when [`Worker::next_tick`] is reached.
     pub fn tick(&mut self, io: &mut impl Io, now: Tick) {
         if now >= self.next_frame {
             self.play(io, now);
+        }
+        if now >= self.next_mix {
+            self.mix(io, now);
         }
         if now >= self.next_round {
             self.next_round = now + ROUND;
@@ -113,7 +123,7 @@ impl Worker {
 
     /// When [`Worker::tick`] has something to do; `None` while there are no legs.
     pub fn next_tick(&self) -> Option<Tick> {
-        let next = self.next_frame.min(self.next_round);
+        let next = self.next_frame.min(self.next_mix).min(self.next_round);
         (next != Tick::MAX).then_some(next)
     }
 
@@ -131,6 +141,7 @@ impl Worker {
     pub fn figures(&self) -> Figures {
         Figures {
             calls: self.calls.len() as u64,
+            mixing: self.mixing.len() as u64,
             tap_records: self.taps.written,
             tap_dropped: self.taps.dropped,
             events_waiting: self.events.len() as u64,

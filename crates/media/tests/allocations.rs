@@ -82,6 +82,41 @@ fn check(agents: CodecKind) {
 }
 
 #[test]
+fn a_thousand_packets_of_a_conference_of_three_allocate_nothing() {
+    let third = offhook_units::LegId(3);
+    let mut floor = Floor::new();
+    floor.network.only_count = true;
+    let legs = [CALLER, AGENT, third];
+    let edges = legs.iter().flat_map(|to| legs.iter().filter(move |from| *from != to).map(|from| (*to, *from)));
+    let edges = edges.map(|(to, from)| hears(to, from, Tick::MAX)).chain([plays(CALLER, 1, &[0], true)]).collect();
+    let wide = leg_plan(AGENT, Some(agreed(AGENT, CodecKind::G722)));
+    floor.command(plan(1, vec![pcmu(CALLER), wide, pcmu(third)], edges, tapped()));
+    let mut speakers = legs.map(Speaker::new);
+    speakers[1].payload_type = 9;
+    for speaker in &mut speakers {
+        speaker.say(&mut floor);
+    }
+    floor.events();
+    let mut packets: Vec<_> =
+        speakers.iter_mut().map(|s| (floor.key(local(s.leg)), peer(s.leg), s.speech().0)).collect();
+    let before = COUNT.get();
+    for n in 0..1_000_u64 {
+        floor.now = at(20 + n * 20);
+        for (key, from, packet) in &mut packets {
+            let mut datagram = [0; 172];
+            datagram.copy_from_slice(packet);
+            datagram[2..4].copy_from_slice(&(100 + n as u16).to_be_bytes());
+            datagram[4..8].copy_from_slice(&(50_000 + n as u32 * 160).to_be_bytes());
+            floor.worker.receive(&mut floor.network, floor.now, *key, *from, &mut datagram, 172);
+        }
+        floor.run_to(at(39 + n * 20));
+        floor.tap.clear();
+    }
+    assert_eq!(COUNT.get() - before, 0);
+    assert!((2_950..3_400).contains(&floor.network.count), "{}", floor.network.count);
+}
+
+#[test]
 fn a_listeners_buffer_allocates_nothing_through_loss_jitter_and_stretching() {
     use offhook_codec::{G711, Law};
     use offhook_media::{JitterBuffer, JitterConfig};

@@ -89,6 +89,7 @@ impl Default for DriverConfig {
 pub struct MediaCounters {
     legs: AtomicU64,
     calls: AtomicU64,
+    mixing: AtomicU64,
     received_packets: AtomicU64,
     sent_packets: AtomicU64,
     discarded_packets: AtomicU64,
@@ -111,6 +112,7 @@ impl MediaCounters {
         Figures {
             legs: read(&self.legs),
             calls: read(&self.calls),
+            mixing: read(&self.mixing),
             received_packets: read(&self.received_packets),
             sent_packets: read(&self.sent_packets),
             discarded_packets: read(&self.discarded_packets),
@@ -139,6 +141,7 @@ impl MediaCounters {
         let Figures {
             legs,
             calls,
+            mixing,
             received_packets,
             sent_packets,
             discarded_packets,
@@ -154,6 +157,7 @@ impl MediaCounters {
         let pairs = [
             (&self.legs, legs),
             (&self.calls, calls),
+            (&self.mixing, mixing),
             (&self.received_packets, received_packets),
             (&self.sent_packets, sent_packets),
             (&self.discarded_packets, discarded_packets),

@@ -15,7 +15,7 @@ pub struct MediaPlan {
     pub generation: u32,
     /// The call's legs.
     pub legs: Vec<LegPlan>,
-    /// Who hears what. A leg without an edge towards it is sent nothing; a leg has at most one edge towards it.
+    /// Who hears what. A leg without an edge towards it is sent nothing; one with several hears them all at once.
     pub edges: Vec<Edge>,
     /// What is recorded.
     pub taps: Vec<Tap>,
@@ -50,7 +50,8 @@ impl LegPlan {
 /// Where sound for a leg comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// What another leg of the same call says: relayed where the codecs are equal, turned into the other codec otherwise.
+    /// What another leg of the same call says: relayed where it is heard alone and the codecs are equal, turned into the other
+    /// codec otherwise.
     Leg(LegId),
     /// A prompt or music.
     Player(PlayerPlan),

@@ -263,6 +263,9 @@ fn media_worker(metrics: &mut Metrics, worker: &str, handle: &MediaHandle) {
     };
     let legs = reader(|figures| figures.legs);
     metrics.gauge_fn("offhook_media_legs", "Legs open at a media worker", &labels, move || legs() as f64);
+    let mixing = reader(|figures| figures.mixing);
+    let help = "Legs that hear several at once";
+    metrics.gauge_fn("offhook_media_legs_mixing", help, &labels, move || mixing() as f64);
     let waiting = reader(|figures| figures.events_waiting);
     let help = "Events that wait for the control loop";
     metrics.gauge_fn("offhook_media_events_waiting", help, &labels, move || waiting() as f64);

@@ -1,0 +1,236 @@
+//! What a leg hears that hears several at once: their samples added up.
+
+use offhook_codec::{Coding, Law, NarrowEncoder};
+use offhook_units::{LegId, PlayerId, RtpTime, Span};
+
+use crate::Assets;
+use crate::player::{Frame, Player};
+use crate::voice::{FRAME, Meet};
+
+/// How many can be heard at once in a conference at most, whatever [`crate::Limits::speakers_max`] says.
+pub const SPEAKERS_MAX: usize = 8;
+/// Longest packet made: 60 ms.
+pub const PACKET_SAMPLES_MAX: usize = 480;
+/// A sum that is louder than this is turned down as a whole, so that nothing is clipped.
+const PEAK: f32 = 32_000.0;
+/// What was turned down comes back by this much a frame: from half in half a second.
+const RECOVERS: f32 = 0.01;
+
+/// The state of one listener.
+pub struct Mix {
+    pub inputs: Vec<Input>,
+    pub coding: Coding,
+    pub encoder: NarrowEncoder,
+    /// What waits until it makes a packet.
+    pub pcm: [i16; PACKET_SAMPLES_MAX],
+    pub filled: usize,
+    /// The next packet begins a talkspurt.
+    pub begins: bool,
+    /// Edges that the plan has for this leg: one that is not agreed on yet has no input.
+    pub edges: usize,
+    pub keys: Keys,
+    /// By how much the sum is turned down, 0 to 1.
+    pub volume: f32,
+}
+
+/// One that is heard in a mix.
+pub struct Input {
+    pub from: From,
+    /// It is not in the plan any more, and fades.
+    pub leaving: bool,
+    /// How loud it was at the end of the last frame, 0 to 1.
+    gain: f32,
+    /// Its last sample as it was heard, which a source that is gone fades from.
+    last: f32,
+}
+
+/// Where an input's samples come from.
+pub enum From {
+    /// A leg, by its slot; and the way there from what was relayed.
+    Leg {
+        leg: LegId,
+        slot: u32,
+        meet: Option<Box<Meet>>,
+    },
+    Player(Player),
+}
+
+/// The place of one key press on the listener's time line.
+#[derive(Default)]
+pub struct Keys(Option<(u32, RtpTime, RtpTime)>);
+
+impl Keys {
+    /// The timestamp of a press that the source `from` (SSRC) has at `said`: `next` where it is a new one.
+    pub fn place(&mut self, from: u32, said: RtpTime, next: RtpTime) -> RtpTime {
+        match self.0 {
+            Some((source, before, at)) if (source, before) == (from, said) => at,
+            Some(_) | None => {
+                self.0 = Some((from, said, next));
+                next
+            }
+        }
+    }
+}
+
+impl Input {
+    /// Heard at once: it was before, or begins by itself.
+    pub const fn at_once(from: From) -> Self {
+        Self { from, leaving: false, gain: 1.0, last: 0.0 }
+    }
+
+    /// Comes in over 10 ms: in the midst of a word, perhaps.
+    pub const fn fading_in(from: From) -> Self {
+        Self { from, leaving: false, gain: 0.0, last: 0.0 }
+    }
+
+    /// Whether it is that leg.
+    pub fn is_leg(&self, id: LegId) -> bool {
+        matches!(&self.from, From::Leg { leg, .. } if *leg == id)
+    }
+
+    /// How loud it is to go on, 0 to 1.
+    pub const fn gain(&self) -> f32 {
+        self.gain
+    }
+
+    /// Adds its frame, on the way from the present gain to `to`; a source that is gone fades from where it stood.
+    fn add(&mut self, frame: Option<&[i16; FRAME]>, to: f32, sum: &mut [f32; FRAME]) {
+        let from = self.gain;
+        let (per, mut before) = ((to - from) / FRAME as f32, from);
+        if let Some(frame) = frame {
+            for (out, sample) in sum.iter_mut().zip(frame) {
+                before += per;
+                *out += f32::from(*sample) * before;
+            }
+            self.last = f32::from(frame[FRAME - 1]) * to;
+        } else {
+            for (n, out) in sum.iter_mut().enumerate() {
+                *out += self.last * (1.0 - (n + 1) as f32 / FRAME as f32);
+            }
+            self.last = 0.0;
+        }
+        self.gain = to;
+    }
+}
+
+/// What a mix asks of its worker.
+pub trait Sources {
+    /// The frame of a leg, and how loud the leg is; none where it is gone. `meet` is the listener's way to it.
+    fn frame(&self, leg: LegId, slot: u32, meet: &mut Option<Box<Meet>>) -> Option<([i16; FRAME], f32)>;
+}
+
+impl Mix {
+    pub fn new(coding: Coding) -> Self {
+        Self {
+            inputs: Vec::new(),
+            coding,
+            encoder: NarrowEncoder::in_mid_stream(coding),
+            pcm: [0; PACKET_SAMPLES_MAX],
+            filled: 0,
+            begins: false,
+            edges: 0,
+            keys: Keys::default(),
+            volume: 1.0,
+        }
+    }
+
+    /// Adds the next frame to what waits. `over` is told each player that came to its end.
+    pub fn frame(
+        &mut self,
+        sources: &impl Sources,
+        assets: &Assets,
+        speakers_max: usize,
+        mut over: impl FnMut(PlayerId),
+    ) {
+        let threshold = self.threshold(sources, speakers_max.min(SPEAKERS_MAX));
+        let mut sum = [0.0; FRAME];
+        for input in &mut self.inputs {
+            let leaves = input.leaving;
+            match &mut input.from {
+                From::Leg { leg, slot, meet } => {
+                    let heard = sources.frame(*leg, *slot, meet);
+                    let audible = heard.as_ref().is_some_and(|(_, loudness)| *loudness >= threshold);
+                    let to = if audible && !leaves { 1.0 } else { 0.0 };
+                    input.add(heard.as_ref().map(|(frame, _)| frame), to, &mut sum);
+                }
+                From::Player(player) => {
+                    let frame = play(player, assets, &mut over);
+                    input.add(frame.as_ref(), if leaves { 0.0 } else { 1.0 }, &mut sum);
+                }
+            }
+        }
+        self.put(&sum);
+    }
+
+    /// The loudness below which nobody is heard: of many, those who speak are heard, and not everybody's room.
+    fn threshold(&self, sources: &impl Sources, most: usize) -> f32 {
+        let legs = self.inputs.iter().filter_map(|input| match &input.from {
+            From::Leg { leg, slot, .. } if !input.leaving => Some((*leg, *slot)),
+            From::Leg { .. } | From::Player(_) => None,
+        });
+        if legs.clone().count() <= most {
+            return 0.0;
+        }
+        let mut loudest = [0.0; SPEAKERS_MAX];
+        for (leg, slot) in legs {
+            let mut loudness = sources.frame(leg, slot, &mut None).map_or(0.0, |(_, loudness)| loudness);
+            for place in loudest.iter_mut().take(most) {
+                if loudness > *place {
+                    core::mem::swap(place, &mut loudness);
+                }
+            }
+        }
+        most.checked_sub(1).and_then(|last| loudest.get(last)).copied().unwrap_or(0.0)
+    }
+
+    fn put(&mut self, sum: &[f32; FRAME]) {
+        let peak = sum.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+        let wanted = if peak > PEAK { PEAK / peak } else { (self.volume + RECOVERS).min(1.0) };
+        // Down at once, up slowly; over a quarter of the frame, so that no step is heard.
+        let (from, over) = (self.volume, FRAME / 4);
+        let room = &mut self.pcm[self.filled..][..FRAME];
+        for (n, (out, sample)) in room.iter_mut().zip(sum).enumerate() {
+            let volume = from + (wanted - from) * ((n + 1).min(over) as f32 / over as f32);
+            *out = (sample * volume).round().clamp(-32_768.0, 32_767.0) as i16;
+        }
+        self.volume = wanted;
+        self.filled += FRAME;
+    }
+
+    /// Takes out one that has faded.
+    pub fn take_left(&mut self) -> Option<Input> {
+        let left = self.inputs.iter().position(|input| input.leaving)?;
+        Some(self.inputs.swap_remove(left))
+    }
+
+    /// Whether a whole packet waits.
+    pub const fn is_full(&self, samples: usize) -> bool {
+        self.filled >= samples || self.filled + FRAME > PACKET_SAMPLES_MAX
+    }
+}
+
+/// The next frame of a player; none where nothing is played any more.
+fn play(player: &mut Player, assets: &Assets, over: &mut impl FnMut(PlayerId)) -> Option<[i16; FRAME]> {
+    if player.finished {
+        return None;
+    }
+    let law = Law::Mu;
+    let mut bytes = [0; FRAME];
+    let frame = player.fill(assets, Coding::G711(law), &mut bytes);
+    player.finished = frame != Frame::Playing;
+    player.next_at += crate::voice::FRAME_EVERY;
+    if player.finished {
+        over(player.id);
+    }
+    (frame != Frame::Nothing).then(|| bytes.map(|byte| law.decode(byte)))
+}
+
+/// How long the packets are that a leg is sent.
+pub const fn packet_time(ptime_ms: u8) -> Span {
+    match ptime_ms {
+        0 => Span::from_ms(20),
+        1..10 => Span::from_ms(10),
+        10..=60 => Span::from_ms(ptime_ms as u64),
+        61.. => Span::from_ms(60),
+    }
+}

@@ -1,0 +1,161 @@
+//! A leg's speech as samples, for those who hear it among others; and how somebody who heard it packet by packet gets there.
+
+use offhook_codec::{Coding, Concealer, Decoder, NarrowDecoder};
+use offhook_rtp::{HEADER_BYTES, Header, Packet};
+use offhook_units::{RtpSeq, RtpTime, SampleRate, Span, Tick};
+
+use crate::{JitterBuffer, JitterConfig};
+
+/// Mixes are made of this much at a time: 10 ms.
+pub const FRAME_EVERY: Span = Span::from_ms(10);
+/// The samples of it.
+pub const FRAME: usize = SampleRate::NARROW.samples(FRAME_EVERY) as usize;
+/// Longest rest that a buffer gives at once: 480 ms.
+pub const REST_MAX: usize = 3_840;
+/// Loudness fades by a half in 350 ms, so that a speaker is not cut off between two words.
+const LOUDNESS_KEPT: f32 = 0.98;
+
+/// One leg's jitter buffer and decoder. Made with a plan; nothing here allocates afterwards.
+#[derive(Clone)]
+pub struct Voice {
+    pub coding: Coding,
+    buffer: JitterBuffer,
+    decoder: NarrowDecoder,
+    frame: [i16; FRAME],
+    /// Timestamp of the frame's first sample, while the stream is played.
+    at: Option<RtpTime>,
+    loudness: f32,
+    newest: Option<(u32, RtpSeq)>,
+    /// Mixes that it is in.
+    pub listeners: u32,
+}
+
+impl Voice {
+    pub fn new(coding: Coding) -> Self {
+        Self {
+            coding,
+            buffer: JitterBuffer::new(JitterConfig::default()),
+            decoder: NarrowDecoder::new(coding),
+            frame: [0; FRAME],
+            at: None,
+            loudness: 0.0,
+            newest: None,
+            listeners: 0,
+        }
+    }
+
+    /// Takes a packet of speech.
+    pub fn push(&mut self, now: Tick, header: &Header, payload: &[u8]) {
+        let _told_in_its_figures =
+            self.buffer.push(now, &Packet { header: *header, payload, payload_at: HEADER_BYTES });
+        if self.newest.is_none_or(|(ssrc, newest)| ssrc != header.ssrc || header.seq.distance(newest) > 0) {
+            self.newest = Some((header.ssrc, header.seq));
+        }
+    }
+
+    /// Makes the next frame.
+    pub fn pull(&mut self, now: Tick) {
+        let pulled = self.buffer.pull(now, &mut self.decoder, &mut self.frame);
+        let plays = pulled != crate::Pulled::Buffering;
+        self.at = plays.then(|| self.buffer.front().wrapping_add((FRAME as u32).wrapping_neg()));
+        let power = self.frame.iter().map(|sample| f32::from(*sample) * f32::from(*sample)).sum::<f32>();
+        self.loudness = power.max(self.loudness * LOUDNESS_KEPT);
+    }
+
+    /// The last 10 ms.
+    pub const fn frame(&self) -> &[i16; FRAME] {
+        &self.frame
+    }
+
+    /// How loud it is, or was a moment ago: for comparisons.
+    pub const fn loudness(&self) -> f32 {
+        self.loudness
+    }
+
+    /// The number of the newest packet taken.
+    pub fn newest(&self) -> Option<RtpSeq> {
+        self.newest.map(|(_, seq)| seq)
+    }
+
+    /// Everything that waits, and the timestamp of its first sample.
+    pub fn rest(&mut self, out: &mut [i16; REST_MAX]) -> (usize, RtpTime) {
+        let front = self.buffer.front();
+        (self.buffer.drain(&mut self.decoder, out), front)
+    }
+}
+
+/// How many packets are remembered: what the search for a pitch period looks at, and one more.
+const RECENT: usize = 3;
+/// Longest payload that is remembered: 60 ms of what lasts 125 us a byte.
+const RECENT_BYTES: usize = 480;
+
+/// The last packets of a leg that is relayed.
+pub struct Recent {
+    kept: [Option<(RtpTime, usize)>; RECENT],
+    payloads: [[u8; RECENT_BYTES]; RECENT],
+    next: usize,
+}
+
+impl Recent {
+    pub const fn new() -> Self {
+        Self { kept: [None; RECENT], payloads: [[0; RECENT_BYTES]; RECENT], next: 0 }
+    }
+
+    /// Remembers a packet in place of the oldest.
+    pub fn keep(&mut self, header: &Header, payload: &[u8]) {
+        let Some(room) = self.payloads[self.next].get_mut(..payload.len()) else { return };
+        room.copy_from_slice(payload);
+        self.kept[self.next] = Some((header.timestamp, payload.len()));
+        self.next = (self.next + 1) % RECENT;
+    }
+
+    /// What they were, oldest first.
+    fn iter(&self) -> impl Iterator<Item = (RtpTime, &[u8])> {
+        (0..RECENT).filter_map(|n| {
+            let place = (self.next + n) % RECENT;
+            let (timestamp, length) = self.kept[place]?;
+            Some((timestamp, &self.payloads[place][..length]))
+        })
+    }
+}
+
+/// The way of one listener from packets to samples: a buffer plays later than packets were relayed, so the listener is ahead of
+/// it. Until it has caught up, speech is invented that goes on from what was heard last; no word comes twice, and none is lost.
+pub struct Meet {
+    concealer: Concealer,
+    /// Timestamp after the last sample that the listener heard.
+    from: RtpTime,
+}
+
+impl Meet {
+    /// After the packets that were relayed last; none where nothing was.
+    pub fn after(recent: &Recent, coding: Coding) -> Option<Self> {
+        let (mut concealer, mut decoder) = (Concealer::new(), NarrowDecoder::new(coding));
+        let mut from = None::<RtpTime>;
+        let mut pcm = [0; RECENT_BYTES];
+        for (timestamp, payload) in recent.iter() {
+            let count = decoder.decode(payload, &mut pcm);
+            concealer.heard(&mut pcm[..count]);
+            let end = timestamp.wrapping_add(count as u32);
+            from = Some(from.map_or(end, |before| if end.distance(before) > 0 { end } else { before }));
+        }
+        from.map(|from| Self { concealer, from })
+    }
+
+    /// Samples of what begins at `front` that were heard already.
+    pub fn ahead_of(&self, front: RtpTime) -> usize {
+        usize::try_from(self.from.distance(front)).unwrap_or(0)
+    }
+
+    /// The listener's frame; says whether both have met.
+    pub fn frame(&mut self, voice: &Voice, out: &mut [i16; FRAME]) -> bool {
+        let ahead = voice.at.map_or(FRAME, |at| self.ahead_of(at).min(FRAME));
+        let (invented, known) = out.split_at_mut(ahead);
+        if !invented.is_empty() {
+            self.concealer.conceal(None, invented);
+        }
+        known.copy_from_slice(&voice.frame[ahead..]);
+        self.concealer.heard(known);
+        ahead < FRAME && !self.concealer.is_inventing()
+    }
+}
