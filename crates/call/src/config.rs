@@ -12,6 +12,7 @@ use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{Flow, RegistrarLimits};
 use offhook_units::{AgentId, QueueId, Span};
 
+pub use crate::guests::Supervises;
 pub use crate::numbering::{NumberFormat, Numbering};
 pub use trunk::{Outgoing, Registering, Trunk, TrunkLimits};
 
@@ -213,6 +214,8 @@ pub struct Agent {
     pub reach: Reach,
     /// How the agent comes to be available.
     pub login: Login,
+    /// Whose calls the agent may listen to, whisper into, join and take over.
+    pub supervises: Supervises,
 }
 
 /// Where an agent's phone is.

@@ -2,9 +2,10 @@
 
 use offhook_plan::{LegReport, SpeechReport, SrtpReport};
 use offhook_sip::DialogSnapshot;
-use offhook_units::{AgentId, CallId, ContactId, OfferId, PersonRef, QueueId, RecordingId, VisitId};
+use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PersonRef, QueueId, RecordingId, VisitId};
 use serde::{Deserialize, Serialize};
 
+use crate::guests::Part;
 use crate::record::{CallEnd, DivertedFor};
 
 /// Stream of the distributor's events in the log.
@@ -257,6 +258,44 @@ pub enum CallEvent {
         /// Rated seconds and silences.
         speech: Box<SpeechReport>,
     },
+    /// The phone of a supervisor, or of a third party, was sent an INVITE.
+    GuestRung {
+        /// Which call.
+        call: CallId,
+        /// The guest, by its leg.
+        guest: LegId,
+        /// Whose phone, where it is an agent's.
+        agent: Option<AgentId>,
+        /// As what.
+        part: Part,
+    },
+    /// A guest's phone was picked up.
+    GuestJoined {
+        /// Which call.
+        call: CallId,
+        /// The guest, by its leg.
+        guest: LegId,
+        /// The dialog: what a successor needs to end it.
+        dialog: Box<DialogSnapshot>,
+    },
+    /// A guest takes another part.
+    GuestTurned {
+        /// Which call.
+        call: CallId,
+        /// The guest, by its leg.
+        guest: LegId,
+        /// Which.
+        part: Part,
+    },
+    /// A guest is gone, or is a guest no more but one of the two.
+    GuestLeft {
+        /// Which call.
+        call: CallId,
+        /// The guest, by its leg.
+        guest: LegId,
+        /// 200 for one who had joined; else why not, as a SIP status.
+        status: u16,
+    },
 }
 
 impl CallEvent {
@@ -283,7 +322,11 @@ impl CallEvent {
             | Self::Encrypted { call, .. }
             | Self::Diverted { call, .. }
             | Self::HangUpCause { call, .. }
-            | Self::Sounded { call, .. } => *call,
+            | Self::Sounded { call, .. }
+            | Self::GuestRung { call, .. }
+            | Self::GuestJoined { call, .. }
+            | Self::GuestTurned { call, .. }
+            | Self::GuestLeft { call, .. } => *call,
         }
     }
 
@@ -311,6 +354,10 @@ impl CallEvent {
             Self::Diverted { .. } => "call-diverted",
             Self::HangUpCause { .. } => "hang-up-cause",
             Self::Sounded { .. } => "leg-sounded",
+            Self::GuestRung { .. } => "guest-rung",
+            Self::GuestJoined { .. } => "guest-joined",
+            Self::GuestTurned { .. } => "guest-turned",
+            Self::GuestLeft { .. } => "guest-left",
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod event;
 mod exchange;
+pub mod guests;
 mod health;
 mod numbering;
 mod ports;
@@ -14,7 +15,7 @@ mod timers;
 pub mod view;
 
 pub use exchange::{
-    Changed, Command, Counters, Exchange, Input, Output, PINGS_UNANSWERED_MAX, PingFigures, RecordingWanted, Recovered,
-    SUBSCRIPTIONS_PER_ACCOUNT_MAX, TARGETS_MAX, TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX, TRANSFER_RINGS_FOR,
-    TRANSFERS_MAX, WantedState,
+    Changed, Command, Counters, Exchange, GUEST_RINGS_FOR, GUESTS_MAX, Input, Output, PINGS_UNANSWERED_MAX,
+    PingFigures, RecordingWanted, Recovered, SUBSCRIPTIONS_PER_ACCOUNT_MAX, TARGETS_MAX, TEXT_BYTES_MAX,
+    TEXT_STREAM_BYTES_MAX, TRANSFER_RINGS_FOR, TRANSFERS_MAX, WantedState,
 };

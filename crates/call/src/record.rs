@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use offhook_plan::{LegReport, SpeechReport, SrtpReport};
 use offhook_sip::DialogSnapshot;
-use offhook_units::{AgentId, CallId, ContactId, PersonRef, QueueId, RecordingId, Tick};
+use offhook_units::{AgentId, CallId, ContactId, LegId, PersonRef, QueueId, RecordingId, Tick};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{CallEvent, Party};
+use crate::guests::Part;
 
 /// The version of the fold that wrote a record; printed on it.
-pub const FORMULA: u32 = 5;
+pub const FORMULA: u32 = 6;
 
 /// One call from its INVITE to its end. Instants are exchange-clock microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +91,22 @@ pub struct CallRecord {
     /// Why the side that hung up did so, where it said so (Q.850).
     #[serde(default)]
     pub cause: Option<u8>,
+    /// Supervisors and third parties who were in the call, and when, in the order in which they left.
+    #[serde(default)]
+    pub guests: Vec<GuestTime>,
+}
+
+/// One stretch of a guest's time in a call in one part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestTime {
+    /// The agent whose phone it was; none for a number outside.
+    pub agent: Option<AgentId>,
+    /// What the guest did.
+    pub part: Part,
+    /// Joined, or took this part.
+    pub from: Tick,
+    /// Left, or took another part.
+    pub until: Tick,
 }
 
 /// That a call was sent on before it came to us.
@@ -247,13 +264,24 @@ impl CallEnd {
 pub struct OpenCall {
     /// The record so far; `ended` and `end` are not settled.
     pub record: CallRecord,
-    /// Its confirmed dialogs.
+    /// Confirmed dialogs of the two sides.
     pub dialogs: Vec<(Party, DialogSnapshot)>,
     /// Its contact, and those of calls that went over into it: some of them may be over.
     pub contacts: Vec<ContactId>,
     hold: [Option<Tick>; 2],
     /// Who talks now, and since when.
     talk: Option<(Option<AgentId>, Tick)>,
+    guests: Vec<Guest>,
+}
+
+/// A guest who has not left; `since` and `dialog` once joined.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Guest {
+    leg: LegId,
+    agent: Option<AgentId>,
+    part: Part,
+    since: Option<Tick>,
+    dialog: Option<DialogSnapshot>,
 }
 
 /// Folds call events to records; also what a restart knows of the calls that were open.
@@ -321,8 +349,49 @@ impl OpenCall {
             agent_speech: None,
             diverted: None,
             cause: None,
+            guests: Vec::new(),
         };
-        Self { record, dialogs: Vec::new(), contacts: Vec::new(), hold: [None; 2], talk: None }
+        Self { record, dialogs: Vec::new(), contacts: Vec::new(), hold: [None; 2], talk: None, guests: Vec::new() }
+    }
+
+    /// Every confirmed dialog, guests' too.
+    pub fn into_dialogs(self) -> impl Iterator<Item = DialogSnapshot> {
+        let guests = self.guests.into_iter().filter_map(|guest| guest.dialog);
+        self.dialogs.into_iter().map(|(_, dialog)| dialog).chain(guests)
+    }
+
+    /// A guest's stretch in one part is over.
+    fn end_part(&mut self, at: Tick, leg: LegId) -> Option<&mut Guest> {
+        let guest = self.guests.iter_mut().find(|guest| guest.leg == leg)?;
+        if let Some(from) = guest.since.take() {
+            self.record.guests.push(GuestTime { agent: guest.agent, part: guest.part, from, until: at });
+        }
+        Some(guest)
+    }
+
+    /// What happened to guests.
+    fn apply_guest(&mut self, at: Tick, event: &CallEvent) {
+        match event {
+            CallEvent::GuestRung { guest, agent, part, .. } => {
+                self.guests.push(Guest { leg: *guest, agent: *agent, part: *part, since: None, dialog: None });
+            }
+            CallEvent::GuestJoined { guest, dialog, .. } => {
+                if let Some(guest) = self.end_part(at, *guest) {
+                    (guest.since, guest.dialog) = (Some(at), Some((**dialog).clone()));
+                }
+            }
+            CallEvent::GuestTurned { guest, part, .. } => {
+                let joined = self.guests.iter().any(|known| known.leg == *guest && known.since.is_some());
+                if let Some(guest) = self.end_part(at, *guest) {
+                    (guest.part, guest.since) = (*part, joined.then_some(at));
+                }
+            }
+            CallEvent::GuestLeft { guest, .. } => {
+                self.end_part(at, *guest);
+                self.guests.retain(|known| known.leg != *guest);
+            }
+            _ => {}
+        }
     }
 
     /// Whoever talks now talks no more.
@@ -356,10 +425,19 @@ impl OpenCall {
             | CallEvent::Diverted { .. }
             | CallEvent::HangUpCause { .. }
             | CallEvent::Transferred { .. } => {}
+            CallEvent::GuestRung { .. }
+            | CallEvent::GuestJoined { .. }
+            | CallEvent::GuestTurned { .. }
+            | CallEvent::GuestLeft { .. } => return self.apply_guest(at, event),
         }
         let record = &mut self.record;
         match event {
-            CallEvent::Began { .. } | CallEvent::Transferring { .. } => {}
+            CallEvent::Began { .. }
+            | CallEvent::Transferring { .. }
+            | CallEvent::GuestRung { .. }
+            | CallEvent::GuestJoined { .. }
+            | CallEvent::GuestTurned { .. }
+            | CallEvent::GuestLeft { .. } => {}
             CallEvent::Answered { .. } => record.answered = Some(at),
             CallEvent::Queued { contact, queue, .. } => {
                 record.contact = Some(*contact);
@@ -417,6 +495,10 @@ impl OpenCall {
                 record.ended = at;
                 record.end = *end;
                 record.held_us += self.hold.iter().flatten().map(|began| at.since(*began).as_us()).sum::<u64>();
+                for guest in core::mem::take(&mut self.guests) {
+                    let Guest { agent, part, since, .. } = guest;
+                    record.guests.extend(since.map(|from| GuestTime { agent, part, from, until: at }));
+                }
             }
         }
     }

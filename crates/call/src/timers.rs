@@ -15,6 +15,8 @@ pub enum Kind {
     Ring,
     /// The trunk has said nothing so far: the next one is tried.
     Failover,
+    /// A guest's phone has rung long enough.
+    Guest,
     /// The worker has not reported the legs of an ended call.
     Close,
 }
@@ -43,7 +45,7 @@ impl Timers {
 
     /// Drops all timers of a call.
     pub fn disarm_all(&mut self, call: CallId) {
-        for kind in [Kind::Digit, Kind::Announce, Kind::Ring, Kind::Failover, Kind::Close] {
+        for kind in [Kind::Digit, Kind::Announce, Kind::Ring, Kind::Failover, Kind::Guest, Kind::Close] {
             self.disarm(call, kind);
         }
     }

@@ -1,7 +1,9 @@
 //! What the exchange looks like now, for pages and programs: made on request, never kept.
 
 use offhook_plan::SpeechReport;
-use offhook_units::{AgentId, CallId, QueueId, RecordingId, Span, Tick};
+use offhook_units::{AgentId, CallId, LegId, QueueId, RecordingId, Span, Tick};
+
+use crate::guests::Part;
 
 /// A queue now, with its figures since midnight UTC.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub struct AgentView {
     pub contact: Option<String>,
     /// The phone is registered, and answers no more behind its translator: calls pass it over.
     pub unreachable: bool,
+    /// Names of the queues whose calls it may supervise; `*` for every call.
+    pub supervises: Vec<String>,
     /// How calls sounded at the phone since the start.
     pub speech: SpeechReport,
 }
@@ -86,8 +90,23 @@ pub struct CallView {
     pub agent: Option<String>,
     /// Its recording.
     pub recording: Option<RecordingId>,
+    /// Who takes part beside the two.
+    pub guests: Vec<GuestView>,
     /// `caller`, `agent` or `both`: who sends nothing, though all talk.
     pub unheard: Option<&'static str>,
+}
+
+/// A supervisor or a third party in a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestView {
+    /// Which, by the leg.
+    pub id: LegId,
+    /// Name of the agent whose phone it is; else the number.
+    pub name: String,
+    /// What it does.
+    pub part: Part,
+    /// Since when it is there; none while the phone rings.
+    pub joined: Option<Tick>,
 }
 
 /// A trunk now.

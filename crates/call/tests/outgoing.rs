@@ -3,6 +3,8 @@
 mod desk;
 #[path = "outgoing/early.rs"]
 mod early;
+#[path = "outgoing/guests.rs"]
+mod guests;
 #[path = "outgoing/transfers.rs"]
 mod transfers;
 

@@ -13,7 +13,8 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use offhook_units::{AgentId, CallId};
+use offhook_call::guests::Supervision;
+use offhook_units::{AgentId, CallId, LegId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_stream::wrappers::ReceiverStream;
@@ -26,12 +27,14 @@ use crate::metrics::Metrics;
 use crate::page;
 use crate::problem::Problem;
 use crate::time::rfc3339;
-use crate::view::{AgentWish, Page, RECORDS_PAGE_MAX, View};
+use crate::view::{AgentWish, GuestWish, Page, RECORDS_PAGE_MAX, View};
 
 /// Longest body that is read; a longer one gets 413.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Longest reason for not being ready, in characters.
 const REASON_CHARS_MAX: usize = 64;
+/// Longest number, or name, that is called.
+const NUMBER_CHARS_MAX: usize = 128;
 /// Records in a page where the request does not say.
 const RECORDS_PAGE_DEFAULT: u32 = 50;
 /// A comment is sent to a silent client this often, so that a dead connection is noticed.
@@ -60,6 +63,9 @@ pub fn router(shared: Shared, token: Token) -> Router {
         .route("/api/v1/agents", get(agents))
         .route("/api/v1/agents/{id}/state", post(set_agent))
         .route("/api/v1/calls", get(calls))
+        .route("/api/v1/calls/{id}/supervise", post(supervise))
+        .route("/api/v1/calls/{id}/guests", post(bring_in))
+        .route("/api/v1/calls/{id}/guests/{guest}", delete(send_off))
         .route("/api/v1/trunks", get(trunks))
         .route("/api/v1/bans", get(bans))
         .route("/api/v1/bans/{source}", delete(lift_ban))
@@ -216,6 +222,10 @@ fn call_id(text: &str) -> Result<CallId, Problem> {
     text.parse().map_err(|_| bad_request("a call's id looks like 'call-10000001f'"))
 }
 
+fn agent_id(text: &str) -> Result<AgentId, Problem> {
+    text.parse().map_err(|_| bad_request("an agent's id looks like 'a-1f'"))
+}
+
 fn bad_request(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
@@ -232,7 +242,7 @@ async fn set_agent(
     Path(id): Path<String>,
     body: Result<Json<SetAgent>, JsonRejection>,
 ) -> Reply<dto::Agent> {
-    let agent: AgentId = id.parse().map_err(|_| bad_request("an agent's id looks like 'a-1f'"))?;
+    let agent = agent_id(&id)?;
     let Json(SetAgent { state, reason }) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
         return Err(bad_request(format!("a reason has at most {REASON_CHARS_MAX} characters")));
@@ -246,6 +256,55 @@ async fn set_agent(
     };
     let view = shared.view.set_agent(agent, wish).await?;
     Ok(Json(dto::Agent::from(&view)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Supervise {
+    by: String,
+    how: String,
+}
+
+async fn supervise(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    body: Result<Json<Supervise>, JsonRejection>,
+) -> Reply<dto::Guests> {
+    let Json(Supervise { by, how }) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    let Some(how) = Supervision::by_name(&how) else {
+        let known = Supervision::ALL.map(|(_, name)| format!("'{name}'")).join(", ");
+        return Err(bad_request(format!("how is one of {known}")));
+    };
+    set_guest(&shared, &id, GuestWish::Supervise(agent_id(&by)?, how)).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BringIn {
+    by: String,
+    number: String,
+}
+
+async fn bring_in(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    body: Result<Json<BringIn>, JsonRejection>,
+) -> Reply<dto::Guests> {
+    let Json(BringIn { by, number }) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    if number.is_empty() || number.chars().count() > NUMBER_CHARS_MAX {
+        return Err(bad_request(format!("a number has 1 to {NUMBER_CHARS_MAX} characters")));
+    }
+    set_guest(&shared, &id, GuestWish::BringIn(agent_id(&by)?, number)).await
+}
+
+async fn send_off(State(shared): State<Shared>, Path((id, guest)): Path<(String, String)>) -> Reply<dto::Guests> {
+    let guest: LegId = guest.parse().map_err(|_| bad_request("a guest's id looks like 'l-1f'"))?;
+    set_guest(&shared, &id, GuestWish::SendOff(guest)).await
+}
+
+async fn set_guest(shared: &Shared, id: &str, wish: GuestWish) -> Reply<dto::Guests> {
+    let view = shared.view.set_guest(call_id(id)?, wish).await?;
+    Ok(Json(dto::Guests::new(rfc3339(shared.view.now()), view.as_ref())))
 }
 
 #[derive(Deserialize)]

@@ -1,8 +1,10 @@
 //! The wire shapes of API version 1. Each is made by taking the core type apart in full, so that a new field there forces a
 //! decision here. Ids are strings, instants RFC 3339 in UTC, lengths of time whole milliseconds.
 
-use offhook_call::record::{CallEnd, CallRecord, Diversion, Talk, Transfer};
-use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
+use offhook_call::record::{CallEnd, CallRecord, Diversion, GuestTime, Talk, Transfer};
+use offhook_call::view::{
+    AgentView, CallView, GuestView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView,
+};
 use offhook_plan::{LegReport, Quality, SpeechReport, SrtpReport};
 use offhook_units::{CallId, Tick};
 use serde::Serialize;
@@ -86,12 +88,13 @@ pub struct Agent {
     queues: Vec<String>,
     contact: Option<String>,
     unreachable: bool,
+    supervises: Vec<String>,
     speech: Sound,
 }
 
 impl From<&AgentView> for Agent {
     fn from(view: &AgentView) -> Self {
-        let AgentView { id, name, state, since, reason, call, queues, contact, unreachable, speech } = view;
+        let AgentView { id, name, state, since, reason, call, queues, contact, unreachable, supervises, speech } = view;
         Self {
             id: id.to_string(),
             name: name.clone(),
@@ -102,6 +105,7 @@ impl From<&AgentView> for Agent {
             queues: queues.clone(),
             contact: contact.clone(),
             unreachable: *unreachable,
+            supervises: supervises.clone(),
             speech: Sound::from(speech),
         }
     }
@@ -121,13 +125,56 @@ pub struct Call {
     position: Option<u32>,
     agent: Option<String>,
     recording: Option<String>,
+    guests: Vec<Guest>,
     unheard: Option<&'static str>,
+}
+
+/// A supervisor or a third party in a call.
+#[derive(Debug, Serialize)]
+pub struct Guest {
+    id: String,
+    name: String,
+    part: &'static str,
+    joined: Option<String>,
+}
+
+impl From<&GuestView> for Guest {
+    fn from(GuestView { id, name, part, joined }: &GuestView) -> Self {
+        Self { id: id.to_string(), name: name.clone(), part: part.name(), joined: joined.map(rfc3339) }
+    }
+}
+
+/// Who takes part in a call now; nobody any more where it is over.
+#[derive(Debug, Serialize)]
+pub struct Guests {
+    at: String,
+    guests: Vec<Guest>,
+}
+
+impl Guests {
+    /// As of `at`.
+    pub fn new(at: String, call: Option<&CallView>) -> Self {
+        Self { at, guests: call.into_iter().flat_map(|call| &call.guests).map(Guest::from).collect() }
+    }
 }
 
 impl From<&CallView> for Call {
     fn from(view: &CallView) -> Self {
-        let CallView { id, state, since, started, number, caller, trunk, queue, position, agent, recording, unheard } =
-            view;
+        let CallView {
+            id,
+            state,
+            since,
+            started,
+            number,
+            caller,
+            trunk,
+            queue,
+            position,
+            agent,
+            recording,
+            guests,
+            unheard,
+        } = view;
         Self {
             id: id.to_string(),
             state,
@@ -140,6 +187,7 @@ impl From<&CallView> for Call {
             position: *position,
             agent: agent.clone(),
             recording: recording.map(|id| id.to_string()),
+            guests: guests.iter().map(Guest::from).collect(),
             unheard: *unheard,
         }
     }
@@ -324,6 +372,7 @@ pub struct Record {
     agent_speech: Option<Sound>,
     diverted: Option<DiversionDto>,
     cause: Option<u8>,
+    guests: Vec<GuestDto>,
 }
 
 /// That a call was sent on before it came to us.
@@ -353,6 +402,22 @@ struct TalkDto {
 impl From<&Talk> for TalkDto {
     fn from(Talk { agent, from, until }: &Talk) -> Self {
         Self { agent: agent.map(|id| id.to_string()), from: rfc3339(*from), until: rfc3339(*until) }
+    }
+}
+
+/// One stretch of a guest's time.
+#[derive(Debug, Serialize)]
+struct GuestDto {
+    agent: Option<String>,
+    part: &'static str,
+    from: String,
+    until: String,
+}
+
+impl From<&GuestTime> for GuestDto {
+    fn from(GuestTime { agent, part, from, until }: &GuestTime) -> Self {
+        let agent = agent.map(|id| id.to_string());
+        Self { agent, part: part.name(), from: rfc3339(*from), until: rfc3339(*until) }
     }
 }
 
@@ -453,6 +518,7 @@ impl From<&RecordEntry> for Record {
             agent_speech,
             diverted,
             cause,
+            guests,
         } = record;
         let instant = |at: &Option<Tick>| at.map(rfc3339);
         Self {
@@ -488,6 +554,7 @@ impl From<&RecordEntry> for Record {
             agent_speech: agent_speech.as_ref().map(Sound::from),
             diverted: diverted.as_ref().map(|diverted| DiversionDto::new(diverted, sent_on_by.as_ref())),
             cause: *cause,
+            guests: guests.iter().map(GuestDto::from).collect(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The exchange over HTTP: a versioned API, live events, metrics, and one read-only page.
+//! The exchange over HTTP: a versioned API, live events, metrics, and one page.
 //!
 //! The server knows the exchange only through [`View`], which its owner implements, and through the two things the owner
 //! fills: [`EventSender`] (live events) and [`Metrics`]. Nothing here ever makes the exchange wait: events go into a bounded
@@ -21,6 +21,6 @@ pub use listen::{CONNECTIONS_MAX, Server, ServerOptions, StartError};
 pub use metrics::{CallsEnded, Counter, Metrics};
 pub use time::rfc3339;
 pub use view::{
-    AgentWish, Answer, BanView, Health, Ladder, LadderMessage, Page, RECORDS_PAGE_MAX, RecordEntry, RecordingEntry,
-    SetAgentError, Unavailable, View,
+    AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RECORDS_PAGE_MAX,
+    RecordEntry, RecordingEntry, SetAgentError, Unavailable, View,
 };

@@ -5,7 +5,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::view::{SetAgentError, Unavailable};
+use offhook_call::guests::Denied;
+
+use crate::view::{GuestError, SetAgentError, Unavailable};
 
 /// One error answer, `application/problem+json`.
 #[derive(Debug, Clone, Serialize)]
@@ -47,6 +49,24 @@ impl IntoResponse for Problem {
 impl From<Unavailable> for Problem {
     fn from(error: Unavailable) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+impl From<GuestError> for Problem {
+    fn from(error: GuestError) -> Self {
+        let status = match &error {
+            GuestError::Denied(Denied::NoCall(_) | Denied::NoAgent(_)) => StatusCode::NOT_FOUND,
+            GuestError::Denied(Denied::NotAllowed(_)) => StatusCode::FORBIDDEN,
+            GuestError::Denied(
+                Denied::NotTalking
+                | Denied::Elsewhere(_)
+                | Denied::Unreachable(_)
+                | Denied::Number(_)
+                | Denied::Full(_),
+            ) => StatusCode::CONFLICT,
+            GuestError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, error.to_string())
     }
 }
 

@@ -4,9 +4,10 @@ use core::future::Future;
 use core::net::{IpAddr, SocketAddr};
 use core::pin::Pin;
 
+use offhook_call::guests::{Denied, Supervision};
 use offhook_call::record::CallRecord;
 use offhook_call::view::{AgentView, CallView, QueueView, TrunkView};
-use offhook_units::{AgentId, CallId, Span, Tick};
+use offhook_units::{AgentId, CallId, LegId, Span, Tick};
 
 /// Most records in one page of an answer; a request for more is refused.
 pub const RECORDS_PAGE_MAX: u32 = 500;
@@ -42,6 +43,8 @@ pub trait View: Send + Sync + 'static {
     fn pcap(&self, call: CallId) -> Answer<'_, Option<Vec<u8>>>;
     /// Changes an agent's state; answers with the agent as it is afterwards.
     fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>>;
+    /// Changes who takes part in a call beside the two who talk; answers with the call as it is afterwards, none where it is over.
+    fn set_guest(&self, call: CallId, wish: GuestWish) -> Answer<'_, Result<Option<CallView>, GuestError>>;
 }
 
 /// A source of SIP that is not listened to.
@@ -135,6 +138,17 @@ pub enum AgentWish {
     LoggedOut,
 }
 
+/// What is asked for with a call's guests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GuestWish {
+    /// This supervisor comes, turns, or leaves.
+    Supervise(AgentId, Supervision),
+    /// One of the two who talk brings a number, or a colleague, in.
+    BringIn(AgentId, String),
+    /// This guest is sent away.
+    SendOff(LegId),
+}
+
 /// Whether the exchange is well.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Health {
@@ -146,6 +160,17 @@ pub struct Health {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the exchange gave no answer in time")]
 pub struct Unavailable;
+
+/// Why nothing was changed about a call's guests.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GuestError {
+    /// The exchange says why.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// As [`Unavailable`].
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
 
 /// Why an agent's state was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

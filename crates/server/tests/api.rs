@@ -78,6 +78,10 @@ impl Running {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")).await
     }
 
+    async fn delete(&self, path: &str) -> Reply {
+        self.send(format!("DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
+    }
+
     async fn post(&self, path: &str, body: &str) -> Reply {
         let head = "Host: localhost\r\nConnection: close\r\nContent-Type: application/json";
         self.send(format!("POST {path} HTTP/1.1\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())).await
@@ -212,6 +216,39 @@ async fn a_calls_sip_messages_are_told_in_order_and_as_a_file() {
     assert!(detail.contains("kept"), "{detail}");
     running.get("/api/v1/calls/call-99/pcap").await.check_problem(404);
     running.get("/api/v1/calls/nobody/ladder").await.check_problem(400);
+}
+
+#[tokio::test]
+async fn a_supervisor_listens_turns_and_leaves_a_third_party_comes_and_goes_or_the_reason_why_not_is_told() {
+    let running = start(None).await;
+    let calls = running.get("/api/v1/calls").await.json();
+    let up =
+        |state: &str| calls["calls"].as_array().expect("calls").iter().find(|call| call["state"] == state).cloned();
+    let (talking, waiting) = (up("talking").expect("one talks"), up("waiting").expect("one waits"));
+    assert_eq!((&talking["guests"][0]["name"], &talking["guests"][0]["part"]), (&"carol".into(), &"listen".into()));
+    let path = |call: &Value, rest: &str| format!("/api/v1/calls/{}/{rest}", call["id"].as_str().expect("an id"));
+    let supervise = path(&talking, "supervise");
+    let set = running.post(&supervise, r#"{"by":"a-3","how":"whisper"}"#).await;
+    assert_eq!((set.status, &set.json()["guests"][0]["part"]), (200, &"whisper".into()));
+    let left = running.post(&supervise, r#"{"by":"a-3","how":"leave"}"#).await;
+    assert_eq!(left.json()["guests"], Value::Array(Vec::new()));
+    let came = running.post(&path(&talking, "guests"), r#"{"by":"a-1","number":"030123"}"#).await.json();
+    assert_eq!((&came["guests"][1]["name"], &came["guests"][1]["joined"]), (&"030123".into(), &Value::Null));
+    assert_eq!(running.delete(&path(&talking, "guests/l-7")).await.status, 200);
+    for (path, body, status) in [
+        (supervise.clone(), r#"{"by":"a-9","how":"listen"}"#, 403),
+        (path(&waiting, "supervise"), r#"{"by":"a-3","how":"listen"}"#, 409),
+        ("/api/v1/calls/call-99/supervise".to_owned(), r#"{"by":"a-3","how":"listen"}"#, 404),
+        ("/api/v1/calls/nobody/supervise".to_owned(), r#"{"by":"a-3","how":"listen"}"#, 400),
+        (supervise.clone(), r#"{"by":"carol","how":"listen"}"#, 400),
+        (supervise.clone(), r#"{"by":"a-3","how":"spy"}"#, 400),
+        (supervise.clone(), r#"{"by":"a-3"}"#, 422),
+        (path(&talking, "guests"), r#"{"by":"a-1","number":""}"#, 400),
+    ] {
+        running.post(&path, body).await.check_problem(status);
+    }
+    running.delete(&path(&talking, "guests/bob")).await.check_problem(400);
+    running.server.shutdown().await;
 }
 
 #[tokio::test]

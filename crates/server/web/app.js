@@ -10,6 +10,9 @@ const state = { queues: [], agents: [], calls: [], records: [], skew: 0, lastEve
 
 const CALL_TAGS = { greeting: "", announcing: "", waiting: "warn", ringing: "warn", talking: "good", held: "busy", ending: "" };
 const AGENT_TAGS = { available: "good", offered: "warn", busy: "busy", "wrap-up": "busy", "not-ready": "bad", "logged-out": "" };
+// What a supervisor may do, by what it is called in the API; and what a guest does, as the page says it.
+const SUPERVISE = { listen: "Listen", whisper: "Whisper", barge: "Join in", "take-over": "Take over", leave: "Leave" };
+const PART_WORDS = { listen: "listens", whisper: "whispers", barge: "joined in", party: "in conference" };
 const END_WORDS = {
   "caller-hung-up": "caller hung up", "agent-hung-up": "agent hung up", abandoned: "abandoned",
   "nobody-logged-in": "nobody logged in", "queue-full": "queue full", "waited-too-long": "waited too long",
@@ -110,6 +113,48 @@ function drawQueues() {
   }));
 }
 
+// --- Supervising ---------------------------------------------------------------------------------------------------
+
+const supervisors = () => state.agents.filter((agent) => agent.supervises.length > 0);
+const supervisor = () => supervisors().find((agent) => agent.id === byId("supervisor").value);
+const may = (agent, call) => agent.supervises.includes("*") || agent.supervises.includes(call.queue);
+
+function drawSupervisors() {
+  const chosen = sessionStorage.getItem("supervisor") ?? "";
+  const known = supervisors();
+  byId("supervising").hidden = known.length === 0;
+  // A list that is open stays open: it is made anew only where somebody is in it who was not.
+  const key = known.map((agent) => agent.id).join();
+  if (byId("supervisor").dataset.key === key) return;
+  byId("supervisor").dataset.key = key;
+  const option = (value, textContent) => element("option", { value, textContent, selected: value === chosen });
+  byId("supervisor").replaceChildren(option("", "nobody"), ...known.map((agent) => option(agent.id, agent.name)));
+}
+
+const guestsOf = (call) => call.guests.map((guest) =>
+  tag(`${guest.name} ${guest.joined ? PART_WORDS[guest.part] : "is rung"}`, "busy"));
+
+// One click each: the phone rings once, answers by itself, and the part changes from then on.
+function supervising(call) {
+  const by = supervisor();
+  if (!by || (call.state !== "talking" && call.state !== "held") || !may(by, call)) return null;
+  const present = call.guests.find((guest) => guest.name === by.name);
+  const buttons = Object.entries(SUPERVISE).filter(([how]) => how !== "leave" || present).map(([how, textContent]) =>
+    element("button", {
+      type: "button", className: "small", textContent, ariaPressed: String(present?.part === how),
+      onclick: () => supervise(call.id, by, how),
+    }));
+  return element("div", { className: "parts", role: "group", ariaLabel: `Supervise the call of ${call.caller || "a withheld number"}` }, ...buttons);
+}
+
+async function supervise(call, by, how) {
+  const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ by: by.id, how }) };
+  const response = await fetch(`/api/v1/calls/${call}/supervise`, { ...options, headers: { ...headers(), ...options.headers } });
+  if (response.status === 401) return wantToken();
+  byId("calls-note").textContent = response.ok ? "" : (await response.json()).detail;
+  touch(["calls"]);
+}
+
 function drawCalls() {
   byId("calls-count").textContent = state.calls.length || "";
   const order = ["waiting", "ringing"];
@@ -123,7 +168,8 @@ function drawCalls() {
       cell("Caller", call.caller || "withheld", "name"),
       cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), unheard, place, recording)),
       cell("For", growing(call.since)),
-      cell("Queue", call.queue), cell("Agent", call.agent),
+      cell("Queue", call.queue),
+      cell("Agent", element("span", {}, element("span", { textContent: call.agent ?? "–" }), ...guestsOf(call), supervising(call))),
       cell("Dialled", call.number),
       cell("Up since", clock(call.started)),
       cell("SIP", messagesOf(call.id)));
@@ -131,6 +177,7 @@ function drawCalls() {
 }
 
 function drawAgents() {
+  drawSupervisors();
   byId("agents-count").textContent = state.agents.length || "";
   const rank = ["offered", "busy", "wrap-up", "available", "not-ready", "logged-out"];
   const agents = [...state.agents].sort((a, b) =>
@@ -386,6 +433,10 @@ byId("token-form").addEventListener("submit", (event) => {
   run();
 });
 
+byId("supervisor").addEventListener("change", () => {
+  sessionStorage.setItem("supervisor", byId("supervisor").value);
+  drawCalls();
+});
 byId("ladder-close").addEventListener("click", () => byId("ladder").close());
 byId("ladder-pcap").addEventListener("click", saveCapture);
 

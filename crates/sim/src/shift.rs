@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use offhook_acd::{AgentConfig, NoAgents, QueueConfig, Strategy, WrapUp};
 use offhook_call::config::{
     Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Outgoing, Queue, Reach,
-    SrtpSettings, Trunk,
+    SrtpSettings, Supervises, Trunk,
 };
 use offhook_call::event::LogEvent;
 use offhook_call::record::{CallRecord, Fold};
@@ -412,6 +412,7 @@ fn config(setting: &Setting) -> Config {
                 .in_queue(support, 1 + (n % 2) as u8, u32::from(n)),
             reach: Reach::Account(agent_name(n)),
             login: Login::WhenRegistered,
+            supervises: Supervises::Nothing,
         });
     Config {
         name: "shift".to_owned(),

@@ -39,19 +39,31 @@ impl Exchange {
     }
 
     fn try_way(&mut self, now: Tick, id: CallId, way: Way) -> bool {
+        let Some(other) = self.ring_way(now, id, way, Role::Dialled) else { return false };
+        let trunk = other.leg.trunk.map(|trunk| self.config.trunks[trunk].name.clone());
+        let agent = other.agent;
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.other = Some(other);
+        }
+        self.note(now, CallEvent::Dialled { call: id, trunk, agent });
+        true
+    }
+
+    /// Sends an INVITE on a way, where nothing stands against it; what it takes is noted with the call.
+    pub(super) fn ring_way(&mut self, now: Tick, id: CallId, way: Way, role: Role) -> Option<Other> {
         let Way { uri, flow, from, agent, trunk, urgent, mut headers, credentials, charged } = way;
-        let Some(call) = self.calls.get(&id) else { return false };
+        let call = self.calls.get(&id)?;
         let codec = call.caller.negotiated.as_ref().map(|agreed| agreed.codec);
         let spent = charged.as_deref().filter(|_| !urgent);
         if spent.is_some_and(|account| !self.has_left(now, id, account)) || !self.may_go_to(now, trunk, urgent) {
-            return false;
+            return None;
         }
         let srtp = match (trunk, agent) {
             (Some(trunk), _) => self.trunk_srtp(trunk),
             (None, Some(agent)) => self.agent_srtp(agent),
             (None, None) => None,
         };
-        let Some(mut leg) = self.make_leg_out(now, flow, srtp) else { return false };
+        let mut leg = self.make_leg_out(now, flow, srtp)?;
         leg.trunk = trunk;
         let body = leg.offer(&self.caps_preferring(trunk, codec));
         headers.extend(agent.map(|agent| self.path_to(agent, &uri)).unwrap_or_default());
@@ -59,15 +71,14 @@ impl Exchange {
             headers.extend(self.diversions(id, trunk, &from, &uri));
         }
         let invitation = Invitation { uri, from, headers, credentials };
-        let Some(session) = self.send_invite(now, &leg, invitation, body) else { return false };
+        let session = self.send_invite(now, &leg, invitation, body)?;
         leg.session = session;
         self.went_to(now, trunk, urgent);
         let (leg_id, port) = (leg.id, leg.port);
-        self.sessions.insert(session, (id, Role::Dialled));
+        self.sessions.insert(session, (id, role));
         self.show_phone(id, session, agent, trunk);
         if let Some(call) = self.calls.get_mut(&id) {
             call.sessions.insert(session);
-            call.other = Some(Other { agent, leg, early_media: false });
         }
         self.open_leg(id, leg_id, port, None, Whose::of(trunk, agent));
         if let Some(agent) = agent {
@@ -82,9 +93,7 @@ impl Exchange {
         if let Some(trunk) = trunk {
             self.seat(id, trunk);
         }
-        let trunk = trunk.map(|trunk| self.config.trunks[trunk].name.clone());
-        self.note(now, CallEvent::Dialled { call: id, trunk, agent });
-        true
+        Some(Other { agent, leg, early_media: false })
     }
 
     /// A dialled phone rings, or a trunk sends its own ringback.

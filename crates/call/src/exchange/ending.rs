@@ -72,12 +72,18 @@ impl Exchange {
             }
             Role::Dialled => {
                 if call.other.as_ref().is_some_and(|other| other.leg.session == session) {
+                    if self.guest_stays(now, id) {
+                        return;
+                    }
                     self.note_cause(now, id, Party::Agent, told);
                     self.end_call(now, id, CallEnd::AgentHungUp, reason.as_deref());
                 }
             }
             Role::Offered(offer) => {
                 let connected = call.other.as_ref().is_some_and(|other| other.leg.session == session);
+                if connected && self.guest_stays(now, id) {
+                    return;
+                }
                 if connected {
                     self.note_cause(now, id, Party::Agent, told);
                     self.end_call(now, id, CallEnd::AgentHungUp, reason.as_deref());
@@ -86,6 +92,7 @@ impl Exchange {
                     let _gone = self.tell(now, Command::NoAnswer { offer });
                 }
             }
+            Role::Guest => self.guest_ended(now, id, session),
             Role::Orphan => {}
         }
     }
@@ -123,8 +130,9 @@ impl Exchange {
         let Some(call) = self.calls.get(&id) else { return };
         let (worker, planned) = (call.worker, call.plan.is_some());
         let sessions = call.sessions.clone();
+        let guests = call.guests.iter().filter_map(|guest| guest.other.agent);
         let agents = [call.caller_agent, call.other.as_ref().and_then(|other| other.agent)];
-        for agent in agents.into_iter().flatten() {
+        for agent in agents.into_iter().flatten().chain(guests).collect::<Vec<_>>() {
             self.disengage(now, agent, id);
         }
         for session in sessions {

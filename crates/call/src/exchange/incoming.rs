@@ -150,6 +150,7 @@ impl Exchange {
             contact: None,
             queue: None,
             queued_at: None,
+            guests: Vec::new(),
             transfer: None,
             transfers: 0,
             recording: None,

@@ -4,9 +4,10 @@ use core::net::IpAddr;
 
 use offhook_plan::{MediaCommand, MediaEvent};
 use offhook_sip::{Change, Flow, Message, ParseError};
-use offhook_units::{AgentId, CallId, PersonRef, Span, Tick};
+use offhook_units::{AgentId, CallId, LegId, PersonRef, Span, Tick};
 
 use crate::event::LogEvent;
+use crate::guests::Supervision;
 use crate::record::CallRecord;
 
 /// What the exchange is handed.
@@ -73,6 +74,32 @@ pub enum Command {
         agent: AgentId,
         /// To what.
         to: WantedState,
+    },
+    /// Lets a supervisor listen to a call, whisper to its agent, join in, take over, or leave. The supervisor's phone is rung, and
+    /// asked to answer by itself.
+    Supervise {
+        /// Which call.
+        call: CallId,
+        /// Who.
+        by: AgentId,
+        /// How.
+        wish: Supervision,
+    },
+    /// Rings a third party for a call; everybody hears everybody once it answers.
+    BringIn {
+        /// Which call.
+        call: CallId,
+        /// One of the two who talk, whose rights count.
+        by: AgentId,
+        /// A colleague, or a number.
+        number: String,
+    },
+    /// Parts with a guest of a call.
+    SendOff {
+        /// Which call.
+        call: CallId,
+        /// Whom, by the leg.
+        guest: LegId,
     },
     /// Takes no new calls and ends when the last one has ended, at the latest after `grace`: then they are hung up.
     Drain {

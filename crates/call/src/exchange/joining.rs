@@ -145,7 +145,7 @@ impl Exchange {
     }
 
     /// The two in a call hear each other, with a talk of its own in the record.
-    fn talk_on(&mut self, now: Tick, id: CallId, agent: Option<AgentId>) {
+    pub(super) fn talk_on(&mut self, now: Tick, id: CallId, agent: Option<AgentId>) {
         let music = self.music_for(id);
         let hold_music = self.playing(music);
         let Some(call) = self.calls.get(&id) else { return };

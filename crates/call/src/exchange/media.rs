@@ -8,6 +8,7 @@ use offhook_units::{CallId, LegId, PlayerId, RecordingId, Tick};
 use super::state::{Call, Leg, Other, Playing, Stage, Whose};
 use super::{Exchange, Output, RecordingWanted};
 use crate::event::CallEvent;
+use crate::guests::Part;
 use crate::record::CallEnd;
 
 impl Exchange {
@@ -72,8 +73,10 @@ impl Exchange {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(open) = call.open_legs.get_mut(&leg) else { return };
         open.silent = silent;
+        let party = open.party.is_some();
         // Who waits need not speak: phones that send nothing in pauses are many, and nobody looks at theirs.
-        if matches!(call.stage, Stage::Talking { .. }) {
+        // Nor need a guest.
+        if matches!(call.stage, Stage::Talking { .. }) && party {
             self.changed.calls.insert(id);
             self.counters.silences += u64::from(silent);
         }
@@ -108,7 +111,7 @@ impl Exchange {
             self.stop_ringing(now, offer, crate::event::Missed::NoAnswer);
             // The distributor may have withdrawn it in this very moment.
             let _gone = self.tell(now, offhook_acd::Command::NoAnswer { offer });
-        } else if !self.target_leg_failed(now, id, leg) {
+        } else if !self.guest_leg_failed(now, id, leg) && !self.target_leg_failed(now, id, leg) {
             self.end_call_with(now, id, CallEnd::Failed, 503);
         }
         self.close_if_reported(now, id);
@@ -173,6 +176,7 @@ fn plan_of(call: &Call) -> MediaPlan {
         Stage::Talking { connected, hold_music, held_by_other, .. } => {
             if let Some(other) = &call.other {
                 talk(&mut edges, call, other, *connected, hold_music, *held_by_other);
+                with_guests(&mut edges, call, Some(other).filter(|_| !*held_by_other));
             }
         }
         Stage::Dialling { .. } => {
@@ -186,12 +190,14 @@ fn plan_of(call: &Call) -> MediaPlan {
                 }
                 (None, _) => {}
             }
+            with_guests(&mut edges, call, None);
         }
         Stage::Ending => {}
     }
     if let Some(other) = &call.other {
         legs.push(leg_plan(&other.leg, other.early_media || matches!(call.stage, Stage::Talking { .. })));
     }
+    legs.extend(call.guests.iter().map(|guest| leg_plan(&guest.other.leg, guest.joined.is_some())));
     if let Some(by) = call.transfer.as_ref().and_then(|transfer| transfer.by.as_ref()) {
         legs.push(leg_plan(&by.leg, true));
     }
@@ -204,7 +210,9 @@ fn talk(edges: &mut Vec<Edge>, call: &Call, other: &Other, connected: Tick, hold
     let (caller, agent) = (&call.caller, &other.leg);
     if can_hear(caller.negotiated.as_ref()) {
         if held {
-            if !hold_music.assets.is_empty() {
+            // A third party is company enough.
+            let alone = call.guests.iter().all(|guest| guest.joined.is_none() || !guest.part.talks());
+            if alone && !hold_music.assets.is_empty() {
                 edges.push(play(hold_music, true, caller.id));
             }
         } else {
@@ -214,6 +222,35 @@ fn talk(edges: &mut Vec<Edge>, call: &Call, other: &Other, connected: Tick, hold
     }
     if can_hear(agent.negotiated.as_ref()) {
         edges.push(Edge { from: Source::Leg(caller.id), to: agent.id, since: connected });
+    }
+}
+
+/// The edges of supervisors and third parties: all who talk hear each other, whoever listens hears them all, and a whisper is for
+/// the agent. `other` is whom the caller talks to, who is not on hold.
+fn with_guests(edges: &mut Vec<Edge>, call: &Call, other: Option<&Other>) {
+    let guests = || call.guests.iter().filter_map(|guest| Some((guest, guest.joined?)));
+    let hear = |edges: &mut Vec<Edge>, leg: &Leg, from: &Leg, since: Tick| {
+        if can_hear(leg.negotiated.as_ref()) {
+            edges.push(Edge { from: Source::Leg(from.id), to: leg.id, since });
+        }
+    };
+    for (guest, joined) in guests() {
+        let leg = &guest.other.leg;
+        // The two first: what they say is what the guest came for.
+        hear(edges, leg, &call.caller, Tick::MAX);
+        if let Some(other) = other {
+            hear(edges, leg, &other.leg, Tick::MAX);
+        }
+        for (from, _) in guests().filter(|(from, _)| from.part.talks() && from.other.leg.id != leg.id) {
+            hear(edges, leg, &from.other.leg, Tick::MAX);
+        }
+        // What a guest says from the first word on is heard.
+        if guest.part.talks() {
+            hear(edges, &call.caller, leg, joined);
+        }
+        if let Some(other) = other.filter(|_| guest.part.talks() || guest.part == Part::Whisper) {
+            hear(edges, &other.leg, leg, joined);
+        }
     }
 }
 

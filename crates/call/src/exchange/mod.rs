@@ -6,6 +6,7 @@ mod admission;
 mod dial;
 mod diversion;
 mod ending;
+mod guests;
 mod identity;
 mod incoming;
 mod instances;
@@ -36,6 +37,7 @@ use offhook_sip::{Binding, DigestCounters, Registrar, RegistrarCounters};
 use offhook_sip::{Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Method, Output as SipOutput, SessionId};
 use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, OfferId, QueueId, Tick};
 
+pub use self::guests::{GUEST_RINGS_FOR, GUESTS_MAX};
 pub use self::io::{Command, Input, Output, RecordingWanted, WantedState};
 pub use self::pings::{PINGS_UNANSWERED_MAX, PingFigures};
 pub use self::recover::Recovered;
@@ -46,6 +48,7 @@ pub use self::transfer::{TRANSFER_RINGS_FOR, TRANSFERS_MAX};
 pub use self::trunks::TARGETS_MAX;
 use crate::config::{self, Config};
 use crate::event::{CallEvent, LogEvent, Party};
+use crate::guests::Denied;
 use crate::ports::PortPool;
 use crate::record::Fold;
 use crate::timers::{Kind, Timers};
@@ -86,6 +89,10 @@ pub struct Counters {
     pub subscriptions: u64,
     /// SUBSCRIBEs that were refused: with a wrong password, of what there is not, over a limit.
     pub subscriptions_refused: u64,
+    /// Supervisors and third parties who came into calls.
+    pub guests: u64,
+    /// Wishes of supervisors, or for third parties, that were not carried out.
+    pub guests_denied: u64,
     /// Texts of phones that a phone took.
     pub messages: u64,
     /// Texts that no phone took of those whom they were for.
@@ -138,6 +145,7 @@ pub struct Exchange {
     watches: subscriptions::Watches,
     texts: texts::Texts,
     refusing: bool,
+    denied: Option<Denied>,
 }
 
 /// What looks different since it was last asked.
@@ -192,6 +200,8 @@ enum Role {
     Offered(OfferId),
     /// A phone that a number dials.
     Dialled,
+    /// A supervisor's phone, or that of a third party.
+    Guest,
     /// Left over from before a restart; only its end is awaited.
     Orphan,
 }
@@ -270,6 +280,7 @@ impl Exchange {
             watches: subscriptions::Watches::default(),
             texts: texts::Texts::default(),
             refusing: false,
+            denied: None,
             config,
         }
     }
@@ -379,6 +390,11 @@ impl Exchange {
         core::mem::take(&mut self.changed)
     }
 
+    /// Why the last one of [`Command::Supervise`], [`Command::BringIn`] and [`Command::SendOff`] was not carried out.
+    pub const fn denied(&self) -> Option<&Denied> {
+        self.denied.as_ref()
+    }
+
     /// The distributor, to be read.
     pub fn acd(&self) -> &Acd {
         &self.acd
@@ -412,6 +428,7 @@ impl Exchange {
                 Kind::Announce => self.announce(now, call),
                 Kind::Ring => self.rang_too_long(now, call),
                 Kind::Failover => self.trunk_silent(now, call),
+                Kind::Guest => self.guests_rang_too_long(now, call),
                 Kind::Close => self.finalize(now, call),
             }
         }
@@ -493,6 +510,18 @@ impl Exchange {
     fn on_command(&mut self, now: Tick, command: Command) {
         match command {
             Command::SetAgent { agent, to } => self.set_agent(now, agent, to),
+            Command::Supervise { call, by, wish } => {
+                let done = self.supervise(now, call, by, wish);
+                self.settle_wish(done);
+            }
+            Command::BringIn { call, by, number } => {
+                let done = self.bring_in(now, call, by, &number);
+                self.settle_wish(done);
+            }
+            Command::SendOff { call, guest } => {
+                let done = self.send_off(now, call, guest);
+                self.settle_wish(done);
+            }
             Command::Drain { grace } => {
                 self.drain_by = Some(now + grace);
                 self.leave_trunks(now);

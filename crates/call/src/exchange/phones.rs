@@ -80,7 +80,8 @@ impl Exchange {
         for call in line.call.iter().chain(&line.direct).filter_map(|call| self.calls.get(call)) {
             let caller = (call.caller_agent == Some(agent)).then_some(call.caller.session);
             let other = call.other.as_ref().filter(|other| other.agent == Some(agent)).map(|other| other.leg.session);
-            for session in caller.into_iter().chain(other) {
+            let guest = call.guests.iter().map(|guest| &guest.other).find(|guest| guest.agent == Some(agent));
+            for session in caller.into_iter().chain(other).chain(guest.map(|guest| guest.leg.session)) {
                 self.endpoint.follow_contact(session, &contact, binding.flow);
             }
         }

@@ -96,7 +96,7 @@ impl Exchange {
         self.ways_outside(account, from, dialled).map(Lead::Ways)
     }
 
-    fn way_to_agent(&self, from: &Presented, agent: AgentId) -> Result<Way, u16> {
+    pub(super) fn way_to_agent(&self, from: &Presented, agent: AgentId) -> Result<Way, u16> {
         let line = self.agents.get(&agent).ok_or(404_u16)?;
         if line.is_engaged() {
             return Err(486);

@@ -60,15 +60,16 @@ impl Exchange {
     fn end_lost_calls(&mut self, now: Tick) {
         let lost: Vec<_> = self.fold.open().cloned().collect();
         for open in lost {
-            for (_, dialog) in open.dialogs {
+            let (id, contacts) = (open.record.id, open.contacts.clone());
+            for dialog in open.into_dialogs() {
                 let session = self.endpoint.adopt(now, dialog);
-                self.sessions.insert(session, (open.record.id, Role::Orphan));
+                self.sessions.insert(session, (id, Role::Orphan));
                 self.endpoint.hang_up(now, session, Some("Q.850;cause=41;text=\"Temporary failure\"".to_owned()));
             }
-            for contact in open.contacts {
+            for contact in contacts {
                 self.end_lost_contact(now, contact);
             }
-            self.note(now, CallEvent::Ended { call: open.record.id, end: CallEnd::Lost });
+            self.note(now, CallEvent::Ended { call: id, end: CallEnd::Lost });
         }
     }
 

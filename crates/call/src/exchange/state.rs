@@ -9,6 +9,7 @@ use offhook_sip::{Credentials, Flow, NameAddr, SessionId, Uri};
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PlayerId, QueueId, RecordingId, Tick};
 
 use crate::config::Answer;
+use crate::guests::Part;
 use crate::record::CallEnd;
 
 /// One call.
@@ -43,6 +44,8 @@ pub(super) struct Call {
     pub queue: Option<QueueId>,
     /// When it first entered a queue: the place that it keeps.
     pub queued_at: Option<Tick>,
+    /// Who takes part beside the two: supervisors, third parties.
+    pub guests: Vec<Guest>,
     /// A blind transfer that is under way.
     pub transfer: Option<Transfer>,
     /// Transfers that were asked for.
@@ -146,6 +149,22 @@ pub(super) struct Other {
     pub early_media: bool,
 }
 
+/// A supervisor, or a third party.
+pub(super) struct Guest {
+    pub other: Other,
+    /// What was called.
+    pub number: String,
+    pub part: Part,
+    /// What is tried after this one.
+    pub ways: VecDeque<Way>,
+    /// Since when the phone is picked up.
+    pub joined: Option<Tick>,
+    /// Until when it rings.
+    pub ring_until: Tick,
+    /// Talks instead of the agent as soon as the phone is picked up.
+    pub takes_over: bool,
+}
+
 /// A blind transfer that is under way: the target rings.
 pub(super) struct Transfer {
     /// The phone that asked for it, while it has not hung up.
@@ -230,13 +249,16 @@ impl Call {
     /// The agents whose phones are in it.
     pub fn agents(&self) -> impl Iterator<Item = AgentId> {
         let other = self.other.as_ref().and_then(|other| other.agent);
-        self.caller_agent.into_iter().chain(other).chain(self.ringing.values().map(|rings| rings.agent))
+        let guests = self.guests.iter().filter_map(|guest| guest.other.agent);
+        self.caller_agent.into_iter().chain(other).chain(self.ringing.values().map(|rings| rings.agent)).chain(guests)
     }
 
     /// Whether a phone that we call has not been picked up yet.
     pub fn rings_at(&self, session: SessionId) -> bool {
         let dialled = self.other.as_ref().filter(|_| matches!(self.stage, Stage::Dialling { .. }));
-        let mut legs = self.ringing.values().map(|rings| &rings.leg).chain(dialled.map(|other| &other.leg));
+        let guests = self.guests.iter().filter(|guest| guest.joined.is_none()).map(|guest| &guest.other);
+        let dialled = dialled.into_iter().chain(guests).map(|other| &other.leg);
+        let mut legs = self.ringing.values().map(|rings| &rings.leg).chain(dialled);
         legs.any(|leg| leg.session == session)
     }
 

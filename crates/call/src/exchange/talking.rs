@@ -25,7 +25,7 @@ impl Exchange {
                 }
             }
             Role::Dialled => self.dialled_progressed(now, id, session, body),
-            Role::Caller | Role::Orphan => {}
+            Role::Guest | Role::Caller | Role::Orphan => {}
         }
     }
 
@@ -34,6 +34,7 @@ impl Exchange {
         match self.sessions.get(&session) {
             Some(&(id, Role::Offered(offer))) => self.agent_answered(now, id, offer, session, body),
             Some(&(id, Role::Dialled)) => self.dialled_answered(now, id, session, body),
+            Some(&(id, Role::Guest)) => self.guest_answered(now, id, session, body),
             Some((_, Role::Caller | Role::Orphan)) | None => self.endpoint.hang_up(now, session, None),
         }
     }
@@ -126,6 +127,7 @@ impl Exchange {
                 }
             }
             Role::Dialled => self.dialled_refused(now, id, session, status, cause),
+            Role::Guest => self.guest_refused(now, id, session, status),
             Role::Caller | Role::Orphan => {}
         }
     }
@@ -135,7 +137,6 @@ impl Exchange {
         let Some(&(id, role)) = self.sessions.get(&session) else {
             return self.endpoint.refuse_reoffer(now, session, 481);
         };
-        let by = if role == Role::Caller { Party::Caller } else { Party::Agent };
         let leg = self.leg_of(id, session).map(|leg| (leg.trunk, leg.negotiated.as_ref().map(|agreed| agreed.codec)));
         let (trunk, codec) = leg.unwrap_or_default();
         let caps = self.caps_preferring(trunk, codec);
@@ -153,7 +154,7 @@ impl Exchange {
                     leg.offered = None;
                 }
                 self.endpoint.answer_reoffer(now, session, Some(answer));
-                self.hold(now, id, by, held);
+                self.hold(now, id, role, held);
                 self.replan(now, id);
             }
             Err(fault) => self.endpoint.refuse_reoffer(now, session, fault.status()),
@@ -166,8 +167,14 @@ impl Exchange {
         call.leg_mut(session)
     }
 
-    /// Notes a change of hold. The agent's hold is the distributor's business; the caller's is not.
-    fn hold(&mut self, now: Tick, id: CallId, by: Party, on: bool) {
+    /// Notes a change of hold of one of the two. The agent's hold is the distributor's business; the caller's is not.
+    fn hold(&mut self, now: Tick, id: CallId, role: Role, on: bool) {
+        let by = match role {
+            Role::Caller => Party::Caller,
+            Role::Offered(_) | Role::Dialled => Party::Agent,
+            // A guest who holds is not heard for a while, and that is all.
+            Role::Guest | Role::Orphan => return,
+        };
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Stage::Talking { held_by_caller, held_by_other, .. } = &mut call.stage else { return };
         let held = if by == Party::Caller { held_by_caller } else { held_by_other };
@@ -194,8 +201,7 @@ impl Exchange {
             return self.end_call(now, id, CallEnd::Failed, Some("SIP;cause=488"));
         }
         let held = leg.negotiated.as_ref().is_some_and(|agreed| !agreed.direction.sends());
-        let by = if role == Role::Caller { Party::Caller } else { Party::Agent };
-        self.hold(now, id, by, held);
+        self.hold(now, id, role, held);
         self.start_recording(now, id);
         self.replan(now, id);
     }

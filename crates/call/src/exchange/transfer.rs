@@ -326,13 +326,14 @@ fn target_of(request: &Request) -> Result<Target, u16> {
 }
 
 impl Call {
-    /// The leg of a session, that of a phone which waits aside included.
+    /// The leg of a session, those of guests and of a phone that waits aside included.
     pub(super) fn leg_mut(&mut self, session: SessionId) -> Option<&mut Leg> {
         if self.caller.session == session {
             return Some(&mut self.caller);
         }
         let aside = self.transfer.as_mut().and_then(|transfer| transfer.by.as_mut());
-        let others = self.other.as_mut().into_iter().chain(aside).map(|other| &mut other.leg);
+        let guests = self.guests.iter_mut().map(|guest| &mut guest.other);
+        let others = self.other.as_mut().into_iter().chain(aside).chain(guests).map(|other| &mut other.leg);
         let mut legs = others.chain(self.ringing.values_mut().map(|rings| &mut rings.leg));
         legs.find(|leg| leg.session == session)
     }

@@ -3,9 +3,9 @@
 use offhook_units::{AgentId, CallId, LegId, QueueId, Span, Tick};
 
 use super::Exchange;
-use super::state::{Call, Stage};
-use crate::config::Reach;
-use crate::view::{AgentView, CallView, QueueView};
+use super::state::{Call, Guest, Stage};
+use crate::config::{Reach, Supervises};
+use crate::view::{AgentView, CallView, GuestView, QueueView};
 
 impl Exchange {
     /// All queues, in the order of the configuration.
@@ -86,8 +86,20 @@ impl Exchange {
             speech: self.agents.get(&id)?.speech,
             queues: queues.map(|queue| queue.acd.name.clone()).collect(),
             unreachable: contact.is_some() && !reachable,
+            supervises: self.supervised(&agent.supervises),
             contact,
         })
+    }
+
+    fn supervised(&self, supervises: &Supervises) -> Vec<String> {
+        match supervises {
+            Supervises::Nothing => Vec::new(),
+            Supervises::Everything => vec!["*".to_owned()],
+            Supervises::Queues(queues) => {
+                let queues = queues.iter().filter_map(|queue| self.queue(*queue));
+                queues.map(|queue| queue.acd.name.clone()).collect()
+            }
+        }
     }
 
     fn call_view(&self, call: &Call) -> CallView {
@@ -106,8 +118,16 @@ impl Exchange {
             position: waiting.and_then(|contact| self.acd.position(contact)),
             agent: agent.and_then(|agent| self.agent(agent)).map(|agent| agent.acd.name.clone()),
             recording: call.recording,
+            guests: call.guests.iter().map(|guest| self.guest_view(guest)).collect(),
             unheard: unheard(call),
         }
+    }
+
+    fn guest_view(&self, guest: &Guest) -> GuestView {
+        let Guest { other, part, joined, .. } = guest;
+        let agent = other.agent.and_then(|agent| self.agent(agent)).map(|agent| agent.acd.name.clone());
+        let name = agent.unwrap_or_else(|| guest.number.clone());
+        GuestView { id: other.leg.id, name, part: *part, joined: *joined }
     }
 }
 

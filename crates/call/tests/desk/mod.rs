@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use offhook_acd::{Acd, AgentConfig, QueueConfig, WrapUp};
 use offhook_call::config::{
     Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Outgoing, Queue, Reach,
-    SrtpSettings, Trunk,
+    SrtpSettings, Supervises, Trunk,
 };
 use offhook_call::event::LogEvent;
 use offhook_call::record::{CallRecord, Fold};
@@ -102,6 +102,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
         },
         reach: Reach::Account((*name).to_owned()),
         login: Login::WhenRegistered,
+        supervises: if *name == "carl" { Supervises::Queues(vec![sales]) } else { Supervises::Nothing },
     });
     let account = |name: &str| Account {
         outside: vec!["0".to_owned()],

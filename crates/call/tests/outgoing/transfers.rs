@@ -8,16 +8,16 @@ use offhook_units::{AgentId, Span};
 
 use crate::desk::{World, credentials, flow_from, media, trunk};
 
-const ANN: AgentId = AgentId(100);
-const BOB: AgentId = AgentId(101);
-const CARL: AgentId = AgentId(102);
+pub const ANN: AgentId = AgentId(100);
+pub const BOB: AgentId = AgentId(101);
+pub const CARL: AgentId = AgentId(102);
 
-fn uri(text: &str) -> Uri {
+pub fn uri(text: &str) -> Uri {
     text.parse().expect("a URI")
 }
 
 /// A customer waits in sales; ann, the first to be free, takes the call. Gives both legs.
-fn served() -> (World, SessionId, SessionId) {
+pub fn served() -> (World, SessionId, SessionId) {
     let mut world = World::new(vec![trunk("carrier", 2, &["0"], None)]);
     let customer = world.dial("carrier2", "700", None);
     let (ann, ..) = world.ringing("ann").expect("ann's phone rings");
@@ -27,7 +27,7 @@ fn served() -> (World, SessionId, SessionId) {
 }
 
 impl World {
-    fn refer(&mut self, who: &str, session: SessionId, target: &Uri) {
+    pub fn refer(&mut self, who: &str, session: SessionId, target: &Uri) {
         let now = self.now;
         assert!(self.at(who).endpoint.refer(now, session, target));
         self.run(Span::from_ms(100));
@@ -42,7 +42,7 @@ impl World {
         told.collect()
     }
 
-    fn ended(&mut self, who: &str, session: SessionId) -> bool {
+    pub fn ended(&mut self, who: &str, session: SessionId) -> bool {
         let over = |event: &Event| match event {
             Event::Ended { session: ended, .. } | Event::Cancelled { session: ended, .. } => *ended == session,
             _ => false,
@@ -67,7 +67,7 @@ impl World {
 
     /// Everybody is gone: no port, no call, no session is left, and the log tells the same as the records.
     #[track_caller]
-    fn settled(&mut self) -> Vec<CallRecord> {
+    pub fn settled(&mut self) -> Vec<CallRecord> {
         self.run(Span::from_s(60));
         assert_eq!((self.exchange.calls_active(), self.exchange.ports().0), (0, 0));
         for who in ["ann", "bob", "carl", "carrier2"] {
@@ -88,7 +88,7 @@ impl World {
 }
 
 /// Who talked, and for how many whole seconds.
-fn talks(record: &CallRecord) -> Vec<(Option<AgentId>, u64)> {
+pub fn talks(record: &CallRecord) -> Vec<(Option<AgentId>, u64)> {
     record.talks.iter().map(|talk| (talk.agent, talk.until.since(talk.from).as_s())).collect()
 }
 

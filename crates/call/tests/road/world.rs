@@ -484,6 +484,7 @@ fn config(agents: u16) -> Config {
         acd: AgentConfig::new(agent_id(n), format!("agent{n}")).in_queue(support, 1, u32::from(n)),
         reach: Reach::Static { uri: format!("sip:agent@{}", agent_address(n)), flow: flow(agent_address(n)) },
         login: Login::AtStart,
+        supervises: offhook_call::config::Supervises::Nothing,
     });
     Config {
         name: "road".to_owned(),

@@ -183,6 +183,8 @@ pub struct Agent {
     pub reach: Reach,
     /// How the agent comes to be available.
     pub login: Login,
+    /// Whose calls it may supervise: queues by name, `*` for everybody's.
+    pub supervises: Vec<String>,
 }
 
 /// What the contacts of a queue need, by name.

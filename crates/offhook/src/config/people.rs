@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::exchange::Sip;
+use super::fault::Sink;
 use super::pattern::Pattern;
 use super::read::{At, Section, nearest};
 use super::routing::Queues;
@@ -214,6 +215,7 @@ impl Reader {
             let reach = self.reach(&mut section, range.is_some());
             let login = self.login(&mut section, reach.as_ref());
             let acd = self.agent_settings(&mut section);
+            let supervises = self.supervises(&mut section, queues);
             let skills = self.skills(&mut section);
             section.finish(&mut self.sink);
             let Some(name) = name else { continue };
@@ -235,7 +237,14 @@ impl Reader {
                 }
                 let mut acd = acd.clone();
                 acd.name.clone_from(&agent);
-                let value = Agent { acd, queues: memberships.clone(), skills: skills.clone(), reach, login };
+                let value = Agent {
+                    acd,
+                    queues: memberships.clone(),
+                    skills: skills.clone(),
+                    reach,
+                    login,
+                    supervises: supervises.clone(),
+                };
                 agents.push(At { value, span: name.span.clone() });
             }
         }
@@ -255,6 +264,14 @@ impl Reader {
             acd.max_missed = missed.value as u32;
         }
         acd
+    }
+
+    /// `supervises = ["sales"]`, or `["*"]` for every call.
+    fn supervises(&mut self, section: &mut Section<'_>, queues: &Queues) -> Vec<String> {
+        let named = section.texts(&mut self.sink, "supervises", "[\"sales\"], or [\"*\"] for every call");
+        let named = named.map(|named| named.value).unwrap_or_default();
+        let known = |sink: &mut Sink, name: &At<String>| name.value == "*" || queues.must_have(sink, name);
+        named.into_iter().filter(|name| known(&mut self.sink, name)).map(|name| name.value).collect()
     }
 
     fn memberships(&mut self, section: &mut Section<'_>, queues: &Queues) -> Vec<(String, u8, u32)> {

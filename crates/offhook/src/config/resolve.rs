@@ -117,7 +117,12 @@ impl Checked {
                 Reach::Account(account) => config::Reach::Account(account),
                 Reach::Static { uri, transport, peer } => config::Reach::Static { uri, flow: flow_to(transport, peer) },
             };
-            agents.push(config::Agent { acd, reach, login: agent.login });
+            let supervises = match agent.supervises.as_slice() {
+                [] => config::Supervises::Nothing,
+                names if names.iter().any(|name| name == "*") => config::Supervises::Everything,
+                names => config::Supervises::Queues(names.iter().map(queue_id).collect()),
+            };
+            agents.push(config::Agent { acd, reach, login: agent.login, supervises });
         }
 
         let flows = self.menus.into_iter().map(|(name, menu)| {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use offhook_acd::{Strategy, WrapUp};
-use offhook_call::config::{Answer, Destination, Login, Reach};
+use offhook_call::config::{Answer, Destination, Login, Reach, Supervises};
 use offhook_net::trace::HepConfig;
 use offhook_plan::CodecKind;
 use offhook_sip::Transport;
@@ -482,6 +482,18 @@ fn the_load_tests_file_offers_what_the_load_scripts_ask_for() {
     assert_eq!((last.login, last.acd.max_missed), (Login::AtStart, 0));
     assert_eq!((exchange.accounts.len(), &*exchange.accounts["r0001"].password), (1_000, "pw0001"));
     assert_eq!(exchange.accounts["r1000"].password, "pw1000");
+}
+
+#[test]
+fn an_agent_supervises_queues_by_name_or_every_call_and_no_queue_that_there_is_not() {
+    let agent = "account = \"ann\"";
+    let text = |supervises: &str| GOOD.replacen(agent, &format!("{agent}\nsupervises = {supervises}"), 1);
+    let supervises = |given: &str| loaded(&text(given)).exchange.agents[0].supervises.clone();
+    let sales = loaded(GOOD).exchange.queues[0].acd.id;
+    assert_eq!(supervises("[]"), Supervises::Nothing);
+    assert_eq!(supervises("[\"sales\"]"), Supervises::Queues(vec![sales]));
+    assert_eq!(supervises("[\"sales\", \"*\"]"), Supervises::Everything);
+    check_fault(&text("[\"sale\"]"), (14, 15), "there is no queue 'sale'", "sales");
 }
 
 #[test]

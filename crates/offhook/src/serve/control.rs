@@ -105,6 +105,8 @@ pub struct Figures {
     pub transfers_failed: AtomicU64,
     /// As of the exchange.
     pub transfers_refused: AtomicU64,
+    pub guests: AtomicU64,
+    pub guests_denied: AtomicU64,
     pub refused_unknown_numbers: AtomicU64,
     pub registrations: AtomicU64,
     pub malformed: AtomicU64,
@@ -511,6 +513,8 @@ impl Control {
             (&figures.silences, counters.silences),
             (&figures.transfers_failed, counters.transfers_failed),
             (&figures.transfers_refused, counters.transfers_refused),
+            (&figures.guests, counters.guests),
+            (&figures.guests_denied, counters.guests_denied),
             (&figures.registrations, counters.registrations),
             (&figures.malformed, counters.malformed),
             (&figures.watching, self.exchange.watching() as u64),

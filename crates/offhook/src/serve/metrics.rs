@@ -243,6 +243,12 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     ] {
         metrics.counter_fn("offhook_transfers", "Transfers asked for, by outcome", &[("outcome", how)], read);
     }
+    for (how, read) in
+        [("joined", reader(|figures| &figures.guests)), ("denied", reader(|figures| &figures.guests_denied))]
+    {
+        let help = "Supervisors and third parties who came into calls, and wishes that were denied";
+        metrics.counter_fn("offhook_guests", help, &[("outcome", how)], read);
+    }
     for (how, read) in [
         ("taken", reader(|figures| &figures.messages)),
         ("failed", reader(|figures| &figures.messages_failed)),

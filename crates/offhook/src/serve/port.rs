@@ -13,7 +13,8 @@ use offhook_net::bans::{Ban, Bans};
 use offhook_net::intake::Post;
 use offhook_net::trace::{self, Seen, Trace};
 use offhook_server::{
-    AgentWish, Answer, BanView, Health, Ladder, LadderMessage, Page, RecordEntry, SetAgentError, Unavailable, View,
+    AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry, SetAgentError,
+    Unavailable, View,
 };
 use offhook_store::{CallFilter, CallRow, Store};
 use offhook_units::{AgentId, CallId, Span, Tick};
@@ -152,6 +153,21 @@ impl View for Port {
 
     fn pcap(&self, call: CallId) -> Answer<'_, Option<Vec<u8>>> {
         Box::pin(async move { Some(trace::pcap(&self.trace.ladder(call)?.messages)) })
+    }
+
+    fn set_guest(&self, call: CallId, wish: GuestWish) -> Answer<'_, Result<Option<CallView>, GuestError>> {
+        Box::pin(async move {
+            let command = match wish {
+                GuestWish::Supervise(by, wish) => Command::Supervise { call, by, wish },
+                GuestWish::BringIn(by, number) => Command::BringIn { call, by, number },
+                GuestWish::SendOff(guest) => Command::SendOff { call, guest },
+            };
+            let look = move |exchange: &Exchange, _| match exchange.denied() {
+                Some(denied) => Err(denied.clone()),
+                None => Ok(exchange.call_now(call)),
+            };
+            Ok(self.ask(|look| Ask::Do(command, look), look).await??)
+        })
     }
 
     fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>> {

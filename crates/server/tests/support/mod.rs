@@ -4,14 +4,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use offhook_call::record::{CallEnd, CallRecord, FORMULA};
-use offhook_call::view::{AgentView, CallView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView};
+use offhook_call::guests::{Denied, Part};
+use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime};
+use offhook_call::view::{
+    AgentView, CallView, GuestView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView,
+};
 use offhook_plan::{LegReport, Quality, SpeechReport, SrtpReport};
 use offhook_server::{
-    AgentWish, Answer, BanView, Health, Ladder, LadderMessage, Page, RecordEntry, RecordingEntry, SetAgentError,
-    Unavailable, View,
+    AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry,
+    RecordingEntry, SetAgentError, Unavailable, View,
 };
-use offhook_units::{AgentId, CallId, ContactId, CryptoSuite, PersonRef, QueueId, RecordingId, Span, Tick};
+use offhook_units::{AgentId, CallId, ContactId, CryptoSuite, LegId, PersonRef, QueueId, RecordingId, Span, Tick};
 
 /// 2026-11-22T22:55:19.042Z.
 pub const NOW: Tick = Tick::from_us(1_795_388_119_042_000);
@@ -119,6 +122,27 @@ impl View for Fixed {
         Box::pin(async move { known.then(|| b"\xd4\xc3\xb2\xa1".to_vec()) })
     }
 
+    fn set_guest(&self, call: CallId, wish: GuestWish) -> Answer<'_, Result<Option<CallView>, GuestError>> {
+        let found = self.calls.iter().find(|view| view.id == call).cloned();
+        Box::pin(async move {
+            let mut view = found.ok_or(Denied::NoCall(call))?;
+            match wish {
+                GuestWish::Supervise(AgentId(9), _) => return Err(Denied::NotAllowed("i".to_owned()).into()),
+                GuestWish::Supervise(_, _) if view.state != "talking" => return Err(Denied::NotTalking.into()),
+                GuestWish::Supervise(_, how) => match how.part() {
+                    Some(part) => view.guests[0].part = part,
+                    None => view.guests.clear(),
+                },
+                GuestWish::BringIn(_, number) => {
+                    let guest = GuestView { id: LegId(8), name: number, part: Part::Party, joined: None };
+                    view.guests.push(guest);
+                }
+                GuestWish::SendOff(guest) => view.guests.retain(|known| known.id != guest),
+            }
+            Ok(Some(view))
+        })
+    }
+
     fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>> {
         let found = self.agents.iter().find(|view| view.id == agent).cloned();
         Box::pin(async move {
@@ -134,6 +158,11 @@ impl View for Fixed {
             Ok(view)
         })
     }
+}
+
+fn guests_of(state: &str, since: Tick) -> Vec<GuestView> {
+    let carol = GuestView { id: LegId(7), name: "carol".to_owned(), part: Part::Listen, joined: Some(since) };
+    (state == "talking").then_some(carol).into_iter().collect()
 }
 
 /// A registered trunk whose second target is down.
@@ -191,6 +220,7 @@ pub fn agent(id: u64, name: &str, state: &'static str, since: Tick, reason: Opti
         queues: vec!["sales".to_owned(), "support".to_owned()],
         contact: (state != "logged-out").then(|| format!("sip:{name}@192.0.2.2{id}:5060")),
         unreachable: false,
+        supervises: if name == "carol" { vec!["sales".to_owned()] } else { Vec::new() },
         speech: SpeechReport::default(),
     }
 }
@@ -208,6 +238,7 @@ pub fn call(id: u64, state: &'static str, since: Tick, agent: Option<&str>, posi
         position,
         agent: agent.map(ToOwned::to_owned),
         recording: (state == "talking").then_some(RecordingId(9)),
+        guests: guests_of(state, since),
         unheard: (state == "talking").then_some("agent"),
     }
 }
@@ -250,6 +281,7 @@ pub fn record(id: u64, started: Tick) -> RecordEntry {
             agent_speech: None,
             diverted: None,
             cause: None,
+            guests: vec![GuestTime { agent: Some(AgentId(3)), part: Part::Listen, from: started, until: started }],
         },
         queue: Some("sales".to_owned()),
         agent: Some("alice".to_owned()),
