@@ -22,6 +22,7 @@ mod registrar;
 mod seeing;
 mod sipp;
 mod srtp;
+mod supervise;
 mod tcp_tls;
 mod transfer;
 pub mod trunk;
@@ -117,6 +118,11 @@ const TESTS: &[Test] = &[
         name: "transfer",
         sentence: "softphone and baresip transfer, blind and attended, and speech goes on both ways",
         run: transfer::run,
+    },
+    Test {
+        name: "supervise",
+        sentence: "baresip listens, whispers, joins in, leaves and takes over; three softphones are in conference",
+        run: supervise::run,
     },
     Test {
         name: "linphone-transfer",
