@@ -136,7 +136,11 @@ fn check(plan: &MediaPlan) {
     assert_eq!(ports.len(), plan.legs.len(), "legs share no port: {plan:?}");
     let mut heard = BTreeSet::new();
     for edge in &plan.edges {
-        assert!(heard.insert(edge.to), "one edge towards a leg: {plan:?}");
+        let from = match &edge.from {
+            Source::Leg(from) => (Some(*from), None),
+            Source::Player(player) => (None, Some(player.player)),
+        };
+        assert!(heard.insert((edge.to, from)), "a leg hears each source once: {plan:?}");
         let to = plan.legs.iter().find(|leg| leg.leg == edge.to).expect("an edge leads to a leg of the plan");
         let agreed = to.negotiated.as_ref().expect("an edge leads to a leg with a codec");
         assert!(agreed.direction.sends(), "nothing is sent to a leg on hold: {plan:?}");

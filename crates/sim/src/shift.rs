@@ -9,6 +9,7 @@ use offhook_call::config::{
     SrtpSettings, Supervises, Trunk,
 };
 use offhook_call::event::LogEvent;
+use offhook_call::guests::Supervision;
 use offhook_call::record::{CallRecord, Fold};
 use offhook_call::{Command, Exchange, Input, Output, Recovered, WantedState};
 use offhook_plan::{AssetId, MediaCaps};
@@ -151,8 +152,39 @@ impl Shift {
                 self.exchange.handle(self.now, Input::Command(Command::SetAgent { agent, to }));
                 self.drain();
             }
+            2..8 => self.visit(),
             _ => {}
         }
+    }
+
+    /// Somebody comes into a call, turns, or leaves.
+    fn visit(&mut self) {
+        let calls = self.exchange.calls(self.now);
+        if calls.is_empty() {
+            return;
+        }
+        let call = &calls[self.chance.below(calls.len() as u64) as usize];
+        let agents = &self.config.agents;
+        let any = agents[self.chance.below(agents.len() as u64) as usize].acd.id;
+        let command = match self.chance.below(8) {
+            0 if !call.guests.is_empty() => {
+                let guest = call.guests[self.chance.below(call.guests.len() as u64) as usize].id;
+                Command::SendOff { call: call.id, guest }
+            }
+            0..3 => {
+                // One of the two mostly; anybody else is refused.
+                let named = agents.iter().find(|agent| call.agent.as_ref() == Some(&agent.acd.name));
+                let numbers = ["agent0", "agent1", "agent2", "0301234", "112", "710", "700", "nobody"];
+                let number = numbers[self.chance.below(numbers.len() as u64) as usize].to_owned();
+                Command::BringIn { call: call.id, by: named.map_or(any, |agent| agent.acd.id), number }
+            }
+            _ => {
+                let (wish, _) = Supervision::ALL[self.chance.below(Supervision::ALL.len() as u64) as usize];
+                Command::Supervise { call: call.id, by: any, wish }
+            }
+        };
+        self.exchange.handle(self.now, Input::Command(command));
+        self.drain();
     }
 
     fn advance(&mut self) {
@@ -241,8 +273,11 @@ impl Shift {
                 self.seed
             );
         }
-        let going_on = self.exchange.calls(self.now).into_iter().filter(|call| call.state != "ending");
-        let mut busy: Vec<_> = going_on.filter_map(|call| call.agent).collect();
+        let going_on: Vec<_> =
+            self.exchange.calls(self.now).into_iter().filter(|call| call.state != "ending").collect();
+        let guests = going_on.iter().flat_map(|call| &call.guests).map(|guest| &guest.name);
+        let guests = guests.filter(|name| name.starts_with("agent"));
+        let mut busy: Vec<_> = going_on.iter().filter_map(|call| call.agent.as_ref()).chain(guests).collect();
         busy.sort();
         let count = busy.len();
         busy.dedup();
@@ -412,7 +447,7 @@ fn config(setting: &Setting) -> Config {
                 .in_queue(support, 1 + (n % 2) as u8, u32::from(n)),
             reach: Reach::Account(agent_name(n)),
             login: Login::WhenRegistered,
-            supervises: Supervises::Nothing,
+            supervises: Supervises::Everything,
         });
     Config {
         name: "shift".to_owned(),

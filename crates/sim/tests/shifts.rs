@@ -1,5 +1,8 @@
 //! Shifts from seeds. `SEEDS=2000` runs more of them, `SEED=17` one.
 
+use std::collections::BTreeMap;
+
+use offhook_call::guests::Part;
 use offhook_sim::{Setting, Shift};
 
 fn seeds(default: u64) -> std::ops::Range<u64> {
@@ -14,6 +17,7 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
 fn no_shift_loses_a_caller_or_leaves_anything_behind() {
     let mut records = 0;
     let (mut blind, mut attended, mut came_back) = (0, 0, 0);
+    let mut guests = BTreeMap::<Part, usize>::new();
     let (mut to_colleagues, mut outside, mut by_failover, mut from_desks_to_queues) = (0, 0, 0, 0);
     for seed in seeds(200) {
         let mut shift = Shift::new(seed);
@@ -29,6 +33,9 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
                 _ => came_back += 1,
             }
         }
+        for guest in shift.records().iter().flat_map(|record| &record.guests) {
+            *guests.entry(guest.part).or_default() += 1;
+        }
         for record in shift.records().iter().filter(|record| record.placed_by.is_some() && record.connected.is_some()) {
             to_colleagues += usize::from(record.number.starts_with("agent"));
             outside += usize::from(record.out_trunk.is_some());
@@ -42,6 +49,7 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
     if seeds(200).count() >= 50 {
         let made = [to_colleagues, outside, by_failover, from_desks_to_queues];
         assert!(made.iter().all(|count| *count > 0), "agents' own calls were answered: {made:?}");
+        assert_eq!(guests.len(), 4, "supervisors and third parties came: {guests:?}");
         let made = [blind, attended, came_back];
         assert!(made.iter().all(|count| *count > 0), "calls were transferred: {made:?}");
     }
