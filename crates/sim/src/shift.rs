@@ -152,7 +152,7 @@ impl Shift {
                 self.exchange.handle(self.now, Input::Command(Command::SetAgent { agent, to }));
                 self.drain();
             }
-            2..8 => self.visit(),
+            2..24 => self.visit(),
             _ => {}
         }
     }
