@@ -1,6 +1,6 @@
 //! What the exchange looks like now, for pages and programs: made on request, never kept.
 
-use offhook_plan::SpeechReport;
+use offhook_plan::{Grade, SpeechReport};
 use offhook_units::{AgentId, CallId, LegId, QueueId, RecordingId, Span, Tick};
 
 use crate::guests::Part;
@@ -90,10 +90,23 @@ pub struct CallView {
     pub agent: Option<String>,
     /// Its recording.
     pub recording: Option<RecordingId>,
+    /// How the caller sounds to us, and we to the caller.
+    pub caller_sounds: Sounds,
+    /// How the agent sounds to us, and we to the agent, where there is one.
+    pub agent_sounds: Option<Sounds>,
     /// Who takes part beside the two.
     pub guests: Vec<GuestView>,
     /// `caller`, `agent` or `both`: who sends nothing, though all talk.
     pub unheard: Option<&'static str>,
+}
+
+/// How one side of a call sounds at the time, over some seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sounds {
+    /// The peer to us.
+    pub heard: Grade,
+    /// We to the peer, by its reports.
+    pub sent: Grade,
 }
 
 /// A supervisor or a third party in a call.

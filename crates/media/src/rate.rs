@@ -3,7 +3,7 @@
 //! What is known here is the loss of each second, the jitter and the round trip to the peer. The delay that is rated is this leg's
 //! alone: half the round trip, a packet, and the playout buffer that such jitter asks for.
 
-use offhook_plan::Quality;
+use offhook_plan::{Grade, MediaEvent, Quality};
 use offhook_rtp::emodel::{Impairment, mos, rating};
 use offhook_units::{SampleRate, Span, Tick};
 
@@ -18,6 +18,39 @@ const BUFFER_JITTERS: f64 = 2.0;
 /// A peer that reports more seldom is not taken to speak for all the time before.
 const REPORT_SPAN_MAX_S: u64 = 30;
 
+/// The grade that is told follows the ratings of the last seconds: one second is a fifth of it.
+const NEWEST_SHARE: f64 = 0.2;
+/// A better grade is told when the rating is so far above its limit, so that nothing flickers.
+const ABOVE: f64 = 2.0;
+
+/// How one direction sounds at the time.
+#[derive(Debug)]
+struct Recent {
+    rating: f64,
+    grade: Grade,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self { rating: f64::from(100_u8), grade: Grade::Good }
+    }
+}
+
+impl Recent {
+    /// Takes `seconds` of one rating in; says whether the grade is another.
+    fn take(&mut self, seconds: u32, rating: f64) -> bool {
+        for _ in 0..seconds.min(10) {
+            self.rating += (rating - self.rating) * NEWEST_SHARE;
+        }
+        let grade = Grade::of(self.rating);
+        let better = Grade::of(self.rating - ABOVE);
+        let turned = if grade > self.grade { grade } else { better.min(self.grade) };
+        let changed = turned != self.grade;
+        self.grade = turned;
+        changed
+    }
+}
+
 /// Until where a leg was rated.
 #[derive(Debug, Default)]
 pub struct Rated {
@@ -25,9 +58,20 @@ pub struct Rated {
     expected: u64,
     lost: u64,
     reported: Option<Tick>,
+    heard: Recent,
+    sent: Recent,
+    /// A grade is another than was told.
+    graded: bool,
 }
 
 impl Leg {
+    /// What is to be told of how it sounds, once.
+    pub fn take_graded(&mut self) -> Option<MediaEvent> {
+        let graded = core::mem::take(&mut self.rated.graded);
+        let Rated { heard, sent, .. } = &self.rated;
+        graded.then_some(MediaEvent::Graded { call: self.call, leg: self.id, heard: heard.grade, sent: sent.grade })
+    }
+
     /// Notes that speech came; rates the second that is over.
     pub fn rate(&mut self, now: Tick) {
         match self.rated.began {
@@ -54,13 +98,14 @@ impl Leg {
         let due = expected.saturating_sub(self.rated.expected);
         // What was late is lost in one second and found in the next.
         let missed = lost.saturating_sub(self.rated.lost).min(due);
-        self.rated = Rated { began: Some(now), expected, lost, reported: self.rated.reported };
+        (self.rated.began, self.rated.expected, self.rated.lost) = (Some(now), expected, lost);
         if due == 0 {
             return;
         }
         let seconds = (due * self.packet_ms() + 500) / 1_000;
         let delay_ms = self.delay_ms(self.stats.jitter());
-        add(&mut self.speech.heard, seconds, missed as f64 / due as f64, delay_ms);
+        let (seconds, rating) = add(&mut self.speech.heard, seconds, missed as f64 / due as f64, delay_ms);
+        self.rated.graded |= self.rated.heard.take(seconds, rating);
     }
 
     /// Takes over what the peer said of our speech.
@@ -72,7 +117,9 @@ impl Leg {
         }
         self.rated.reported = Some(now);
         let delay_ms = self.delay_ms(jitter);
-        add(&mut self.speech.sent, seconds.min(REPORT_SPAN_MAX_S), f64::from(fraction_lost) / 256.0, delay_ms);
+        let seconds = seconds.min(REPORT_SPAN_MAX_S);
+        let (seconds, rating) = add(&mut self.speech.sent, seconds, f64::from(fraction_lost) / 256.0, delay_ms);
+        self.rated.graded |= self.rated.sent.take(seconds, rating);
     }
 
     fn packet_ms(&self) -> u64 {
@@ -87,9 +134,11 @@ impl Leg {
     }
 }
 
-fn add(quality: &mut Quality, seconds: u64, lost: f64, delay_ms: f64) {
+/// Adds `seconds` to a direction's figures; gives how many they were, and their rating.
+fn add(quality: &mut Quality, seconds: u64, lost: f64, delay_ms: f64) -> (u32, f64) {
     // G.722 too: the scale is that of telephone sound, where it is no worse.
     let rating = rating(Impairment::G711, lost, delay_ms);
     let seconds = u32::try_from(seconds.max(1)).unwrap_or(u32::MAX);
     quality.add(seconds, rating, (mos(rating) * 100.0).round() as u16);
+    (seconds, rating)
 }

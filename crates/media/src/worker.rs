@@ -182,7 +182,8 @@ impl Worker {
                 leg.reports.schedule(now, &mut self.entropy);
                 self.report(io, now, slot as u32, false);
             }
-            if let Some(event) = silent {
+            let graded = self.legs[slot].as_deref_mut().and_then(Leg::take_graded);
+            for event in silent.into_iter().chain(graded) {
                 self.tell(event);
             }
         }

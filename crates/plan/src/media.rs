@@ -157,6 +157,17 @@ pub enum MediaEvent {
         /// How long it had been silent.
         silent_for: Span,
     },
+    /// A leg's speech has come to sound otherwise than it did, over some seconds.
+    Graded {
+        /// Which call.
+        call: CallId,
+        /// Which leg.
+        leg: LegId,
+        /// How the peer sounds to us.
+        heard: Grade,
+        /// How we sound to the peer, by its reports.
+        sent: Grade,
+    },
     /// A leg's ports could not be opened; the leg is dead.
     LegFailed {
         /// Which call.
@@ -191,7 +202,7 @@ impl MediaEvent {
             | Self::LegFailed { .. }
             | Self::Silent { .. }
             | Self::HeardAgain { .. } => true,
-            Self::PlanApplied { .. } | Self::Latched { .. } | Self::LegClosed { .. } => false,
+            Self::PlanApplied { .. } | Self::Latched { .. } | Self::LegClosed { .. } | Self::Graded { .. } => false,
         }
     }
 }
@@ -203,6 +214,39 @@ pub struct SrtpReport {
     pub suite: CryptoSuite,
     /// Packets received and thrown away unheard: of another key, changed, seen before, or not encrypted at all.
     pub failed_packets: u64,
+}
+
+/// How speech sounds at the time, in three grades of the E-model's rating (ITU-T G.107 table B.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grade {
+    /// Over 80: "satisfied"; also where nothing is known.
+    #[default]
+    Good,
+    /// 70 to 80: "some users dissatisfied".
+    Fair,
+    /// Below.
+    Poor,
+}
+
+impl Grade {
+    /// That of a rating (`R`, 0 to 100).
+    pub const fn of(rating: f64) -> Self {
+        match rating {
+            80.0.. => Self::Good,
+            70.0.. => Self::Fair,
+            _ => Self::Poor,
+        }
+    }
+
+    /// Its name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Fair => "fair",
+            Self::Poor => "poor",
+        }
+    }
 }
 
 /// How the speech of one direction would be rated, second by second: mean opinion scores by the E-model (ITU-T G.107).
@@ -223,10 +267,10 @@ pub struct Quality {
 impl Quality {
     /// Adds `seconds` of one rating (`R`, 0 to 100) and its score in hundredths.
     pub fn add(&mut self, seconds: u32, rating: f64, mos_x100: u16) {
-        let grade = match rating {
-            80.0.. => &mut self.good_s,
-            70.0.. => &mut self.fair_s,
-            _ => &mut self.poor_s,
+        let grade = match Grade::of(rating) {
+            Grade::Good => &mut self.good_s,
+            Grade::Fair => &mut self.fair_s,
+            Grade::Poor => &mut self.poor_s,
         };
         *grade = grade.saturating_add(seconds);
         self.mos_sum_x100 += u64::from(seconds) * u64::from(mos_x100);

@@ -3,7 +3,7 @@
 
 use offhook_call::record::{CallEnd, CallRecord, Diversion, GuestTime, Talk, Transfer};
 use offhook_call::view::{
-    AgentView, CallView, GuestView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView,
+    AgentView, CallView, GuestView, QueueView, RegistrationView, Sounds, TargetView, TrunkCounts, TrunkView,
 };
 use offhook_plan::{LegReport, Quality, SpeechReport, SrtpReport};
 use offhook_units::{CallId, Tick};
@@ -125,8 +125,23 @@ pub struct Call {
     position: Option<u32>,
     agent: Option<String>,
     recording: Option<String>,
+    caller_sounds: Sounding,
+    agent_sounds: Option<Sounding>,
     guests: Vec<Guest>,
     unheard: Option<&'static str>,
+}
+
+/// How one side sounds at the time: `good`, `fair` or `poor`.
+#[derive(Debug, Serialize)]
+struct Sounding {
+    heard: &'static str,
+    sent: &'static str,
+}
+
+impl From<Sounds> for Sounding {
+    fn from(Sounds { heard, sent }: Sounds) -> Self {
+        Self { heard: heard.name(), sent: sent.name() }
+    }
 }
 
 /// A supervisor or a third party in a call.
@@ -172,6 +187,8 @@ impl From<&CallView> for Call {
             position,
             agent,
             recording,
+            caller_sounds,
+            agent_sounds,
             guests,
             unheard,
         } = view;
@@ -187,6 +204,8 @@ impl From<&CallView> for Call {
             position: *position,
             agent: agent.clone(),
             recording: recording.map(|id| id.to_string()),
+            caller_sounds: Sounding::from(*caller_sounds),
+            agent_sounds: agent_sounds.map(Sounding::from),
             guests: guests.iter().map(Guest::from).collect(),
             unheard: *unheard,
         }

@@ -226,6 +226,8 @@ async fn a_supervisor_listens_turns_and_leaves_a_third_party_comes_and_goes_or_t
         |state: &str| calls["calls"].as_array().expect("calls").iter().find(|call| call["state"] == state).cloned();
     let (talking, waiting) = (up("talking").expect("one talks"), up("waiting").expect("one waits"));
     assert_eq!((&talking["guests"][0]["name"], &talking["guests"][0]["part"]), (&"carol".into(), &"listen".into()));
+    let sounds = serde_json::json!({ "heard": "good", "sent": "poor" });
+    assert_eq!((&talking["agent_sounds"], &talking["caller_sounds"]["heard"]), (&sounds, &"good".into()));
     let path = |call: &Value, rest: &str| format!("/api/v1/calls/{}/{rest}", call["id"].as_str().expect("an id"));
     let supervise = path(&talking, "supervise");
     let set = running.post(&supervise, r#"{"by":"a-3","how":"whisper"}"#).await;

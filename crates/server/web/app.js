@@ -155,6 +155,12 @@ async function supervise(call, by, how) {
   touch(["calls"]);
 }
 
+// Which way speech sounds worse than it should, at the time.
+const soundsOf = (call) => [["caller", call.caller_sounds], ["agent", call.agent_sounds]].flatMap(([who, sounds]) =>
+  [[`${who} sounds`, sounds?.heard], [`${who} hears`, sounds?.sent]]
+    .filter(([, grade]) => grade === "fair" || grade === "poor")
+    .map(([what, grade]) => tag(`${what} ${grade}`, grade === "poor" ? "bad" : "warn")));
+
 function drawCalls() {
   byId("calls-count").textContent = state.calls.length || "";
   const order = ["waiting", "ringing"];
@@ -166,7 +172,7 @@ function drawCalls() {
     const unheard = call.unheard ? tag(`${call.unheard === "both" ? "neither side" : call.unheard} not heard`, "bad") : null;
     return element("tr", {},
       cell("Caller", call.caller || "withheld", "name"),
-      cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), unheard, place, recording)),
+      cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), unheard, ...soundsOf(call), place, recording)),
       cell("For", growing(call.since)),
       cell("Queue", call.queue),
       cell("Agent", element("span", {}, element("span", { textContent: call.agent ?? "–" }), ...guestsOf(call), supervising(call))),

@@ -1,7 +1,7 @@
 //! From a call's stage to its plan, and from the worker's reports back to the call.
 
 use offhook_plan::{
-    Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source, SpeechReport, Tap,
+    Edge, Grade, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source, SpeechReport, Tap,
 };
 use offhook_units::{CallId, LegId, PlayerId, RecordingId, Tick};
 
@@ -64,6 +64,7 @@ impl Exchange {
             MediaEvent::LegFailed { call, leg, .. } => self.leg_failed(now, call, leg),
             MediaEvent::Silent { call, leg, .. } => self.note_silence(call, leg, true),
             MediaEvent::HeardAgain { call, leg, .. } => self.note_silence(call, leg, false),
+            MediaEvent::Graded { call, leg, heard, sent } => self.note_grades(call, leg, (heard, sent)),
             MediaEvent::PlanApplied { .. } | MediaEvent::Latched { .. } => {}
         }
     }
@@ -80,6 +81,15 @@ impl Exchange {
             self.changed.calls.insert(id);
             self.counters.silences += u64::from(silent);
         }
+    }
+
+    /// A leg has come to sound otherwise.
+    fn note_grades(&mut self, id: CallId, leg: LegId, grades: (Grade, Grade)) {
+        let Some(open) = self.calls.get_mut(&id).and_then(|call| call.open_legs.get_mut(&leg)) else { return };
+        let was_poor = open.grades.0.max(open.grades.1) == Grade::Poor;
+        open.grades = grades;
+        self.changed.calls.insert(id);
+        self.counters.poor += u64::from(!was_poor && grades.0.max(grades.1) == Grade::Poor);
     }
 
     /// Adds a leg's ratings to those of whoever spoke and listened there.

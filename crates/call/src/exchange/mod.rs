@@ -81,6 +81,8 @@ pub struct Counters {
     pub transfers_done: u64,
     /// Sides of calls in talk that sent nothing for a while.
     pub silences: u64,
+    /// Legs whose speech became poor in one direction.
+    pub poor: u64,
     /// Transfers that came to nothing.
     pub transfers_failed: u64,
     /// REFERs refused at once: from trunks, at the wrong time, or one too many.

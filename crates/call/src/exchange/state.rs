@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use offhook_plan::{AssetId, MediaPlan, Negotiated};
+use offhook_plan::{AssetId, Grade, MediaPlan, Negotiated};
 use offhook_sip::sdp::Srtp;
 use offhook_sip::{Credentials, Flow, NameAddr, SessionId, Uri};
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PlayerId, QueueId, RecordingId, Tick};
@@ -71,6 +71,8 @@ pub(super) struct OpenLeg {
     pub whose: Option<Whose>,
     /// Nothing comes from there, though it should.
     pub silent: bool,
+    /// How the peer sounds to us, and we to the peer.
+    pub grades: (Grade, Grade),
 }
 
 /// Whose speech a leg carries, where that is counted.

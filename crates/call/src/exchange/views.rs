@@ -5,7 +5,7 @@ use offhook_units::{AgentId, CallId, LegId, QueueId, Span, Tick};
 use super::Exchange;
 use super::state::{Call, Guest, Stage};
 use crate::config::{Reach, Supervises};
-use crate::view::{AgentView, CallView, GuestView, QueueView};
+use crate::view::{AgentView, CallView, GuestView, QueueView, Sounds};
 
 impl Exchange {
     /// All queues, in the order of the configuration.
@@ -118,6 +118,8 @@ impl Exchange {
             position: waiting.and_then(|contact| self.acd.position(contact)),
             agent: agent.and_then(|agent| self.agent(agent)).map(|agent| agent.acd.name.clone()),
             recording: call.recording,
+            caller_sounds: sounds(call, call.caller.id),
+            agent_sounds: call.other.as_ref().map(|other| sounds(call, other.leg.id)),
             guests: call.guests.iter().map(|guest| self.guest_view(guest)).collect(),
             unheard: unheard(call),
         }
@@ -129,6 +131,11 @@ impl Exchange {
         let name = agent.unwrap_or_else(|| guest.number.clone());
         GuestView { id: other.leg.id, name, part: *part, joined: *joined }
     }
+}
+
+fn sounds(call: &Call, leg: LegId) -> Sounds {
+    let (heard, sent) = call.open_legs.get(&leg).map(|open| open.grades).unwrap_or_default();
+    Sounds { heard, sent }
 }
 
 /// Who sends nothing in a call in which all talk.

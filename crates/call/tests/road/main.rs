@@ -2,7 +2,8 @@
 
 mod world;
 
-use offhook_plan::{Direction, Source};
+use offhook_call::view::Sounds;
+use offhook_plan::{Direction, Grade, Source};
 use offhook_sip::{EndCause, Event};
 use offhook_units::Span;
 
@@ -45,6 +46,19 @@ fn how_a_call_sounded_counts_for_the_trunk_and_the_agent_that_it_went_through() 
     let (trunk, agent) = world.heard_quality();
     assert_eq!((trunk.good_s, trunk.poor_s, trunk.mos_worst_x100), (20, 2, 258), "{trunk:?}");
     assert_eq!(agent, trunk);
+}
+
+#[test]
+fn how_each_side_sounds_is_shown_while_the_call_is_up() {
+    let mut world = World::with_agents(1);
+    world.dial("support");
+    world.pick_up(0);
+    world.agent_sounds(Grade::Fair, Grade::Poor);
+    let call = world.call();
+    assert_eq!((call.caller_sounds.heard, call.caller_sounds.sent), (Grade::Good, Grade::Good));
+    assert_eq!(call.agent_sounds.map(|sounds| (sounds.heard, sounds.sent)), Some((Grade::Fair, Grade::Poor)));
+    world.agent_sounds(Grade::Good, Grade::Good);
+    assert_eq!(world.call().agent_sounds, Some(Sounds::default()));
 }
 
 #[test]

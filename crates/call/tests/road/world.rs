@@ -10,7 +10,7 @@ use offhook_call::config::{
 use offhook_call::view::CallView;
 use offhook_call::{Command, Exchange, Input, Output};
 use offhook_plan::{
-    AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Quality, Source,
+    AssetId, Direction, Grade, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Quality, Source,
     SpeechReport,
 };
 use offhook_sip::{
@@ -203,6 +203,13 @@ impl World {
         } else {
             MediaEvent::HeardAgain { call, leg, silent_for }
         });
+        self.run();
+    }
+
+    /// The worker tells how the second leg of the newest call's plan sounds.
+    pub fn agent_sounds(&mut self, heard: Grade, sent: Grade) {
+        let (call, leg) = (self.call().id, self.plan().legs[1].leg);
+        self.reports.push_back(MediaEvent::Graded { call, leg, heard, sent });
         self.run();
     }
 

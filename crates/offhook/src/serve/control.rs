@@ -101,6 +101,7 @@ pub struct Figures {
     /// As of the exchange.
     pub transfers_done: AtomicU64,
     pub silences: AtomicU64,
+    pub poor: AtomicU64,
     /// As of the exchange.
     pub transfers_failed: AtomicU64,
     /// As of the exchange.
@@ -511,6 +512,7 @@ impl Control {
             (&figures.refused_unknown_numbers, counters.refused_unknown_numbers),
             (&figures.transfers_done, counters.transfers_done),
             (&figures.silences, counters.silences),
+            (&figures.poor, counters.poor),
             (&figures.transfers_failed, counters.transfers_failed),
             (&figures.transfers_refused, counters.transfers_refused),
             (&figures.guests, counters.guests),

@@ -193,6 +193,7 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     metrics.counter_fn("offhook_sip_subscriptions_refused", "SUBSCRIBEs refused", &[], refused);
     for (name, help, read) in [
         ("offhook_calls_begun", "INVITEs taken on", reader(|figures| &figures.calls)),
+        ("offhook_legs_poor", "Legs whose speech became poor", reader(|figures| &figures.poor)),
         ("offhook_calls_unheard", "Sides in talk that sent nothing", reader(|figures| &figures.silences)),
         ("offhook_control_turns", "Turns of the control loop", reader(|figures| &figures.turns)),
         ("offhook_registrations", "REGISTERs accepted", reader(|figures| &figures.registrations)),

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use offhook_call::guests::{Denied, Part};
 use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime};
 use offhook_call::view::{
-    AgentView, CallView, GuestView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView,
+    AgentView, CallView, GuestView, QueueView, RegistrationView, Sounds, TargetView, TrunkCounts, TrunkView,
 };
-use offhook_plan::{LegReport, Quality, SpeechReport, SrtpReport};
+use offhook_plan::{Grade, LegReport, Quality, SpeechReport, SrtpReport};
 use offhook_server::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry,
     RecordingEntry, SetAgentError, Unavailable, View,
@@ -238,6 +238,8 @@ pub fn call(id: u64, state: &'static str, since: Tick, agent: Option<&str>, posi
         position,
         agent: agent.map(ToOwned::to_owned),
         recording: (state == "talking").then_some(RecordingId(9)),
+        caller_sounds: Sounds::default(),
+        agent_sounds: (state == "talking").then_some(Sounds { heard: Grade::Good, sent: Grade::Poor }),
         guests: guests_of(state, since),
         unheard: (state == "talking").then_some("agent"),
     }
