@@ -59,6 +59,9 @@ pub struct PhoneArgs {
     /// Answer by itself, at once or after this long.
     #[arg(long, value_name = "AFTER", num_args = 0..=1, default_missing_value = "0s", value_parser = span)]
     auto_answer: Option<Span>,
+    /// Answer by itself where the exchange asks for it, as it does when you supervise a call.
+    #[arg(long)]
+    answer_when_asked: bool,
     /// Hang up by itself, this long after the answer.
     #[arg(long, value_name = "AFTER", value_parser = span)]
     hang_up_after: Option<Span>,
@@ -217,6 +220,7 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
         account,
         name: args.name,
         auto_answer: args.auto_answer,
+        answer_when_asked: args.answer_when_asked,
         hang_up_after: args.hang_up_after,
         lines_max: args.lines.max(1),
         ..PhoneConfig::new(args.listen, engine)

@@ -24,7 +24,7 @@ use offhook_units::{Entropy, SampleRate, Span, Tick};
 use self::keepalive::KeepAlive;
 use crate::engine::{Engine, EngineConfig, Order, Report};
 use crate::event::{PhoneEvent, Told};
-use crate::line::{Due, Line, Stage, caller_of};
+use crate::line::{Due, Line, Stage, asked_to_answer, caller_of};
 use crate::phone::{Command, Dial, Input, OFF_WITHIN, PhoneConfig, local_towards};
 use crate::statistics::{Bound, CallStatistics, EndedBy, MediaStatistics};
 
@@ -413,7 +413,8 @@ impl Control {
         engine.tell(Order::Tone(Some(ringing())));
         let (number, name, queue) = caller_of(request);
         let mut due = Vec::new();
-        due.extend(self.config.auto_answer.map(|after| (now + after, Due::Answer)));
+        let asked = if self.config.answer_when_asked && self.is_ours(flow) { asked_to_answer(request) } else { None };
+        due.extend(self.config.auto_answer.or(asked).map(|after| (now + after, Due::Answer)));
         let line = Line {
             call,
             session,
@@ -444,6 +445,11 @@ impl Control {
         self.lines.insert(call, line);
         self.by_session.insert(session, call);
         self.say(PhoneEvent::Incoming { call, number, name, queue });
+    }
+
+    /// Whether a message comes from our server, where we have one.
+    fn is_ours(&self, flow: Flow) -> bool {
+        self.config.account.as_ref().is_none_or(|account| account.server == flow.peer)
     }
 
     fn dial(&mut self, now: Tick, call: u32, peer: SocketAddr, dial: Dial) {

@@ -104,6 +104,9 @@ pub struct PhoneConfig {
     pub engine: EngineConfig,
     /// Answers by itself, this long after the call came.
     pub auto_answer: Option<Span>,
+    /// Answers by itself where the INVITE asks for it (`answer-after` in Call-Info, `info=alert-autoanswer` in Alert-Info), as an
+    /// exchange does with a supervisor's phone. A phone with an account does so for its server alone.
+    pub answer_when_asked: bool,
     /// Hangs up by itself, this long after it answered.
     pub hang_up_after: Option<Span>,
     /// Calls at once; more are refused as busy.
@@ -123,6 +126,7 @@ impl PhoneConfig {
             name: None,
             engine,
             auto_answer: None,
+            answer_when_asked: false,
             hang_up_after: None,
             lines_max: 1,
             caps: MediaCaps::g711(),

@@ -112,6 +112,28 @@ fn a_phone_transfers_nobody_at_a_peers_wish_and_the_two_talk_on() {
 }
 
 #[test]
+fn a_phone_answers_by_itself_where_it_is_asked_to_and_may_be_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut callee = on_loopback(files(folder.path(), "callee", None));
+    callee.answer_when_asked = true;
+    let callee = Desk::start(callee, 13);
+    let caller = Desk::start(on_loopback(files(folder.path(), "caller", None)), 14);
+    for (header, value) in
+        [("Call-Info", "<sip:x>;answer-after=0"), ("Alert-Info", "<http://x>;info=alert-autoanswer;delay=0")]
+    {
+        let headers = vec![(header.to_owned(), value.to_owned())];
+        let call = caller.phone.dial(Dial { headers, ..Dial::to(&callee.uri()).unwrap() }).unwrap();
+        caller.answered();
+        caller.phone.hang_up(call);
+        assert_eq!((caller.ended().ended_by, callee.ended().ended_by), (EndedBy::Us, EndedBy::Peer));
+    }
+    // Nobody asked: it rings.
+    let give_up_after = Some(Span::from_ms(300));
+    caller.phone.dial(Dial { give_up_after, ..Dial::to(&callee.uri()).unwrap() }).unwrap();
+    assert!(!caller.ended().answered);
+}
+
+#[test]
 fn a_call_that_is_declined_busy_given_up_or_abandoned_ends_with_the_right_word_on_both_sides() {
     let folder = tempfile::tempdir().unwrap();
     let callee = Desk::start(on_loopback(files(folder.path(), "callee", None)), 7);
