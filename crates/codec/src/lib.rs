@@ -1,8 +1,9 @@
-//! G.711, G.722, resampling, tones and concealment.
+//! G.711, G.722, resampling, tones, keys heard in speech, and concealment.
 //!
 //! A codec is an encoder and a decoder; callers own all buffers, and neither allocates.
 
 mod conceal;
+mod dtmf;
 pub mod g722;
 mod narrow;
 pub mod pcma;
@@ -12,6 +13,7 @@ mod tone;
 mod transcode;
 
 pub use conceal::Concealer;
+pub use dtmf::KeyDetector;
 pub use narrow::{Coding, NarrowDecoder, NarrowEncoder};
 pub use resample::{ResampleError, Resampler, resample};
 pub use tone::{Cadence, Tone};

@@ -46,10 +46,19 @@ impl Tone {
 
     /// The sound of a key, ITU-T Q.23: 100 ms on, 50 ms off. `None` where it is no key.
     pub fn key(rate: SampleRate, digit: char) -> Option<Self> {
+        Self::of_key(rate, digit, Cadence { on: Span::from_ms(100), off: Span::from_ms(50) })
+    }
+
+    /// The sound of a key that is held, for as long as samples are asked for.
+    pub fn held_key(rate: SampleRate, digit: char) -> Option<Self> {
+        Self::of_key(rate, digit, Cadence { on: Span::from_s(1), off: Span::ZERO })
+    }
+
+    fn of_key(rate: SampleRate, digit: char, cadence: Cadence) -> Option<Self> {
         let at = "123A456B789C*0#D".find(digit.to_ascii_uppercase())?;
         let low = [697.0, 770.0, 852.0, 941.0][at / 4];
         let high = [1_209.0, 1_336.0, 1_477.0, 1_633.0][at % 4];
-        Some(Self::new(rate, [low, high], 6_000, Cadence { on: Span::from_ms(100), off: Span::from_ms(50) }))
+        Some(Self::new(rate, [low, high], 6_000, cadence))
     }
 
     /// The next samples.
