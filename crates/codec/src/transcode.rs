@@ -1,6 +1,6 @@
 //! From one coding to another, byte by byte: all that we relay last 125 us a byte, so a payload keeps its length and its place.
 
-use crate::{Coding, NarrowDecoder, NarrowEncoder};
+use crate::{Coding, Encoder, NarrowDecoder, NarrowEncoder};
 
 /// Turns one stream's coding into another. It holds what the codings remember, and allocates when it is made only.
 #[derive(Debug, Clone)]
@@ -46,6 +46,15 @@ impl Transcoder {
     pub fn payload(&mut self, payload: &mut [u8]) {
         for byte in payload {
             *byte = self.byte(*byte);
+        }
+    }
+
+    /// Encodes what sounds in place of the source, for the same listener.
+    pub fn insert(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {
+        match (&mut self.way, self.to) {
+            (Way::Codecs(_, encoder), _) => encoder.encode(pcm, out),
+            // The laws remember nothing.
+            (Way::Table(_), to) => NarrowEncoder::new(to).encode(pcm, out),
         }
     }
 

@@ -10,6 +10,7 @@ use offhook_units::{CallId, LegId, RecordingId, RtpTime, SampleRate, Span, Tick}
 
 use crate::crypto::LegCrypto;
 use crate::hold::Hold;
+use crate::inband::Inband;
 use crate::mix::Mix;
 use crate::out::{OutStream, Relay};
 use crate::player::Player;
@@ -106,6 +107,8 @@ pub struct Leg {
     pub told_silent: bool,
     pub rated: Rated,
     keys: Keys,
+    /// Where no telephone-events were agreed on.
+    pub inband: Option<Box<Inband>>,
 }
 
 /// How the payloads of a codec are to be read.
@@ -146,6 +149,7 @@ impl Leg {
             told_silent: false,
             rated: Rated::default(),
             keys: Keys::default(),
+            inband: None,
         };
         leg.agree(plan.negotiated.as_ref(), now);
         leg
@@ -165,6 +169,11 @@ impl Leg {
         if self.media.as_ref().is_none_or(|old| old.direction != media.direction) {
             self.end_silence(now);
             self.last_heard = now;
+        }
+        if media.telephone_event.is_some() {
+            self.inband = None;
+        } else if self.inband.as_ref().is_none_or(|inband| inband.ear.codec != media.codec) {
+            self.inband = Some(Box::new(Inband::new(media.codec)));
         }
         self.media = Some(media.clone());
         self.to = self.latched.or(usable(media.remote_rtp));

@@ -7,6 +7,7 @@ mod assets;
 mod crypto;
 mod delay;
 mod hold;
+mod inband;
 mod io;
 mod jitter;
 mod leg;

@@ -60,7 +60,8 @@ impl Worker {
             }
         };
         let payload = &datagram[incoming.payload.clone()];
-        let mut digit = None;
+        let (call, id) = (leg.call, leg.id);
+        let (digits, source) = leg.keys_of(now, &incoming, payload);
         match incoming.kind {
             Kind::Speech => {
                 self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, payload);
@@ -71,11 +72,7 @@ impl Worker {
                     leg.recent.keep(&incoming.header, payload);
                 }
             }
-            Kind::Key(event) => {
-                let pressed = leg.key_pressed(now, &incoming.header, event);
-                digit = pressed.map(|digit| MediaEvent::Digit { call: leg.call, leg: leg.id, digit });
-            }
-            Kind::Unknown => {}
+            Kind::Key(_) | Kind::Unknown => {}
         }
         if incoming.kind == Kind::Unknown && leg.media.is_some() {
             self.figures.discarded_packets += 1;
@@ -90,7 +87,8 @@ impl Worker {
         if matches!(incoming.kind, Kind::Key(_)) && leg.key_is_spent(&incoming.header) {
             incoming.kind = Kind::Unknown;
         }
-        for event in told.into_iter().chain([digit]).flatten() {
+        let digits = digits.map(|digit| Some(MediaEvent::Digit { call, leg: id, digit: digit?, source }));
+        for event in told.into_iter().chain(digits).flatten() {
             self.tell(event);
         }
         self.relay(io, now, slot, &incoming, buffer, length);
@@ -134,8 +132,11 @@ impl Worker {
         if matches!(leg.hears, Source::Mix(_)) {
             return self.forward_key(io, now, to, incoming, datagram);
         }
-        let Leg { media, hears, out, to: address, taps, id, crypto, .. } = leg;
+        let Leg { media, hears, out, to: address, taps, id, crypto, inband, .. } = leg;
         let (Some(media), Source::Leg { relay, transcoder, .. }) = (media.as_ref(), hears) else { return };
+        if let (Kind::Key(event), None) = (incoming.kind, media.telephone_event) {
+            return self.sound_key(io, now, to, incoming, event);
+        }
         let (payload_type, speech) = match incoming.kind {
             Kind::Speech => (Some(media.send_payload_type), true),
             Kind::Key(_) => (media.telephone_event.map(|(send, _)| send), false),
@@ -145,7 +146,8 @@ impl Worker {
             relay.skip(incoming.header.seq);
             return;
         };
-        if !media.direction.sends() {
+        let sounds = inband.as_ref().is_some_and(|inband| inband.sounding.covers(incoming.header.timestamp));
+        if !media.direction.sends() || speech && sounds {
             relay.skip(incoming.header.seq);
             return;
         }

@@ -117,6 +117,46 @@ fn a_thousand_packets_of_a_conference_of_three_allocate_nothing() {
 }
 
 #[test]
+fn a_thousand_packets_listened_to_for_keys_and_keys_made_to_sound_allocate_nothing() {
+    use offhook_rtp::TelephoneEvent;
+
+    for codec in CodecKind::ALL {
+        let mut floor = Floor::new();
+        floor.network.only_count = true;
+        let mut agent = leg_plan(AGENT, Some(agreed(AGENT, codec)));
+        agent.negotiated.as_mut().unwrap().telephone_event = None;
+        let edges = vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX)];
+        floor.command(plan(1, vec![pcmu(CALLER), agent], edges, tapped()));
+        let (caller, said) = (Speaker::new(CALLER), codec.static_payload_type().unwrap());
+        let sent = |n: u32, leg, payload_type, payload: &[u8]| {
+            let (seq, timestamp) = (n as u16, 50_000 + n * 160);
+            Speaker { leg, seq, timestamp, ..Speaker::new(leg) }.packet(payload_type, false, payload)
+        };
+        let event = TelephoneEvent { event: 5, end: true, volume: 10, duration: 160 }.encode();
+        let mut packets: Vec<_> = (0..1_000_u32)
+            .map(|n| (sent(n, AGENT, said, &caller.payload()), sent(n, CALLER, 101, &event)))
+            .map(|both| ([both.0, vec![0; 20]].concat(), [both.1, vec![0; 20]].concat()))
+            .collect();
+        let keys = [CALLER, AGENT].map(|leg| floor.key(local(leg)));
+        let mut before = 0;
+        for (n, (speech, key)) in packets.iter_mut().enumerate() {
+            floor.now = at(20 + n as u64 * 20);
+            floor.worker.receive(&mut floor.network, floor.now, keys[1], peer(AGENT), speech, 172);
+            floor.worker.receive(&mut floor.network, floor.now, keys[0], peer(CALLER), key, 16);
+            // Keys are told: events, which are taken as they come.
+            let events = std::iter::from_fn(|| floor.worker.poll_event()).count();
+            assert!(n == 0 || events <= 2);
+            floor.tap.clear();
+            if n == 0 {
+                before = COUNT.get();
+            }
+        }
+        assert_eq!(COUNT.get() - before, 0, "{codec:?}");
+        assert!(floor.network.count >= 2_000, "{}", floor.network.count);
+    }
+}
+
+#[test]
 fn a_listeners_buffer_allocates_nothing_through_loss_jitter_and_stretching() {
     use offhook_codec::{G711, Law};
     use offhook_media::{JitterBuffer, JitterConfig};

@@ -59,7 +59,7 @@ fn each_key_is_told_once_whichever_of_its_packets_are_lost_late_or_doubled() {
 }
 
 #[test]
-fn keys_are_relayed_with_the_other_sides_payload_type_or_dropped_without_a_gap() {
+fn keys_are_relayed_with_the_other_sides_payload_type_or_as_speech_without_a_gap() {
     for other_side in [Some((96, 97)), None] {
         let mut floor = Floor::new();
         let mut caller = Speaker::new(CALLER);
@@ -84,7 +84,8 @@ fn keys_are_relayed_with_the_other_sides_payload_type_or_dropped_without_a_gap()
             assert_eq!(types, [0, 0, 0, 96, 96, 96, 96, 96, 96, 96, 0]);
             assert!(heard[3].0.marker && heard[3..10].windows(2).all(|p| p[0].0.timestamp == p[1].0.timestamp));
         } else {
-            assert_eq!(types, [0, 0, 0, 0]);
+            // Five packets make it longer; two say again that it is over.
+            assert_eq!(types, [0; 9]);
         }
         assert_eq!(digits(&mut floor), "5");
     }

@@ -102,6 +102,15 @@ pub enum MediaCommand {
     Close(CallId),
 }
 
+/// How a key comes in the media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DigitSource {
+    /// As a telephone-event, RFC 4733.
+    Event,
+    /// As tones in the speech of a leg without telephone-events.
+    Inband,
+}
+
 /// What a worker tells the control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaEvent {
@@ -121,7 +130,8 @@ pub enum MediaEvent {
         /// Which playing.
         player: PlayerId,
     },
-    /// A telephone-event ended or its begin was seen (RFC 4733): reported once per key press, at its first packet.
+    /// A key was pressed: reported once per press, at the first packet of a telephone-event (RFC 4733), or as soon as its
+    /// tones are known for a key.
     Digit {
         /// Which call.
         call: CallId,
@@ -129,6 +139,8 @@ pub enum MediaEvent {
         leg: LegId,
         /// `0`-`9`, `*`, `#`, `A`-`D`.
         digit: char,
+        /// How it came.
+        source: DigitSource,
     },
     /// The first packet on a leg, or the first from a new address (symmetric RTP).
     Latched {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use offhook_plan::{LegReport, MediaCommand, MediaEvent, MediaPlan, Source, SpeechReport};
+use offhook_plan::{DigitSource, LegReport, MediaCommand, MediaEvent, MediaPlan, Source, SpeechReport};
 use offhook_units::{CallId, Entropy, LegId, PlayerId, Span, Tick};
 
 /// How long every prompt lasts.
@@ -117,7 +117,7 @@ impl Worker {
         let Some((call, leg)) = self.calls.values().find_map(|plan| Some((plan.call, plan.legs.first()?.leg))) else {
             return;
         };
-        self.post(now + HOP, MediaEvent::Digit { call, leg, digit });
+        self.post(now + HOP, MediaEvent::Digit { call, leg, digit, source: DigitSource::Event });
     }
 
     /// Calls that it still holds media for.

@@ -154,7 +154,6 @@ impl Exchange {
             transfer: None,
             transfers: 0,
             recording: None,
-            digits_from: None,
             worker,
             generation: 0,
             plan: None,

@@ -37,6 +37,7 @@ impl Exchange {
             offered: None,
             negotiated: None,
             srtp,
+            digits: super::digits::Digits::default(),
         })
     }
 

@@ -45,7 +45,7 @@ impl Exchange {
     pub(super) fn on_media(&mut self, now: Tick, event: MediaEvent) {
         match event {
             MediaEvent::PlayerFinished { call, player } => self.played(now, call, player),
-            MediaEvent::Digit { call, leg, digit } => self.pressed(now, call, leg, digit),
+            MediaEvent::Digit { call, leg, digit, source } => self.pressed(now, call, leg, source, digit),
             MediaEvent::LegClosed { call, leg, report, speech, srtp } => {
                 let Some(open) = self.calls.get_mut(&call).and_then(|call| call.open_legs.remove(&leg)) else { return };
                 self.ports.give_back(now, open.port);

@@ -1,9 +1,11 @@
 //! The greeting and its one menu: a digit chooses the queue.
 
+use offhook_plan::DigitSource;
 use offhook_sip::{Body, SessionId};
 use offhook_units::{CallId, LegId, Tick};
 
-use super::state::{DigitSource, Stage};
+use super::digits::Way;
+use super::state::Stage;
 use super::{Exchange, Role};
 use crate::config::Menu;
 use crate::event::CallEvent;
@@ -44,10 +46,10 @@ impl Exchange {
         }
     }
 
-    /// A key pressed by the caller, seen in the RTP stream.
-    pub(super) fn pressed(&mut self, now: Tick, id: CallId, leg: LegId, digit: char) {
+    /// A key pressed by the caller, seen or heard in the RTP stream.
+    pub(super) fn pressed(&mut self, now: Tick, id: CallId, leg: LegId, source: DigitSource, digit: char) {
         if self.calls.get(&id).is_some_and(|call| call.caller.id == leg) {
-            self.digit(now, id, DigitSource::Rtp, digit);
+            self.digit(now, id, source.into(), digit);
         }
     }
 
@@ -55,17 +57,15 @@ impl Exchange {
     pub(super) fn info(&mut self, now: Tick, session: SessionId, body: Option<&Body>) {
         let Some(&(id, Role::Caller)) = self.sessions.get(&session) else { return };
         if let Some(digit) = body.and_then(digit_of_info) {
-            self.digit(now, id, DigitSource::Info, digit);
+            self.digit(now, id, Way::Info, digit);
         }
     }
 
-    fn digit(&mut self, now: Tick, id: CallId, source: DigitSource, digit: char) {
+    fn digit(&mut self, now: Tick, id: CallId, way: Way, digit: char) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        // A phone that sends both is heard on the better one: RTP takes over, INFO never does (RFC 4733 before INFO).
-        if call.digits_from == Some(DigitSource::Rtp) && source == DigitSource::Info {
+        if !call.caller.digits.counts(now, way, digit) {
             return;
         }
-        call.digits_from = Some(source);
         self.note(now, CallEvent::Digit { call: id });
         let Some((name, round, menu)) = self.menu_of(id) else { return };
         if let Some(queue) = menu.choices.get(&digit) {

@@ -4,6 +4,7 @@
 
 mod admission;
 mod dial;
+mod digits;
 mod diversion;
 mod ending;
 mod guests;

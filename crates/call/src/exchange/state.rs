@@ -8,6 +8,7 @@ use offhook_sip::sdp::Srtp;
 use offhook_sip::{Credentials, Flow, NameAddr, SessionId, Uri};
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PlayerId, QueueId, RecordingId, Tick};
 
+use super::digits::Digits;
 use crate::config::Answer;
 use crate::guests::Part;
 use crate::record::CallEnd;
@@ -51,7 +52,6 @@ pub(super) struct Call {
     /// Transfers that were asked for.
     pub transfers: u32,
     pub recording: Option<RecordingId>,
-    pub digits_from: Option<DigitSource>,
     pub worker: usize,
     pub generation: u32,
     pub plan: Option<MediaPlan>,
@@ -99,13 +99,6 @@ pub(super) struct Presented {
     pub user: String,
 }
 
-/// Which channel a leg's key presses come on: the first one seen, so that a press is not counted twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DigitSource {
-    Rtp,
-    Info,
-}
-
 /// One end of a call.
 pub(super) struct Leg {
     pub id: LegId,
@@ -133,6 +126,8 @@ pub(super) struct Leg {
     pub negotiated: Option<Negotiated>,
     /// What is wanted of encryption, and our keys, for as long as the leg lives.
     pub srtp: Srtp,
+    /// What was heard of its keys.
+    pub digits: Digits,
 }
 
 /// A phone that rings for an offer.

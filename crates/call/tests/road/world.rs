@@ -10,8 +10,8 @@ use offhook_call::config::{
 use offhook_call::view::CallView;
 use offhook_call::{Command, Exchange, Input, Output};
 use offhook_plan::{
-    AssetId, Direction, Grade, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan, Quality, Source,
-    SpeechReport,
+    AssetId, DigitSource, Direction, Grade, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan,
+    Quality, Source, SpeechReport,
 };
 use offhook_sip::{
     Body, EndCause, Endpoint, EndpointConfig, Event, Flow, Invite, Message, Request, SessionId, Transport, sdp,
@@ -273,7 +273,7 @@ impl World {
 
     pub fn press(&mut self, digit: char) {
         let (call, leg) = (self.call().id, self.plan().legs[0].leg);
-        self.reports.push_back(MediaEvent::Digit { call, leg, digit });
+        self.reports.push_back(MediaEvent::Digit { call, leg, digit, source: DigitSource::Event });
         self.run();
     }
 

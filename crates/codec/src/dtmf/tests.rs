@@ -1,3 +1,5 @@
+//! The figures of Q.24, voices and noise, through a law of G.711.
+
 use core::f64::consts::TAU;
 
 use super::*;
