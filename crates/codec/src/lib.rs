@@ -1,4 +1,4 @@
-//! G.711, G.722, resampling, tones, keys heard in speech, and concealment.
+//! G.711, G.722, Opus, resampling, tones, keys heard in speech, and concealment.
 //!
 //! A codec is an encoder and a decoder; callers own all buffers, and neither allocates.
 
@@ -6,6 +6,7 @@ mod conceal;
 mod dtmf;
 pub mod g722;
 mod narrow;
+pub mod opus;
 pub mod pcma;
 pub mod pcmu;
 mod resample;

@@ -18,10 +18,11 @@ const fn package(name: &'static str, why: &'static str) -> Package {
 }
 
 /// What the build needs.
-pub const BUILD: [Package; 3] = [
+pub const BUILD: [Package; 4] = [
     package("build-essential", "the C compiler that SQLite's crate and the linker need"),
     package("pkg-config", "finds libraries for the build"),
     package("libasound2-dev", "sound devices of the softphone"),
+    package("libopus-dev", "the codec Opus"),
 ];
 
 /// What the demonstration needs beside the build.
