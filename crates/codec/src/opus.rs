@@ -147,12 +147,23 @@ impl Encoder {
     }
 }
 
+/// How many samples a packet holds at `rate`.
+///
+/// # Errors
+/// [`OpusError::Malformed`], also where it is longer than [`PACKET_MAX`].
+pub fn samples_in(payload: &[u8], rate: SampleRate) -> Result<usize, OpusError> {
+    let samples = nb_samples(Packet::try_from(payload)?, library_rate(rate)?)?;
+    if samples == 0 || samples as u64 > rate.samples(PACKET_MAX) {
+        return Err(OpusError::Malformed);
+    }
+    Ok(samples)
+}
+
 /// Reads the packets of one stream.
 #[derive(Debug)]
 pub struct Decoder {
     library: LibDecoder,
     rate: SampleRate,
-    library_rate: LibRate,
 }
 
 impl Decoder {
@@ -161,8 +172,7 @@ impl Decoder {
     /// # Errors
     /// See [`OpusError`].
     pub fn new(rate: SampleRate) -> Result<Self, OpusError> {
-        let library_rate = library_rate(rate)?;
-        Ok(Self { library: LibDecoder::new(library_rate, Channels::Mono)?, rate, library_rate })
+        Ok(Self { library: LibDecoder::new(library_rate(rate)?, Channels::Mono)?, rate })
     }
 
     /// Decodes a packet into `out`; says how many samples it holds.
@@ -197,11 +207,7 @@ impl Decoder {
     /// # Errors
     /// [`OpusError::Malformed`], also where it is longer than [`PACKET_MAX`].
     pub fn samples_in(&self, payload: &[u8]) -> Result<usize, OpusError> {
-        let samples = nb_samples(Packet::try_from(payload)?, self.library_rate)?;
-        if samples == 0 || samples as u64 > self.rate.samples(PACKET_MAX) {
-            return Err(OpusError::Malformed);
-        }
-        Ok(samples)
+        samples_in(payload, self.rate)
     }
 
     /// Forgets what it heard, for another stream.

@@ -1,13 +1,13 @@
 //! Keys of a leg that agreed on no telephone-events: found in what it says, and made to sound in what it is sent.
 
-use offhook_codec::{Encoder, KeyDetector, NarrowDecoder, NarrowEncoder, Tone, Transcoder};
+use offhook_codec::{Coding, Encoder, KeyDetector, NarrowDecoder, NarrowEncoder, Tone, Transcoder};
+use offhook_plan::DigitSource;
 use offhook_plan::tap::Side;
-use offhook_plan::{CodecKind, DigitSource};
 use offhook_rtp::{HEADER_BYTES, Header, SRTP_TAIL_MAX, TelephoneEvent};
 use offhook_units::{RtpSeq, RtpTime, SampleRate, Tick};
 
 use crate::crypto::seal_rtp;
-use crate::leg::{Incoming, Kind, Leg, Source, coding_of};
+use crate::leg::{Incoming, Kind, Leg, Source};
 use crate::player::FRAME_BYTES_MAX;
 use crate::{Io, SocketKey, Worker};
 
@@ -29,10 +29,9 @@ pub struct Inband {
 }
 
 impl Inband {
-    pub fn new(codec: CodecKind) -> Self {
-        let coding = coding_of(codec);
+    pub fn new(coding: Coding) -> Self {
         Self {
-            ear: Ear { codec, decoder: NarrowDecoder::new(coding), detector: KeyDetector::default(), next: None },
+            ear: Ear { coding, decoder: NarrowDecoder::new(coding), detector: KeyDetector::default(), next: None },
             sounding: Sounding { encoder: NarrowEncoder::in_mid_stream(coding), press: None },
         }
     }
@@ -40,7 +39,7 @@ impl Inband {
 
 /// Listens to a leg.
 pub struct Ear {
-    pub codec: CodecKind,
+    pub coding: Coding,
     decoder: NarrowDecoder,
     detector: KeyDetector,
     /// The numbers of the packet that is due.

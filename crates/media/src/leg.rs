@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::ops::Range;
 
-use offhook_codec::{Coding, Law, Transcoder};
+use offhook_codec::{Coding, Law, Transcoder, opus};
 use offhook_plan::{CodecKind, LegPlan, LegReport, MediaEvent, Negotiated, SpeechReport, SrtpReport};
 use offhook_rtp::{Header, Heard, Packet, ReceiverStats, TelephoneEvent};
 use offhook_units::{CallId, LegId, RecordingId, RtpTime, SampleRate, Span, Tick};
@@ -111,12 +111,22 @@ pub struct Leg {
     pub inband: Option<Box<Inband>>,
 }
 
-/// How the payloads of a codec are to be read.
-pub const fn coding_of(codec: CodecKind) -> Coding {
+/// How the payloads of a codec are to be read; none where they are passed on as they are and nothing else.
+pub const fn coding_of(codec: CodecKind) -> Option<Coding> {
     match codec {
-        CodecKind::Pcmu => Coding::G711(Law::Mu),
-        CodecKind::Pcma => Coding::G711(Law::A),
-        CodecKind::G722 => Coding::G722,
+        CodecKind::Pcmu => Some(Coding::G711(Law::Mu)),
+        CodecKind::Pcma => Some(Coding::G711(Law::A)),
+        CodecKind::G722 => Some(Coding::G722),
+        CodecKind::Opus => None,
+    }
+}
+
+/// How long a payload sounds, in units of its codec's clock.
+pub fn samples_in(codec: CodecKind, payload: &[u8]) -> u32 {
+    match codec {
+        CodecKind::Pcmu | CodecKind::Pcma | CodecKind::G722 => payload.len() as u32,
+        // What is no packet of Opus is passed on all the same, as one that holds nothing.
+        CodecKind::Opus => opus::samples_in(payload, SampleRate::FULL).unwrap_or(0) as u32,
     }
 }
 
@@ -170,11 +180,11 @@ impl Leg {
             self.end_silence(now);
             self.last_heard = now;
         }
-        if media.telephone_event.is_some() {
-            self.inband = None;
-        } else if self.inband.as_ref().is_none_or(|inband| inband.ear.codec != media.codec) {
-            self.inband = Some(Box::new(Inband::new(media.codec)));
+        let coding = coding_of(media.codec).filter(|_| media.telephone_event.is_none());
+        if self.inband.as_ref().map(|inband| inband.ear.coding) != coding {
+            self.inband = coding.map(Inband::new).map(Box::new);
         }
+        self.out.clock = SampleRate(media.codec.clock());
         self.media = Some(media.clone());
         self.to = self.latched.or(usable(media.remote_rtp));
     }
@@ -204,6 +214,11 @@ impl Leg {
         }
     }
 
+    /// What timestamps are counted in: that of the codec, or of nearly all until one is agreed on.
+    pub fn clock(&self) -> SampleRate {
+        self.out.clock
+    }
+
     /// Takes a datagram in: says what it is, or why it is thrown away. A new peer's address is told, and the end of
     /// its silence.
     pub fn accept(
@@ -219,7 +234,7 @@ impl Leg {
         let kind = self.kind_of(packet.header.payload_type, packet.payload);
         let known = self.media.is_none() || kind != Kind::Unknown;
         let latched = self.latch(now, from, known)?;
-        let arrival = (kind == Kind::Speech).then(|| SampleRate::NARROW.samples(now.since(Tick::ZERO)) as u32);
+        let arrival = (kind == Kind::Speech).then(|| self.clock().samples(now.since(Tick::ZERO)) as u32);
         let header = packet.header;
         let began = match self.stats.heard(header.ssrc, header.seq, header.timestamp, arrival) {
             Heard::Began => true,
@@ -293,7 +308,7 @@ impl Leg {
                 keys.ended |= event.end;
                 return None;
             }
-            if step < 0 && step > -(SampleRate::NARROW.0 as i32 * 60) {
+            if step < 0 && step > -(self.out.clock.0 as i32 * 60) {
                 return None;
             }
         }

@@ -37,7 +37,7 @@ impl Worker {
     /// Lays several edges towards one leg, or changes what a mix is made of. What is heard already goes on without a seam.
     pub(crate) fn lay_mix(&mut self, now: Tick, call: &Call, slot: u32, edges: &[&Edge]) {
         let Some(leg) = self.leg_mut(slot) else { return };
-        let Some(coding) = leg.media.as_ref().map(|media| coding_of(media.codec)) else {
+        let Some(coding) = leg.media.as_ref().and_then(|media| coding_of(media.codec)) else {
             leg.hears = Source::Nothing;
             return;
         };
@@ -79,7 +79,7 @@ impl Worker {
 
     fn input_of(&self, from: LegId, slot: u32, was_relayed: bool) -> Input {
         let leg = self.legs.get(slot as usize).and_then(Option::as_deref).filter(|_| was_relayed);
-        let meet = leg.and_then(|leg| Meet::after(&leg.recent, coding_of(leg.media.as_ref()?.codec))).map(Box::new);
+        let meet = leg.and_then(|leg| Meet::after(&leg.recent, coding_of(leg.media.as_ref()?.codec)?)).map(Box::new);
         let from = From::Leg { leg: from, slot, meet };
         if was_relayed { Input::at_once(from) } else { Input::fading_in(from) }
     }
@@ -88,7 +88,7 @@ impl Worker {
     fn bring_to_voice(&mut self, call: &Call, from: LegId, since: Tick) -> Option<u32> {
         let slot = call.legs.iter().find(|(leg, _)| *leg == from).map(|(_, slot)| *slot)?;
         let leg = self.leg_mut(slot)?;
-        let coding = coding_of(leg.media.as_ref()?.codec);
+        let coding = coding_of(leg.media.as_ref()?.codec)?;
         if leg.voice.as_ref().is_none_or(|voice| voice.coding != coding) {
             let mut voice = Box::new(Voice::new(coding));
             for (at, header, payload) in leg.hold.iter().filter(|(at, ..)| *at >= since) {

@@ -1,10 +1,10 @@
 //! The stream that a leg is sent: one source, one line of sequence numbers and timestamps, whoever speaks.
 
 use offhook_rtp::Header;
-use offhook_units::{RtpSeq, RtpTime, SampleRate, Tick};
+use offhook_units::{RtpSeq, RtpTime, SampleRate, Span, Tick};
 
-/// A relayed timestamp that differs from the time gone by this much more than one second is a jump of the source.
-const JUMP_SAMPLES: u64 = 8_000;
+/// A relayed timestamp that differs from the time gone by more than this is a jump of the source.
+const JUMP: Span = Span::from_s(1);
 /// How far back of the newest a relayed packet may lie.
 const LATE_MAX: u16 = 1_000;
 
@@ -22,13 +22,16 @@ pub struct OutStream {
     pub ssrc: u32,
     pub packets: u64,
     pub bytes: u64,
+    /// What its timestamps are counted in.
+    pub clock: SampleRate,
     first: (RtpSeq, RtpTime),
     last: Option<Last>,
 }
 
 impl OutStream {
     pub const fn new(ssrc: u32, first_seq: u16, first_timestamp: u32) -> Self {
-        Self { ssrc, packets: 0, bytes: 0, first: (RtpSeq(first_seq), RtpTime(first_timestamp)), last: None }
+        let first = (RtpSeq(first_seq), RtpTime(first_timestamp));
+        Self { ssrc, packets: 0, bytes: 0, clock: SampleRate::NARROW, first, last: None }
     }
 
     /// Where a new speaker begins: the next number, and a timestamp that goes on without a gap where the last packet is still
@@ -36,7 +39,7 @@ impl OutStream {
     pub fn next_for_new_speaker(&self, now: Tick) -> (RtpSeq, RtpTime) {
         let Some(last) = self.last else { return self.first };
         let packet = last.samples.max(1);
-        let gone = SampleRate::NARROW.samples(now.since(last.at)) as u32;
+        let gone = self.clock.samples(now.since(last.at)) as u32;
         let step = if gone > 2 * packet { (gone + packet / 2) / packet * packet } else { packet };
         (last.seq.next(), last.timestamp.wrapping_add(step))
     }
@@ -63,9 +66,8 @@ impl OutStream {
 
     /// The timestamp that belongs to `now`, for sender reports.
     pub fn timestamp_at(&self, now: Tick) -> RtpTime {
-        self.last.map_or(self.first.1, |last| {
-            last.timestamp.wrapping_add(SampleRate::NARROW.samples(now.since(last.at)) as u32)
-        })
+        self.last
+            .map_or(self.first.1, |last| last.timestamp.wrapping_add(self.clock.samples(now.since(last.at)) as u32))
     }
 }
 
@@ -139,9 +141,9 @@ impl Relay {
             map.advance(header.seq);
             if speech {
                 if let Some((before, timestamp)) = map.speech {
-                    let gone = SampleRate::NARROW.samples(at.since(before)) as i64;
+                    let gone = out.clock.samples(at.since(before)) as i64;
                     let moved = i64::from(header.timestamp.distance(timestamp));
-                    if moved.abs_diff(gone) > JUMP_SAMPLES {
+                    if moved.abs_diff(gone) > out.clock.samples(JUMP) {
                         let (_, next) = out.next_for_new_speaker(now);
                         map.time_offset = next.0.wrapping_sub(header.timestamp.0);
                         begins = true;
@@ -181,7 +183,6 @@ impl Map {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offhook_units::Span;
 
     fn header(seq: u16, timestamp: u32) -> Header {
         Header { payload_type: 0, marker: false, seq: RtpSeq(seq), timestamp: RtpTime(timestamp), ssrc: 1 }

@@ -192,20 +192,25 @@ impl Worker {
         let said = source.and_then(|source| self.leg_mut(source)).and_then(|leg| leg.media.as_ref()).map(|m| m.codec);
         let Some(leg) = self.leg_mut(slot) else { return };
         let heard = leg.media.as_ref().map(|media| media.codec);
-        let (Some(source), Some(said), Some(heard)) = (source, said.map(coding_of), heard.map(coding_of)) else {
+        let codings = said.and_then(coding_of).zip(heard.and_then(coding_of));
+        let agreed = said.is_some() && heard.is_some();
+        let (Some(source), true) = (source, agreed && (said == heard || codings.is_some())) else {
+            // Not agreed on yet, or nothing turns one codec into the other.
             leg.hears = Source::Nothing;
             return;
         };
+        let transcoder_of = || codings.and_then(|(said, heard)| Transcoder::new(said, heard));
         match &mut leg.hears {
             Source::Leg { leg, transcoder, .. } if *leg == from => {
                 // What goes on as before keeps what its coding remembers; a codec that was agreed on anew has nothing to keep.
-                if transcoder.as_ref().is_none_or(|transcoder| !transcoder.leads(said, heard)) {
-                    *transcoder = Transcoder::new(said, heard);
+                let goes_on =
+                    transcoder.as_ref().zip(codings).is_some_and(|(turns, (said, heard))| turns.leads(said, heard));
+                if !goes_on {
+                    *transcoder = transcoder_of();
                 }
             }
             hears => {
-                let transcoder = Transcoder::new(said, heard);
-                *hears = Source::Leg { leg: from, relay: Relay::default(), transcoder };
+                *hears = Source::Leg { leg: from, relay: Relay::default(), transcoder: transcoder_of() };
                 self.flush_held(io, now, source, slot, since);
             }
         }

@@ -5,7 +5,7 @@
 
 use offhook_plan::{Grade, MediaEvent, Quality};
 use offhook_rtp::emodel::{Impairment, mos, rating};
-use offhook_units::{SampleRate, Span, Tick};
+use offhook_units::{Span, Tick};
 
 use crate::leg::Leg;
 
@@ -127,7 +127,7 @@ impl Leg {
     }
 
     fn delay_ms(&self, jitter: u32) -> f64 {
-        let jitter_ms = f64::from(jitter) * 1_000.0 / f64::from(SampleRate::NARROW.0);
+        let jitter_ms = f64::from(jitter) * 1_000.0 / f64::from(self.clock().0);
         let packet_ms = self.packet_ms() as f64;
         let way_ms = f64::from(self.report.round_trip_us.unwrap_or(0)) / 2_000.0;
         way_ms + packet_ms + (BUFFER_JITTERS * jitter_ms).max(packet_ms)

@@ -8,7 +8,7 @@ use offhook_rtp::{HEADER_BYTES, Header, SRTP_TAIL_MAX, is_rtcp, rewrite};
 use offhook_units::{SampleRate, Tick};
 
 use crate::crypto::seal_rtp;
-use crate::leg::{Discard, Incoming, Kind, Leg, Source, coding_of};
+use crate::leg::{Discard, Incoming, Kind, Leg, Source, coding_of, samples_in};
 use crate::mix::packet_time;
 use crate::player::{CATCH_UP_MAX, FRAME_BYTES_MAX, Frame};
 use crate::worker::DATAGRAM_BYTES_MAX;
@@ -134,7 +134,7 @@ impl Worker {
         }
         let Leg { media, hears, out, to: address, taps, id, crypto, inband, .. } = leg;
         let (Some(media), Source::Leg { relay, transcoder, .. }) = (media.as_ref(), hears) else { return };
-        if let (Kind::Key(event), None) = (incoming.kind, media.telephone_event) {
+        if let (Kind::Key(event), Some(_)) = (incoming.kind, &inband) {
             return self.sound_key(io, now, to, incoming, event);
         }
         let (payload_type, speech) = match incoming.kind {
@@ -167,7 +167,7 @@ impl Worker {
         }
         let Some(packet) = rewrite(datagram, incoming.payload.clone(), &header) else { return };
         let payload = &datagram[incoming.payload.clone()];
-        out.sent(now, &header, speech.then_some(payload.len() as u32), payload.len());
+        out.sent(now, &header, speech.then(|| samples_in(media.codec, payload)), payload.len());
         self.figures.sent_packets += 1;
         if speech && !taps.is_empty() {
             self.taps.record(taps, *id, now, Side::Sent, &header, payload);
@@ -265,8 +265,9 @@ impl Worker {
         }
         let samples = SampleRate::NARROW.samples(ptime) as usize;
         let mut datagram = [0; HEADER_BYTES + FRAME_BYTES_MAX + SRTP_TAIL_MAX];
-        let frame =
-            player.fill(&self.assets, coding_of(media.codec), &mut datagram[HEADER_BYTES..HEADER_BYTES + samples]);
+        let frame = coding_of(media.codec).map_or(Frame::Nothing, |coding| {
+            player.fill(&self.assets, coding, &mut datagram[HEADER_BYTES..HEADER_BYTES + samples])
+        });
         player.next_at += ptime;
         player.finished = frame != Frame::Playing;
         let due = (!player.finished).then_some(player.next_at);

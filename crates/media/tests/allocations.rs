@@ -39,9 +39,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// Codecs that are played, recorded and turned into each other.
+const CARRIED: [CodecKind; 3] = [CodecKind::Pcmu, CodecKind::Pcma, CodecKind::G722];
+
 #[test]
 fn a_thousand_packets_relayed_recorded_played_held_and_reported_allocate_nothing() {
-    CodecKind::ALL.into_iter().for_each(check);
+    CARRIED.into_iter().for_each(check);
 }
 
 /// The caller speaks PCMU, the agent another codec or the same.
@@ -120,7 +123,7 @@ fn a_thousand_packets_of_a_conference_of_three_allocate_nothing() {
 fn a_thousand_packets_listened_to_for_keys_and_keys_made_to_sound_allocate_nothing() {
     use offhook_rtp::TelephoneEvent;
 
-    for codec in CodecKind::ALL {
+    for codec in CARRIED {
         let mut floor = Floor::new();
         floor.network.only_count = true;
         let mut agent = leg_plan(AGENT, Some(agreed(AGENT, codec)));

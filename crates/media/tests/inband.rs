@@ -4,10 +4,15 @@ mod harness;
 
 use harness::*;
 use offhook_codec::{Coding, Encoder, KeyDetector, NarrowDecoder, NarrowEncoder, Tone};
-use offhook_media::coding_of;
 use offhook_plan::{CodecKind, DigitSource, LegPlan, MediaEvent};
 use offhook_rtp::TelephoneEvent;
 use offhook_units::{LegId, SampleRate, Span, Tick};
+
+const CARRIED: [CodecKind; 3] = [CodecKind::Pcmu, CodecKind::Pcma, CodecKind::G722];
+
+fn coding_of(codec: CodecKind) -> Coding {
+    offhook_media::coding_of(codec).unwrap()
+}
 
 /// A leg that agreed on no telephone-events.
 fn without_events(leg: LegId, codec: CodecKind) -> LegPlan {
@@ -70,7 +75,7 @@ fn keys_heard(heard: &[(offhook_rtp::Header, Vec<u8>)], codec: CodecKind) -> Str
 
 #[test]
 fn keys_of_40_ms_are_heard_in_the_speech_of_a_leg_without_events_and_of_no_other() {
-    for codec in CodecKind::ALL {
+    for codec in CARRIED {
         let speech = tones("1337#", 40, 40, coding_of(codec));
         for with_events in [false, true] {
             let mut floor = Floor::new();
@@ -145,7 +150,7 @@ fn press(
 
 #[test]
 fn keys_sent_as_events_sound_for_a_leg_without_events_in_its_coding_and_once_each() {
-    for codec in CodecKind::ALL {
+    for codec in CARRIED {
         for speaks in [false, true] {
             for lost in [None, Some(1), Some(2), Some(4)] {
                 let mut floor = Floor::new();

@@ -189,7 +189,7 @@ fn a_listener_at_8_khz_hears_g722_through_its_jitter_buffer_and_over_a_lost_pack
 
     let speech = g722(&tone(1_000.0, 16_000.0, 32_000));
     let mut buffer = JitterBuffer::new(JitterConfig::default());
-    let mut decoder = NarrowDecoder::new(coding_of(CodecKind::G722));
+    let mut decoder = NarrowDecoder::new(coding_of(CodecKind::G722).unwrap());
     let mut speaker = speaker(CALLER, CodecKind::G722);
     let mut heard = Vec::new();
     for (n, payload) in speech.chunks_exact(160).enumerate() {

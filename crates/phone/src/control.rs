@@ -59,7 +59,7 @@ pub(crate) struct Control {
 
 impl Control {
     pub fn new(
-        config: PhoneConfig,
+        mut config: PhoneConfig,
         socket: SipSocket,
         local: SocketAddr,
         inputs: Sender<Input>,
@@ -67,6 +67,8 @@ impl Control {
         calls: Arc<AtomicU32>,
         mut entropy: Entropy,
     ) -> Self {
+        // What is offered can be spoken and heard here.
+        config.caps.codecs.retain(|cap| offhook_media::coding_of(cap.kind).is_some());
         let endpoint_config = EndpointConfig {
             user_agent: concat!("Offhook-Phone/", env!("CARGO_PKG_VERSION")).to_owned(),
             transactions_max: 1_000,

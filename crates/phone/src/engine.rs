@@ -16,14 +16,13 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 use offhook_codec::{Law, NarrowEncoder, Tone};
 use offhook_headset::{Headset, HeadsetConfig, HeadsetError, HeadsetEvent, Microphone, Speaker};
 use offhook_media::Pulled;
-use offhook_media::coding_of;
 use offhook_plan::Negotiated;
 use offhook_rtp::{REPORT_BYTES_MAX, ReportWriter, is_rtcp};
 use offhook_units::{Entropy, RtpSeq, RtpTime, SampleRate, Span, Tick};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::Clock;
-use crate::listener::{Listener, Noticed};
+use crate::listener::{Listener, Noticed, coding_of};
 use crate::sound::{Player, Sound};
 use crate::spool::{Kind, Spool};
 use crate::statistics::MediaStatistics;
@@ -299,13 +298,13 @@ impl Worker {
             let same_codec = self.negotiated.as_ref().is_some_and(|before| before.codec == negotiated.codec);
             listener.renegotiate(negotiated.clone());
             if !same_codec {
-                self.encoder = NarrowEncoder::new(coding_of(negotiated.codec));
+                self.encoder = NarrowEncoder::new(coding_of(&negotiated));
                 self.player = self.make_player(&negotiated);
             }
             self.turns = 0;
         } else {
             self.listener = Some(Listener::new(negotiated.clone()));
-            self.encoder = NarrowEncoder::new(coding_of(negotiated.codec));
+            self.encoder = NarrowEncoder::new(coding_of(&negotiated));
             self.player = self.make_player(&negotiated);
             self.tone = None;
             self.talking_since = Some(now);
@@ -319,7 +318,7 @@ impl Worker {
 
     fn make_player(&self, negotiated: &Negotiated) -> Option<Player> {
         let (sound, repeat) = self.config.play.as_ref()?;
-        Some(Player::new(sound, coding_of(negotiated.codec), *repeat))
+        Some(Player::new(sound, coding_of(negotiated), *repeat))
     }
 
     fn create(&self, path: Option<PathBuf>, kind: Kind) -> Option<Spool> {
@@ -423,7 +422,7 @@ impl Worker {
             }
             Turn::Speech => {
                 if self.muted || self.held {
-                    payload.fill(coding_of(negotiated.codec).silence());
+                    payload.fill(coding_of(negotiated).silence());
                 } else if let Some(player) = &mut self.player
                     && player.fill(payload)
                 {

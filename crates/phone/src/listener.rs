@@ -2,8 +2,8 @@
 
 use core::net::SocketAddr;
 
-use offhook_codec::NarrowDecoder;
-use offhook_media::{JitterBuffer, JitterConfig, JitterStats, Pulled, coding_of};
+use offhook_codec::{Coding, Law, NarrowDecoder};
+use offhook_media::{JitterBuffer, JitterConfig, JitterStats, Pulled};
 use offhook_plan::Negotiated;
 use offhook_rtp::{Heard, Packet, PeerReport, ReceiverStats, Report, TelephoneEvent, read_reports};
 use offhook_units::{RtpTime, Span, Tick};
@@ -80,12 +80,17 @@ pub struct Received {
 /// Most keys remembered for the statistics.
 const KEYS_MAX: usize = 256;
 
+/// How speech that was agreed on is to be read. What has no coding is not among what a phone can do, so nobody agrees on it.
+pub fn coding_of(negotiated: &Negotiated) -> Coding {
+    offhook_media::coding_of(negotiated.codec).unwrap_or(Coding::G711(Law::Mu))
+}
+
 impl Listener {
     /// Listens to what `negotiated` agreed on.
     pub fn new(negotiated: Negotiated) -> Self {
         Self {
             jitter: JitterBuffer::new(JitterConfig::default()),
-            decoder: NarrowDecoder::new(coding_of(negotiated.codec)),
+            decoder: NarrowDecoder::new(coding_of(&negotiated)),
             negotiated,
             stats: ReceiverStats::default(),
             digest: OrderedDigest::default(),
@@ -107,7 +112,7 @@ impl Listener {
     /// A later offer or answer changed what was agreed; statistics and digest go on.
     pub fn renegotiate(&mut self, negotiated: Negotiated) {
         if negotiated.codec != self.negotiated.codec {
-            self.decoder = NarrowDecoder::new(coding_of(negotiated.codec));
+            self.decoder = NarrowDecoder::new(coding_of(&negotiated));
             self.jitter = JitterBuffer::new(JitterConfig::default());
         }
         if negotiated.direction != self.negotiated.direction {

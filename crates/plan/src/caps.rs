@@ -16,6 +16,13 @@ pub struct CodecCap {
     pub fmtp: Option<String>,
 }
 
+impl CodecCap {
+    /// A codec with what we say of it.
+    pub fn of(kind: CodecKind) -> Self {
+        Self { kind, fmtp: kind.fmtp().map(str::to_owned) }
+    }
+}
+
 /// The codecs Offhook knows. `sip` negotiates them by name; it never links one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -26,18 +33,21 @@ pub enum CodecKind {
     Pcma,
     /// G.722 at 64 kbit/s, static payload type 9: sound at 16 kHz, counted at 8 kHz.
     G722,
+    /// Opus, RFC 7587: no static payload type, counted at 48 kHz whatever it holds.
+    Opus,
 }
 
 impl CodecKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Pcmu, Self::Pcma, Self::G722];
+    pub const ALL: [Self; 4] = [Self::Pcmu, Self::Pcma, Self::G722, Self::Opus];
 
-    /// The SDP encoding name, RFC 3551 section 6.
+    /// The SDP encoding name, RFC 3551 section 6 and RFC 7587 section 7.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
             Self::G722 => "G722",
+            Self::Opus => "opus",
         }
     }
 
@@ -45,6 +55,24 @@ impl CodecKind {
     pub const fn clock(self) -> u32 {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
+            Self::Opus => 48_000,
+        }
+    }
+
+    /// The channels that `a=rtpmap` names: two for Opus, of which either side may use one, RFC 7587 section 7.
+    pub const fn channels(self) -> u8 {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 => 1,
+            Self::Opus => 2,
+        }
+    }
+
+    /// What we say of it in `a=fmtp`. Of Opus (RFC 7587 section 6.1): we listen at 16 kHz, to one channel, make use of what a
+    /// packet repeats of the one before, and want pauses sent, so that silence is not taken for a dead line.
+    pub const fn fmtp(self) -> Option<&'static str> {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 => None,
+            Self::Opus => Some("maxplaybackrate=16000;stereo=0;useinbandfec=1;usedtx=0"),
         }
     }
 
@@ -54,6 +82,7 @@ impl CodecKind {
             Self::Pcmu => Some(0),
             Self::Pcma => Some(8),
             Self::G722 => Some(9),
+            Self::Opus => None,
         }
     }
 
@@ -78,7 +107,7 @@ impl MediaCaps {
     /// G.711 mu-law before A-law, with telephone-events, in packets of 20 ms.
     pub fn g711() -> Self {
         Self {
-            codecs: [CodecKind::Pcmu, CodecKind::Pcma].map(|kind| CodecCap { kind, fmtp: None }).into(),
+            codecs: [CodecKind::Pcmu, CodecKind::Pcma].map(CodecCap::of).into(),
             telephone_event: true,
             ptime_ms: 20,
         }

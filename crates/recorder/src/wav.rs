@@ -11,6 +11,8 @@ pub const HEADER_BYTES: usize = 128;
 
 /// Bytes of one frame: one byte for each side.
 pub const FRAME_BYTES: u64 = 2;
+/// Frames of a second, in every codec that a file is kept in.
+const FRAMES_PER_S: u32 = 8_000;
 
 /// `WAVE_FORMAT_ALAW`, `WAVE_FORMAT_MULAW` and `WAVE_FORMAT_G722_ADPCM`, RFC 2361. Players know the first two; none knows G.722
 /// with two channels, so that it has to be exported to be heard.
@@ -62,7 +64,8 @@ impl WavHeader {
         let format = match codec {
             CodecKind::Pcma => FORMAT_ALAW,
             CodecKind::Pcmu => FORMAT_MULAW,
-            CodecKind::G722 => FORMAT_G722,
+            // As `coding_of` keeps it.
+            CodecKind::G722 | CodecKind::Opus => FORMAT_G722,
         };
         let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
         let data = frames.saturating_mul(FRAME_BYTES);
@@ -72,8 +75,8 @@ impl WavHeader {
         out.extend(b"WAVEfmt \x12\0\0\0");
         out.extend(format.to_le_bytes());
         out.extend(2_u16.to_le_bytes());
-        out.extend(codec.clock().to_le_bytes());
-        out.extend((codec.clock() * FRAME_BYTES as u32).to_le_bytes());
+        out.extend(FRAMES_PER_S.to_le_bytes());
+        out.extend((FRAMES_PER_S * FRAME_BYTES as u32).to_le_bytes());
         out.extend((FRAME_BYTES as u16).to_le_bytes());
         out.extend(8_u16.to_le_bytes());
         out.extend(0_u16.to_le_bytes());

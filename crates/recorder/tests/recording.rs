@@ -144,7 +144,7 @@ impl Taken {
         let silence = match codec {
             CodecKind::Pcmu => 0xff,
             CodecKind::Pcma => 0xd5,
-            CodecKind::G722 => 0xfd,
+            CodecKind::G722 | CodecKind::Opus => 0xfd,
         };
         for (n, side) in [Side::Heard, Side::Sent].into_iter().enumerate() {
             let channel = [&self.left, &self.right][n];
@@ -343,6 +343,19 @@ fn a_recording_of_g722_holds_it_as_it_arrived_and_turns_g711_into_it() {
     assert_eq!(taken.left[8_000..], converted);
     assert!(taken.right.iter().all(|byte| *byte == offhook_codec::g722::SILENCE));
     assert_eq!(<[u8; 32]>::from(Sha256::digest(bytes(&talk))), taken.summary.payload_sha256[0]);
+}
+
+#[test]
+fn what_comes_as_opus_is_a_gap_of_an_unknown_codec_and_what_is_sent_as_g711_is_kept() {
+    let mut heard = Talker::new(Side::Heard, 100).talk();
+    for packet in &mut heard {
+        packet.payload_type = 111;
+    }
+    heard[50].payload_type = 0;
+    let taken = record(CodecKind::Opus, heard, 2_000_000);
+    let unknown = |(from, to, why): &(u64, u64, GapReason)| *why == GapReason::UnknownCodec && to > from;
+    assert!(taken.gaps(Side::Heard).iter().any(unknown), "{:?}", taken.gaps(Side::Heard));
+    assert_eq!(taken.speech(Side::Heard).len(), 160);
 }
 
 #[test]

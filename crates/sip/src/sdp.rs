@@ -9,8 +9,10 @@ mod dtls;
 mod tests;
 
 use core::net::{IpAddr, SocketAddr};
+use core::ops::RangeInclusive;
+use std::collections::BTreeSet;
 
-use offhook_plan::{CodecKind, Crypto, Direction, Dtls, MediaCaps, Negotiated, Setup};
+use offhook_plan::{CodecCap, CodecKind, Crypto, Direction, Dtls, MediaCaps, Negotiated, Setup};
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
 
 pub use crypto::{Srtp, SrtpKeys, SrtpPolicy};
@@ -20,9 +22,9 @@ pub use dtls::{CANDIDATES_MAX, FINGERPRINTS_MAX, ICE_OPTIONS_MAX};
 pub const MEDIA_LINES_MAX: usize = 32;
 /// Most payload types looked at in one m-line.
 pub const PAYLOAD_TYPES_MAX: usize = 64;
-/// First payload type given to codecs without a static one, RFC 3551 section 6.
-const DYNAMIC_FIRST: u8 = 96;
-/// What nearly everybody uses for telephone-event; peers that ignore `rtpmap` expect it.
+/// Payload types for what has no static one, RFC 3551 section 6.
+const DYNAMIC: RangeInclusive<u8> = 96..=127;
+/// What nearly everybody uses for telephone-event at 8 kHz; peers that ignore `rtpmap` expect it.
 const TELEPHONE_EVENT: u8 = 101;
 /// The sixteen DTMF digits, RFC 4733 section 3.2.
 const EVENTS: &str = "0-15";
@@ -76,7 +78,7 @@ impl SdpError {
     }
 }
 
-/// Our offer: every codec of `caps` in order, then telephone-event.
+/// Our offer: every codec of `caps` in order, then telephone-event at each of their clocks.
 pub fn offer(local: &Local, caps: &MediaCaps, direction: Direction) -> String {
     let proto = if local.srtp.is_required() { "RTP/SAVP" } else { "RTP/AVP" };
     let mut session = offered(local, proto, caps, direction, false);
@@ -98,20 +100,17 @@ pub fn offer_by_dtls(local: &Local, ours: &Dtls, caps: &MediaCaps, direction: Di
 }
 
 fn offered(local: &Local, proto: &str, caps: &MediaCaps, direction: Direction, rtcp_mux: bool) -> Session {
-    let mut free = DYNAMIC_FIRST..TELEPHONE_EVENT;
-    let mut formats: Vec<Format<'_>> = Vec::with_capacity(caps.codecs.len() + 1);
+    let mut free = DYNAMIC.filter(|payload_type| *payload_type != TELEPHONE_EVENT);
+    let mut formats: Vec<Format<'_>> = Vec::with_capacity(caps.codecs.len() + 2);
     for cap in &caps.codecs {
         let Some(payload_type) = cap.kind.static_payload_type().or_else(|| free.next()) else { break };
-        formats.push(Format {
-            payload_type,
-            name: cap.kind.name(),
-            clock: cap.kind.clock(),
-            fmtp: cap.fmtp.as_deref(),
-        });
+        formats.push(Format::of(cap, payload_type));
     }
     if caps.telephone_event {
-        let clock = formats.first().map_or(8_000, |first| first.clock);
-        formats.push(Format::events(TELEPHONE_EVENT, clock));
+        // RFC 4733 section 2.1: events have the clock of the codec that they stand in for, so each clock has its own.
+        let clocks: BTreeSet<u32> = formats.iter().map(|format| format.clock).collect();
+        let mut numbers = core::iter::once(TELEPHONE_EVENT).chain(free);
+        formats.extend(clocks.into_iter().zip(&mut numbers).map(|(clock, number)| Format::events(number, clock)));
     }
     let mut session = skeleton(local);
     session.times.push(Time { start_time: 0, stop_time: 0, repeats: Vec::new() });
@@ -166,13 +165,8 @@ fn answer_with(
 
     let ptime_ms = stream.ptime(caps.ptime_ms);
     let direction = both(direction, stream.direction.mirrored());
-    let mut formats = vec![Format {
-        payload_type: choice.payload_type,
-        name: choice.kind.name(),
-        clock: choice.kind.clock(),
-        fmtp: caps.codecs.iter().find(|cap| cap.kind == choice.kind).and_then(|cap| cap.fmtp.as_deref()),
-    }];
-    formats.extend(choice.telephone_event.map(|payload_type| Format::events(payload_type, choice.kind.clock())));
+    let mut formats = vec![Format::of(choice.cap, choice.payload_type)];
+    formats.extend(choice.telephone_event.map(|payload_type| Format::events(payload_type, choice.cap.kind.clock())));
 
     let mut session = skeleton(local);
     // RFC 3264 section 6: the t= line of the answer equals that of the offer.
@@ -197,7 +191,7 @@ fn answer_with(
         session.medias.push(ours);
     }
     let negotiated = Negotiated {
-        codec: choice.kind,
+        codec: choice.cap.kind,
         send_payload_type: choice.payload_type,
         recv_payload_type: choice.payload_type,
         telephone_event: choice.telephone_event.map(|payload_type| (payload_type, payload_type)),
@@ -272,22 +266,29 @@ struct Format<'a> {
     payload_type: u8,
     name: &'a str,
     clock: u32,
+    channels: u8,
     fmtp: Option<&'a str>,
 }
 
-impl Format<'_> {
+impl<'a> Format<'a> {
+    fn of(cap: &'a CodecCap, payload_type: u8) -> Self {
+        let CodecCap { kind, fmtp } = cap;
+        let (name, clock, channels) = (kind.name(), kind.clock(), kind.channels());
+        Self { payload_type, name, clock, channels, fmtp: fmtp.as_deref() }
+    }
+
     const fn events(payload_type: u8, clock: u32) -> Self {
-        Self { payload_type, name: "telephone-event", clock, fmtp: Some(EVENTS) }
+        Self { payload_type, name: "telephone-event", clock, channels: 1, fmtp: Some(EVENTS) }
     }
 
     fn kind(&self) -> Option<CodecKind> {
-        CodecKind::by_name(self.name, self.clock)
+        CodecKind::by_name(self.name, self.clock).filter(|kind| kind.channels() == self.channels)
     }
 }
 
 /// What was chosen from an offer.
-struct Choice {
-    kind: CodecKind,
+struct Choice<'a> {
+    cap: &'a CodecCap,
     payload_type: u8,
     telephone_event: Option<u8>,
 }
@@ -360,11 +361,11 @@ impl<'a> Stream<'a> {
     }
 
     /// The first codec of `caps` that is offered: our preference decides, since both legs of a call shall share a codec.
-    fn choose(&self, caps: &MediaCaps) -> Result<Choice, SdpError> {
+    fn choose<'c>(&self, caps: &'c MediaCaps) -> Result<Choice<'c>, SdpError> {
         for cap in &caps.codecs {
             if let Some(format) = self.formats.iter().find(|format| format.kind() == Some(cap.kind)) {
                 let telephone_event = self.events(cap.kind.clock()).filter(|_| caps.telephone_event);
-                return Ok(Choice { kind: cap.kind, payload_type: format.payload_type, telephone_event });
+                return Ok(Choice { cap, payload_type: format.payload_type, telephone_event });
             }
         }
         Err(SdpError::NoCommonCodec)
@@ -436,15 +437,18 @@ fn formats(media: &Media) -> Vec<Format<'_>> {
         .filter_map(|payload_type| {
             let mapped = value_for(media, "rtpmap", payload_type).and_then(|map| {
                 let mut parts = map.split('/').map(str::trim);
-                let (name, clock, channels) = (parts.next()?, parts.next()?.parse().ok()?, parts.next());
-                channels.is_none_or(|count| count == "1").then_some((name, clock))
+                let (name, clock) = (parts.next()?, parts.next()?.parse().ok()?);
+                Some((name, clock, parts.next().map_or(Some(1), |count| count.parse().ok())?))
             });
             let fixed = || CodecKind::ALL.into_iter().find(|k| k.static_payload_type() == Some(payload_type));
-            let (name, clock) = mapped.or_else(|| {
+            let (name, clock, channels) = mapped.or_else(|| {
                 // A mapping that cannot be read is not replaced by a guess.
-                value_for(media, "rtpmap", payload_type).is_none().then(fixed)?.map(|kind| (kind.name(), kind.clock()))
+                value_for(media, "rtpmap", payload_type)
+                    .is_none()
+                    .then(fixed)?
+                    .map(|kind| (kind.name(), kind.clock(), 1))
             })?;
-            Some(Format { payload_type, name, clock, fmtp: value_for(media, "fmtp", payload_type) })
+            Some(Format { payload_type, name, clock, channels, fmtp: value_for(media, "fmtp", payload_type) })
         })
         .collect()
 }
@@ -518,8 +522,9 @@ fn skeleton(local: &Local) -> Session {
 fn audio(proto: &str, port: u16, formats: &[Format<'_>], ptime_ms: u8, direction: Direction, rtcp_mux: bool) -> Media {
     let numbers: Vec<String> = formats.iter().map(|format| format.payload_type.to_string()).collect();
     let mut attributes = Vec::with_capacity(formats.len() * 2 + 3);
-    for Format { payload_type, name, clock, fmtp } in formats {
-        attributes.push(Attribute::with_value("rtpmap", format_args!("{payload_type} {name}/{clock}")));
+    for Format { payload_type, name, clock, channels, fmtp } in formats {
+        let channels = if *channels == 1 { String::new() } else { format!("/{channels}") };
+        attributes.push(Attribute::with_value("rtpmap", format_args!("{payload_type} {name}/{clock}{channels}")));
         if let Some(fmtp) = fmtp {
             attributes.push(Attribute::with_value("fmtp", format_args!("{payload_type} {fmtp}")));
         }

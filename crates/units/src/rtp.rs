@@ -57,7 +57,9 @@ impl SampleRate {
 
     /// How many samples `span` holds, rounded down.
     pub const fn samples(self, span: crate::Span) -> u64 {
-        self.0 as u64 * span.as_us() / 1_000_000
+        // In two parts: 48,000 times the microseconds since 1970 are more than 64 bits hold.
+        let (seconds, rest) = (span.as_us() / 1_000_000, span.as_us() % 1_000_000);
+        self.0 as u64 * seconds + self.0 as u64 * rest / 1_000_000
     }
 
     /// How long `samples` last, rounded down to a microsecond.
@@ -69,6 +71,13 @@ impl SampleRate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_at_48_khz_are_counted_up_to_the_longest_span_and_rounded_down() {
+        let span = crate::Span::from_us(1_700_000_000_000_021);
+        assert_eq!(SampleRate::FULL.samples(span), 81_600_000_000_001);
+        assert_eq!(SampleRate::NARROW.samples(crate::Span::from_us(u64::MAX)), 147_573_952_589_676_412);
+    }
 
     #[test]
     fn sequence_numbers_are_compared_across_the_wrap() {

@@ -277,6 +277,12 @@ impl Reader {
             [("pcmu", CodecKind::Pcmu), ("pcma", CodecKind::Pcma), ("g722", CodecKind::G722)];
         let mut caps: Vec<CodecCap> = Vec::new();
         for name in &names.value {
+            if name.value.eq_ignore_ascii_case(CodecKind::Opus.name()) {
+                // It can be agreed on; nothing plays, mixes or records it.
+                let advice = "take it out; \"g722\" carries up to 7 kHz";
+                self.sink.fault(name.span.clone(), "codec \"opus\" is not carried", advice);
+                continue;
+            }
             let Some((_, kind)) = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value)) else {
                 let advice = match nearest(&name.value, KNOWN.iter().map(|(known, _)| *known)) {
                     Some(known) => format!("did you mean \"{known}\"?"),
@@ -290,7 +296,7 @@ impl Reader {
                 self.sink.fault(name.span.clone(), message, "take one of the two out");
                 continue;
             }
-            caps.push(CodecCap { kind: *kind, fmtp: None });
+            caps.push(CodecCap::of(*kind));
         }
         if names.value.is_empty() {
             let advice = "write codecs = [\"pcmu\", \"pcma\"]";

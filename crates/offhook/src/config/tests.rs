@@ -126,6 +126,7 @@ fn wrong_types_and_ranges_are_told_with_what_to_write() {
             "codec \"g711\" is not known",
             "\"pcma\" (G.711 A-law) or \"g722\"",
         ),
+        ("[media]\ncodecs = [\"opus\"]\n", (2, 11), "codec \"opus\" is not carried", "\"g722\" carries up to 7 kHz"),
         ("[media]\ncodecs = []\n", (2, 10), "without a codec there is no sound", "[\"pcmu\", \"pcma\"]"),
         ("[media]\nworkers = 0\n", (2, 11), "out of range", "from 1 to 64"),
         ("[media]\ncodecs = [\"pcma\", \"PCMA\"]\n", (2, 19), "named twice", "take one"),

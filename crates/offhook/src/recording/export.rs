@@ -16,7 +16,8 @@ use offhook_units::SampleRate;
 pub fn export(folder: &Path, manifest: &Manifest, keys: Option<&KeyRing>, out: &Path) -> Result<()> {
     let playback =
         Playback::open(folder, manifest.id, Path::new(&manifest.path), keys).with_context(|| manifest.path.clone())?;
-    let mut sound = Sound::of(coding_of(playback.header().codec));
+    let coding = coding_of(playback.header().codec).context("its codec cannot be turned into samples")?;
+    let mut sound = Sound::of(coding);
     let spec = hound::WavSpec {
         channels: 2,
         sample_rate: sound.rate().0,

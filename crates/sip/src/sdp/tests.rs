@@ -270,6 +270,90 @@ fn g722_is_offered_and_taken_as_type_9_at_8000_hz_where_it_is_listed_and_left_al
     }
 }
 
+fn with(kinds: &[CodecKind]) -> MediaCaps {
+    MediaCaps { codecs: kinds.iter().copied().map(CodecCap::of).collect(), ..MediaCaps::g711() }
+}
+
+#[test]
+fn opus_is_offered_at_48000_hz_with_two_channels_and_events_of_that_clock_beside_those_of_8000() {
+    let ours = offer(&US, &with(&[CodecKind::Opus, CodecKind::Pcma]), Direction::SendRecv);
+    let expected = "RTP/AVP 96 8 101 97\r\na=rtpmap:96 opus/48000/2\r\n\
+        a=fmtp:96 maxplaybackrate=16000;stereo=0;useinbandfec=1;usedtx=0\r\na=rtpmap:8 PCMA/8000\r\n\
+        a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
+        a=rtpmap:97 telephone-event/48000\r\na=fmtp:97 0-15\r\n";
+    assert!(ours.contains(expected), "{ours}");
+    let alone = offer(&US, &with(&[CodecKind::Opus]), Direction::SendRecv);
+    assert!(
+        alone.contains("RTP/AVP 96 101\r\n") && alone.contains("a=rtpmap:101 telephone-event/48000\r\n"),
+        "{alone}"
+    );
+    let caps = with(&[CodecKind::Opus, CodecKind::Pcma]);
+    for (theirs, codec, numbers, events) in [
+        (
+            "96 97\na=rtpmap:96 opus/48000/2\na=rtpmap:97 telephone-event/48000",
+            CodecKind::Opus,
+            (96, 96),
+            Some((97, 97)),
+        ),
+        // Another number than ours, which holds for what is sent there (RFC 3264 section 6.1).
+        (
+            "111 110\na=rtpmap:111 OPUS/48000/2\na=rtpmap:110 telephone-event/48000",
+            CodecKind::Opus,
+            (111, 96),
+            Some((110, 97)),
+        ),
+        ("96 101\na=rtpmap:96 opus/48000/2\na=rtpmap:101 telephone-event/8000", CodecKind::Opus, (96, 96), None),
+        ("8 101\na=rtpmap:101 telephone-event/8000", CodecKind::Pcma, (8, 8), Some((101, 101))),
+    ] {
+        let taken =
+            accept(&ours, &lines(&format!("{HEAD}m=audio 4000 RTP/AVP {theirs}")), &caps).expect("an agreement");
+        assert_eq!((taken.codec, (taken.send_payload_type, taken.recv_payload_type)), (codec, numbers), "{theirs}");
+        assert_eq!(taken.telephone_event, events, "{theirs}");
+    }
+}
+
+#[test]
+fn a_browsers_offer_is_answered_with_its_numbers_for_opus_and_the_events_of_its_clock() {
+    let theirs = lines(&format!(
+        "{HEAD}m=audio 4000 RTP/AVP 111 63 9 0 8 13 110 126\na=rtpmap:111 opus/48000/2\na=rtcp-fb:111 transport-cc\n\
+         a=fmtp:111 minptime=10;useinbandfec=1\na=rtpmap:63 red/48000/2\na=fmtp:63 111/111\na=rtpmap:9 G722/8000\n\
+         a=rtpmap:0 PCMU/8000\na=rtpmap:8 PCMA/8000\na=rtpmap:13 CN/8000\na=rtpmap:110 telephone-event/48000\n\
+         a=rtpmap:126 telephone-event/8000"
+    ));
+    for (first, second, number, events) in
+        [(CodecKind::Opus, CodecKind::Pcmu, 111, 110), (CodecKind::Pcmu, CodecKind::Opus, 0, 126)]
+    {
+        let caps = with(&[first, second]);
+        let (text, taken) = answer(&theirs, &US, &caps, Direction::SendRecv).expect("an answer");
+        assert_eq!((taken.codec, taken.send_payload_type, taken.recv_payload_type), (first, number, number), "{text}");
+        assert_eq!(taken.telephone_event, Some((events, events)), "{text}");
+        assert!(text.contains(&format!("RTP/AVP {number} {events}\r\n")), "{text}");
+        assert_eq!(text.contains("a=rtpmap:111 opus/48000/2\r\na=fmtp:111 maxplaybackrate="), first == CodecKind::Opus);
+    }
+    let (_, narrow) = answer(&theirs, &US, &MediaCaps::g711(), Direction::SendRecv).expect("an answer");
+    assert_eq!((narrow.codec, narrow.telephone_event), (CodecKind::Pcmu, Some((126, 126))));
+}
+
+#[test]
+fn opus_with_one_channel_or_another_clock_is_none() {
+    for mapping in ["opus/48000", "opus/48000/1", "opus/16000/2", "opus/48000/x"] {
+        let theirs = lines(&format!("{HEAD}m=audio 4000 RTP/AVP 96\na=rtpmap:96 {mapping}"));
+        let answered = answer(&theirs, &US, &with(&[CodecKind::Opus]), Direction::SendRecv);
+        assert_eq!(answered.err(), Some(SdpError::NoCommonCodec), "{mapping}");
+    }
+}
+
+#[test]
+fn dynamic_numbers_are_given_once_each_and_never_that_of_the_events() {
+    let caps = with(&[CodecKind::Opus; 40]);
+    let text = offer(&US, &caps, Direction::SendRecv);
+    let line = text.lines().find_map(|line| line.strip_prefix("m=audio 10000 RTP/AVP ")).expect("a line");
+    let mut numbers: Vec<u8> = line.split(' ').map(|number| number.parse().expect("a number")).collect();
+    assert_eq!((numbers.len(), numbers.pop()), (32, Some(101)));
+    numbers.dedup();
+    assert!(numbers.len() == 31 && !numbers.contains(&101) && numbers.iter().all(|number| *number >= 96), "{line}");
+}
+
 #[test]
 fn random_changes_to_an_offer_never_panic() {
     let mut chance = offhook_units::Entropy::from_number(11);
