@@ -14,7 +14,7 @@ pub struct Target {
 }
 
 /// All of them. The configuration's target stands beside the configuration.
-pub const ALL: [Target; 15] = [
+pub const ALL: [Target; 16] = [
     Target { name: "message", run: signalling::message },
     Target { name: "stream", run: signalling::stream },
     Target { name: "endpoint", run: signalling::endpoint },
@@ -30,6 +30,7 @@ pub const ALL: [Target; 15] = [
     Target { name: "rtcp", run: media::rtcp },
     Target { name: "event", run: media::event },
     Target { name: "g722", run: media::g722 },
+    Target { name: "opus", run: media::opus },
 ];
 
 /// Runs one target by its name.

@@ -1,8 +1,8 @@
 //! What reads RTP, RTCP and the speech in it.
 
-use offhook_codec::{Coding, Law, Transcoder, g722 as codec};
+use offhook_codec::{Coding, Law, Transcoder, g722 as codec, opus as full};
 use offhook_rtp::{Header, Packet, TelephoneEvent, is_rtcp, read_reports, rewrite};
-use offhook_units::{RtpSeq, RtpTime, Tick};
+use offhook_units::{RtpSeq, RtpTime, SampleRate, Tick};
 
 /// A packet of speech: what a relay sends on has the new header and the old payload.
 pub fn rtp(data: &[u8]) {
@@ -42,5 +42,23 @@ pub fn g722(data: &[u8]) {
     assert_eq!(codec::Encoder::default().encode(&pcm, &mut again), data.len());
     for (from, to) in [(Coding::G722, Coding::G711(Law::A)), (Coding::G711(Law::Mu), Coding::G722)] {
         Transcoder::new(from, to).expect("two codings").payload(&mut again);
+    }
+}
+
+/// A payload of Opus, or none: decoded, taken for the one before it, and decoded again, into room for it and into less.
+pub fn opus(data: &[u8]) {
+    for rate in [SampleRate::NARROW, SampleRate::WIDE] {
+        let mut decoder = full::Decoder::new(rate).expect("a decoder");
+        let whole = rate.samples(full::PACKET_MAX) as usize;
+        let mut pcm = vec![0; whole];
+        for room in [whole, whole / 6, data.len().min(whole)] {
+            for samples in [decoder.decode(data, &mut pcm[..room]), decoder.recover(data, &mut pcm[..room])] {
+                match (decoder.samples_in(data), samples) {
+                    (_, Ok(samples)) => assert!(samples <= room),
+                    (_, Err(full::OpusError::Malformed | full::OpusError::TooLong)) => {}
+                    (held, Err(error)) => panic!("{error}: {held:?} samples into {room}"),
+                }
+            }
+        }
     }
 }
