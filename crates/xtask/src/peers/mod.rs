@@ -8,6 +8,7 @@ pub mod exchange;
 mod hostile;
 mod instruments;
 mod kamailio;
+mod keys;
 pub mod line;
 mod linphone;
 mod linphone_transfer;
@@ -98,6 +99,11 @@ const TESTS: &[Test] = &[
         name: "linphone",
         sentence: "linphone calls and is called over UDP and TLS, presses keys both ways, holds",
         run: linphone::run,
+    },
+    Test {
+        name: "keys",
+        sentence: "a caller without telephone-events presses a key in its sound and hears the agent's",
+        run: keys::run,
     },
     Test {
         name: "srtp",

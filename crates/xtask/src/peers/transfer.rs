@@ -199,7 +199,7 @@ fn blind_from_baresip(customer: &mut Phone, bob: &mut Phone, control: SocketAddr
 }
 
 /// A command for baresip's module ctrl_tcp: JSON as a netstring, answered likewise.
-fn order_baresip(control: SocketAddr, command: &str, params: &str) -> Result<()> {
+pub fn order_baresip(control: SocketAddr, command: &str, params: &str) -> Result<()> {
     let order = json!({ "command": command, "params": params, "token": "1" }).to_string();
     let mut stream = TcpStream::connect(control).context("baresip's ctrl_tcp")?;
     stream.set_read_timeout(Some(SOON))?;
