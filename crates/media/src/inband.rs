@@ -1,8 +1,8 @@
 //! Keys of a leg that agreed on no telephone-events: found in what it says, and made to sound in what it is sent.
 
 use offhook_codec::{Coding, Encoder, KeyDetector, NarrowDecoder, NarrowEncoder, Tone, Transcoder};
-use offhook_plan::DigitSource;
 use offhook_plan::tap::Side;
+use offhook_plan::{DigitSource, MediaEvent};
 use offhook_rtp::{HEADER_BYTES, Header, SRTP_TAIL_MAX, TelephoneEvent};
 use offhook_units::{RtpSeq, RtpTime, SampleRate, Tick};
 
@@ -153,15 +153,16 @@ impl Sounding {
 }
 
 impl Leg {
-    /// The keys that are told with a packet, and how they came.
-    pub fn keys_of(&mut self, now: Tick, incoming: &Incoming, payload: &[u8]) -> ([Option<char>; 2], DigitSource) {
-        match (incoming.kind, &mut self.inband) {
+    /// The keys that are told with a packet.
+    pub fn keys_of(&mut self, now: Tick, incoming: &Incoming, payload: &[u8]) -> [Option<MediaEvent>; 2] {
+        let (digits, source) = match (incoming.kind, &mut self.inband) {
             (Kind::Key(event), _) => ([self.key_pressed(now, &incoming.header, event), None], DigitSource::Event),
             (Kind::Speech, Some(inband)) => {
                 (inband.ear.hear(&incoming.header, payload, incoming.began), DigitSource::Inband)
             }
-            (Kind::Speech | Kind::Unknown, _) => ([None; 2], DigitSource::Event),
-        }
+            (Kind::Speech | Kind::Unknown, _) => return [const { None }; 2],
+        };
+        digits.map(|digit| Some(MediaEvent::Digit { call: self.call, leg: self.id, digit: digit?, source }))
     }
 }
 

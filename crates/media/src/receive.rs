@@ -60,8 +60,7 @@ impl Worker {
             }
         };
         let payload = &datagram[incoming.payload.clone()];
-        let (call, id) = (leg.call, leg.id);
-        let (digits, source) = leg.keys_of(now, &incoming, payload);
+        let keys = leg.keys_of(now, &incoming, payload);
         match incoming.kind {
             Kind::Speech => {
                 self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, payload);
@@ -87,8 +86,7 @@ impl Worker {
         if matches!(incoming.kind, Kind::Key(_)) && leg.key_is_spent(&incoming.header) {
             incoming.kind = Kind::Unknown;
         }
-        let digits = digits.map(|digit| Some(MediaEvent::Digit { call, leg: id, digit: digit?, source }));
-        for event in told.into_iter().chain(digits).flatten() {
+        for event in told.into_iter().chain(keys).flatten() {
             self.tell(event);
         }
         self.relay(io, now, slot, &incoming, buffer, length);
