@@ -1,4 +1,4 @@
 //! Benches of Offhook's hot parts (see `benches/`), and the fuzz targets of its parsers.
 
-pub mod plain;
+pub mod house;
 pub mod targets;
