@@ -24,6 +24,11 @@ pub(crate) use via::ViaRef;
 
 use text::{ascii_eq, is_token_text, trim, value_end};
 
+/// Room that is made for the headers of a message at once.
+const TYPICAL_BYTES: usize = 640;
+/// The same for its lines.
+const TYPICAL_LINES: usize = 16;
+
 /// What is wrong with a value. The peer broke the grammar: refuse the message or ignore the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -173,9 +178,14 @@ impl Headers {
         if !is_token_text(name) {
             return;
         }
+        if self.entries.capacity() == 0 {
+            // A message of ours begins: most need no more than this.
+            self.text.reserve(TYPICAL_BYTES);
+            self.entries.reserve(TYPICAL_LINES);
+        }
         let start = self.text.len();
         let value = trim(value);
-        if value.contains(['\r', '\n']) {
+        if value.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
             self.append(name, &value.replace(['\r', '\n'], " "));
         } else {
             self.append(name, value);
@@ -249,7 +259,7 @@ impl Headers {
 
     /// Room for the headers of a message whose head is `text`.
     pub(crate) fn over(text: String) -> Self {
-        Self { text, entries: Vec::with_capacity(16) }
+        Self { text, entries: Vec::with_capacity(TYPICAL_LINES) }
     }
 
     /// Notes a line that stands in the text already: where its name, value and whole are. Tells which header it is.

@@ -101,11 +101,12 @@ impl Request {
 
     /// Appends the request as it goes on the wire.
     pub fn write(&self, out: &mut Vec<u8>) {
-        use std::io::Write;
-        out.reserve(self.headers.text().len() + self.body.len() + 128);
+        let mut uri = String::new();
+        self.uri.push_to(&mut uri);
+        out.reserve(self.headers.text().len() + self.body.len() + uri.len() + 64);
         out.extend_from_slice(self.method.as_str().as_bytes());
         out.push(b' ');
-        write!(out, "{}", self.uri).expect("a vector takes every byte");
+        out.extend_from_slice(uri.as_bytes());
         out.extend_from_slice(b" SIP/2.0\r\n");
         self.headers.write(out, self.body.len());
         out.extend_from_slice(&self.body);
@@ -149,7 +150,7 @@ impl Response {
     pub fn to_request(request: &Request, status: u16) -> Self {
         let mut response = Self::new(status);
         let headers = &mut response.headers;
-        *headers = Headers::over(String::with_capacity(512));
+        *headers = Headers::over(String::with_capacity(640));
         for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
             headers.copy_from(&request.headers, name);
         }

@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 use std::borrow::Cow;
 
-use crate::headers::text::{ascii_eq, number};
+use crate::headers::text::{ascii_eq, find_byte, number, split_at_byte};
 use crate::headers::{Params, SyntaxError, param_in};
 
 /// The part before the first colon.
@@ -125,6 +125,44 @@ impl Uri {
         host_ip(&self.host)
     }
 
+    /// Appends the URI as it is printed, without the formatting machinery.
+    pub(crate) fn push_to(&self, out: &mut String) {
+        out.reserve(self.host.len() + self.params.as_str().len() + self.user.as_ref().map_or(0, String::len) + 16);
+        out.push_str(self.scheme.as_str());
+        out.push(':');
+        if let Scheme::Other(_) = self.scheme {
+            return out.push_str(&self.opaque);
+        }
+        if let Some(user) = &self.user {
+            out.push_str(user);
+            if let Some(password) = &self.password {
+                out.push(':');
+                out.push_str(password);
+            }
+            if self.scheme != Scheme::Tel {
+                out.push('@');
+            }
+        }
+        out.push_str(&self.host);
+        if let Some(port) = self.port {
+            out.push(':');
+            push_digits(out, u32::from(port));
+        }
+        out.push_str(self.params.as_str());
+        if !self.headers.is_empty() {
+            out.push('?');
+            out.push_str(&self.headers);
+        }
+    }
+
+    /// The URI in angle brackets, as Contact has it.
+    pub(crate) fn bracketed(&self) -> String {
+        let mut text = String::from("<");
+        self.push_to(&mut text);
+        text.push('>');
+        text
+    }
+
     /// Whether this is a `sip:` or `sips:` URI.
     pub const fn is_sip(&self) -> bool {
         matches!(self.scheme, Scheme::Sip | Scheme::Sips)
@@ -155,31 +193,9 @@ impl Uri {
 
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.scheme.as_str())?;
-        f.write_str(":")?;
-        if let Scheme::Other(_) = self.scheme {
-            return f.write_str(&self.opaque);
-        }
-        if let Some(user) = &self.user {
-            f.write_str(user)?;
-            if let Some(password) = &self.password {
-                f.write_str(":")?;
-                f.write_str(password)?;
-            }
-            if self.scheme != Scheme::Tel {
-                f.write_str("@")?;
-            }
-        }
-        f.write_str(&self.host)?;
-        if let Some(port) = self.port {
-            write!(f, ":{port}")?;
-        }
-        f.write_str(self.params.as_str())?;
-        if !self.headers.is_empty() {
-            f.write_str("?")?;
-            f.write_str(&self.headers)?;
-        }
-        Ok(())
+        let mut text = String::new();
+        self.push_to(&mut text);
+        f.write_str(&text)
     }
 }
 
@@ -210,9 +226,9 @@ impl<'a> UriRef<'a> {
         if text.bytes().any(|b| b <= b' ' || matches!(b, b'<' | b'>' | b'"' | 0x7f)) {
             return Err(SyntaxError("a URI has no spaces, quotes or angle brackets"));
         }
-        let (scheme, rest) = text.split_once(':').ok_or(SyntaxError("a URI starts with a scheme and a colon"))?;
+        let (scheme, rest) = split_at_byte(text, b':').ok_or(SyntaxError("a URI starts with a scheme and a colon"))?;
         let sound = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-        if !sound || !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        if !sound || !scheme.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) {
             return Err(SyntaxError("the URI's scheme has characters that no scheme has"));
         }
         let empty =
@@ -220,7 +236,7 @@ impl<'a> UriRef<'a> {
         if ascii_eq(scheme, "sip") || ascii_eq(scheme, "sips") {
             empty.parse_sip(rest)
         } else if ascii_eq(scheme, "tel") {
-            let (number, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
+            let (number, params) = rest.split_at(find_byte(rest, b';').unwrap_or(rest.len()));
             if number.is_empty() {
                 return Err(SyntaxError("tel: without a number"));
             }
@@ -234,9 +250,9 @@ impl<'a> UriRef<'a> {
 
     fn parse_sip(mut self, rest: &'a str) -> Result<Self, SyntaxError> {
         // The user part may hold `;`, `?`, `/` and `,` unescaped, but never `@`, so that the first `@` ends it.
-        let hostpart = match rest.split_once('@') {
+        let hostpart = match split_at_byte(rest, b'@') {
             Some((userinfo, hostpart)) => {
-                match userinfo.split_once(':') {
+                match split_at_byte(userinfo, b':') {
                     Some((user, password)) => (self.user, self.password) = (Some(user), Some(password)),
                     None => self.user = Some(userinfo),
                 }
@@ -247,10 +263,10 @@ impl<'a> UriRef<'a> {
             }
             None => rest,
         };
-        let end = hostpart.find([';', '?']).unwrap_or(hostpart.len());
+        let end = hostpart.bytes().position(|byte| matches!(byte, b';' | b'?')).unwrap_or(hostpart.len());
         let (hostport, tail) = hostpart.split_at(end);
         (self.host, self.port) = split_host_port(hostport)?;
-        let (params, headers) = tail.split_once('?').unwrap_or((tail, ""));
+        let (params, headers) = split_at_byte(tail, b'?').unwrap_or((tail, ""));
         (self.params, self.headers) = (params, headers);
         Ok(self)
     }
@@ -278,10 +294,34 @@ impl<'a> UriRef<'a> {
     }
 }
 
+/// Appends decimal digits.
+pub(crate) fn push_digits(out: &mut String, number: u32) {
+    let mut digits = [0; 10];
+    let (mut at, mut rest) = (digits.len(), number);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+}
+
 /// An address as a URI or a Via writes it: IPv6 in brackets.
 pub(crate) fn host_text(address: IpAddr) -> String {
     match address {
-        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V4(v4) => {
+            let mut text = String::with_capacity(15);
+            for (place, octet) in v4.octets().into_iter().enumerate() {
+                if place > 0 {
+                    text.push('.');
+                }
+                push_digits(&mut text, u32::from(octet));
+            }
+            text
+        }
         IpAddr::V6(v6) => format!("[{v6}]"),
     }
 }
@@ -315,7 +355,7 @@ pub(crate) fn split_host_port(text: &str) -> Result<(&str, Option<u16>), SyntaxE
             None => return Err(SyntaxError("something stands between the IPv6 address and its port")),
         }
     } else {
-        match text.split_once(':') {
+        match split_at_byte(text, b':') {
             Some((host, port)) => (host, Some(port)),
             None => (text, None),
         }

@@ -7,8 +7,10 @@ use offhook_units::Tick;
 use super::event::SessionId;
 use super::session::{Change, Referred, Session};
 use super::{Endpoint, Output};
+use crate::headers::NameAddrRef;
 use crate::transaction::{Alarms, ServerAction, Timer, TimerKey, server_invite, server_non_invite};
-use crate::{Flow, Method, NameAddr, Request, Response, Via, reason_phrase};
+use crate::uri::push_digits;
+use crate::{Flow, Method, Request, Response, Via, reason_phrase};
 
 #[derive(Debug, Clone, Copy)]
 enum Machine {
@@ -42,7 +44,13 @@ pub(super) fn transaction_key(request: &Request, via: &Via, method: &Method) -> 
     let port = via.port.unwrap_or(5060);
     let is_unique = |branch: &&str| branch.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("z9hG4bK"));
     let _ = if let Some(branch) = via.branch().filter(is_unique) {
-        write!(key, "{branch} {}:{port} {method}", via.host)
+        for piece in [branch, " ", &via.host, ":"] {
+            key.push_str(piece);
+        }
+        push_digits(&mut key, u32::from(port));
+        key.push(' ');
+        key.push_str(method);
+        Ok(())
     } else {
         let headers = &request.headers;
         let (call_id, from) = (headers.call_id().unwrap_or_default(), headers.from_tag().unwrap_or_default());
@@ -56,8 +64,8 @@ pub(super) fn transaction_key(request: &Request, via: &Via, method: &Method) -> 
 /// What two requests have in common that a proxy forked and that met again here, RFC 3261 section 8.2.2.2.
 fn merge_key(request: &Request) -> Option<Box<str>> {
     let headers = &request.headers;
-    let cseq = headers.get("CSeq")?;
-    Some(format!("{} {} {cseq}", headers.from_tag()?, headers.call_id()?).into())
+    let (cseq, call_id) = (headers.get("CSeq")?, headers.call_id()?);
+    Some([headers.from_tag()?, call_id, cseq].join(" ").into())
 }
 
 impl Endpoint {
@@ -332,9 +340,8 @@ pub(super) fn tag_response(response: &mut Response, tag: &str) {
     }
     let Some(to) = response.headers.get("To") else { return };
     // As text, so that the rest stays byte for byte; a bare URI's parameters are the header's own (RFC 3261 section 20.10).
-    let tagged = match to.parse::<NameAddr>() {
-        Ok(_) => format!("{to};tag={tag}"),
-        Err(_) => return,
-    };
-    response.headers.set("To", &tagged);
+    if NameAddrRef::parse(to).is_ok() {
+        let tagged = [to, ";tag=", tag].concat();
+        response.headers.set("To", &tagged);
+    }
 }

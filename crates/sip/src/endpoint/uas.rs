@@ -285,7 +285,7 @@ impl Endpoint {
         if body.is_some() {
             session.described.clone_from(&body);
         }
-        let (contact, allow) = (format!("<{}>", session.dialog.contact), self.allow.clone());
+        let (contact, allow) = (session.dialog.contact.bracketed(), self.allow.clone());
         let (supported, expiry) = (self.supported_reliable.clone(), session.expiry);
         if session.phase == Phase::Confirmed {
             self.start_expiry(now, id);

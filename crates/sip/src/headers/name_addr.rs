@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::params::{param_in, params_are_sound};
-use super::text::{find_outside_quotes, is_token, push_quoted, quoted_end, strip_quotes, trim, unescape};
+use super::text::{find_byte, find_outside_quotes, is_token, push_quoted, quoted_end, strip_quotes, trim, unescape};
 use super::{Params, SyntaxError};
 use crate::uri::{Uri, UriRef};
 
@@ -86,6 +86,21 @@ pub(crate) struct NameAddrRef<'a> {
 impl<'a> NameAddrRef<'a> {
     /// The whole of `text` is one address.
     pub(crate) fn parse(text: &'a str) -> Result<Self, SyntaxError> {
+        let (display, uri, params) = Self::split(text)?;
+        if !params_are_sound(params) {
+            return Err(SyntaxError("the address's parameters are malformed"));
+        }
+        Ok(Self { display, uri: UriRef::parse(uri)?, params })
+    }
+
+    /// The tag parameter of an address that has been read before: nothing else of it is looked into.
+    pub(crate) fn tag_in(text: &'a str) -> Option<&'a str> {
+        let (_, _, params) = Self::split(text).ok()?;
+        param_in(params, "tag").filter(|tag| !tag.is_empty())
+    }
+
+    /// Display name, URI and parameters, as they stand.
+    fn split(text: &'a str) -> Result<(&'a str, &'a str, &'a str), SyntaxError> {
         let text = trim(text);
         let (display, rest) = if text.starts_with('"') {
             let end = quoted_end(text).ok_or(SyntaxError("the display name's quote is never closed"))?;
@@ -101,26 +116,17 @@ impl<'a> NameAddrRef<'a> {
                 None => ("", text),
             }
         };
-        let (uri, params) = if let Some(inside) = rest.strip_prefix('<') {
-            let end = inside.find('>').ok_or(SyntaxError("the angle bracket is never closed"))?;
-            (&inside[..end], trim(&inside[end + 1..]))
+        Ok(if let Some(inside) = rest.strip_prefix('<') {
+            let end = find_byte(inside, b'>').ok_or(SyntaxError("the angle bracket is never closed"))?;
+            (display, &inside[..end], trim(&inside[end + 1..]))
         } else {
             // Without brackets every parameter is the header's (RFC 3261 section 20).
-            let (uri, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
+            let (uri, params) = rest.split_at(find_byte(rest, b';').unwrap_or(rest.len()));
             if uri.contains([',', '?']) {
                 return Err(SyntaxError("an address with a comma or a question mark needs angle brackets"));
             }
-            (trim(uri), params)
-        };
-        if !params_are_sound(params) {
-            return Err(SyntaxError("the address's parameters are malformed"));
-        }
-        Ok(Self { display, uri: UriRef::parse(uri)?, params })
-    }
-
-    /// The tag parameter, where there is one.
-    pub(crate) fn tag(&self) -> Option<&'a str> {
-        param_in(self.params, "tag").filter(|tag| !tag.is_empty())
+            (display, trim(uri), params)
+        })
     }
 
     pub(crate) fn to_name_addr(self) -> NameAddr {

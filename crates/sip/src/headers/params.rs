@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::text::{ascii_eq, find_outside_quotes, is_token, push_quoted, strip_quotes, trim};
+use super::text::{ascii_eq, find_outside_quotes, is_token, push_quoted, split_at_byte, strip_quotes, trim};
 
 /// A list of `;name=value` parameters of a URI, an address or a Via (RFC 3261 section 25.1, `generic-param`).
 ///
@@ -128,7 +128,7 @@ fn iter_params(raw: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
 }
 
 fn split_param(piece: &str) -> (&str, Option<&str>) {
-    match piece.split_once('=') {
+    match split_at_byte(piece, b'=') {
         Some((name, value)) => (trim(name), Some(trim(value))),
         None => (trim(piece), None),
     }

@@ -26,14 +26,27 @@ pub(crate) fn is_token_text(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token)
 }
 
-/// Equal up to ASCII letter case.
-pub(crate) const fn ascii_eq(a: &str, b: &str) -> bool {
-    a.eq_ignore_ascii_case(b)
+/// Equal up to ASCII letter case. Most texts that are compared differ in their length or their first letter.
+pub(crate) fn ascii_eq(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| a.eq_ignore_ascii_case(&b))
 }
 
 /// Without linear whitespace at either end. Folds are undone before.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\r', '\n'])
+    let (bytes, stays) = (text.as_bytes(), |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+    let start = bytes.iter().position(stays).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(stays).map_or(start, |last| last + 1);
+    &text[start..end]
+}
+
+/// The place of the first such byte. The texts are short: that is quicker than to search them by words.
+pub(crate) fn find_byte(text: &str, wanted: u8) -> Option<usize> {
+    text.bytes().position(|byte| byte == wanted)
+}
+
+/// The text before and after the first such byte, which is an ASCII character.
+pub(crate) fn split_at_byte(text: &str, wanted: u8) -> Option<(&str, &str)> {
+    find_byte(text, wanted).map(|at| (&text[..at], &text[at + 1..]))
 }
 
 /// The index after the closing quote of the quoted string that `text` starts with.
@@ -162,6 +175,18 @@ mod tests {
         ] {
             assert_eq!(&text[..value_end(text)], first);
         }
+    }
+
+    #[test]
+    fn blanks_at_the_ends_are_trimmed_and_bytes_are_found_beside_letters_beyond_ascii() {
+        for (text, trimmed) in
+            [(" a b\t", "a b"), ("\r\n \u{e9} ", "\u{e9}"), (" \t", ""), ("", ""), ("\u{a0}", "\u{a0}")]
+        {
+            assert_eq!(trim(text), trimmed, "{text:?}");
+        }
+        assert_eq!(split_at_byte("\u{e9}=\u{e9}=", b'='), Some(("\u{e9}", "\u{e9}=")));
+        assert_eq!(find_byte("\u{e9}", b';'), None);
+        assert!(ascii_eq("Via", "vIA") && !ascii_eq("Via", "Vi") && !ascii_eq("\u{c9}", "\u{e9}"));
     }
 
     #[test]

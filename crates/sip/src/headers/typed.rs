@@ -29,7 +29,7 @@ impl Headers {
             return self.push_via(via);
         };
         let line = self.value(&self.entries[at]);
-        let text = format!("{via}{}", &line[value_end(line)..]);
+        let text = via.text() + &line[value_end(line)..];
         self.entries.remove(at);
         self.insert(at, "Via", &text);
     }
@@ -37,7 +37,7 @@ impl Headers {
     /// Adds a Via before all others.
     pub fn push_via(&mut self, via: &Via) {
         let at = self.position(Name::Via, "Via").unwrap_or(0);
-        self.insert(at, "Via", &via.to_string());
+        self.insert(at, "Via", &via.text());
     }
 
     /// Takes the topmost Via away and tells whether there was one.
@@ -79,12 +79,12 @@ impl Headers {
 
     /// The tag of From, without taking the rest of it apart.
     pub fn from_tag(&self) -> Option<&str> {
-        self.sender_ref().ok()?.tag()
+        NameAddrRef::tag_in(self.first(Name::From)?)
     }
 
     /// The tag of To, without taking the rest of it apart.
     pub fn to_tag(&self) -> Option<&str> {
-        self.to_ref().ok()?.tag()
+        NameAddrRef::tag_in(self.first(Name::To)?)
     }
 
     /// Replaces From.
@@ -117,7 +117,11 @@ impl Headers {
 
     /// Replaces CSeq.
     pub fn set_cseq(&mut self, number: u32, method: &Method) {
-        self.set("CSeq", &format!("{number} {method}"));
+        let mut value = String::with_capacity(24);
+        crate::uri::push_digits(&mut value, number);
+        value.push(' ');
+        value.push_str(method.as_str());
+        self.set("CSeq", &value);
     }
 
     /// The number of a reliable provisional response (RFC 3262 section 7.1).

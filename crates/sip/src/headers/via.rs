@@ -5,9 +5,9 @@ use core::net::IpAddr;
 use core::str::FromStr;
 
 use super::params::{param_in, params_are_sound};
-use super::text::{ascii_eq, is_token_text, number, trim};
+use super::text::{ascii_eq, find_byte, is_token_text, number, split_at_byte, trim};
 use super::{Params, SyntaxError};
-use crate::uri::{host_text, split_host_port};
+use crate::uri::{host_text, push_digits, split_host_port};
 
 /// One hop of a Via: `SIP/2.0/UDP host:port;branch=...`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,22 @@ impl Via {
         params.set("branch", branch);
         params.set("rport", "");
         Self { transport: transport.to_owned(), host: host_text(address.ip()), port: Some(address.port()), params }
+    }
+
+    /// As it is printed, without the formatting machinery.
+    pub(crate) fn text(&self) -> String {
+        let Self { transport, host, port, params } = self;
+        let mut text = String::with_capacity(transport.len() + host.len() + params.as_str().len() + 16);
+        text.push_str("SIP/2.0/");
+        text.push_str(transport);
+        text.push(' ');
+        text.push_str(host);
+        if let Some(port) = port {
+            text.push(':');
+            push_digits(&mut text, u32::from(*port));
+        }
+        text.push_str(params.as_str());
+        text
     }
 
     /// Names the transaction.
@@ -64,11 +80,7 @@ impl Via {
 
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SIP/2.0/{} {}", self.transport, self.host)?;
-        if let Some(port) = self.port {
-            write!(f, ":{port}")?;
-        }
-        f.write_str(self.params.as_str())
+        f.write_str(&self.text())
     }
 }
 
@@ -93,15 +105,16 @@ impl<'a> ViaRef<'a> {
     /// The whole of `text` is one hop. Spaces may stand around the slashes, the colon and the semicolons.
     pub(crate) fn parse(text: &'a str) -> Result<Self, SyntaxError> {
         let text = trim(text);
-        let (head, params) = text.split_at(text.find(';').unwrap_or(text.len()));
-        let mut parts = head.splitn(3, '/');
-        let (protocol, version) = (trim(parts.next().unwrap_or("")), trim(parts.next().unwrap_or("")));
-        let rest = trim(parts.next().unwrap_or(""));
+        let (head, params) = text.split_at(find_byte(text, b';').unwrap_or(text.len()));
+        let (protocol, rest) = split_at_byte(head, b'/').unwrap_or((head, ""));
+        let (version, rest) = split_at_byte(rest, b'/').unwrap_or((rest, ""));
+        let (protocol, version, rest) = (trim(protocol), trim(version), trim(rest));
         if !ascii_eq(protocol, "SIP") || version != "2.0" {
             return Err(SyntaxError("a Via starts with SIP/2.0/"));
         }
-        let (transport, sent_by) =
-            rest.split_once([' ', '\t']).ok_or(SyntaxError("the Via has no space between transport and host"))?;
+        let blank = rest.bytes().position(|byte| matches!(byte, b' ' | b'\t'));
+        let blank = blank.ok_or(SyntaxError("the Via has no space between transport and host"))?;
+        let (transport, sent_by) = (&rest[..blank], &rest[blank + 1..]);
         if !is_token_text(transport) {
             return Err(SyntaxError("the Via's transport is no token"));
         }
@@ -128,7 +141,7 @@ impl<'a> ViaRef<'a> {
 
 /// As [`split_host_port`], with spaces around the colon.
 fn split_spaced_host_port(text: &str) -> Result<(&str, Option<u16>), SyntaxError> {
-    if !text.contains([' ', '\t']) {
+    if !text.bytes().any(|byte| matches!(byte, b' ' | b'\t')) {
         return split_host_port(text);
     }
     let (host, port) = text.rsplit_once(':').ok_or(SyntaxError("something follows the Via's host"))?;

@@ -4,7 +4,7 @@ use core::ops::Range;
 use std::borrow::Cow;
 
 use super::{Fault, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, Method, ParseError, Request, Response, VALUES_MAX};
-use crate::headers::text::{ascii_eq, is_token_text, number, trim};
+use crate::headers::text::{ascii_eq, find_byte, is_token_text, number, trim};
 use crate::headers::{Headers, Name, SyntaxError};
 use crate::uri::Uri;
 
@@ -106,7 +106,10 @@ impl Head {
             (start, fault.map(|fault| (fault, 0)))
         };
         let is_exact = matches!(text, Cow::Borrowed(_));
-        let mut lines = Lines { headers: Headers::over(text.clone().into_owned()), fault, values: 0, bytes, is_exact };
+        // Room for where it came from, which is noted in its Via.
+        let mut head = String::with_capacity(text.len() + 128);
+        head.push_str(&text);
+        let mut lines = Lines { headers: Headers::over(head), fault, values: 0, bytes, is_exact };
         lines.read(&text, first);
         Ok(Self { start, headers: lines.headers, fault: lines.fault })
     }
@@ -260,7 +263,7 @@ impl Lines<'_> {
 
     fn line(&mut self, text: &str, whole: Range<usize>, folded: bool) -> Result<(), Fault> {
         let line = &text[whole.clone()];
-        let colon = line.find(':').ok_or(Fault::HeaderLine("has no colon"))?;
+        let colon = find_byte(line, b':').ok_or(Fault::HeaderLine("has no colon"))?;
         let label = line[..colon].trim_end_matches([' ', '\t']);
         if !is_token_text(label) {
             return Err(Fault::HeaderLine("the name is no token"));
@@ -274,7 +277,7 @@ impl Lines<'_> {
             (start..start + label.len(), value..value + unfolded.len(), start..value + unfolded.len())
         } else {
             let value = trim(&line[colon + 1..]);
-            if line.contains('\r') {
+            if line.bytes().any(|byte| byte == b'\r') {
                 return Err(Fault::HeaderLine("has a carriage return in its middle"));
             }
             // Spaces and tabs alone: what else counts as blank elsewhere is part of the value.
