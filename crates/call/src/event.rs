@@ -24,6 +24,9 @@ pub enum LogEvent {
     Call(CallEvent),
 }
 
+/// Room that is made for an event at once; most need less.
+const TYPICAL_BYTES: usize = 128;
+
 impl LogEvent {
     /// Which stream it belongs to.
     pub const fn stream(&self) -> u16 {
@@ -38,7 +41,7 @@ impl LogEvent {
     /// # Panics
     /// Never: every event type can be encoded.
     pub fn encode(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).expect("events are plain data")
+        postcard::to_extend(self, Vec::with_capacity(TYPICAL_BYTES)).expect("events are plain data")
     }
 
     /// Reads what [`LogEvent::encode`] wrote.

@@ -344,8 +344,7 @@ fn key(source: IpAddr) -> IpAddr {
 /// The value of the first User-Agent line, without parsing the rest.
 fn user_agent(bytes: &[u8]) -> Option<&[u8]> {
     const NAME: &[u8] = b"user-agent";
-    let lines = bytes.split(|byte| *byte == b'\n');
-    for line in lines.take_while(|line| !line.trim_ascii().is_empty()) {
+    for line in offhook_sip::head_lines(bytes).take_while(|line| !line.trim_ascii().is_empty()) {
         if line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME) {
             let rest = line[NAME.len()..].trim_ascii_start();
             if let Some(value) = rest.strip_prefix(b":") {

@@ -218,8 +218,7 @@ fn call_id(bytes: &[u8]) -> Option<&[u8]> {
     /// A message whose Call-ID stands further behind is found by nobody.
     const HEAD_BYTES_MAX: usize = 8 * 1_024;
     let head = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
-    for line in head.split(|byte| *byte == b'\n').skip(1) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+    for line in offhook_sip::head_lines(head).skip(1) {
         if line.is_empty() {
             return None;
         }

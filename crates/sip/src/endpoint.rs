@@ -24,7 +24,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use offhook_units::{Entropy, Span, Tick};
+use offhook_units::{Entropy, Span, Tick, push_hex};
 
 use crate::dialog::Dialog;
 use crate::transaction::{SessionTimer, TimerKey, Timers, Times};
@@ -371,7 +371,10 @@ impl Endpoint {
     }
 
     fn tag(&mut self) -> String {
-        format!("{:04x}{}", self.config.shard, self.entropy.token())
+        let mut tag = String::with_capacity(20);
+        push_hex(&mut tag, u64::from(self.config.shard), 4);
+        push_hex(&mut tag, self.entropy.next_u64(), 16);
+        tag
     }
 
     /// The headers that every request of ours within or before a dialog has, and its body.

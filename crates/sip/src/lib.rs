@@ -31,7 +31,7 @@ pub use headers::{Headers, NameAddr, Params, SyntaxError, Via};
 pub use interchange::InterchangeError;
 pub use message::{
     Fault, Frame, Framer, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, Method, ParseError, Request, Response, VALUES_MAX,
-    frame_len, reason_phrase,
+    frame_len, head_lines, reason_phrase,
 };
 pub use reason::reason_cause;
 pub use registrar::{Binding, Change, Identity, Registrar, RegistrarCounters, RegistrarLimits};

@@ -5,12 +5,14 @@
 //! Content-Length.
 
 mod fault;
+mod lines;
 mod method;
 mod parse;
 mod status;
 mod stream;
 
 pub use fault::{Fault, ParseError};
+pub use lines::head_lines;
 pub use method::Method;
 pub use parse::frame_len;
 pub use status::reason_phrase;

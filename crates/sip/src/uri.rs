@@ -157,7 +157,8 @@ impl Uri {
 
     /// The URI in angle brackets, as Contact has it.
     pub(crate) fn bracketed(&self) -> String {
-        let mut text = String::from("<");
+        let mut text = String::with_capacity(self.host.len() + self.params.as_str().len() + 48);
+        text.push('<');
         self.push_to(&mut text);
         text.push('>');
         text

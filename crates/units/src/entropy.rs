@@ -50,7 +50,17 @@ impl Entropy {
 
     /// A token of 16 lower-case hexadecimal digits (64 bits): SIP tags, branches, Call-IDs.
     pub fn token(&mut self) -> String {
-        format!("{:016x}", self.next_u64())
+        let mut token = String::with_capacity(16);
+        push_hex(&mut token, self.next_u64(), 16);
+        token
+    }
+}
+
+/// Appends the lowest `digits` hexadecimal digits of a number, in small letters.
+pub fn push_hex(out: &mut String, number: u64, digits: u32) {
+    for place in (0..digits.min(16)).rev() {
+        let digit = (number >> (4 * place)) as u8 & 15;
+        out.push(char::from(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }));
     }
 }
 
@@ -63,6 +73,16 @@ impl fmt::Debug for Entropy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hexadecimal_digits_are_those_of_the_formatter() {
+        for number in [0, 9, 10, 0xfedc_ba98_7654_3210, u64::MAX] {
+            let mut text = String::new();
+            push_hex(&mut text, number, 16);
+            push_hex(&mut text, number, 4);
+            assert_eq!(text, format!("{number:016x}{:04x}", number & 0xffff));
+        }
+    }
 
     #[test]
     fn the_same_seed_gives_the_same_tokens() {

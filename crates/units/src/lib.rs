@@ -8,7 +8,7 @@ mod rtp;
 mod srtp;
 mod time;
 
-pub use entropy::Entropy;
+pub use entropy::{Entropy, push_hex};
 pub use ids::{
     AgentId, CallId, ContactId, IdSource, LegId, OfferId, PersonRef, PlayerId, QueueId, RecordingId, SkillId, VisitId,
 };

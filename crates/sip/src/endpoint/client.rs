@@ -1,6 +1,6 @@
 //! Client transactions: sending requests, matching responses, carrying out what the machines say.
 
-use offhook_units::Tick;
+use offhook_units::{Tick, push_hex};
 
 use super::event::{MessageId, ProbeId, RegistrationId, SessionId, SubscriptionId};
 use super::{Endpoint, Output};
@@ -169,7 +169,11 @@ impl Endpoint {
     }
 
     fn branch(&self, id: u64) -> String {
-        format!("{COOKIE}{:04x}{id:016x}", self.config.shard)
+        let mut branch = String::with_capacity(COOKIE.len() + 20);
+        branch.push_str(COOKIE);
+        push_hex(&mut branch, u64::from(self.config.shard), 4);
+        push_hex(&mut branch, id, 16);
+        branch
     }
 
     /// A response came in.

@@ -3,6 +3,7 @@
 use core::ops::Range;
 use std::borrow::Cow;
 
+use super::lines::line_feed;
 use super::{Fault, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, Method, ParseError, Request, Response, VALUES_MAX};
 use crate::headers::text::{ascii_eq, find_byte, is_token_text, number, trim};
 use crate::headers::{Headers, Name, SyntaxError};
@@ -67,7 +68,7 @@ fn leading_line_breaks(bytes: &[u8]) -> usize {
 /// Where the body starts: after the first empty line. Lines end with CRLF, or with a bare LF from lax senders.
 pub(super) fn head_end(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
-    while let Some(line) = bytes[at..].iter().position(|b| *b == b'\n') {
+    while let Some(line) = line_feed(&bytes[at..]) {
         at += line + 1;
         match &bytes[at..] {
             [b'\n', ..] => return Some(at + 1),
@@ -97,7 +98,7 @@ impl Head {
             return Err((Fault::NotSip("does not start with a word"), 0));
         }
         let text = readable(bytes);
-        let first = text.find('\n').map_or(text.len(), |at| at + 1);
+        let first = line_feed(text.as_bytes()).map_or(text.len(), |at| at + 1);
         let line = without_line_end(&text[..first]);
         let (start, fault) = if line.get(..4).is_some_and(|word| ascii_eq(word, "SIP/")) {
             (status_line(line).map_err(|fault| (fault, 0))?, None)
@@ -237,7 +238,7 @@ impl Lines<'_> {
             let mut folded = false;
             // A line that starts with a space goes on with the one before it (RFC 3261 section 7.3.1).
             loop {
-                at = text[at..].find('\n').map_or(bytes.len(), |length| at + length + 1);
+                at = line_feed(&bytes[at..]).map_or(bytes.len(), |length| at + length + 1);
                 if !matches!(bytes.get(at), Some(b' ' | b'\t')) {
                     break;
                 }
