@@ -1,4 +1,4 @@
-//! Datagrams in batches: `recvmmsg` and `sendmsg` of Linux.
+//! Datagrams in batches: `recvmmsg`, `sendmmsg` and `sendmsg` of Linux.
 #![expect(unsafe_code, reason = "system calls that the standard library does not wrap")]
 
 use std::io;
@@ -109,6 +109,65 @@ impl Receiver {
             Some(Received { peer: address(name)?, local, bytes })
         }))
     }
+}
+
+/// A datagram that is to be sent.
+#[derive(Debug)]
+pub struct Letter {
+    /// From which address of ours, where the socket has several.
+    pub source: Option<IpAddr>,
+    /// To whom.
+    pub peer: SocketAddr,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// Letters handed to the kernel in one system call at most.
+const LETTERS_MAX: usize = 32;
+
+/// Sends in order, without waiting, as [`send_now`] does with each. Gives how many the kernel took.
+pub fn send_all(socket: RawFd, letters: &[Letter]) -> usize {
+    letters.chunks(LETTERS_MAX).map(|letters| send_some(socket, letters)).sum()
+}
+
+fn send_some(socket: RawFd, letters: &[Letter]) -> usize {
+    if let [Letter { source, peer, bytes }] = letters {
+        return usize::from(send_now(socket, *source, *peer, bytes));
+    }
+    let names: Vec<_> = letters.iter().map(|letter| socket2::SockAddr::from(letter.peer)).collect();
+    let vector = |bytes: &Vec<u8>| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut vectors: Vec<_> = letters.iter().map(|letter| vector(&letter.bytes)).collect();
+    let mut rooms: Vec<Room> = vec![[0; 32]; letters.len()];
+    // SAFETY: all-zero bytes are a valid `mmsghdr`: integers and null pointers.
+    let mut headers = vec![unsafe { core::mem::zeroed::<libc::mmsghdr>() }; letters.len()];
+    let parts = letters.iter().zip(&names).zip(&mut vectors).zip(&mut rooms);
+    for (header, (((letter, name), vector), room)) in headers.iter_mut().zip(parts) {
+        let header = &mut header.msg_hdr;
+        header.msg_name = name.as_ptr().cast_mut().cast();
+        header.msg_namelen = name.len();
+        header.msg_iov = vector;
+        header.msg_iovlen = 1;
+        if let Some(source) = letter.source {
+            header.msg_controllen = ancillary::put_source(room, source);
+            header.msg_control = room.as_mut_ptr().cast();
+        }
+    }
+    let (mut at, mut taken) = (0, 0);
+    while let Some(rest) = headers.get_mut(at..).filter(|rest| !rest.is_empty()) {
+        // SAFETY: each header points to a name, a vector over its letter's bytes and maybe control messages, all of which outlive
+        // the call and have the lengths given; sending only reads them.
+        let sent =
+            unsafe { libc::sendmmsg(socket, rest.as_mut_ptr(), rest.len() as libc::c_uint, libc::MSG_DONTWAIT as _) };
+        if sent > 0 {
+            (at, taken) = (at + sent as usize, taken + sent as usize);
+            continue;
+        }
+        // The first of the rest was not taken: why, is as in `send_now`.
+        let is_full = io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock;
+        taken += usize::from(!is_full && send_from(socket, None, letters[at].peer, &letters[at].bytes));
+        at += 1;
+    }
+    taken
 }
 
 /// Sends one datagram without waiting, from `source` where that is given and an address of ours. Gives whether the kernel took it.

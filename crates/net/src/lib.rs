@@ -17,3 +17,4 @@ mod unreachable;
 mod wake;
 
 pub use clock::{Clock, SLEW_PPM};
+pub use datagrams::Letter;

@@ -16,7 +16,7 @@ use offhook_sip::{Flow, MESSAGE_BYTES_MAX, Message, ParseError, Transport};
 
 use crate::ancillary;
 use crate::bans::{Admission, Offence};
-use crate::datagrams::{Received, Receiver};
+use crate::datagrams::{Letter, Received, Receiver};
 use crate::flood::Gate;
 use crate::stun::{self, Stun, TransactionId};
 use crate::trace::Trace;
@@ -126,7 +126,23 @@ impl SipSocket {
 
     /// As [`SipSocket::send`], from the flow's own address: of several, the one that the peer knows us by.
     pub fn send_on(&self, flow: Flow, bytes: &[u8]) {
-        self.send_from(self.local.ip().is_unspecified().then_some(flow.local.ip()), flow.peer, bytes);
+        self.send_from(self.source(flow), flow.peer, bytes);
+    }
+
+    /// A datagram that goes along with others, as [`SipSocket::send_on`] would send it.
+    pub fn letter(&self, flow: Flow, bytes: Vec<u8>) -> Letter {
+        Letter { source: self.source(flow), peer: flow.peer, bytes }
+    }
+
+    /// Sends datagrams in order, as few system calls as can be, as [`SipSocket::send`] does with one.
+    pub fn send_all(&self, letters: &[Letter]) {
+        let sent = crate::datagrams::send_all(self.socket.as_raw_fd(), letters);
+        self.counters.sent.fetch_add(sent as u64, Ordering::Relaxed);
+        self.counters.send_failed.fetch_add((letters.len() - sent) as u64, Ordering::Relaxed);
+    }
+
+    fn source(&self, flow: Flow) -> Option<IpAddr> {
+        self.local.ip().is_unspecified().then_some(flow.local.ip())
     }
 
     fn send_from(&self, source: Option<IpAddr>, peer: SocketAddr, bytes: &[u8]) {
@@ -304,6 +320,24 @@ mod tests {
         }
         assert!(matches!(&seen[0], Incoming::Message(flow, _) if flow.peer == peer.local()));
         assert!(matches!(&seen[1], Incoming::Malformed(flow, _) if flow.local == listener.local()));
+    }
+
+    #[test]
+    fn forty_letters_arrive_in_order_and_one_that_cannot_be_sent_holds_none_up() {
+        let listener = SipSocket::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        peer.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        let to = |peer| Flow { transport: Transport::Udp, local: listener.local(), peer };
+        let mut letters: Vec<Letter> =
+            (0..40_u8).map(|n| listener.letter(to(peer.local_addr().expect("an address")), vec![n; 20])).collect();
+        // IPv6 leaves no socket of IPv4.
+        letters.insert(17, listener.letter(to("[::1]:5060".parse().expect("an address")), vec![99; 20]));
+        listener.send_all(&letters);
+        let mut buffer = [0; 64];
+        let came = (0..40).map(|_| peer.recv(&mut buffer).map(|length| (length, buffer[0])).expect("a letter"));
+        assert_eq!(came.collect::<Vec<_>>(), (0..40).map(|n| (20, n)).collect::<Vec<_>>());
+        let counters = listener.counters();
+        assert_eq!((counters.sent.load(Ordering::Relaxed), counters.send_failed.load(Ordering::Relaxed)), (40, 1));
     }
 
     #[test]

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use offhook_call::event::{LogEvent, VERSION};
 use offhook_call::{Command, Exchange, Input, Output, RecordingWanted};
-use offhook_net::Clock;
 use offhook_net::bans::{Bans, Offence};
 use offhook_net::intake::Intake;
 use offhook_net::media::MediaHandle;
 use offhook_net::sip::{Incoming, SipSocket};
 use offhook_net::streams::{Lead, Streams};
 use offhook_net::trace::Trace;
+use offhook_net::{Clock, Letter};
 use offhook_plan::{MediaCommand, MediaEvent};
 use offhook_recorder::{RecorderEvent, RecordingSpec, WriterHandle};
 use offhook_server::{CallsEnded, EventSender, LiveEvent};
@@ -37,6 +37,9 @@ const MEDIA_OUTBOX_MAX: usize = 4_096;
 /// What need not be done at once at the media workers - a first plan in which nobody hears anybody, closing legs, telling that
 /// either is done - waits this long for something to go along with.
 const MEDIA_WITHIN: Span = Span::from_ms(10);
+
+/// Datagrams that wait for the end of the turn, so that they leave in few system calls; with one more they leave before.
+const LETTERS_MAX: usize = 16;
 
 /// Inputs of one kind taken in one turn, so that none starves the others.
 const TURN_MAX: usize = 64;
@@ -148,6 +151,8 @@ pub struct Control {
     edges: Edges,
     /// Records that the store had no room for yet, in order.
     outbox: Vec<Record>,
+    /// Datagrams that leave at the end of the turn, by the socket.
+    letters: Vec<Vec<Letter>>,
     seq: u64,
     wake: Option<Tick>,
     live_due: Option<Tick>,
@@ -164,7 +169,9 @@ impl Control {
     /// A loop around an exchange that has just been made.
     pub fn new(exchange: Exchange, inputs: Inputs, edges: Edges) -> Self {
         let seq = edges.store.next_seq();
+        let letters = edges.sockets.iter().map(|_| Vec::new()).collect();
         Self {
+            letters,
             exchange,
             inputs,
             edges,
@@ -182,6 +189,7 @@ impl Control {
     /// Runs until the exchange is drained. Gives the edges back, to be closed in order.
     pub fn run(mut self) -> Edges {
         self.carry_out(self.edges.clock.now());
+        self.post();
         while !self.exchange.is_drained() {
             self.wait();
             let now = self.edges.clock.now();
@@ -189,7 +197,9 @@ impl Control {
                 self.exchange.handle(now, Input::Timeout);
             }
             self.carry_out(now);
+            self.post();
             self.publish(now);
+            self.count();
         }
         self.flush_log();
         self.edges
@@ -320,18 +330,15 @@ impl Control {
         }
     }
 
-    /// Carries all outputs out in order; log entries are handed to the store before the effects behind them.
+    /// Carries all outputs out in order; log entries are handed to the store before the effects behind them. Datagrams leave, and
+    /// media workers are told, after that.
     fn carry_out(&mut self, now: Tick) {
         let mut presses = false;
         loop {
             match self.exchange.poll_output() {
                 Output::Log { at, event } => self.append(at, &event),
-                Output::Transmit { flow, bytes } => {
-                    self.flush_log();
-                    self.transmit(flow, bytes);
-                }
+                Output::Transmit { flow, bytes } => self.transmit(flow, bytes),
                 Output::Media { worker, command } => {
-                    self.flush_log();
                     presses |= presses_on(&command);
                     if let Some(media) = self.edges.media.get_mut(worker) {
                         media.send(command);
@@ -364,7 +371,19 @@ impl Control {
         self.flush_log();
         self.hand_to_media(now, presses);
         self.refuse_while_behind();
-        self.count();
+        if self.letters.iter().any(|letters| letters.len() > LETTERS_MAX) {
+            self.post();
+        }
+    }
+
+    /// Sends the datagrams of this turn.
+    fn post(&mut self) {
+        for (socket, letters) in self.edges.sockets.iter().zip(&mut self.letters) {
+            if !letters.is_empty() {
+                socket.send_all(letters);
+                letters.clear();
+            }
+        }
     }
 
     /// Hands commands to the media workers: at once where one of them presses, else along with the next ones or when they are
@@ -417,17 +436,19 @@ impl Control {
         }
     }
 
-    fn transmit(&self, flow: Flow, bytes: Vec<u8>) {
+    fn transmit(&mut self, flow: Flow, bytes: Vec<u8>) {
         self.edges.trace.sent(flow, &bytes);
         if flow.transport.is_reliable() {
+            self.flush_log();
             if let Some(streams) = &self.edges.streams {
                 streams.send(flow, bytes);
             }
             return;
         }
-        let socket = self.edges.sockets.iter().find(|socket| serves(socket.local(), flow.local));
-        if let Some(socket) = socket.or(self.edges.sockets.first()) {
-            socket.send_on(flow, &bytes);
+        let sockets = &self.edges.sockets;
+        let place = sockets.iter().position(|socket| serves(socket.local(), flow.local)).unwrap_or(0);
+        if let (Some(socket), Some(letters)) = (sockets.get(place), self.letters.get_mut(place)) {
+            letters.push(socket.letter(flow, bytes));
         }
     }
 
