@@ -5,10 +5,11 @@ use core::net::SocketAddr;
 use std::sync::Arc;
 
 use divan::Bencher;
+use offhook_codec::opus;
 use offhook_media::{Assets, Io, Limits, SocketKey, Worker, tap_ring};
 use offhook_plan::{CodecKind, Direction, Edge, LegPlan, MediaCommand, MediaPlan, Negotiated, Source};
 use offhook_rtp::{Header, SRTP_TAIL_MAX};
-use offhook_units::{CallId, Entropy, LegId, RtpSeq, RtpTime, Span, Tick};
+use offhook_units::{CallId, Entropy, LegId, RtpSeq, RtpTime, SampleRate, Span, Tick};
 
 fn main() {
     divan::main();
@@ -33,11 +34,12 @@ fn address(leg: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 20_000 + leg * 2))
 }
 
-fn leg(leg: u16) -> LegPlan {
+fn leg(leg: u16, codec: CodecKind) -> LegPlan {
+    let payload_type = codec.static_payload_type().unwrap_or(111);
     let negotiated = Negotiated {
-        codec: CodecKind::Pcmu,
-        send_payload_type: 0,
-        recv_payload_type: 0,
+        codec,
+        send_payload_type: payload_type,
+        recv_payload_type: payload_type,
         telephone_event: None,
         ptime_ms: 20,
         direction: Direction::SendRecv,
@@ -57,10 +59,27 @@ fn leg(leg: u16) -> LegPlan {
     }
 }
 
+/// Largest payload said.
+const PAYLOAD_MAX: usize = 300;
+
+/// 20 ms of a voice.
+fn payload(codec: CodecKind) -> Vec<u8> {
+    if codec != CodecKind::Opus {
+        return (0..160_u32).map(|n| (n * 5) as u8).collect();
+    }
+    let mut encoder = opus::Encoder::new(&opus::Settings::voice(SampleRate::NARROW)).expect("an encoder");
+    let pcm: Vec<i16> = (0..160_i32).map(|n| ((n * n * 37) % 9_000 - 4_500) as i16).collect();
+    let mut out = vec![0; opus::PACKET_BYTES_MAX];
+    let opus::Encoded::Packet(bytes) = encoder.encode(&pcm, &mut out).expect("a frame") else { panic!("a pause") };
+    out.truncate(bytes);
+    out
+}
+
 /// A call in progress.
 struct Call {
     worker: Worker,
-    legs: u16,
+    /// What each says in 20 ms.
+    said: Vec<(CodecKind, Vec<u8>)>,
     turn: u32,
     now: Tick,
 }
@@ -68,6 +87,10 @@ struct Call {
 impl Call {
     /// `edges` say who (first) hears whom (second).
     fn new(legs: u16, edges: impl Iterator<Item = (u16, u16)>) -> Self {
+        Self::of((0..legs).map(|_| CodecKind::Pcmu).collect(), edges)
+    }
+
+    fn of(codecs: Vec<CodecKind>, edges: impl Iterator<Item = (u16, u16)>) -> Self {
         let (producer, _) = tap_ring(0);
         let mut worker = Worker::new(Arc::new(Assets::default()), producer, Limits::default(), Entropy::from_number(1));
         let now = Tick::from_us(1_700_000_000_000_000);
@@ -76,26 +99,27 @@ impl Call {
             to: LegId(u64::from(to)),
             since: Tick::MAX,
         });
-        let legs_of_it = (0..legs).map(leg).collect();
-        let plan =
-            MediaPlan { call: CallId(1), generation: 1, legs: legs_of_it, edges: edges.collect(), taps: Vec::new() };
+        let legs = (0..).zip(&codecs).map(|(n, codec)| leg(n, *codec)).collect();
+        let plan = MediaPlan { call: CallId(1), generation: 1, legs, edges: edges.collect(), taps: Vec::new() };
         worker.command(&mut Nowhere, now, MediaCommand::Apply(Box::new(plan)));
-        let mut call = Self { worker, legs, turn: 0, now };
+        let said = codecs.into_iter().map(|codec| (codec, payload(codec))).collect();
+        let mut call = Self { worker, said, turn: 0, now };
         (0..20).for_each(|_| call.turn());
         call
     }
 
     /// 20 ms: everybody says something, and hears it.
     fn turn(&mut self) {
-        for leg in 0..self.legs {
-            let mut datagram = [0; 172 + SRTP_TAIL_MAX];
-            let seq = RtpSeq(self.turn as u16);
-            let header =
-                Header { payload_type: 0, marker: false, seq, timestamp: RtpTime(self.turn * 160), ssrc: leg.into() };
-            let payload: [u8; 160] = core::array::from_fn(|n| (n as u32 * 5 + self.turn + u32::from(leg)) as u8);
-            header.write(&payload, &mut datagram).expect("it fits");
-            let key = SocketKey::from_index(usize::from(leg) * 2);
-            self.worker.receive(&mut Nowhere, self.now, key, address(leg), &mut datagram, 172);
+        for leg in 0..self.said.len() {
+            let (codec, said) = &self.said[leg];
+            let mut datagram = [0; 12 + PAYLOAD_MAX + SRTP_TAIL_MAX];
+            let (seq, units) = (RtpSeq(self.turn as u16), codec.clock() / 50);
+            let payload_type = codec.static_payload_type().unwrap_or(111);
+            let timestamp = RtpTime(self.turn * units);
+            let header = Header { payload_type, marker: false, seq, timestamp, ssrc: leg as u32 };
+            let length = header.write(said, &mut datagram).expect("it fits");
+            let (key, from) = (SocketKey::from_index(leg * 2), address(leg as u16));
+            self.worker.receive(&mut Nowhere, self.now, key, from, &mut datagram, length);
         }
         let until = self.now + Span::from_ms(20);
         while let Some(due) = self.worker.next_tick().filter(|due| *due < until) {
@@ -117,6 +141,12 @@ fn relay_of_two(bencher: Bencher) {
 #[divan::bench]
 fn two_and_one_who_listens(bencher: Bencher) {
     let mut call = Call::new(3, [(0, 1), (1, 0), (2, 0), (2, 1)].into_iter());
+    bencher.bench_local(move || call.turn());
+}
+
+#[divan::bench]
+fn opus_and_g711(bencher: Bencher) {
+    let mut call = Call::of(vec![CodecKind::Opus, CodecKind::Pcmu], [(0, 1), (1, 0)].into_iter());
     bencher.bench_local(move || call.turn());
 }
 

@@ -260,6 +260,9 @@ pub struct Account {
     pub caller_id: Option<String>,
     /// Outside calls do not show who calls, but for emergency calls.
     pub hide_number: bool,
+    /// Codecs of its phone in order of preference, of those of [`Config::caps`]; all of them, those of whoever it talks to first,
+    /// where nothing is said.
+    pub codecs: Vec<CodecKind>,
     /// What is wanted of encryption with this phone, where it differs from [`Config::srtp`].
     pub srtp: Option<SrtpPolicy>,
 }
@@ -276,6 +279,7 @@ impl Account {
     pub fn new(password: impl Into<String>) -> Self {
         let (outside, caller_id, srtp) = (Vec::new(), None, None);
         Self {
+            codecs: Vec::new(),
             password: password.into(),
             outside,
             outside_max: OUTSIDE_MAX_DEFAULT,

@@ -36,6 +36,42 @@ fn a_phone_that_shows_its_password_calls_a_colleague_and_both_are_kept_from_the_
 }
 
 #[test]
+fn an_accounts_own_codecs_are_offered_in_its_order_and_opus_is_agreed_on_with_no_caller() {
+    use offhook_plan::{CodecCap, CodecKind};
+    let mut world = World::told(Vec::new(), |config| {
+        config.caps.codecs = [CodecKind::Pcmu, CodecKind::Opus].map(CodecCap::of).into();
+        let bob = config.accounts.get_mut("bob").expect("bob's account");
+        bob.codecs = vec![CodecKind::Opus, CodecKind::Pcmu];
+    });
+    // ann offers Opus first, and is answered with G.711: what she says may be recorded.
+    world.offers = Some(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.9\r\ns=-\r\nc=IN IP4 127.0.0.9\r\nt=0 0\r\nm=audio 40000 RTP/AVP 111 0\r\n\
+         a=rtpmap:111 opus/48000/2\r\n"
+            .to_owned(),
+    );
+    let call = world.dial("ann", "bob", Some(credentials("ann")));
+    let offered = |world: &mut World, who: &str| {
+        let invite = world.at(who).events.iter().rev().find_map(|event| match event {
+            Event::Invited { request, .. } => request.description().ok().flatten().map(<[u8]>::to_vec),
+            _ => None,
+        });
+        String::from_utf8(invite.expect("an offer")).expect("text")
+    };
+    let offer = offered(&mut world, "bob");
+    let line = offer.lines().find(|line| line.starts_with("m=audio")).expect("an m-line").to_owned();
+    let first = line.split(' ').nth(3).expect("a payload type").to_owned();
+    assert!(offer.contains(&format!("a=rtpmap:{first} opus/48000/2")), "{offer}");
+    world.offers = None;
+    let (bob, ..) = world.ringing("bob").expect("bob's phone rings");
+    world.answer("bob", bob);
+    assert!(world.was_answered("ann", call));
+    let plan = world.plans.values().next().expect("a call");
+    let codecs: Vec<_> =
+        plan.legs.iter().filter_map(|leg| leg.negotiated.as_ref()).map(|agreed| agreed.codec).collect();
+    assert_eq!(codecs[0], CodecKind::Pcmu);
+}
+
+#[test]
 fn a_colleague_who_talks_is_busy_and_so_is_whoever_calls_the_own_name() {
     let mut world = World::new(Vec::new());
     let call = world.dial("ann", "ann", Some(credentials("ann")));

@@ -10,6 +10,7 @@ pub mod opus;
 pub mod pcma;
 pub mod pcmu;
 mod resample;
+mod speech;
 mod tone;
 mod transcode;
 
@@ -17,6 +18,7 @@ pub use conceal::Concealer;
 pub use dtmf::KeyDetector;
 pub use narrow::{Coding, NarrowDecoder, NarrowEncoder};
 pub use resample::{ResampleError, Resampler, resample};
+pub use speech::{SpeechDecoder, SpeechEncoder};
 pub use tone::{Cadence, Tone};
 pub use transcode::Transcoder;
 
@@ -33,6 +35,11 @@ pub trait Decoder: Send {
     /// Decodes a payload that lies ahead of what is missing, without a trace in the decoder; 0 where the codec cannot,
     /// because what it decodes depends on what came before.
     fn peek(&self, _payload: &[u8], _out: &mut [i16]) -> usize {
+        0
+    }
+    /// Takes what was lost before a payload from that payload, where its codec repeats it there, and fills `out` with it; 0 where
+    /// the codec has no such thing. The payload itself is decoded next.
+    fn recover(&mut self, _after: &[u8], _out: &mut [i16]) -> usize {
         0
     }
     /// How many samples a payload holds at the codec's clock.

@@ -408,6 +408,7 @@ impl JitterBuffer {
                     self.stood = 0;
                     self.decode_at = self.decode_at.wrapping_add(passed as u32);
                 }
+                Some((slot, gap)) if self.recover(slot, gap as usize, decoder) => {}
                 Some((slot, gap)) => {
                     let Slot { length, .. } = self.slots[slot];
                     let payload = &self.payloads[slot * PAYLOAD_BYTES_MAX..][..length];
@@ -454,6 +455,25 @@ impl JitterBuffer {
         }
         self.marks[self.marked] = (seq, timestamp);
         self.marked += 1;
+    }
+
+    /// Takes a lost packet from the one after it, where that repeats it; says whether it did. Only a gap of one packet is looked at,
+    /// of which some may have been invented before the packet after it came.
+    fn recover(&mut self, slot: usize, gap: usize, decoder: &mut dyn Decoder) -> bool {
+        let (from, frame) = (self.decoded_to, self.frame);
+        if gap + self.expanded != frame || from + frame > self.decoded.len() {
+            return false;
+        }
+        let payload = &self.payloads[slot * PAYLOAD_BYTES_MAX..][..self.slots[slot].length];
+        if decoder.recover(payload, &mut self.decoded[from..from + frame]) != frame {
+            return false;
+        }
+        self.decoded.copy_within(from + self.expanded..from + frame, from);
+        self.concealer.heard(&mut self.decoded[from..from + gap]);
+        self.decoded_to += gap;
+        self.decode_at = self.decode_at.wrapping_add(gap as u32);
+        self.expanded = 0;
+        true
     }
 
     fn conceal(&mut self, samples: usize, ahead: Option<(usize, usize)>) {
@@ -610,6 +630,43 @@ mod tests {
             }
         }
         assert_eq!(line.buffer.stats().concealed_samples, 160);
+    }
+
+    #[test]
+    fn what_is_lost_is_taken_from_the_packet_after_it_where_the_codec_repeats_it_there() {
+        /// Each payload is one sample over and over; it repeats the one before it, which is one less.
+        struct Repeats;
+        impl Decoder for Repeats {
+            fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
+                out[..160].fill(i16::from(payload[0]) * 100);
+                160
+            }
+            fn recover(&mut self, after: &[u8], out: &mut [i16]) -> usize {
+                out.fill((i16::from(after[0]) - 1) * 100);
+                out.len()
+            }
+            fn samples_in(&self, _: &[u8]) -> usize {
+                160
+            }
+        }
+        let mut buffer = JitterBuffer::new(JitterConfig::default());
+        let mut heard = Vec::new();
+        for n in 0..60_u8 {
+            if n != 30 {
+                let timestamp = RtpTime(u32::from(n) * 160);
+                let header = Header { payload_type: 0, marker: false, seq: RtpSeq(n.into()), timestamp, ssrc: 1 };
+                buffer
+                    .push(Tick::from_us(u64::from(n) * 20_000), &Packet { header, payload: &[n; 10], payload_at: 12 });
+            }
+            for ms in [5, 15] {
+                let mut out = [0; 80];
+                buffer.pull(Tick::from_us((u64::from(n) * 20 + ms) * 1_000), &mut Repeats, &mut out);
+                heard.push(out[40]);
+            }
+        }
+        // What was due before the packet after it came, at the end of a pull.
+        assert!(buffer.stats().concealed_samples < 20, "{}", buffer.stats().concealed_samples);
+        assert_eq!(heard.iter().filter(|sample| **sample == 3_000).count(), 2, "{heard:?}");
     }
 
     #[test]

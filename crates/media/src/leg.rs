@@ -184,6 +184,9 @@ impl Leg {
         if self.inband.as_ref().map(|inband| inband.ear.coding) != coding {
             self.inband = coding.map(Inband::new).map(Box::new);
         }
+        if self.media.as_ref().is_some_and(|old| old.codec != media.codec) {
+            self.recent = Recent::new();
+        }
         self.out.clock = SampleRate(media.codec.clock());
         self.media = Some(media.clone());
         self.to = self.latched.or(usable(media.remote_rtp));

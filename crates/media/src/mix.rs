@@ -1,9 +1,11 @@
 //! What a leg hears that hears several at once: their samples added up.
 
-use offhook_codec::{Coding, Law, NarrowEncoder};
-use offhook_units::{LegId, PlayerId, RtpTime, Span};
+use offhook_codec::{Coding, Law, SpeechEncoder, opus};
+use offhook_plan::CodecKind;
+use offhook_units::{LegId, PlayerId, RtpTime, SampleRate, Span};
 
 use crate::Assets;
+use crate::leg::coding_of;
 use crate::player::{Frame, Player};
 use crate::voice::{FRAME, Meet};
 
@@ -19,8 +21,8 @@ const RECOVERS: f32 = 0.01;
 /// The state of one listener.
 pub struct Mix {
     pub inputs: Vec<Input>,
-    pub coding: Coding,
-    pub encoder: NarrowEncoder,
+    pub codec: CodecKind,
+    pub encoder: SpeechEncoder,
     /// What waits until it makes a packet.
     pub pcm: [i16; PACKET_SAMPLES_MAX],
     pub filled: usize,
@@ -120,18 +122,25 @@ pub trait Sources {
 }
 
 impl Mix {
-    pub fn new(coding: Coding) -> Self {
-        Self {
+    /// None where there is no memory for an encoder.
+    pub fn new(codec: CodecKind) -> Option<Self> {
+        Some(Self {
             inputs: Vec::new(),
-            coding,
-            encoder: NarrowEncoder::in_mid_stream(coding),
+            codec,
+            encoder: SpeechEncoder::in_mid_stream(coding_of(codec)).ok()?,
             pcm: [0; PACKET_SAMPLES_MAX],
             filled: 0,
             begins: false,
             edges: 0,
             keys: Keys::default(),
             volume: 1.0,
-        }
+        })
+    }
+
+    /// Samples of a packet: frames of Opus are as long as they are.
+    pub fn packet_samples(&self, ptime: Span) -> usize {
+        let ptime = if self.codec == CodecKind::Opus { opus::FRAME } else { ptime };
+        SampleRate::NARROW.samples(ptime) as usize
     }
 
     /// Adds the next frame to what waits. `over` is told each player that came to its end.

@@ -1,7 +1,7 @@
 //! How mixes are laid, made, and given up for relaying again.
 
-use offhook_codec::Transcoder;
-use offhook_plan::{Edge, MediaEvent, Source as PlanSource};
+use offhook_codec::{SpeechEncoder, Transcoder, opus};
+use offhook_plan::{CodecKind, Edge, MediaEvent, Source as PlanSource};
 use offhook_rtp::{HEADER_BYTES, SRTP_TAIL_MAX};
 use offhook_units::{LegId, SampleRate, Span, Tick};
 
@@ -13,8 +13,23 @@ use crate::voice::{FRAME, FRAME_EVERY, Meet, REST_MAX, Voice};
 use crate::worker::Call;
 use crate::{Io, Worker};
 
-/// Longest packet that a mix leaves behind: a whole one, and less than another.
-const LAST_PACKET_MAX: usize = 2 * PACKET_SAMPLES_MAX;
+/// Largest payload that a mix makes: a whole packet, and less than another, of bytes that last 125 us; or a frame of Opus.
+const PAYLOAD_MAX: usize =
+    if 2 * PACKET_SAMPLES_MAX > opus::PACKET_BYTES_MAX { 2 * PACKET_SAMPLES_MAX } else { opus::PACKET_BYTES_MAX };
+
+/// Fills `pcm` from `from` on with what goes from the sample before to silence.
+fn fade_out(pcm: &mut [i16], from: usize) {
+    let last = from.checked_sub(1).map_or(0, |last| i32::from(pcm[last]));
+    let count = (pcm.len() - from) as i32;
+    for (n, sample) in (1..).zip(&mut pcm[from..]) {
+        *sample = (last * (count - n) / count) as i16;
+    }
+}
+
+/// Whether speech goes from one codec to another packet by packet: as it is, or byte by byte.
+pub fn is_relayed(said: CodecKind, heard: CodecKind) -> bool {
+    said == heard || (coding_of(said).is_some() && coding_of(heard).is_some())
+}
 
 struct Legs<'a>(&'a [Option<Box<Leg>>]);
 
@@ -37,16 +52,21 @@ impl Worker {
     /// Lays several edges towards one leg, or changes what a mix is made of. What is heard already goes on without a seam.
     pub(crate) fn lay_mix(&mut self, now: Tick, call: &Call, slot: u32, edges: &[&Edge]) {
         let Some(leg) = self.leg_mut(slot) else { return };
-        let Some(coding) = leg.media.as_ref().and_then(|media| coding_of(media.codec)) else {
-            leg.hears = Source::Nothing;
-            return;
-        };
-        let (mut mix, relayed, mut played) = match core::mem::replace(&mut leg.hears, Source::Nothing) {
-            Source::Mix(mix) if mix.coding == coding => (mix, None, None),
-            Source::Mix(mix) => (Box::new(Mix { inputs: mix.inputs, ..Mix::new(coding) }), None, None),
-            Source::Leg { leg, .. } => (Box::new(Mix::new(coding)), Some(leg), None),
-            Source::Player(player) => (Box::new(Mix { begins: player.begins, ..Mix::new(coding) }), None, Some(player)),
-            Source::Nothing => (Box::new(Mix { begins: true, ..Mix::new(coding) }), None, None),
+        let before = core::mem::replace(&mut leg.hears, Source::Nothing);
+        let Some(codec) = leg.media.as_ref().map(|media| media.codec) else { return };
+        let (mut mix, relayed, mut played) = match before {
+            Source::Mix(mix) if mix.codec == codec => (mix, None, None),
+            before => {
+                let Some(mut mix) = Mix::new(codec) else { return };
+                let (mut relayed, mut played) = (None, None);
+                match before {
+                    Source::Mix(before) => mix.inputs = before.inputs,
+                    Source::Leg { leg, .. } => relayed = Some(leg),
+                    Source::Player(player) => (mix.begins, played) = (player.begins, Some(player)),
+                    Source::Nothing => mix.begins = true,
+                }
+                (Box::new(mix), relayed, played)
+            }
         };
         mix.edges = edges.len();
         mix.inputs.iter_mut().for_each(|input| input.leaving = true);
@@ -57,7 +77,9 @@ impl Worker {
                     if let Some(input) = mix.inputs.iter_mut().find(|input| input.is_leg(*from)) {
                         input.leaving = false;
                     } else {
-                        mix.inputs.push(self.input_of(*from, source, relayed == Some(*from)));
+                        // What is heard from its first word on needs no fading in.
+                        let at_once = relayed == Some(*from) || edge.since != Tick::MAX;
+                        mix.inputs.push(self.input_of(*from, source, relayed == Some(*from), at_once));
                     }
                 }
                 PlanSource::Player(plan) => {
@@ -77,20 +99,20 @@ impl Worker {
         }
     }
 
-    fn input_of(&self, from: LegId, slot: u32, was_relayed: bool) -> Input {
-        let leg = self.legs.get(slot as usize).and_then(Option::as_deref).filter(|_| was_relayed);
-        let meet = leg.and_then(|leg| Meet::after(&leg.recent, coding_of(leg.media.as_ref()?.codec)?)).map(Box::new);
+    fn input_of(&mut self, from: LegId, slot: u32, was_relayed: bool, at_once: bool) -> Input {
+        let leg = self.leg_mut(slot).filter(|_| was_relayed);
+        let meet = leg.and_then(|leg| Meet::after(&leg.recent, leg.voice.as_deref_mut()?)).map(Box::new);
         let from = From::Leg { leg: from, slot, meet };
-        if was_relayed { Input::at_once(from) } else { Input::fading_in(from) }
+        if at_once { Input::at_once(from) } else { Input::fading_in(from) }
     }
 
     /// A leg's slot, once its speech is at hand as samples; what is held of it since `since` comes first.
     fn bring_to_voice(&mut self, call: &Call, from: LegId, since: Tick) -> Option<u32> {
         let slot = call.legs.iter().find(|(leg, _)| *leg == from).map(|(_, slot)| *slot)?;
         let leg = self.leg_mut(slot)?;
-        let coding = coding_of(leg.media.as_ref()?.codec)?;
-        if leg.voice.as_ref().is_none_or(|voice| voice.coding != coding) {
-            let mut voice = Box::new(Voice::new(coding));
+        let codec = leg.media.as_ref()?.codec;
+        if leg.voice.as_ref().is_none_or(|voice| voice.codec != codec) {
+            let mut voice = Box::new(Voice::new(codec)?);
             for (at, header, payload) in leg.hold.iter().filter(|(at, ..)| *at >= since) {
                 if leg.kind_of(header.payload_type, payload) == crate::leg::Kind::Speech {
                     voice.push(at, &header, payload);
@@ -209,12 +231,19 @@ impl Worker {
                 self.release_voice(leg, slot);
             }
         }
-        let samples = SampleRate::NARROW.samples(packet) as usize;
+        let samples = mix.packet_samples(packet);
         if mix.is_full(samples) {
             let count = mix.filled;
             self.send_mix(io, now, slot, &mut mix, count);
         }
         self.settle(io, now, slot, mix, samples)
+    }
+
+    /// Whether a leg of this codec may hear that of `slot` packet by packet.
+    fn can_be_relayed(&self, slot: u32, codec: CodecKind) -> bool {
+        let source = self.legs.get(slot as usize).and_then(Option::as_deref);
+        let voice = source.and_then(|source| source.voice.as_deref());
+        voice.is_none_or(|voice| is_relayed(voice.codec, codec) && voice.lets_go())
     }
 
     /// One listener less.
@@ -230,21 +259,36 @@ impl Worker {
 
     /// Sends the first `count` samples that wait.
     fn send_mix(&mut self, io: &mut impl Io, now: Tick, slot: u32, mix: &mut Mix, count: usize) {
-        let mut datagram = [0; HEADER_BYTES + PACKET_SAMPLES_MAX + SRTP_TAIL_MAX];
-        let Mix { encoder, pcm, .. } = mix;
-        for (byte, sample) in datagram[HEADER_BYTES..].iter_mut().zip(&pcm[..count]) {
-            *byte = encoder.sample(*sample);
-        }
-        mix.begins = !self.send_own(io, now, slot, &mut datagram, count, mix.begins);
+        let Mix { encoder, pcm, codec, begins, .. } = mix;
+        *begins = !self.send_speech(io, now, slot, encoder, *codec, &pcm[..count], *begins);
         mix.filled = 0;
+    }
+
+    /// Encodes `pcm` and sends it as one packet; says whether it left.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one listener that is taken apart")]
+    fn send_speech(
+        &mut self,
+        io: &mut impl Io,
+        now: Tick,
+        slot: u32,
+        encoder: &mut SpeechEncoder,
+        codec: CodecKind,
+        pcm: &[i16],
+        begins: bool,
+    ) -> bool {
+        let mut datagram = [0; HEADER_BYTES + PAYLOAD_MAX + SRTP_TAIL_MAX];
+        let bytes = encoder.encode(pcm, &mut datagram[HEADER_BYTES..HEADER_BYTES + PAYLOAD_MAX]);
+        let units = pcm.len() as u32 * (codec.clock() / SampleRate::NARROW.0);
+        bytes > 0 && self.send_own(io, now, slot, &mut datagram, bytes, units, begins)
     }
 
     /// Puts a mix back, or what takes its place where less than two are heard and nobody fades.
     fn settle(&mut self, io: &mut impl Io, now: Tick, slot: u32, mut mix: Box<Mix>, samples: usize) -> bool {
         let goes_on = match mix.inputs.as_slice() {
             _ if mix.edges > 1 => true,
-            [Input { from: From::Leg { .. }, .. }] => false,
-            [_] | [] => mix.filled > 0,
+            [Input { from: From::Leg { slot, .. }, .. }] => !self.can_be_relayed(*slot, mix.codec),
+            [_] => mix.filled > 0 || coding_of(mix.codec).is_none(),
+            [] => mix.filled > 0,
             [_, ..] => true,
         };
         let after = if goes_on {
@@ -290,10 +334,11 @@ impl Worker {
         let Some(leg) = self.leg_mut(source) else { return (Relay::default(), None) };
         let Some(mut voice) = leg.voice.take() else { return (Relay::default(), None) };
         voice.listeners = voice.listeners.saturating_sub(1);
-        let transcoder = Transcoder::new(voice.coding, mix.coding);
+        let codings = coding_of(voice.codec).zip(coding_of(mix.codec));
+        let transcoder = codings.and_then(|(said, heard)| Transcoder::new(said, heard));
         let relay = voice.newest().map_or_else(Relay::default, Relay::after);
-        let (count, front) = if voice.listeners > 0 {
-            let mut copy = voice.clone();
+        let copy = if voice.listeners > 0 { voice.copy() } else { None };
+        let (count, front) = if let Some(mut copy) = copy {
             leg.voice = Some(voice);
             copy.rest(&mut rest)
         } else {
@@ -312,20 +357,26 @@ impl Worker {
 
     /// Sends what waits and `rest` behind it in packets of `samples`, the last one longer by what is left over.
     fn send_rest(&mut self, io: &mut impl Io, now: Tick, slot: u32, mix: &mut Mix, rest: &[i16], samples: usize) {
-        let mut waiting = [0; PACKET_SAMPLES_MAX + REST_MAX];
-        let (filled, total) = (mix.filled, mix.filled + rest.len());
+        let mut waiting = [0; 2 * PACKET_SAMPLES_MAX + REST_MAX];
+        let (filled, mut total) = (mix.filled, mix.filled + rest.len());
         waiting[..filled].copy_from_slice(&mix.pcm[..filled]);
         waiting[filled..total].copy_from_slice(rest);
         mix.filled = 0;
-        let (mut left, samples) = (&waiting[..total], samples.clamp(FRAME, PACKET_SAMPLES_MAX));
+        let samples = samples.clamp(FRAME, PACKET_SAMPLES_MAX);
+        let whole = mix.codec == CodecKind::Opus;
+        if whole {
+            // Its frames have one length: the last one is filled up with what fades from the last sample.
+            let end = total.next_multiple_of(samples);
+            fade_out(&mut waiting[..end], total);
+            total = end;
+        }
+        let mut left = &waiting[..total];
         while !left.is_empty() {
-            let count = if left.len() < 2 * samples { left.len() } else { samples };
-            let mut datagram = [0; HEADER_BYTES + LAST_PACKET_MAX + SRTP_TAIL_MAX];
-            for (byte, sample) in datagram[HEADER_BYTES..].iter_mut().zip(&left[..count]) {
-                *byte = mix.encoder.sample(*sample);
-            }
-            mix.begins = !self.send_own(io, now, slot, &mut datagram, count, mix.begins);
-            left = &left[count..];
+            let count = if left.len() < 2 * samples && !whole { left.len() } else { samples };
+            let (part, after) = left.split_at(count);
+            let Mix { encoder, codec, begins, .. } = mix;
+            *begins = !self.send_speech(io, now, slot, encoder, *codec, part, *begins);
+            left = after;
         }
     }
 }

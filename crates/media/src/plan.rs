@@ -5,6 +5,7 @@ use offhook_plan::{Edge, LegPlan, MediaEvent, MediaPlan, Source as PlanSource};
 use offhook_units::{CallId, LegId, Tick};
 
 use crate::leg::{Leg, Source, coding_of};
+use crate::mixing::is_relayed;
 use crate::out::Relay;
 use crate::player::Player;
 use crate::reports::Reports;
@@ -137,6 +138,9 @@ impl Worker {
             match edges.as_slice() {
                 // Whoever hears a mix leaves it when what ends has faded.
                 edges if mixes || edges.len() > 1 => self.lay_mix(now, call, *slot, edges),
+                [edge] if !self.goes_packet_by_packet(call, *slot, &edge.from) => {
+                    self.lay_mix(now, call, *slot, &edges);
+                }
                 [Edge { from: PlanSource::Player(plan), .. }] => self.lay_player(now, *slot, plan),
                 [Edge { from: PlanSource::Leg(from), since, .. }] => {
                     self.lay_relay(io, now, call, *slot, *from, *since);
@@ -214,6 +218,18 @@ impl Worker {
                 self.flush_held(io, now, source, slot, since);
             }
         }
+    }
+
+    /// Whether a leg hears a source without decoding and encoding it here.
+    fn goes_packet_by_packet(&mut self, call: &Call, slot: u32, from: &PlanSource) -> bool {
+        let codec = |leg: &mut Leg| leg.media.as_ref().map(|media| media.codec);
+        let Some(heard) = self.leg_mut(slot).and_then(codec) else { return true };
+        let source = match from {
+            PlanSource::Player(_) => return coding_of(heard).is_some(),
+            PlanSource::Leg(from) => call.legs.iter().find(|(leg, _)| leg == from).map(|(_, slot)| *slot),
+        };
+        let said = source.and_then(|source| self.leg_mut(source)).and_then(codec);
+        said.is_none_or(|said| is_relayed(said, heard))
     }
 
     /// A leg is heard by another: what it says goes there from now on.

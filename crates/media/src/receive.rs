@@ -271,7 +271,8 @@ impl Worker {
         let due = (!player.finished).then_some(player.next_at);
         let over = player.finished.then_some(MediaEvent::PlayerFinished { call: *call, player: player.id });
         let begins = player.begins;
-        let sent = frame != Frame::Nothing && self.send_own(io, now, slot, &mut datagram, samples, begins);
+        let sent =
+            frame != Frame::Nothing && self.send_own(io, now, slot, &mut datagram, samples, samples as u32, begins);
         if let Some(Source::Player(player)) = self.leg_mut(slot).map(|leg| &mut leg.hears) {
             player.begins = !sent;
         }
@@ -281,15 +282,17 @@ impl Worker {
         due
     }
 
-    /// Sends a packet that we made: `samples` bytes of speech behind the room for the header. Says whether it left, or could have
+    /// Sends a packet that we made: `bytes` of speech behind the room for the header, which sound for `units` of the codec's clock. Says whether it left, or could have
     /// but for its key; `begins` where what was sent before does not end where this one begins.
+    #[expect(clippy::too_many_arguments, reason = "a packet and what it is")]
     pub(crate) fn send_own(
         &mut self,
         io: &mut impl Io,
         now: Tick,
         slot: u32,
         datagram: &mut [u8],
-        samples: usize,
+        bytes: usize,
+        units: u32,
         begins: bool,
     ) -> bool {
         let Some(leg) = self.legs.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return false };
@@ -302,9 +305,9 @@ impl Worker {
         let payload_type = media.send_payload_type;
         let header = Header { payload_type, marker: begins, seq, timestamp, ssrc: out.ssrc };
         *room = header.encode();
-        out.sent(now, &header, Some(samples as u32), samples);
+        out.sent(now, &header, Some(units), bytes);
         self.figures.sent_packets += 1;
-        let length = HEADER_BYTES + samples;
+        let length = HEADER_BYTES + bytes;
         self.taps.record(taps, *id, now, Side::Sent, &header, &datagram[HEADER_BYTES..length]);
         match seal_rtp(crypto.as_deref_mut(), datagram, length) {
             Some(sealed) => io.send(SocketKey::rtp(slot), address, &datagram[..sealed]),

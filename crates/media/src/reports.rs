@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use offhook_rtp::{PeerReport, REPORT_BYTES_MAX, ReportWriter, SenderInfo, ntp_of, read_reports};
 use offhook_units::{Entropy, Span, Tick};
 
-use crate::leg::Leg;
+use crate::leg::{Leg, Source};
 
 /// The state of a leg's RTCP.
 #[derive(Debug)]
@@ -93,6 +93,9 @@ impl Leg {
         }
         self.report.peer_fraction_lost = fraction_lost.or(self.report.peer_fraction_lost);
         self.report.round_trip_us = heard.round_trip_us(now).or(self.report.round_trip_us);
+        if let (Some(fraction_lost), Source::Mix(mix)) = (fraction_lost, &mut self.hears) {
+            mix.encoder.expect_loss((u32::from(fraction_lost) * 100 / 256) as u8);
+        }
         if let (Some(fraction_lost), Some(jitter)) = (fraction_lost, jitter) {
             self.rate_sent(now, fraction_lost, jitter);
         }

@@ -1,9 +1,11 @@
 //! A leg's speech as samples, for those who hear it among others; and how somebody who heard it packet by packet gets there.
 
-use offhook_codec::{Coding, Concealer, Decoder, NarrowDecoder};
+use offhook_codec::{Concealer, Decoder, SpeechDecoder};
+use offhook_plan::CodecKind;
 use offhook_rtp::{HEADER_BYTES, Header, Packet};
 use offhook_units::{RtpSeq, RtpTime, SampleRate, Span, Tick};
 
+use crate::leg::coding_of;
 use crate::{JitterBuffer, JitterConfig};
 
 /// Mixes are made of this much at a time: 10 ms.
@@ -15,12 +17,12 @@ pub const REST_MAX: usize = 3_840;
 /// Loudness fades by a half in 350 ms, so that a speaker is not cut off between two words.
 const LOUDNESS_KEPT: f32 = 0.98;
 
-/// One leg's jitter buffer and decoder. Made with a plan; nothing here allocates afterwards.
-#[derive(Clone)]
+/// One leg's jitter buffer and decoder, on a time line of 8,000 a second. Made with a plan; nothing here allocates afterwards.
 pub struct Voice {
-    pub coding: Coding,
+    pub codec: CodecKind,
     buffer: JitterBuffer,
-    decoder: NarrowDecoder,
+    decoder: SpeechDecoder,
+    line: Line,
     frame: [i16; FRAME],
     /// Timestamp of the frame's first sample, while the stream is played.
     at: Option<RtpTime>,
@@ -31,23 +33,52 @@ pub struct Voice {
 }
 
 impl Voice {
-    pub fn new(coding: Coding) -> Self {
-        Self {
-            coding,
+    /// None where there is no memory for a decoder.
+    pub fn new(codec: CodecKind) -> Option<Self> {
+        Some(Self {
+            codec,
             buffer: JitterBuffer::new(JitterConfig::default()),
-            decoder: NarrowDecoder::new(coding),
+            decoder: SpeechDecoder::new(coding_of(codec)).ok()?,
+            line: Line::default(),
             frame: [0; FRAME],
             at: None,
             loudness: 0.0,
             newest: None,
             listeners: 0,
-        }
+        })
+    }
+
+    /// The same with what it holds, for one who leaves while others stay; none where a decoder cannot be copied.
+    pub fn copy(&self) -> Option<Self> {
+        let Self { codec, buffer, decoder, line, frame, at, loudness, newest, listeners } = self;
+        Some(Self {
+            codec: *codec,
+            buffer: buffer.clone(),
+            decoder: decoder.copy()?,
+            line: *line,
+            frame: *frame,
+            at: *at,
+            loudness: *loudness,
+            newest: *newest,
+            listeners: *listeners,
+        })
+    }
+
+    /// Whether one of its listeners may go back to packets now.
+    pub const fn lets_go(&self) -> bool {
+        self.listeners <= 1 || matches!(self.decoder, SpeechDecoder::Narrow(_))
+    }
+
+    /// Where a timestamp of its source lies on the time line of 8,000 a second.
+    fn place(&mut self, ssrc: u32, timestamp: RtpTime) -> RtpTime {
+        self.line.place(self.codec, ssrc, timestamp)
     }
 
     /// Takes a packet of speech.
     pub fn push(&mut self, now: Tick, header: &Header, payload: &[u8]) {
-        let _told_in_its_figures =
-            self.buffer.push(now, &Packet { header: *header, payload, payload_at: HEADER_BYTES });
+        let timestamp = self.place(header.ssrc, header.timestamp);
+        let header = Header { timestamp, ..*header };
+        let _told_in_its_figures = self.buffer.push(now, &Packet { header, payload, payload_at: HEADER_BYTES });
         if self.newest.is_none_or(|(ssrc, newest)| ssrc != header.ssrc || header.seq.distance(newest) > 0) {
             self.newest = Some((header.ssrc, header.seq));
         }
@@ -84,14 +115,37 @@ impl Voice {
     }
 }
 
+/// How the timestamps of a source are counted at 8,000 a second: from those of the codec's clock, packet by packet, so that their
+/// wrap is one of ours too.
+#[derive(Debug, Clone, Copy, Default)]
+struct Line(Option<(u32, RtpTime, RtpTime)>);
+
+impl Line {
+    fn place(&mut self, codec: CodecKind, ssrc: u32, timestamp: RtpTime) -> RtpTime {
+        let times = (codec.clock() / SampleRate::NARROW.0).max(1);
+        let ours = match self.0 {
+            Some((known, said, ours)) if known == ssrc => {
+                let moved = timestamp.distance(said) / times as i32;
+                ours.wrapping_add(moved as u32)
+            }
+            Some(_) | None => RtpTime(timestamp.0 / times),
+        };
+        self.0 = Some((ssrc, timestamp, ours));
+        ours
+    }
+}
+
 /// How many packets are remembered: what the search for a pitch period looks at, and one more.
 const RECENT: usize = 3;
 /// Longest payload that is remembered: 60 ms of what lasts 125 us a byte.
 const RECENT_BYTES: usize = 480;
 
+/// Samples of the longest packet: 120 ms of Opus.
+const PACKET_SAMPLES_MAX: usize = 960;
+
 /// The last packets of a leg that is relayed.
 pub struct Recent {
-    kept: [Option<(RtpTime, usize)>; RECENT],
+    kept: [Option<(Header, usize)>; RECENT],
     payloads: [[u8; RECENT_BYTES]; RECENT],
     next: usize,
 }
@@ -105,16 +159,16 @@ impl Recent {
     pub fn keep(&mut self, header: &Header, payload: &[u8]) {
         let Some(room) = self.payloads[self.next].get_mut(..payload.len()) else { return };
         room.copy_from_slice(payload);
-        self.kept[self.next] = Some((header.timestamp, payload.len()));
+        self.kept[self.next] = Some((*header, payload.len()));
         self.next = (self.next + 1) % RECENT;
     }
 
     /// What they were, oldest first.
-    fn iter(&self) -> impl Iterator<Item = (RtpTime, &[u8])> {
+    fn iter(&self) -> impl Iterator<Item = (Header, &[u8])> {
         (0..RECENT).filter_map(|n| {
             let place = (self.next + n) % RECENT;
-            let (timestamp, length) = self.kept[place]?;
-            Some((timestamp, &self.payloads[place][..length]))
+            let (header, length) = self.kept[place]?;
+            Some((header, &self.payloads[place][..length]))
         })
     }
 }
@@ -128,15 +182,15 @@ pub struct Meet {
 }
 
 impl Meet {
-    /// After the packets that were relayed last; none where nothing was.
-    pub fn after(recent: &Recent, coding: Coding) -> Option<Self> {
-        let (mut concealer, mut decoder) = (Concealer::new(), NarrowDecoder::new(coding));
+    /// After the packets of `voice` that were relayed last; none where nothing was.
+    pub fn after(recent: &Recent, voice: &mut Voice) -> Option<Self> {
+        let (mut concealer, mut decoder) = (Concealer::new(), SpeechDecoder::new(coding_of(voice.codec)).ok()?);
         let mut from = None::<RtpTime>;
-        let mut pcm = [0; RECENT_BYTES];
-        for (timestamp, payload) in recent.iter() {
+        let mut pcm = [0; PACKET_SAMPLES_MAX];
+        for (header, payload) in recent.iter() {
             let count = decoder.decode(payload, &mut pcm);
             concealer.heard(&mut pcm[..count]);
-            let end = timestamp.wrapping_add(count as u32);
+            let end = voice.place(header.ssrc, header.timestamp).wrapping_add(count as u32);
             from = Some(from.map_or(end, |before| if end.distance(before) > 0 { end } else { before }));
         }
         from.map(|from| Self { concealer, from })

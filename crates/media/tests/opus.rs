@@ -1,9 +1,10 @@
-//! Opus through the worker: passed on as it is, on a time line of 48,000 a second, and nowhere else.
+//! Opus through the worker: passed on as it is, on a time line of 48,000 a second; played, mixed, turned into other codecs.
 
 mod harness;
 
 use harness::*;
-use offhook_codec::opus::{Encoded, Encoder, PACKET_BYTES_MAX, Settings};
+use offhook_codec::Law;
+use offhook_codec::opus::{Decoder, Encoded, Encoder, PACKET_BYTES_MAX, Settings};
 use offhook_media::SocketKey;
 use offhook_plan::{CodecKind, LegPlan, MediaCommand, MediaEvent, Negotiated};
 use offhook_rtp::{Header, TelephoneEvent};
@@ -100,23 +101,166 @@ fn keys_are_told_and_passed_on_with_the_other_legs_number() {
     assert!(told);
 }
 
+/// The level of one frequency at 8 kHz.
+fn level(pcm: &[i16], hertz: f64) -> f64 {
+    let (mut real, mut imaginary) = (0.0, 0.0);
+    for (n, sample) in pcm.iter().enumerate() {
+        let angle = core::f64::consts::TAU * hertz * n as f64 / 8_000.0;
+        real += f64::from(*sample) * angle.cos();
+        imaginary += f64::from(*sample) * angle.sin();
+    }
+    2.0 * real.hypot(imaginary) / pcm.len() as f64
+}
+
+fn tone(hertz: f64, rate: f64, from: usize, count: usize) -> Vec<i16> {
+    let sample = |n: usize| (8_000.0 * (core::f64::consts::TAU * hertz * n as f64 / rate).sin()) as i16;
+    (from..from + count).map(sample).collect()
+}
+
+/// What a listener with Opus hears, at 8 kHz; packets follow each other 960 apart.
+fn decoded(heard: &[(Header, Vec<u8>)]) -> Vec<i16> {
+    let apart = |pair: &[(Header, Vec<u8>)]| pair[1].0.timestamp.distance(pair[0].0.timestamp);
+    assert!(heard.windows(2).all(|pair| apart(pair) == SAMPLES as i32), "a hole or an overlap");
+    let mut decoder = Decoder::new(SampleRate::NARROW).unwrap();
+    let mut pcm = Vec::new();
+    for (_, payload) in heard {
+        let mut out = [0; 960];
+        let count = decoder.decode(payload, &mut out).unwrap();
+        pcm.extend_from_slice(&out[..count]);
+    }
+    pcm
+}
+
+/// Somebody with Opus who says a tone.
+struct Sayer {
+    leg: LegId,
+    encoder: Encoder,
+    payload_type: u8,
+    said: Vec<Vec<u8>>,
+    hertz: f64,
+}
+
+impl Sayer {
+    fn new(leg: LegId, payload_type: u8, hertz: f64) -> Self {
+        let encoder = Encoder::new(&Settings::voice(SampleRate::WIDE)).unwrap();
+        Self { leg, encoder, payload_type, said: Vec::new(), hertz }
+    }
+
+    fn say(&mut self, floor: &mut Floor) {
+        let n = self.said.len();
+        let mut out = vec![0; PACKET_BYTES_MAX];
+        let frame = tone(self.hertz, 16_000.0, n * 320, 320);
+        let Encoded::Packet(bytes) = self.encoder.encode(&frame, &mut out).unwrap() else { panic!("a pause") };
+        out.truncate(bytes);
+        let header = Header {
+            payload_type: self.payload_type,
+            marker: false,
+            seq: RtpSeq(65_500_u16.wrapping_add(n as u16)),
+            timestamp: RtpTime(u32::MAX - 50_000).wrapping_add(n as u32 * SAMPLES),
+            ssrc: 70 + self.leg.0 as u32,
+        };
+        let mut packet = vec![0; 12 + out.len()];
+        header.write(&out, &mut packet).unwrap();
+        floor.receive(self.leg, peer(self.leg), &packet);
+        self.said.push(out);
+    }
+}
+
+/// Somebody with PCMU who says a tone.
+fn say_pcmu(floor: &mut Floor, speaker: &mut Speaker, hertz: f64) {
+    let from = usize::from(speaker.seq) * 160;
+    let payload: Vec<u8> = tone(hertz, 8_000.0, from, 160).into_iter().map(|sample| Law::Mu.encode(sample)).collect();
+    let packet = speaker.packet(0, false, &payload);
+    speaker.seq = speaker.seq.wrapping_add(1);
+    speaker.timestamp = speaker.timestamp.wrapping_add(160);
+    floor.receive(speaker.leg, peer(speaker.leg), &packet);
+}
+
+fn pcmu_heard(floor: &mut Floor, leg: LegId) -> Vec<i16> {
+    floor.heard_by(leg).iter().flat_map(|(_, payload)| payload).map(|byte| Law::Mu.decode(*byte)).collect()
+}
+
 #[test]
-fn a_leg_of_opus_hears_no_player_which_ends_at_once_and_no_leg_of_another_codec() {
+fn a_prompt_is_heard_as_opus_and_told_when_it_is_over() {
     let mut floor = Floor::new();
-    floor.command(plan(1, vec![full(CALLER, 111, 110)], vec![plays(CALLER, 4, &[0], false)], vec![]));
-    floor.run_to(at(100));
+    floor.command(plan(1, vec![full(CALLER, 111, 110)], vec![plays(CALLER, 4, &[2], false)], vec![]));
+    floor.run_to(at(700));
     let finished = |event: &MediaEvent| matches!(event, MediaEvent::PlayerFinished { .. });
     assert_eq!(floor.events().iter().filter(|event| finished(event)).count(), 1);
-    let edges = vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX)];
-    floor.command(plan(2, vec![full(CALLER, 111, 110), pcmu(AGENT)], edges, vec![]));
-    send(&mut floor, 111, 1, 0, &packets(1)[0]);
-    Speaker::new(AGENT).say(&mut floor);
-    assert!(floor.heard_by(AGENT).is_empty() && floor.heard_by(CALLER).is_empty());
-    // Once both have it, they hear each other.
-    let edges = vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX)];
-    floor.command(plan(3, vec![full(CALLER, 111, 110), full(AGENT, 96, 97)], edges, vec![]));
-    send(&mut floor, 111, 2, SAMPLES, &packets(1)[0]);
-    assert_eq!(floor.heard_by(AGENT).len(), 1);
+    let heard = floor.heard_by(CALLER);
+    assert!(heard.iter().all(|(header, _)| header.payload_type == 111));
+    let pcm = decoded(&heard);
+    let level = level(&pcm[800..3_600], 600.0);
+    assert!((6_400.0..10_100.0).contains(&level) && pcm.len() >= 4_000, "{level} in {}", pcm.len());
+}
+
+#[test]
+fn speech_is_turned_from_opus_into_g711_and_back_within_2_db() {
+    let mut floor = Floor::new();
+    floor.command(talk_of(vec![full(CALLER, 111, 110), pcmu(AGENT)]));
+    let (mut caller, mut agent) = (Sayer::new(CALLER, 111, 440.0), Speaker::new(AGENT));
+    // Across the wrap of both numbers of the caller's.
+    for _ in 0..150 {
+        caller.say(&mut floor);
+        floor.run_to(floor.now + Span::from_ms(7));
+        say_pcmu(&mut floor, &mut agent, 700.0);
+        floor.run_to(floor.now + Span::from_ms(13));
+    }
+    assert_eq!(floor.worker.figures().mixing, 2);
+    let by_agent = pcmu_heard(&mut floor, AGENT);
+    let by_caller = decoded(&floor.heard_by(CALLER));
+    for (pcm, hertz) in [(&by_agent[4_000..], 440.0), (&by_caller[4_000..], 700.0)] {
+        let level = level(pcm, hertz);
+        assert!((6_400.0..10_100.0).contains(&level), "{hertz}: {level}");
+    }
+    assert!(by_agent.len() > 150 * 160 - 600, "{}", by_agent.len());
+}
+
+#[test]
+fn who_listens_with_g711_hears_two_with_opus_who_are_passed_on_byte_for_byte() {
+    let boss = LegId(3);
+    let mut floor = Floor::new();
+    let legs = || vec![full(CALLER, 111, 110), full(AGENT, 96, 97), pcmu(boss)];
+    let both = || vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX)];
+    let (mut caller, mut agent) = (Sayer::new(CALLER, 111, 440.0), Sayer::new(AGENT, 96, 700.0));
+    let listens = [hears(boss, CALLER, Tick::MAX), hears(boss, AGENT, Tick::MAX)];
+    for (generation, more) in [(1, vec![]), (2, listens.to_vec()), (3, vec![])] {
+        floor.command(plan(generation, legs(), both().into_iter().chain(more).collect(), vec![]));
+        for _ in 0..50 {
+            caller.say(&mut floor);
+            agent.say(&mut floor);
+            floor.run_to(floor.now + Span::from_ms(20));
+        }
+    }
+    let heard: Vec<Vec<u8>> = floor.heard_by(AGENT).into_iter().map(|(_, payload)| payload).collect();
+    assert_eq!(heard, caller.said);
+    let pcm = pcmu_heard(&mut floor, boss);
+    assert!(level(&pcm[2_000..], 440.0) > 5_500.0 && level(&pcm[2_000..], 700.0) > 5_500.0);
+    assert_eq!(floor.worker.figures().mixing, 0);
+}
+
+#[test]
+fn a_whisper_into_opus_and_its_end_leave_no_hole_and_the_callers_packets_are_passed_on_again() {
+    let boss = LegId(3);
+    let mut floor = Floor::new();
+    let legs = || vec![full(CALLER, 111, 110), full(AGENT, 96, 97), pcmu(boss)];
+    let both = || vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX)];
+    let (mut caller, mut coach) = (Sayer::new(CALLER, 111, 440.0), Speaker::new(boss));
+    let whisper = [hears(boss, CALLER, Tick::MAX), hears(AGENT, boss, Tick::MAX)];
+    for (generation, more) in [(1, vec![]), (2, whisper.to_vec()), (3, vec![])] {
+        floor.command(plan(generation, legs(), both().into_iter().chain(more).collect(), vec![]));
+        for _ in 0..50 {
+            caller.say(&mut floor);
+            say_pcmu(&mut floor, &mut coach, 1_100.0);
+            floor.run_to(floor.now + Span::from_ms(20));
+        }
+    }
+    let heard = floor.heard_by(AGENT);
+    let pcm = decoded(&heard);
+    assert!(level(&pcm[10_000..16_000], 1_100.0) > 5_000.0 && level(&pcm[18_000..], 1_100.0) < 300.0);
+    assert!(level(&pcm[10_000..16_000], 440.0) > 5_000.0 && level(&pcm[18_000..], 440.0) > 5_000.0);
+    let last: Vec<&Vec<u8>> = heard.iter().rev().take(40).map(|(_, payload)| payload).collect();
+    assert_eq!(last, caller.said.iter().rev().take(40).collect::<Vec<_>>());
 }
 
 #[test]

@@ -65,7 +65,11 @@ impl Exchange {
         };
         let mut leg = self.make_leg_out(now, flow, srtp)?;
         leg.trunk = trunk;
-        let body = leg.offer(&self.caps_preferring(trunk, codec));
+        let caps = match agent {
+            Some(agent) => self.caps_of_agent(agent, codec),
+            None => self.caps_preferring(trunk, codec),
+        };
+        let body = leg.offer(&caps);
         headers.extend(agent.map(|agent| self.path_to(agent, &uri)).unwrap_or_default());
         if !urgent {
             headers.extend(self.diversions(id, trunk, &from, &uri));

@@ -70,7 +70,11 @@ impl Exchange {
         let mut caller = self.make_leg(now, flow, srtp).ok_or(503)?;
         (caller.session, caller.trunk) = (session, trunk);
         if let Some(offer) = offer {
-            if let Err(fault) = caller.answer(offer, &self.caps_of(trunk)) {
+            let account = match &origin {
+                Origin::Trunk(_) => None,
+                Origin::Account(account) => Some(account.as_str()),
+            };
+            if let Err(fault) = caller.answer(offer, &self.caps_of_caller(trunk, account)) {
                 self.ports.give_back(now, caller.port);
                 return Err(fault.status().into());
             }
@@ -182,7 +186,7 @@ impl Exchange {
 
     /// Sends 200 to the caller, once. Without an offer in the INVITE ours goes with it.
     pub(super) fn answer_caller(&mut self, now: Tick, id: CallId) {
-        let caps = self.caps_of(self.calls.get(&id).and_then(|call| call.caller.trunk));
+        let Some(caps) = self.caller_caps(id) else { return };
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.answered) else { return };
         call.answered = true;
         let body = call.caller.described().or_else(|| {
@@ -196,10 +200,15 @@ impl Exchange {
         self.confirm_dialog(now, id, Party::Caller, session);
     }
 
+    fn caller_caps(&self, id: CallId) -> Option<offhook_plan::MediaCaps> {
+        let call = self.calls.get(&id)?;
+        Some(self.caps_of_caller(call.caller.trunk, call.caller_account.as_deref()))
+    }
+
     /// Opens the caller's ear before the answer: where the INVITE has an offer, or where ours reaches the caller reliably
     /// (RFC 3262 section 5).
     pub(super) fn early_media(&mut self, now: Tick, id: CallId) {
-        let caps = self.caps_of(self.calls.get(&id).and_then(|call| call.caller.trunk));
+        let Some(caps) = self.caller_caps(id) else { return };
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.answered) else { return };
         let session = call.caller.session;
         let may_offer = call.caller.negotiated.is_none() && self.endpoint.is_reliable(session);

@@ -120,6 +120,27 @@ impl Exchange {
         NameAddr { display, uri, params: offhook_sip::Params::default() }
     }
 
+    /// Our capabilities towards whoever calls, over a trunk or by the phone of an account. A caller's leg may be recorded, and no
+    /// recording holds Opus (docs/decisions/0071).
+    pub(super) fn caps_of_caller(&self, trunk: Option<usize>, account: Option<&str>) -> MediaCaps {
+        let own = account.and_then(|account| self.config.accounts.get(account)).map_or(&[][..], |own| &own.codecs);
+        let mut caps = if own.is_empty() { self.caps_of(trunk) } else { self.caps_in(own) };
+        caps.codecs.retain(|cap| cap.kind != CodecKind::Opus);
+        caps
+    }
+
+    /// Our capabilities towards an agent's phone: as its account says, or with the codec `first` of whoever it is to talk to in front.
+    pub(super) fn caps_of_agent(&self, agent: AgentId, first: Option<CodecKind>) -> MediaCaps {
+        let account = self.agent(agent).and_then(|agent| match &agent.reach {
+            Reach::Account(account) => self.config.accounts.get(account),
+            Reach::Static { .. } => None,
+        });
+        match account.map(|account| &account.codecs).filter(|codecs| !codecs.is_empty()) {
+            Some(codecs) => self.caps_in(codecs),
+            None => self.caps_preferring(None, first),
+        }
+    }
+
     /// Our capabilities towards a trunk, or a phone, with `first` in front, so that two legs meet on one codec where they can.
     pub(super) fn caps_preferring(&self, trunk: Option<usize>, first: Option<CodecKind>) -> MediaCaps {
         let mut caps = self.caps_of(trunk);

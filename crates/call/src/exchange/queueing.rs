@@ -104,7 +104,7 @@ impl Exchange {
         let queue = call.queue.and_then(|queue| self.queue(queue)).map(|queue| queue.acd.name.clone());
         let from = self.presented(&call.from, queue.as_deref(), flow);
         let Some(mut leg) = self.make_leg_out(now, flow, self.agent_srtp(agent)) else { return false };
-        let caps = self.caps_preferring(None, codec);
+        let caps = self.caps_of_agent(agent, codec);
         let body = leg.offer(&caps);
         let mut headers = self.path_to(agent, &uri);
         headers.extend(self.diversions(id, None, &from, &uri));

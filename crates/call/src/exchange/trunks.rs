@@ -500,8 +500,13 @@ impl Exchange {
 
     /// The codecs of a leg: the trunk's own, where it has some.
     pub(super) fn caps_of(&self, trunk: Option<usize>) -> MediaCaps {
-        let mut caps = self.config.caps.clone();
         let codecs = trunk.and_then(|trunk| self.config.trunks.get(trunk)).map_or(&[][..], |trunk| &trunk.codecs);
+        self.caps_in(codecs)
+    }
+
+    /// Our capabilities with these codecs alone, in this order; all of them where none is named.
+    pub(super) fn caps_in(&self, codecs: &[offhook_plan::CodecKind]) -> MediaCaps {
+        let mut caps = self.config.caps.clone();
         if !codecs.is_empty() {
             let place = |kind| codecs.iter().position(|codec| *codec == kind);
             caps.codecs.retain(|cap| place(cap.kind).is_some());

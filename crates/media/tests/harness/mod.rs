@@ -146,12 +146,15 @@ impl Floor {
 
     pub fn with(limits: Limits) -> Self {
         let (producer, tap) = tap_ring(limits.tap_ring_bytes);
-        // One second of a rising saw each, so that every frame of music differs.
+        // One second of a rising saw each, so that every frame of music differs; and half a second of 600 Hz.
         let saw: Vec<i16> = (0..8_000).map(|n| (n * 4 - 16_000) as i16).collect();
         let short: Vec<i16> = saw.iter().copied().take(400).collect();
         let music = Asset::from_pcm(&saw, SampleRate::NARROW).unwrap();
         let prompt = Asset::from_pcm(&short, SampleRate::NARROW).unwrap();
-        let assets = Arc::new(Assets::new(vec![music, prompt]));
+        let tone: Vec<i16> =
+            (0..4_000_u32).map(|n| (f64::from(n) * 0.471).sin()).map(|s| (s * 8_000.0) as i16).collect();
+        let tone = Asset::from_pcm(&tone, SampleRate::NARROW).unwrap();
+        let assets = Arc::new(Assets::new(vec![music, prompt, tone]));
         Self {
             worker: Worker::new(assets, producer, limits, Entropy::from_number(7)),
             network: Network::default(),

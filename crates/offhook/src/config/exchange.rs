@@ -273,20 +273,18 @@ impl Reader {
     }
 
     pub fn codecs(&mut self, names: &At<Vec<At<String>>>) -> Vec<CodecCap> {
-        const KNOWN: [(&str, CodecKind); 3] =
-            [("pcmu", CodecKind::Pcmu), ("pcma", CodecKind::Pcma), ("g722", CodecKind::G722)];
+        const KNOWN: [(&str, CodecKind); 4] = [
+            ("pcmu", CodecKind::Pcmu),
+            ("pcma", CodecKind::Pcma),
+            ("g722", CodecKind::G722),
+            ("opus", CodecKind::Opus),
+        ];
         let mut caps: Vec<CodecCap> = Vec::new();
         for name in &names.value {
-            if name.value.eq_ignore_ascii_case(CodecKind::Opus.name()) {
-                // It can be agreed on; nothing plays, mixes or records it.
-                let advice = "take it out; \"g722\" carries up to 7 kHz";
-                self.sink.fault(name.span.clone(), "codec \"opus\" is not carried", advice);
-                continue;
-            }
             let Some((_, kind)) = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value)) else {
                 let advice = match nearest(&name.value, KNOWN.iter().map(|(known, _)| *known)) {
                     Some(known) => format!("did you mean \"{known}\"?"),
-                    None => "write \"pcmu\" (G.711 mu-law), \"pcma\" (G.711 A-law) or \"g722\"".to_owned(),
+                    None => "write \"pcmu\" (G.711 mu-law), \"pcma\" (G.711 A-law), \"g722\" or \"opus\"".to_owned(),
                 };
                 self.sink.fault(name.span.clone(), format!("codec \"{}\" is not known", name.value), advice);
                 continue;
@@ -297,6 +295,10 @@ impl Reader {
                 continue;
             }
             caps.push(CodecCap::of(*kind));
+        }
+        if !caps.is_empty() && caps.iter().all(|cap| cap.kind == CodecKind::Opus) {
+            let advice = "add \"pcmu\" or \"pcma\": whoever calls may be recorded, and no recording holds Opus";
+            self.sink.fault(names.span.clone(), "opus is the only codec", advice);
         }
         if names.value.is_empty() {
             let advice = "write codecs = [\"pcmu\", \"pcma\"]";

@@ -193,17 +193,20 @@ impl Reader {
         if let Some(rate) = section.number(&mut self.sink, "calls_per_second", 1..=100_000) {
             limits.calls_per_s_max = rate.value as u32;
         }
-        let Some(names) = section.texts(&mut self.sink, "codecs", "[\"pcma\"]") else { return (limits, Vec::new()) };
+        let codecs = self.some_codecs(section, "a trunk");
+        (limits, codecs)
+    }
+
+    /// `codecs` of a `[[trunk]]` or an `[[account]]`: some of those of `[media]`, in another order perhaps.
+    fn some_codecs(&mut self, section: &mut Section<'_>, who: &str) -> Vec<CodecKind> {
+        let Some(names) = section.texts(&mut self.sink, "codecs", "[\"pcma\"]") else { return Vec::new() };
         let codecs: Vec<CodecKind> = self.codecs(&names).into_iter().map(|cap| cap.kind).collect();
         if let Some(codec) = codecs.iter().find(|codec| !self.codecs.contains(codec)) {
             let message = format!("codecs in [media] has no {}", codec.name().to_lowercase());
-            self.sink.fault(
-                names.span,
-                message,
-                "a trunk can leave codecs of the exchange out, and change their order",
-            );
+            let advice = format!("{who} can leave codecs of the exchange out, and change their order");
+            self.sink.fault(names.span, message, advice);
         }
-        (limits, codecs)
+        codecs
     }
 
     /// The keys of an `[[account]]` about its calls; the password follows.
@@ -215,6 +218,7 @@ impl Reader {
         let caller_id = section.text_or_number_if(&mut self.sink, "caller_id", "\"4930555701\"");
         Account {
             srtp: self.srtp(section),
+            codecs: self.some_codecs(section, "an account"),
             outside,
             outside_max: most.map_or(OUTSIDE_MAX_DEFAULT, |most| most.value as u32),
             outside_per_hour: per_hour.map_or(OUTSIDE_PER_HOUR_DEFAULT, |most| most.value as u32),

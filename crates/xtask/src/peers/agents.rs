@@ -66,6 +66,8 @@ struct Way<'a> {
     renewed_s: Option<u16>,
     /// Lines of its list of contacts.
     contacts: &'a str,
+    /// With Opus, and a microphone at its rate.
+    opus: bool,
 }
 
 /// The command of a softphone without a screen that registers and answers by itself `after` a while. Its password goes into a file of
@@ -145,6 +147,12 @@ impl Agent {
         Self::start_baresip(account, place, samples, folder, &way)
     }
 
+    /// As [`Self::baresip`], from `place`, with Opus before G.711, and `samples` at 48 kHz.
+    pub fn baresip_with_opus(account: Account<'_>, place: Place, samples: &[i16], folder: &Path) -> Result<Self> {
+        let more = "\nmodule\t\topus.so\nopus_stereo\tno\nopus_sprop_stereo\tno\nopus_inbandfec\tyes\n";
+        Self::start_baresip(account, place, samples, folder, &Way { more, opus: true, ..Way::default() })
+    }
+
     /// As [`Self::baresip`], from `place`, without a microphone: it watches its contacts.
     pub fn baresip_watching(account: Account<'_>, place: Place, contacts: &str, folder: &Path) -> Result<Self> {
         let more = "\nmodule_app\t\tcontact.so\nmodule_app\t\tpresence.so\n";
@@ -182,10 +190,11 @@ impl Agent {
         folder: &Path,
         way: &Way<'_>,
     ) -> Result<Self> {
-        let &Way { secure, encrypted, certificate, dial, more, renewed_s, contacts } = way;
+        let &Way { secure, encrypted, certificate, dial, more, renewed_s, contacts, opus } = way;
         let renewed_s = renewed_s.unwrap_or(120);
         std::fs::create_dir_all(folder)?;
-        speech::write_wav(&folder.join("speech.wav"), 8_000, samples)?;
+        let (rate, codecs) = if opus { (48_000, "opus,pcmu") } else { (8_000, "pcmu") };
+        speech::write_wav(&folder.join("speech.wav"), rate, samples)?;
         let Place { address, media } = place;
         let text = std::fs::read_to_string(crate::root().join("fixtures/peers/baresip.conf"))?;
         let authority = crate::root().join("fixtures/tls/authority.pem");
@@ -195,6 +204,7 @@ impl Agent {
             .replace("ADDRESS", &address.ip().to_string())
             .replace("PORT", &address.port().to_string())
             .replace("MEDIA", &format!("{media}-{}", media + 19))
+            .replace("RATE", &rate.to_string())
             + if secure { &trust } else { "" }
             + &certificate.map_or_else(String::new, |file| format!("sip_certificate\t\t{}\n", file.display()))
             + more;
@@ -204,7 +214,7 @@ impl Agent {
             (if secure { ";transport=tls" } else { "" }, if dial.is_none() { "answermode=auto;" } else { "" });
         let speech = if encrypted { ";mediaenc=srtp-mand" } else { "" };
         let line = format!(
-            "<sip:{user}@{server}{transport}>;auth_pass={password};{answers}audio_codecs=pcmu;regint={renewed_s}{speech}\n"
+            "<sip:{user}@{server}{transport}>;auth_pass={password};{answers}audio_codecs={codecs};regint={renewed_s}{speech}\n"
         );
         std::fs::write(folder.join("accounts"), line)?;
         std::fs::write(folder.join("contacts"), contacts)?;
@@ -254,7 +264,9 @@ impl Agent {
             files.sort();
             let mut codes = Vec::new();
             for file in files {
-                codes.extend(g711::encode_all(&speech::read_wav(&file)?.1));
+                let (rate, samples) = speech::read_wav(&file)?;
+                let samples = if rate == 8_000 { samples } else { super::quality::downsample(&samples, rate)? };
+                codes.extend(g711::encode_all(&samples));
             }
             Ok(codes)
         };

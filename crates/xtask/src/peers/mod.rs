@@ -14,6 +14,7 @@ mod linphone;
 mod linphone_transfer;
 mod mutual;
 mod nat;
+mod opus;
 mod overload;
 mod page;
 mod prack;
@@ -129,6 +130,11 @@ const TESTS: &[Test] = &[
         name: "supervise",
         sentence: "baresip listens, whispers, joins in, leaves and takes over; three softphones are in conference",
         run: supervise::run,
+    },
+    Test {
+        name: "opus",
+        sentence: "baresip speaks Opus, the customer G.711; both hear each other, and the recording holds both",
+        run: opus::run,
     },
     Test {
         name: "linphone-transfer",
