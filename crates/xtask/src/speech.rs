@@ -61,7 +61,20 @@ impl Speech {
         let utterances = self.utterances.iter().filter(|u| u.end <= end).cloned().collect();
         Self { samples: self.samples[..end].to_vec(), utterances }
     }
+
+    /// The utterances that are heard, each beside what was heard of it.
+    pub fn found_in<'a>(&'a self, heard: &'a [i16]) -> Vec<(&'a [i16], &'a [i16])> {
+        let said = self.utterances.iter().map(|utterance| &self.samples[utterance.clone()]);
+        let found = said.filter_map(|said| {
+            let (at, likeness) = find(heard, said)?;
+            (likeness > LIKENESS_MIN).then(|| (said, &heard[at..at + said.len()]))
+        });
+        found.collect()
+    }
 }
+
+/// An utterance that is less alike than this is another one.
+const LIKENESS_MIN: f64 = 0.5;
 
 fn levelled(samples: &[i16]) -> Vec<i16> {
     let loud = samples.iter().map(|s| f64::from(*s)).filter(|s| s.abs() > 200.0);

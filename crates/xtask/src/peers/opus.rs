@@ -12,7 +12,7 @@ use super::exchange::Exchange;
 use super::quality::upsample;
 use super::sipp::loopback;
 use super::transfer::Phone;
-use crate::speech::{self, Pesq, Recording, Speech};
+use crate::speech::{Pesq, Recording, Speech};
 use crate::{g711, http};
 
 /// Whatever is waited for.
@@ -60,14 +60,7 @@ pub fn run(bench: &Bench) -> Result<String> {
         ("and of the agent", recording.right),
     ] {
         let heard = g711::decode_all(&codes);
-        let mut pairs = Vec::new();
-        for utterance in &speech.utterances {
-            let said = &speech.samples[utterance.clone()];
-            let Some((at, likeness)) = speech::find(&heard, said) else { continue };
-            if likeness > 0.5 {
-                pairs.push((said, &heard[at..at + said.len()]));
-            }
-        }
+        let pairs = speech.found_in(&heard);
         ensure!(!pairs.is_empty(), "{what} none of {} utterances", speech.utterances.len());
         let scores = pesq.scores(&pairs)?;
         let mean = scores.iter().sum::<f64>() / scores.len() as f64;

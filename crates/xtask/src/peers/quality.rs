@@ -70,14 +70,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     for name in ["agent.wav", "caller.wav"] {
         let (rate, heard) = speech::read_wav(&file(name))?;
         let heard = if rate == 8_000 { heard } else { downsample(&heard, rate)? };
-        let mut pairs = Vec::new();
-        for utterance in &speech.utterances {
-            let said = &speech.samples[utterance.clone()];
-            let Some((at, likeness)) = speech::find(&heard, said) else { continue };
-            if likeness > 0.5 {
-                pairs.push((said, &heard[at..at + said.len()]));
-            }
-        }
+        let pairs = speech.found_in(&heard);
         ensure!(pairs.len() >= 2, "{name} holds {} of {} utterances", pairs.len(), speech.utterances.len());
         scores.extend(pesq.scores(&pairs).with_context(|| name.to_owned())?);
     }
