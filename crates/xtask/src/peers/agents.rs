@@ -18,6 +18,8 @@ pub struct Payloads {
     pub sent: Vec<u8>,
     /// Received.
     pub received: Vec<u8>,
+    /// The same, call by call; of our softphone those of the first one alone.
+    pub received_by_call: Vec<Vec<u8>>,
 }
 
 /// An agent's phone.
@@ -255,22 +257,23 @@ impl Agent {
         if self.kind == "softphone" {
             let read =
                 |name: &str| std::fs::read(self.folder.join(name)).with_context(|| format!("{name} of the softphone"));
-            return Ok(Payloads { sent: read("out")?, received: read("in")? });
+            let received = read("in")?;
+            return Ok(Payloads { sent: read("out")?, received_by_call: vec![received.clone()], received });
         }
-        let dump = |end: &str| -> Result<Vec<u8>> {
+        let dump = |end: &str| -> Result<Vec<Vec<u8>>> {
             let mut files: Vec<PathBuf> =
                 std::fs::read_dir(&self.folder)?.filter_map(|e| Some(e.ok()?.path())).collect();
             files.retain(|f| f.to_string_lossy().ends_with(end));
             files.sort();
-            let mut codes = Vec::new();
-            for file in files {
+            let read = |file: PathBuf| {
                 let (rate, samples) = speech::read_wav(&file)?;
                 let samples = if rate == 8_000 { samples } else { super::quality::downsample(&samples, rate)? };
-                codes.extend(g711::encode_all(&samples));
-            }
-            Ok(codes)
+                Ok(g711::encode_all(&samples))
+            };
+            files.into_iter().map(read).collect()
         };
-        Ok(Payloads { sent: dump("-enc.wav")?, received: dump("-dec.wav")? })
+        let received_by_call = dump("-dec.wav")?;
+        Ok(Payloads { sent: dump("-enc.wav")?.concat(), received: received_by_call.concat(), received_by_call })
     }
 }
 

@@ -149,7 +149,8 @@ fn called_by_sipp(bench: &Bench, exchange: &mut Exchange, codes: &[u8]) -> Resul
     lines.keep_up(&callers)?;
     ensure!(status.success(), "sipp ended with {status}");
     let (_, heard) = lines.ended.pop_first().context("the call was not answered")?;
-    Ok(Payloads { sent: joined(&heard.sent), received: joined(&heard.received) })
+    let received = joined(&heard.received);
+    Ok(Payloads { sent: joined(&heard.sent), received_by_call: vec![received.clone()], received })
 }
 
 /// Calls the agent on baresip; gives the packets that linphone could open.
