@@ -157,7 +157,8 @@ impl Leg {
     pub fn keys_of(&mut self, now: Tick, incoming: &Incoming, payload: &[u8]) -> [Option<MediaEvent>; 2] {
         let (digits, source) = match (incoming.kind, &mut self.inband) {
             (Kind::Key(event), _) => ([self.key_pressed(now, &incoming.header, event), None], DigitSource::Event),
-            (Kind::Speech, Some(inband)) => {
+            // Whom another leg hears presses keys for that one, which hears them as they are: only the exchange needs to be told.
+            (Kind::Speech, Some(inband)) if self.heard_by.is_empty() => {
                 (inband.ear.hear(&incoming.header, payload, incoming.began), DigitSource::Inband)
             }
             (Kind::Speech | Kind::Unknown, _) => return [const { None }; 2],
