@@ -369,31 +369,6 @@ impl OpenCall {
         Some(guest)
     }
 
-    /// What happened to guests.
-    fn apply_guest(&mut self, at: Tick, event: &CallEvent) {
-        match event {
-            CallEvent::GuestRung { guest, agent, part, .. } => {
-                self.guests.push(Guest { leg: *guest, agent: *agent, part: *part, since: None, dialog: None });
-            }
-            CallEvent::GuestJoined { guest, dialog, .. } => {
-                if let Some(guest) = self.end_part(at, *guest) {
-                    (guest.since, guest.dialog) = (Some(at), Some((**dialog).clone()));
-                }
-            }
-            CallEvent::GuestTurned { guest, part, .. } => {
-                let joined = self.guests.iter().any(|known| known.leg == *guest && known.since.is_some());
-                if let Some(guest) = self.end_part(at, *guest) {
-                    (guest.part, guest.since) = (*part, joined.then_some(at));
-                }
-            }
-            CallEvent::GuestLeft { guest, .. } => {
-                self.end_part(at, *guest);
-                self.guests.retain(|known| known.leg != *guest);
-            }
-            _ => {}
-        }
-    }
-
     /// Whoever talks now talks no more.
     fn end_talk(&mut self, at: Tick) {
         if let Some((agent, from)) = self.talk.take() {
@@ -424,20 +399,33 @@ impl OpenCall {
             | CallEvent::Sounded { .. }
             | CallEvent::Diverted { .. }
             | CallEvent::HangUpCause { .. }
-            | CallEvent::Transferred { .. } => {}
-            CallEvent::GuestRung { .. }
-            | CallEvent::GuestJoined { .. }
-            | CallEvent::GuestTurned { .. }
-            | CallEvent::GuestLeft { .. } => return self.apply_guest(at, event),
-        }
-        let record = &mut self.record;
-        match event {
-            CallEvent::Began { .. }
-            | CallEvent::Transferring { .. }
             | CallEvent::GuestRung { .. }
             | CallEvent::GuestJoined { .. }
             | CallEvent::GuestTurned { .. }
-            | CallEvent::GuestLeft { .. } => {}
+            | CallEvent::GuestLeft { .. }
+            | CallEvent::Transferred { .. } => {}
+        }
+        let record = &mut self.record;
+        match event {
+            CallEvent::Began { .. } | CallEvent::Transferring { .. } => {}
+            CallEvent::GuestRung { guest, agent, part, .. } => {
+                self.guests.push(Guest { leg: *guest, agent: *agent, part: *part, since: None, dialog: None });
+            }
+            CallEvent::GuestJoined { guest, dialog, .. } => {
+                if let Some(guest) = self.end_part(at, *guest) {
+                    (guest.since, guest.dialog) = (Some(at), Some((**dialog).clone()));
+                }
+            }
+            CallEvent::GuestTurned { guest, part, .. } => {
+                if let Some(guest) = self.end_part(at, *guest) {
+                    // Who has not joined yet has no time to count.
+                    (guest.part, guest.since) = (*part, guest.dialog.is_some().then_some(at));
+                }
+            }
+            CallEvent::GuestLeft { guest, .. } => {
+                self.end_part(at, *guest);
+                self.guests.retain(|known| known.leg != *guest);
+            }
             CallEvent::Answered { .. } => record.answered = Some(at),
             CallEvent::Queued { contact, queue, .. } => {
                 record.contact = Some(*contact);

@@ -72,6 +72,25 @@ fn an_accounts_own_codecs_are_offered_in_its_order_and_opus_is_agreed_on_with_no
 }
 
 #[test]
+fn a_phone_that_asks_anew_gets_no_codec_that_its_account_has_not() {
+    use offhook_plan::{CodecCap, CodecKind};
+    let mut world = World::told(Vec::new(), |config| {
+        config.caps.codecs = [CodecKind::G722, CodecKind::Pcmu].map(CodecCap::of).into();
+        config.accounts.get_mut("bob").expect("bob's account").codecs = vec![CodecKind::Pcmu];
+    });
+    world.dial("ann", "bob", Some(credentials("ann")));
+    let (bob, ..) = world.ringing("bob").expect("bob's phone rings");
+    world.answer("bob", bob);
+    let wide = "v=0\r\no=- 9 9 IN IP4 127.0.0.9\r\ns=-\r\nc=IN IP4 127.0.0.9\r\nt=0 0\r\nm=audio 40002 RTP/AVP 9 0\r\n";
+    let now = world.now;
+    world.at("bob").endpoint.reoffer(now, bob, Some(offhook_sip::Body::sdp(wide.to_owned())));
+    world.run(Span::from_ms(100));
+    let plan = world.plans.values().next().expect("a call");
+    let agreed: Vec<_> = plan.legs.iter().filter_map(|leg| leg.negotiated.as_ref()).collect();
+    assert_eq!((agreed[1].codec, agreed[1].remote_rtp.port()), (CodecKind::Pcmu, 40_002));
+}
+
+#[test]
 fn a_colleague_who_talks_is_busy_and_so_is_whoever_calls_the_own_name() {
     let mut world = World::new(Vec::new());
     let call = world.dial("ann", "ann", Some(credentials("ann")));

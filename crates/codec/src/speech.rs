@@ -26,6 +26,17 @@ impl SpeechDecoder {
         })
     }
 
+    /// Forgets what it heard, for another stream.
+    pub fn reset(&mut self) {
+        match self {
+            Self::Narrow(decoder) => decoder.reset(),
+            Self::Opus(decoder) => {
+                // Refused by no library that has made the decoder.
+                let _made = decoder.reset();
+            }
+        }
+    }
+
     /// The same decoder with what it remembers, where that can be copied.
     pub fn copy(&self) -> Option<Self> {
         match self {

@@ -148,7 +148,8 @@ struct Slot {
     full: bool,
 }
 
-/// Owned by one thread; holds encoded payloads. A copy plays on as it would have. Neither `push` nor `pull` allocates, locks, blocks or reads a clock.
+/// Owned by one thread; holds encoded payloads. A copy plays on as it would have. Neither `push` nor `pull` allocates, locks,
+/// blocks or reads a clock.
 #[derive(Clone)]
 pub struct JitterBuffer {
     config: JitterConfig,

@@ -76,6 +76,10 @@ impl Voice {
 
     /// Takes a packet of speech.
     pub fn push(&mut self, now: Tick, header: &Header, payload: &[u8]) {
+        if self.newest.is_some_and(|(ssrc, _)| ssrc != header.ssrc) {
+            // The buffer begins anew as well: what it held of the source before is never decoded.
+            self.decoder.reset();
+        }
         let timestamp = self.place(header.ssrc, header.timestamp);
         let header = Header { timestamp, ..*header };
         let _told_in_its_figures = self.buffer.push(now, &Packet { header, payload, payload_at: HEADER_BYTES });

@@ -6,8 +6,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use harness::*;
-use offhook_plan::CodecKind;
-use offhook_units::{Span, Tick};
+use offhook_codec::opus;
+use offhook_plan::{CodecKind, Negotiated};
+use offhook_units::{SampleRate, Span, Tick};
 use ringbuf::traits::Consumer;
 
 thread_local! {
@@ -126,10 +127,12 @@ fn a_thousand_packets_listened_to_for_keys_and_keys_made_to_sound_allocate_nothi
     for codec in CARRIED {
         let mut floor = Floor::new();
         floor.network.only_count = true;
-        let mut agent = leg_plan(AGENT, Some(agreed(AGENT, codec)));
-        agent.negotiated.as_mut().unwrap().telephone_event = None;
+        // The agent hears keys as tones; another leg, whom nobody hears, is listened to.
+        let silent_about_keys = |leg| Some(Negotiated { telephone_event: None, ..agreed(leg, codec) });
+        let (agent, third) = (leg_plan(AGENT, silent_about_keys(AGENT)), offhook_units::LegId(3));
+        let listened_to = leg_plan(third, silent_about_keys(third));
         let edges = vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX)];
-        floor.command(plan(1, vec![pcmu(CALLER), agent], edges, tapped()));
+        floor.command(plan(1, vec![pcmu(CALLER), agent, listened_to], edges, tapped()));
         let (caller, said) = (Speaker::new(CALLER), codec.static_payload_type().unwrap());
         let sent = |n: u32, leg, payload_type, payload: &[u8]| {
             let (seq, timestamp) = (n as u16, 50_000 + n * 160);
@@ -137,13 +140,17 @@ fn a_thousand_packets_listened_to_for_keys_and_keys_made_to_sound_allocate_nothi
         };
         let event = TelephoneEvent { event: 5, end: true, volume: 10, duration: 160 }.encode();
         let mut packets: Vec<_> = (0..1_000_u32)
-            .map(|n| (sent(n, AGENT, said, &caller.payload()), sent(n, CALLER, 101, &event)))
-            .map(|both| ([both.0, vec![0; 20]].concat(), [both.1, vec![0; 20]].concat()))
+            .map(|n| {
+                let speech = |leg| sent(n, leg, said, &caller.payload());
+                [speech(AGENT), sent(n, CALLER, 101, &event), speech(third)]
+            })
+            .map(|all| all.map(|packet| [packet, vec![0; 20]].concat()))
             .collect();
-        let keys = [CALLER, AGENT].map(|leg| floor.key(local(leg)));
+        let keys = [CALLER, AGENT, third].map(|leg| floor.key(local(leg)));
         let mut before = 0;
-        for (n, (speech, key)) in packets.iter_mut().enumerate() {
+        for (n, [speech, key, heard]) in packets.iter_mut().enumerate() {
             floor.now = at(20 + n as u64 * 20);
+            floor.worker.receive(&mut floor.network, floor.now, keys[2], peer(third), heard, 172);
             floor.worker.receive(&mut floor.network, floor.now, keys[1], peer(AGENT), speech, 172);
             floor.worker.receive(&mut floor.network, floor.now, keys[0], peer(CALLER), key, 16);
             // Keys are told: events, which are taken as they come.
@@ -157,6 +164,54 @@ fn a_thousand_packets_listened_to_for_keys_and_keys_made_to_sound_allocate_nothi
         assert_eq!(COUNT.get() - before, 0, "{codec:?}");
         assert!(floor.network.count >= 2_000, "{}", floor.network.count);
     }
+}
+
+#[test]
+fn a_thousand_packets_turned_from_opus_into_g711_and_back_allocate_nothing() {
+    let mut floor = Floor::new();
+    floor.network.only_count = true;
+    let opus = Negotiated {
+        codec: CodecKind::Opus,
+        send_payload_type: 111,
+        recv_payload_type: 111,
+        telephone_event: None,
+        ..agreed(AGENT, CodecKind::Pcmu)
+    };
+    let edges = vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX)];
+    floor.command(plan(1, vec![pcmu(CALLER), leg_plan(AGENT, Some(opus))], edges, tapped()));
+    let mut encoder = opus::Encoder::new(&opus::Settings::voice(SampleRate::NARROW)).unwrap();
+    let pcm: Vec<i16> = (0..160_i32).map(|n| ((n * n * 37) % 9_000 - 4_500) as i16).collect();
+    let mut said = [0; opus::PACKET_BYTES_MAX];
+    let opus::Encoded::Packet(bytes) = encoder.encode(&pcm, &mut said).unwrap() else { panic!("a pause") };
+    let mut speakers = [CALLER, AGENT].map(Speaker::new);
+    let mut packets: Vec<_> = [(0, vec![0x55; 160]), (111, said[..bytes].to_vec())]
+        .into_iter()
+        .zip(&mut speakers)
+        .map(|((payload_type, payload), speaker)| {
+            let packet = speaker.packet(payload_type, false, &payload);
+            (floor.key(local(speaker.leg)), peer(speaker.leg), packet, if payload_type == 0 { 160 } else { 960 })
+        })
+        .collect();
+    let mut before = 0;
+    for n in 0..1_100_u32 {
+        // The first packets latch, which is told, and fill what is made with the call.
+        if n == 100 {
+            floor.events();
+            before = COUNT.get();
+        }
+        floor.now = at(20 + u64::from(n) * 20);
+        for (key, from, packet, units) in &mut packets {
+            let mut datagram = [0; 400];
+            datagram[..packet.len()].copy_from_slice(packet);
+            datagram[2..4].copy_from_slice(&(100 + n as u16).to_be_bytes());
+            datagram[4..8].copy_from_slice(&(n * *units).to_be_bytes());
+            floor.worker.receive(&mut floor.network, floor.now, *key, *from, &mut datagram, packet.len());
+        }
+        floor.run_to(at(39 + u64::from(n) * 20));
+        floor.tap.clear();
+    }
+    assert_eq!(COUNT.get() - before, 0);
+    assert!(floor.network.count >= 2_150, "{}", floor.network.count);
 }
 
 #[test]

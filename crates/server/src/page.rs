@@ -1,4 +1,4 @@
-//! The page: one read-only view of queues, agents and calls, built into the program.
+//! The page: one view of queues, agents and calls, from which calls are supervised, built into the program.
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};

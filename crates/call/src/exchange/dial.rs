@@ -184,6 +184,11 @@ impl Exchange {
             entry.1 = Role::Orphan;
             self.endpoint.hang_up(now, session, reason);
         }
+        self.free(now, id, other);
+    }
+
+    /// What belonged to a phone whose session is over is free again.
+    pub(super) fn free(&mut self, now: Tick, id: CallId, other: &Other) {
         if let Some(agent) = other.agent {
             self.disengage(now, agent, id);
         }

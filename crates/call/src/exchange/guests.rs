@@ -26,7 +26,8 @@ impl Exchange {
     pub(super) fn supervise(&mut self, now: Tick, id: CallId, by: AgentId, wish: Supervision) -> Result<(), Denied> {
         let call = self.calls.get(&id).filter(|call| !call.is_ending()).ok_or(Denied::NoCall(id))?;
         let agent = self.agent(by).ok_or(Denied::NoAgent(by))?;
-        if let Some(guest) = call.guests.iter().find(|guest| guest.other.agent == Some(by)) {
+        let supervises = |guest: &&Guest| guest.other.agent == Some(by) && guest.part != Part::Party;
+        if let Some(guest) = call.guests.iter().find(supervises) {
             let (session, joined) = (guest.other.leg.session, guest.joined.is_some());
             return self.turn_guest(now, id, session, joined, wish);
         }
@@ -37,7 +38,7 @@ impl Exchange {
         let queue = call.queue.and_then(|queue| self.queue(queue)).map(|queue| queue.acd.name.clone());
         self.guest_room(id)?;
         if call.agents().any(|agent| agent == by) {
-            return Err(Denied::Elsewhere("the supervisor is one of the two who talk in this call"));
+            return Err(Denied::Elsewhere("the supervisor takes part in this call already"));
         }
         let name = agent.acd.name.clone();
         let way = self.way_to_agent(&call.from, by).map_err(|status| match status {
@@ -213,14 +214,9 @@ impl Exchange {
         self.guest_gone(now, id, other.leg.id, status);
     }
 
-    /// A guest ended the session: what belonged to it is free again.
+    /// A guest ended the session.
     fn part_with(&mut self, now: Tick, id: CallId, other: &Other, status: u16) {
-        if let Some(agent) = other.agent {
-            self.disengage(now, agent, id);
-        }
-        if let Some(trunk) = other.leg.trunk {
-            self.unseat(id, trunk);
-        }
+        self.free(now, id, other);
         self.guest_gone(now, id, other.leg.id, status);
     }
 
@@ -259,43 +255,28 @@ impl Exchange {
 
     /// A supervisor talks to the caller in the agent's place. Says whether that was possible.
     fn take_over(&mut self, now: Tick, id: CallId, session: SessionId) -> bool {
-        let Some(place) = self.guest_at(id, session) else { return false };
-        let Some(left) = self.seat_guest(now, id, place) else { return false };
-        let to = self.calls.get(&id).and_then(|call| call.other.as_ref()).and_then(|other| other.agent);
-        self.finish_contact(now, id);
-        self.dismiss(now, id, &left, None);
-        self.counters.transfers_done += 1;
-        self.note(now, CallEvent::Transferred { call: id, by: left.agent, to, attended: true, status: 200 });
-        self.talk_on(now, id, to);
-        true
+        let place = self.guest_at(id, session);
+        place.is_some_and(|place| self.seat_guest(now, id, place, Self::dismiss_agent))
     }
 
     /// The agent hung up: the first guest who talks with the caller stays there instead. Says whether there is one.
     pub(super) fn guest_stays(&mut self, now: Tick, id: CallId) -> bool {
-        let guests = self.calls.get(&id).into_iter().flat_map(|call| &call.guests).enumerate();
-        let place = guests.into_iter().find(|(_, guest)| guest.joined.is_some() && guest.part.talks());
-        let Some(place) = place.map(|(place, _)| place) else { return false };
-        let Some(left) = self.seat_guest(now, id, place) else { return false };
-        let to = self.calls.get(&id).and_then(|call| call.other.as_ref()).and_then(|other| other.agent);
-        self.finish_contact(now, id);
-        if let Some(agent) = left.agent {
-            self.disengage(now, agent, id);
-        }
-        if let Some(trunk) = left.leg.trunk {
-            self.unseat(id, trunk);
-        }
-        self.counters.transfers_done += 1;
-        self.note(now, CallEvent::Transferred { call: id, by: left.agent, to, attended: true, status: 200 });
-        self.talk_on(now, id, to);
-        true
+        let stays = |guest: &Guest| guest.joined.is_some() && guest.part.talks();
+        let place = self.calls.get(&id).and_then(|call| call.guests.iter().position(stays));
+        place.is_some_and(|place| self.seat_guest(now, id, place, Self::free))
     }
 
-    /// A guest becomes the other one of the two; gives who was it before.
-    fn seat_guest(&mut self, now: Tick, id: CallId, place: usize) -> Option<Other> {
-        let call = self.calls.get_mut(&id).filter(|call| matches!(call.stage, Stage::Talking { .. }))?;
-        let left = call.other.take()?;
+    fn dismiss_agent(&mut self, now: Tick, id: CallId, left: &Other) {
+        self.dismiss(now, id, left, None);
+    }
+
+    /// A guest becomes the other one of the two, who is parted with by `part`. Says whether the two talk.
+    fn seat_guest(&mut self, now: Tick, id: CallId, place: usize, part: fn(&mut Self, Tick, CallId, &Other)) -> bool {
+        let talks = |call: &&mut super::state::Call| matches!(call.stage, Stage::Talking { .. });
+        let Some(call) = self.calls.get_mut(&id).filter(talks) else { return false };
+        let Some(left) = call.other.take() else { return false };
         let Guest { other, .. } = call.guests.remove(place);
-        let (leg, session) = (other.leg.id, other.leg.session);
+        let (leg, session, to) = (other.leg.id, other.leg.session, other.agent);
         if let Some(open) = call.open_legs.get_mut(&leg) {
             open.party = Some(Party::Agent);
         }
@@ -303,6 +284,11 @@ impl Exchange {
         self.sessions.insert(session, (id, Role::Dialled));
         self.note(now, CallEvent::GuestLeft { call: id, guest: leg, status: 200 });
         self.confirm_dialog(now, id, Party::Agent, session);
-        Some(left)
+        self.finish_contact(now, id);
+        part(self, now, id, &left);
+        self.counters.transfers_done += 1;
+        self.note(now, CallEvent::Transferred { call: id, by: left.agent, to, attended: true, status: 200 });
+        self.talk_on(now, id, to);
+        true
     }
 }

@@ -76,12 +76,16 @@ impl Exchange {
         let moved = self.calls.get(&goes).and_then(|call| call.other.as_ref()).ok_or(481_u16)?;
         let (party, flow, trunk) = (moved.leg.session, moved.leg.flow, moved.leg.trunk);
         let (sdp_id, version) = (moved.leg.sdp_id, moved.leg.sdp_version + 1);
-        let (srtp, next_seq) = (moved.leg.srtp_now(), moved.leg.seq_ahead(now));
+        let (srtp, next_seq, agent) = (moved.leg.srtp_now(), moved.leg.seq_ahead(now), moved.agent);
         let mut leg = self.make_leg_out(now, flow, Some(srtp)).ok_or(503_u16)?;
         (leg.session, leg.trunk, leg.sdp_id, leg.sdp_version) = (party, trunk, sdp_id, version);
         leg.first_seq = next_seq;
         let codec = self.calls.get(&stays).and_then(|call| call.caller.negotiated.as_ref()).map(|agreed| agreed.codec);
-        let offer = leg.offer(&self.caps_preferring(trunk, codec));
+        let caps = match agent {
+            Some(agent) => self.caps_of_agent(agent, codec),
+            None => self.caps_preferring(trunk, codec),
+        };
+        let offer = leg.offer(&caps);
         let (leg_id, port) = (leg.id, leg.port);
         self.endpoint.reoffer(now, party, Some(offer));
         self.finish_contact(now, stays);
@@ -210,8 +214,9 @@ impl Exchange {
         let offer = request.description().map_err(BodyFault::status)?;
         let mut leg = self.make_leg(now, flow, self.account_srtp(account)).ok_or(503_u16)?;
         leg.session = session;
-        let answer = match offer.map(|offer| leg.answer(offer, &self.config.caps)) {
-            None => leg.offer(&self.config.caps),
+        let caps = self.caps_of_account(account);
+        let answer = match offer.map(|offer| leg.answer(offer, &caps)) {
+            None => leg.offer(&caps),
             Some(Ok(answer)) => answer,
             Some(Err(fault)) => {
                 self.ports.give_back(now, leg.port);

@@ -123,9 +123,31 @@ impl Exchange {
     /// Our capabilities towards whoever calls, over a trunk or by the phone of an account. A caller's leg may be recorded, and no
     /// recording holds Opus (docs/decisions/0071).
     pub(super) fn caps_of_caller(&self, trunk: Option<usize>, account: Option<&str>) -> MediaCaps {
-        let own = account.and_then(|account| self.config.accounts.get(account)).map_or(&[][..], |own| &own.codecs);
-        let mut caps = if own.is_empty() { self.caps_of(trunk) } else { self.caps_in(own) };
+        let mut caps = account.map_or_else(|| self.caps_of(trunk), |account| self.caps_of_account(account));
         caps.codecs.retain(|cap| cap.kind != CodecKind::Opus);
+        caps
+    }
+
+    /// Our capabilities towards the phone of an account.
+    pub(super) fn caps_of_account(&self, account: &str) -> MediaCaps {
+        self.caps_in(self.config.accounts.get(account).map_or(&[][..], |own| &own.codecs))
+    }
+
+    /// Our capabilities towards the far end of a leg that is up, what it has now in front.
+    pub(super) fn caps_within(&self, id: CallId, session: SessionId) -> MediaCaps {
+        let Some(call) = self.calls.get(&id) else { return self.config.caps.clone() };
+        let now = |leg: &Leg| leg.negotiated.as_ref().map(|agreed| agreed.codec);
+        let (mut caps, codec) = if call.caller.session == session {
+            (self.caps_of_caller(call.caller.trunk, call.caller_account.as_deref()), now(&call.caller))
+        } else {
+            let (leg, agent) = call.far_ends().find(|(leg, _)| leg.session == session).unzip();
+            let caps = match agent.flatten() {
+                Some(agent) => self.caps_of_agent(agent, None),
+                None => self.caps_of(leg.and_then(|leg| leg.trunk)),
+            };
+            (caps, leg.and_then(now))
+        };
+        caps.codecs.sort_by_key(|cap| Some(cap.kind) != codec);
         caps
     }
 

@@ -250,6 +250,14 @@ impl Call {
         self.caller_agent.into_iter().chain(other).chain(self.ringing.values().map(|rings| rings.agent)).chain(guests)
     }
 
+    /// Every leg but the caller's that rings or is up, with whose phone it is.
+    pub fn far_ends(&self) -> impl Iterator<Item = (&Leg, Option<AgentId>)> {
+        let aside = self.transfer.as_ref().and_then(|transfer| transfer.by.as_ref());
+        let guests = self.guests.iter().map(|guest| &guest.other);
+        let others = self.other.iter().chain(aside).chain(guests).map(|other| (&other.leg, other.agent));
+        others.chain(self.ringing.values().map(|rings| (&rings.leg, Some(rings.agent))))
+    }
+
     /// Whether a phone that we call has not been picked up yet.
     pub fn rings_at(&self, session: SessionId) -> bool {
         let dialled = self.other.as_ref().filter(|_| matches!(self.stage, Stage::Dialling { .. }));

@@ -1,7 +1,6 @@
 //! From the other end's answer to hold and back.
 
 use offhook_acd::Command;
-use offhook_plan::CodecKind;
 use offhook_sip::{Body, SessionId};
 use offhook_units::{AgentId, CallId, OfferId, Tick};
 
@@ -138,12 +137,7 @@ impl Exchange {
         let Some(&(id, role)) = self.sessions.get(&session) else {
             return self.endpoint.refuse_reoffer(now, session, 481);
         };
-        let leg = self.leg_of(id, session).map(|leg| (leg.trunk, leg.negotiated.as_ref().map(|agreed| agreed.codec)));
-        let (trunk, codec) = leg.unwrap_or_default();
-        let mut caps = self.caps_preferring(trunk, codec);
-        if role == Role::Caller {
-            caps.codecs.retain(|cap| cap.kind != CodecKind::Opus);
-        }
+        let caps = self.caps_within(id, session);
         let rings = self.calls.get(&id).is_some_and(|call| call.rings_at(session));
         let Some(leg) = self.leg_of(id, session) else { return self.endpoint.refuse_reoffer(now, session, 481) };
         let Some(body) = body else {

@@ -223,6 +223,11 @@ fn an_agent_brings_a_colleague_and_a_number_outside_in_and_all_four_hear_each_ot
         world.exchange.calls(world.now)[0].guests.iter().map(|g| g.name.clone()).collect::<Vec<_>>(),
         ["bob", "030123"]
     );
+    // Who was brought in has no supervisor's rights by it.
+    for wish in [Supervision::TakeOver, Supervision::Listen, Supervision::Leave] {
+        assert!(world.supervise(BOB, wish).is_err(), "{wish:?}");
+    }
+    assert_eq!(world.exchange.calls(world.now)[0].guests[0].part, Part::Party);
     // One of them is sent off, then ann leaves: the customer talks on with bob.
     let outside = world.exchange.calls(world.now)[0].guests[1].id;
     assert_eq!(world.ask(Command::SendOff { call, guest: outside }), Ok(()));

@@ -43,21 +43,21 @@ pub(super) fn transaction_key(request: &Request, via: &Via, method: &Method) -> 
     let mut key = String::with_capacity(96);
     let port = via.port.unwrap_or(5060);
     let is_unique = |branch: &&str| branch.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("z9hG4bK"));
-    let _ = if let Some(branch) = via.branch().filter(is_unique) {
+    if let Some(branch) = via.branch().filter(is_unique) {
         for piece in [branch, " ", &via.host, ":"] {
             key.push_str(piece);
         }
         push_digits(&mut key, u32::from(port));
         key.push(' ');
         key.push_str(method);
-        Ok(())
     } else {
         let headers = &request.headers;
         let (call_id, from) = (headers.call_id().unwrap_or_default(), headers.from_tag().unwrap_or_default());
         let cseq = headers.cseq().map_or(0, |(number, _)| number);
         let branch = via.branch().unwrap_or_default();
-        write!(key, "- {call_id} {cseq} {from} {}:{port} {branch} {method}", via.host)
-    };
+        // A String takes everything.
+        let _taken = write!(key, "- {call_id} {cseq} {from} {}:{port} {branch} {method}", via.host);
+    }
     key.into()
 }
 
