@@ -73,12 +73,12 @@ impl Worker {
         for edge in edges {
             match &edge.from {
                 PlanSource::Leg(from) => {
-                    let Some(source) = self.bring_to_voice(call, *from, edge.since) else { continue };
+                    let Some((source, is_new)) = self.bring_to_voice(call, *from, edge.since) else { continue };
                     if let Some(input) = mix.inputs.iter_mut().find(|input| input.is_leg(*from)) {
                         input.leaving = false;
                     } else {
                         // What is heard from its first word on needs no fading in.
-                        let at_once = relayed == Some(*from) || edge.since != Tick::MAX;
+                        let at_once = relayed == Some(*from) || (is_new && edge.since != Tick::MAX);
                         mix.inputs.push(self.input_of(*from, source, relayed == Some(*from), at_once));
                     }
                 }
@@ -106,12 +106,14 @@ impl Worker {
         if at_once { Input::at_once(from) } else { Input::fading_in(from) }
     }
 
-    /// A leg's slot, once its speech is at hand as samples; what is held of it since `since` comes first.
-    fn bring_to_voice(&mut self, call: &Call, from: LegId, since: Tick) -> Option<u32> {
+    /// A leg's slot, once its speech is at hand as samples, and whether it was not before; what is held of it since `since` comes
+    /// first then.
+    fn bring_to_voice(&mut self, call: &Call, from: LegId, since: Tick) -> Option<(u32, bool)> {
         let slot = call.legs.iter().find(|(leg, _)| *leg == from).map(|(_, slot)| *slot)?;
         let leg = self.leg_mut(slot)?;
         let codec = leg.media.as_ref()?.codec;
-        if leg.voice.as_ref().is_none_or(|voice| voice.codec != codec) {
+        let is_new = leg.voice.as_ref().is_none_or(|voice| voice.codec != codec);
+        if is_new {
             let mut voice = Box::new(Voice::new(codec)?);
             for (at, header, payload) in leg.hold.iter().filter(|(at, ..)| *at >= since) {
                 if leg.kind_of(header.payload_type, payload) == crate::leg::Kind::Speech {
@@ -121,7 +123,7 @@ impl Worker {
             leg.heard_since(since);
             leg.voice = Some(voice);
         }
-        Some(slot)
+        Some((slot, is_new))
     }
 
     /// Who is heard by whom, after a plan: voices that are in no mix any more are given up.

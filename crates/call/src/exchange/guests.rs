@@ -122,7 +122,7 @@ impl Exchange {
             let (guest, agent) = (other.leg.id, other.agent);
             let ring_until = now + GUEST_RINGS_FOR;
             let Some(call) = self.calls.get_mut(&id) else { return false };
-            call.guests.push(Guest { other, number, part, ways, joined: None, ring_until, takes_over });
+            call.guests.push(Guest { other, number, part, ways, joined: None, turned: false, ring_until, takes_over });
             self.note(now, CallEvent::GuestRung { call: id, guest, agent, part });
             self.arm_guests(id);
             self.replan(now, id);
@@ -156,6 +156,7 @@ impl Exchange {
         guest.takes_over = wish == Supervision::TakeOver;
         if guest.part != part {
             guest.part = part;
+            guest.turned |= guest.joined.is_some();
             let guest = guest.other.leg.id;
             self.note(now, CallEvent::GuestTurned { call: id, guest, part });
             self.replan(now, id);

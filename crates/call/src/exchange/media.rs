@@ -254,12 +254,13 @@ fn with_guests(edges: &mut Vec<Edge>, call: &Call, other: Option<&Other>) {
         for (from, _) in guests().filter(|(from, _)| from.part.talks() && from.other.leg.id != leg.id) {
             hear(edges, leg, &from.other.leg, Tick::MAX);
         }
-        // What a guest says from the first word on is heard.
+        // Whoever comes to be heard is heard from the first word on; who listened until now is not heard before now.
+        let since = if guest.turned { Tick::MAX } else { joined };
         if guest.part.talks() {
-            hear(edges, &call.caller, leg, joined);
+            hear(edges, &call.caller, leg, since);
         }
         if let Some(other) = other.filter(|_| guest.part.talks() || guest.part == Part::Whisper) {
-            hear(edges, &other.leg, leg, joined);
+            hear(edges, &other.leg, leg, since);
         }
     }
 }

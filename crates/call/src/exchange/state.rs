@@ -156,6 +156,8 @@ pub(super) struct Guest {
     pub ways: VecDeque<Way>,
     /// Since when the phone is picked up.
     pub joined: Option<Tick>,
+    /// It took another part than it came for: what it said before is nobody's to hear.
+    pub turned: bool,
     /// Until when it rings.
     pub ring_until: Tick,
     /// Talks instead of the agent as soon as the phone is picked up.

@@ -92,6 +92,26 @@ fn a_supervisor_listens_whispers_joins_in_and_leaves_and_each_hears_whom_it_shou
 }
 
 #[test]
+fn what_a_listening_supervisor_said_aside_is_not_heard_after_turning_to_whisper() {
+    let since = |world: &World, guest: LegId| {
+        let plan = world.plans.values().next_back().expect("a call");
+        let from = |edge: &&offhook_plan::Edge| edge.from == Source::Leg(guest);
+        plan.edges.iter().find(from).map(|edge| edge.since)
+    };
+    let (mut world, customer, ..) = supervised(Supervision::Listen);
+    let guest = world.exchange.calls(world.now)[0].guests[0].id;
+    world.run(Span::from_s(2));
+    assert_eq!(world.supervise(CARL, Supervision::Whisper), Ok(()));
+    // Packets are held of whom nobody hears: none of them is sent on.
+    assert_eq!(since(&world, guest), Some(offhook_units::Tick::MAX));
+    world.hang_up("carrier2", customer);
+    // Who comes to whisper is heard from the first word on.
+    let (world, ..) = supervised(Supervision::Whisper);
+    let guest = world.exchange.calls(world.now)[0].guests[0].clone();
+    assert_eq!(since(&world, guest.id), guest.joined);
+}
+
+#[test]
 fn the_supervisors_phone_is_asked_to_answer_by_itself_and_shows_who_calls_whom() {
     let (mut world, ..) = served();
     world.supervise(CARL, Supervision::Listen).expect("he may");
