@@ -1,20 +1,22 @@
 //! SDP offer and answer, RFC 3264, for one audio stream over [`MediaCaps`].
 //!
-//! `sdp-types` reads and writes the lines and lets nearly everything through; what may be offered and answered is decided
+//! [`lines`] reads and writes the lines and lets nearly everything through; what may be offered and answered is decided
 //! here. An answer names one codec and, where both have it, telephone-event, so that nobody changes codecs in mid-call.
 
 mod crypto;
 mod dtls;
+mod lines;
 #[cfg(test)]
 mod tests;
 
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 use std::collections::BTreeSet;
 
 use offhook_plan::{CodecCap, CodecKind, Crypto, Direction, Dtls, MediaCaps, Negotiated, Setup};
-use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
 
+use self::lines::{Attribute, Lines, Media, Session};
 pub use crypto::{Srtp, SrtpKeys, SrtpPolicy};
 pub use dtls::{CANDIDATES_MAX, FINGERPRINTS_MAX, ICE_OPTIONS_MAX};
 
@@ -81,25 +83,30 @@ impl SdpError {
 /// Our offer: every codec of `caps` in order, then telephone-event at each of their clocks.
 pub fn offer(local: &Local, caps: &MediaCaps, direction: Direction) -> String {
     let proto = if local.srtp.is_required() { "RTP/SAVP" } else { "RTP/AVP" };
-    let mut session = offered(local, proto, caps, direction, false);
-    session.medias.iter_mut().for_each(|media| media.attributes.extend(local.srtp.offered()));
-    session.to_string()
+    let mut text = begun(local);
+    text.plain(ALWAYS);
+    offered(&mut text, local, proto, caps, direction, false);
+    local.srtp.write_offered(&mut text);
+    text.into_text()
 }
 
 /// The same for a leg whose keys come by DTLS, with what it says of it: as browsers offer, RTCP on RTP's port and the stream
 /// a bundle of its own. Either end may begin the handshake.
 pub fn offer_by_dtls(local: &Local, ours: &Dtls, caps: &MediaCaps, direction: Direction) -> String {
-    let mut session = offered(local, "UDP/TLS/RTP/SAVPF", caps, direction, true);
-    session.attributes.push(Attribute::with_value("group", "BUNDLE 0"));
-    session.attributes.extend(ours.ice.iter().filter(|ice| ice.lite).map(|_| Attribute::new("ice-lite")));
-    for media in &mut session.medias {
-        media.attributes.push(Attribute::with_value("mid", "0"));
-        media.attributes.extend(dtls::lines(ours, Setup::ActPass));
+    let mut text = begun(local);
+    text.plain(ALWAYS);
+    text.attribute("group", "BUNDLE 0");
+    if ours.ice.as_ref().is_some_and(|ice| ice.lite) {
+        text.flag("ice-lite");
     }
-    session.to_string()
+    offered(&mut text, local, "UDP/TLS/RTP/SAVPF", caps, direction, true);
+    text.attribute("mid", "0");
+    dtls::write(&mut text, ours, Setup::ActPass);
+    text.into_text()
 }
 
-fn offered(local: &Local, proto: &str, caps: &MediaCaps, direction: Direction, rtcp_mux: bool) -> Session {
+/// The one stream of our offer.
+fn offered(text: &mut Lines, local: &Local, proto: &str, caps: &MediaCaps, direction: Direction, rtcp_mux: bool) {
     let mut free = DYNAMIC.filter(|payload_type| *payload_type != TELEPHONE_EVENT);
     let mut formats: Vec<Format<'_>> = Vec::with_capacity(caps.codecs.len() + 2);
     for cap in &caps.codecs {
@@ -112,10 +119,7 @@ fn offered(local: &Local, proto: &str, caps: &MediaCaps, direction: Direction, r
         let mut numbers = core::iter::once(TELEPHONE_EVENT).chain(free);
         formats.extend(clocks.into_iter().zip(&mut numbers).map(|(clock, number)| Format::events(number, clock)));
     }
-    let mut session = skeleton(local);
-    session.times.push(Time { start_time: 0, stop_time: 0, repeats: Vec::new() });
-    session.medias.push(audio(proto, local.port, &formats, caps.ptime_ms, direction, rtcp_mux));
-    session
+    audio(text, proto, local.port, &formats, caps.ptime_ms, direction, rtcp_mux);
 }
 
 /// Our answer to `offer`, and what it agrees on. `direction` is what we would like; the answer never says more than the
@@ -148,7 +152,7 @@ fn answer_with(
     caps: &MediaCaps,
     direction: Direction,
 ) -> Result<(String, Negotiated), SdpError> {
-    let offered = parse(offer)?;
+    let offered = Session::parse(offer)?;
     let mut chosen = None;
     let mut fault = SdpError::NoAudio;
     for (index, media) in offered.medias.iter().enumerate() {
@@ -168,27 +172,32 @@ fn answer_with(
     let mut formats = vec![Format::of(choice.cap, choice.payload_type)];
     formats.extend(choice.telephone_event.map(|payload_type| Format::events(payload_type, choice.cap.kind.clock())));
 
-    let mut session = skeleton(local);
+    let mut text = begun(local);
     // RFC 3264 section 6: the t= line of the answer equals that of the offer.
-    session.times.clone_from(&offered.times);
-    if session.times.is_empty() {
-        session.times.push(Time { start_time: 0, stop_time: 0, repeats: Vec::new() });
+    offered.times.iter().for_each(|line| text.plain(line));
+    if offered.times.is_empty() {
+        text.plain(ALWAYS);
     }
-    session.attributes.extend(bundle(&offered, &offered.medias[index], stream.rtcp_mux));
-    let is_lite = secured.peer.is_some() && dtls.and_then(|ours| ours.ice.as_ref()).is_some_and(|ice| ice.lite);
-    session.attributes.extend(is_lite.then(|| Attribute::new("ice-lite")));
+    if let Some(mid) = bundled(&offered, &offered.medias[index], stream.rtcp_mux) {
+        text.attribute("group", format_args!("BUNDLE {mid}"));
+    }
+    if secured.peer.is_some() && dtls.and_then(|ours| ours.ice.as_ref()).is_some_and(|ice| ice.lite) {
+        text.flag("ice-lite");
+    }
     for (at, media) in offered.medias.iter().enumerate() {
-        let mut ours = if at == index {
-            audio(&media.proto, local.port, &formats, ptime_ms, direction, stream.rtcp_mux)
-        } else {
-            refused(media)
-        };
-        // RFC 5888 section 9: a line that is named is named in the answer.
-        ours.attributes.extend(mid(media).map(|mid| Attribute::with_value("mid", mid)));
         if at == index {
-            ours.attributes.extend(secured.lines.iter().cloned());
+            audio(&mut text, media.proto, local.port, &formats, ptime_ms, direction, stream.rtcp_mux);
+        } else {
+            // A stream that is not wanted: the same line with port 0, RFC 3264 section 6.
+            text.line(format_args!("m={} 0 {} {}", media.kind, media.proto, media.fmt));
         }
-        session.medias.push(ours);
+        // RFC 5888 section 9: a line that is named is named in the answer.
+        if let Some(mid) = mid(media) {
+            text.attribute("mid", mid);
+        }
+        if at == index {
+            text.append(&secured.lines);
+        }
     }
     let negotiated = Negotiated {
         codec: choice.cap.kind,
@@ -203,13 +212,13 @@ fn answer_with(
         crypto: secured.crypto,
         dtls: secured.peer,
     };
-    Ok((session.to_string(), negotiated))
+    Ok((text.into_text(), negotiated))
 }
 
 /// What the peer's `answer` to `our_offer` agrees on.
 pub fn accept(our_offer: &str, answer: &[u8], caps: &MediaCaps) -> Result<Negotiated, SdpError> {
-    let ours = parse(our_offer.as_bytes())?;
-    let theirs = parse(answer)?;
+    let ours = Session::parse(our_offer.as_bytes())?;
+    let theirs = Session::parse(answer)?;
     // RFC 3264 section 6: the answer's lines stand in the order of the offer's.
     let mut fault = SdpError::NoAudio;
     let pair = ours.medias.iter().zip(&theirs.medias).find_map(|(our_media, their_media)| {
@@ -296,7 +305,7 @@ struct Choice<'a> {
 /// How a stream of an offer is encrypted, where it is.
 struct Secured {
     /// What our answer says of it.
-    lines: Vec<Attribute>,
+    lines: Lines,
     crypto: Option<Crypto>,
     /// The peer's part in the handshake.
     peer: Option<Box<Dtls>>,
@@ -322,30 +331,30 @@ struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     /// `unsaid` is who begins a handshake where the stream does not say so.
-    fn of(session: &'a Session, media: &'a Media, unsaid: Setup) -> Result<Self, SdpError> {
-        if !media.media.eq_ignore_ascii_case("audio") || media.port == 0 {
+    fn of(session: &Session<'a>, media: &Media<'a>, unsaid: Setup) -> Result<Self, SdpError> {
+        if !media.kind.eq_ignore_ascii_case("audio") || media.port == 0 {
             return Err(SdpError::NoAudio);
         }
-        let (secure, dtls) = match media.proto.to_ascii_uppercase().as_str() {
-            "RTP/AVP" | "RTP/AVPF" => (false, None),
-            "RTP/SAVP" | "RTP/SAVPF" => (true, None),
+        let is = |names: &[&str]| names.iter().any(|name| media.proto.eq_ignore_ascii_case(name));
+        let (secure, dtls) = if is(&["RTP/AVP", "RTP/AVPF"]) {
+            (false, None)
+        } else if is(&["RTP/SAVP", "RTP/SAVPF"]) {
+            (true, None)
+        } else if is(&["UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"]) {
             // RFC 5764 section 8. Without a fingerprint nobody knows whom the handshake is with.
-            "UDP/TLS/RTP/SAVP" | "UDP/TLS/RTP/SAVPF" => {
-                let dtls = dtls::dtls_of(session, media, unsaid).ok_or(SdpError::Encrypted)?;
-                (true, Some(Box::new(dtls)))
-            }
-            other if other.contains("SAVP") => return Err(SdpError::Encrypted),
-            _ => return Err(SdpError::NoAudio),
+            let dtls = dtls::dtls_of(session, media, unsaid).ok_or(SdpError::Encrypted)?;
+            (true, Some(Box::new(dtls)))
+        } else if media.proto.to_ascii_uppercase().contains("SAVP") {
+            return Err(SdpError::Encrypted);
+        } else {
+            return Err(SdpError::NoAudio);
         };
-        let connection = media.connections.first().or(session.connection.as_ref());
-        let connection = connection.ok_or_else(|| SdpError::Malformed("there is no c= line".into()))?;
-        let address = address(&connection.connection_address)?;
+        let connection = media.connection.or(session.connection);
+        let address = address(connection.ok_or_else(|| SdpError::Malformed("there is no c= line".into()))?)?;
         let rtp = SocketAddr::new(address, media.port);
-        let rtcp_mux = media.has_attribute("rtcp-mux");
-        let number = |name: &str| -> Option<u8> {
-            let text = media.get_first_attribute_value(name).or_else(|| session.get_first_attribute_value(name));
-            text.flatten()?.trim().parse().ok()
-        };
+        let rtcp_mux = media.has("rtcp-mux");
+        let number =
+            |name: &str| -> Option<u8> { media.values(name).chain(session.values(name)).next()?.trim().parse().ok() };
         Ok(Self {
             formats: formats(media),
             direction: direction_of(session, media, address, dtls.as_ref().is_some_and(|dtls| dtls.ice.is_some())),
@@ -378,16 +387,18 @@ impl<'a> Stream<'a> {
                 let setup = dtls::answering(theirs.setup, ours.setup);
                 let part = if setup == Setup::Active { Setup::Passive } else { Setup::Active };
                 let peer = Some(Box::new(Dtls { setup: part, ..(**theirs).clone() }));
-                return Ok(Secured { lines: dtls::lines(ours, setup), crypto: None, peer });
+                let mut lines = Lines::default();
+                dtls::write(&mut lines, ours, setup);
+                return Ok(Secured { lines, crypto: None, peer });
             }
             (Some(_), None) => return Err(SdpError::Encrypted),
             (None, Some(_) | None) => {}
         }
         match ours.answered(&self.crypto) {
-            Some((line, crypto)) => Ok(Secured { lines: vec![line], crypto: Some(crypto), peer: None }),
+            Some((lines, crypto)) => Ok(Secured { lines, crypto: Some(crypto), peer: None }),
             None if self.secure => Err(SdpError::Encrypted),
             None if ours.is_required() => Err(SdpError::Plain),
-            None => Ok(Secured { lines: Vec::new(), crypto: None, peer: None }),
+            None => Ok(Secured { lines: Lines::default(), crypto: None, peer: None }),
         }
     }
 
@@ -421,41 +432,29 @@ impl SdpError {
     }
 }
 
-fn parse(text: &[u8]) -> Result<Session, SdpError> {
-    let session = Session::parse(text).map_err(|error| SdpError::Malformed(error.to_string()))?;
-    if session.medias.len() > MEDIA_LINES_MAX {
-        return Err(SdpError::Malformed(format!("more than {MEDIA_LINES_MAX} m= lines")));
-    }
-    Ok(session)
-}
-
 /// The formats of an m-line in order of preference: by `a=rtpmap`, or by RFC 3551 table 4 where a static type has none.
-fn formats(media: &Media) -> Vec<Format<'_>> {
+fn formats<'a>(media: &Media<'a>) -> Vec<Format<'a>> {
     let numbers = media.fmt.split_ascii_whitespace().filter_map(|text| text.parse::<u8>().ok().filter(|n| *n < 128));
     numbers
         .take(PAYLOAD_TYPES_MAX)
         .filter_map(|payload_type| {
-            let mapped = value_for(media, "rtpmap", payload_type).and_then(|map| {
+            // A mapping that cannot be read is not replaced by a guess.
+            let (name, clock, channels) = if let Some(map) = value_for(media, "rtpmap", payload_type) {
                 let mut parts = map.split('/').map(str::trim);
                 let (name, clock) = (parts.next()?, parts.next()?.parse().ok()?);
-                Some((name, clock, parts.next().map_or(Some(1), |count| count.parse().ok())?))
-            });
-            let fixed = || CodecKind::ALL.into_iter().find(|k| k.static_payload_type() == Some(payload_type));
-            let (name, clock, channels) = mapped.or_else(|| {
-                // A mapping that cannot be read is not replaced by a guess.
-                value_for(media, "rtpmap", payload_type)
-                    .is_none()
-                    .then(fixed)?
-                    .map(|kind| (kind.name(), kind.clock(), 1))
-            })?;
+                (name, clock, parts.next().map_or(Some(1), |count| count.parse().ok())?)
+            } else {
+                let fixed = |kind: &CodecKind| kind.static_payload_type() == Some(payload_type);
+                CodecKind::ALL.into_iter().find(fixed).map(|kind| (kind.name(), kind.clock(), 1))?
+            };
             Some(Format { payload_type, name, clock, channels, fmtp: value_for(media, "fmtp", payload_type) })
         })
         .collect()
 }
 
 /// What stands behind the payload type in the first `a={name}:{payload_type} ...`.
-fn value_for<'a>(media: &'a Media, name: &'static str, payload_type: u8) -> Option<&'a str> {
-    media.get_attribute_values(name).flatten().find_map(|value| {
+fn value_for<'a>(media: &Media<'a>, name: &str, payload_type: u8) -> Option<&'a str> {
+    media.values(name).find_map(|value| {
         let (number, rest) = value.trim_start().split_once(' ')?;
         (number.parse() == Ok(payload_type)).then(|| rest.trim())
     })
@@ -463,11 +462,11 @@ fn value_for<'a>(media: &'a Media, name: &'static str, payload_type: u8) -> Opti
 
 /// The direction as written, and hold by a zero address (RFC 2543 appendix B.5; RFC 3264 section 8.4 keeps it legal).
 /// By ICE it is no hold: the address is not known yet (RFC 8840 section 4.1).
-fn direction_of(session: &Session, media: &Media, address: IpAddr, by_ice: bool) -> Direction {
-    let named = |attributes: &[Attribute]| {
+fn direction_of(session: &Session<'_>, media: &Media<'_>, address: IpAddr, by_ice: bool) -> Direction {
+    let named = |attributes: &[Attribute<'_>]| {
         attributes.iter().find_map(|attribute| {
             let all = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
-            all.into_iter().find(|direction| attribute.attribute.eq_ignore_ascii_case(direction_name(*direction)))
+            all.into_iter().find(|direction| attribute.name.eq_ignore_ascii_case(direction_name(*direction)))
         })
     };
     let written = named(&media.attributes).or_else(|| named(&session.attributes)).unwrap_or(Direction::SendRecv);
@@ -475,8 +474,8 @@ fn direction_of(session: &Session, media: &Media, address: IpAddr, by_ice: bool)
 }
 
 /// `a=rtcp:PORT [IN IP4 ADDRESS]`, RFC 3605; the next port otherwise.
-fn rtcp_of(media: &Media, rtp: SocketAddr) -> SocketAddr {
-    let Some(value) = media.get_first_attribute_value("rtcp").flatten() else { return next_port(rtp) };
+fn rtcp_of(media: &Media<'_>, rtp: SocketAddr) -> SocketAddr {
+    let Some(value) = media.values("rtcp").next() else { return next_port(rtp) };
     let mut parts = value.split_ascii_whitespace();
     let Some(port) = parts.next().and_then(|port| port.parse().ok()).filter(|port| *port != 0) else {
         return next_port(rtp);
@@ -513,64 +512,69 @@ const fn both(one: Direction, other: Direction) -> Direction {
     }
 }
 
-fn skeleton(local: &Local) -> Session {
-    let mut session = Session::new(Origin::with_ip_addr(local.session_id, local.version, local.address), "-");
-    session.connection = Some(Connection::from_ip_addr(local.address));
-    session
+/// The `t=` of a session that is up until it is not.
+const ALWAYS: &str = "t=0 0";
+
+/// Our lines in front of `t=`.
+fn begun(local: &Local) -> Lines {
+    let Local { address, session_id, version, .. } = local;
+    let family = if address.is_ipv4() { "IP4" } else { "IP6" };
+    let mut text = Lines::new();
+    text.plain("v=0");
+    text.line(format_args!("o=- {session_id} {version} IN {family} {address}"));
+    text.plain("s=-");
+    text.line(format_args!("c=IN {family} {address}"));
+    text
 }
 
-fn audio(proto: &str, port: u16, formats: &[Format<'_>], ptime_ms: u8, direction: Direction, rtcp_mux: bool) -> Media {
-    let numbers: Vec<String> = formats.iter().map(|format| format.payload_type.to_string()).collect();
-    let mut attributes = Vec::with_capacity(formats.len() * 2 + 3);
+/// Our stream.
+fn audio(
+    text: &mut Lines,
+    proto: &str,
+    port: u16,
+    formats: &[Format<'_>],
+    ptime_ms: u8,
+    direction: Direction,
+    rtcp_mux: bool,
+) {
+    text.line(format_args!("m=audio {port} {proto}{}", Numbers(formats)));
     for Format { payload_type, name, clock, channels, fmtp } in formats {
-        let channels = if *channels == 1 { String::new() } else { format!("/{channels}") };
-        attributes.push(Attribute::with_value("rtpmap", format_args!("{payload_type} {name}/{clock}{channels}")));
+        match channels {
+            1 => text.line(format_args!("a=rtpmap:{payload_type} {name}/{clock}")),
+            _ => text.line(format_args!("a=rtpmap:{payload_type} {name}/{clock}/{channels}")),
+        }
         if let Some(fmtp) = fmtp {
-            attributes.push(Attribute::with_value("fmtp", format_args!("{payload_type} {fmtp}")));
+            text.line(format_args!("a=fmtp:{payload_type} {fmtp}"));
         }
     }
-    attributes.push(Attribute::with_value("ptime", ptime_ms));
-    attributes.push(Attribute::new(direction_name(direction)));
+    text.attribute("ptime", ptime_ms);
+    text.flag(direction_name(direction));
     if rtcp_mux {
-        attributes.push(Attribute::new("rtcp-mux"));
+        text.flag("rtcp-mux");
     }
-    Media { attributes, ..line("audio", port, proto, &numbers.join(" ")) }
+}
+
+/// The payload types of an m-line, each behind a space.
+struct Numbers<'a>(&'a [Format<'a>]);
+
+impl fmt::Display for Numbers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|format| write!(f, " {}", format.payload_type))
+    }
 }
 
 /// The name of a line, RFC 5888 section 4.
-fn mid(media: &Media) -> Option<&str> {
-    media.get_first_attribute_value("mid").flatten().map(str::trim).filter(|mid| !mid.is_empty())
+fn mid<'a>(media: &Media<'a>) -> Option<&'a str> {
+    media.values("mid").next().map(str::trim).filter(|mid| !mid.is_empty())
 }
 
-/// The bundle of our answer where the stream that we take stands in one: it alone, since the others are refused (RFC 8843
+/// The name of the stream that we take where it stands in a bundle: ours has it alone, since the others are refused (RFC 8843
 /// section 7.3). Bundled streams have RTCP on RTP's port (section 9.3).
-fn bundle(offered: &Session, taken: &Media, rtcp_mux: bool) -> Option<Attribute> {
+fn bundled<'a>(offered: &Session<'a>, taken: &Media<'a>, rtcp_mux: bool) -> Option<&'a str> {
     let mid = mid(taken).filter(|_| rtcp_mux)?;
-    let mut groups =
-        offered.attributes.iter().filter(|line| line.attribute == "group").filter_map(|line| line.value.as_deref());
-    let is_in = groups.any(|group| {
+    let is_in = offered.values("group").any(|group| {
         let mut words = group.split_ascii_whitespace();
         words.next() == Some("BUNDLE") && words.any(|word| word == mid)
     });
-    is_in.then(|| Attribute::with_value("group", format_args!("BUNDLE {mid}")))
-}
-
-/// A stream that is not wanted: the same line with port 0, RFC 3264 section 6.
-fn refused(media: &Media) -> Media {
-    line(&media.media, 0, &media.proto, &media.fmt)
-}
-
-fn line(media: &str, port: u16, proto: &str, fmt: &str) -> Media {
-    Media {
-        media: media.to_owned(),
-        port,
-        num_ports: None,
-        proto: proto.to_owned(),
-        fmt: fmt.to_owned(),
-        media_title: None,
-        connections: Vec::new(),
-        bandwidths: Vec::new(),
-        key: None,
-        attributes: Vec::new(),
-    }
+    is_in.then_some(mid)
 }

@@ -10,7 +10,8 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use offhook_plan::Crypto;
 use offhook_units::{CryptoSuite, Entropy, MasterKey};
-use sdp_types::{Attribute, Media};
+
+use super::lines::{Lines, Media};
 
 /// Most `a=crypto` lines that are looked at.
 const LINES_MAX: usize = 16;
@@ -95,16 +96,18 @@ impl Srtp {
     }
 
     /// The `a=crypto` lines of our offer: every suite, best first.
-    pub(super) fn offered(&self) -> Vec<Attribute> {
-        let Some(keys) = self.keys.filter(|_| self.policy.offers()) else { return Vec::new() };
-        keys.0.iter().zip(1..).map(|(key, tag)| line(tag, key)).collect()
+    pub(super) fn write_offered(&self, text: &mut Lines) {
+        let Some(keys) = self.keys.filter(|_| self.policy.offers()) else { return };
+        keys.0.iter().zip(1..).for_each(|(key, tag)| write(text, tag, key));
     }
 
     /// The offerer's first line that we can take (RFC 4568 section 5.1.2), as ours and as what is agreed.
-    pub(super) fn answered(&self, offered: &[Line]) -> Option<(Attribute, Crypto)> {
+    pub(super) fn answered(&self, offered: &[Line]) -> Option<(Lines, Crypto)> {
         let keys = self.keys?;
         let (theirs, ours) = offered.iter().find_map(|theirs| Some((theirs, keys.of(theirs.key.suite())?)))?;
-        Some((line(theirs.tag, &ours), Crypto { send: ours, receive: theirs.key }))
+        let mut lines = Lines::default();
+        write(&mut lines, theirs.tag, &ours);
+        Some((lines, Crypto { send: ours, receive: theirs.key }))
     }
 }
 
@@ -115,9 +118,9 @@ pub(super) fn agreed(ours: &[Line], theirs: &[Line]) -> Option<Crypto> {
     Some(Crypto { send: ours.key, receive: theirs.key })
 }
 
-fn line(tag: u32, key: &MasterKey) -> Attribute {
-    let text = BASE64.encode(key.key_and_salt());
-    Attribute::with_value("crypto", format_args!("{tag} {} inline:{text}", key.suite().name()))
+fn write(text: &mut Lines, tag: u32, key: &MasterKey) {
+    let material = BASE64.encode(key.key_and_salt());
+    text.attribute("crypto", format_args!("{tag} {} inline:{material}", key.suite().name()));
 }
 
 /// A line of `a=crypto` that we can take.
@@ -129,8 +132,8 @@ pub(super) struct Line {
 
 impl Line {
     /// The lines of a stream that we can take, in the peer's order. The others are passed over (RFC 4568 section 5.1.2).
-    pub(super) fn all(media: &Media) -> Vec<Self> {
-        media.get_attribute_values("crypto").flatten().take(LINES_MAX).filter_map(Self::parse).collect()
+    pub(super) fn all(media: &Media<'_>) -> Vec<Self> {
+        media.values("crypto").take(LINES_MAX).filter_map(Self::parse).collect()
     }
 
     /// `TAG SUITE inline:KEY[|LIFETIME] [PARAMETERS]`, RFC 4568 section 9.
@@ -208,7 +211,9 @@ mod tests {
     #[test]
     fn keys_are_read_with_and_without_padding() {
         let key = MasterKey::generate(CryptoSuite::AeadAes128Gcm, &mut Entropy::from_number(1));
-        let written = line(7, &key).value.unwrap();
+        let mut lines = Lines::default();
+        write(&mut lines, 7, &key);
+        let written = lines.into_text().replace("a=crypto:", "").replace("\r\n", "");
         assert!(written.ends_with("=="), "{written}");
         assert_eq!(Line::parse(&written), Some(Line { tag: 7, key }));
         assert_eq!(Line::parse(written.trim_end_matches('=')), Some(Line { tag: 7, key }));

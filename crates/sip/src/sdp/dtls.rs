@@ -6,7 +6,8 @@ use core::net::{IpAddr, SocketAddr};
 use offhook_plan::{
     Candidate, CandidateHost, CandidateKind, CandidateTransport, Dtls, Fingerprint, HashKind, Ice, Setup, TcpKind,
 };
-use sdp_types::{Attribute, Media, Session};
+
+use super::lines::{Lines, Media, Session};
 
 /// Most candidates of a stream; those beyond are left out.
 pub const CANDIDATES_MAX: usize = 64;
@@ -19,10 +20,10 @@ const NAME_BYTES_MAX: usize = 255;
 
 /// What a stream says of the handshake: of its own, or what its session says of all. None without a fingerprint that can be
 /// held against a certificate. `unsaid` is the part of who does not name it (RFC 4145 section 4.1).
-pub(super) fn dtls_of(session: &Session, media: &Media, unsaid: Setup) -> Option<Dtls> {
-    let own = media.has_attribute("fingerprint");
-    let attributes = if own { &media.attributes } else { &session.attributes };
-    let lines = values(attributes, "fingerprint").take(FINGERPRINTS_MAX);
+pub(super) fn dtls_of(session: &Session<'_>, media: &Media<'_>, unsaid: Setup) -> Option<Dtls> {
+    let own = media.has("fingerprint");
+    let of_all = session.values("fingerprint").filter(|_| !own);
+    let lines = media.values("fingerprint").chain(of_all).take(FINGERPRINTS_MAX);
     let fingerprints: Vec<Fingerprint> = lines.filter_map(fingerprint).collect();
     let setup = match value(session, media, "setup") {
         Some(text) => find(&Setup::ALL, text)?,
@@ -39,32 +40,28 @@ pub(super) const fn answering(offered: Setup, wanted: Setup) -> Setup {
     }
 }
 
-/// The lines of a stream whose keys come by DTLS.
-pub(super) fn lines(ours: &Dtls, setup: Setup) -> Vec<Attribute> {
-    let mut lines = Vec::new();
+/// Writes the lines of a stream whose keys come by DTLS.
+pub(super) fn write(text: &mut Lines, ours: &Dtls, setup: Setup) {
     if let Some(ice) = &ours.ice {
-        lines.push(Attribute::with_value("ice-ufrag", &ice.ufrag));
-        lines.push(Attribute::with_value("ice-pwd", &ice.pwd));
+        text.attribute("ice-ufrag", &ice.ufrag);
+        text.attribute("ice-pwd", &ice.pwd);
         if !ice.options.is_empty() {
-            lines.push(Attribute::with_value("ice-options", ice.options.join(" ")));
+            text.attribute("ice-options", ice.options.join(" "));
         }
-        lines.extend(
-            ice.candidates.iter().map(|candidate| Attribute::with_value("candidate", candidate_text(candidate))),
-        );
+        ice.candidates.iter().for_each(|candidate| text.attribute("candidate", candidate_text(candidate)));
         if ice.complete {
-            lines.push(Attribute::new("end-of-candidates"));
+            text.flag("end-of-candidates");
         }
     }
     for Fingerprint { hash, bytes } in &ours.fingerprints {
         let name = HashKind::ALL.iter().find(|(kind, ..)| kind == hash).map_or("", |(_, name, _)| name);
         let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
-        lines.push(Attribute::with_value("fingerprint", format_args!("{name} {}", hex.join(":"))));
+        text.attribute("fingerprint", format_args!("{name} {}", hex.join(":")));
     }
-    lines.push(Attribute::with_value("setup", name_of(&Setup::ALL, setup)));
-    lines
+    text.attribute("setup", name_of(&Setup::ALL, setup));
 }
 
-fn ice_of(session: &Session, media: &Media) -> Option<Ice> {
+fn ice_of(session: &Session<'_>, media: &Media<'_>) -> Option<Ice> {
     // RFC 8839 section 5.4.
     let is_credential =
         |text: &&str, least: usize| (least..=256).contains(&text.len()) && text.bytes().all(is_ice_byte);
@@ -75,10 +72,10 @@ fn ice_of(session: &Session, media: &Media) -> Option<Ice> {
     Some(Ice {
         ufrag,
         pwd,
-        lite: session.has_attribute("ice-lite"),
+        lite: session.has("ice-lite"),
         options: options.map(str::to_owned).collect(),
-        candidates: values(&media.attributes, "candidate").take(CANDIDATES_MAX).filter_map(candidate).collect(),
-        complete: media.has_attribute("end-of-candidates") || session.has_attribute("end-of-candidates"),
+        candidates: media.values("candidate").map(str::trim).take(CANDIDATES_MAX).filter_map(candidate).collect(),
+        complete: media.has("end-of-candidates") || session.has("end-of-candidates"),
     })
 }
 
@@ -143,12 +140,8 @@ fn candidate_text(candidate: &Candidate) -> String {
 }
 
 /// The first value of a name: of the stream, otherwise of the session.
-fn value<'a>(session: &'a Session, media: &'a Media, name: &'static str) -> Option<&'a str> {
-    values(&media.attributes, name).chain(values(&session.attributes, name)).next()
-}
-
-fn values<'a>(attributes: &'a [Attribute], name: &'static str) -> impl Iterator<Item = &'a str> {
-    attributes.iter().filter(move |line| line.attribute == name).filter_map(|line| line.value.as_deref()).map(str::trim)
+fn value<'a>(session: &Session<'a>, media: &Media<'a>, name: &str) -> Option<&'a str> {
+    media.values(name).chain(session.values(name)).next().map(str::trim)
 }
 
 /// `ice-char`, RFC 8839 section 5.1.
