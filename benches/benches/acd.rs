@@ -111,6 +111,7 @@ impl Floor {
             priority: 0,
             place_at: None,
             needs: Vec::new(),
+            prefers: None,
         });
     }
 

@@ -131,6 +131,7 @@ impl Acd {
         while let Some(offer) = self.offer_to_fresh(now).or_else(|| self.route(now)) {
             self.record(now, offer);
         }
+        self.index.looked_at();
     }
 
     /// The next thing that came out; [`Output::Wait`] when there is nothing more.
@@ -182,6 +183,8 @@ impl Acd {
             | Event::TierOpened { .. }
             | Event::RingOpened { .. }
             | Event::Widened { .. }
+            | Event::Preferred { .. }
+            | Event::PreferenceEnded { .. }
             | Event::Measured { .. }
             | Event::Accepted { .. }
             | Event::Left { .. }

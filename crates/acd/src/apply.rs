@@ -6,7 +6,7 @@ use crate::Acd;
 use crate::config::{AgentConfig, Need, PROFILES_MAX, QueueConfig, Strategy};
 use crate::index::{Index, LaneId};
 use crate::state::{Agent, Contact, Offer, Phase, Place, Profile, ProfileId, Queue, Stage, State, Work};
-use crate::words::{Event, WrapUpStart};
+use crate::words::{Event, OfferEnd, WrapUpStart};
 
 impl Acd {
     pub(crate) fn apply(&mut self, at: Tick, event: &Event) {
@@ -61,9 +61,12 @@ impl Acd {
                         last_tried: None,
                         widens_at: None,
                         wants_more: false,
+                        prefers: None,
                     },
                 });
             }
+            Event::Preferred { contact, agent, until } => self.set_preference(*contact, *agent, *until),
+            Event::PreferenceEnded { contact } => self.end_preference(*contact),
             Event::TierOpened { contact, step: opened } => self.change_contact(*contact, |contact| {
                 if let Place::Waiting { step, .. } = &mut contact.place {
                     *step = *opened;
@@ -90,8 +93,11 @@ impl Acd {
                 let made = Offer { contact: *contact, agent: *agent, queue: *queue, deadline: *deadline };
                 self.open_offer(at, *offer, made);
             }
-            Event::OfferEnded { offer, contact: _, queue: _, agent, how, rest_until } => {
+            Event::OfferEnded { offer, contact, queue: _, agent, how, rest_until } => {
                 self.close_offer(at, *offer);
+                if how.is_missed() || *how == OfferEnd::Declined {
+                    self.end_preference_for(*contact, *agent);
+                }
                 self.change_agent(at, *agent, |agent| {
                     agent.rest_until = *rest_until;
                     agent.missed = agent.missed.saturating_add(u32::from(how.is_missed()));
@@ -166,6 +172,7 @@ impl Acd {
         agent.measured_at = at;
         self.index.join(agent);
         self.index.add_agent(*seed, queues, agent);
+        self.end_preferences(config.id);
         for queue in touched {
             if let Some(settings) = self.state.queues.get(&queue) {
                 self.index.refresh_queue(queue, settings);
@@ -201,6 +208,7 @@ impl Acd {
         }
         self.index.add_agent(*seed, queues, agent);
         if agent.serves() != served {
+            let serves = !served;
             let memberships: Vec<_> = agent.config.queues.iter().map(|member| (member.queue, member.level)).collect();
             for (queue, level) in memberships {
                 if self.index.is_turning_point(queue, level)
@@ -210,7 +218,45 @@ impl Acd {
                 }
                 self.update_nobody(at, queue);
             }
+            if !serves {
+                self.end_preferences(id);
+            }
         }
+    }
+
+    fn set_preference(&mut self, contact: ContactId, agent: AgentId, until: Tick) {
+        let State { agents, contacts, .. } = &self.state;
+        let waits_for = |queue| agents.get(&agent).is_some_and(|agent| agent.serves_in(queue));
+        if contacts.get(&contact).is_some_and(|contact| waits_for(contact.queue)) {
+            self.change_contact(contact, |contact| {
+                if let Place::Waiting { prefers, .. } = &mut contact.place {
+                    *prefers = Some(Box::new((agent, until)));
+                }
+            });
+        }
+    }
+
+    fn end_preference(&mut self, id: ContactId) {
+        self.change_contact(id, |contact| {
+            if let Place::Waiting { prefers, .. } = &mut contact.place {
+                *prefers = None;
+            }
+        });
+    }
+
+    /// The agent let the contact pass.
+    fn end_preference_for(&mut self, id: ContactId, by: AgentId) {
+        let prefers = self.state.contacts.get(&id).and_then(|contact| contact.prefers());
+        if prefers.is_some_and(|(agent, _)| agent == by) {
+            self.end_preference(id);
+        }
+    }
+
+    /// Contacts wait no longer for an agent who does not serve their queue.
+    fn end_preferences(&mut self, id: AgentId) {
+        let Some(agent) = self.state.agents.get(&id) else { return };
+        let over: Vec<ContactId> = self.index.waiting_for(id, |queue| !agent.serves_in(queue)).collect();
+        over.into_iter().for_each(|contact| self.end_preference(contact));
     }
 
     fn update_nobody(&mut self, at: Tick, id: QueueId) {

@@ -101,9 +101,11 @@ impl Acd {
         else {
             return false;
         };
-        let needs = self.state.profiles.get(&contact.profile()).map_or(&[][..], |profile| &profile.needs);
+        let needs = self.state.needs_of(contact);
         let Some(level) = agent.membership(contact.queue).map(|membership| membership.level) else { return false };
-        let tier = if contact.wants_offer() {
+        let tier = if let Some((preferred, _)) = contact.prefers() {
+            preferred == agent.config.id && contact.wants_offer()
+        } else if contact.wants_offer() {
             index.opens_at_once(level) || queue.step_of(level) <= usize::from(*step)
         } else {
             queue.config.strategy == Strategy::RingAll && level <= *ring_level

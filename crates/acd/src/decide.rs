@@ -9,7 +9,7 @@ use crate::config::{
 };
 use crate::index::Timer;
 use crate::state::{Agent, Contact, Offer, Phase, Place, Queue, SHIFT_GAP, Stage, Work};
-use crate::words::{Command, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Refusal, WrapUpStart};
+use crate::words::{Command, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Preferred, Refusal, WrapUpStart};
 
 type Decision = Result<Vec<Event>, Refusal>;
 
@@ -24,7 +24,7 @@ impl Acd {
             Command::LogOut { agent } => self.log_out(now, agent),
             Command::SetReady { agent } => self.set_ready(now, agent),
             Command::SetNotReady { agent, reason } => self.set_not_ready(agent, reason),
-            Command::Enter { contact, visit, queue, channel, priority, place_at, needs } => {
+            Command::Enter { contact, visit, queue, channel, priority, place_at, needs, prefers } => {
                 if self.state.contacts.contains_key(&contact) {
                     return Err(Refusal::AlreadyHere(contact));
                 }
@@ -38,7 +38,9 @@ impl Acd {
                 check_needs(&needs)?;
                 self.check_entry(queue, None)?;
                 self.check_profiles(queue, &needs, &[])?;
-                Ok(vec![Event::Entered { contact, visit, queue, channel, priority, place_at, needs }])
+                let mut events = vec![Event::Entered { contact, visit, queue, channel, priority, place_at, needs }];
+                events.extend(prefers.and_then(|preferred| self.preference(now, contact, queue, preferred)));
+                Ok(events)
             }
             Command::Leave { contact, outcome } => self.leave(contact, outcome),
             Command::Requeue { contact, visit, queue, priority } => self.requeue(now, contact, visit, queue, priority),
@@ -66,6 +68,7 @@ impl Acd {
             }
             Timer::Tier(contact) => self.open_tiers(now, contact).into_iter().collect(),
             Timer::Ring(contact) => self.open_rings(now, contact).into_iter().collect(),
+            Timer::Preference(contact) => vec![Event::PreferenceEnded { contact }],
             Timer::Widen(contact) => vec![Event::Widened { contact }],
             Timer::Measure(agent) => vec![Event::Measured { agent }],
             Timer::MaxWait(contact) => vec![Event::WaitedTooLong { contact }],
@@ -216,6 +219,13 @@ impl Acd {
         }
         let full = queue.config.max_waiting.is_some_and(|most| index.waiting.len() >= most as usize);
         if full && already != Some(id) { Err(Refusal::QueueFull) } else { Ok(()) }
+    }
+
+    /// A contact waits for its agent where that agent serves the queue.
+    fn preference(&self, now: Tick, contact: ContactId, queue: QueueId, preferred: Preferred) -> Option<Event> {
+        let Preferred { agent, wait } = preferred;
+        let waits = self.state.agents.get(&agent)?.serves_in(queue) && wait > Span::ZERO;
+        waits.then(|| Event::Preferred { contact, agent, until: now + wait })
     }
 
     fn leave(&self, id: ContactId, outcome: Left) -> Decision {

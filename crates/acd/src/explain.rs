@@ -62,6 +62,8 @@ pub enum PassedOver {
     TierClosed(Tick),
     /// The contact is ringing already, on this tier or for somebody else.
     ContactRings,
+    /// The contact waits for that agent alone, until then.
+    AnotherPreferred(AgentId, Tick),
     /// Lacks a skill that the contact needs now, or has it at too low a level.
     LacksSkill(SkillId),
 }
@@ -73,8 +75,8 @@ impl Acd {
         let Place::Waiting { step, ring_level, .. } = &contact.place else { return None };
         let (queue, index) = (self.state.queues.get(&contact.queue)?, self.index.queues.get(&contact.queue)?);
         let rings_all = queue.config.strategy == Strategy::RingAll;
-        let profile = self.state.profiles.get(&contact.profile());
-        let needs = profile.map_or(&[][..], |profile| &profile.needs);
+        let needs = self.state.needs_of(contact);
+        let prefers = contact.prefers();
         let lane =
             index.slot(contact.channel, contact.profile()).and_then(|slot| self.index.lanes.get(slot as usize))?;
         let mut candidates = Vec::new();
@@ -100,9 +102,11 @@ impl Acd {
                 Some(PassedOver::Resting(until))
             } else if let Some(lacks) = needs.iter().find(|need| !agent.config.meets(&[**need])) {
                 Some(PassedOver::LacksSkill(lacks.skill))
-            } else if !contact.wants_offer() && (!rings_all || level > *ring_level) {
+            } else if let Some((preferred, until)) = prefers.filter(|(preferred, _)| *preferred != agent.config.id) {
+                Some(PassedOver::AnotherPreferred(preferred, until))
+            } else if !contact.wants_offer() && (prefers.is_some() || !rings_all || level > *ring_level) {
                 Some(PassedOver::ContactRings)
-            } else if closed && contact.wants_offer() {
+            } else if closed && prefers.is_none() && contact.wants_offer() {
                 Some(PassedOver::TierClosed(contact.entered_at + queue.config.tier_wait(level)))
             } else {
                 None
@@ -111,7 +115,8 @@ impl Acd {
             let key = agent.idle_key(self.state.seed, queue, membership, needs);
             candidates.push(Candidate { agent: agent.config.id, key, standing });
         }
-        let chosen = lane.choose(&self.state, queue, contact);
+        let preferred = prefers.map(|(agent, _)| agent);
+        let chosen = preferred.or_else(|| lane.choose(&self.state, queue, contact));
         let order = |candidate: &Candidate| {
             let turn = queue.turn(&self.state, contact, candidate.key);
             let able = candidate.standing == Standing::Eligible;

@@ -334,6 +334,8 @@ impl Figures {
             | Event::TierOpened { .. }
             | Event::RingOpened { .. }
             | Event::Widened { .. }
+            | Event::Preferred { .. }
+            | Event::PreferenceEnded { .. }
             | Event::Measured { .. }
             | Event::WaitedTooLong { .. }
             | Event::NobodyHere { .. }

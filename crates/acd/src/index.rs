@@ -20,6 +20,7 @@ pub(crate) enum Timer {
     Rest(AgentId),
     Tier(ContactId),
     Ring(ContactId),
+    Preference(ContactId),
     Widen(ContactId),
     Measure(AgentId),
     MaxWait(ContactId),
@@ -50,6 +51,10 @@ pub(crate) struct Index {
     seats: BTreeMap<AgentId, Vec<Seat>>,
     /// Lanes where a waiting contact and an idle agent can meet; empty after every step.
     pub matchable: Matchable,
+    /// Contacts that wait for one agent alone, in line: queue weight, rank, queue.
+    preferring: BTreeMap<AgentId, BTreeSet<(Reverse<u32>, LineKey, QueueId)>>,
+    /// Agents who may have become able to take a contact that waits for them; empty after every step.
+    wanted: BTreeSet<AgentId>,
     pub timers: BTreeSet<(Tick, Timer)>,
     pub profiles: BTreeMap<Vec<Need>, ProfileId>,
 }
@@ -239,10 +244,39 @@ impl Index {
         }
     }
 
+    /// The contacts that wait for one agent alone in the queues that `of` picks.
+    pub fn waiting_for(&self, agent: AgentId, of: impl Fn(QueueId) -> bool) -> impl Iterator<Item = ContactId> {
+        let line = self.preferring.get(&agent).into_iter().flatten();
+        line.filter(move |(.., queue)| of(*queue)).map(|(_, key, _)| key.contact)
+    }
+
+    /// Of the contacts that wait for one agent alone, and can be taken by that agent now, the first in line.
+    pub fn first_wanted(&self, state: &State) -> Option<((Reverse<u32>, LineKey), QueueId, AgentId)> {
+        let first = |id: &AgentId| {
+            let agent = state.agents.get(id)?;
+            let mut line = self.preferring.get(id)?.iter();
+            let (weight, key, queue) = line.find(|(_, key, _)| {
+                state.contacts.get(&key.contact).is_some_and(|contact| {
+                    contact.wants_offer()
+                        && agent.can_take(contact.channel)
+                        && agent.config.meets(state.needs_of(contact))
+                })
+            })?;
+            Some(((*weight, *key), *queue, *id))
+        };
+        self.wanted.iter().filter_map(first).min()
+    }
+
+    /// Everybody who can take something has been offered it.
+    pub fn looked_at(&mut self) {
+        self.wanted.clear();
+    }
+
     /// Whom the agent who has just become free takes, and for which queue, where that needs no comparing of agents: nobody else is
-    /// free for any contact that waits, and no tier is closed.
+    /// free for any contact that waits, nobody waits for this agent alone, and no tier is closed.
     pub fn taken_by_fresh(&self, state: &State) -> Option<(AgentId, QueueId, LineKey)> {
-        let agent = state.agents.get(&self.fresh.filter(|_| self.matchable.is_empty())?)?;
+        let alone = self.matchable.is_empty() && self.wanted.is_empty();
+        let agent = state.agents.get(&self.fresh.filter(|_| alone)?)?;
         let free = Channel::ALL.map(|channel| agent.can_take(channel));
         let mut first = None;
         let mut at: Option<(u16, &Queue)> = None;
@@ -296,6 +330,9 @@ impl Index {
             index.logged_in += u32::from(agent.logged_in);
             index.available += u32::from(agent.kind == AgentKind::Available);
             *index.serving_at(membership.level) += u32::from(agent.serves());
+        }
+        if self.preferring.contains_key(&agent.config.id) {
+            self.wanted.insert(agent.config.id);
         }
         if self.fresh.is_none() && Channel::ALL.iter().any(|channel| agent.can_take(*channel)) {
             self.fresh = Some(agent.config.id);
@@ -456,7 +493,17 @@ impl Index {
         let (Some(queue), Some(index)) = (queues.get(&contact.queue), self.queues.get(&contact.queue)) else {
             return;
         };
-        let Place::Waiting { step, ring_level, .. } = &contact.place else { return };
+        let Place::Waiting { step, ring_level, prefers, .. } = &contact.place else { return };
+        if let Some((agent, _)) = prefers.as_deref() {
+            let line = self.preferring.entry(*agent).or_default();
+            put(line, (Reverse(queue.config.weight), contact.line_key(queue), contact.queue), add);
+            if line.is_empty() {
+                self.preferring.remove(agent);
+            } else if add {
+                self.wanted.insert(*agent);
+            }
+            return;
+        }
         let Some(slot) = index.slot(contact.channel, contact.profile()) else { return };
         let lane = &mut self.lanes[slot as usize];
         let (tiers, at) = if contact.wants_offer() {
@@ -508,7 +555,7 @@ impl PartialEq for Index {
                 .map(|(id, seats)| (*id, seats.iter().map(|seat| (seat.membership, lane(seat.lane))).collect()))
                 .collect();
             let matchable: BTreeSet<LaneId> = index.matchable.iter().map(lane).collect();
-            (queues, lanes, seats, matchable, &index.timers, &index.profiles)
+            (queues, lanes, seats, matchable, &index.timers, &index.profiles, &index.preferring)
         }
         view(self) == view(other)
     }
@@ -560,18 +607,19 @@ fn agent_timers<'a>(
 
 fn contact_timers(queue: &Queue, contact: &Contact) -> impl Iterator<Item = (Tick, Timer)> + use<> {
     let (entered_at, id) = (contact.entered_at, contact.id);
-    let (tier, ring, widen, max_wait) = match &contact.place {
-        Place::Waiting { step, ring, widens_at, too_long, .. } => {
+    let (tier, ring, widen, max_wait, preference) = match &contact.place {
+        Place::Waiting { step, ring, widens_at, too_long, prefers, .. } => {
             let tier = queue.steps.get(usize::from(*step) + 1).map(|wait| (entered_at + *wait, Timer::Tier(id)));
             let next = contact.stages.get(usize::from(*ring) + 1);
             let ring = next.map(|stage| (entered_at + stage.after, Timer::Ring(id)));
             let widen = widens_at.map(|at| (at, Timer::Widen(id)));
             let most = queue.config.max_wait.filter(|_| !too_long);
-            (tier, ring, widen, most.map(|wait| (entered_at + wait, Timer::MaxWait(id))))
+            let preference = prefers.as_deref().map(|(_, until)| (*until, Timer::Preference(id)));
+            (tier, ring, widen, most.map(|wait| (entered_at + wait, Timer::MaxWait(id))), preference)
         }
-        Place::Served { .. } => (None, None, None, None),
+        Place::Served { .. } => (None, None, None, None, None),
     };
-    [tier, ring, widen, max_wait].into_iter().flatten()
+    [tier, ring, widen, max_wait, preference].into_iter().flatten()
 }
 
 fn queue_timer(id: QueueId, queue: &Queue) -> Option<(Tick, Timer)> {

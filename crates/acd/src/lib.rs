@@ -26,6 +26,7 @@
 //! acd.handle(now, Command::LogIn { agent: ada })?;
 //! acd.handle(now, Command::Enter {
 //!     contact: caller, visit: VisitId(1), queue: sales, channel: Channel::Voice, priority: 0, place_at: None, needs: vec![],
+//!     prefers: None,
 //! })?;
 //!
 //! let mut log: Vec<(Tick, Event)> = Vec::new();
@@ -83,4 +84,6 @@ pub use figures::{
     AgentFigures, Histogram, INTERVAL, INTERVALS_MAX, QueueFigures, WAIT_BOUNDS_S, service_level_per_myriad,
 };
 pub use state::{AgentKind, IdleKey, MEASURE_EVERY, SHIFT_GAP};
-pub use words::{Command, Effect, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Output, Refusal, WrapUpStart};
+pub use words::{
+    Command, Effect, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Output, Preferred, Refusal, WrapUpStart,
+};

@@ -1,11 +1,12 @@
 //! Policy: the next offer to make. Contacts go first come, first served over all queues that can serve one (queue weight, priority,
-//! place, enter time, contact id); each takes the agent whom its queue's strategy chooses.
+//! place, enter time, contact id); each takes the agent whom it waits for alone, or whom its queue's strategy chooses.
 
 use core::cmp::Reverse;
 
-use offhook_units::{OfferId, Tick};
+use offhook_units::{AgentId, ContactId, OfferId, QueueId, Tick};
 
 use crate::Acd;
+use crate::state::LineKey;
 use crate::words::Event;
 
 impl Acd {
@@ -17,15 +18,22 @@ impl Acd {
             let head = lane.head(queue, index)?;
             Some(((Reverse(queue.config.weight), head, lane.id), (lane, queue)))
         });
-        let ((_, head, id), (lane, queue)) = heads.min_by_key(|(key, _)| *key)?;
+        let first = heads.min_by_key(|(key, _)| *key);
+        let wanted = self.index.first_wanted(&self.state);
+        let before = |(key, ..): &((Reverse<u32>, LineKey), _, _)| {
+            first.as_ref().is_none_or(|((weight, head, _), _)| *key < (*weight, *head))
+        };
+        if let Some(((_, key), queue, agent)) = wanted.filter(before) {
+            return self.offer(now, key.contact, queue, agent);
+        }
+        let ((_, head, id), (lane, queue)) = first?;
         let agent = lane.choose(&self.state, queue, self.state.contacts.get(&head.contact)?)?;
-        Some(Event::Offered {
-            offer: OfferId(self.state.offers_made + 1),
-            contact: head.contact,
-            queue: id.queue,
-            agent,
-            deadline: now + queue.config.ring_for,
-        })
+        self.offer(now, head.contact, id.queue, agent)
+    }
+
+    fn offer(&self, now: Tick, contact: ContactId, queue: QueueId, agent: AgentId) -> Option<Event> {
+        let deadline = now + self.state.queues.get(&queue)?.config.ring_for;
+        Some(Event::Offered { offer: OfferId(self.state.offers_made + 1), contact, queue, agent, deadline })
     }
 
     /// The offer to the agent who has just become free, where it is plain which one that is: what [`Acd::route`] would come to. Where
@@ -36,13 +44,6 @@ impl Acd {
             self.index.settle(&self.state);
             return None;
         };
-        let deadline = now + self.state.queues.get(&queue)?.config.ring_for;
-        Some(Event::Offered {
-            offer: OfferId(self.state.offers_made + 1),
-            contact: front.contact,
-            queue,
-            agent,
-            deadline,
-        })
+        self.offer(now, front.contact, queue, agent)
     }
 }

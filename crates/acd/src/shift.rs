@@ -9,7 +9,7 @@ use offhook_units::{AgentId, ContactId, OfferId, QueueId, SkillId, Span, Tick, V
 use crate::config::{AgentConfig, Capacity, Channel, Need, NoAgents, Order, QueueConfig, Ring, Strategy, WrapUp};
 use crate::index::{Index, Timer};
 use crate::state::{Agent, Contact, Place, Queue, State, draw};
-use crate::words::{Command, Effect, Event, FlowOut, Left, Output, Refusal};
+use crate::words::{Command, Effect, Event, FlowOut, Left, Output, Preferred, Refusal};
 use crate::{Acd, Standing};
 
 struct Shift {
@@ -186,6 +186,7 @@ impl Shift {
                 priority,
                 place_at: if self.chance(20) { Some(self.now.before(self.span(100))) } else { None },
                 needs: if self.chance(50) { self.some_needs() } else { Vec::new() },
+                prefers: self.chance(30).then(|| Preferred { agent, wait: self.span(30) }),
             },
             25..44 => Command::Accept { offer: offer? },
             44..48 => Command::Decline { offer: offer? },
@@ -452,7 +453,7 @@ fn feasible(state: &State, now: Tick) -> impl Iterator<Item = (&Contact, &Agent)
 }
 
 fn could_take(state: &State, now: Tick, contact: &Contact, agent: &Agent) -> bool {
-    let Place::Waiting { offers, ring, ring_level, wants_more, .. } = &contact.place else { return false };
+    let Place::Waiting { offers, ring, ring_level, wants_more, prefers, .. } = &contact.place else { return false };
     let Some(membership) = agent.config.queues.iter().find(|membership| membership.queue == contact.queue) else {
         return false;
     };
@@ -485,6 +486,12 @@ fn could_take(state: &State, now: Tick, contact: &Contact, agent: &Agent) -> boo
     }
     let due = contact.stages.iter().filter(|stage| contact.entered_at + stage.after <= now).count();
     assert!(contact.stages.is_empty() || due == usize::from(*ring) + 1, "rings open when their time comes");
+    if let Some((preferred, until)) = prefers.as_deref() {
+        assert!(*until > now, "a preference ends when its time comes");
+        let by = &state.agents[preferred];
+        assert!(by.logged_in && !by.leaving && by.not_ready.is_none(), "nobody waits for an agent who is away");
+        return *preferred == agent.config.id && (offers.is_empty() || *wants_more);
+    }
     if !offers.is_empty() && !wants_more {
         return queue.config.strategy == Strategy::RingAll && membership.level <= *ring_level;
     }
@@ -595,7 +602,7 @@ fn no_shift_loses_a_contact_or_offers_one_twice_and_every_log_replays() {
         shift.check_log_replays();
         kinds.extend(shift.log.iter().map(|(_, event)| kind(event)));
     }
-    assert!(!whole || kinds.len() == 25, "shifts in which something never happens prove little: {kinds:?}");
+    assert!(!whole || kinds.len() == 27, "shifts in which something never happens prove little: {kinds:?}");
 }
 
 #[test]

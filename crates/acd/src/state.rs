@@ -105,6 +105,13 @@ impl State {
     }
 }
 
+impl State {
+    /// What a contact must find in its queue now.
+    pub fn needs_of(&self, contact: &Contact) -> &[Need] {
+        self.profiles.get(&contact.profile()).map_or(&[], |profile| &profile.needs)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Queue {
@@ -303,6 +310,11 @@ impl Agent {
         self.logged_in && !self.leaving && self.not_ready.is_none()
     }
 
+    /// The same, and a member of that queue.
+    pub fn serves_in(&self, queue: QueueId) -> bool {
+        self.serves() && self.membership(queue).is_some()
+    }
+
     /// Whether a contact of `channel` may be offered now. One offer rings at a time, from whichever queue.
     pub fn can_take(&self, channel: Channel) -> bool {
         self.serves() && self.rest_until.is_none() && self.offer.is_none() && self.has_room(channel)
@@ -432,6 +444,8 @@ pub(crate) enum Place {
         widens_at: Option<Tick>,
         /// One more agent may ring, although some do.
         wants_more: bool,
+        /// The only agent who may take it, until then.
+        prefers: Option<Box<(AgentId, Tick)>>,
     },
     Served {
         agent: AgentId,
@@ -470,6 +484,14 @@ impl Contact {
     pub fn last_tried(&self) -> Option<(u32, AgentId)> {
         match self.place {
             Place::Waiting { last_tried, .. } => last_tried,
+            Place::Served { .. } => None,
+        }
+    }
+
+    /// The only agent who may take it now, and until when.
+    pub fn prefers(&self) -> Option<(AgentId, Tick)> {
+        match &self.place {
+            Place::Waiting { prefers, .. } => prefers.as_deref().copied(),
             Place::Served { .. } => None,
         }
     }

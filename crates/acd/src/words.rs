@@ -63,6 +63,8 @@ pub enum Command {
         place_at: Option<Tick>,
         /// Skills that it needs, beside those that its queue asks of everybody; each at most once.
         needs: Vec<Need>,
+        /// Whom it waits for first. Passed over where the agent does not serve the queue now.
+        prefers: Option<Preferred>,
     },
     /// A waiting contact goes, also while it is ringing.
     Leave {
@@ -114,6 +116,17 @@ pub enum Command {
         /// Who.
         agent: AgentId,
     },
+}
+
+/// An agent for whom a contact waits a while before anybody else may take it: who served this customer last, say (sticky
+/// agent). It keeps its place in line meanwhile, and tiers do not count between the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Preferred {
+    /// Who.
+    pub agent: AgentId,
+    /// For at most this long, from entering.
+    pub wait: Span,
 }
 
 /// Why a command did nothing.
@@ -442,6 +455,21 @@ pub enum Event {
         agent: AgentId,
         /// How long it lasted.
         lasted: Span,
+    },
+    /// A contact that has just entered waits for one agent until then. It ends sooner where the agent no longer serves the queue, or
+    /// lets the contact pass.
+    Preferred {
+        /// Which contact.
+        contact: ContactId,
+        /// For whom.
+        agent: AgentId,
+        /// At most.
+        until: Tick,
+    },
+    /// A contact has waited for its agent for as long as it may; from now on anybody may take it.
+    PreferenceEnded {
+        /// Which contact.
+        contact: ContactId,
     },
 }
 

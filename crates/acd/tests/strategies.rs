@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use desk::Desk;
 use offhook_acd::{
-    Channel, Command, Need, OfferEnd, Order, PROFILES_MAX, PassedOver, Refusal, Ring, Standing, Strategy,
+    AgentConfig, Channel, Command, Need, OfferEnd, Order, PROFILES_MAX, PassedOver, Preferred, Refusal, Ring, Standing,
+    Strategy,
 };
 use offhook_units::{AgentId, ContactId, QueueId, SkillId, Span, VisitId};
 
@@ -26,6 +27,7 @@ fn enter_with(desk: &mut Desk, contact: u64, needs: &[Need]) -> Result<(), Refus
         priority: 0,
         place_at: None,
         needs: needs.to_vec(),
+        prefers: None,
     })
 }
 
@@ -238,4 +240,119 @@ fn nonsense_in_skills_and_weights_is_refused() {
     let mut agent = desk.acd.agent(AgentId(1)).expect("an agent who is known").clone();
     agent.queues[0].weight = 0;
     assert!(matches!(desk.try_run(Command::AddAgent(agent)), Err(Refusal::Misuse(_))));
+}
+
+fn enter_for(desk: &mut Desk, contact: u64, agent: u64, wait_s: u64) {
+    let (contact, visit, queue) = (ContactId(contact), VisitId(1_000 + contact), QueueId(1));
+    let prefers = Some(Preferred { agent: AgentId(agent), wait: Span::from_s(wait_s) });
+    let (channel, priority, place_at, needs) = (Channel::Voice, 0, None, Vec::new());
+    desk.run(Command::Enter { contact, visit, queue, channel, priority, place_at, needs, prefers });
+}
+
+/// Two agents of one queue, both idle, the first one longer.
+fn two() -> Desk {
+    let mut desk = Desk::with_queue(|_| {});
+    desk.agent(1, 1, 1);
+    desk.pass_s(1);
+    desk.agent(2, 1, 1);
+    desk
+}
+
+#[test]
+fn a_sticky_contact_goes_to_its_agent_whatever_the_strategy_says() {
+    let mut desk = two();
+    enter_for(&mut desk, 1, 2, 30);
+    assert_eq!(desk.ringing(1), [2]);
+    let mut tiers = Desk::with_queue(|queue| queue.tier_waits = vec![Span::ZERO, Span::from_s(60)]);
+    tiers.agent(1, 1, 1);
+    tiers.agent(2, 2, 1);
+    enter_for(&mut tiers, 1, 2, 30);
+    assert_eq!(tiers.ringing(1), [2], "a tier stands between strangers");
+}
+
+#[test]
+fn a_sticky_contact_waits_30_s_for_a_busy_agent_while_another_idles_and_then_takes_anybody() {
+    let mut desk = two();
+    enter_for(&mut desk, 1, 2, 30);
+    desk.accept(2);
+    enter_for(&mut desk, 2, 2, 30);
+    desk.pass_s(29);
+    assert_eq!(desk.ringing(2), [0; 0]);
+    let explanation = desk.acd.explain(ContactId(2)).expect("a contact that waits");
+    let first = explanation.candidates.iter().find(|candidate| candidate.agent == AgentId(1)).expect("a member");
+    let until = desk.now + Span::from_s(1);
+    assert_eq!(first.standing, Standing::PassedOver(PassedOver::AnotherPreferred(AgentId(2), until)));
+    desk.pass_s(1);
+    assert_eq!(desk.ringing(2), [1]);
+    // One who comes free in time is taken.
+    let mut desk = two();
+    enter_for(&mut desk, 1, 2, 30);
+    desk.accept(2);
+    enter_for(&mut desk, 2, 2, 30);
+    desk.pass_s(10);
+    desk.finish(1);
+    assert_eq!(desk.ringing(2), [2]);
+}
+
+#[test]
+fn a_sticky_contact_keeps_its_place_and_overtakes_nobody() {
+    let mut desk = Desk::with_queue(|_| {});
+    desk.agent(1, 1, 1);
+    desk.enter(1);
+    desk.accept(1);
+    desk.enter(2);
+    enter_for(&mut desk, 3, 1, 60);
+    desk.enter(4);
+    desk.finish(1);
+    assert_eq!(desk.ringing(2), [1]);
+    desk.accept(1);
+    desk.finish(2);
+    assert_eq!(desk.ringing(3), [1]);
+}
+
+#[test]
+fn nobody_waits_for_an_agent_who_is_away_goes_away_or_lets_the_contact_pass() {
+    type Goes = fn(&mut Desk);
+    let ways: [(&str, Goes); 5] = [
+        ("on break before", |desk| desk.not_ready(2)),
+        ("logged out before", |desk| desk.run(Command::LogOut { agent: AgentId(2) })),
+        ("unknown", |desk| {
+            desk.run(Command::LogOut { agent: AgentId(2) });
+            desk.run(Command::RemoveAgent { agent: AgentId(2) });
+        }),
+        ("of another queue", |desk| desk.run(Command::AddAgent(AgentConfig::new(AgentId(2), "two")))),
+        ("nowhere", |_| {}),
+    ];
+    for (name, goes) in ways {
+        let mut desk = two();
+        goes(&mut desk);
+        enter_for(&mut desk, 1, 2, 30);
+        let expected = if name == "nowhere" { 2 } else { 1 };
+        assert_eq!(desk.ringing(1), [expected], "{name}");
+    }
+    let later: [(&str, Goes); 4] = [
+        ("declines", |desk| desk.decline(2)),
+        ("does not answer", |desk| desk.pass_s(20)),
+        ("takes a break", |desk| desk.not_ready(2)),
+        ("goes home", |desk| desk.run(Command::LogOut { agent: AgentId(2) })),
+    ];
+    for (name, goes) in later {
+        let mut desk = two();
+        enter_for(&mut desk, 1, 2, 60);
+        assert_eq!(desk.ringing(1), [2]);
+        goes(&mut desk);
+        assert_eq!(desk.ringing(1), [1], "{name}");
+    }
+}
+
+#[test]
+fn of_a_ring_all_queue_only_the_agent_rings_until_the_wait_is_over() {
+    let mut desk = Desk::with_queue(|queue| queue.strategy = Strategy::RingAll);
+    for id in 1..=3 {
+        desk.agent(id, 1, 1);
+    }
+    enter_for(&mut desk, 1, 2, 10);
+    assert_eq!(desk.ringing(1), [2]);
+    desk.pass_s(10);
+    assert_eq!(desk.ringing(1), [1, 2, 3]);
 }

@@ -101,7 +101,16 @@ impl Desk {
     ) -> Result<(), Refusal> {
         self.visits += 1;
         let (contact, visit, queue) = (ContactId(contact), VisitId(self.visits), QueueId(queue));
-        self.try_run(Command::Enter { contact, visit, queue, channel, priority, place_at, needs: Vec::new() })
+        self.try_run(Command::Enter {
+            contact,
+            visit,
+            queue,
+            channel,
+            priority,
+            place_at,
+            needs: Vec::new(),
+            prefers: None,
+        })
     }
 
     #[track_caller]

@@ -189,6 +189,11 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::Accepted { agent, queue, .. }
         | E::Finished { agent, queue, .. }
         | E::WrapUpEnded { agent, queue, .. } => (Some(*agent), Some(*queue)),
-        E::TierOpened { .. } | E::RingOpened { .. } | E::Widened { .. } | E::WaitedTooLong { .. } => (None, None),
+        E::Preferred { agent, .. } => (Some(*agent), None),
+        E::TierOpened { .. }
+        | E::RingOpened { .. }
+        | E::Widened { .. }
+        | E::PreferenceEnded { .. }
+        | E::WaitedTooLong { .. } => (None, None),
     }
 }

@@ -189,7 +189,16 @@ impl Floor {
         self.now += Span::from_us(10);
         let (contact, visit) = (ContactId(self.contacts), VisitId(self.contacts));
         let (queue, channel) = (QueueId(queue), Channel::Voice);
-        self.handle(Command::Enter { contact, visit, queue, channel, priority: 0, place_at: None, needs })
+        self.handle(Command::Enter {
+            contact,
+            visit,
+            queue,
+            channel,
+            priority: 0,
+            place_at: None,
+            needs,
+            prefers: None,
+        })
     }
 
     fn handle(&mut self, command: Command) -> anyhow::Result<()> {

@@ -215,7 +215,7 @@ impl Floor {
         let (patience, priority) = (trade.patience, i32::from(urgent));
         let contact = ContactId(number);
         let (visit, channel) = (VisitId(number), offhook_acd::Channel::Voice);
-        let enter = Command::Enter { contact, visit, queue, channel, priority, place_at: None, needs };
+        let enter = Command::Enter { contact, visit, queue, channel, priority, place_at: None, needs, prefers: None };
         // A queue that lets nobody in turns the customer away before a visit begins.
         if self.acd.handle(self.now, enter).is_ok()
             && let Some(mean) = patience
@@ -376,6 +376,8 @@ impl Floor {
             | Event::TierOpened { .. }
             | Event::RingOpened { .. }
             | Event::Widened { .. }
+            | Event::Preferred { .. }
+            | Event::PreferenceEnded { .. }
             | Event::Measured { .. }
             | Event::WaitedTooLong { .. }
             | Event::NobodyHere { .. }

@@ -20,12 +20,11 @@ macro_rules! names {
                     };
                 }
                 let Some(candidates) = BY_LENGTH.get(text.len()) else { return Self::Unknown };
-                for (name, known) in &Self::ALL[usize::from(candidates.0)..usize::from(candidates.1)] {
-                    if ascii_eq(known, text) {
-                        return *name;
-                    }
-                }
-                Self::Unknown
+                let candidates = &Self::ALL[usize::from(candidates.0)..usize::from(candidates.1)];
+                // Nearly everybody writes names as the RFCs do.
+                let found = candidates.iter().find(|(_, known)| *known == text);
+                let found = found.or_else(|| candidates.iter().find(|(_, known)| ascii_eq(known, text)));
+                found.map_or(Self::Unknown, |(name, _)| *name)
             }
 
             /// The name in full, where it is known.
