@@ -287,6 +287,7 @@ fn config() -> Config {
             nobody_here: vec![AssetId(1)],
             full: vec![AssetId(2)],
             record: false,
+            sticky: None,
         }],
         agents: (1..=PEOPLE).map(|n| agent(n, queue)).collect(),
         registrar: RegistrarLimits { digest, ..RegistrarLimits::default() },

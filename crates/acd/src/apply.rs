@@ -256,7 +256,9 @@ impl Acd {
     fn end_preferences(&mut self, id: AgentId) {
         let Some(agent) = self.state.agents.get(&id) else { return };
         let over: Vec<ContactId> = self.index.waiting_for(id, |queue| !agent.serves_in(queue)).collect();
-        over.into_iter().for_each(|contact| self.end_preference(contact));
+        for contact in over {
+            self.end_preference(contact);
+        }
     }
 
     fn update_nobody(&mut self, at: Tick, id: QueueId) {

@@ -192,6 +192,17 @@ pub struct Queue {
     pub full: Vec<AssetId>,
     /// Calls are recorded.
     pub record: bool,
+    /// Callers wait a while for whom they talked to last.
+    pub sticky: Option<Sticky>,
+}
+
+/// How a queue keeps callers with their agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sticky {
+    /// For how long a caller waits for that agent before anybody else is asked.
+    pub wait: Span,
+    /// For how long an agent stays a caller's, from taking the call.
+    pub within: Span,
 }
 
 /// The words of "you are number N".

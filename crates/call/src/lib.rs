@@ -16,6 +16,6 @@ pub mod view;
 
 pub use exchange::{
     Changed, Command, Counters, Exchange, GUEST_RINGS_FOR, GUESTS_MAX, Input, Output, PINGS_UNANSWERED_MAX,
-    PingFigures, RecordingWanted, Recovered, SUBSCRIPTIONS_PER_ACCOUNT_MAX, TARGETS_MAX, TEXT_BYTES_MAX,
-    TEXT_STREAM_BYTES_MAX, TRANSFER_RINGS_FOR, TRANSFERS_MAX, WantedState,
+    PingFigures, RecordingWanted, Recovered, STICKY_CALLERS_MAX, SUBSCRIPTIONS_PER_ACCOUNT_MAX, TARGETS_MAX,
+    TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX, TRANSFER_RINGS_FOR, TRANSFERS_MAX, WantedState,
 };

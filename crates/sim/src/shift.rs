@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use offhook_acd::{AgentConfig, NoAgents, QueueConfig, Strategy, WrapUp};
 use offhook_call::config::{
     Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Outgoing, Queue, Reach,
-    SrtpSettings, Supervises, Trunk,
+    SrtpSettings, Sticky, Supervises, Trunk,
 };
 use offhook_call::event::LogEvent;
 use offhook_call::guests::Supervision;
@@ -409,6 +409,7 @@ fn queue(id: u64, name: &str, strategy: Strategy) -> Queue {
         nobody_here: vec![AssetId(2)],
         full: vec![AssetId(3)],
         record: id == 2,
+        sticky: (id == 1).then_some(Sticky { wait: Span::from_s(5), within: Span::from_s(600) }),
     }
 }
 

@@ -7,7 +7,7 @@ use offhook_sip::{Headers, NameAddr, Uri};
 use super::state::Presented;
 
 /// Who is shown where nobody may know (RFC 3323 section 4.1.1.3).
-const ANONYMOUS: &str = "anonymous";
+pub(super) const ANONYMOUS: &str = "anonymous";
 pub(super) const ANONYMOUS_HOST: &str = "anonymous.invalid";
 
 /// Who calls over a trunk. One that is `trusted` may assert it by P-Asserted-Identity (RFC 3325) or, as older gateways do, by

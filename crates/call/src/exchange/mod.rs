@@ -23,6 +23,7 @@ mod queueing;
 mod recover;
 mod spending;
 mod state;
+mod sticky;
 mod subscriptions;
 mod talking;
 mod texts;
@@ -43,6 +44,7 @@ pub use self::io::{Command, Input, Output, RecordingWanted, WantedState};
 pub use self::pings::{PINGS_UNANSWERED_MAX, PingFigures};
 pub use self::recover::Recovered;
 use self::state::Call;
+pub use self::sticky::STICKY_CALLERS_MAX;
 pub use self::subscriptions::SUBSCRIPTIONS_PER_ACCOUNT_MAX;
 pub use self::texts::{TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX};
 pub use self::transfer::{TRANSFER_RINGS_FOR, TRANSFERS_MAX};
@@ -122,6 +124,7 @@ pub struct Exchange {
     outside: BTreeMap<String, u32>,
     /// Calls outside that were made, by account.
     spending: spending::Spending,
+    last_agents: sticky::LastAgents,
     queues: BTreeMap<QueueId, usize>,
     /// Numbers of ours by what they are in E.164: the keys of the configuration.
     own_numbers: BTreeMap<String, String>,
@@ -253,6 +256,7 @@ impl Exchange {
             callable,
             outside: BTreeMap::new(),
             spending: spending::Spending::default(),
+            last_agents: sticky::LastAgents::default(),
             endpoint: Endpoint::new(endpoint_config, entropy.fork()),
             registrar,
             acd: recovered.acd,

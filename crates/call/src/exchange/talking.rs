@@ -55,6 +55,7 @@ impl Exchange {
         }
         self.offers.remove(&offer);
         let Some(rang) = self.calls.get_mut(&id).and_then(|call| call.ringing.remove(&offer)) else { return };
+        self.remember_agent(now, id, rang.agent);
         self.confirm_dialog(now, id, Party::Agent, session);
         let other = Other { agent: Some(rang.agent), leg: rang.leg, early_media: rang.early_media };
         self.connect(now, id, other);

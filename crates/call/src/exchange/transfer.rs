@@ -350,7 +350,8 @@ impl Exchange {
             Command::Requeue { contact, visit, queue, priority: 0 }
         } else {
             let (channel, needs) = (offhook_acd::Channel::Voice, Vec::new());
-            Command::Enter { contact, visit, queue, channel, priority: 0, place_at, needs, prefers: None }
+            let prefers = self.preferred(now, id, queue);
+            Command::Enter { contact, visit, queue, channel, priority: 0, place_at, needs, prefers }
         };
         self.tell(now, command)?;
         if let Some(call) = self.calls.get_mut(&id) {

@@ -183,13 +183,13 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::NotReady { agent, .. }
         | E::Rested { agent }
         | E::Held { agent, .. }
-        | E::Retrieved { agent, .. } => (Some(*agent), None),
+        | E::Retrieved { agent, .. }
+        | E::Preferred { agent, .. } => (Some(*agent), None),
         E::Offered { agent, queue, .. }
         | E::OfferEnded { agent, queue, .. }
         | E::Accepted { agent, queue, .. }
         | E::Finished { agent, queue, .. }
         | E::WrapUpEnded { agent, queue, .. } => (Some(*agent), Some(*queue)),
-        E::Preferred { agent, .. } => (Some(*agent), None),
         E::TierOpened { .. }
         | E::RingOpened { .. }
         | E::Widened { .. }

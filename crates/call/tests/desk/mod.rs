@@ -138,6 +138,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
                 nobody_here: Vec::new(),
                 full: Vec::new(),
                 record: name == "sales",
+                sticky: None,
             })
             .collect(),
         agents: agents.collect(),

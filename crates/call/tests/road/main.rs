@@ -113,6 +113,34 @@ fn an_agent_who_declines_is_followed_by_the_next_one() {
 }
 
 #[test]
+fn a_caller_of_a_sticky_queue_comes_back_to_the_agent_of_the_last_call_and_waits_5_s_where_that_one_talks() {
+    let talk = |world: &mut World, agent| {
+        world.pick_up(agent);
+        world.agent_hangs_up(agent);
+        world.pass(Span::from_s(6));
+    };
+    let mut world = World::with_sticky_agents(2);
+    world.dial("support");
+    let first = world.ringing_agent();
+    talk(&mut world, first);
+    // The other one has been idle for longer now.
+    world.dial("support");
+    assert_eq!(world.ringing_agent(), first);
+    talk(&mut world, first);
+    // After a minute anybody will do, and the other one has been idle for longer.
+    world.pass(Span::from_s(61));
+    world.dial("support");
+    let second = world.ringing_agent();
+    assert_ne!(second, first);
+    world.pick_up(second);
+    // The second one talks: the next call waits 5 s for that one, though the first is free.
+    world.dial("support");
+    assert_eq!(world.agent_state(first), "available");
+    world.pass(tenths(51));
+    assert_eq!(world.ringing_agent(), first);
+}
+
+#[test]
 fn an_agent_who_does_not_answer_gets_a_cancel_and_the_next_one_rings() {
     let mut world = World::with_agents(2);
     world.dial("support");

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use offhook_acd::{AgentConfig, NoAgents, QueueConfig, WrapUp};
 use offhook_call::config::{
-    Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Queue, Reach, SrtpSettings, Trunk,
+    Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Queue, Reach, SrtpSettings, Sticky,
+    Trunk,
 };
 use offhook_call::view::CallView;
 use offhook_call::{Command, Exchange, Input, Output};
@@ -55,7 +56,18 @@ pub struct World {
 impl World {
     pub fn with_agents(agents: u16) -> Self {
         let now = Tick::from_us(1_800_000_000_000_000);
-        let exchange = Exchange::new(now, config(agents), IdSource::new(0, 1), Entropy::from_number(1));
+        Self::with(now, config(agents), agents)
+    }
+
+    /// The same, with a queue whose callers wait 5 s for the agent of their last call, for a minute after it.
+    pub fn with_sticky_agents(agents: u16) -> Self {
+        let mut config = config(agents);
+        config.queues[0].sticky = Some(Sticky { wait: Span::from_s(5), within: Span::from_s(60) });
+        Self::with(Tick::from_us(1_800_000_000_000_000), config, agents)
+    }
+
+    fn with(now: Tick, config: Config, agents: u16) -> Self {
+        let exchange = Exchange::new(now, config, IdSource::new(0, 1), Entropy::from_number(1));
         let mut world = Self {
             now,
             exchange,
@@ -486,6 +498,7 @@ fn config(agents: u16) -> Config {
         nobody_here: vec![AssetId(3)],
         full: vec![AssetId(4)],
         record: true,
+        sticky: None,
     };
     let people = (0..agents).map(|n| Agent {
         acd: AgentConfig::new(agent_id(n), format!("agent{n}")).in_queue(support, 1, u32::from(n)),

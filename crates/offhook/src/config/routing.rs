@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_acd::{Formula, Order, QueueConfig, Strategy, WrapUp};
-use offhook_call::config::{Announcement, Answer, Queue};
+use offhook_call::config::{Announcement, Answer, Queue, Sticky};
 use offhook_plan::AssetId;
 use offhook_units::{QueueId, Span};
 
@@ -99,7 +99,14 @@ impl Reader {
         let announce_every = section.span(&mut self.sink, "announce_position_every", seconds).unwrap_or(Span::ZERO);
         let announcement = self.announcement(section, whole && announce_every != Span::ZERO);
         let record = section.flag(&mut self.sink, "record").unwrap_or(false);
-        Queue { acd, music, announce_every, announcement, nobody_here, full, record }
+        let sticky = self.sticky(section);
+        Queue { acd, music, announce_every, announcement, nobody_here, full, record, sticky }
+    }
+
+    fn sticky(&mut self, section: &mut Section<'_>) -> Option<Sticky> {
+        let within = section.span(&mut self.sink, "sticky_within", Span::from_s(60)..=Span::from_s(30 * 86_400));
+        let wait = section.span(&mut self.sink, "sticky_for", Span::from_s(1)..=Span::from_s(3_600));
+        wait.map(|wait| Sticky { wait, within: within.unwrap_or(DAY) })
     }
 
     fn distribution(&mut self, section: &mut Section<'_>) -> QueueConfig {

@@ -114,6 +114,7 @@ fn wrong_types_and_ranges_are_told_with_what_to_write() {
         ("[queue_defaults]\nring_for = 20\n", (2, 12), "a length of time, not a number", "\"20s\""),
         ("[queue_defaults]\nring_for = \"20\"\n", (2, 12), "is not a length of time", "\"20s\""),
         ("[queue_defaults]\nring_for = \"1h\"\n", (2, 12), "out of range", "from 1 s to 180 s"),
+        ("[queue_defaults]\nsticky_for = \"0s\"\n", (2, 14), "out of range", "from 1 s to 3600 s"),
         ("[queue_defaults]\nrecord = \"yes\"\n", (2, 10), "true or false, without quotes", "record = true"),
         ("[queue_defaults]\nstrategy = \"longest\"\n", (2, 12), "is not known", "did you mean \"longest-idle\""),
         ("[queue_defaults]\nstrategy = \"best\"\n", (2, 12), "is not known", "'fewest-calls', 'fewestcalls'"),
@@ -525,7 +526,7 @@ fn strategies_are_known_by_the_names_of_freeswitch_and_asterisk() {
 
 #[test]
 fn skills_needs_and_rings_come_to_the_exchange_by_id() {
-    let needs = "name = \"sales\"\nstrategy = \"skills-best\"\npoints_per_second_waited = 2\n\
+    let needs = "name = \"sales\"\nstrategy = \"skills-best\"\npoints_per_second_waited = 2\nsticky_for = \"20s\"\n\
                  needs = [\"french\", { skill = \"claims\", level = 3, weight = 2 }]\n\
                  rings = [{ after = \"20s\", drops = [\"french\"] }]";
     let skills =
@@ -537,6 +538,8 @@ fn skills_needs_and_rings_come_to_the_exchange_by_id() {
     assert_eq!(needs, [(1, 1), (3, 2)]);
     assert_eq!((sales.rings[0].after, &sales.rings[0].drops), (Span::from_s(20), &vec![sales.needs[0].skill]));
     assert_eq!(sales.order, offhook_acd::Order::Score { points_per_s: 2 });
+    let (wait, within) = (Span::from_s(20), Span::from_s(86_400));
+    assert_eq!(exchange.queues[0].sticky, Some(offhook_call::config::Sticky { wait, within }));
     assert!(ann.meets(&sales.needs) && ann.queues[0].weight == 7);
 }
 

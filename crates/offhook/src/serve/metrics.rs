@@ -185,6 +185,9 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     let unreachable = reader(|figures| &figures.phones_unreachable);
     let help = "Of these: contacts that answer no more, and are passed over";
     metrics.gauge_fn("offhook_phones_unreachable", help, &[], move || unreachable() as f64);
+    let sticky = reader(|figures| &figures.sticky_callers);
+    let help = "Callers whose last agent is remembered, for sticky queues";
+    metrics.gauge_fn("offhook_sticky_callers", help, &[], move || sticky() as f64);
     let watching = reader(|figures| &figures.watching);
     metrics.gauge_fn("offhook_sip_subscriptions", "Subscriptions of phones", &[], move || watching() as f64);
     let taken = reader(|figures| &figures.subscriptions);
