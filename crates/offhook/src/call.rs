@@ -7,11 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
+use offhook_loadgen::arrivals::span;
 use offhook_phone::{CallStatistics, Clock, Dial, EndedBy, Phone, PhoneConfig, PhoneEvent};
 use offhook_sip::{NameAddr, Uri};
 use offhook_units::Span;
 
-use crate::phone::{SoundArgs, account, entropy, print_line, span, stop_signals};
+use crate::phone::{SoundArgs, account, entropy, print_line, stop_signals};
 
 /// Arguments of `offhook call`.
 #[derive(Debug, Args)]
@@ -73,13 +74,13 @@ pub struct CallArgs {
 
 /// Keys, and how long after the answer.
 #[derive(Debug, Clone)]
-struct Keys(Span, String);
+pub(crate) struct Keys(pub(crate) Span, pub(crate) String);
 
 /// A header's name and value.
 #[derive(Debug, Clone)]
 struct Header(String, String);
 
-fn keys(text: &str) -> Result<Keys, String> {
+pub(crate) fn keys(text: &str) -> Result<Keys, String> {
     let (keys, after) = text.split_once('@').unwrap_or((text, "0s"));
     if keys.is_empty() || !keys.chars().all(|key| "0123456789*#ABCDabcd".contains(key)) {
         return Err(format!("`{keys}` are no keys: write 0-9, *, #, A-D, and @SPAN after them"));

@@ -4,13 +4,14 @@ mod orders;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use crossbeam_channel::{Receiver, bounded, never};
+use offhook_loadgen::arrivals::span;
 use offhook_phone::{
     Account, CallStatistics, Clock, EngineConfig, Phone, PhoneConfig, PhoneEvent, Sound, Told, headset,
 };
@@ -128,21 +129,6 @@ impl SoundArgs {
     }
 }
 
-/// Reads a span such as `10s`, `1.5s`, `200ms`, `2m`; a bare number is seconds.
-pub(crate) fn span(text: &str) -> Result<Span, String> {
-    let bad = || format!("`{text}` is no span of time: write 10s, 1.5s, 200ms or 2m");
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let number: f64 = text[..split].parse().map_err(|_| bad())?;
-    let us_each = match &text[split..] {
-        "" | "s" => 1e6,
-        "ms" => 1e3,
-        "m" | "min" => 6e7,
-        "h" => 3.6e9,
-        _ => return Err(bad()),
-    };
-    Ok(Span::from_us((number * us_each).round() as u64))
-}
-
 /// An entropy seeded by the operating system.
 #[expect(clippy::disallowed_methods, reason = "the edge that seeds entropy")]
 pub(crate) fn entropy() -> anyhow::Result<Entropy> {
@@ -187,13 +173,16 @@ pub(crate) fn account(
 ) -> anyhow::Result<Option<Account>> {
     let Some(uri) = uri else { return Ok(None) };
     let password = match password_file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-            Some(text.lines().next().unwrap_or_default().trim_end().to_owned())
-        }
+        Some(path) => Some(first_line(path)?),
         None => password,
     };
     Ok(Some(Account::new(uri, server, password)?))
+}
+
+/// The first line of a file: a password.
+pub(crate) fn first_line(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+    Ok(text.lines().next().unwrap_or_default().trim_end().to_owned())
 }
 
 /// One JSON line on standard output; a reader that has gone ends nothing.

@@ -10,7 +10,6 @@ mod control;
 mod digest;
 mod engine;
 mod event;
-mod keys;
 mod line;
 mod listener;
 mod phone;

@@ -1,11 +1,9 @@
 //! What a call sends: RTP in packets of the agreed time, keys in the place of speech, and a digest of every payload.
 
 use offhook_plan::Negotiated;
-use offhook_rtp::{Header, SenderInfo, ntp_of};
+use offhook_rtp::{Header, KeySender, SenderInfo, ntp_of};
 use offhook_units::{RtpSeq, RtpTime, Tick};
 use sha2::{Digest, Sha256};
-
-use crate::keys::KeySender;
 
 /// Longest packet time that is agreed on (RFC 3264 side: `sdp` takes 10..=60 ms): 480 bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 480;

@@ -4,12 +4,14 @@
 
 pub mod emodel;
 mod event;
+mod keys;
 mod packet;
 mod receiver;
 mod rtcp;
 mod srtp;
 
 pub use event::{EVENT_BYTES, TelephoneEvent};
+pub use keys::{KEYS_MAX, KeyPacket, KeySender};
 pub use packet::{HEADER_BYTES, Header, Packet, RtpError, is_rtcp, rewrite};
 pub use receiver::{Heard, ReceiverStats, Report};
 pub use rtcp::{

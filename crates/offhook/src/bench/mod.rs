@@ -1,6 +1,9 @@
 //! `offhook bench`: load and quality from this machine, with a report.
 
 mod acd;
+mod agents;
+mod calls;
+mod load;
 mod media;
 
 use std::process::ExitCode;
@@ -10,6 +13,10 @@ use clap::Subcommand;
 /// What is benched.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
+    /// Callers with real speech against any SIP server, and agents who answer them: what became of every call, and how long it took.
+    Calls(Box<calls::CallsArgs>),
+    /// Agents who register, answer, decline, hang up and wrap up, for callers of whoever.
+    Agents(Box<agents::AgentsArgs>),
     /// How long a routing decision takes on a large floor, and how much memory agents and contacts take.
     Acd(acd::AcdArgs),
     /// What a listener hears of a bad network: speech and a trace in, what was heard and a log out.
@@ -19,6 +26,8 @@ pub enum BenchCommand {
 /// Runs the bench.
 pub fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
     match command {
+        BenchCommand::Calls(args) => calls::run(args),
+        BenchCommand::Agents(args) => agents::run(args),
         BenchCommand::Acd(args) => acd::run(args),
         BenchCommand::Media(args) => media::run(args),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use offhook_rtp::TelephoneEvent;
+use crate::TelephoneEvent;
 use offhook_units::Span;
 
 /// How long a key sounds.

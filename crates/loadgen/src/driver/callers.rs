@@ -1,0 +1,357 @@
+//! The callers of a run.
+
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+
+use offhook_plan::Direction;
+use offhook_sip::{Body, EndCause, Flow, Invite, NameAddr, SessionId, Transport, Uri, reason_phrase, sdp};
+use offhook_units::{Span, Tick};
+
+use super::{Driver, Due, Leg, Stage, opening};
+use crate::arrivals::Arrivals;
+use crate::flows::{Order, Part};
+use crate::load::{Callers, numbered};
+use crate::statistics::Times;
+
+/// Different causes that are told apart; what comes then counts as "other".
+pub const CAUSES_MAX: usize = 64;
+
+/// What became of the calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallFigures {
+    /// Calls that came due.
+    pub due: u64,
+    /// Of these: not made, because as many as were wanted at once were up.
+    pub over_limit: u64,
+    /// INVITEs sent.
+    pub started: u64,
+    /// Answered with 200.
+    pub answered: u64,
+    /// Answered, and ended as was planned.
+    pub completed: u64,
+    /// Given up by the caller, whose patience was over.
+    pub gave_up: u64,
+    /// Not answered, or ended by the server before their time.
+    pub failed: u64,
+    /// The failed ones, by why.
+    pub causes: BTreeMap<String, u64>,
+    /// Answered by an agent of ours.
+    pub reached: u64,
+}
+
+impl CallFigures {
+    fn fail(&mut self, cause: &str) {
+        self.failed += 1;
+        let cause = if self.causes.len() < CAUSES_MAX || self.causes.contains_key(cause) { cause } else { "other" };
+        *self.causes.entry(cause.to_owned()).or_insert(0) += 1;
+    }
+}
+
+/// How long things took, each counted from the instant at which the call was due.
+#[derive(Debug, Clone, Default)]
+pub struct CallTimes {
+    /// Until 200: setup.
+    pub setup: Times,
+    /// Until 180, or 183: post-dial delay.
+    pub ringing: Times,
+    /// Until the INVITE reached an agent of ours.
+    pub to_agent: Times,
+    /// Until an agent of ours answered.
+    pub agent_answered: Times,
+    /// From the agent's answer until the caller's own speech came back: what is lost of the first words.
+    pub first_words: Times,
+}
+
+#[derive(Debug)]
+pub(super) struct Call {
+    number: u64,
+    due: Tick,
+    leg: Leg,
+    rang: bool,
+    answered: bool,
+    /// When an agent of ours answered.
+    reached: Option<Tick>,
+    /// Why it was ended by us before it was answered or served.
+    gave_up: bool,
+}
+
+/// All callers.
+#[derive(Debug)]
+pub(super) struct Crowd {
+    pub load: Callers,
+    local: SocketAddr,
+    arrivals: Option<Arrivals>,
+    pub calls: BTreeMap<SessionId, Call>,
+    by_number: BTreeMap<u64, SessionId>,
+    by_flow: BTreeMap<u32, SessionId>,
+    pub talking: usize,
+    /// No further call comes.
+    pub is_done: bool,
+    pub figures: CallFigures,
+    pub times: CallTimes,
+    pub start_late: Times,
+    /// When the last call was due that was begun.
+    pub last_due: Option<Tick>,
+}
+
+impl Crowd {
+    pub fn new(load: Callers, local: SocketAddr) -> Self {
+        Self {
+            load,
+            local,
+            arrivals: None,
+            calls: BTreeMap::new(),
+            by_number: BTreeMap::new(),
+            by_flow: BTreeMap::new(),
+            talking: 0,
+            is_done: false,
+            figures: CallFigures::default(),
+            times: CallTimes::default(),
+            start_late: Times::default(),
+            last_due: None,
+        }
+    }
+
+    pub fn leg_mut(&mut self, session: SessionId) -> Option<&mut Leg> {
+        self.calls.get_mut(&session).map(|call| &mut call.leg)
+    }
+
+    /// A caller's own speech came back, or an agent's came.
+    pub fn heard(&mut self, flow: u32, at: Tick) {
+        let call = self.by_flow.get(&flow).and_then(|session| self.calls.get(session));
+        if let Some(reached) = call.and_then(|call| call.reached) {
+            self.times.first_words.note_since(reached, at);
+        }
+    }
+
+    fn flow(&self) -> Flow {
+        Flow { transport: Transport::Udp, local: self.local, peer: self.load.server }
+    }
+
+    fn remove(&mut self, session: SessionId) -> Option<Call> {
+        let call = self.calls.remove(&session)?;
+        self.by_number.remove(&call.number);
+        self.by_flow.remove(&call.leg.flow);
+        self.talking -= usize::from(call.answered);
+        Some(call)
+    }
+}
+
+impl Driver {
+    /// Plans the first call.
+    pub(super) fn plan_calls(&mut self, begin: Tick) {
+        let lasting = self.lasting;
+        let Some(crowd) = &mut self.crowd else { return };
+        let over = if crowd.load.hold.is_some() { lasting.unwrap_or(Span::MAX) } else { Span::MAX };
+        crowd.arrivals = Some(Arrivals::new(crowd.load.pattern.clone(), over));
+        self.plan_next(begin);
+    }
+
+    fn plan_next(&mut self, begin: Tick) {
+        let Some(crowd) = &mut self.crowd else { return };
+        let is_enough = crowd.load.hold.is_none() && crowd.figures.due >= crowd.load.concurrent as u64;
+        let next = crowd.arrivals.as_mut().filter(|_| !is_enough).and_then(|arrivals| arrivals.next(&mut self.entropy));
+        match next {
+            Some(after) => self.at(begin + after, Due::Arrive),
+            None => crowd.is_done = crowd.load.hold.is_some(),
+        }
+    }
+
+    /// A crowd that stays is full once every call of it was answered or has failed.
+    pub(super) fn note_full(&mut self, now: Tick) {
+        let Some(crowd) = &self.crowd else { return };
+        let no_more = !self.due.values().any(|due| *due == Due::Arrive);
+        let is_settled = crowd.figures.due > 0 && no_more && crowd.talking == crowd.calls.len();
+        if self.full.is_none() && crowd.load.hold.is_none() && is_settled {
+            self.full = Some(now);
+        }
+    }
+
+    /// A call is due at `due`.
+    pub(super) fn arrive(&mut self, now: Tick, due: Tick) {
+        let Some(begin) = self.began else { return };
+        let leg = self.leg(now, true);
+        let Some(crowd) = &mut self.crowd else { return };
+        crowd.figures.due += 1;
+        let number = crowd.figures.due;
+        crowd.start_late.note_since(due, now);
+        if crowd.calls.len() >= crowd.load.concurrent {
+            crowd.figures.over_limit += 1;
+        } else {
+            self.call(now, due, number, leg);
+        }
+        self.plan_next(begin);
+    }
+
+    fn call(&mut self, now: Tick, due: Tick, number: u64, mut leg: Leg) {
+        let Some(crowd) = &mut self.crowd else { return };
+        let offer = sdp::offer(&leg.local, &self.caps, Direction::SendRecv);
+        let from = numbered(&crowd.load.from, number);
+        let flow = crowd.flow();
+        let invite = Invite {
+            flow,
+            uri: crowd.load.uri.clone(),
+            from: NameAddr::new(Uri::at(Some(&from), crowd.local)),
+            to: NameAddr::new(crowd.load.uri.clone()),
+            contact: flow.contact(Some(&from), None),
+            headers: Vec::new(),
+            body: Some(Body::sdp(offer.clone())),
+            credentials: crowd.load.credentials.clone(),
+        };
+        leg.offer = Some(offer);
+        let patience = crowd.load.patience;
+        match self.endpoint.invite(now, invite) {
+            Ok(session) => {
+                crowd.figures.started += 1;
+                crowd.last_due = Some(due);
+                crowd.by_number.insert(number, session);
+                crowd.by_flow.insert(leg.flow, session);
+                let call = Call { number, due, leg, rang: false, answered: false, reached: None, gave_up: false };
+                crowd.calls.insert(session, call);
+                if let Some(patience) = patience {
+                    let at = due + patience.draw(&mut self.entropy);
+                    self.at(at, Due::GiveUp(session));
+                }
+            }
+            Err(full) => crowd.figures.fail(&full.to_string()),
+        }
+    }
+
+    pub(super) fn progress(&mut self, now: Tick, session: SessionId, status: u16, body: Option<Body>) {
+        let Some(crowd) = &mut self.crowd else { return };
+        let Some(call) = crowd.calls.get_mut(&session) else { return };
+        if matches!(status, 180 | 183) && !core::mem::replace(&mut call.rang, true) {
+            crowd.times.ringing.note_since(call.due, now);
+        }
+        // An early answer: what is said before the call is answered is heard, and the way back is open.
+        if let Some(body) = body.filter(Body::is_sdp)
+            && let Some(offer) = &call.leg.offer
+            && let Ok(agreed) = sdp::accept(offer, &body.bytes, &self.caps)
+            && !core::mem::replace(&mut call.leg.is_open, true)
+        {
+            let order = opening(&call.leg, Part::Caller, &agreed, Vec::new());
+            self.media(order);
+        }
+    }
+
+    pub(super) fn answered(&mut self, now: Tick, session: SessionId, body: Option<Body>) {
+        let Some(crowd) = &mut self.crowd else { return };
+        let Some(call) = crowd.calls.get_mut(&session) else { return };
+        crowd.times.setup.note_since(call.due, now);
+        crowd.figures.answered += 1;
+        crowd.talking += 1;
+        call.answered = true;
+        let hold = crowd.load.hold;
+        let keys = crowd.load.keys.clone();
+        let agreed = match (body.filter(Body::is_sdp), call.leg.offer.take()) {
+            (Some(body), Some(offer)) => {
+                sdp::accept(&offer, &body.bytes, &self.caps).map_err(|error| error.to_string())
+            }
+            (None, _) if call.leg.is_open => return self.hang_up_after(now, session, hold),
+            (None, _) | (_, None) => Err("the answer has no session description".to_owned()),
+        };
+        let flow = call.leg.flow;
+        let was_open = core::mem::replace(&mut call.leg.is_open, true);
+        match agreed {
+            Ok(agreed) => {
+                let order = opening(&call.leg, Part::Caller, &agreed, keys);
+                if was_open {
+                    self.media(Order::Change { flow, remote: agreed.remote_rtp, sends: agreed.direction.sends() });
+                } else {
+                    self.media(order);
+                }
+                self.hang_up_after(now, session, hold);
+            }
+            Err(why) => {
+                crowd.figures.fail(&format!("media: {why}"));
+                call.gave_up = true;
+                self.endpoint.hang_up(now, session, None);
+            }
+        }
+    }
+
+    fn hang_up_after(&mut self, now: Tick, session: SessionId, hold: Option<crate::arrivals::Spread>) {
+        if let Some(hold) = hold {
+            let at = now + hold.draw(&mut self.entropy);
+            self.at(at, Due::HangUp(session));
+        }
+    }
+
+    /// A caller's patience is over, if it is still waiting: for an answer, or for an agent where there are agents of ours.
+    pub(super) fn give_up(&mut self, now: Tick, session: SessionId) {
+        let waits_for_agent = self.floor.is_some();
+        let Some(crowd) = &mut self.crowd else { return };
+        let Some(call) = crowd.calls.get_mut(&session) else { return };
+        let is_served = if waits_for_agent { call.reached.is_some() } else { call.answered };
+        if !is_served && !call.gave_up {
+            call.gave_up = true;
+            crowd.figures.gave_up += 1;
+            self.endpoint.hang_up(now, session, None);
+        }
+    }
+
+    pub(super) fn refused(&mut self, now: Tick, session: SessionId, status: u16, reason: &str) {
+        let Some(crowd) = &mut self.crowd else { return };
+        let Some(call) = crowd.remove(session) else { return };
+        if !call.gave_up {
+            let reason = if reason.is_empty() { reason_phrase(status) } else { reason };
+            crowd.figures.fail(&format!("{status} {reason}"));
+        }
+        self.media(Order::Close(call.leg.flow));
+        self.look(now);
+    }
+
+    /// A call is over; says whether it was a caller's.
+    pub(super) fn call_over(&mut self, now: Tick, session: SessionId, cause: &EndCause, words: Option<&str>) -> bool {
+        let is_ending = matches!(self.stage, Stage::Ending { .. } | Stage::Lingering { .. } | Stage::Over);
+        // Where agents of ours hang up, that the server does so too is what was planned.
+        let may_end = self.floor.as_ref().is_some_and(|floor| floor.load.hang_up_after.is_some());
+        let Some(crowd) = &mut self.crowd else { return false };
+        let Some(call) = crowd.remove(session) else { return false };
+        match cause {
+            _ if call.gave_up => {}
+            EndCause::Hungup if call.answered => crowd.figures.completed += 1,
+            EndCause::Hungup if is_ending => crowd.figures.fail("not answered before the end of the run"),
+            EndCause::PeerBye { .. } if may_end && call.reached.is_some() => crowd.figures.completed += 1,
+            EndCause::PeerBye { .. } => crowd.figures.fail("ended by the server before its time"),
+            EndCause::Hungup
+            | EndCause::TimedOut
+            | EndCause::NoAck
+            | EndCause::TransportFailed
+            | EndCause::PeerGone
+            | EndCause::Expired => crowd.figures.fail(words.unwrap_or_default()),
+        }
+        self.media(Order::Close(call.leg.flow));
+        self.look(now);
+        true
+    }
+
+    /// Ends every call.
+    pub(super) fn end_calls(&mut self, now: Tick) {
+        let sessions: Vec<SessionId> = self.crowd.iter().flat_map(|crowd| crowd.calls.keys().copied()).collect();
+        for session in sessions {
+            self.endpoint.hang_up(now, session, None);
+        }
+    }
+
+    /// An INVITE reached an agent of ours: which caller is it?
+    pub(super) fn find_caller(&mut self, now: Tick, names: &[String]) -> Option<u64> {
+        let crowd = self.crowd.as_mut()?;
+        let numbers = names.iter().filter_map(|name| crate::load::number_in(&crowd.load.from, name));
+        let number = numbers.into_iter().find(|number| crowd.by_number.contains_key(number))?;
+        let call = crowd.calls.get(crowd.by_number.get(&number)?)?;
+        crowd.times.to_agent.note_since(call.due, now);
+        Some(number)
+    }
+
+    /// An agent of ours answered a caller of ours.
+    pub(super) fn reach(&mut self, now: Tick, number: u64) {
+        let Some(crowd) = &mut self.crowd else { return };
+        let Some(call) = crowd.by_number.get(&number).and_then(|session| crowd.calls.get_mut(session)) else { return };
+        if call.reached.is_none() {
+            call.reached = Some(now);
+            crowd.figures.reached += 1;
+            crowd.times.agent_answered.note_since(call.due, now);
+        }
+    }
+}

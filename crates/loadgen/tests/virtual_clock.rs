@@ -1,0 +1,269 @@
+//! Whole runs on a virtual clock: callers call agents of the same run directly, over a network of 5 ms a way that may lose packets.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use offhook_loadgen::arrivals::{Pattern, Rates, Spread};
+use offhook_loadgen::flows::{Figures, Flows, Outbox, PAYLOAD_BYTES, Part, Speech};
+use offhook_loadgen::load::{Agents, Callers, Load, Ports};
+use offhook_loadgen::{Driver, Output};
+use offhook_plan::CodecKind;
+use offhook_sip::{Message, Transport, Uri};
+use offhook_units::{Entropy, Span, Tick};
+
+const WAY: Span = Span::from_ms(5);
+const DEADLINE: Span = Span::from_s(300);
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn load(per_s: f64, concurrent: usize, hold: Option<&str>, lasting_s: u64) -> Load {
+    Load {
+        callers: Some(Callers {
+            server: at("127.0.0.3:5070"),
+            uri: Uri::sip(Some("a0001"), "127.0.0.3", Some(5_070)),
+            local: at("127.0.0.2:5061"),
+            from: "cx{n}".into(),
+            pattern: Pattern::Even(Rates::constant(per_s)),
+            concurrent,
+            hold: hold.map(|hold| hold.parse().unwrap()),
+            patience: None,
+            keys: Vec::new(),
+            credentials: None,
+        }),
+        agents: Some(Agents {
+            local: at("127.0.0.3:5070"),
+            count: 0,
+            first: 1,
+            user: "a{n:04}".into(),
+            password: String::new(),
+            registrar: None,
+            registers_per_s: 50,
+            answer_after: Spread::always(Span::from_ms(100)),
+            decline_per_mille: 0,
+            hang_up_after: None,
+            wrap_up: Span::ZERO,
+            part: Part::Echo,
+        }),
+        codec: CodecKind::Pcmu,
+        speech: Speech { payload: Arc::from(vec![0xff; PAYLOAD_BYTES]), mark_every: 1 },
+        lasting: Some(Span::from_s(lasting_s)),
+        server_pid: None,
+    }
+}
+
+/// What is under way: SIP by where it goes, speech by socket.
+enum Parcel {
+    Sip { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
+    Speech { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
+}
+
+struct World {
+    now: Tick,
+    driver: Driver,
+    flows: Flows,
+    sockets: Vec<SocketAddr>,
+    under_way: BTreeMap<(Tick, u64), Parcel>,
+    sent: u64,
+    /// Of a thousand packets of speech, so many are lost.
+    lost_per_mille: u64,
+    entropy: Entropy,
+    until: Option<Tick>,
+    /// The program gets no time from the first to the second instant.
+    stall: Option<(Tick, Tick)>,
+}
+
+impl World {
+    fn new(load: &Load) -> Self {
+        let now = Tick::from_us(1_000_000_000);
+        let ports =
+            Ports { callers: vec![at("127.0.0.2:20000"), at("127.0.0.2:20002")], agents: vec![at("127.0.0.3:40000")] };
+        let sockets = ports.callers.iter().chain(&ports.agents).copied().collect();
+        let mut entropy = Entropy::from_number(17);
+        let flows = Flows::new(now, 0xfeed, true, load.speech.clone(), entropy.fork());
+        let driver = Driver::new(now, load, at("127.0.0.2:5061"), at("127.0.0.3:5070"), ports, entropy.fork());
+        Self {
+            now,
+            driver,
+            flows,
+            sockets,
+            under_way: BTreeMap::new(),
+            sent: 0,
+            lost_per_mille: 0,
+            entropy,
+            until: None,
+            stall: None,
+        }
+    }
+
+    fn send(&mut self, parcel: Parcel) {
+        self.sent += 1;
+        self.under_way.insert((self.now + WAY, self.sent), parcel);
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.driver.poll_output() {
+                Output::Transmit { flow, bytes } => {
+                    self.send(Parcel::Sip { from: flow.local, to: flow.peer, bytes });
+                }
+                Output::Media(order) => self.flows.order(self.now, order),
+                Output::Wait { until } => break self.until = until,
+            }
+        }
+    }
+
+    fn speak(&mut self, mut out: Outbox) {
+        let letters: Vec<_> = out.letters.iter_mut().map(std::mem::take).collect();
+        for (socket, letters) in letters.into_iter().enumerate() {
+            for letter in letters {
+                if self.entropy.below(1_000) >= self.lost_per_mille {
+                    let from = self.sockets[socket];
+                    self.send(Parcel::Speech { from, to: letter.peer, bytes: letter.bytes });
+                }
+            }
+        }
+        out.notices.into_iter().for_each(|notice| self.driver.notice(notice));
+    }
+
+    fn step(&mut self) {
+        self.drain();
+        let next = [self.until, Some(self.flows.due()), self.under_way.keys().next().map(|key| key.0)];
+        self.now = next.into_iter().flatten().min().unwrap().max(self.now);
+        if let Some((_, to)) = self.stall.filter(|(from, to)| self.now >= *from && self.now < *to) {
+            self.now = to;
+        }
+        while let Some(entry) = self.under_way.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            match entry.remove() {
+                // Nobody is there.
+                Parcel::Sip { to, .. } if to.ip() == at("127.0.0.9:0").ip() => {}
+                Parcel::Sip { from, to, bytes } => {
+                    let flow = offhook_sip::Flow { transport: Transport::Udp, local: to, peer: from };
+                    self.driver.receive(self.now, flow, Message::parse(&bytes).unwrap());
+                    self.drain();
+                }
+                Parcel::Speech { from, to, bytes } => {
+                    let mut out = Outbox::new(self.sockets.len());
+                    let socket = self.sockets.iter().position(|socket| *socket == to).expect("a socket of ours");
+                    self.flows.receive(self.now, socket, from, &bytes, &mut out);
+                    self.speak(out);
+                }
+            }
+        }
+        let mut out = Outbox::new(self.sockets.len());
+        self.flows.tick(self.now, &mut out);
+        self.speak(out);
+        if self.until.is_some_and(|until| until <= self.now) {
+            self.driver.timeout(self.now);
+        }
+    }
+
+    fn run(mut self) -> (Driver, Figures, Span) {
+        let begin = self.now;
+        while !self.driver.is_over() {
+            assert!(self.now.since(begin) < DEADLINE, "the run does not end");
+            self.step();
+        }
+        (self.driver, self.flows.finish(), self.now.since(begin))
+    }
+}
+
+#[test]
+fn twenty_calls_of_2_s_at_10_a_second_are_all_heard_and_their_round_trip_is_10_ms() {
+    let mut load = load(10.0, 20, Some("2s"), 2);
+    // Each caller calls somebody else: an agent has one call at a time.
+    load.callers.as_mut().unwrap().hold = Some("50ms".parse().unwrap());
+    let (driver, figures, _) = World::new(&load).run();
+    let (calls, times) = driver.calls().unwrap();
+    assert_eq!((calls.due, calls.started), (20, 20));
+    // 100 ms of ringing and 50 ms of talk are more than the 100 ms between two calls: every other one finds the agent busy.
+    assert_eq!((calls.answered, calls.completed, calls.failed), (10, 10, 10));
+    assert_eq!(calls.causes.get("486 Busy Here"), Some(&10));
+    assert_eq!(calls.reached, 10);
+    assert_eq!(driver.agents().unwrap().while_busy, 10);
+    assert!((times.setup.ms_at(0.5) - 110.0).abs() < 1.0, "{:?}", times.setup.quantiles());
+    assert!((times.ringing.ms_at(0.5) - 10.0).abs() < 0.5 && (times.to_agent.ms_at(0.5) - 5.0).abs() < 0.5);
+    assert!((figures.round_trip.ms_at(0.99) - 10.0).abs() < 0.1, "{:?}", figures.round_trip.quantiles());
+    assert!((figures.one_way.ms_at(0.99) - 5.0).abs() < 0.1, "{:?}", figures.one_way.quantiles());
+    let counts = figures.counts;
+    assert_eq!((counts.lost, counts.marks_lost, counts.without_echo, counts.crosstalk), (0, 0, 0, 0));
+    assert_eq!((counts.opened, counts.open), (20, 0));
+}
+
+#[test]
+fn a_call_that_stays_is_up_for_10_s_of_500_packets_and_1_percent_of_them_lost_is_seen() {
+    let mut world = World::new(&load(1.0, 1, None, 10));
+    world.lost_per_mille = 10;
+    let (driver, figures, lasted) = world.run();
+    let (calls, _) = driver.calls().unwrap();
+    assert_eq!((calls.started, calls.answered, calls.completed, calls.failed), (1, 1, 1, 0));
+    assert!((Span::from_s(10)..Span::from_s(13)).contains(&lasted), "{lasted}");
+    let counts = figures.counts;
+    assert!((495..=515).contains(&counts.sent), "{counts:?}");
+    // Two ways of 1 % each.
+    assert!((3..=20).contains(&counts.marks_lost), "{counts:?}");
+    assert!(
+        counts.echoed + counts.marks_lost <= counts.sent && counts.lost.abs_diff(counts.marks_lost) <= 1,
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn more_calls_than_are_wanted_at_once_are_not_made_and_a_silent_server_ends_the_patience_of_the_others() {
+    let mut load = load(10.0, 3, Some("5s"), 2);
+    load.callers.as_mut().unwrap().server = at("127.0.0.9:5060");
+    load.callers.as_mut().unwrap().patience = Some("1s".parse().unwrap());
+    let (driver, _, lasted) = World::new(&load).run();
+    let (calls, _) = driver.calls().unwrap();
+    assert_eq!((calls.due, calls.started, calls.over_limit), (20, 3, 17));
+    assert_eq!((calls.gave_up, calls.answered, calls.failed), (3, 0, 0));
+    // INVITEs that nobody answers are over after 64 T1 (RFC 3261 section 17.1.1.2).
+    assert!(lasted > Span::from_s(30) && lasted < Span::from_s(40), "{lasted}");
+}
+
+#[test]
+fn a_generator_that_stands_still_for_500_ms_counts_that_into_the_setup_of_every_call_that_was_due() {
+    let mut load = load(20.0, 100, Some("50ms"), 4);
+    load.agents.as_mut().unwrap().answer_after = Spread::always(Span::ZERO);
+    let mut world = World::new(&load);
+    let stalled = world.now + Span::from_s(2);
+    world.stall = Some((stalled, stalled + Span::from_ms(500)));
+    let (driver, figures, _) = World::run(world);
+    let (calls, times) = driver.calls().unwrap();
+    assert_eq!(calls.due, 80);
+    let late = driver.start_late().unwrap().quantiles();
+    assert!(late.max > 440.0, "{late:?}");
+    assert!(times.setup.quantiles().max > 450.0, "{:?}", times.setup.quantiles());
+    assert!(figures.late.quantiles().max > 400.0, "{:?}", figures.late.quantiles());
+}
+
+#[test]
+fn an_agent_declines_half_of_100_calls_and_wraps_up_for_a_second() {
+    let mut declining = load(2.0, 50, Some("50ms"), 50);
+    declining.agents.as_mut().unwrap().decline_per_mille = 500;
+    let (driver, _, _) = World::new(&declining).run();
+    let declined = driver.agents().unwrap().declined;
+    assert!((30..=70).contains(&declined), "{declined}");
+    assert_eq!(driver.calls().unwrap().0.causes.get("603 Decline"), Some(&declined));
+
+    let mut wrapping = load(2.0, 50, Some("50ms"), 10);
+    wrapping.agents.as_mut().unwrap().wrap_up = Span::from_s(1);
+    let (driver, _, _) = World::new(&wrapping).run();
+    // Ringing, talk and wrap-up are more than 1 s together: of calls every 500 ms two in three come too early.
+    let agents = driver.agents().unwrap();
+    assert_eq!((agents.offered, agents.answered, agents.while_busy), (20, 7, 13));
+}
+
+#[test]
+fn keys_are_pressed_as_events_2_s_after_the_answer_and_speech_goes_on_behind_them() {
+    let mut load = load(1.0, 1, None, 4);
+    load.callers.as_mut().unwrap().keys = vec![(Span::from_s(2), "17".into())];
+    let (_, figures, _) = World::new(&load).run();
+    let counts = figures.counts;
+    // Eight packets of each key take the place of speech, and are not sent back.
+    assert!(counts.received > 2 * counts.echoed, "{counts:?}");
+    assert_eq!(counts.received - 2 * counts.echoed - (counts.sent - counts.echoed), 16, "{counts:?}");
+    assert_eq!(counts.marks_lost, 0);
+}

@@ -1,0 +1,67 @@
+//! `offhook bench agents`: agents without callers, for a server that somebody else calls.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use offhook_loadgen::arrivals::Lasting;
+use offhook_loadgen::load::Load;
+
+use super::calls::{once, show};
+use super::load::{AgentOptions, Codec, kind, speech};
+use crate::phone::stop_signals;
+
+/// Arguments of `offhook bench agents`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  offhook bench agents --agents 1000 --register sip:pbx.example --users 'r{n:04}' --passwords 'pw{n:04}' --for 10m
+      1,000 phones that register and send back what they hear, for ten minutes
+  offhook bench agents --agents-listen 127.0.0.3:5070 --answer-after 1s..4s --decline 5 --wrap-up 10s
+      whoever is called there answers, until Ctrl-C
+
+Exit status: 0 the run counts; 1 it could not begin; 2 the generator was late, and it does not count.")]
+pub struct AgentsArgs {
+    #[command(flatten)]
+    agents: AgentOptions,
+    /// How long. Without it, until Ctrl-C.
+    #[arg(long = "for", value_name = "SPAN")]
+    lasting: Option<Lasting>,
+    /// What they say with --speak: a WAV file, again and again.
+    #[arg(long, value_name = "FILE")]
+    speech: Option<PathBuf>,
+    /// The codec.
+    #[arg(long, value_enum, default_value = "pcmu")]
+    codec: Codec,
+    /// The process under test on this machine: its CPU and memory are read.
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Write a page with plots that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Say nothing while it runs.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Runs the bench.
+pub fn run(args: &AgentsArgs) -> anyhow::Result<ExitCode> {
+    let floor = args.agents.floor()?;
+    let load = Load {
+        callers: None,
+        agents: Some(
+            floor.context("who answers is missing: --agents N --register sip:DOMAIN, or --agents-listen ADDR:PORT")?,
+        ),
+        codec: kind(args.codec),
+        speech: speech(args.speech.as_deref(), args.codec, None)?,
+        lasting: args.lasting.map(|lasting| lasting.0),
+        server_pid: args.server_pid,
+    };
+    let report = once(&load, &stop_signals()?, args.quiet)?;
+    show(&report, args.json, args.html.as_deref())?;
+    Ok(if report.counts { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}

@@ -1,0 +1,344 @@
+//! The options of `offhook bench calls` and `offhook bench agents`, from the command line and from a scenario file, as the load generator takes them.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, ValueEnum};
+use offhook_codec::{Encoder, G711, Law};
+use offhook_loadgen::arrivals::{Lasting, Pattern, Rates, Spread, read_instants};
+use offhook_loadgen::flows::{PAYLOAD_BYTES, Part, Speech};
+use offhook_loadgen::load::{Agents, Callers, Load};
+use offhook_phone::Sound;
+use offhook_plan::CodecKind;
+use offhook_sip::{Credentials, Uri};
+use offhook_units::Span;
+use serde::Deserialize;
+
+use crate::call::Keys;
+
+/// Most calls at once, and most agents.
+pub const LEGS_MAX: u32 = 100_000;
+/// Every how many packets one is marked where real speech is sent: once a second.
+const MARK_SPEECH_EVERY: u32 = 50;
+/// A call without patience is given up by the server or by 64 T1 of SIP.
+const FROM: &str = "cx{n}";
+
+/// The codec of all calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// G.711 mu-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+}
+
+/// Who calls, when, and what they say.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CallerOptions {
+    /// Whom to call: sip:NAME@HOST[:PORT].
+    #[arg(long, value_name = "URI")]
+    pub to: Option<String>,
+    /// Where INVITEs are sent, where it is not the host of --to.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub server: Option<String>,
+    /// Who calls; {n} is the call's number. Agents of this command know their callers by it. Default cx{n}.
+    #[arg(long, value_name = "NAME")]
+    pub from: Option<String>,
+    /// Where callers send from; port 0 takes a free one. Default 0.0.0.0:0.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Calls begun: 50/s, 3000/min; rising over --for: 10/s..100/s; in steps, the last one goes on: 10/s:30s,50/s:1m.
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<Rates>,
+    /// Calls come by chance (a Poisson process of that rate) instead of evenly.
+    #[arg(long)]
+    pub poisson: bool,
+    /// Calls begin at the instants of a file instead: seconds after the begin are the first field of each line.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rate", "poisson"])]
+    pub arrivals: Option<PathBuf>,
+    /// Most calls at once. Without --hold: how many calls there are.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(LEGS_MAX)))]
+    pub concurrent: Option<u32>,
+    /// How long calls are begun; without --hold: how long all of them stay up together.
+    #[arg(long = "for", value_name = "SPAN")]
+    #[serde(rename = "for")]
+    pub lasting: Option<Lasting>,
+    /// How long a call lasts after its answer: 10s, or anything between two: 5s..20s. Without it, calls stay until the end of the run.
+    #[arg(long, value_name = "SPAN[..SPAN]")]
+    pub hold: Option<Spread>,
+    /// How long a caller waits before giving up: for the answer, and for an agent where agents are of this command.
+    #[arg(long, value_name = "SPAN[..SPAN]")]
+    pub patience: Option<Spread>,
+    /// Press keys so long after the answer, such as 1@2s. May be given again.
+    #[arg(long, value_name = "KEYS@SPAN", value_parser = crate::call::keys)]
+    #[serde(deserialize_with = "read_keys")]
+    pub dtmf: Vec<Keys>,
+    /// The user name that a challenge is answered with.
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    pub account: Option<String>,
+    /// A file whose first line is its password.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// What is said: a WAV file, again and again. Otherwise silence in full packets.
+    #[arg(long, value_name = "FILE")]
+    pub speech: Option<PathBuf>,
+    /// The codec. Default pcmu.
+    #[arg(long, value_enum)]
+    pub codec: Option<Codec>,
+    /// Mark every Nth packet, so that its way is timed. Default 1, and 50 with --speech, where each is heard as a click.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub mark_every: Option<u32>,
+    /// The process under test on this machine: its CPU and memory are read.
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AgentOptions {
+    /// Agents that register; their calls are answered by this command.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(LEGS_MAX)))]
+    #[serde(rename = "count")]
+    pub agents: Option<u32>,
+    /// Where agents listen. Without --register, whoever is called there is an agent.
+    #[arg(long, value_name = "ADDR:PORT")]
+    #[serde(rename = "listen")]
+    pub agents_listen: Option<SocketAddr>,
+    /// Where agents register: sip:DOMAIN[:PORT].
+    #[arg(long, value_name = "URI")]
+    pub register: Option<String>,
+    /// Their registrar, where it is not the host of --register.
+    #[arg(long, value_name = "HOST[:PORT]", requires = "register")]
+    pub registrar: Option<String>,
+    /// Their names: {n}, or {n:04} with leading zeros. Default a{n:04}.
+    #[arg(long, value_name = "NAME")]
+    pub users: Option<String>,
+    /// Their passwords, in the same way. Default pw{n:04}.
+    #[arg(long, value_name = "TEXT")]
+    pub passwords: Option<String>,
+    /// The first number. Default 1.
+    #[arg(long, value_name = "N")]
+    pub first: Option<u32>,
+    /// Registrations begun in a second. Default 50.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub registers_per_second: Option<u32>,
+    /// How long an agent's phone rings: 2s, or anything between two: 1s..4s. Default 0s.
+    #[arg(long, value_name = "SPAN[..SPAN]")]
+    pub answer_after: Option<Spread>,
+    /// Share of calls that agents decline, in percent.
+    #[arg(long, value_name = "PERCENT")]
+    pub decline: Option<f64>,
+    /// Agents hang up so long after answering. Otherwise callers do.
+    #[arg(long, value_name = "SPAN[..SPAN]")]
+    #[serde(rename = "hang-up-after")]
+    pub agents_hang_up_after: Option<Spread>,
+    /// How long an agent is busy after a call. Default 0s.
+    #[arg(long, value_name = "SPAN")]
+    pub wrap_up: Option<Lasting>,
+    /// Agents speak themselves instead of sending back what they hear.
+    #[arg(long)]
+    pub speak: bool,
+}
+
+fn read_keys<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Keys>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts.iter().map(|text| crate::call::keys(text).map_err(serde::de::Error::custom)).collect()
+}
+
+impl CallerOptions {
+    /// What the command line says, and else the file.
+    pub fn or(self, file: Self) -> Self {
+        Self {
+            to: self.to.or(file.to),
+            server: self.server.or(file.server),
+            from: self.from.or(file.from),
+            listen: self.listen.or(file.listen),
+            arrivals: self.arrivals.or_else(|| file.arrivals.filter(|_| self.rate.is_none())),
+            rate: self.rate.or(file.rate),
+            poisson: self.poisson || file.poisson,
+            concurrent: self.concurrent.or(file.concurrent),
+            lasting: self.lasting.or(file.lasting),
+            hold: self.hold.or(file.hold),
+            patience: self.patience.or(file.patience),
+            dtmf: if self.dtmf.is_empty() { file.dtmf } else { self.dtmf },
+            account: self.account.or(file.account),
+            password_file: self.password_file.or(file.password_file),
+            speech: self.speech.or(file.speech),
+            codec: self.codec.or(file.codec),
+            mark_every: self.mark_every.or(file.mark_every),
+            server_pid: self.server_pid.or(file.server_pid),
+        }
+    }
+
+    /// The run that these options describe.
+    pub fn load(&self, agents: &AgentOptions) -> anyhow::Result<Load> {
+        let to = self.to.as_deref().context("whom to call is missing: --to sip:NAME@HOST, or `to` in the scenario")?;
+        let uri: Uri =
+            to.parse().map_err(|_| anyhow::anyhow!("--to `{to}` is no SIP URI: write sip:NAME@HOST[:PORT]"))?;
+        let server = match &self.server {
+            Some(server) => resolve(server)?,
+            None => resolve_uri(&uri)?,
+        };
+        let codec = self.codec.unwrap_or(Codec::Pcmu);
+        let concurrent = self.concurrent.context("how many calls at once is missing: --concurrent N")? as usize;
+        let credentials = match (&self.account, &self.password_file) {
+            (Some(username), Some(file)) => {
+                Some(Credentials { username: username.clone(), password: crate::phone::first_line(file)? })
+            }
+            (Some(_), None) => bail!("an account needs its password: --password-file FILE"),
+            (None, _) => None,
+        };
+        let keys = self.dtmf.iter().map(|Keys(after, keys)| (*after, keys.clone())).collect();
+        let callers = Callers {
+            server,
+            uri,
+            local: self.listen.unwrap_or_else(|| any_for(server)),
+            from: self.from.clone().unwrap_or_else(|| FROM.to_owned()),
+            pattern: self.pattern()?,
+            concurrent,
+            hold: self.hold,
+            patience: self.patience,
+            keys,
+            credentials,
+        };
+        let lasting = self.lasting.context("how long is missing: --for SPAN, such as 30s")?.0;
+        Ok(Load {
+            callers: Some(callers),
+            agents: agents.floor()?,
+            codec: kind(codec),
+            speech: speech(self.speech.as_deref(), codec, self.mark_every)?,
+            lasting: Some(lasting),
+            server_pid: self.server_pid,
+        })
+    }
+
+    fn pattern(&self) -> anyhow::Result<Pattern> {
+        if let Some(path) = &self.arrivals {
+            let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+            let instants = read_instants(&text).map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))?;
+            return Ok(Pattern::At(instants));
+        }
+        let rates = self.rate.clone().context("how many calls a second is missing: --rate 50/s, or --arrivals FILE")?;
+        Ok(if self.poisson { Pattern::Poisson(rates) } else { Pattern::Even(rates) })
+    }
+}
+
+impl AgentOptions {
+    /// What the command line says, and else the file.
+    pub fn or(self, file: Self) -> Self {
+        Self {
+            agents: self.agents.or(file.agents),
+            agents_listen: self.agents_listen.or(file.agents_listen),
+            register: self.register.or(file.register),
+            registrar: self.registrar.or(file.registrar),
+            users: self.users.or(file.users),
+            passwords: self.passwords.or(file.passwords),
+            first: self.first.or(file.first),
+            registers_per_second: self.registers_per_second.or(file.registers_per_second),
+            answer_after: self.answer_after.or(file.answer_after),
+            decline: self.decline.or(file.decline),
+            agents_hang_up_after: self.agents_hang_up_after.or(file.agents_hang_up_after),
+            wrap_up: self.wrap_up.or(file.wrap_up),
+            speak: self.speak || file.speak,
+        }
+    }
+
+    /// The agents that these options describe, where they describe any.
+    pub fn floor(&self) -> anyhow::Result<Option<Agents>> {
+        let registrar = match &self.register {
+            Some(text) => {
+                let bad = || anyhow::anyhow!("--register `{text}` is no SIP URI: write sip:DOMAIN[:PORT]");
+                let domain: Uri = text.parse().map_err(|_| bad())?;
+                let server = match &self.registrar {
+                    Some(registrar) => resolve(registrar)?,
+                    None => resolve_uri(&domain)?,
+                };
+                Some((server, Uri::sip(None, &domain.host, domain.port)))
+            }
+            None => None,
+        };
+        let count = match (self.agents, &registrar, self.agents_listen) {
+            (None, None, None) => return Ok(None),
+            (Some(_), None, _) => bail!(
+                "agents need a registrar: --register sip:DOMAIN; or only --agents-listen, for agents with fixed contacts"
+            ),
+            (None, Some(_), _) => bail!("how many agents register is missing: --agents N"),
+            (Some(count), Some(_), _) => count,
+            (None, None, Some(_)) => 0,
+        };
+        let decline = self.decline.unwrap_or(0.0);
+        ensure!((0.0..=100.0).contains(&decline), "--decline {decline} is no share in percent");
+        let local = self.agents_listen.or_else(|| registrar.as_ref().map(|(server, _)| any_for(*server)));
+        Ok(Some(Agents {
+            local: local.context("where agents listen is missing: --agents-listen ADDR:PORT")?,
+            count,
+            first: self.first.unwrap_or(1),
+            user: self.users.clone().unwrap_or_else(|| "a{n:04}".to_owned()),
+            password: self.passwords.clone().unwrap_or_else(|| "pw{n:04}".to_owned()),
+            registrar,
+            registers_per_s: self.registers_per_second.unwrap_or(50),
+            answer_after: self.answer_after.unwrap_or(Spread::always(Span::ZERO)),
+            decline_per_mille: (decline * 10.0).round() as u32,
+            hang_up_after: self.agents_hang_up_after,
+            wrap_up: self.wrap_up.map_or(Span::ZERO, |lasting| lasting.0),
+            part: if self.speak { Part::Speaker } else { Part::Echo },
+        }))
+    }
+}
+
+/// Any address of the family of `server`.
+fn any_for(server: SocketAddr) -> SocketAddr {
+    if server.is_ipv4() { SocketAddr::from(([0, 0, 0, 0], 0)) } else { SocketAddr::from(([0_u16; 8], 0)) }
+}
+
+fn resolve_uri(uri: &Uri) -> anyhow::Result<SocketAddr> {
+    let port = uri.port.unwrap_or(5060);
+    match uri.host_ip() {
+        Some(ip) => Ok(SocketAddr::new(ip, port)),
+        None => resolve(&format!("{}:{port}", uri.host)),
+    }
+}
+
+fn resolve(text: &str) -> anyhow::Result<SocketAddr> {
+    let text = if text.parse::<std::net::IpAddr>().is_ok() || !text.contains(':') {
+        let host = if text.contains(':') { format!("[{text}]") } else { text.to_owned() };
+        format!("{host}:5060")
+    } else {
+        text.to_owned()
+    };
+    let mut found = text.to_socket_addrs().with_context(|| format!("looking up `{text}`"))?;
+    found.next().with_context(|| format!("`{text}` leads nowhere"))
+}
+
+/// The kind of a codec.
+pub const fn kind(codec: Codec) -> CodecKind {
+    match codec {
+        Codec::Pcmu => CodecKind::Pcmu,
+        Codec::Pcma => CodecKind::Pcma,
+    }
+}
+
+/// What is spoken: a file, or silence.
+pub fn speech(path: Option<&Path>, codec: Codec, mark_every: Option<u32>) -> anyhow::Result<Speech> {
+    let law = match codec {
+        Codec::Pcmu => Law::Mu,
+        Codec::Pcma => Law::A,
+    };
+    let Some(path) = path else {
+        return Ok(Speech {
+            payload: Arc::from(vec![law.silence(); PAYLOAD_BYTES]),
+            mark_every: mark_every.unwrap_or(1),
+        });
+    };
+    let sound = Sound::load(path)?;
+    let mut payload = vec![0; sound.samples().len()];
+    G711::new(law).encode(sound.samples(), &mut payload);
+    // Whole packets, and one at least.
+    payload.resize(payload.len().next_multiple_of(PAYLOAD_BYTES), law.silence());
+    Ok(Speech { payload: Arc::from(payload), mark_every: mark_every.unwrap_or(MARK_SPEECH_EVERY) })
+}
