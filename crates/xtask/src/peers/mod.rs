@@ -12,6 +12,7 @@ mod keys;
 pub mod line;
 mod linphone;
 mod linphone_transfer;
+mod load;
 mod mutual;
 mod nat;
 mod opus;
@@ -175,6 +176,11 @@ const TESTS: &[Test] = &[
         name: "prack",
         sentence: "sipp acknowledges our 183 and we its: a withheld PRACK brings it again, and the answer waits",
         run: prack::run,
+    },
+    Test {
+        name: "bench",
+        sentence: "the load generator calls sipp and the exchange: every call answered, its speech back, all accounted for",
+        run: load::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];

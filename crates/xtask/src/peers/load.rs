@@ -1,0 +1,168 @@
+//! The load generator: against the exchange with agents of its own that register, and against sipp, which is somebody else's server.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::Bench;
+use super::exchange::Exchange;
+use super::sipp::Sipp;
+use crate::children::Running;
+
+/// Agents that register.
+const AGENTS: u64 = 40;
+/// Calls that are begun of the exchange: 8 a second for 4 s.
+const CALLS: u64 = 32;
+/// Calls of sipp that stay up together.
+const STAYING: u64 = 10;
+/// Exit status of a run that the generator was too late for: the machine was busy, and the figures are no fault.
+const NOT_COUNTED: i32 = 2;
+/// What a run of some seconds may take.
+const WITHIN: Duration = Duration::from_mins(1);
+
+fn at(last: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 2, last], port))
+}
+
+/// Runs `offhook bench calls` and gives its report.
+fn calls(bench: &Bench, name: &str, words: &[&str]) -> Result<Value> {
+    let mut command = Command::new(&bench.offhook);
+    command.args(["bench", "calls", "--json", "--quiet", "--codec", "pcmu"]).args(words);
+    let log = bench.folder.join(name);
+    let (mut running, lines) = Running::start_reading("offhook bench", &mut command, &log)?;
+    let status = running.wait(WITHIN)?;
+    let report = lines.iter().last().with_context(|| format!("no report; see {}", log.display()))?;
+    let report: Value = serde_json::from_str(&report)?;
+    ensure!(
+        status.success() || status.code() == Some(NOT_COUNTED),
+        "offhook bench ended with {status}: {}",
+        report["calls"]
+    );
+    let is_late = report["counts"] == false;
+    ensure!(is_late == (status.code() == Some(NOT_COUNTED)), "{status}, and the report says otherwise: {report}");
+    Ok(report)
+}
+
+fn number(report: &Value, path: &str) -> Result<u64> {
+    report.pointer(path).and_then(Value::as_u64).with_context(|| format!("no {path} in {report}"))
+}
+
+fn must_be(report: &Value, wanted: &[(&str, u64)]) -> Result<()> {
+    for (path, wanted) in wanted {
+        let found = number(report, path)?;
+        ensure!(found == *wanted, "{path} is {found} and should be {wanted}: {report}");
+    }
+    Ok(())
+}
+
+/// Sends back whatever comes, until told to stop.
+fn echo(local: SocketAddr) -> Result<(Arc<AtomicBool>, std::thread::JoinHandle<()>)> {
+    let socket = UdpSocket::bind(local).with_context(|| local.to_string())?;
+    socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let thread = std::thread::spawn(move || {
+        let mut datagram = [0; 2_048];
+        while !stopped.load(Ordering::Relaxed) {
+            if let Ok((length, peer)) = socket.recv_from(&mut datagram) {
+                // What is not sent is lost, as in any network.
+                let _ = socket.send_to(&datagram[..length], peer);
+            }
+        }
+    });
+    Ok((stop, thread))
+}
+
+/// Calls that hold, through a recorded queue, to agents of the same command.
+fn exchange(bench: &Bench) -> Result<String> {
+    let data = bench.folder.join("data");
+    let log = bench.folder.join("exchange.log");
+    let mut exchange = Exchange::start(&bench.offhook, "fixtures/peers/bench.toml", &data, &log)?;
+    let (to, pid) = (format!("sip:701@{}", exchange.sip), exchange.running.pid().to_string());
+    let (register, agents) = (format!("sip:{}", exchange.sip), AGENTS.to_string());
+    let callers = ["--to", &to, "--listen", "127.0.2.2:0", "--rate", "8/s", "--concurrent", "40", "--hold", "2s..3s"];
+    let floor = ["--agents", &agents, "--register", &register, "--users", "r{n:04}", "--agents-listen", "127.0.2.3:0"];
+    let page = bench.folder.join("page.html");
+    let more = ["--for", "4s", "--server-pid", &pid, "--html", page.to_str().context("a path in UTF-8")?];
+    let words: Vec<&str> = callers.into_iter().chain(floor).chain(more).collect();
+    let report = calls(bench, "exchange.json", &words)?;
+    must_be(
+        &report,
+        &[
+            ("/calls/started", CALLS),
+            ("/calls/answered", CALLS),
+            ("/calls/completed", CALLS),
+            ("/calls/reached_agent", CALLS),
+            ("/agents/registered", AGENTS),
+            ("/agents/answered", CALLS),
+            ("/agents/while_busy", 0),
+            ("/media/flows", 2 * CALLS),
+            ("/media/flows_without_echo", 0),
+            ("/media/crosstalk", 0),
+            ("/calls/first_words_ms/n", CALLS),
+        ],
+    )?;
+    // 2 to 3 s of 50 packets a second each.
+    ensure!(number(&report, "/media/echoed")? >= CALLS * 90, "{}", report["media"]);
+    ensure!(report["server"]["cpu_ms_per_call"].as_f64().is_some_and(|ms| ms > 0.0), "{}", report["server"]);
+    let page = std::fs::read_to_string(&page)?;
+    ensure!(page.contains("<polyline") && !page.contains("<script"), "the page has no plot");
+    let records = exchange.wait_records(CALLS as usize, Duration::from_secs(10))?;
+    ensure!(records.len() as u64 == CALLS, "{} records of {CALLS} calls", records.len());
+    exchange.stop()?;
+    Ok(format!(
+        "{CALLS} recorded queue calls to {AGENTS} registered agents: setup p99 {:.1} ms, round trip p99 {:.2} ms{}",
+        report["calls"]["setup_ms"]["p99"].as_f64().unwrap_or(0.0),
+        report["media"]["round_trip_ms"]["p99"].as_f64().unwrap_or(0.0),
+        if report["counts"] == true { "" } else { " (the generator was late)" }
+    ))
+}
+
+/// Calls that stay, to somebody else's server; all their speech goes to one port, and comes back from there.
+fn sipp(bench: &Bench) -> Result<String> {
+    let answering = Sipp {
+        scenario: "agent",
+        local: at(3, 25_070),
+        remote: None,
+        media: 38_000,
+        service: "",
+        calls: STAYING as usize * 2,
+        rate: 1,
+        hold: Duration::ZERO,
+    };
+    let mut phones = answering.start(&bench.folder)?;
+    let (stop, echoing) = echo(at(3, 40_000))?;
+    let to = format!("sip:somebody@{}", at(3, 25_070));
+    let staying = STAYING.to_string();
+    let words = ["--to", &to, "--listen", "127.0.2.2:0", "--rate", "10/s", "--concurrent", &staying, "--for", "3s"];
+    let report = calls(bench, "sipp.json", &words);
+    stop.store(true, Ordering::Relaxed);
+    ensure!(echoing.join().is_ok(), "the echo panicked");
+    let report = report?;
+    phones.must_run().context("sipp")?;
+    must_be(
+        &report,
+        &[
+            ("/calls/started", STAYING),
+            ("/calls/answered", STAYING),
+            ("/calls/completed", STAYING),
+            ("/calls/post_dial_ms/n", STAYING),
+            ("/media/flows_without_echo", 0),
+            ("/media/crosstalk", 0),
+        ],
+    )?;
+    let echoed = number(&report, "/media/echoed")?;
+    ensure!(echoed >= STAYING * 150, "{echoed} packets came back in 3 s of {STAYING} calls");
+    Ok(format!("{STAYING} calls of sipp for 3 s: {echoed} packets back through one port"))
+}
+
+pub fn run(bench: &Bench) -> Result<String> {
+    let with_sipp = sipp(bench).context("against sipp")?;
+    let with_exchange = exchange(bench).context("against the exchange")?;
+    Ok(format!("{with_sipp}; {with_exchange}"))
+}
