@@ -2,6 +2,7 @@
 //!
 //! `media_floor driver FLOWS SECONDS [epoll|uring] [tap]` forwards flow n from 127.0.0.1:21000+n out of the socket of its partner;
 //! `media_floor peers FLOWS SECONDS` sends 50 packets a second per flow from 127.0.0.1:41000-41003 and takes what comes back.
+//! `media_floor bare FLOWS SECONDS` does the same as the driver with one `recvfrom` and one `sendto` a packet and nothing else: the floor.
 //! A bare forwarder on the same ports serves the same peers, so that both are measured by the same yardstick.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a bench lives in the world")]
 
@@ -15,6 +16,7 @@ use offhook_net::media::{Backend, DriverConfig, MediaDriver};
 use offhook_plan::{CodecKind, Direction, Edge, LegPlan, MediaCommand, MediaPlan, Negotiated, Source, Tap};
 use offhook_units::{CallId, Entropy, LegId, RecordingId, Tick};
 use ringbuf::traits::Consumer;
+use rustix::event::{Timespec, epoll};
 
 const LEGS_AT: u16 = 21_000;
 const PEERS_AT: u16 = 41_000;
@@ -109,6 +111,52 @@ fn driver(flows: u16, seconds: u64, backend: Backend, tapped: bool) -> std::io::
     Ok(())
 }
 
+/// The floor: receives a packet and sends it, one socket a leg, woken by epoll.
+fn bare(flows: u16, seconds: u64) -> std::io::Result<()> {
+    let sockets = (0..flows).map(|flow| UdpSocket::bind(at(LEGS_AT + flow))).collect::<Result<Vec<_>, _>>()?;
+    let ring = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    for (flow, socket) in sockets.iter().enumerate() {
+        socket.set_nonblocking(true)?;
+        epoll::add(&ring, socket, epoll::EventData::new_u64(flow as u64), epoll::EventFlags::IN)?;
+    }
+    let wait = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+    let (mut packets, mut buffer, mut begin) = (0_u64, [0; 2_048], None);
+    let mut ready: Vec<epoll::Event> = Vec::with_capacity(512);
+    let warm = Instant::now() + Duration::from_secs(2);
+    loop {
+        ready.clear();
+        epoll::wait(&ring, rustix::buffer::spare_capacity(&mut ready), Some(&wait))?;
+        for event in &ready {
+            let flow = event.data.u64() as usize;
+            let Ok((length, _)) = sockets[flow].recv_from(&mut buffer) else { continue };
+            let to = at(PEERS_AT + (flow as u16) % PEERS);
+            packets += u64::from(sockets[flow ^ 1].send_to(&buffer[..length], to).is_ok());
+        }
+        let now = Instant::now();
+        let (begun, (user0, system0)) = match begin {
+            Some(begin) => begin,
+            // What comes first finds everything cold.
+            None if now >= warm => {
+                packets = 0;
+                *begin.insert((now, usage()))
+            }
+            None => continue,
+        };
+        let wall = now.duration_since(begun).as_secs_f64();
+        if wall >= seconds as f64 {
+            let (user, system) = usage();
+            let cpu = (user + system).as_secs_f64() - (user0 + system0).as_secs_f64();
+            println!(
+                "{{\"mode\":\"bare\",\"flows\":{flows},\"fwd_pkts\":{packets},\"pps\":{:.0},\"cpu_pct\":{:.1},\"ns_per_pkt\":{:.0}}}",
+                packets as f64 / wall,
+                100.0 * cpu / wall,
+                1e9 * cpu / packets.max(1) as f64
+            );
+            return Ok(());
+        }
+    }
+}
+
 fn peers(flows: u16, seconds: u64) -> std::io::Result<()> {
     let sockets = (0..PEERS).map(|n| UdpSocket::bind(at(PEERS_AT + n))).collect::<Result<Vec<_>, _>>()?;
     let takers = sockets.iter().map(UdpSocket::try_clone).collect::<Result<Vec<_>, _>>()?;
@@ -154,9 +202,12 @@ fn main() -> std::io::Result<()> {
             let backend = if words.iter().any(|word| word == "uring") { Backend::Uring } else { Backend::Epoll };
             driver(number(1), u64::from(number(2)), backend, words.iter().any(|word| word == "tap"))
         }
+        Some("bare") => bare(number(1), u64::from(number(2))),
         Some("peers") => peers(number(1), u64::from(number(2))),
         _ => {
-            eprintln!("media_floor driver FLOWS SECONDS [epoll|uring] [tap] | media_floor peers FLOWS SECONDS");
+            eprintln!(
+                "media_floor driver FLOWS SECONDS [epoll|uring] [tap] | media_floor bare FLOWS SECONDS | media_floor peers FLOWS SECONDS"
+            );
             std::process::exit(2);
         }
     }

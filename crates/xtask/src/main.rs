@@ -13,6 +13,7 @@ mod g711;
 mod http;
 mod law;
 mod peers;
+mod performance;
 mod speech;
 mod steps;
 mod verify;
@@ -40,6 +41,8 @@ enum Command {
     Law,
     /// Runs the tests with real peers (sipp, baresip, linphone, `PulseAudio`, Chromium) against the release build.
     Peers(peers::Options),
+    /// Measures what queue calls cost, with and without recording, beside a bare forwarder in the same run.
+    Performance(performance::Options),
     /// Fuzzes the parsers with libFuzzer (needs cargo-fuzz and a C++ compiler).
     Fuzz(fuzz::Options),
 }
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Verify(options) => verify::run(&options),
         Command::Law => law::run(),
         Command::Peers(options) => peers::run(&options),
+        Command::Performance(options) => performance::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
     };
     match outcome {
