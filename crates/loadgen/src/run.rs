@@ -34,15 +34,11 @@ const LETTERS_MAX: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// An address could not be bound: choose another one, or end the program that holds it.
-    #[error(
-        "cannot listen on {address} for {what}: {error}; choose another address, or end the program that holds this one"
-    )]
+    #[error("{error} (for {what}); choose another address, or end the program that holds this one")]
     Bind {
         /// For what.
         what: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// The operating system's words.
+        /// The operating system's words, with the address.
         error: io::Error,
     },
     /// No pair of ports was free.
@@ -134,7 +130,7 @@ impl Sockets {
 }
 
 fn bind(address: SocketAddr, what: &'static str) -> Result<SipSocket, RunError> {
-    SipSocket::bind(address).map_err(|error| RunError::Bind { what, address, error })
+    SipSocket::bind(address).map_err(|error| RunError::Bind { what, error })
 }
 
 fn open_pairs(host: IpAddr, count: usize, pairs: &mut Vec<Pair>, at: &mut Vec<SocketAddr>) -> Result<(), RunError> {

@@ -267,3 +267,13 @@ fn keys_are_pressed_as_events_2_s_after_the_answer_and_speech_goes_on_behind_the
     assert_eq!(counts.received - 2 * counts.echoed - (counts.sent - counts.echoed), 16, "{counts:?}");
     assert_eq!(counts.marks_lost, 0);
 }
+
+#[test]
+fn an_agent_called_without_a_name_takes_20_calls_at_once() {
+    let mut load = load(10.0, 20, None, 1);
+    load.callers.as_mut().unwrap().uri = Uri::sip(None, "127.0.0.3", Some(5_070));
+    let (driver, _, _) = World::new(&load).run();
+    let (calls, _) = driver.calls().unwrap();
+    assert_eq!((calls.started, calls.answered, calls.completed, calls.failed), (20, 20, 20, 0));
+    assert_eq!(driver.agents().unwrap().while_busy, 0);
+}

@@ -110,6 +110,7 @@ impl Floor {
         self.talks.get_mut(&session).map(|talk| &mut talk.leg)
     }
 
+    /// Whether an agent takes no call now. Who is called without a name is nobody in particular, and takes any number.
     fn is_busy(&mut self, now: Tick, agent: &str) -> bool {
         match self.busy.get(agent) {
             Some(Busy::Talking) => true,
@@ -221,7 +222,9 @@ impl Driver {
         if floor.busy.len() >= NAMES_MAX {
             floor.busy.retain(|_, busy| matches!(busy, Busy::Talking));
         }
-        floor.busy.insert(agent.clone(), Busy::Talking);
+        if !agent.is_empty() {
+            floor.busy.insert(agent.clone(), Busy::Talking);
+        }
         let answer_after = floor.load.answer_after.draw(&mut self.entropy);
         let offer = request.description().ok().flatten().map(<[u8]>::to_vec).unwrap_or_default();
         let leg = self.leg(now, false);
@@ -293,7 +296,7 @@ impl Driver {
         let Some(floor) = &mut self.floor else { return };
         let Some(talk) = floor.talks.remove(&session) else { return };
         let wrap_up = if talk.answered { floor.load.wrap_up } else { Span::ZERO };
-        if wrap_up > Span::ZERO {
+        if wrap_up > Span::ZERO && !talk.agent.is_empty() {
             floor.busy.insert(talk.agent, Busy::Until(now + wrap_up));
         } else {
             floor.busy.remove(&talk.agent);
