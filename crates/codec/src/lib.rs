@@ -1,4 +1,4 @@
-//! G.711, G.722, Opus, resampling, tones, keys heard in speech, and concealment.
+//! G.711, G.722, Opus, comfort noise, resampling, tones, keys heard in speech, and concealment.
 //!
 //! A codec is an encoder and a decoder; callers own all buffers, and neither allocates.
 
@@ -6,6 +6,7 @@ mod conceal;
 mod dtmf;
 pub mod g722;
 mod narrow;
+mod noise;
 pub mod opus;
 pub mod pcma;
 pub mod pcmu;
@@ -17,6 +18,7 @@ mod transcode;
 pub use conceal::Concealer;
 pub use dtmf::KeyDetector;
 pub use narrow::{Coding, NarrowDecoder, NarrowEncoder};
+pub use noise::ComfortNoise;
 pub use resample::{ResampleError, Resampler, resample};
 pub use speech::{SpeechDecoder, SpeechEncoder};
 pub use tone::{Cadence, Tone};
