@@ -41,6 +41,7 @@ fn leg(leg: u16, codec: CodecKind) -> LegPlan {
         send_payload_type: payload_type,
         recv_payload_type: payload_type,
         telephone_event: None,
+        comfort_noise: false,
         ptime_ms: 20,
         direction: Direction::SendRecv,
         remote_rtp: address(leg),

@@ -36,6 +36,7 @@ fn leg(flow: u16) -> LegPlan {
             send_payload_type: 0,
             recv_payload_type: 0,
             telephone_event: None,
+            comfort_noise: false,
             ptime_ms: 20,
             direction: Direction::SendRecv,
             remote_rtp: remote,

@@ -70,6 +70,15 @@ impl Ear {
         }
         keys
     }
+
+    /// Comfort noise came: its number is not missing from speech.
+    fn pause(&mut self, header: &Header) {
+        if let Some((seq, _)) = &mut self.next
+            && *seq == header.seq
+        {
+            *seq = seq.next();
+        }
+    }
 }
 
 fn note(keys: &mut [Option<char>; 2], key: Option<char>) {
@@ -161,7 +170,11 @@ impl Leg {
             (Kind::Speech, Some(inband)) if self.heard_by.is_empty() => {
                 (inband.ear.hear(&incoming.header, payload, incoming.began), DigitSource::Inband)
             }
-            (Kind::Speech | Kind::Unknown, _) => return [const { None }; 2],
+            (Kind::Noise, Some(inband)) => {
+                inband.ear.pause(&incoming.header);
+                return [const { None }; 2];
+            }
+            (Kind::Speech | Kind::Noise | Kind::Unknown, _) => return [const { None }; 2],
         };
         digits.map(|digit| Some(MediaEvent::Digit { call: self.call, leg: self.id, digit: digit?, source }))
     }

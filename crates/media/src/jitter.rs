@@ -7,11 +7,15 @@ use offhook_codec::{Concealer, Decoder};
 use offhook_rtp::Packet;
 use offhook_units::{RtpSeq, RtpTime, SampleRate, Span, Tick};
 
-use crate::stretch::{Quiet, best_lag, insert, remove};
+use crate::stretch::Quiet;
 use crate::{DelayEstimator, Patience};
 
+mod pause;
+mod policy;
 #[cfg(test)]
 mod tests;
+
+use pause::Pause;
 
 /// Most packets held at once: 64 x 20 ms = 1.28 s.
 pub const PACKETS_MAX: usize = 64;
@@ -27,16 +31,6 @@ const JUMP_MS: u64 = 2_000;
 const EXPAND_MAX_MS: u64 = 400;
 /// Without any packet for this long past its time, the stream is held to be stalled, and is waited for.
 const STALL_MS: u64 = 20;
-/// Delay above the wanted one that is left alone, so that nothing is changed for little: 2 ms.
-const SLACK_US: i64 = 2_000;
-/// Delay below the wanted one that is made up in speech where it would be missed before the next silence: 15 ms.
-const SPEECH_SHORT_US: i64 = 15_000;
-/// Delay above the wanted one that is not left to the next silence: 150 ms.
-const SPEECH_LONG_US: i64 = 150_000;
-/// Speech is stretched only where its periods are this much alike,
-const ALIKE: f32 = 0.9;
-/// and then left alone for so many pulls.
-const REST_PULLS: u32 = 4;
 /// Packets of which the begin of their playing is still to be told.
 const MARKS_MAX: usize = 16;
 /// Packets that can begin within one pull and be told.
@@ -98,6 +92,8 @@ pub enum Pulled {
     Stretched,
     /// Invented in part or whole: a packet is lost or late.
     Concealed,
+    /// In part or whole a pause that the far end announced: its comfort noise.
+    Noise,
     /// Silence: no stream, or waiting for enough of it.
     Buffering,
 }
@@ -107,6 +103,8 @@ pub enum Pulled {
 pub struct Played {
     /// Samples invented.
     pub concealed: usize,
+    /// Samples of comfort noise.
+    pub noise: usize,
     /// Samples added to raise the delay.
     pub inserted: usize,
     /// Samples taken out to lower the delay.
@@ -130,6 +128,8 @@ pub struct JitterStats {
     pub voice_pulls: u64,
     /// Pulls that were invented in part or whole.
     pub concealed_pulls: u64,
+    /// Pulls of comfort noise in part or whole.
+    pub noise_pulls: u64,
     /// Pulls that were shortened or lengthened.
     pub stretched_pulls: u64,
     /// Samples invented.
@@ -146,6 +146,8 @@ struct Slot {
     timestamp: RtpTime,
     length: usize,
     full: bool,
+    /// It holds comfort noise.
+    noise: bool,
 }
 
 /// Owned by one thread; holds encoded payloads. A copy plays on as it would have. Neither `push` nor `pull` allocates, locks,
@@ -158,6 +160,8 @@ pub struct JitterBuffer {
     held: usize,
     estimator: DelayEstimator,
     concealer: Concealer,
+    /// The far end pauses.
+    pause: Option<Pause>,
     quiet: Quiet,
     stats: JitterStats,
     last: Played,
@@ -184,13 +188,14 @@ pub struct JitterBuffer {
 impl JitterBuffer {
     /// An empty buffer.
     pub fn new(config: JitterConfig) -> Self {
-        let slot = Slot { seq: RtpSeq(0), timestamp: RtpTime(0), length: 0, full: false };
+        let slot = Slot { seq: RtpSeq(0), timestamp: RtpTime(0), length: 0, full: false, noise: false };
         Self {
             slots: [slot; PACKETS_MAX],
             payloads: vec![0; PACKETS_MAX * PAYLOAD_BYTES_MAX].into(),
             held: 0,
             estimator: DelayEstimator::new(config.rate.0, config.patience),
             concealer: Concealer::new(),
+            pause: None,
             quiet: Quiet::default(),
             config,
             stats: JitterStats::default(),
@@ -233,6 +238,10 @@ impl JitterBuffer {
 
     /// Takes a packet of speech; telephone-events and other payload types are not for this buffer.
     pub fn push(&mut self, now: Tick, packet: &Packet<'_>) -> Pushed {
+        self.take(now, packet, false)
+    }
+
+    fn take(&mut self, now: Tick, packet: &Packet<'_>, noise: bool) -> Pushed {
         let header = packet.header;
         if packet.payload.len() > PAYLOAD_BYTES_MAX {
             self.stats.too_early += 1;
@@ -240,7 +249,9 @@ impl JitterBuffer {
         }
         let jump = self.config.rate.samples(Span::from_ms(JUMP_MS));
         let ahead = header.timestamp.distance(self.decode_at);
-        if self.ssrc != Some(header.ssrc) || (self.playing && u64::from(ahead.unsigned_abs()) > jump) {
+        let jumped = self.playing && u64::from(ahead.unsigned_abs()) > jump;
+        let stood_still = self.playing && !noise && ahead + self.frame as i32 <= 0 && self.stood_still(header.seq);
+        if self.ssrc != Some(header.ssrc) || jumped || stood_still {
             self.restart(header.ssrc);
         }
         let at = usize::from(header.seq.0) & (PACKETS_MAX - 1);
@@ -258,7 +269,7 @@ impl JitterBuffer {
             self.stats.too_early += 1;
             return Pushed::TooEarly;
         }
-        *slot = Slot { seq: header.seq, timestamp: header.timestamp, length: packet.payload.len(), full: true };
+        *slot = Slot { seq: header.seq, timestamp: header.timestamp, length: packet.payload.len(), full: true, noise };
         self.payloads[at * PAYLOAD_BYTES_MAX..][..packet.payload.len()].copy_from_slice(packet.payload);
         self.held += 1;
         self.stats.queued += 1;
@@ -311,7 +322,7 @@ impl JitterBuffer {
                     if gap == 0 {
                         self.decode(slot, decoder);
                     } else {
-                        self.conceal(gap.min(self.decoded.len()), None);
+                        self.fill_hole(gap.min(self.decoded.len()));
                     }
                 }
                 Some(_) | None => break,
@@ -324,13 +335,16 @@ impl JitterBuffer {
     }
 
     fn count(&mut self) -> Pulled {
-        let Played { concealed, inserted, removed, begun: _ } = self.last;
+        let Played { concealed, noise, inserted, removed, begun: _ } = self.last;
         self.stats.concealed_samples += concealed as u64;
         self.stats.inserted_samples += inserted as u64;
         self.stats.removed_samples += removed as u64;
         if concealed > 0 {
             self.stats.concealed_pulls += 1;
             Pulled::Concealed
+        } else if noise > 0 {
+            self.stats.noise_pulls += 1;
+            Pulled::Noise
         } else if inserted + removed > 0 {
             self.stats.stretched_pulls += 1;
             Pulled::Stretched
@@ -355,6 +369,7 @@ impl JitterBuffer {
         self.decoded_to = 0;
         self.marked = 0;
         self.frame = 1;
+        self.pause = None;
     }
 
     /// Begins to play where the first packet has waited long enough, to the sample.
@@ -406,6 +421,7 @@ impl JitterBuffer {
             let next = self.earliest().map(|slot| (slot, self.slots[slot].timestamp.distance(self.decode_at)));
             match next {
                 Some((slot, ..=0)) => self.decode(slot, decoder),
+                next if self.play_pause(now, missing, next.map(|(_, gap)| gap as usize)) => {}
                 // What was waited for in vain is lost after all: its time has passed.
                 Some((_, gap)) if self.stood > 0 => {
                     let passed = self.stood.min(gap as usize);
@@ -414,9 +430,8 @@ impl JitterBuffer {
                 }
                 Some((slot, gap)) if self.recover(slot, gap as usize, decoder) => {}
                 Some((slot, gap)) => {
-                    let Slot { length, .. } = self.slots[slot];
-                    let payload = &self.payloads[slot * PAYLOAD_BYTES_MAX..][..length];
-                    let known = decoder.peek(payload, &mut self.ahead);
+                    let payload = &self.payloads[slot * PAYLOAD_BYTES_MAX..][..self.slots[slot].length];
+                    let known = if self.slots[slot].noise { 0 } else { decoder.peek(payload, &mut self.ahead) };
                     self.conceal(missing.min(gap as usize), Some((known, gap as usize)));
                 }
                 None => {
@@ -436,9 +451,13 @@ impl JitterBuffer {
     }
 
     fn decode(&mut self, slot: usize, decoder: &mut dyn Decoder) {
-        let Slot { seq, timestamp, length, .. } = self.slots[slot];
+        let Slot { seq, timestamp, length, noise, .. } = self.slots[slot];
         self.slots[slot].full = false;
         self.held -= 1;
+        if noise {
+            return self.begin_pause(seq, slot);
+        }
+        self.pause = None;
         let (from, payload) = (self.decoded_to, &self.payloads[slot * PAYLOAD_BYTES_MAX..][..length]);
         let samples = decoder.decode(payload, &mut self.decoded[from..]);
         self.frame = samples.max(1);
@@ -465,7 +484,7 @@ impl JitterBuffer {
     /// of which some may have been invented before the packet after it came.
     fn recover(&mut self, slot: usize, gap: usize, decoder: &mut dyn Decoder) -> bool {
         let (from, frame) = (self.decoded_to, self.frame);
-        if gap + self.expanded != frame || from + frame > self.decoded.len() {
+        if self.slots[slot].noise || gap + self.expanded != frame || from + frame > self.decoded.len() {
             return false;
         }
         let payload = &self.payloads[slot * PAYLOAD_BYTES_MAX..][..self.slots[slot].length];
@@ -488,82 +507,6 @@ impl JitterBuffer {
         self.decode_at = self.decode_at.wrapping_add(samples as u32);
         self.expanded += samples;
         self.last.concealed += samples;
-    }
-
-    /// Decodes ahead while packets follow each other, until `samples` wait; says whether they do.
-    fn look_ahead(&mut self, samples: usize, decoder: &mut dyn Decoder) -> bool {
-        while self.decoded_to < samples {
-            match self.earliest() {
-                Some(slot) if self.slots[slot].timestamp == self.decode_at => self.decode(slot, decoder),
-                Some(_) | None => return false,
-            }
-        }
-        true
-    }
-
-    /// The playout policy: brings the delay towards what the estimator wants.
-    fn adapt(&mut self, now: Tick, samples: usize, decoder: &mut dyn Decoder) {
-        self.rest = self.rest.saturating_sub(1);
-        if self.last.concealed > 0 {
-            return;
-        }
-        let missing_us = self.missing_us(now);
-        let missing = self.samples_of(missing_us);
-        let overlap = self.config.rate.0 as usize / 400;
-        let change = (missing.unsigned_abs() as usize).min(samples);
-        if missing > 0 {
-            self.look_ahead(change + overlap, decoder);
-            let change = change.min(self.decoded_to.saturating_sub(overlap));
-            if change > 0 && self.quiet.is_quiet(&self.decoded[..change + overlap]) {
-                insert(&mut self.decoded, &mut self.decoded_to, change, overlap);
-                self.last.inserted += change;
-            } else if self.estimator.wanders() && missing_us > SPEECH_SHORT_US && self.rest == 0 {
-                self.lengthen(decoder);
-            }
-        } else if missing_us < -SLACK_US {
-            self.look_ahead(samples + change + overlap, decoder);
-            let change = change.min(self.decoded_to.saturating_sub(samples + overlap));
-            if change == 0 {
-                return;
-            }
-            if self.quiet.is_quiet(&self.decoded[..change + overlap]) {
-                remove(&mut self.decoded, &mut self.decoded_to, change, overlap);
-                self.last.removed += change;
-            } else if missing_us < -SPEECH_LONG_US && self.rest == 0 {
-                self.shorten(samples, decoder);
-            }
-        }
-    }
-
-    /// Plays one pitch period of speech twice.
-    fn lengthen(&mut self, decoder: &mut dyn Decoder) {
-        let rate = self.config.rate.0 as usize;
-        let (lag_min, lag_max) = (rate / 200, rate / 57);
-        self.look_ahead(2 * lag_max, decoder);
-        if self.decoded_to < 2 * lag_max {
-            return;
-        }
-        let (lag, like) = best_lag(&self.decoded[..self.decoded_to], lag_min, lag_max);
-        if like > ALIKE {
-            insert(&mut self.decoded, &mut self.decoded_to, lag, lag);
-            self.last.inserted += lag;
-            self.rest = REST_PULLS;
-        }
-    }
-
-    /// Takes a pitch period of speech out.
-    fn shorten(&mut self, samples: usize, decoder: &mut dyn Decoder) {
-        let rate = self.config.rate.0 as usize;
-        let (lag_min, lag_max) = (rate / 200, rate / 57);
-        if !self.look_ahead(samples + 2 * lag_max, decoder) {
-            return;
-        }
-        let (lag, like) = best_lag(&self.decoded[..self.decoded_to], lag_min, lag_max);
-        if like > ALIKE {
-            remove(&mut self.decoded, &mut self.decoded_to, lag, lag);
-            self.last.removed += lag;
-            self.rest = REST_PULLS;
-        }
     }
 
     fn tell_begun(&mut self, samples: usize) {

@@ -4,7 +4,9 @@ use core::net::SocketAddr;
 use core::ops::Range;
 
 use offhook_codec::{Coding, Law, Transcoder, opus};
-use offhook_plan::{CodecKind, LegPlan, LegReport, MediaEvent, Negotiated, SpeechReport, SrtpReport};
+use offhook_plan::{
+    COMFORT_NOISE, COMFORT_NOISE_CLOCK, CodecKind, LegPlan, LegReport, MediaEvent, Negotiated, SpeechReport, SrtpReport,
+};
 use offhook_rtp::{Header, Heard, Packet, ReceiverStats, TelephoneEvent};
 use offhook_units::{CallId, LegId, RecordingId, RtpTime, SampleRate, Span, Tick};
 
@@ -41,6 +43,8 @@ pub enum Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Speech,
+    /// Comfort noise in place of speech, RFC 3389.
+    Noise,
     Key(TelephoneEvent),
     /// A payload type that was not agreed on.
     Unknown,
@@ -105,6 +109,8 @@ pub struct Leg {
     latched: Option<SocketAddr>,
     pub last_heard: Tick,
     pub told_silent: bool,
+    /// The peer said by comfort noise that it pauses.
+    pub pauses: bool,
     pub rated: Rated,
     keys: Keys,
     /// Where no telephone-events were agreed on.
@@ -157,6 +163,7 @@ impl Leg {
             latched: None,
             last_heard: now,
             told_silent: false,
+            pauses: false,
             rated: Rated::default(),
             keys: Keys::default(),
             inband: None,
@@ -213,6 +220,10 @@ impl Leg {
             Some((_, receive)) if receive == payload_type => {
                 TelephoneEvent::parse(payload).map_or(Kind::Unknown, Kind::Key)
             }
+            // Gateways send it unasked, and its payload type has no other meaning: it is understood, agreed on or not.
+            Some(_) | None if payload_type == COMFORT_NOISE && media.codec.clock() == COMFORT_NOISE_CLOCK => {
+                Kind::Noise
+            }
             Some(_) | None => Kind::Unknown,
         }
     }
@@ -253,6 +264,7 @@ impl Leg {
         if kind == Kind::Speech {
             self.rate(now);
         }
+        self.pauses = kind == Kind::Noise || self.pauses && kind != Kind::Speech;
         if known {
             self.report.received_packets += 1;
             self.report.received_bytes += packet.payload.len() as u64;

@@ -16,6 +16,9 @@ pub struct Limits {
     /// A leg that hears nothing for this long is told silent. Default 1.5 s: looked after four times a second,
     /// one-way speech is known within two seconds.
     pub silent_after: Span,
+    /// The same for a peer that has announced a pause by comfort noise (RFC 3389), and may send nothing until it speaks again or its
+    /// background changes. Default 30 s.
+    pub pause_max: Span,
     /// How many are heard at once by one leg of a conference: the loudest of late, so that not everybody's room is heard; at most
     /// [`crate::SPEAKERS_MAX`]. Default 3: with four in the call, everybody hears all others.
     pub speakers_max: usize,
@@ -30,6 +33,7 @@ impl Default for Limits {
             tap_ring_bytes: 4 << 20,
             events_max: 16_384,
             silent_after: Span::from_ms(1_500),
+            pause_max: Span::from_s(30),
             speakers_max: 3,
             report_every: Span::from_s(5),
         }

@@ -1,11 +1,11 @@
 //! How mixes are laid, made, and given up for relaying again.
 
 use offhook_codec::{SpeechEncoder, Transcoder, opus};
-use offhook_plan::{CodecKind, Edge, MediaEvent, Source as PlanSource};
+use offhook_plan::{CodecKind, Edge, MediaEvent, Negotiated, Source as PlanSource};
 use offhook_rtp::{HEADER_BYTES, SRTP_TAIL_MAX};
 use offhook_units::{LegId, SampleRate, Span, Tick};
 
-use crate::leg::{Leg, Source, coding_of};
+use crate::leg::{Kind, Leg, Source, coding_of};
 use crate::mix::{From, Input, Mix, PACKET_SAMPLES_MAX, Sources, packet_time};
 use crate::out::Relay;
 use crate::player::{CATCH_UP_MAX, GRID, Player};
@@ -26,9 +26,11 @@ fn fade_out(pcm: &mut [i16], from: usize) {
     }
 }
 
-/// Whether speech goes from one codec to another packet by packet: as it is, or byte by byte.
-pub fn is_relayed(said: CodecKind, heard: CodecKind) -> bool {
-    said == heard || (coding_of(said).is_some() && coding_of(heard).is_some())
+/// Whether speech goes from one leg to another packet by packet: as it is, or byte by byte. Pauses of the one are made to sound for
+/// another that does not know comfort noise, in the mix.
+pub fn is_relayed(said: &Negotiated, heard: &Negotiated) -> bool {
+    let codecs = said.codec == heard.codec || (coding_of(said.codec).is_some() && coding_of(heard.codec).is_some());
+    codecs && (heard.comfort_noise || !said.comfort_noise)
 }
 
 struct Legs<'a>(&'a [Option<Box<Leg>>]);
@@ -116,8 +118,10 @@ impl Worker {
         if is_new {
             let mut voice = Box::new(Voice::new(codec)?);
             for (at, header, payload) in leg.hold.iter().filter(|(at, ..)| *at >= since) {
-                if leg.kind_of(header.payload_type, payload) == crate::leg::Kind::Speech {
-                    voice.push(at, &header, payload);
+                match leg.kind_of(header.payload_type, payload) {
+                    Kind::Speech => voice.push(at, &header, payload),
+                    Kind::Noise => voice.push_noise(at, &header, payload),
+                    Kind::Key(_) | Kind::Unknown => {}
                 }
             }
             leg.heard_since(since);
@@ -241,11 +245,12 @@ impl Worker {
         self.settle(io, now, slot, mix, samples)
     }
 
-    /// Whether a leg of this codec may hear that of `slot` packet by packet.
-    fn can_be_relayed(&self, slot: u32, codec: CodecKind) -> bool {
-        let source = self.legs.get(slot as usize).and_then(Option::as_deref);
-        let voice = source.and_then(|source| source.voice.as_deref());
-        voice.is_none_or(|voice| is_relayed(voice.codec, codec) && voice.lets_go())
+    /// Whether the leg `to` may hear that of `from` packet by packet.
+    fn can_be_relayed(&self, from: u32, to: u32) -> bool {
+        let leg = |slot: u32| self.legs.get(slot as usize).and_then(Option::as_deref);
+        let media = |slot: u32| leg(slot).and_then(|leg| leg.media.as_ref());
+        let Some((said, heard)) = media(from).zip(media(to)) else { return true };
+        is_relayed(said, heard) && leg(from).and_then(|leg| leg.voice.as_deref()).is_none_or(Voice::lets_go)
     }
 
     /// One listener less.
@@ -288,7 +293,7 @@ impl Worker {
     fn settle(&mut self, io: &mut impl Io, now: Tick, slot: u32, mut mix: Box<Mix>, samples: usize) -> bool {
         let goes_on = match mix.inputs.as_slice() {
             _ if mix.edges > 1 => true,
-            [Input { from: From::Leg { slot, .. }, .. }] => !self.can_be_relayed(*slot, mix.codec),
+            [Input { from: From::Leg { slot: from, .. }, .. }] => !self.can_be_relayed(*from, slot),
             [_] => mix.filled > 0 || coding_of(mix.codec).is_none(),
             [] => mix.filled > 0,
             [_, ..] => true,

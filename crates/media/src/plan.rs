@@ -221,14 +221,14 @@ impl Worker {
     }
 
     /// Whether a leg hears a source without decoding and encoding it here.
-    fn goes_packet_by_packet(&mut self, call: &Call, slot: u32, from: &PlanSource) -> bool {
-        let codec = |leg: &mut Leg| leg.media.as_ref().map(|media| media.codec);
-        let Some(heard) = self.leg_mut(slot).and_then(codec) else { return true };
+    fn goes_packet_by_packet(&self, call: &Call, slot: u32, from: &PlanSource) -> bool {
+        let heard = self.legs.get(slot as usize).and_then(Option::as_deref).and_then(|leg| leg.media.as_ref());
+        let Some(heard) = heard else { return true };
         let source = match from {
-            PlanSource::Player(_) => return coding_of(heard).is_some(),
+            PlanSource::Player(_) => return coding_of(heard.codec).is_some(),
             PlanSource::Leg(from) => call.legs.iter().find(|(leg, _)| leg == from).map(|(_, slot)| *slot),
         };
-        let said = source.and_then(|source| self.leg_mut(source)).and_then(codec);
+        let said = source.and_then(|source| self.legs.get(source as usize)?.as_deref()?.media.as_ref());
         said.is_none_or(|said| is_relayed(said, heard))
     }
 

@@ -2,8 +2,8 @@
 
 use core::net::SocketAddr;
 
-use offhook_plan::MediaEvent;
 use offhook_plan::tap::Side;
+use offhook_plan::{COMFORT_NOISE, MediaEvent};
 use offhook_rtp::{HEADER_BYTES, Header, SRTP_TAIL_MAX, is_rtcp, rewrite};
 use offhook_units::{SampleRate, Tick};
 
@@ -71,6 +71,12 @@ impl Worker {
                     leg.recent.keep(&incoming.header, payload);
                 }
             }
+            Kind::Noise => {
+                self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, payload);
+                if let Some(voice) = &mut leg.voice {
+                    voice.push_noise(now, &incoming.header, payload);
+                }
+            }
             Kind::Key(_) | Kind::Unknown => {}
         }
         if incoming.kind == Kind::Unknown && leg.media.is_some() {
@@ -105,7 +111,7 @@ impl Worker {
         let listeners = self.legs[from].as_deref().map_or(0, |leg| leg.heard_by.len());
         for n in 0..listeners {
             let Some(to) = self.legs[from].as_deref().and_then(|leg| leg.heard_by.get(n).copied()) else { return };
-            if incoming.kind == Kind::Speech && self.hears_mix(to) {
+            if matches!(incoming.kind, Kind::Speech | Kind::Noise) && self.hears_mix(to) {
                 continue;
             }
             if n + 1 == listeners {
@@ -137,9 +143,11 @@ impl Worker {
         }
         let (payload_type, speech) = match incoming.kind {
             Kind::Speech => (Some(media.send_payload_type), true),
+            Kind::Noise => (media.comfort_noise.then_some(COMFORT_NOISE), true),
             Kind::Key(_) => (media.telephone_event.map(|(send, _)| send), false),
             Kind::Unknown => (None, false),
         };
+        let noise = incoming.kind == Kind::Noise;
         let (Some(payload_type), Some(address)) = (payload_type, *address) else {
             relay.skip(incoming.header.seq);
             return;
@@ -152,12 +160,15 @@ impl Worker {
         let Some(mapped) = relay.map(now, incoming.at, &incoming.header, incoming.began, speech, out) else { return };
         let header = Header {
             payload_type,
-            marker: incoming.header.marker || mapped.begins,
+            marker: incoming.header.marker || mapped.begins && !noise,
             seq: mapped.seq,
             timestamp: mapped.timestamp,
             ssrc: out.ssrc,
         };
-        if speech && let Some(transcoder) = transcoder {
+        if speech
+            && !noise
+            && let Some(transcoder) = transcoder
+        {
             if incoming.began {
                 transcoder.source_began();
             }
@@ -165,7 +176,8 @@ impl Worker {
         }
         let Some(packet) = rewrite(datagram, incoming.payload.clone(), &header) else { return };
         let payload = &datagram[incoming.payload.clone()];
-        out.sent(now, &header, speech.then(|| samples_in(media.codec, payload)), payload.len());
+        let sounds_for = || if noise { 0 } else { samples_in(media.codec, payload) };
+        out.sent(now, &header, speech.then(sounds_for), payload.len());
         self.figures.sent_packets += 1;
         if speech && !taps.is_empty() {
             self.taps.record(taps, *id, now, Side::Sent, &header, payload);

@@ -76,13 +76,24 @@ impl Voice {
 
     /// Takes a packet of speech.
     pub fn push(&mut self, now: Tick, header: &Header, payload: &[u8]) {
+        self.take(now, header, payload, false);
+    }
+
+    /// Takes a packet of comfort noise.
+    pub fn push_noise(&mut self, now: Tick, header: &Header, payload: &[u8]) {
+        self.take(now, header, payload, true);
+    }
+
+    fn take(&mut self, now: Tick, header: &Header, payload: &[u8], noise: bool) {
         if self.newest.is_some_and(|(ssrc, _)| ssrc != header.ssrc) {
             // The buffer begins anew as well: what it held of the source before is never decoded.
             self.decoder.reset();
         }
         let timestamp = self.place(header.ssrc, header.timestamp);
         let header = Header { timestamp, ..*header };
-        let _told_in_its_figures = self.buffer.push(now, &Packet { header, payload, payload_at: HEADER_BYTES });
+        let packet = Packet { header, payload, payload_at: HEADER_BYTES };
+        let _told_in_its_figures =
+            if noise { self.buffer.push_noise(now, &packet) } else { self.buffer.push(now, &packet) };
         if self.newest.is_none_or(|(ssrc, newest)| ssrc != header.ssrc || header.seq.distance(newest) > 0) {
             self.newest = Some((header.ssrc, header.seq));
         }

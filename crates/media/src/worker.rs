@@ -174,7 +174,8 @@ impl Worker {
             let mut silent = None;
             let receives = leg.media.as_ref().is_some_and(|media| media.direction.receives());
             let silent_for = now.since(leg.last_heard);
-            if receives && !leg.told_silent && silent_for >= self.limits.silent_after {
+            let silent_after = if leg.pauses { self.limits.pause_max } else { self.limits.silent_after };
+            if receives && !leg.told_silent && silent_for >= silent_after {
                 leg.told_silent = true;
                 silent = Some(MediaEvent::Silent { call: leg.call, leg: leg.id, silent_for });
             }

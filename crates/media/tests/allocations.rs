@@ -215,7 +215,7 @@ fn a_thousand_packets_turned_from_opus_into_g711_and_back_allocate_nothing() {
 }
 
 #[test]
-fn a_listeners_buffer_allocates_nothing_through_loss_jitter_and_stretching() {
+fn a_listeners_buffer_allocates_nothing_through_loss_jitter_pauses_and_stretching() {
     use offhook_codec::{G711, Law};
     use offhook_media::{JitterBuffer, JitterConfig};
     use offhook_rtp::{Header, Packet};
@@ -232,12 +232,18 @@ fn a_listeners_buffer_allocates_nothing_through_loss_jitter_and_stretching() {
             if sent % 10 != 3 {
                 let (seq, timestamp) = (RtpSeq(sent as u16), RtpTime(sent as u32 * 160));
                 let header = Header { payload_type: 0, marker: false, seq, timestamp, ssrc };
-                buffer.push(at(n * 20), &Packet { header, payload: &payload, payload_at: 12 });
+                let packet = Packet { header, payload: &payload, payload_at: 12 };
+                // One in fifty announces a pause.
+                if sent % 50 == 6 {
+                    buffer.push_noise(at(n * 20), &packet)
+                } else {
+                    buffer.push(at(n * 20), &packet)
+                };
             }
         }
         buffer.pull(at(n * 20 + 4), &mut decoder, &mut out);
         buffer.pull(at(n * 20 + 14), &mut decoder, &mut out);
     }
     assert_eq!(COUNT.get() - before, 0);
-    assert!(buffer.stats().concealed_pulls > 100, "{:?}", buffer.stats());
+    assert!(buffer.stats().concealed_pulls > 100 && buffer.stats().noise_pulls > 20, "{:?}", buffer.stats());
 }

@@ -159,6 +159,7 @@ fn leg(leg: u64, local: SocketAddr, peer: &UdpSocket, crypto: Option<Crypto>) ->
             send_payload_type: 0,
             recv_payload_type: 0,
             telephone_event: None,
+            comfort_noise: false,
             ptime_ms: 20,
             direction: Direction::SendRecv,
             remote_rtp: remote,

@@ -148,6 +148,7 @@ pub(crate) mod tests {
             send_payload_type: 0,
             recv_payload_type: 0,
             telephone_event: Some((101, 96)),
+            comfort_noise: false,
             ptime_ms: 20,
             direction: Direction::SendRecv,
             remote_rtp: remote,

@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Dtls;
 
+/// The static payload type of comfort noise at 8 kHz, RFC 3551 table 4; its clock is that of nearly all codecs here.
+pub const COMFORT_NOISE: u8 = 13;
+/// The clock that [`COMFORT_NOISE`] is counted in. Codecs with another one would need a payload type of its own (RFC 3389 section 4),
+/// and have pauses of their own.
+pub const COMFORT_NOISE_CLOCK: u32 = 8_000;
+
 /// A codec by its SDP encoding name, and the parameters that an offer carries for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodecCap {
@@ -99,16 +105,19 @@ pub struct MediaCaps {
     pub codecs: Vec<CodecCap>,
     /// Whether RFC 4733 telephone-events are offered and taken.
     pub telephone_event: bool,
+    /// Whether RFC 3389 comfort noise is offered and taken: whoever agrees on it may stop sending in pauses.
+    pub comfort_noise: bool,
     /// Packet time in ms that is offered and preferred.
     pub ptime_ms: u8,
 }
 
 impl MediaCaps {
-    /// G.711 mu-law before A-law, with telephone-events, in packets of 20 ms.
+    /// G.711 mu-law before A-law, with telephone-events and without comfort noise, in packets of 20 ms.
     pub fn g711() -> Self {
         Self {
             codecs: [CodecKind::Pcmu, CodecKind::Pcma].map(CodecCap::of).into(),
             telephone_event: true,
+            comfort_noise: false,
             ptime_ms: 20,
         }
     }
@@ -171,6 +180,8 @@ pub struct Negotiated {
     pub recv_payload_type: u8,
     /// Payload types of telephone-event (send, receive), where both sides have it.
     pub telephone_event: Option<(u8, u8)>,
+    /// Both sides know comfort noise, as [`COMFORT_NOISE`]: either may send it in place of speech.
+    pub comfort_noise: bool,
     /// Packet time in ms of what we make ourselves.
     pub ptime_ms: u8,
     /// Which way sound flows, seen from us.

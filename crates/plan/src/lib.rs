@@ -8,7 +8,7 @@ mod dtls;
 mod media;
 pub mod tap;
 
-pub use caps::{CodecCap, CodecKind, Crypto, Direction, MediaCaps, Negotiated};
+pub use caps::{COMFORT_NOISE, COMFORT_NOISE_CLOCK, CodecCap, CodecKind, Crypto, Direction, MediaCaps, Negotiated};
 pub use dtls::{
     Candidate, CandidateHost, CandidateKind, CandidateTransport, Dtls, Fingerprint, HashKind, Ice, Setup, TcpKind,
 };

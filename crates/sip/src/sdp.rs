@@ -1,7 +1,8 @@
 //! SDP offer and answer, RFC 3264, for one audio stream over [`MediaCaps`].
 //!
 //! [`lines`] reads and writes the lines and lets nearly everything through; what may be offered and answered is decided
-//! here. An answer names one codec and, where both have it, telephone-event, so that nobody changes codecs in mid-call.
+//! here. An answer names one codec and, where both have them, comfort noise and telephone-event, so that nobody changes codecs in
+//! mid-call.
 
 mod crypto;
 mod dtls;
@@ -14,7 +15,9 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 use std::collections::BTreeSet;
 
-use offhook_plan::{CodecCap, CodecKind, Crypto, Direction, Dtls, MediaCaps, Negotiated, Setup};
+use offhook_plan::{
+    COMFORT_NOISE, COMFORT_NOISE_CLOCK, CodecCap, CodecKind, Crypto, Direction, Dtls, MediaCaps, Negotiated, Setup,
+};
 
 use self::lines::{Attribute, Lines, Media, Session};
 pub use crypto::{Srtp, SrtpKeys, SrtpPolicy};
@@ -80,7 +83,7 @@ impl SdpError {
     }
 }
 
-/// Our offer: every codec of `caps` in order, then telephone-event at each of their clocks.
+/// Our offer: every codec of `caps` in order, then comfort noise, and telephone-event at each of their clocks.
 pub fn offer(local: &Local, caps: &MediaCaps, direction: Direction) -> String {
     let proto = if local.srtp.is_required() { "RTP/SAVP" } else { "RTP/AVP" };
     let mut text = begun(local);
@@ -112,6 +115,9 @@ fn offered(text: &mut Lines, local: &Local, proto: &str, caps: &MediaCaps, direc
     for cap in &caps.codecs {
         let Some(payload_type) = cap.kind.static_payload_type().or_else(|| free.next()) else { break };
         formats.push(Format::of(cap, payload_type));
+    }
+    if caps.comfort_noise && formats.iter().any(|format| format.clock == COMFORT_NOISE_CLOCK) {
+        formats.push(Format::NOISE);
     }
     if caps.telephone_event {
         // RFC 4733 section 2.1: events have the clock of the codec that they stand in for, so each clock has its own.
@@ -170,6 +176,7 @@ fn answer_with(
     let ptime_ms = stream.ptime(caps.ptime_ms);
     let direction = both(direction, stream.direction.mirrored());
     let mut formats = vec![Format::of(choice.cap, choice.payload_type)];
+    formats.extend(choice.comfort_noise.then_some(Format::NOISE));
     formats.extend(choice.telephone_event.map(|payload_type| Format::events(payload_type, choice.cap.kind.clock())));
 
     let mut text = begun(local);
@@ -204,6 +211,7 @@ fn answer_with(
         send_payload_type: choice.payload_type,
         recv_payload_type: choice.payload_type,
         telephone_event: choice.telephone_event.map(|payload_type| (payload_type, payload_type)),
+        comfort_noise: choice.comfort_noise,
         ptime_ms,
         direction,
         remote_rtp: stream.rtp,
@@ -260,6 +268,7 @@ pub fn accept(our_offer: &str, answer: &[u8], caps: &MediaCaps) -> Result<Negoti
         send_payload_type: sent.payload_type,
         recv_payload_type: received.payload_type,
         telephone_event: telephone_event.filter(|_| caps.telephone_event),
+        comfort_noise: caps.comfort_noise && theirs.knows_noise(codec) && ours.knows_noise(codec),
         ptime_ms: theirs.ptime(caps.ptime_ms),
         direction: both(ours.direction, theirs.direction.mirrored()),
         remote_rtp: theirs.rtp,
@@ -280,6 +289,10 @@ struct Format<'a> {
 }
 
 impl<'a> Format<'a> {
+    /// Comfort noise, RFC 3389 section 5.
+    const NOISE: Self =
+        Self { payload_type: COMFORT_NOISE, name: "CN", clock: COMFORT_NOISE_CLOCK, channels: 1, fmtp: None };
+
     fn of(cap: &'a CodecCap, payload_type: u8) -> Self {
         let CodecCap { kind, fmtp } = cap;
         let (name, clock, channels) = (kind.name(), kind.clock(), kind.channels());
@@ -300,6 +313,7 @@ struct Choice<'a> {
     cap: &'a CodecCap,
     payload_type: u8,
     telephone_event: Option<u8>,
+    comfort_noise: bool,
 }
 
 /// How a stream of an offer is encrypted, where it is.
@@ -374,7 +388,8 @@ impl<'a> Stream<'a> {
         for cap in &caps.codecs {
             if let Some(format) = self.formats.iter().find(|format| format.kind() == Some(cap.kind)) {
                 let telephone_event = self.events(cap.kind.clock()).filter(|_| caps.telephone_event);
-                return Ok(Choice { cap, payload_type: format.payload_type, telephone_event });
+                let comfort_noise = caps.comfort_noise && self.knows_noise(cap.kind);
+                return Ok(Choice { cap, payload_type: format.payload_type, telephone_event, comfort_noise });
             }
         }
         Err(SdpError::NoCommonCodec)
@@ -406,6 +421,13 @@ impl<'a> Stream<'a> {
     fn events(&self, clock: u32) -> Option<u8> {
         let is_event = |f: &&Format<'_>| f.name.eq_ignore_ascii_case("telephone-event") && f.clock == clock;
         self.formats.iter().find(is_event).map(|format| format.payload_type)
+    }
+
+    /// Whether it has comfort noise that goes with this codec, under its static payload type: another is nobody's practice.
+    fn knows_noise(&self, codec: CodecKind) -> bool {
+        let is_noise = |f: &Format<'_>| f.name.eq_ignore_ascii_case("CN") && f.clock == COMFORT_NOISE_CLOCK;
+        codec.clock() == COMFORT_NOISE_CLOCK
+            && self.formats.iter().any(|f| f.payload_type == COMFORT_NOISE && is_noise(f))
     }
 
     /// The packet time that the peer asks for, where it is one that we make; ours otherwise.
@@ -445,7 +467,8 @@ fn formats<'a>(media: &Media<'a>) -> Vec<Format<'a>> {
                 (name, clock, parts.next().map_or(Some(1), |count| count.parse().ok())?)
             } else {
                 let fixed = |kind: &CodecKind| kind.static_payload_type() == Some(payload_type);
-                CodecKind::ALL.into_iter().find(fixed).map(|kind| (kind.name(), kind.clock(), 1))?
+                let codec = CodecKind::ALL.into_iter().find(fixed).map(|kind| (kind.name(), kind.clock(), 1));
+                codec.or_else(|| (payload_type == COMFORT_NOISE).then_some(("CN", COMFORT_NOISE_CLOCK, 1)))?
             };
             Some(Format { payload_type, name, clock, channels, fmtp: value_for(media, "fmtp", payload_type) })
         })

@@ -145,3 +145,95 @@ fn another_source_is_played_from_its_first_packet_and_silence_is_waited_out() {
     }
     assert_eq!(line.pull(2_200), Pulled::Voice);
 }
+
+impl Line {
+    fn noise(&mut self, ms: u64, seq: u16, timestamp: u32, level: u8) -> Pushed {
+        let header =
+            Header { payload_type: 13, marker: false, seq: RtpSeq(seq), timestamp: RtpTime(timestamp), ssrc: 1 };
+        let payload = [level, 60];
+        self.buffer.push_noise(Tick::from_us(ms * 1_000), &Packet { header, payload: &payload, payload_at: 12 })
+    }
+
+    fn level(&mut self, ms: u64) -> (Pulled, f64) {
+        let mut out = [0; 80];
+        let pulled = self.buffer.pull(Tick::from_us(ms * 1_000), &mut self.decoder, &mut out);
+        let power = out.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / 80.0;
+        (pulled, 10.0 * (power.max(1e-9) / 32_768.0_f64.powi(2)).log10())
+    }
+}
+
+/// Twenty packets of speech, a pause of `pause_ms` told by one packet of noise 45 dB below overload, and twenty more, each `late_ms`
+/// late. Timestamps go on in the pause or stand still.
+fn with_pause(pause_ms: u64, late_ms: u64, stands: bool) -> (Line, Vec<(Pulled, f64)>) {
+    let (mut line, mut pulls) = (Line::new(), Vec::new());
+    let resumes = 400 + pause_ms;
+    for ms in 0..resumes + 400 {
+        if ms % 20 == 0 && ms < 400 {
+            assert_eq!(line.push(ms, (ms / 20) as u16, ms as u32 * 8), Pushed::Queued);
+        }
+        if ms == 400 {
+            assert_eq!(line.noise(ms, 20, 3_200, 45), Pushed::Queued);
+        }
+        if ms >= resumes + late_ms && (ms - resumes - late_ms).is_multiple_of(20) {
+            let n = (ms - resumes - late_ms) / 20;
+            let timestamp = if stands { 3_200 } else { resumes * 8 } + n * 160;
+            assert_eq!(line.push(ms, 21 + n as u16, timestamp as u32), Pushed::Queued, "{n}");
+        }
+        if ms % 10 == 5 {
+            pulls.push(line.level(ms));
+        }
+    }
+    (line, pulls)
+}
+
+#[test]
+fn a_pause_of_3_s_is_noise_at_its_level_and_nothing_is_concealed_or_stretched() {
+    for (pause_ms, late_ms) in [(60, 0), (500, 15), (3_000, 0), (3_000, 15), (60_000, 0)] {
+        let (line, pulls) = with_pause(pause_ms, late_ms, false);
+        let stats = line.buffer.stats();
+        assert_eq!((stats.concealed_samples, stats.late, stats.too_early), (0, 0, 0), "{pause_ms}: {stats:?}");
+        assert_eq!(stats.inserted_samples + stats.removed_samples, 0, "{pause_ms}: {stats:?}");
+        let noise: Vec<f64> =
+            pulls.iter().filter(|(pulled, _)| *pulled == Pulled::Noise).map(|(_, level)| *level).collect();
+        assert!(noise.len().abs_diff(pause_ms as usize / 10) <= 1 && stats.noise_pulls == noise.len() as u64);
+        // The pulls at its ends hold speech as well.
+        let inner = &noise[1..noise.len() - 1];
+        let mean = inner.iter().sum::<f64>() / inner.len() as f64;
+        assert!((-48.0..-44.0).contains(&mean), "{pause_ms}: {mean}");
+        let begin = pulls.iter().position(|(pulled, _)| *pulled != Pulled::Buffering).unwrap();
+        assert!(pulls[begin..].iter().all(|(pulled, _)| matches!(pulled, Pulled::Voice | Pulled::Noise)));
+    }
+}
+
+#[test]
+fn a_sender_whose_time_stands_still_in_a_pause_is_played_anew_from_its_first_packet() {
+    let (line, pulls) = with_pause(1_000, 0, true);
+    assert_eq!((line.buffer.stats().late, line.buffer.stats().concealed_samples), (0, 0));
+    let voice = pulls.iter().filter(|(pulled, _)| *pulled == Pulled::Voice).count();
+    assert!((76..=80).contains(&voice), "{voice} of 80 pulls, less what is waited for");
+}
+
+#[test]
+fn a_loss_before_a_pause_is_concealed_and_a_loss_after_it_is_noise() {
+    let mut line = Line::new();
+    let mut pulls = Vec::new();
+    for n in 0..100_u64 {
+        match n {
+            ..30 | 80.. if n != 29 && n != 80 => {
+                line.push(n * 20, if n < 30 { n } else { n - 49 } as u16, n as u32 * 160);
+            }
+            30 => {
+                line.noise(600, 30, 4_800, 50);
+            }
+            // Its background changes.
+            50 => {
+                line.noise(1_000, 31, 8_000, 30);
+            }
+            _ => {}
+        }
+        pulls.extend([5, 15].map(|ms| line.level(n * 20 + ms)));
+    }
+    assert_eq!(line.buffer.stats().concealed_samples, 160, "the packet before the pause");
+    assert!(pulls[70..100].iter().all(|(_, level)| *level < -40.0), "{:?}", &pulls[70..100]);
+    assert!(pulls[112..160].iter().all(|(_, level)| (-36.0..-25.0).contains(level)), "{:?}", &pulls[112..160]);
+}

@@ -251,6 +251,9 @@ impl Reader {
         if let Some(codecs) = section.texts(&mut self.sink, "codecs", "[\"pcmu\", \"pcma\"]") {
             caps.codecs = self.codecs(&codecs);
         }
+        if let Some(comfort_noise) = section.flag(&mut self.sink, "comfort_noise") {
+            caps.comfort_noise = comfort_noise;
+        }
         section.finish(&mut self.sink);
         Some(Media { ports: ports?, workers, caps })
     }

@@ -147,6 +147,16 @@ fn codecs_are_taken_in_their_order_and_wideband_only_where_it_is_named() {
 }
 
 #[test]
+fn comfort_noise_is_agreed_on_only_where_it_is_switched_on() {
+    let agreed_on = |added: &str| {
+        let checked = read(&format!("{GOOD}{added}")).unwrap_or_else(|faults| panic!("{faults}"));
+        checked.caps.comfort_noise
+    };
+    assert!(!agreed_on("") && !agreed_on("[media]\ncodecs = [\"pcma\"]\n"));
+    assert!(agreed_on("[media]\ncomfort_noise = true\n"));
+}
+
+#[test]
 fn phones_and_numbers_are_reached_over_the_transport_that_they_name() {
     let both = GOOD.replace("[\"udp:127.0.0.1:5060\"]", "[\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]");
     let dialled = "[[number]]\nnumber = \"77\"\ndial = \"tcp:192.0.2.9\"\n";

@@ -221,6 +221,7 @@ fn the_answers_numbers_are_sent_and_our_own_are_received() {
             send_payload_type: 97,
             recv_payload_type: 8,
             telephone_event: Some((96, 101)),
+            comfort_noise: false,
             ptime_ms: 20,
             direction: Direction::RecvOnly,
             remote_rtp: "198.51.100.9:4000".parse().unwrap(),
@@ -246,6 +247,7 @@ fn one_codec_is_offered_where_only_one_is_wanted_and_ipv6_is_written_as_such() {
     let caps = MediaCaps {
         codecs: vec![CodecCap { kind: CodecKind::Pcma, fmtp: None }],
         telephone_event: false,
+        comfort_noise: false,
         ptime_ms: 30,
     };
     let text = offer(&Local { address: "2001:db8::1".parse().unwrap(), ..US }, &caps, Direction::Inactive);
@@ -453,4 +455,32 @@ fn of_an_encrypted_and_a_plain_stream_the_first_that_we_can_take_is_answered() {
 fn keys_never_stand_in_debug_text() {
     let text = format!("{:?}", secret(SrtpPolicy::Required));
     assert!(text.contains("SrtpKeys(..)") && text.len() < 300, "{text}");
+}
+
+#[test]
+fn comfort_noise_is_agreed_on_as_type_13_where_both_have_it_and_the_clock_is_8000() {
+    let with_noise = |kinds: &[CodecKind]| MediaCaps { comfort_noise: true, ..with(kinds) };
+    let (loud, quiet) = (with(&[CodecKind::Pcma]), with_noise(&[CodecKind::Opus, CodecKind::Pcma]));
+    let ours = offer(&US, &quiet, Direction::SendRecv);
+    assert!(ours.contains("RTP/AVP 96 8 13 101 97\r\n") && ours.contains("a=rtpmap:13 CN/8000\r\n"), "{ours}");
+    assert!(!offer(&US, &loud, Direction::SendRecv).contains("CN/8000"));
+    assert!(!offer(&US, &with_noise(&[CodecKind::Opus]), Direction::SendRecv).contains("CN/8000"));
+    let rows = [
+        ("8 13", true),
+        ("8 13\na=rtpmap:13 cn/8000", true),
+        ("8", false),
+        // Another meaning or clock of the number, and another number, are not what is meant by it.
+        ("8 13\na=rtpmap:13 CN/16000", false),
+        ("8 13\na=rtpmap:13 L16/8000", false),
+        ("8 98\na=rtpmap:98 CN/8000", false),
+        ("96 13\na=rtpmap:96 opus/48000/2", false),
+    ];
+    for (line, expected) in rows {
+        let theirs = lines(&format!("{HEAD}m=audio 4000 RTP/AVP {line}"));
+        let (text, taken) = answer(&theirs, &US, &quiet, Direction::SendRecv).expect("an answer");
+        assert_eq!((taken.comfort_noise, text.contains("CN/8000")), (expected, expected), "{line}: {text}");
+        assert_eq!(accept(&ours, &theirs, &quiet).expect("an agreement").comfort_noise, expected, "{line}");
+        let answered = answer(&theirs, &US, &loud, Direction::SendRecv);
+        assert!(answered.is_err() || answered.is_ok_and(|(text, taken)| !taken.comfort_noise && !text.contains("CN")));
+    }
 }
