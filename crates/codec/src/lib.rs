@@ -1,10 +1,11 @@
-//! G.711, G.722, Opus, comfort noise, resampling, tones, keys heard in speech, and concealment.
+//! G.711, G.722, Opus, L16, comfort noise, resampling, tones, keys heard in speech, and concealment.
 //!
 //! A codec is an encoder and a decoder; callers own all buffers, and neither allocates.
 
 mod conceal;
 mod dtmf;
 pub mod g722;
+mod linear;
 mod narrow;
 mod noise;
 pub mod opus;
@@ -17,10 +18,11 @@ mod transcode;
 
 pub use conceal::Concealer;
 pub use dtmf::KeyDetector;
+pub use linear::Linear;
 pub use narrow::{Coding, NarrowDecoder, NarrowEncoder};
 pub use noise::ComfortNoise;
 pub use resample::{ResampleError, Resampler, resample};
-pub use speech::{SpeechDecoder, SpeechEncoder};
+pub use speech::{Form, SpeechDecoder, SpeechEncoder};
 pub use tone::{Cadence, Tone};
 pub use transcode::Transcoder;
 

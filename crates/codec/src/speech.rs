@@ -3,26 +3,40 @@
 use offhook_units::SampleRate;
 
 use crate::opus::{self, Encoded, OpusError, Settings};
-use crate::{Coding, Decoder, NarrowDecoder, NarrowEncoder};
+use crate::{Coding, Decoder, Linear, NarrowDecoder, NarrowEncoder};
+
+/// How a codec's payloads are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Byte by byte.
+    Bytes(Coding),
+    /// As samples of two bytes.
+    Linear,
+    /// Packet by packet.
+    Opus,
+}
 
 /// Reads one stream.
 #[derive(Debug)]
 pub enum SpeechDecoder {
     /// Byte by byte.
     Narrow(NarrowDecoder),
+    /// Sample by sample.
+    Linear(Linear),
     /// Packet by packet.
     Opus(opus::Decoder),
 }
 
 impl SpeechDecoder {
-    /// For one stream of this coding, or of Opus where it has none. Making one allocates; nothing else here does.
+    /// For one stream of this form. Making one allocates; nothing else here does.
     ///
     /// # Errors
     /// [`OpusError`]: there was no memory.
-    pub fn new(coding: Option<Coding>) -> Result<Self, OpusError> {
-        Ok(match coding {
-            Some(coding) => Self::Narrow(NarrowDecoder::new(coding)),
-            None => Self::Opus(opus::Decoder::new(SampleRate::NARROW)?),
+    pub fn new(form: Form) -> Result<Self, OpusError> {
+        Ok(match form {
+            Form::Bytes(coding) => Self::Narrow(NarrowDecoder::new(coding)),
+            Form::Linear => Self::Linear(Linear),
+            Form::Opus => Self::Opus(opus::Decoder::new(SampleRate::NARROW)?),
         })
     }
 
@@ -30,6 +44,7 @@ impl SpeechDecoder {
     pub fn reset(&mut self) {
         match self {
             Self::Narrow(decoder) => decoder.reset(),
+            Self::Linear(Linear) => {}
             Self::Opus(decoder) => {
                 // Refused by no library that has made the decoder.
                 let _made = decoder.reset();
@@ -41,6 +56,7 @@ impl SpeechDecoder {
     pub fn copy(&self) -> Option<Self> {
         match self {
             Self::Narrow(decoder) => Some(Self::Narrow(decoder.clone())),
+            Self::Linear(Linear) => Some(Self::Linear(Linear)),
             Self::Opus(_) => None,
         }
     }
@@ -50,6 +66,7 @@ impl Decoder for SpeechDecoder {
     fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
         match self {
             Self::Narrow(decoder) => decoder.decode(payload, out),
+            Self::Linear(decoder) => decoder.decode(payload, out),
             // What is no packet of Opus holds nothing.
             Self::Opus(decoder) => decoder.decode(payload, out).unwrap_or(0),
         }
@@ -58,13 +75,14 @@ impl Decoder for SpeechDecoder {
     fn peek(&self, payload: &[u8], out: &mut [i16]) -> usize {
         match self {
             Self::Narrow(decoder) => decoder.peek(payload, out),
+            Self::Linear(decoder) => decoder.peek(payload, out),
             Self::Opus(_) => 0,
         }
     }
 
     fn recover(&mut self, after: &[u8], out: &mut [i16]) -> usize {
         match self {
-            Self::Narrow(_) => 0,
+            Self::Narrow(_) | Self::Linear(_) => 0,
             Self::Opus(decoder) => decoder.recover(after, out).unwrap_or(0),
         }
     }
@@ -72,6 +90,7 @@ impl Decoder for SpeechDecoder {
     fn samples_in(&self, payload: &[u8]) -> usize {
         match self {
             Self::Narrow(decoder) => decoder.samples_in(payload),
+            Self::Linear(decoder) => decoder.samples_in(payload),
             Self::Opus(decoder) => decoder.samples_in(payload).unwrap_or(0),
         }
     }
@@ -82,20 +101,23 @@ impl Decoder for SpeechDecoder {
 pub enum SpeechEncoder {
     /// Byte by byte.
     Narrow(NarrowEncoder),
+    /// Sample by sample.
+    Linear(Linear),
     /// In frames of 20 ms.
     Opus(opus::Encoder),
 }
 
 impl SpeechEncoder {
-    /// For one stream in this coding, or in Opus where it has none, to a listener who may have heard another one before. Making one
+    /// For one stream in this form, to a listener who may have heard another one before. Making one
     /// allocates; nothing else here does.
     ///
     /// # Errors
     /// [`OpusError`]: there was no memory.
-    pub fn in_mid_stream(coding: Option<Coding>) -> Result<Self, OpusError> {
-        Ok(match coding {
-            Some(coding) => Self::Narrow(NarrowEncoder::in_mid_stream(coding)),
-            None => Self::Opus(opus::Encoder::new(&Settings::voice(SampleRate::NARROW))?),
+    pub fn in_mid_stream(form: Form) -> Result<Self, OpusError> {
+        Ok(match form {
+            Form::Bytes(coding) => Self::Narrow(NarrowEncoder::in_mid_stream(coding)),
+            Form::Linear => Self::Linear(Linear),
+            Form::Opus => Self::Opus(opus::Encoder::new(&Settings::voice(SampleRate::NARROW))?),
         })
     }
 
@@ -103,6 +125,7 @@ impl SpeechEncoder {
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {
         match self {
             Self::Narrow(encoder) => crate::Encoder::encode(encoder, pcm, out),
+            Self::Linear(encoder) => crate::Encoder::encode(encoder, pcm, out),
             Self::Opus(encoder) => match encoder.encode(pcm, out) {
                 Ok(Encoded::Packet(bytes)) => bytes,
                 Ok(Encoded::Silent) | Err(_) => 0,

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::ops::Range;
 
-use offhook_codec::{Coding, Law, Transcoder, opus};
+use offhook_codec::{Coding, Form, Law, Transcoder, opus};
 use offhook_plan::{
     COMFORT_NOISE, COMFORT_NOISE_CLOCK, CodecKind, LegPlan, LegReport, MediaEvent, Negotiated, SpeechReport, SrtpReport,
 };
@@ -117,13 +117,22 @@ pub struct Leg {
     pub inband: Option<Box<Inband>>,
 }
 
-/// How the payloads of a codec are to be read; none where they are passed on as they are and nothing else.
-pub const fn coding_of(codec: CodecKind) -> Option<Coding> {
+/// How the payloads of a codec are to be read.
+pub const fn form_of(codec: CodecKind) -> Form {
     match codec {
-        CodecKind::Pcmu => Some(Coding::G711(Law::Mu)),
-        CodecKind::Pcma => Some(Coding::G711(Law::A)),
-        CodecKind::G722 => Some(Coding::G722),
-        CodecKind::Opus => None,
+        CodecKind::Pcmu => Form::Bytes(Coding::G711(Law::Mu)),
+        CodecKind::Pcma => Form::Bytes(Coding::G711(Law::A)),
+        CodecKind::G722 => Form::Bytes(Coding::G722),
+        CodecKind::Opus => Form::Opus,
+        CodecKind::L16 => Form::Linear,
+    }
+}
+
+/// The coding of a codec whose payloads are read byte by byte; of the others, none.
+pub const fn coding_of(codec: CodecKind) -> Option<Coding> {
+    match form_of(codec) {
+        Form::Bytes(coding) => Some(coding),
+        Form::Linear | Form::Opus => None,
     }
 }
 
@@ -131,6 +140,7 @@ pub const fn coding_of(codec: CodecKind) -> Option<Coding> {
 pub fn samples_in(codec: CodecKind, payload: &[u8]) -> u32 {
     match codec {
         CodecKind::Pcmu | CodecKind::Pcma | CodecKind::G722 => payload.len() as u32,
+        CodecKind::L16 => (payload.len() / 2) as u32,
         // What is no packet of Opus is passed on all the same, as one that holds nothing.
         CodecKind::Opus => opus::samples_in(payload, SampleRate::FULL).unwrap_or(0) as u32,
     }

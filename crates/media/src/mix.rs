@@ -5,7 +5,7 @@ use offhook_plan::CodecKind;
 use offhook_units::{LegId, PlayerId, RtpTime, SampleRate, Span};
 
 use crate::Assets;
-use crate::leg::coding_of;
+use crate::leg::form_of;
 use crate::player::{Frame, Player};
 use crate::voice::{FRAME, Meet};
 
@@ -13,6 +13,8 @@ use crate::voice::{FRAME, Meet};
 pub const SPEAKERS_MAX: usize = 8;
 /// Longest packet made: 60 ms.
 pub const PACKET_SAMPLES_MAX: usize = 480;
+/// Longest packet made of L16: as many bytes as 60 ms of the others.
+const LINEAR_MAX: Span = Span::from_ms(30);
 /// A sum that is louder than this is turned down as a whole, so that nothing is clipped.
 const PEAK: f32 = 32_000.0;
 /// What was turned down comes back by this much a frame: from half in half a second.
@@ -127,7 +129,7 @@ impl Mix {
         Some(Self {
             inputs: Vec::new(),
             codec,
-            encoder: SpeechEncoder::in_mid_stream(coding_of(codec)).ok()?,
+            encoder: SpeechEncoder::in_mid_stream(form_of(codec)).ok()?,
             pcm: [0; PACKET_SAMPLES_MAX],
             filled: 0,
             begins: false,
@@ -137,9 +139,13 @@ impl Mix {
         })
     }
 
-    /// Samples of a packet: frames of Opus are as long as they are.
+    /// Samples of a packet: frames of Opus are as long as they are, and L16 fills its packets twice as fast.
     pub fn packet_samples(&self, ptime: Span) -> usize {
-        let ptime = if self.codec == CodecKind::Opus { opus::FRAME } else { ptime };
+        let ptime = match self.codec {
+            CodecKind::Pcmu | CodecKind::Pcma | CodecKind::G722 => ptime,
+            CodecKind::L16 => ptime.min(LINEAR_MAX),
+            CodecKind::Opus => opus::FRAME,
+        };
         SampleRate::NARROW.samples(ptime) as usize
     }
 

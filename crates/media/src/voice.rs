@@ -5,7 +5,7 @@ use offhook_plan::CodecKind;
 use offhook_rtp::{HEADER_BYTES, Header, Packet};
 use offhook_units::{RtpSeq, RtpTime, SampleRate, Span, Tick};
 
-use crate::leg::coding_of;
+use crate::leg::form_of;
 use crate::{JitterBuffer, JitterConfig};
 
 /// Mixes are made of this much at a time: 10 ms.
@@ -38,7 +38,7 @@ impl Voice {
         Some(Self {
             codec,
             buffer: JitterBuffer::new(JitterConfig::default()),
-            decoder: SpeechDecoder::new(coding_of(codec)).ok()?,
+            decoder: SpeechDecoder::new(form_of(codec)).ok()?,
             line: Line::default(),
             frame: [0; FRAME],
             at: None,
@@ -66,7 +66,7 @@ impl Voice {
 
     /// Whether one of its listeners may go back to packets now.
     pub const fn lets_go(&self) -> bool {
-        self.listeners <= 1 || matches!(self.decoder, SpeechDecoder::Narrow(_))
+        self.listeners <= 1 || !matches!(self.decoder, SpeechDecoder::Opus(_))
     }
 
     /// Where a timestamp of its source lies on the time line of 8,000 a second.
@@ -199,7 +199,7 @@ pub struct Meet {
 impl Meet {
     /// After the packets of `voice` that were relayed last; none where nothing was.
     pub fn after(recent: &Recent, voice: &mut Voice) -> Option<Self> {
-        let (mut concealer, mut decoder) = (Concealer::new(), SpeechDecoder::new(coding_of(voice.codec)).ok()?);
+        let (mut concealer, mut decoder) = (Concealer::new(), SpeechDecoder::new(form_of(voice.codec)).ok()?);
         let mut from = None::<RtpTime>;
         let mut pcm = [0; PACKET_SAMPLES_MAX];
         for (header, payload) in recent.iter() {

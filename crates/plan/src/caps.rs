@@ -41,11 +41,13 @@ pub enum CodecKind {
     G722,
     /// Opus, RFC 7587: no static payload type, counted at 48 kHz whatever it holds.
     Opus,
+    /// L16, RFC 3551 section 4.5.11, at 8 kHz: samples of 16 bits, and no static payload type at this rate.
+    L16,
 }
 
 impl CodecKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Pcmu, Self::Pcma, Self::G722, Self::Opus];
+    pub const ALL: [Self; 5] = [Self::Pcmu, Self::Pcma, Self::G722, Self::Opus, Self::L16];
 
     /// The SDP encoding name, RFC 3551 section 6 and RFC 7587 section 7.
     pub const fn name(self) -> &'static str {
@@ -54,13 +56,14 @@ impl CodecKind {
             Self::Pcma => "PCMA",
             Self::G722 => "G722",
             Self::Opus => "opus",
+            Self::L16 => "L16",
         }
     }
 
     /// The RTP clock rate in Hz. That of G.722 is 8,000 by an old mistake that is kept for its peers, RFC 3551 section 4.5.2.
     pub const fn clock(self) -> u32 {
         match self {
-            Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::L16 => 8_000,
             Self::Opus => 48_000,
         }
     }
@@ -68,7 +71,7 @@ impl CodecKind {
     /// The channels that `a=rtpmap` names: two for Opus, of which either side may use one, RFC 7587 section 7.
     pub const fn channels(self) -> u8 {
         match self {
-            Self::Pcmu | Self::Pcma | Self::G722 => 1,
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::L16 => 1,
             Self::Opus => 2,
         }
     }
@@ -77,7 +80,7 @@ impl CodecKind {
     /// packet repeats of the one before, and want pauses sent, so that silence is not taken for a dead line.
     pub const fn fmtp(self) -> Option<&'static str> {
         match self {
-            Self::Pcmu | Self::Pcma | Self::G722 => None,
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::L16 => None,
             Self::Opus => Some("maxplaybackrate=8000;stereo=0;useinbandfec=1;usedtx=0"),
         }
     }
@@ -88,7 +91,15 @@ impl CodecKind {
             Self::Pcmu => Some(0),
             Self::Pcma => Some(8),
             Self::G722 => Some(9),
-            Self::Opus => None,
+            Self::Opus | Self::L16 => None,
+        }
+    }
+
+    /// Whether a recording can hold it as it comes: of the others one cannot be made (docs/decisions/0071, 0073).
+    pub const fn is_recorded(self) -> bool {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 => true,
+            Self::Opus | Self::L16 => false,
         }
     }
 

@@ -284,7 +284,7 @@ impl SideTrack {
             13 | 19 => Content::Noise,
             96..=127 if packet.payload.len() == EVENT_BYTES => Content::Event,
             // What a file cannot hold is missing in it.
-            96..=127 if self.codec == CodecKind::Opus => Content::Unknown,
+            96..=127 if !self.codec.is_recorded() => Content::Unknown,
             96..=127 => Content::Speech(coding_of(self.codec)),
             _ => Content::Unknown,
         }
@@ -315,12 +315,12 @@ pub fn frame_at(started: Tick, us: i64) -> u64 {
     (us.saturating_sub(started.as_us() as i64).max(0) / US_PER_FRAME).min(FRAMES_MAX as i64) as u64
 }
 
-/// How the recording of a leg with a codec is kept. Opus has no bytes of a fixed length to lay on two time lines: its file is one
-/// of G.722, in which what comes as Opus is a gap.
+/// How the recording of a leg with a codec is kept. Opus and L16 have no bytes of 125 us to lay on two time lines: their file is one
+/// of G.722, in which what comes is a gap.
 pub const fn coding_of(codec: CodecKind) -> Coding {
     match codec {
         CodecKind::Pcmu => Coding::G711(Law::Mu),
         CodecKind::Pcma => Coding::G711(Law::A),
-        CodecKind::G722 | CodecKind::Opus => Coding::G722,
+        CodecKind::G722 | CodecKind::Opus | CodecKind::L16 => Coding::G722,
     }
 }

@@ -65,7 +65,7 @@ impl WavHeader {
             CodecKind::Pcma => FORMAT_ALAW,
             CodecKind::Pcmu => FORMAT_MULAW,
             // As `coding_of` keeps it.
-            CodecKind::G722 | CodecKind::Opus => FORMAT_G722,
+            CodecKind::G722 | CodecKind::Opus | CodecKind::L16 => FORMAT_G722,
         };
         let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
         let data = frames.saturating_mul(FRAME_BYTES);

@@ -556,7 +556,7 @@ impl Open {
         let silence = match self.recording.spec().codec {
             CodecKind::Pcmu => &SILENCE_MU,
             CodecKind::Pcma => &SILENCE_A,
-            CodecKind::G722 | CodecKind::Opus => &SILENCE_G722,
+            CodecKind::G722 | CodecKind::Opus | CodecKind::L16 => &SILENCE_G722,
         };
         while let Some(dirty) = self.recording.dirty(silence) {
             let length = dirty.bytes.len();

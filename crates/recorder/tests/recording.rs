@@ -144,7 +144,7 @@ impl Taken {
         let silence = match codec {
             CodecKind::Pcmu => 0xff,
             CodecKind::Pcma => 0xd5,
-            CodecKind::G722 | CodecKind::Opus => 0xfd,
+            CodecKind::G722 | CodecKind::Opus | CodecKind::L16 => 0xfd,
         };
         for (n, side) in [Side::Heard, Side::Sent].into_iter().enumerate() {
             let channel = [&self.left, &self.right][n];

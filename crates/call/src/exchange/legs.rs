@@ -121,10 +121,10 @@ impl Exchange {
     }
 
     /// Our capabilities towards whoever calls, over a trunk or by the phone of an account. A caller's leg may be recorded, and no
-    /// recording holds Opus (docs/decisions/0071).
+    /// recording holds Opus or L16 (docs/decisions/0071, 0073).
     pub(super) fn caps_of_caller(&self, trunk: Option<usize>, account: Option<&str>) -> MediaCaps {
         let mut caps = account.map_or_else(|| self.caps_of(trunk), |account| self.caps_of_account(account));
-        caps.codecs.retain(|cap| cap.kind != CodecKind::Opus);
+        caps.codecs.retain(|cap| cap.kind.is_recorded());
         caps
     }
 

@@ -276,18 +276,20 @@ impl Reader {
     }
 
     pub fn codecs(&mut self, names: &At<Vec<At<String>>>) -> Vec<CodecCap> {
-        const KNOWN: [(&str, CodecKind); 4] = [
+        const KNOWN: [(&str, CodecKind); 5] = [
             ("pcmu", CodecKind::Pcmu),
             ("pcma", CodecKind::Pcma),
             ("g722", CodecKind::G722),
             ("opus", CodecKind::Opus),
+            ("l16", CodecKind::L16),
         ];
         let mut caps: Vec<CodecCap> = Vec::new();
         for name in &names.value {
             let Some((_, kind)) = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value)) else {
                 let advice = match nearest(&name.value, KNOWN.iter().map(|(known, _)| *known)) {
                     Some(known) => format!("did you mean \"{known}\"?"),
-                    None => "write \"pcmu\" (G.711 mu-law), \"pcma\" (G.711 A-law), \"g722\" or \"opus\"".to_owned(),
+                    None => "write \"pcmu\" (G.711 mu-law), \"pcma\" (G.711 A-law), \"g722\", \"opus\" or \"l16\""
+                        .to_owned(),
                 };
                 self.sink.fault(name.span.clone(), format!("codec \"{}\" is not known", name.value), advice);
                 continue;
@@ -299,9 +301,9 @@ impl Reader {
             }
             caps.push(CodecCap::of(*kind));
         }
-        if !caps.is_empty() && caps.iter().all(|cap| cap.kind == CodecKind::Opus) {
-            let advice = "add \"pcmu\" or \"pcma\": whoever calls may be recorded, and no recording holds Opus";
-            self.sink.fault(names.span.clone(), "opus is the only codec", advice);
+        if !caps.is_empty() && !caps.iter().any(|cap| cap.kind.is_recorded()) {
+            let advice = "add \"pcmu\" or \"pcma\": whoever calls may be recorded, and no recording holds Opus or L16";
+            self.sink.fault(names.span.clone(), "callers have no codec", advice);
         }
         if names.value.is_empty() {
             let advice = "write codecs = [\"pcmu\", \"pcma\"]";

@@ -484,3 +484,18 @@ fn comfort_noise_is_agreed_on_as_type_13_where_both_have_it_and_the_clock_is_800
         assert!(answered.is_err() || answered.is_ok_and(|(text, taken)| !taken.comfort_noise && !text.contains("CN")));
     }
 }
+
+#[test]
+fn l16_is_offered_and_taken_at_8000_hz_with_one_channel_and_at_no_other_rate() {
+    let caps = with(&[CodecKind::L16]);
+    let ours = offer(&US, &caps, Direction::SendRecv);
+    assert!(ours.contains("RTP/AVP 96 101\r\na=rtpmap:96 L16/8000\r\na=rtpmap:101 "), "{ours}");
+    let taken = |formats: &str| {
+        let theirs = lines(&format!("{HEAD}m=audio 4000 RTP/AVP {formats}"));
+        answer(&theirs, &US, &caps, Direction::SendRecv).map(|(_, taken)| (taken.codec, taken.send_payload_type))
+    };
+    assert_eq!(taken("107\na=rtpmap:107 l16/8000"), Ok((CodecKind::L16, 107)));
+    for formats in ["107\na=rtpmap:107 L16/8000/2", "107\na=rtpmap:107 L16/16000", "10 11"] {
+        assert_eq!(taken(formats), Err(SdpError::NoCommonCodec), "{formats}");
+    }
+}
