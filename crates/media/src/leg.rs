@@ -85,6 +85,8 @@ struct Keys {
 pub struct Leg {
     pub id: LegId,
     pub call: CallId,
+    /// Its ports of ours, of RTP and RTCP.
+    pub locals: (SocketAddr, Option<SocketAddr>),
     pub media: Option<Negotiated>,
     /// Where we send; `None` where the peer told no address that can be sent to and nothing came yet.
     pub to: Option<SocketAddr>,
@@ -155,6 +157,7 @@ impl Leg {
         let mut leg = Self {
             id: plan.leg,
             call,
+            locals: (plan.local, plan.local_rtcp()),
             media: None,
             to: None,
             out: OutStream::new(plan.ssrc, plan.first_seq, plan.first_timestamp),
@@ -207,6 +210,24 @@ impl Leg {
         self.out.clock = SampleRate(media.codec.clock());
         self.media = Some(media.clone());
         self.to = self.latched.or(usable(media.remote_rtp));
+    }
+
+    /// Leaves its call for another one: nobody hears it and nothing is recorded of it, and a key that is held down was for those
+    /// whom it leaves. A mix that it hears fades in the new call; what it heard packet by packet ends with a packet.
+    pub fn part(&mut self, to: CallId) {
+        self.call = to;
+        self.heard_by.clear();
+        self.taps.clear();
+        self.keys.unheard = true;
+        if let Source::Mix(mix) = &mut self.hears {
+            mix.edges = 0;
+            mix.inputs.iter_mut().for_each(|input| input.leaving = true);
+        } else {
+            self.hears = Source::Nothing;
+        }
+        if let Some(voice) = &mut self.voice {
+            voice.listeners = 0;
+        }
     }
 
     /// How it is encrypted, where it is.

@@ -14,6 +14,7 @@ mod leg;
 mod limits;
 mod mix;
 mod mixing;
+mod moves;
 mod out;
 mod plan;
 mod player;
@@ -35,6 +36,7 @@ pub use jitter::{
 pub use leg::coding_of;
 pub use limits::{Figures, Limits};
 pub use mix::SPEAKERS_MAX;
+pub use moves::{MOVE_WITHIN, Moving, Parted};
 pub use replay::{Arrival, PULL_EVERY, Step, replay};
 pub use taps::{TapConsumer, TapProducer, tap_ring};
 pub use worker::Worker;

@@ -5,7 +5,7 @@ use offhook_units::Span;
 /// Limits of one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Legs at once; a further one fails. Default 4,000.
+    /// Legs at once; a further one fails, but for one that comes from another worker in the midst of a talk. Default 4,000.
     pub legs_max: usize,
     /// Bytes of the ring to the recorder; a record that finds no room is dropped and counted. Default 4 MiB: 100 recorded
     /// calls for two seconds.
@@ -67,6 +67,10 @@ pub struct Figures {
     pub tap_dropped: u64,
     /// Legs refused or failed to open.
     pub legs_failed: u64,
+    /// Legs that came from other workers.
+    pub moved_legs: u64,
+    /// Of these, those that were on their way for longer than [`crate::MOVE_WITHIN`].
+    pub moved_late: u64,
     /// Events about peers' doings that were not told because too many waited.
     pub events_dropped: u64,
     /// Events waiting now.

@@ -3,7 +3,7 @@
 use offhook_codec::{SpeechEncoder, Transcoder, opus};
 use offhook_plan::{CodecKind, Edge, MediaEvent, Negotiated, Source as PlanSource};
 use offhook_rtp::{HEADER_BYTES, SRTP_TAIL_MAX};
-use offhook_units::{LegId, SampleRate, Span, Tick};
+use offhook_units::{CallId, LegId, SampleRate, Span, Tick};
 
 use crate::leg::{Kind, Leg, Source, coding_of};
 use crate::mix::{From, Input, Mix, PACKET_SAMPLES_MAX, Sources, packet_time};
@@ -33,12 +33,14 @@ pub fn is_relayed(said: &Negotiated, heard: &Negotiated) -> bool {
     codecs && (heard.comfort_noise || !said.comfort_noise)
 }
 
-struct Legs<'a>(&'a [Option<Box<Leg>>]);
+/// The legs as those of one call hear them: one that has gone to another call is gone.
+struct Legs<'a>(&'a [Option<Box<Leg>>], CallId);
 
 impl Sources for Legs<'_> {
     fn frame(&self, leg: LegId, slot: u32, meet: &mut Option<Box<Meet>>) -> Option<([i16; FRAME], f32)> {
         // The slot of a leg that is gone may be another's by now.
-        let source = self.0.get(slot as usize)?.as_deref().filter(|source| source.id == leg)?;
+        let source =
+            self.0.get(slot as usize)?.as_deref().filter(|source| source.id == leg && source.call == self.1)?;
         let voice = source.voice.as_deref()?;
         let mut frame = *voice.frame();
         if let Some(way) = meet.as_deref_mut()
@@ -231,10 +233,10 @@ impl Worker {
         };
         // An answer to a command is never dropped.
         let over = |player| events.push_back(MediaEvent::PlayerFinished { call, player });
-        mix.frame(&Legs(legs), assets, limits.speakers_max, over);
+        mix.frame(&Legs(legs, call), assets, limits.speakers_max, over);
         while let Some(left) = mix.take_left() {
             if let From::Leg { leg, slot, .. } = left.from {
-                self.release_voice(leg, slot);
+                self.release_voice(call, leg, slot);
             }
         }
         let samples = mix.packet_samples(packet);
@@ -253,9 +255,9 @@ impl Worker {
         is_relayed(said, heard) && leg(from).and_then(|leg| leg.voice.as_deref()).is_none_or(Voice::lets_go)
     }
 
-    /// One listener less.
-    fn release_voice(&mut self, id: LegId, slot: u32) {
-        let Some(leg) = self.leg_mut(slot).filter(|leg| leg.id == id) else { return };
+    /// One listener less in this call.
+    fn release_voice(&mut self, call: CallId, id: LegId, slot: u32) {
+        let Some(leg) = self.leg_mut(slot).filter(|leg| leg.id == id && leg.call == call) else { return };
         let Some(voice) = &mut leg.voice else { return };
         voice.listeners = voice.listeners.saturating_sub(1);
         if voice.listeners == 0 {

@@ -1,5 +1,7 @@
 //! Plans: the difference between what is and what shall be, carried out.
 
+use core::net::SocketAddr;
+
 use offhook_codec::Transcoder;
 use offhook_plan::{Edge, LegPlan, MediaEvent, MediaPlan, Source as PlanSource};
 use offhook_units::{CallId, LegId, Tick};
@@ -30,23 +32,30 @@ impl Worker {
         for wanted in &plan.legs {
             self.bring_up(io, now, plan.call, &mut call, wanted);
         }
-        self.connect(io, now, &call, &plan.edges);
-        self.list_mixes(&call);
-        self.begin_mixes(now);
+        self.await_moved(&mut call, plan);
+        // What was held is sent when its edge is laid, and belongs to the recording.
         for (id, slot) in &call.legs {
             if let Some(leg) = self.leg_mut(*slot) {
                 leg.taps.clear();
                 leg.taps.extend(plan.taps.iter().filter(|tap| tap.leg == *id).map(|tap| tap.recording));
             }
         }
+        self.connect(io, now, &call, &plan.edges);
+        self.list_mixes(&call);
+        self.begin_mixes(now);
+        let is_whole = call.awaited.is_empty();
         self.calls.insert(plan.call, call);
-        self.answer(MediaEvent::PlanApplied { call: plan.call, generation: plan.generation, at: now });
+        if is_whole {
+            self.answer(MediaEvent::PlanApplied { call: plan.call, generation: plan.generation, at: now });
+        }
     }
 
     pub(crate) fn close_call(&mut self, io: &mut impl Io, now: Tick, call: CallId) {
-        for (_, slot) in self.calls.remove(&call).map(|call| call.legs).unwrap_or_default() {
+        let Some(call) = self.calls.remove(&call) else { return };
+        for (_, slot) in call.legs {
             self.close_leg(io, now, slot);
         }
+        self.moves.unwanted.extend(call.awaited);
     }
 
     pub(crate) fn leg_mut(&mut self, slot: u32) -> Option<&mut Leg> {
@@ -61,6 +70,15 @@ impl Worker {
         if let Some((_, slot)) = call.legs.iter().find(|(leg, _)| *leg == wanted.leg) {
             if let Some(leg) = self.leg_mut(*slot) {
                 leg.agree(wanted.negotiated.as_ref(), now);
+            }
+            return;
+        }
+        if wanted.moved {
+            if let Some(slot) = self.take_unplaced(id, wanted.leg) {
+                call.legs.push((wanted.leg, slot));
+                if let Some(leg) = self.leg_mut(slot) {
+                    leg.agree(wanted.negotiated.as_ref(), now);
+                }
             }
             return;
         }
@@ -81,17 +99,29 @@ impl Worker {
         if self.is_swamped() {
             return Err(format!("{} events wait for the control plane, the worker's limit", self.limits.events_max));
         }
+        self.seat(io, (wanted.local, wanted.local_rtcp()), |worker| {
+            let reports = Reports::new(now, worker.limits.report_every, &mut worker.entropy);
+            Box::new(Leg::new(call, wanted, reports, now))
+        })
+    }
+
+    /// Gives a leg a slot and opens its sockets.
+    pub(crate) fn seat(
+        &mut self,
+        io: &mut impl Io,
+        (local, local_rtcp): (SocketAddr, Option<SocketAddr>),
+        leg: impl FnOnce(&mut Self) -> Box<Leg>,
+    ) -> Result<u32, String> {
         let slot = self.free.last().copied().unwrap_or(self.legs.len() as u32);
         let (rtp, rtcp) = (SocketKey::rtp(slot), SocketKey::rtcp(slot));
-        io.open(rtp, wanted.local)?;
-        if let Some(above) = wanted.local_rtcp()
+        io.open(rtp, local)?;
+        if let Some(above) = local_rtcp
             && let Err(error) = io.open(rtcp, above)
         {
             io.close(rtp);
             return Err(error);
         }
-        let reports = Reports::new(now, self.limits.report_every, &mut self.entropy);
-        let leg = Some(Box::new(Leg::new(call, wanted, reports, now)));
+        let leg = Some(leg(self));
         if self.free.pop().is_some() {
             self.legs[slot as usize] = leg;
         } else {
@@ -101,17 +131,13 @@ impl Worker {
         Ok(slot)
     }
 
-    fn close_leg(&mut self, io: &mut impl Io, now: Tick, slot: u32) {
+    pub(crate) fn close_leg(&mut self, io: &mut impl Io, now: Tick, slot: u32) {
         self.report(io, now, slot, true);
         let Some(mut leg) = self.legs.get_mut(slot as usize).and_then(Option::take) else { return };
         leg.rate_rest(now);
         leg.end_silence(now);
         self.free.push(slot);
-        self.players.retain(|player| *player != slot);
-        self.forget_mix(slot);
-        if self.players.is_empty() {
-            self.next_frame = Tick::MAX;
-        }
+        self.forget_sound(slot);
         self.figures.legs -= 1;
         io.close(SocketKey::rtp(slot));
         io.close(SocketKey::rtcp(slot));
@@ -122,6 +148,15 @@ impl Worker {
             speech: leg.speech,
             srtp: leg.srtp_report(),
         });
+    }
+
+    /// Nothing is played or mixed for a leg any more, and no mix waits for it.
+    pub(crate) fn forget_sound(&mut self, slot: u32) {
+        self.players.retain(|player| *player != slot);
+        if self.players.is_empty() {
+            self.next_frame = Tick::MAX;
+        }
+        self.forget_mix(slot);
     }
 
     /// Lays the edges: who hears whom. What goes on as before keeps its numbers and its place.

@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use offhook_plan::{MediaCommand, MediaEvent};
+use offhook_plan::{MediaCommand, MediaEvent, MediaPlan};
 use offhook_rtp::{REPORT_BYTES_MAX, SRTP_TAIL_MAX};
 use offhook_units::{CallId, Entropy, LegId, Span, Tick};
 
 use crate::crypto::seal_rtcp;
 use crate::leg::Leg;
+use crate::moves::Moves;
 use crate::taps::Taps;
 use crate::{Assets, Figures, Io, Limits, SocketKey, TapProducer};
 
@@ -27,6 +28,10 @@ pub(crate) struct Call {
     pub legs: Vec<(LegId, u32)>,
     /// Legs that could not be opened; they are not tried again.
     pub dead: Vec<LegId>,
+    /// Legs that come from other calls and are not here yet.
+    pub awaited: Vec<LegId>,
+    /// Its plan, until they are.
+    pub plan: Option<Box<MediaPlan>>,
 }
 
 /// One media worker without its sockets.
@@ -38,6 +43,7 @@ pub struct Worker {
     pub(crate) legs: Vec<Option<Box<Leg>>>,
     pub(crate) free: Vec<u32>,
     pub(crate) calls: BTreeMap<CallId, Call>,
+    pub(crate) moves: Moves,
     /// Slots of legs that hear a player which is not finished.
     pub(crate) players: Vec<u32>,
     pub(crate) next_frame: Tick,
@@ -61,6 +67,7 @@ impl Worker {
             legs: Vec::new(),
             free: Vec::new(),
             calls: BTreeMap::new(),
+            moves: Moves::default(),
             players: Vec::new(),
             next_frame: Tick::MAX,
             mixing: Vec::new(),
@@ -77,7 +84,17 @@ impl Worker {
         match command {
             MediaCommand::Apply(plan) => self.apply(io, now, &plan),
             MediaCommand::Close(call) => self.close_call(io, now, call),
+            // Without the driver's help it goes no further than to another call here.
+            MediaCommand::Move(goes) => {
+                self.part(now, &goes);
+                self.stay(io, now, goes.leg);
+            }
         }
+        self.mind_rounds(now);
+    }
+
+    /// Rounds are made while there are legs.
+    pub(crate) fn mind_rounds(&mut self, now: Tick) {
         if self.figures.legs == 0 {
             self.next_round = Tick::MAX;
         } else if self.next_round == Tick::MAX {
@@ -90,6 +107,7 @@ impl Worker {
         while let Some(call) = self.calls.keys().next().copied() {
             self.close_call(io, now, call);
         }
+        self.close_unplaced(io, now);
         self.next_round = Tick::MAX;
     }
 

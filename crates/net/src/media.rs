@@ -2,6 +2,7 @@
 //!
 //! A driver sleeps in the kernel until a packet, a command or the worker's next tick is due; without calls it sleeps for good.
 
+mod crossing;
 mod epoll;
 mod handle;
 mod resting;
@@ -13,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Sender, TrySendError};
-use offhook_media::{Assets, Figures, Limits, Worker, tap_ring};
-use offhook_plan::MediaEvent;
+use offhook_media::{Assets, Figures, Limits, SocketKey, Worker, tap_ring};
+use offhook_plan::{MediaCommand, MediaEvent};
 use offhook_units::{Entropy, Span, Tick};
 use ringbuf::HeapCons;
 use ringbuf::traits::Consumer;
@@ -23,13 +24,15 @@ use socket2::Socket;
 use crate::Clock;
 use crate::intake::Post;
 use crate::wake::Wake;
+use crossing::Departures;
 use handle::{Handed, Opened};
 
+pub use crossing::Crossing;
 pub use handle::MediaHandle;
 pub use resting::Resting;
 
-/// Undelivered events are offered again this often.
-const RETRY_EVENTS: Span = Span::from_ms(10);
+/// Undelivered events, and legs that found their way full, are offered again this often.
+const RETRY_EVERY: Span = Span::from_ms(10);
 
 /// How one worker's driver is set up.
 #[derive(Debug, Clone)]
@@ -46,6 +49,8 @@ pub struct DriverConfig {
     pub backend: Backend,
     /// Where sockets of closed legs rest for later ones; workers of one exchange share it. Default: none are kept.
     pub resting: Resting,
+    /// How legs get to other workers; all workers of one exchange share it. Default: they do not.
+    pub crossing: Crossing,
 }
 
 /// A way of asking the kernel for packets.
@@ -80,6 +85,7 @@ impl Default for DriverConfig {
             commands_max: 4_096,
             backend: Backend::default(),
             resting: Resting::default(),
+            crossing: Crossing::default(),
         }
     }
 }
@@ -99,6 +105,8 @@ pub struct MediaCounters {
     tap_records: AtomicU64,
     tap_dropped: AtomicU64,
     legs_failed: AtomicU64,
+    moved_legs: AtomicU64,
+    moved_late: AtomicU64,
     events_dropped: AtomicU64,
     events_waiting: AtomicU64,
     wakeups: AtomicU64,
@@ -122,6 +130,8 @@ impl MediaCounters {
             tap_records: read(&self.tap_records),
             tap_dropped: read(&self.tap_dropped),
             legs_failed: read(&self.legs_failed),
+            moved_legs: read(&self.moved_legs),
+            moved_late: read(&self.moved_late),
             events_dropped: read(&self.events_dropped),
             events_waiting: read(&self.events_waiting),
         }
@@ -151,6 +161,8 @@ impl MediaCounters {
             tap_records,
             tap_dropped,
             legs_failed,
+            moved_legs,
+            moved_late,
             events_dropped,
             events_waiting,
         } = *figures;
@@ -167,6 +179,8 @@ impl MediaCounters {
             (&self.tap_records, tap_records),
             (&self.tap_dropped, tap_dropped),
             (&self.legs_failed, legs_failed),
+            (&self.moved_legs, moved_legs),
+            (&self.moved_late, moved_late),
             (&self.events_dropped, events_dropped),
             (&self.events_waiting, events_waiting),
             (&self.sends_failed, sends_failed),
@@ -196,6 +210,7 @@ impl MediaDriver {
     ) -> std::io::Result<MediaHandle> {
         let (tap, taps) = tap_ring(config.limits.tap_ring_bytes);
         let (handle, commands) = MediaHandle::new(config, taps)?;
+        config.crossing.land(config.worker, handle.wake());
         let shared = Shared {
             worker: Worker::new(assets, tap, config.limits, entropy),
             number: config.worker,
@@ -205,6 +220,8 @@ impl MediaDriver {
             wake: handle.wake(),
             stop: handle.stop_flag(),
             counters: handle.counters(),
+            crossing: config.crossing.clone(),
+            departures: Departures::default(),
         };
         let thread = std::thread::Builder::new().name(format!("media-{}", config.worker));
         let (ready, up) = crossbeam_channel::bounded(1);
@@ -264,10 +281,18 @@ struct Shared {
     wake: Arc<Wake>,
     stop: Arc<AtomicBool>,
     counters: Arc<MediaCounters>,
+    crossing: Crossing,
+    departures: Departures,
 }
 
-/// A backend's sockets: it takes those over that the handle has bound.
+/// A backend's sockets: it takes those over that the handle, or another worker, has bound.
 trait Sockets: offhook_media::Io {
+    /// Receives from a socket no more, as soon as can be. What has been received by then still comes.
+    fn stop(&mut self, key: SocketKey);
+    /// Whether that is so.
+    fn is_stopped(&self, key: SocketKey) -> bool;
+    /// Gives a stopped socket away, open.
+    fn give(&mut self, key: SocketKey) -> Option<(SocketAddr, Socket)>;
     /// Where they lie until the worker asks for them.
     fn opened(&mut self) -> &mut Vec<Opened>;
 
@@ -284,19 +309,25 @@ trait Sockets: offhook_media::Io {
 impl Shared {
     /// Commands, ticks, events and counters of one turn; says when the next turn is due at the latest.
     fn turn(&mut self, io: &mut impl Sockets, now: Tick, sends_failed: u64) -> Option<Tick> {
+        self.take_arrivals(io, now);
         while let Some(Handed { command, opened }) = self.commands.try_pop() {
+            if let MediaCommand::Move(goes) = command {
+                self.send_away(io, now, goes);
+                continue;
+            }
             *io.opened() = opened;
             self.worker.command(io, now, command);
             // What the worker did not want, as in a plan that came too late, is closed.
             io.opened().clear();
         }
+        self.hand_over(io, now);
         if self.worker.next_tick().is_some_and(|due| due <= now) {
             self.worker.tick(io, now);
         }
-        let waits = self.deliver();
+        let waits = self.deliver() || self.departures.is_full();
         self.counters.publish(&self.worker.figures(), sends_failed);
         let due = self.worker.next_tick();
-        if waits { Some(due.map_or(now + RETRY_EVENTS, |due| due.min(now + RETRY_EVENTS))) } else { due }
+        if waits { Some(due.map_or(now + RETRY_EVERY, |due| due.min(now + RETRY_EVERY))) } else { due }
     }
 
     /// Hands events over, in order, and rouses their reader for those that press; says whether some must wait because the

@@ -171,6 +171,7 @@ fn leg(leg: u64, local: SocketAddr, peer: &UdpSocket, crypto: Option<Crypto>) ->
         ssrc: 7,
         first_seq: 0,
         first_timestamp: 0,
+        moved: false,
     }
 }
 

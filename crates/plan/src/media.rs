@@ -36,6 +36,8 @@ pub struct LegPlan {
     pub first_seq: u16,
     /// RTP timestamp of the first packet we send.
     pub first_timestamp: u32,
+    /// It came from another call ([`MediaCommand::Move`]): its ports are open already, and it brings its streams along.
+    pub moved: bool,
 }
 
 impl LegPlan {
@@ -100,6 +102,22 @@ pub enum MediaCommand {
     Apply(Box<MediaPlan>),
     /// The call is over: close its legs, report them.
     Close(CallId),
+    /// A leg leaves this worker's call for another one, as it is: ports, keys, numbers and figures go along. The other call's plan
+    /// names it with [`LegPlan::moved`]; neither has to come first.
+    Move(Move),
+}
+
+/// One leg's way from a call to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// The call that it leaves.
+    pub from: CallId,
+    /// Which leg.
+    pub leg: LegId,
+    /// The call that it joins.
+    pub to: CallId,
+    /// That call's worker; it may be the same one.
+    pub worker: usize,
 }
 
 /// How a key comes in the media.
@@ -114,7 +132,7 @@ pub enum DigitSource {
 /// What a worker tells the control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaEvent {
-    /// A plan is in force since `at`.
+    /// A plan is in force since `at`, and all its legs are there.
     PlanApplied {
         /// Which call.
         call: CallId,

@@ -19,6 +19,8 @@ pub struct Worker {
     posted: u64,
     /// Legs that were ever open, to see that none is reopened.
     closed: BTreeSet<LegId>,
+    /// Legs that have left a call, for which one.
+    moving: BTreeMap<LegId, CallId>,
     /// One leg in so many fails to open; zero for none.
     pub fail_one_in: u64,
 }
@@ -32,6 +34,7 @@ impl Worker {
             playing: BTreeMap::new(),
             posted: 0,
             closed: BTreeSet::new(),
+            moving: BTreeMap::new(),
             fail_one_in: 0,
         }
     }
@@ -48,6 +51,13 @@ impl Worker {
                     self.playing.retain(|_, of| *of != call);
                 }
             }
+            MediaCommand::Move(goes) => {
+                let plan = self.calls.get_mut(&goes.from).unwrap_or_else(|| panic!("no call for {goes:?}"));
+                let before = plan.legs.len();
+                plan.legs.retain(|leg| leg.leg != goes.leg);
+                assert_eq!(plan.legs.len() + 1, before, "a leg leaves the call that it is in: {goes:?}");
+                self.moving.insert(goes.leg, goes.to);
+            }
         }
     }
 
@@ -60,7 +70,9 @@ impl Worker {
         for leg in &plan.legs {
             assert!(!self.closed.contains(&leg.leg), "a closed leg stays closed: {:?}", leg.leg);
             let new = before.iter().all(|known| known.leg != leg.leg);
-            if new && self.fail_one_in > 0 && self.chance.below(self.fail_one_in) == 0 {
+            if new && leg.moved {
+                assert_eq!(self.moving.remove(&leg.leg), Some(call), "it comes from another call: {:?}", leg.leg);
+            } else if new && self.fail_one_in > 0 && self.chance.below(self.fail_one_in) == 0 {
                 self.post(now + HOP, MediaEvent::LegFailed { call, leg: leg.leg, error: "in use".to_owned() });
             }
         }

@@ -169,8 +169,9 @@ impl Exchange {
     pub(super) fn finalize(&mut self, now: Tick, id: CallId) {
         let Some(call) = self.calls.remove(&id) else { return };
         self.timers.disarm_all(id);
-        for open in call.open_legs.values() {
+        for (leg, open) in &call.open_legs {
             self.ports.give_back(now, open.port);
+            self.moved.remove(leg);
         }
         if let Some(recording) = call.recording {
             self.outputs.push_back(Output::CloseRecording { recording, at: call.since });

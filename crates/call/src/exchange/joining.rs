@@ -1,25 +1,23 @@
 //! Attended transfer (RFC 5589 section 7): two calls of one phone become one without it; and `Replaces` (RFC 3891), by which a
 //! phone of ours takes somebody's place in a call.
 //!
-//! The party that changes calls gets a re-INVITE to new ports, so that each call's media stays with its own worker.
+//! The party that changes calls keeps its ports, its codec and its keys: its leg goes to the other call's worker as it is, and its
+//! phone is told nothing (docs/decisions/0077).
 
+use offhook_acd::Command;
+use offhook_plan::{MediaCommand, Move};
 use offhook_sip::{BodyFault, Flow, Replaces, Request, SessionId};
 use offhook_units::{AgentId, CallId, Tick};
 
 use super::placing::Refusal;
-use super::state::{Leg, Other, Stage, Whose};
-use super::{Exchange, Role};
+use super::state::{OpenLeg, Other, Stage, Whose};
+use super::{Exchange, Output, Role};
 use crate::event::{CallEvent, Party};
 use crate::record::CallEnd;
 use crate::timers::Kind;
 
 /// What phones are told that stop ringing because somebody else has taken the call (RFC 3326).
 pub(super) const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
-
-/// Length of a packet of speech, as nearly everybody sends it.
-const FRAME_MS: u64 = 20;
-/// How far a moved party's new stream begins ahead of the estimate: 20 s, for streams that were cut and begun anew.
-const SEQ_AHEAD: u16 = 1_000;
 
 impl Exchange {
     /// A phone in two calls leaves both, and those whom it talked to are joined. `session` asked for it, `replaces` names the
@@ -73,28 +71,12 @@ impl Exchange {
             let caller = self.calls.get(&goes).map(|call| call.caller.session).ok_or(481_u16)?;
             self.turn_to_other(now, goes, caller);
         }
-        let moved = self.calls.get(&goes).and_then(|call| call.other.as_ref()).ok_or(481_u16)?;
-        let (party, flow, trunk) = (moved.leg.session, moved.leg.flow, moved.leg.trunk);
-        let (sdp_id, version) = (moved.leg.sdp_id, moved.leg.sdp_version + 1);
-        let (srtp, next_seq, agent) = (moved.leg.srtp_now(), moved.leg.seq_ahead(now), moved.agent);
-        let mut leg = self.make_leg_out(now, flow, Some(srtp)).ok_or(503_u16)?;
-        (leg.session, leg.trunk, leg.sdp_id, leg.sdp_version) = (party, trunk, sdp_id, version);
-        leg.first_seq = next_seq;
-        let codec = self.calls.get(&stays).and_then(|call| call.caller.negotiated.as_ref()).map(|agreed| agreed.codec);
-        let caps = match agent {
-            Some(agent) => self.caps_of_agent(agent, codec),
-            None => self.caps_preferring(trunk, codec),
-        };
-        let offer = leg.offer(&caps);
-        let (leg_id, port) = (leg.id, leg.port);
-        self.endpoint.reoffer(now, party, Some(offer));
+        let moved = self.calls.get_mut(&goes).and_then(|call| call.other.take()).ok_or(481_u16)?;
+        let party = moved.leg.session;
         self.finish_contact(now, stays);
         let left = self.calls.get_mut(&stays).and_then(|call| call.other.take());
-        let to = self.move_party(goes, stays, party);
-        if let Some(call) = self.calls.get_mut(&stays) {
-            call.other = Some(Other { agent: to, leg, early_media: false });
-        }
-        self.open_leg(stays, leg_id, port, Some(Party::Agent), Whose::of(trunk, to));
+        let to = moved.agent;
+        self.move_party(goes, stays, moved);
         self.counters.transfers_done += 1;
         self.note(now, CallEvent::Transferred { call: stays, by, to, attended: true, status: 200 });
         self.confirm_dialog(now, stays, Party::Agent, party);
@@ -108,13 +90,18 @@ impl Exchange {
         Ok(())
     }
 
-    /// What belongs to the party that changes calls goes with it: session, agent, contact, what it is charged for.
-    fn move_party(&mut self, from: CallId, to: CallId, party: SessionId) -> Option<AgentId> {
-        let call = self.calls.get_mut(&from)?;
-        let other = call.other.take()?;
-        let (agent, trunk) = (other.agent, other.leg.trunk);
+    /// The party that changes calls sits down in the other one, and what belongs to it goes with it: leg, session, agent, contact,
+    /// what it is charged for.
+    fn move_party(&mut self, from: CallId, to: CallId, mut moved: Other) {
+        let (party, leg, agent, trunk) = (moved.leg.session, moved.leg.id, moved.agent, moved.leg.trunk);
+        let Some(worker) = self.calls.get(&to).map(|call| call.worker) else { return };
+        let Some(call) = self.calls.get_mut(&from) else { return };
         let (contact, queue, queued_at) = (call.contact.take(), call.queue, call.queued_at);
         let charged = core::mem::take(&mut call.charged);
+        let open = call.open_legs.remove(&leg);
+        let goes = Move { from, leg, to, worker };
+        self.outputs.push_back(Output::Media { worker: call.worker, command: MediaCommand::Move(goes) });
+        self.moved.insert(leg, to);
         call.sessions.remove(&party);
         if let Some(contact) = contact {
             self.contacts.insert(contact, to);
@@ -127,7 +114,13 @@ impl Exchange {
                 line.direct.insert(to);
             }
         }
-        let call = self.calls.get_mut(&to)?;
+        let Some(call) = self.calls.get_mut(&to) else { return };
+        if let Some(open) = open {
+            let (party, whose) = (Some(Party::Agent), Whose::of(trunk, agent));
+            call.open_legs.insert(leg, OpenLeg { party, whose, ..open });
+        }
+        moved.leg.moved = true;
+        call.other = Some(moved);
         call.sessions.insert(party);
         call.contact = contact;
         call.queue = call.queue.or(queue);
@@ -145,7 +138,6 @@ impl Exchange {
             self.unseat(from, trunk);
             self.seat(to, trunk);
         }
-        agent
     }
 
     /// The two in a call hear each other, with a talk of its own in the record.
@@ -153,6 +145,8 @@ impl Exchange {
         let music = self.music_for(id);
         let hold_music = self.playing(music);
         let Some(call) = self.calls.get(&id) else { return };
+        let holds = |other: &Other| other.leg.negotiated.as_ref().is_some_and(|agreed| !agreed.direction.sends());
+        let (holds, contact) = (call.other.as_ref().is_some_and(holds), call.contact);
         let (held_by_caller, held_by_other) = match call.stage {
             Stage::Talking { held_by_caller, held_by_other, .. } => (held_by_caller, held_by_other),
             Stage::Greeting { .. }
@@ -167,19 +161,16 @@ impl Exchange {
         self.timers.disarm(id, Kind::Ring);
         self.timers.disarm(id, Kind::Failover);
         self.note(now, CallEvent::Connected { call: id, agent });
-        self.enter(now, id, Stage::Talking { connected: now, hold_music, held_by_caller, held_by_other: false });
+        self.enter(now, id, Stage::Talking { connected: now, hold_music, held_by_caller, held_by_other: holds });
+        if holds {
+            self.note(now, CallEvent::Held { call: id, by: Party::Agent, on: true });
+            if let Some(contact) = contact {
+                // A contact that just ended has no hold to count.
+                let _ended = self.tell(now, Command::Hold { contact, on: true });
+            }
+        }
         self.start_recording(now, id);
         self.replan(now, id);
-    }
-
-    /// A party did not take our re-INVITE, so that its sound reaches nobody: it goes, and whom it was to talk to is not lost.
-    pub(super) fn not_moved(&mut self, now: Tick, session: SessionId) {
-        let Some(&(id, _)) = self.sessions.get(&session) else { return };
-        let is_it = |other: &mut Other| other.leg.session == session && other.leg.offered.is_some();
-        let Some(other) = self.calls.get_mut(&id).and_then(|call| call.other.take_if(is_it)) else { return };
-        self.finish_contact(now, id);
-        self.dismiss(now, id, &other, Some("SIP;cause=488".to_owned()));
-        self.strand(now, id);
     }
 
     /// An INVITE of the phone of `account` takes the place of a leg (RFC 3891): a call goes on at another phone, or a phone that
@@ -252,14 +243,5 @@ impl Exchange {
         }
         self.talk_on(now, id, agent);
         Ok(())
-    }
-}
-
-impl Leg {
-    /// A sequence number ahead of all that were sent to this leg, as far as can be told without the worker. Some phones take a new
-    /// source whose numbers begin behind those of the old one for packets that come too late, and drop them.
-    fn seq_ahead(&self, now: Tick) -> u16 {
-        let sent = now.since(self.made).as_ms() / FRAME_MS;
-        self.first_seq.wrapping_add(sent as u16).wrapping_add(SEQ_AHEAD)
     }
 }

@@ -29,7 +29,7 @@ impl Exchange {
             ssrc: self.entropy.next_u32(),
             first_seq: (self.entropy.next_u32() >> 17) as u16,
             first_timestamp: self.entropy.next_u32(),
-            made: now,
+            moved: false,
             sdp_id: self.entropy.next_u64() >> 2,
             sdp_version: 1,
             answer: None,

@@ -42,11 +42,19 @@ impl Exchange {
         self.outputs.push_back(Output::OpenRecording(wanted));
     }
 
+    /// The call that a leg is in now: what a worker tells of it may be older than its move there.
+    fn call_of(&self, call: CallId, leg: LegId) -> CallId {
+        self.moved.get(&leg).copied().unwrap_or(call)
+    }
+
     pub(super) fn on_media(&mut self, now: Tick, event: MediaEvent) {
         match event {
             MediaEvent::PlayerFinished { call, player } => self.played(now, call, player),
-            MediaEvent::Digit { call, leg, digit, source } => self.pressed(now, call, leg, source, digit),
+            MediaEvent::Digit { call, leg, digit, source } => {
+                self.pressed(now, self.call_of(call, leg), leg, source, digit);
+            }
             MediaEvent::LegClosed { call, leg, report, speech, srtp } => {
+                let call = self.moved.remove(&leg).unwrap_or(call);
                 let Some(open) = self.calls.get_mut(&call).and_then(|call| call.open_legs.remove(&leg)) else { return };
                 self.ports.give_back(now, open.port);
                 self.count_speech(open.whose, &speech);
@@ -61,10 +69,15 @@ impl Exchange {
                 }
                 self.close_if_reported(now, call);
             }
-            MediaEvent::LegFailed { call, leg, .. } => self.leg_failed(now, call, leg),
-            MediaEvent::Silent { call, leg, .. } => self.note_silence(call, leg, true),
-            MediaEvent::HeardAgain { call, leg, .. } => self.note_silence(call, leg, false),
-            MediaEvent::Graded { call, leg, heard, sent } => self.note_grades(call, leg, (heard, sent)),
+            MediaEvent::LegFailed { call, leg, .. } => {
+                let call = self.moved.remove(&leg).unwrap_or(call);
+                self.leg_failed(now, call, leg);
+            }
+            MediaEvent::Silent { call, leg, .. } => self.note_silence(self.call_of(call, leg), leg, true),
+            MediaEvent::HeardAgain { call, leg, .. } => self.note_silence(self.call_of(call, leg), leg, false),
+            MediaEvent::Graded { call, leg, heard, sent } => {
+                self.note_grades(self.call_of(call, leg), leg, (heard, sent));
+            }
             MediaEvent::PlanApplied { .. } | MediaEvent::Latched { .. } => {}
         }
     }
@@ -226,7 +239,8 @@ fn talk(edges: &mut Vec<Edge>, call: &Call, other: &Other, connected: Tick, hold
                 edges.push(play(hold_music, true, caller.id));
             }
         } else {
-            let since = if other.early_media { connected } else { Tick::ZERO };
+            // What a phone said in another call belongs there.
+            let since = if other.early_media || agent.moved { connected } else { Tick::ZERO };
             edges.push(Edge { from: Source::Leg(agent.id), to: caller.id, since });
         }
     }
@@ -282,5 +296,6 @@ fn leg_plan(leg: &Leg, up: bool) -> LegPlan {
         ssrc: leg.ssrc,
         first_seq: leg.first_seq,
         first_timestamp: leg.first_timestamp,
+        moved: leg.moved,
     }
 }

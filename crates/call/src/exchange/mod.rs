@@ -37,7 +37,7 @@ use offhook_acd::Acd;
 use offhook_plan::SpeechReport;
 use offhook_sip::{Binding, DigestCounters, Registrar, RegistrarCounters};
 use offhook_sip::{Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Method, Output as SipOutput, SessionId};
-use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, OfferId, QueueId, Tick};
+use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, LegId, OfferId, QueueId, Tick};
 
 pub use self::guests::{GUEST_RINGS_FOR, GUESTS_MAX};
 pub use self::io::{Command, Input, Output, RecordingWanted, WantedState};
@@ -137,6 +137,8 @@ pub struct Exchange {
     /// When a drained exchange waits no more for its registrations to end.
     leave_by: Option<Tick>,
     ports: PortPool,
+    /// Legs that have changed calls, and where they are now, until they are closed.
+    moved: BTreeMap<LegId, CallId>,
     timers: Timers,
     ids: IdSource,
     entropy: Entropy,
@@ -273,6 +275,7 @@ impl Exchange {
             trunks_wake: None,
             leave_by: None,
             ports: PortPool::new(config.rtp_ports.clone()),
+            moved: BTreeMap::new(),
             timers: Timers::default(),
             ids,
             entropy,
@@ -493,7 +496,8 @@ impl Exchange {
             SipEvent::Refused { session, status, cause, .. } => self.refused(now, session, status, cause.as_deref()),
             SipEvent::Reoffered { session, body } => self.reoffered(now, session, body.as_ref()),
             SipEvent::Referred { session, request } => self.referred(now, session, &request),
-            SipEvent::ReofferRefused { session, .. } => self.not_moved(now, session),
+            // We change no description by ourselves.
+            SipEvent::ReofferRefused { .. } => {}
             SipEvent::Info { session, body } => self.info(now, session, body.as_ref()),
             SipEvent::Message { session, id, request } => self.text_within(now, session, id, &request),
             SipEvent::Messaged { id, status } => self.texted(now, id, status),

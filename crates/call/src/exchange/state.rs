@@ -112,9 +112,9 @@ pub(super) struct Leg {
     pub port: u16,
     pub ssrc: u32,
     pub first_seq: u16,
-    /// When it was made.
-    pub made: Tick,
     pub first_timestamp: u32,
+    /// It has come from another call, with its streams.
+    pub moved: bool,
     pub sdp_id: u64,
     pub sdp_version: u64,
     /// Our answer to the offer that made this leg.

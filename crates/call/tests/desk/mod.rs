@@ -12,7 +12,7 @@ use offhook_call::config::{
 use offhook_call::event::LogEvent;
 use offhook_call::record::{CallRecord, Fold};
 use offhook_call::{Exchange, Input, Output, Recovered};
-use offhook_plan::{AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, SpeechReport};
+use offhook_plan::{AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, Move, SpeechReport};
 use offhook_sip::{
     Binding, Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, Method, NameAddr, Register,
     Request, RequestId, Response, SessionId, Transport, sdp,
@@ -44,6 +44,8 @@ pub struct World {
     pub plans: BTreeMap<CallId, MediaPlan>,
     /// Legs whose end the worker has not reported yet.
     closed: VecDeque<(CallId, LegId)>,
+    /// Legs that changed calls, and the workers that were told so.
+    pub moves: Vec<(usize, Move)>,
     /// What was sent to addresses without a phone.
     pub heard: Vec<(SocketAddr, Vec<u8>)>,
     /// What becomes of messages of phones on their way to the exchange.
@@ -117,7 +119,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
         nat_ping: offhook_call::config::NAT_PING,
         session_timers: offhook_call::config::SessionTimers::default(),
         rtp_ports: 20_000..=20_099,
-        media_workers: 1,
+        media_workers: 4,
         caps: MediaCaps::g711(),
         srtp: SrtpSettings::default(),
         numbering: None,
@@ -181,6 +183,7 @@ impl World {
             log,
             plans,
             closed,
+            moves: Vec::new(),
             legs,
             heard: Vec::new(),
             on_the_way: None,
@@ -422,6 +425,11 @@ impl World {
                 Output::Media { command: MediaCommand::Close(call), .. } => {
                     let legs = self.plans.remove(&call).into_iter().flat_map(|plan| plan.legs);
                     self.closed.extend(legs.map(|leg| (call, leg.leg)));
+                }
+                Output::Media { worker, command: MediaCommand::Move(goes) } => {
+                    let plan = self.plans.get_mut(&goes.from).expect("the call that it leaves");
+                    plan.legs.retain(|leg| leg.leg != goes.leg);
+                    self.moves.push((worker, goes));
                 }
                 Output::Person { .. }
                 | Output::OpenRecording(_)

@@ -7,7 +7,7 @@ use offhook_plan::Source;
 use offhook_sip::SessionId;
 use offhook_units::{AgentId, CallId, LegId, Span};
 
-use super::transfers::{ANN, BOB, CARL, served, talks, uri};
+use super::transfers::{ANN, BOB, CARL, consulted, consulting, served, talks, uri};
 use crate::desk::{World, credentials, trunk};
 
 impl World {
@@ -303,6 +303,24 @@ fn a_conference_has_32_at_most() {
         let asked = world.ask(bring());
         assert_eq!(asked.is_ok(), n < GUESTS_MAX, "{n}: {asked:?}");
     }
+    world.hang_up("carrier2", customer);
+    world.settled();
+}
+
+#[test]
+fn a_consulted_colleague_is_joined_to_a_conference_of_which_the_agent_takes_leave() {
+    let (mut world, customer, ann, consultation, _) = consulting();
+    let call = world.exchange.calls(world.now)[0].id;
+    assert_eq!(world.ask(Command::BringIn { call, by: ANN, number: "bob".to_owned() }), Ok(()));
+    let bob = world.rung_guest("bob");
+    world.answer("bob", bob);
+    let target = consulted(&mut world, "ann", consultation);
+    world.refer("ann", ann, &target);
+    assert!(world.ended("ann", ann) && world.ended("ann", consultation));
+    let [(_, goes)] = world.moves[..] else { panic!("{:?}", world.moves) };
+    assert_eq!(goes.to, call);
+    assert_eq!(world.edges(), ["0<1", "0<2", "1<0", "1<2", "2<0", "2<1"], "customer, carl and bob hear each other");
+    assert!(world.plans[&call].legs[1].moved);
     world.hang_up("carrier2", customer);
     world.settled();
 }

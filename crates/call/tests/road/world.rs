@@ -197,6 +197,10 @@ impl World {
                     self.close(plan.call, leg.leg);
                 }
             }
+            MediaCommand::Move(goes) => {
+                let plan = self.plans.get_mut(&goes.from).expect("the call that it leaves");
+                plan.legs.retain(|leg| leg.leg != goes.leg);
+            }
             MediaCommand::Close(call) => {
                 let legs = self.plans.remove(&call).into_iter().flat_map(|plan| plan.legs);
                 for leg in legs {

@@ -102,6 +102,7 @@ pub fn leg_plan(leg: LegId, negotiated: Option<Negotiated>) -> LegPlan {
         ssrc: 0xaaaa_0000 + leg.0 as u32,
         first_seq: 65_530,
         first_timestamp: 1_000,
+        moved: false,
     }
 }
 

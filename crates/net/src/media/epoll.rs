@@ -83,6 +83,21 @@ impl super::Sockets for Sockets {
     fn opened(&mut self) -> &mut Vec<Opened> {
         &mut self.opened
     }
+
+    fn stop(&mut self, key: SocketKey) {
+        if let Some(Some((_, socket))) = self.open.get(key.index()) {
+            // What it holds waits in it. A descriptor of ours that is watched can be unwatched.
+            let _ = self.epoll.unwatch(socket.as_raw_fd());
+        }
+    }
+
+    fn is_stopped(&self, _: SocketKey) -> bool {
+        true
+    }
+
+    fn give(&mut self, key: SocketKey) -> Option<(SocketAddr, Socket)> {
+        self.open.get_mut(key.index())?.take()
+    }
 }
 
 impl Io for Sockets {

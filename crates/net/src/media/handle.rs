@@ -91,6 +91,12 @@ impl MediaHandle {
                 self.legs.remove(call);
                 Vec::new()
             }
+            MediaCommand::Move(goes) => {
+                if let Some(legs) = self.legs.get_mut(&goes.from) {
+                    legs.retain(|leg| *leg != goes.leg);
+                }
+                Vec::new()
+            }
         };
         self.outbox.push_back(Handed { command, opened });
     }
@@ -98,7 +104,7 @@ impl MediaHandle {
     fn open_new(&mut self, plan: &MediaPlan) -> Vec<Opened> {
         let known = self.legs.entry(plan.call).or_default();
         let mut opened = Vec::new();
-        for leg in plan.legs.iter().filter(|leg| !known.contains(&leg.leg)) {
+        for leg in plan.legs.iter().filter(|leg| !leg.moved && !known.contains(&leg.leg)) {
             for local in [Some(leg.local), leg.local_rtcp()].into_iter().flatten() {
                 opened.push((local, self.resting.open(local, self.receive_buffer_bytes)));
             }

@@ -66,6 +66,10 @@ struct Sockets {
 struct Place {
     socket: Option<(SocketAddr, Socket)>,
     life: u32,
+    /// A receive stands, and its last completion has not been seen.
+    receives: bool,
+    /// It is to end.
+    stopping: bool,
 }
 
 impl Driver {
@@ -150,7 +154,11 @@ impl Driver {
             }
         }
         if lives && !cqueue::more(flags) {
-            sockets.receive_on(key);
+            let place = &mut sockets.open[key.index()];
+            place.receives = false;
+            if !place.stopping {
+                sockets.receive_on(key);
+            }
         }
     }
 }
@@ -216,8 +224,9 @@ impl Sockets {
     }
 
     fn receive_on(&mut self, key: SocketKey) {
-        let Some(place) = self.open.get(key.index()) else { return };
+        let Some(place) = self.open.get_mut(key.index()) else { return };
         let Some((_, socket)) = &place.socket else { return };
+        place.receives = true;
         let receive = opcode::RecvMsgMulti::new(Fd(socket.as_raw_fd()), &raw const *self.form, pool::GROUP).build();
         let data = RECEIVED | (u64::from(place.life) << 32) | key.index() as u64;
         self.push(&receive.user_data(data));
@@ -227,6 +236,22 @@ impl Sockets {
 impl super::Sockets for Sockets {
     fn opened(&mut self) -> &mut Vec<Opened> {
         &mut self.opened
+    }
+
+    fn stop(&mut self, key: SocketKey) {
+        let Some(place) = self.open.get_mut(key.index()).filter(|place| place.receives) else { return };
+        place.stopping = true;
+        // Its last completion comes behind those of all that it has received.
+        let data = RECEIVED | (u64::from(place.life) << 32) | key.index() as u64;
+        self.push(&opcode::AsyncCancel::new(data).build().user_data(CANCELLED));
+    }
+
+    fn is_stopped(&self, key: SocketKey) -> bool {
+        self.open.get(key.index()).is_none_or(|place| place.socket.is_none() || !place.receives)
+    }
+
+    fn give(&mut self, key: SocketKey) -> Option<(SocketAddr, Socket)> {
+        self.open.get_mut(key.index())?.socket.take()
     }
 }
 
@@ -239,6 +264,7 @@ impl Io for Sockets {
         let place = &mut self.open[key.index()];
         place.socket = Some((local, socket));
         place.life = (place.life + 1) & LIFE_MASK;
+        place.stopping = false;
         self.receive_on(key);
         Ok(())
     }

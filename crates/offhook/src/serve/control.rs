@@ -577,6 +577,7 @@ fn presses_on(command: &MediaCommand) -> bool {
     match command {
         MediaCommand::Apply(plan) => plan.generation > 1 || !plan.edges.is_empty(),
         MediaCommand::Close(_) => false,
+        MediaCommand::Move(_) => true,
     }
 }
 

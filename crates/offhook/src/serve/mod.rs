@@ -23,7 +23,7 @@ use offhook_call::{Command, Exchange, Recovered};
 use offhook_net::Clock;
 use offhook_net::bans::{Bans, Network};
 use offhook_net::intake::{Bell, Intake, Post};
-use offhook_net::media::{DriverConfig, MediaDriver, MediaHandle, Resting};
+use offhook_net::media::{Crossing, DriverConfig, MediaDriver, MediaHandle, Resting};
 use offhook_net::sip::Incoming;
 use offhook_net::streams::{Certifier, Lead, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
 use offhook_net::trace::Trace;
@@ -122,9 +122,12 @@ fn build(checked: Checked) -> Result<House> {
     let media_events = Post::new(media_events, Arc::clone(&bell));
     let mut entropy = operating_system_entropy()?;
     let resting = Resting::new(RESTING_SOCKETS_MAX);
-    let mut workers = (0..config.media_workers.max(1))
+    let count = config.media_workers.max(1);
+    let crossing = Crossing::new(count);
+    let mut workers = (0..count)
         .map(|worker| {
-            let driver = DriverConfig { worker, resting: resting.clone(), ..DriverConfig::default() };
+            let (resting, crossing) = (resting.clone(), crossing.clone());
+            let driver = DriverConfig { worker, resting, crossing, ..DriverConfig::default() };
             MediaDriver::start(&driver, Arc::clone(&assets), clock.clone(), entropy.fork(), media_events.clone())
         })
         .collect::<Result<Vec<_>, _>>()

@@ -13,6 +13,7 @@ pub mod line;
 mod linphone;
 mod linphone_transfer;
 mod load;
+mod moving;
 mod mutual;
 mod nat;
 mod opus;
@@ -131,6 +132,11 @@ const TESTS: &[Test] = &[
         name: "supervise",
         sentence: "baresip listens, whispers, joins in, leaves and takes over; three softphones are in conference",
         run: supervise::run,
+    },
+    Test {
+        name: "moving",
+        sentence: "legs go from worker to worker, into a talk and into a conference, without a click or a lost packet",
+        run: moving::run,
     },
     Test {
         name: "opus",

@@ -83,7 +83,7 @@ fn wait_trunk(exchange: &mut Exchange, name: &str, state: &str, up: bool) -> Res
 }
 
 /// One figure of `/metrics`, by its whole name with labels.
-fn figure(exchange: &Exchange, name: &str) -> Result<f64> {
+pub fn figure(exchange: &Exchange, name: &str) -> Result<f64> {
     let (_, text) = http::ask(exchange.http, "GET", "/metrics", None)?;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
     value.with_context(|| format!("/metrics has no {name}"))

@@ -19,9 +19,9 @@ use crate::{g711, http};
 /// Whatever is waited for.
 const SOON: Duration = Duration::from_secs(15);
 /// How long each part lasts.
-const PART: Duration = Duration::from_secs(2);
+pub const PART: Duration = Duration::from_secs(2);
 /// The tones of customer, agent, supervisor and third party, in Hz, chosen so that none is near a multiple of another.
-const TONES: [f64; 4] = [410.0, 690.0, 1_130.0, 1_570.0];
+pub const TONES: [f64; 4] = [410.0, 690.0, 1_130.0, 1_570.0];
 const CUSTOMER: usize = 0;
 const ANN: usize = 1;
 const CARL: usize = 2;
@@ -29,16 +29,16 @@ const BOB: usize = 3;
 /// A tone that is heard has at least this share of the power of a tenth of a second.
 const SHARE_MIN: f64 = 0.12;
 /// The steepest step of two of the first three tones, each with a peak of 10,000, is 14,300; mu-law adds some.
-const STEP_MAX: i32 = 17_000;
+pub const STEP_MAX: i32 = 17_000;
 
 /// In how many tenths of a second a tone is heard.
-fn tenths(codes: &[u8], tone: usize) -> usize {
+pub fn tenths(codes: &[u8], tone: usize) -> usize {
     let pcm = g711::decode_all(codes);
     pcm.chunks_exact(800).filter(|part| speech::share_at(part, 8_000, TONES[tone]) >= SHARE_MIN).count()
 }
 
 /// The largest step from one sample to the next.
-fn steepest(codes: &[u8]) -> i32 {
+pub fn steepest(codes: &[u8]) -> i32 {
     let pcm: Vec<i32> = codes.iter().map(|code| i32::from(g711::decode(*code))).collect();
     pcm.windows(2).map(|pair| (pair[1] - pair[0]).abs()).max().unwrap_or(0)
 }
@@ -53,20 +53,20 @@ fn lasted(what: &str, codes: &[u8], tone: usize, parts: u64) -> Result<f64> {
     Ok(heard)
 }
 
-fn ask(exchange: &Exchange, path: &str, body: &Value) -> Result<Value> {
+pub fn ask(exchange: &Exchange, path: &str, body: &Value) -> Result<Value> {
     let (status, text) = http::ask(exchange.http, "POST", path, Some(body))?;
     ensure!(status == 200, "{path} says {status}: {text}");
     Ok(serde_json::from_str(&text)?)
 }
 
-fn agent_id(exchange: &Exchange, name: &str) -> Result<String> {
+pub fn agent_id(exchange: &Exchange, name: &str) -> Result<String> {
     let agents = exchange.agents()?;
     let agent = agents.iter().find(|agent| agent["name"] == name).with_context(|| format!("no agent {name}"))?;
     Ok(agent["id"].as_str().context("an id")?.to_owned())
 }
 
 /// The only call: its id and its guests.
-fn the_call(exchange: &Exchange) -> Result<(String, Vec<Value>)> {
+pub fn the_call(exchange: &Exchange) -> Result<(String, Vec<Value>)> {
     let calls = exchange.calls()?;
     let call = calls.first().context("no call is up")?;
     let guests = call["guests"].as_array().cloned().unwrap_or_default();
@@ -74,7 +74,7 @@ fn the_call(exchange: &Exchange) -> Result<(String, Vec<Value>)> {
 }
 
 /// Waits until so many guests have joined.
-fn wait_joined(exchange: &mut Exchange, guests: usize) -> Result<()> {
+pub fn wait_joined(exchange: &mut Exchange, guests: usize) -> Result<()> {
     wait_for(&format!("{guests} guests"), SOON, || {
         exchange.running.must_run()?;
         let (_, there) = the_call(exchange)?;

@@ -19,7 +19,7 @@ use crate::children::{Running, wait_for};
 use crate::speech::{self, Speech};
 
 /// Whatever is waited for.
-const SOON: Duration = Duration::from_secs(15);
+pub const SOON: Duration = Duration::from_secs(15);
 /// How long the two are left to talk after a transfer.
 pub const TALK: Duration = Duration::from_secs(4);
 /// Frames of 20 ms that must be heard unbroken of that.
@@ -80,7 +80,7 @@ impl Phone {
     }
 
     /// Asks for a transfer and waits for its good end.
-    fn transfers(&mut self, order: &Value) -> Result<()> {
+    pub fn transfers(&mut self, order: &Value) -> Result<()> {
         self.tell(order)?;
         let over =
             |event: &Value| (event["event"] == "transfer" && event["over"] == true).then(|| event["status"].clone());
