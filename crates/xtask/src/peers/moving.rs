@@ -28,8 +28,7 @@ fn statistics(phone: &mut Phone) -> Result<Value> {
 
 /// No packet on the way to this phone was lost, doubled or thrown away.
 fn nothing_lost(who: &str, statistics: &Value) -> Result<u64> {
-    let media = &statistics["media"];
-    let number = |name: &str| media[name].as_u64().with_context(|| format!("{who}: no {name} in {statistics}"));
+    let number = |name: &str| statistics[name].as_u64().with_context(|| format!("{who}: no {name} in {statistics}"));
     let lost = (number("lost")?, number("duplicates")?, number("discarded")?);
     ensure!(lost == (0, 0, 0), "{who}: lost, doubled, thrown away: {lost:?}");
     number("received_packets")
