@@ -29,7 +29,7 @@ const BOB: usize = 3;
 /// A tone that is heard has at least this share of the power of a tenth of a second.
 const SHARE_MIN: f64 = 0.12;
 /// The steepest step of two of the first three tones, each with a peak of 10,000, is 14,300; mu-law adds some.
-pub const STEP_MAX: i32 = 17_000;
+const STEP_MAX: i32 = 17_000;
 
 /// In how many tenths of a second a tone is heard.
 pub fn tenths(codes: &[u8], tone: usize) -> usize {
