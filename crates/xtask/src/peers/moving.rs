@@ -92,7 +92,7 @@ pub fn run(bench: &Bench) -> Result<String> {
         told.push(format!("received {packets:?} packets and lost none"));
     }
     let (legs, late) = moved(&exchange)?;
-    ensure!(legs == 2.0, "{legs} legs changed workers, of two transfers");
+    ensure!((legs - 2.0).abs() < 0.5, "{legs} legs changed workers, of two transfers");
     let records = exchange.wait_records(4, SOON)?;
     for record in records.iter().filter(|record| record["end"] != "transferred") {
         for side in ["caller_media", "agent_media"] {
