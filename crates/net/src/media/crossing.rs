@@ -106,7 +106,9 @@ impl Shared {
         match parted {
             Parted::Here(_) if stays => self.worker.stay(io, now, goes.leg),
             Parted::Here(keys) => {
-                keys.iter().for_each(|key| io.stop(*key));
+                for key in keys {
+                    io.stop(key);
+                }
                 self.departures.stopping.push((goes, keys));
             }
             Parted::Awaited => self.departures.onward.push(goes),
