@@ -1,6 +1,6 @@
 //! A leg goes from worker to worker on real loopback sockets while everybody speaks on: every packet comes, once and in order,
 //! whichever way the two workers ask the kernel and whether speech is encrypted or not.
-#![expect(clippy::disallowed_types, reason = "the peers of the workers are real sockets")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets and deadlines")]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -23,6 +23,12 @@ const STAYS: [u64; 2] = [1, 3];
 const MOVES: u64 = 2;
 /// What everybody's stream is numbered from: a wrap comes soon.
 const FIRST: u16 = 65_500;
+/// What each of two says in a transfer; of that, what is under way when it begins, and what is said until it is over.
+const PACKETS: usize = 300;
+const UNDER_WAY: usize = 5;
+const HELD: usize = 25;
+/// How often a leg goes to and fro.
+const ROUNDS: usize = 100;
 
 /// A peer: its socket, our port for it, its numbers, and its side of the keys.
 struct Peer {
@@ -213,9 +219,6 @@ fn two_are_joined_from_two_workers(mut exchange: Exchange, suite: Option<CryptoS
         exchange.flush();
         exchange.in_force(call);
     }
-    const PACKETS: usize = 300;
-    const UNDER_WAY: usize = 5;
-    const HELD: usize = 25;
     for n in 0..PACKETS {
         // A leg that nobody hears yet holds 640 ms of speech, 32 packets; nobody says more while one moves.
         if n == PACKETS / 2 - UNDER_WAY {
@@ -268,7 +271,6 @@ fn a_leg_goes_to_and_fro(mut exchange: Exchange, suite: Option<CryptoSuite>) {
         exchange.flush();
         exchange.in_force(call);
     }
-    const ROUNDS: usize = 100;
     let mut said = 0;
     for round in 0..ROUNDS {
         let (here, there) = (round % 2, 1 - round % 2);
