@@ -57,6 +57,7 @@ fn leg(leg: u16, codec: CodecKind) -> LegPlan {
         ssrc: u32::from(leg),
         first_seq: 0,
         first_timestamp: 0,
+        moved: false,
     }
 }
 

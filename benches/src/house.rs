@@ -213,6 +213,12 @@ impl House {
         let (call, kept) = match command {
             MediaCommand::Apply(plan) => (plan.call, Some(*plan)),
             MediaCommand::Close(call) => (call, None),
+            MediaCommand::Move(goes) => {
+                if let Some(plan) = self.plans.get_mut(&goes.from) {
+                    plan.legs.retain(|leg| leg.leg != goes.leg);
+                }
+                return;
+            }
         };
         let before = self.plans.remove(&call).map(|plan| plan.legs).unwrap_or_default();
         let keeps = |leg| kept.as_ref().is_some_and(|plan| plan.legs.iter().any(|kept| kept.leg == leg));

@@ -48,6 +48,7 @@ fn leg(flow: u16) -> LegPlan {
         ssrc: u32::from(flow),
         first_seq: 0,
         first_timestamp: 0,
+        moved: false,
     }
 }
 

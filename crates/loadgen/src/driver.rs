@@ -135,7 +135,12 @@ impl Driver {
             registration_retry: Span::from_s(2),
             ..EndpointConfig::default()
         };
-        let caps = MediaCaps { codecs: vec![CodecCap::of(load.codec)], telephone_event: true, ptime_ms: 20 };
+        let caps = MediaCaps {
+            codecs: vec![CodecCap::of(load.codec)],
+            telephone_event: true,
+            comfort_noise: false,
+            ptime_ms: 20,
+        };
         let registers = load.agents.as_ref().is_some_and(|agents| agents.count > 0);
         let until = if registers { now + REGISTERED_WITHIN } else { now };
         let mut driver = Self {

@@ -95,6 +95,7 @@ impl Peer {
             send_payload_type: 0,
             recv_payload_type: 0,
             telephone_event: None,
+            comfort_noise: false,
             ptime_ms: 20,
             direction: Direction::SendRecv,
             remote_rtp: remote,

@@ -496,8 +496,6 @@ impl Exchange {
             SipEvent::Refused { session, status, cause, .. } => self.refused(now, session, status, cause.as_deref()),
             SipEvent::Reoffered { session, body } => self.reoffered(now, session, body.as_ref()),
             SipEvent::Referred { session, request } => self.referred(now, session, &request),
-            // We change no description by ourselves.
-            SipEvent::ReofferRefused { .. } => {}
             SipEvent::Info { session, body } => self.info(now, session, body.as_ref()),
             SipEvent::Message { session, id, request } => self.text_within(now, session, id, &request),
             SipEvent::Messaged { id, status } => self.texted(now, id, status),
@@ -510,8 +508,8 @@ impl Exchange {
                     self.probed(now, id, status);
                 }
             }
-            // The exchange sends no REFER.
-            SipEvent::ReferAnswered { .. } | SipEvent::ReferProgress { .. } => {}
+            // The exchange changes no description by itself, and sends no REFER.
+            SipEvent::ReofferRefused { .. } | SipEvent::ReferAnswered { .. } | SipEvent::ReferProgress { .. } => {}
             SipEvent::Resubscribed { subscription } => self.resubscribed(now, subscription),
             SipEvent::NotifyDue { subscription } => self.notify_due(now, subscription),
             SipEvent::Unsubscribed { subscription } => self.unsubscribed(subscription),
