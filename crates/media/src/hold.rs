@@ -16,7 +16,7 @@ struct Kept {
     length: usize,
 }
 
-/// A ring of packets; its memory is taken when it is made.
+/// A ring of packets. Its memory is half of what a leg needs, and is there only while nobody hears the leg.
 #[derive(Debug, Default)]
 pub struct Hold {
     kept: Vec<Option<Kept>>,
@@ -36,6 +36,18 @@ impl Hold {
             count: 0,
             first: 0,
         }
+    }
+
+    /// Nobody hears the leg from now on: there is room for what it says.
+    pub fn begin(&mut self) {
+        if self.kept.is_empty() {
+            *self = Self::new();
+        }
+    }
+
+    /// Somebody hears the leg: all is forgotten, and the room given back.
+    pub fn end(&mut self) {
+        *self = Self::default();
     }
 
     /// Keeps a packet; says whether one was lost for it, or it itself.
@@ -83,10 +95,5 @@ impl Hold {
             let kept = self.kept[place]?;
             Some((kept.at, kept.header, &self.payloads[place * HELD_PAYLOAD_MAX..][..kept.length]))
         })
-    }
-
-    /// Forgets all.
-    pub const fn clear(&mut self) {
-        self.first = self.count;
     }
 }

@@ -217,6 +217,7 @@ impl Leg {
     pub fn part(&mut self, to: CallId) {
         self.call = to;
         self.heard_by.clear();
+        self.hold_while_unheard();
         self.taps.clear();
         self.keys.unheard = true;
         if let Source::Mix(mix) = &mut self.hears {
@@ -227,6 +228,15 @@ impl Leg {
         }
         if let Some(voice) = &mut self.voice {
             voice.listeners = 0;
+        }
+    }
+
+    /// What it says is held exactly while nobody hears it: after every change of who does.
+    pub fn hold_while_unheard(&mut self) {
+        if self.heard_by.is_empty() {
+            self.hold.begin();
+        } else {
+            self.hold.end();
         }
     }
 

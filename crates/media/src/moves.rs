@@ -71,6 +71,7 @@ impl Worker {
         for other in company {
             if let Some(other) = self.leg_mut(other) {
                 other.heard_by.retain(|listener| *listener != slot);
+                other.hold_while_unheard();
             }
         }
         self.forget_sound(slot);

@@ -187,10 +187,8 @@ impl Worker {
             }
         }
         for (_, slot) in &call.legs {
-            if let Some(leg) = self.leg_mut(*slot)
-                && !leg.heard_by.is_empty()
-            {
-                leg.hold.clear();
+            if let Some(leg) = self.leg_mut(*slot) {
+                leg.hold_while_unheard();
             }
         }
         self.next_frame = self.players.iter().filter_map(|slot| self.frame_due(*slot)).min().unwrap_or(Tick::MAX);

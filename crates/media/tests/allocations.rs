@@ -1,4 +1,4 @@
-//! Proves that packets cost no allocation: relayed, recorded, played, held and reported.
+//! Proves that packets cost no allocation: relayed, recorded, played, held and reported; and what a call keeps in memory.
 
 mod harness;
 
@@ -13,6 +13,8 @@ use ringbuf::traits::Consumer;
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
+    /// Bytes taken and not given back.
+    static HELD: Cell<isize> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -21,20 +23,27 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        hold(layout.size().cast_signed());
         // SAFETY: the caller's contract is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        hold(-layout.size().cast_signed());
         // SAFETY: the caller's contract is passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        hold(size.cast_signed() - layout.size().cast_signed());
         // SAFETY: the caller's contract is passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
+}
+
+fn hold(bytes: isize) {
+    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
 }
 
 #[global_allocator]
@@ -246,4 +255,36 @@ fn a_listeners_buffer_allocates_nothing_through_loss_jitter_pauses_and_stretchin
     }
     assert_eq!(COUNT.get() - before, 0);
     assert!(buffer.stats().concealed_pulls > 100 && buffer.stats().noise_pulls > 20, "{:?}", buffer.stats());
+}
+
+#[test]
+fn a_call_of_two_keeps_at_most_8_kib_while_they_talk_and_48_kib_while_one_waits() {
+    use offhook_units::{CallId, LegId};
+
+    let mut floor = Floor::new();
+    floor.network.only_count = true;
+    let legs = |call: u64| [LegId(2 * call), LegId(2 * call + 1)];
+    let kept = |floor: &mut Floor, generation: u32, talk: bool| {
+        let before = HELD.get();
+        for call in 1..=100_u64 {
+            let [caller, agent] = legs(call);
+            let talks = vec![hears(caller, agent, Tick::MAX), hears(agent, caller, Tick::MAX)];
+            let waits = vec![plays(caller, call, &[0], true)];
+            let both = vec![pcmu(caller), pcmu(agent)];
+            let mut wanted = plan(generation, both, if talk { talks } else { waits }, Vec::new());
+            if let offhook_plan::MediaCommand::Apply(plan) = &mut wanted {
+                plan.call = CallId(call);
+            }
+            floor.command(wanted);
+        }
+        while floor.worker.poll_event().is_some() {}
+        (HELD.get() - before) / 100
+    };
+    let waiting = kept(&mut floor, 1, false);
+    let talking = waiting + kept(&mut floor, 2, true);
+    println!("bytes a call: {waiting} while it waits, {talking} in talk");
+    assert!(talking <= 8 << 10, "{talking}");
+    assert!(waiting <= 48 << 10, "{waiting}");
+    let again = talking + kept(&mut floor, 3, false);
+    assert!((again - waiting).abs() < 1 << 10, "{again} and {waiting}");
 }

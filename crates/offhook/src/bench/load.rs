@@ -45,7 +45,7 @@ pub struct CallerOptions {
     /// Where INVITEs are sent, where it is not the host of --to.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub server: Option<String>,
-    /// Who calls; {n} is the call's number. Agents of this command know their callers by it. Default cx{n}.
+    /// Who calls; n in braces is the call's number, {n:04} with leading zeros. Agents of this command know their callers by it. Default cx and the number.
     #[arg(long, value_name = "NAME")]
     pub from: Option<String>,
     /// Where callers send from; port 0 takes a free one. Default 0.0.0.0:0.
@@ -115,7 +115,7 @@ pub struct AgentOptions {
     /// Their registrar, where it is not the host of --register.
     #[arg(long, value_name = "HOST[:PORT]", requires = "register")]
     pub registrar: Option<String>,
-    /// Their names: {n}, or {n:04} with leading zeros. Default a{n:04}.
+    /// Their names: n in braces is the number, {n:04} with leading zeros. Default a{n:04}.
     #[arg(long, value_name = "NAME")]
     pub users: Option<String>,
     /// Their passwords, in the same way. Default pw{n:04}.
