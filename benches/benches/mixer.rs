@@ -58,6 +58,7 @@ fn leg(leg: u16, codec: CodecKind) -> LegPlan {
         first_seq: 0,
         first_timestamp: 0,
         moved: false,
+        dtls: None,
     }
 }
 

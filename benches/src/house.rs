@@ -278,6 +278,7 @@ fn config() -> Config {
         media_workers: 1,
         caps: MediaCaps::g711(),
         srtp: offhook_call::config::SrtpSettings::default(),
+        dtls: None,
         numbering: None,
         trunks: vec![Trunk::new("load", vec![address(CALLER).ip()])],
         numbers: BTreeMap::from([

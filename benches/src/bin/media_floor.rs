@@ -49,6 +49,7 @@ fn leg(flow: u16) -> LegPlan {
         first_seq: 0,
         first_timestamp: 0,
         moved: false,
+        dtls: None,
     }
 }
 

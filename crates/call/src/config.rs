@@ -7,7 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use offhook_plan::{AssetId, CodecKind, MediaCaps};
+use offhook_plan::{AssetId, CodecKind, Fingerprint, MediaCaps};
 use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{Flow, RegistrarLimits};
 use offhook_units::{AgentId, QueueId, Span};
@@ -39,6 +39,8 @@ pub struct Config {
     pub caps: MediaCaps,
     /// What we want of encryption.
     pub srtp: SrtpSettings,
+    /// The hash of the certificate that browsers are shown; without it their calls are refused with 488, and they are not rung.
+    pub dtls: Option<Fingerprint>,
     /// Who may send us calls without credentials, and who takes ours.
     pub trunks: Vec<Trunk>,
     /// Numbers of ours, by what stands in the request URI's user part.

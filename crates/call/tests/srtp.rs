@@ -39,6 +39,7 @@ impl World {
             media_workers: 1,
             caps: MediaCaps::g711(),
             srtp,
+            dtls: None,
             numbering: None,
             trunks: vec![Trunk { srtp: of_trunk, ..Trunk::new("trunk", peers) }],
             numbers: BTreeMap::from([("desk".to_owned(), Number { answer: Answer::AtStart, to })]),

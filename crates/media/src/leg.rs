@@ -18,6 +18,7 @@ use crate::out::{OutStream, Relay};
 use crate::player::Player;
 use crate::rate::Rated;
 use crate::reports::Reports;
+use crate::transport::Door;
 use crate::voice::{Recent, Voice};
 
 /// A peer's address is given up for a new one only after this silence.
@@ -108,6 +109,8 @@ pub struct Leg {
     pub crypto: Option<Box<LegCrypto>>,
     /// Packets received that could not be opened.
     pub unopened: u64,
+    /// Its handshake, where its keys come by one.
+    pub door: Option<Box<Door>>,
     latched: Option<SocketAddr>,
     pub last_heard: Tick,
     pub told_silent: bool,
@@ -153,8 +156,8 @@ fn usable(address: SocketAddr) -> Option<SocketAddr> {
 }
 
 impl Leg {
-    pub fn new(call: CallId, plan: &LegPlan, reports: Reports, now: Tick) -> Self {
-        let mut leg = Self {
+    pub fn new(call: CallId, plan: &LegPlan, reports: Reports, door: Option<Box<Door>>, now: Tick) -> Self {
+        Self {
             id: plan.leg,
             call,
             locals: (plan.local, plan.local_rtcp()),
@@ -173,6 +176,7 @@ impl Leg {
             speech: SpeechReport::default(),
             crypto: None,
             unopened: 0,
+            door,
             latched: None,
             last_heard: now,
             told_silent: false,
@@ -180,18 +184,18 @@ impl Leg {
             rated: Rated::default(),
             keys: Keys::default(),
             inband: None,
-        };
-        leg.agree(plan.negotiated.as_ref(), now);
-        leg
+        }
     }
 
     /// Takes over what was agreed. A peer that names another address than before is latched onto anew.
     pub fn agree(&mut self, media: Option<&Negotiated>, now: Tick) {
-        let Some(media) = media else {
+        let Some(media) = media.filter(|_| !self.awaits_keys()) else {
             self.media = None;
             return;
         };
-        self.take_keys(media.crypto.as_ref());
+        if self.door.is_none() {
+            self.take_keys(media.crypto.as_ref());
+        }
         if self.media.as_ref().is_some_and(|old| old.remote_rtp != media.remote_rtp) {
             self.latched = None;
             self.reports.forget_address();
@@ -209,7 +213,10 @@ impl Leg {
         }
         self.out.clock = SampleRate(media.codec.clock());
         self.media = Some(media.clone());
-        self.to = self.latched.or(usable(media.remote_rtp));
+        self.to = match &self.door {
+            Some(door) => door.path,
+            None => self.latched.or(usable(media.remote_rtp)),
+        };
     }
 
     /// Leaves its call for another one: nobody hears it and nothing is recorded of it, and a key that is held down was for those
@@ -332,6 +339,12 @@ impl Leg {
     /// Whether packets from `from` are this leg's; `Ok(true)` where they are so from now on. The first valid packet's source
     /// wins; the address that signalling named wins over it; any other must wait until the old one is silent.
     fn latch(&mut self, now: Tick, from: SocketAddr, valid: bool) -> Result<bool, Discard> {
+        // Its packets are under keys that the handshake gave, and where speech goes is decided there.
+        if self.door.is_some() {
+            let is_new = valid && self.latched != Some(from);
+            self.latched = if valid { Some(from) } else { self.latched };
+            return Ok(is_new);
+        }
         match self.latched {
             Some(latched) if latched == from => return Ok(false),
             Some(_) => {

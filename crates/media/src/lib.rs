@@ -24,6 +24,7 @@ mod replay;
 mod reports;
 mod stretch;
 mod taps;
+mod transport;
 mod voice;
 mod worker;
 
@@ -39,4 +40,5 @@ pub use mix::SPEAKERS_MAX;
 pub use moves::{MOVE_WITHIN, Moving, Parted};
 pub use replay::{Arrival, PULL_EVERY, Step, replay};
 pub use taps::{TapConsumer, TapProducer, tap_ring};
+pub use transport::{Deed, HANDSHAKE_BYTES_MAX, Handshakes, Transport};
 pub use worker::Worker;

@@ -67,6 +67,8 @@ pub struct Figures {
     pub tap_dropped: u64,
     /// Legs refused or failed to open.
     pub legs_failed: u64,
+    /// Legs whose keys could not be agreed on.
+    pub handshakes_failed: u64,
     /// Legs that came from other workers.
     pub moved_legs: u64,
     /// Of these, those that were on their way for longer than [`crate::MOVE_WITHIN`].

@@ -11,15 +11,31 @@ use crate::mixing::is_relayed;
 use crate::out::Relay;
 use crate::player::Player;
 use crate::reports::Reports;
+use crate::transport::Door;
 use crate::worker::Call;
 use crate::{Io, SocketKey, Worker};
 
 impl Worker {
+    /// Carries a plan out, and reports it where all its legs are here.
     pub(crate) fn apply(&mut self, io: &mut impl Io, now: Tick, plan: &MediaPlan) {
+        if self.carry_out(io, now, plan) {
+            self.answer(MediaEvent::PlanApplied { call: plan.call, generation: plan.generation, at: now });
+        }
+    }
+
+    /// Carries a call's plan out once more, now that a leg has its keys.
+    pub(crate) fn carry_out_again(&mut self, io: &mut impl Io, now: Tick, call: CallId) {
+        if let Some(plan) = self.calls.get_mut(&call).and_then(|call| call.plan.take()) {
+            self.carry_out(io, now, &plan);
+        }
+    }
+
+    /// Says whether all legs of the plan are here, and the plan is the newest.
+    fn carry_out(&mut self, io: &mut impl Io, now: Tick, plan: &MediaPlan) -> bool {
         let mut call = self.calls.remove(&plan.call).unwrap_or_default();
         if plan.generation < call.generation {
             self.calls.insert(plan.call, call);
-            return;
+            return false;
         }
         call.generation = plan.generation;
         call.legs.retain(|(leg, slot)| {
@@ -44,10 +60,15 @@ impl Worker {
         self.list_mixes(&call);
         self.begin_mixes(now);
         let is_whole = call.awaited.is_empty();
-        self.calls.insert(plan.call, call);
-        if is_whole {
-            self.answer(MediaEvent::PlanApplied { call: plan.call, generation: plan.generation, at: now });
+        if call.plan.is_none() && call.legs.iter().any(|(_, slot)| self.awaits_keys(*slot)) {
+            call.plan = Some(Box::new(plan.clone()));
         }
+        self.calls.insert(plan.call, call);
+        is_whole
+    }
+
+    fn awaits_keys(&self, slot: u32) -> bool {
+        self.legs.get(slot as usize).and_then(Option::as_deref).is_some_and(Leg::awaits_keys)
     }
 
     pub(crate) fn close_call(&mut self, io: &mut impl Io, now: Tick, call: CallId) {
@@ -68,17 +89,13 @@ impl Worker {
             return;
         }
         if let Some((_, slot)) = call.legs.iter().find(|(leg, _)| *leg == wanted.leg) {
-            if let Some(leg) = self.leg_mut(*slot) {
-                leg.agree(wanted.negotiated.as_ref(), now);
-            }
+            self.follow(io, now, *slot, wanted);
             return;
         }
         if wanted.moved {
             if let Some(slot) = self.take_unplaced(id, wanted.leg) {
                 call.legs.push((wanted.leg, slot));
-                if let Some(leg) = self.leg_mut(slot) {
-                    leg.agree(wanted.negotiated.as_ref(), now);
-                }
+                self.follow(io, now, slot, wanted);
             }
             return;
         }
@@ -99,10 +116,28 @@ impl Worker {
         if self.is_swamped() {
             return Err(format!("{} events wait for the control plane, the worker's limit", self.limits.events_max));
         }
-        self.seat(io, (wanted.local, wanted.local_rtcp()), |worker| {
+        let door = match (&wanted.dtls, &self.handshakes) {
+            (Some(_), Some(handshakes)) => Some(Door::new(handshakes, now)),
+            (Some(_), None) => return Err("its keys come by DTLS, which this worker has not".to_owned()),
+            (None, _) => None,
+        };
+        let slot = self.seat(io, (wanted.local, wanted.local_rtcp()), |worker| {
             let reports = Reports::new(now, worker.limits.report_every, &mut worker.entropy);
-            Box::new(Leg::new(call, wanted, reports, now))
-        })
+            Box::new(Leg::new(call, wanted, reports, door, now))
+        })?;
+        self.follow(io, now, slot, wanted);
+        Ok(slot)
+    }
+
+    /// A leg takes over what a plan says of it: of its handshake first, whose keys may have waited for that.
+    fn follow(&mut self, io: &mut impl Io, now: Tick, slot: u32, wanted: &LegPlan) {
+        if let (Some(leg), Some(ours)) = (self.leg_mut(slot), &wanted.dtls) {
+            leg.introduce(now, ours, wanted.negotiated.as_ref());
+            self.attend(io, now, slot);
+        }
+        if let Some(leg) = self.leg_mut(slot) {
+            leg.agree(wanted.negotiated.as_ref(), now);
+        }
     }
 
     /// Gives a leg a slot and opens its sockets.

@@ -33,6 +33,16 @@ impl Worker {
         let slot = key.slot();
         let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_deref_mut) else { return };
         let Some(datagram) = buffer.get_mut(..length) else { return };
+        if leg.door.is_some() && !is_rtp_or_rtcp(datagram) {
+            self.knock(io, now, slot as u32, from, &buffer[..length]);
+            return;
+        }
+        if leg.awaits_keys() {
+            // Nothing that nobody can have protected is taken.
+            leg.unopened += 1;
+            self.figures.unopened_packets += 1;
+            return;
+        }
         if leg.crypto.is_some() && !is_rtp_or_rtcp(datagram) {
             leg.report.discarded_packets += u64::from(!key.is_rtcp());
             self.figures.discarded_packets += 1;

@@ -13,6 +13,7 @@ use crate::crypto::seal_rtcp;
 use crate::leg::Leg;
 use crate::moves::Moves;
 use crate::taps::Taps;
+use crate::transport::Handshakes;
 use crate::{Assets, Figures, Io, Limits, SocketKey, TapProducer};
 
 /// Reports and silence are looked after this often: 250 ms.
@@ -30,7 +31,7 @@ pub(crate) struct Call {
     pub dead: Vec<LegId>,
     /// Legs that come from other calls and are not here yet.
     pub awaited: Vec<LegId>,
-    /// Its plan, until they are.
+    /// Its plan, until they are, and all its legs have their keys.
     pub plan: Option<Box<MediaPlan>>,
 }
 
@@ -40,6 +41,7 @@ pub struct Worker {
     pub(crate) taps: Taps,
     pub(crate) limits: Limits,
     pub(crate) entropy: Entropy,
+    pub(crate) handshakes: Option<Arc<dyn Handshakes>>,
     pub(crate) legs: Vec<Option<Box<Leg>>>,
     pub(crate) free: Vec<u32>,
     pub(crate) calls: BTreeMap<CallId, Call>,
@@ -64,6 +66,7 @@ impl Worker {
             taps: Taps::new(tap),
             limits,
             entropy,
+            handshakes: None,
             legs: Vec::new(),
             free: Vec::new(),
             calls: BTreeMap::new(),
@@ -77,6 +80,12 @@ impl Worker {
             events: VecDeque::new(),
             figures: Figures::default(),
         }
+    }
+
+    /// Legs whose keys come by a handshake get their transports from there; without it they fail.
+    #[must_use]
+    pub fn with_handshakes(self, handshakes: Option<Arc<dyn Handshakes>>) -> Self {
+        Self { handshakes, ..self }
     }
 
     /// Carries a command out. May allocate.
@@ -188,6 +197,9 @@ impl Worker {
 
     fn round(&mut self, io: &mut impl Io, now: Tick) {
         for slot in 0..self.legs.len() {
+            if self.legs[slot].as_deref().is_some_and(|leg| leg.door.is_some()) {
+                self.turn_transport(io, now, slot as u32);
+            }
             let Some(leg) = self.legs[slot].as_deref_mut() else { continue };
             let mut silent = None;
             let receives = leg.media.as_ref().is_some_and(|media| media.direction.receives());

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Sender, TrySendError};
-use offhook_media::{Assets, Figures, Limits, SocketKey, Worker, tap_ring};
+use offhook_media::{Assets, Figures, Handshakes, Limits, SocketKey, Worker, tap_ring};
 use offhook_plan::{MediaCommand, MediaEvent};
 use offhook_units::{Entropy, Span, Tick};
 use ringbuf::HeapCons;
@@ -35,7 +35,7 @@ pub use resting::Resting;
 const RETRY_EVERY: Span = Span::from_ms(10);
 
 /// How one worker's driver is set up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DriverConfig {
     /// Which worker: named in its events and in its thread's name.
     pub worker: usize,
@@ -51,6 +51,17 @@ pub struct DriverConfig {
     pub resting: Resting,
     /// How legs get to other workers; all workers of one exchange share it. Default: they do not.
     pub crossing: Crossing,
+    /// Whence legs whose keys come by DTLS get their handshakes. Default: such legs fail.
+    pub handshakes: Option<Arc<dyn Handshakes>>,
+}
+
+impl std::fmt::Debug for DriverConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DriverConfig")
+            .field("worker", &self.worker)
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A way of asking the kernel for packets.
@@ -86,6 +97,7 @@ impl Default for DriverConfig {
             backend: Backend::default(),
             resting: Resting::default(),
             crossing: Crossing::default(),
+            handshakes: None,
         }
     }
 }
@@ -105,6 +117,7 @@ pub struct MediaCounters {
     tap_records: AtomicU64,
     tap_dropped: AtomicU64,
     legs_failed: AtomicU64,
+    handshakes_failed: AtomicU64,
     moved_legs: AtomicU64,
     moved_late: AtomicU64,
     events_dropped: AtomicU64,
@@ -130,6 +143,7 @@ impl MediaCounters {
             tap_records: read(&self.tap_records),
             tap_dropped: read(&self.tap_dropped),
             legs_failed: read(&self.legs_failed),
+            handshakes_failed: read(&self.handshakes_failed),
             moved_legs: read(&self.moved_legs),
             moved_late: read(&self.moved_late),
             events_dropped: read(&self.events_dropped),
@@ -161,6 +175,7 @@ impl MediaCounters {
             tap_records,
             tap_dropped,
             legs_failed,
+            handshakes_failed,
             moved_legs,
             moved_late,
             events_dropped,
@@ -179,6 +194,7 @@ impl MediaCounters {
             (&self.tap_records, tap_records),
             (&self.tap_dropped, tap_dropped),
             (&self.legs_failed, legs_failed),
+            (&self.handshakes_failed, handshakes_failed),
             (&self.moved_legs, moved_legs),
             (&self.moved_late, moved_late),
             (&self.events_dropped, events_dropped),
@@ -212,7 +228,7 @@ impl MediaDriver {
         let (handle, commands) = MediaHandle::new(config, taps)?;
         config.crossing.land(config.worker, handle.wake());
         let shared = Shared {
-            worker: Worker::new(assets, tap, config.limits, entropy),
+            worker: Worker::new(assets, tap, config.limits, entropy).with_handshakes(config.handshakes.clone()),
             number: config.worker,
             commands,
             events: events.into(),

@@ -172,6 +172,7 @@ fn leg(leg: u64, local: SocketAddr, peer: &UdpSocket, crypto: Option<Crypto>) ->
         first_seq: 0,
         first_timestamp: 0,
         moved: false,
+        dtls: None,
     }
 }
 

@@ -106,7 +106,16 @@ impl Peer {
         };
         let (ssrc, first_seq) = (7_000 + leg as u32, 65_530);
         let leg = LegId(leg);
-        LegPlan { leg, local: self.at, negotiated: Some(negotiated), ssrc, first_seq, first_timestamp: 0, moved }
+        LegPlan {
+            leg,
+            local: self.at,
+            negotiated: Some(negotiated),
+            ssrc,
+            first_seq,
+            first_timestamp: 0,
+            moved,
+            dtls: None,
+        }
     }
 }
 

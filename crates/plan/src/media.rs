@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use offhook_units::{CallId, CryptoSuite, LegId, PlayerId, RecordingId, Span, Tick};
 
-use crate::Negotiated;
+use crate::{Dtls, Negotiated};
 
 /// The whole media of one call. A plan replaces the one before it; a leg that is not in it any more is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +38,15 @@ pub struct LegPlan {
     pub first_timestamp: u32,
     /// It came from another call ([`MediaCommand::Move`]): its ports are open already, and it brings its streams along.
     pub moved: bool,
+    /// What we say of DTLS and ICE, where its keys come by a handshake. It is answered from the first plan on, and RTCP shares
+    /// RTP's port.
+    pub dtls: Option<Box<Dtls>>,
 }
 
 impl LegPlan {
     /// Our RTCP address: the port above RTP's (RFC 3550 section 11), or none where both share one (RFC 5761).
     pub fn local_rtcp(&self) -> Option<SocketAddr> {
-        let muxed = self.negotiated.as_ref().is_some_and(|media| media.rtcp_mux);
+        let muxed = self.dtls.is_some() || self.negotiated.as_ref().is_some_and(|media| media.rtcp_mux);
         let above = SocketAddr::new(self.local.ip(), self.local.port().wrapping_add(1));
         (!muxed).then_some(above)
     }
@@ -198,6 +201,15 @@ pub enum MediaEvent {
         /// How we sound to the peer, by its reports.
         sent: Grade,
     },
+    /// The keys of a leg cannot be agreed on with its peer: it can be neither heard nor spoken to. Told once.
+    HandshakeFailed {
+        /// Which call.
+        call: CallId,
+        /// Which leg.
+        leg: LegId,
+        /// What went wrong, and at which end.
+        error: String,
+    },
     /// A leg's ports could not be opened; the leg is dead.
     LegFailed {
         /// Which call.
@@ -230,6 +242,7 @@ impl MediaEvent {
             Self::PlayerFinished { .. }
             | Self::Digit { .. }
             | Self::LegFailed { .. }
+            | Self::HandshakeFailed { .. }
             | Self::Silent { .. }
             | Self::HeardAgain { .. } => true,
             Self::PlanApplied { .. } | Self::Latched { .. } | Self::LegClosed { .. } | Self::Graded { .. } => false,

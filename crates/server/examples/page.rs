@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use offhook_server::{LiveEvent, Metrics, Server, ServerOptions, events};
+use offhook_server::{LiveEvent, Metrics, PhoneSettings, Server, ServerOptions, events};
 use offhook_units::{Span, Tick};
 
 #[path = "../tests/support/mod.rs"]
@@ -24,7 +24,13 @@ async fn main() {
         view = support::Fixed { now: Some(now), ..support::Fixed::default() };
     }
     let (sender, receiver) = events();
-    let server = Server::start(ServerOptions { listen, token }, support::shared(view), receiver, Metrics::new()).await;
+    let server = Server::start(
+        ServerOptions { listen, token, phone: PhoneSettings::default() },
+        support::shared(view),
+        receiver,
+        Metrics::new(),
+    )
+    .await;
     let server = server.expect("a free port");
     println!("http://{}/", server.local_addr());
     let mut every = tokio::time::interval(Duration::from_secs(1));

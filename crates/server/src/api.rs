@@ -25,6 +25,7 @@ use crate::events::{HubHandle, Numbered};
 use crate::guard::{self, Token};
 use crate::metrics::Metrics;
 use crate::page;
+use crate::phone::{self, PhoneSettings};
 use crate::problem::Problem;
 use crate::time::rfc3339;
 use crate::view::{AgentWish, GuestWish, Page, RECORDS_PAGE_MAX, View};
@@ -51,6 +52,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Requests answered, by first digit of the status.
     pub answered: Arc<[AtomicU64; 6]>,
+    /// What the phone page is told.
+    pub phone: Arc<PhoneSettings>,
 }
 
 type Reply<T> = Result<Json<T>, Problem>;
@@ -80,6 +83,8 @@ pub fn router(shared: Shared, token: Token) -> Router {
         .merge(guarded)
         .route("/healthz", get(healthz))
         .route("/", get(page::index))
+        .route("/phone", get(page::phone))
+        .route("/phone/settings", get(phone::settings))
         .route("/web/{file}", get(page::asset))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such address; the API begins at /api/v1/"))
         .method_not_allowed_fallback(async || {

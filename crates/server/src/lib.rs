@@ -11,6 +11,7 @@ mod guard;
 mod listen;
 mod metrics;
 mod page;
+mod phone;
 mod problem;
 mod time;
 mod view;
@@ -19,6 +20,7 @@ pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_
 pub use events::{EventSender, LiveEvent, events};
 pub use listen::{CONNECTIONS_MAX, Server, ServerOptions, StartError};
 pub use metrics::{CallsEnded, Counter, Metrics};
+pub use phone::{PhoneSettings, WebSocketAt};
 pub use time::rfc3339;
 pub use view::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RECORDS_PAGE_MAX,

@@ -17,6 +17,7 @@ use crate::api::{Shared, router};
 use crate::events::{EventsReceiver, Hub, HubFigures};
 use crate::guard::Token;
 use crate::metrics::Metrics;
+use crate::phone::PhoneSettings;
 use crate::view::View;
 
 /// Connections at once; the next one waits in the kernel's queue until one of them ends.
@@ -31,6 +32,8 @@ pub struct ServerOptions {
     pub listen: SocketAddr,
     /// The bearer token; without one only a loopback address is taken.
     pub token: Option<String>,
+    /// What the phone page is told.
+    pub phone: PhoneSettings,
 }
 
 /// Why the server did not start.
@@ -61,7 +64,7 @@ impl Server {
         events: EventsReceiver,
         mut metrics: Metrics,
     ) -> Result<Self, StartError> {
-        let ServerOptions { listen, token } = options;
+        let ServerOptions { listen, token, phone } = options;
         let token = token.filter(|token| !token.is_empty());
         if token.is_none() && !listen.ip().is_loopback() {
             return Err(StartError::NoToken(listen));
@@ -77,7 +80,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let (hub, handle) = Hub::new(view.now().as_us(), events, figures);
         let hub = tokio::spawn(hub.run(stopped.clone()));
-        let shared = Shared { view, hub: handle, metrics: Arc::new(metrics), answered };
+        let shared = Shared { view, hub: handle, metrics: Arc::new(metrics), answered, phone: Arc::new(phone) };
         let app = router(shared, Token::new(token));
         let listener = Bounded { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), open };
         let serving = tokio::spawn(async move {

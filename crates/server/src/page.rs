@@ -1,4 +1,4 @@
-//! The page: one view of queues, agents and calls, from which calls are supervised, built into the program.
+//! The pages, built into the program: one view of queues, agents and calls, from which calls are supervised; and a phone.
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -7,6 +7,10 @@ use rust_embed::RustEmbed;
 
 use crate::problem::Problem;
 
+/// As of every page (`guard::headers`), but for the connections of a phone.
+const PHONE_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob: mediastream:; \
+                            base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
 #[derive(RustEmbed)]
 #[folder = "web/"]
 struct Web;
@@ -14,6 +18,13 @@ struct Web;
 /// `GET /`.
 pub async fn index(headers: HeaderMap) -> Response {
     file("index.html", &headers)
+}
+
+/// `GET /phone`: the one page that speaks to another listener than this one, over WebSocket, and plays what it hears.
+pub async fn phone(headers: HeaderMap) -> Response {
+    let mut response = file("phone.html", &headers);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PHONE_POLICY));
+    response
 }
 
 /// `GET /web/{file}`.

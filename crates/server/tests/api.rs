@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use offhook_call::record::CallEnd;
-use offhook_server::{EventSender, LiveEvent, Metrics, Server, ServerOptions, StartError, events};
+use offhook_server::{
+    EventSender, LiveEvent, Metrics, PhoneSettings, Server, ServerOptions, StartError, WebSocketAt, events,
+};
 use offhook_units::CallId;
 use serde_json::Value;
 use support::{Fixed, NOW};
@@ -52,7 +54,10 @@ async fn start(token: Option<&str>) -> Running {
     let ended = metrics.calls_ended();
     ended.of(CallEnd::Abandoned).add(3);
     metrics.gauge_fn("offhook_calls_active", "Calls up", &[], || 4.0);
-    let options = ServerOptions { listen, token: token.map(ToOwned::to_owned) };
+    let websockets = [(false, [0, 0, 0, 0], 5_066), (true, [192, 0, 2, 9], 5_067)]
+        .map(|(secure, ip, port)| WebSocketAt { secure, address: SocketAddr::from((ip, port)) });
+    let phone = PhoneSettings { realm: "house.test".to_owned(), websockets: websockets.to_vec() };
+    let options = ServerOptions { listen, token: token.map(ToOwned::to_owned), phone };
     let server = Server::start(options, Arc::clone(&view) as _, receiver, metrics).await.expect("a server");
     Running { server, view, events }
 }
@@ -313,7 +318,8 @@ async fn with_a_token_nothing_but_health_and_the_empty_page_is_told_without_it()
 #[tokio::test]
 async fn without_a_token_the_server_is_on_loopback_only_and_answers_to_no_foreign_name() {
     let (_sender, receiver) = events();
-    let options = ServerOptions { listen: SocketAddr::from(([0, 0, 0, 0], 0)), token: None };
+    let listen = SocketAddr::from(([0, 0, 0, 0], 0));
+    let options = ServerOptions { listen, token: None, phone: PhoneSettings::default() };
     let started = Server::start(options, support::shared(Fixed::default()), receiver, Metrics::new()).await;
     assert!(matches!(started, Err(StartError::NoToken(_))));
 

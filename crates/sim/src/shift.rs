@@ -461,6 +461,7 @@ fn config(setting: &Setting) -> Config {
         media_workers: 1,
         caps: MediaCaps::g711(),
         srtp: SrtpSettings::default(),
+        dtls: None,
         // Where the second trunk has its proxy, nobody listens.
         numbering: None,
         trunks: vec![

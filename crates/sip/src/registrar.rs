@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use self::contact::Wish;
 use crate::{
-    DigestConfig, DigestCounters, DigestVerifier, Flow, NameAddr, Request, Response, Uri, Verdict, digest_username,
+    Algorithm, Challenge, DigestConfig, DigestCounters, DigestVerifier, Flow, NameAddr, Request, Response, Uri,
+    Verdict, Via, digest_username,
 };
 
 /// Most hops of a `Path`; no network of phones has as many proxies in a row.
@@ -291,10 +292,22 @@ impl Registrar {
             }
         }
         let mut response = refuse(401);
-        for challenge in self.verifier.challenges(now, source, stale) {
-            response.headers.push("WWW-Authenticate", &challenge.to_string());
+        for challenge in self.challenges(now, source, request, stale) {
+            response.headers.push("WWW-Authenticate", &challenge);
         }
         Err(response)
+    }
+
+    /// The libraries of pages know MD5 alone, and give up where another challenge stands beside it: over WebSocket it stands alone,
+    /// where it is asked for at all. Everybody else is asked for everything, the preferred first (RFC 8760 section 2.4).
+    fn challenges(&mut self, now: Tick, source: IpAddr, request: &Request, stale: bool) -> Vec<String> {
+        let mut challenges: Vec<Challenge> = self.verifier.challenges(now, source, stale).collect();
+        let by_page = |via: Via| via.transport.eq_ignore_ascii_case("WS") || via.transport.eq_ignore_ascii_case("WSS");
+        if request.headers.top_via().is_ok_and(by_page) {
+            let asks = challenges.iter().any(|challenge| challenge.algorithm == Algorithm::Md5);
+            challenges.retain(|challenge| !asks || challenge.algorithm == Algorithm::Md5);
+        }
+        challenges.iter().map(ToString::to_string).collect()
     }
 
     /// Judges a request of `source` that is no REGISTER by the same accounts, realm and nonces (RFC 3261 section 22.2).
@@ -315,8 +328,7 @@ impl Registrar {
                 Verdict::NoCredentials => {}
             }
         }
-        let challenges = self.verifier.challenges(now, source, stale).map(|challenge| challenge.to_string());
-        Identity::Unknown { challenges: challenges.collect() }
+        Identity::Unknown { challenges: self.challenges(now, source, request, stale) }
     }
 
     /// What became of REGISTERs with right credentials so far.

@@ -21,7 +21,7 @@ use offhook_plan::{
 
 use self::lines::{Attribute, Lines, Media, Session};
 pub use crypto::{Srtp, SrtpKeys, SrtpPolicy};
-pub use dtls::{CANDIDATES_MAX, FINGERPRINTS_MAX, ICE_OPTIONS_MAX};
+pub use dtls::{CANDIDATES_MAX, FINGERPRINTS_MAX, ICE_OPTIONS_MAX, asks_for_dtls, ufrag_of};
 
 /// Most m-lines in a description; more are refused.
 pub const MEDIA_LINES_MAX: usize = 32;

@@ -69,6 +69,7 @@ impl Exchange {
         self.may_come_from(now, trunk)?;
         let mut caller = self.make_leg(now, flow, srtp).ok_or(503)?;
         (caller.session, caller.trunk) = (session, trunk);
+        self.key_as_offered(&mut caller, offer);
         if let Some(offer) = offer {
             let account = match &origin {
                 Origin::Trunk(_) => None,

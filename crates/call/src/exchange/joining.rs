@@ -205,6 +205,7 @@ impl Exchange {
         let offer = request.description().map_err(BodyFault::status)?;
         let mut leg = self.make_leg(now, flow, self.account_srtp(account)).ok_or(503_u16)?;
         leg.session = session;
+        self.key_as_offered(&mut leg, offer);
         let caps = self.caps_of_account(account);
         let answer = match offer.map(|offer| leg.answer(offer, &caps)) {
             None => leg.offer(&caps),

@@ -37,14 +37,16 @@ impl Exchange {
             offered: None,
             negotiated: None,
             srtp,
+            dtls: None,
             digits: super::digits::Digits::default(),
         })
     }
 
     /// The same for a peer that we call: nothing too where its media must be encrypted and its keys must not be told.
     pub(super) fn make_leg_out(&mut self, now: Tick, flow: Flow, srtp: Option<SrtpPolicy>) -> Option<Leg> {
-        let leg = self.make_leg(now, flow, srtp)?;
-        if leg.srtp.policy == SrtpPolicy::Required && leg.srtp.keys.is_none() {
+        let mut leg = self.make_leg(now, flow, srtp)?;
+        self.key_as_reached(&mut leg);
+        if leg.srtp.policy == SrtpPolicy::Required && leg.srtp.keys.is_none() && leg.dtls.is_none() {
             self.ports.give_back(now, leg.port);
             return None;
         }
@@ -198,9 +200,14 @@ impl Leg {
     /// A new offer of ours; the answer is read against it.
     pub fn offer(&mut self, caps: &MediaCaps) -> Body {
         let local = sdp::Local { srtp: Srtp { policy: self.srtp_now(), ..self.srtp }, ..self.local() };
-        let mut text = sdp::offer(&local, caps, Direction::SendRecv);
+        let dtls = self.dtls.clone();
+        let offer = |local: &sdp::Local| match &dtls {
+            Some(ours) => sdp::offer_by_dtls(local, ours, caps, Direction::SendRecv),
+            None => sdp::offer(local, caps, Direction::SendRecv),
+        };
+        let mut text = offer(&local);
         if self.is_new(&text) {
-            text = sdp::offer(&sdp::Local { version: self.sdp_version, ..local }, caps, Direction::SendRecv);
+            text = offer(&sdp::Local { version: self.sdp_version, ..local });
         }
         self.described = Some(text.clone());
         self.offered = Some(text.clone());
@@ -222,9 +229,18 @@ impl Leg {
 
     /// Our answer to an offer, which is agreed on with it.
     pub fn answer(&mut self, offer: &[u8], caps: &MediaCaps) -> Result<Body, sdp::SdpError> {
-        let (mut text, agreed) = sdp::answer(offer, &self.local(), caps, Direction::SendRecv)?;
+        let dtls = self.dtls.clone();
+        let answer = |local: &sdp::Local| match &dtls {
+            Some(ours) => sdp::answer_by_dtls(offer, local, ours, caps, Direction::SendRecv),
+            None => sdp::answer(offer, local, caps, Direction::SendRecv),
+        };
+        let (mut text, agreed) = answer(&self.local())?;
+        if dtls.is_some() && agreed.dtls.is_none() {
+            // Its ports wait for a handshake, and what is encrypted stays so.
+            return Err(sdp::SdpError::Plain);
+        }
         if self.is_new(&text) {
-            (text, _) = sdp::answer(offer, &self.local(), caps, Direction::SendRecv)?;
+            (text, _) = answer(&self.local())?;
         }
         self.described = Some(text.clone());
         self.negotiated = Some(agreed);

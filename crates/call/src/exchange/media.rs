@@ -69,6 +69,9 @@ impl Exchange {
                 }
                 self.close_if_reported(now, call);
             }
+            MediaEvent::HandshakeFailed { call, leg, .. } => {
+                self.handshake_failed(now, self.call_of(call, leg), leg);
+            }
             MediaEvent::LegFailed { call, leg, .. } => {
                 let call = self.moved.remove(&leg).unwrap_or(call);
                 self.leg_failed(now, call, leg);
@@ -141,7 +144,7 @@ impl Exchange {
     }
 
     /// Whether it was the leg of a transfer's target: then only the transfer fails.
-    fn target_leg_failed(&mut self, now: Tick, id: CallId, leg: LegId) -> bool {
+    pub(super) fn target_leg_failed(&mut self, now: Tick, id: CallId, leg: LegId) -> bool {
         let is_target = |call: &Call| call.other.as_ref().is_some_and(|other| other.leg.id == leg);
         self.calls.get(&id).is_some_and(is_target) && self.transfer_failed(now, id, 503)
     }
@@ -297,5 +300,6 @@ fn leg_plan(leg: &Leg, up: bool) -> LegPlan {
         first_seq: leg.first_seq,
         first_timestamp: leg.first_timestamp,
         moved: leg.moved,
+        dtls: leg.dtls.clone(),
     }
 }

@@ -3,6 +3,7 @@
 //! It never waits for audio: it says with a plan what should be heard, and goes on.
 
 mod admission;
+mod browsers;
 mod dial;
 mod digits;
 mod diversion;

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use offhook_plan::{AssetId, Grade, MediaPlan, Negotiated};
+use offhook_plan::{AssetId, Dtls, Grade, MediaPlan, Negotiated};
 use offhook_sip::sdp::Srtp;
 use offhook_sip::{Credentials, Flow, NameAddr, SessionId, Uri};
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PlayerId, QueueId, RecordingId, Tick};
@@ -126,6 +126,8 @@ pub(super) struct Leg {
     pub negotiated: Option<Negotiated>,
     /// What is wanted of encryption, and our keys, for as long as the leg lives.
     pub srtp: Srtp,
+    /// What we say of DTLS and ICE, where its keys come that way.
+    pub dtls: Option<Box<Dtls>>,
     /// What was heard of its keys.
     pub digits: Digits,
 }

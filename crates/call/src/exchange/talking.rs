@@ -140,11 +140,16 @@ impl Exchange {
         };
         let caps = self.caps_within(id, session);
         let rings = self.calls.get(&id).is_some_and(|call| call.rings_at(session));
+        let by_dtls = self.leg_of(id, session).is_some_and(|leg| leg.dtls.is_some());
+        let fresh = by_dtls.then(|| self.ice_credentials());
         let Some(leg) = self.leg_of(id, session) else { return self.endpoint.refuse_reoffer(now, session, 481) };
         let Some(body) = body else {
             let offer = leg.offer(&caps);
             return self.endpoint.answer_reoffer(now, session, Some(offer));
         };
+        if let Some(fresh) = fresh {
+            leg.restart_as_offered(&body.bytes, fresh);
+        }
         match leg.answer(&body.bytes, &caps) {
             Ok(answer) => {
                 let held = leg.negotiated.as_ref().is_some_and(|agreed| !agreed.direction.sends());

@@ -122,6 +122,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
         media_workers: 4,
         caps: MediaCaps::g711(),
         srtp: SrtpSettings::default(),
+        dtls: None,
         numbering: None,
         trunks,
         numbers: BTreeMap::from([

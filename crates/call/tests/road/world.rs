@@ -521,6 +521,7 @@ fn config(agents: u16) -> Config {
         media_workers: 1,
         caps: MediaCaps::g711(),
         srtp: SrtpSettings::default(),
+        dtls: None,
         numbering: None,
         trunks: vec![Trunk::new("trunk", vec![SocketAddr::from(TRUNK).ip()])],
         numbers: BTreeMap::from([

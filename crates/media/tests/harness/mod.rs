@@ -103,6 +103,7 @@ pub fn leg_plan(leg: LegId, negotiated: Option<Negotiated>) -> LegPlan {
         first_seq: 65_530,
         first_timestamp: 1_000,
         moved: false,
+        dtls: None,
     }
 }
 

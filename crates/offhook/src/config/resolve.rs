@@ -162,6 +162,8 @@ impl Checked {
             media_workers: self.media_workers,
             caps: self.caps,
             srtp: self.srtp,
+            // The certificate is made when the exchange starts.
+            dtls: None,
             numbering: self.numbering,
             trunks,
             numbers,

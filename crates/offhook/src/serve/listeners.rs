@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use offhook_net::sip::{SipSocket, route_to};
 use offhook_net::streams::StreamListener;
 use offhook_net::trace::Trace;
+use offhook_server::WebSocketAt;
 use offhook_sip::Transport;
 
 use crate::config::SipListen;
@@ -37,6 +38,16 @@ impl Listeners {
     fn locals(&self) -> impl Iterator<Item = (Transport, SocketAddr)> {
         let datagrams = self.datagrams.iter().map(|socket| (Transport::Udp, socket.local()));
         datagrams.chain(self.streams.iter().map(|listener| (listener.transport(), listener.local())))
+    }
+
+    /// Where the SIP of browsers is taken.
+    pub fn websockets(&self) -> Vec<WebSocketAt> {
+        let at = |(transport, address)| match transport {
+            Transport::Ws => Some(WebSocketAt { secure: false, address }),
+            Transport::Wss => Some(WebSocketAt { secure: true, address }),
+            Transport::Udp | Transport::Tcp | Transport::Tls => None,
+        };
+        self.locals().filter_map(at).collect()
     }
 
     /// The listener of a transport that reaches a peer, with the address that the route there has.

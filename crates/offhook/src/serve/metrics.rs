@@ -289,6 +289,7 @@ fn media_worker(metrics: &mut Metrics, worker: &str, handle: &MediaHandle) {
         ("offhook_tap_records", "Records given to the recorder", reader(|figures| figures.tap_records)),
         ("offhook_tap_dropped", "Records that found the ring full", reader(|figures| figures.tap_dropped)),
         ("offhook_media_legs_failed", "Legs that could not be opened", reader(|figures| figures.legs_failed)),
+        ("offhook_handshakes_failed", "Legs whose keys did not come", reader(|figures| figures.handshakes_failed)),
         ("offhook_media_legs_moved", "Legs taken over from other workers", reader(|figures| figures.moved_legs)),
         ("offhook_media_legs_moved_late", "Of these, after more than 10 ms", reader(|figures| figures.moved_late)),
         ("offhook_media_events_dropped", "Peers' doings not told", reader(|figures| figures.events_dropped)),

@@ -17,9 +17,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{TrySendError, bounded, unbounded};
+use offhook_browser::Identity;
 use offhook_call::config::{Names, Outgoing};
 use offhook_call::event::LogEvent;
 use offhook_call::{Command, Exchange, Recovered};
+use offhook_media::Handshakes;
 use offhook_net::Clock;
 use offhook_net::bans::{Bans, Network};
 use offhook_net::intake::{Bell, Intake, Post};
@@ -29,7 +31,7 @@ use offhook_net::streams::{Certifier, Lead, StreamLimits, StreamListener, Stream
 use offhook_net::trace::Trace;
 use offhook_plan::CodecKind;
 use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer};
-use offhook_server::{EventsReceiver, Metrics, Server, ServerOptions, events};
+use offhook_server::{EventsReceiver, Metrics, PhoneSettings, Server, ServerOptions, events};
 use offhook_store::Store;
 use offhook_units::{Entropy, IdSource, Span, Tick};
 use tokio::signal::unix::{SignalKind, signal};
@@ -112,14 +114,17 @@ fn build(checked: Checked) -> Result<House> {
     let files = checked.tls.clone();
     let tls = files.as_ref().map(Tls::load).transpose().context("[tls]")?;
     let loaded = resolve(checked, &store, &listeners)?;
-    let Loaded { exchange: config, node, http, recording, assets, named, dns } = loaded;
+    let Loaded { exchange: mut config, node, http, recording, assets, named, dns } = loaded;
     ban_limits.trusted.extend(trunk_addresses(&config).map(Network::from));
+    let realm = config.realm.clone();
     let bans = Arc::new(Bans::new(ban_limits));
     let assets = Arc::new(assets::load(&assets, config.speaks(CodecKind::G722))?);
 
     let bell = Arc::new(Bell::new().context("the control loop's bell")?);
     let (media_events, media) = unbounded();
     let media_events = Post::new(media_events, Arc::clone(&bell));
+    let identity = Arc::new(Identity::new()?);
+    config.dtls = Some(identity.fingerprint().clone());
     let mut entropy = operating_system_entropy()?;
     let resting = Resting::new(RESTING_SOCKETS_MAX);
     let count = config.media_workers.max(1);
@@ -127,7 +132,8 @@ fn build(checked: Checked) -> Result<House> {
     let mut workers = (0..count)
         .map(|worker| {
             let (resting, crossing) = (resting.clone(), crossing.clone());
-            let driver = DriverConfig { worker, resting, crossing, ..DriverConfig::default() };
+            let handshakes: Option<Arc<dyn Handshakes>> = Some(identity.clone());
+            let driver = DriverConfig { worker, resting, crossing, handshakes, ..DriverConfig::default() };
             MediaDriver::start(&driver, Arc::clone(&assets), clock.clone(), entropy.fork(), media_events.clone())
         })
         .collect::<Result<Vec<_>, _>>()
@@ -163,6 +169,7 @@ fn build(checked: Checked) -> Result<House> {
     let asks_in = Post::new(asks_in, Arc::clone(&bell));
     let said = said(&realm_name, &listeners, http.as_ref().map(|http| http.listen), &data);
     let spoken = listeners.table();
+    let websockets = listeners.websockets();
     let Listeners { datagrams: sockets, streams } = listeners;
     let streams = start_streams(streams, tls, limits, &bans, from_streams, trace.clone())?;
     if let Some(streams) = &streams {
@@ -205,7 +212,9 @@ fn build(checked: Checked) -> Result<House> {
         .name("control".into())
         .spawn(move || Control::new(exchange, inputs, edges).run())
         .context("the control thread")?;
-    let http = http.map(|http| (ServerOptions { listen: http.listen, token: http.token }, port, live_out, metrics));
+    let phone = PhoneSettings { realm: realm.clone(), websockets };
+    let http =
+        http.map(|http| (ServerOptions { listen: http.listen, token: http.token, phone }, port, live_out, metrics));
     let finder = Finder {
         server: dns,
         trunks: named,

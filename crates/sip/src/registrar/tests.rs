@@ -138,6 +138,14 @@ fn only_right_credentials_of_the_same_user_register() {
     let algorithms: Vec<bool> =
         challenged.headers.get_all("WWW-Authenticate").map(|value| value.contains("SHA-256")).collect();
     assert_eq!(algorithms, [true, false]);
+    // A page's library knows this one alone.
+    let mut by_page = bare;
+    let via = by_page.headers.get("Via").expect("a Via").replace("SIP/2.0/UDP", "SIP/2.0/WSS");
+    by_page.headers.set("Via", &via);
+    let (challenged, _) = desk.registrar.handle(NOW, flow(), &by_page, password_of);
+    let algorithms: Vec<bool> =
+        challenged.headers.get_all("WWW-Authenticate").map(|value| value.contains("MD5")).collect();
+    assert_eq!(algorithms, [true]);
     desk.check("a", 1, "Contact: <sip:alice@10.0.0.1>", 200, &["<sip:alice@10.0.0.1>;expires=3600"]);
     desk.check("a", 2, "", 200, &["<sip:alice@10.0.0.1>;expires=3600"]);
     desk.user = "bob";

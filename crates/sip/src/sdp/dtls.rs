@@ -32,6 +32,19 @@ pub(super) fn dtls_of(session: &Session<'_>, media: &Media<'_>, unsaid: Setup) -
     (!fingerprints.is_empty()).then(|| Dtls { fingerprints, setup, ice: ice_of(session, media) })
 }
 
+/// Whether an offer wants the keys of an audio stream to come by DTLS.
+pub fn asks_for_dtls(offer: &[u8]) -> bool {
+    let is_asked = |media: &Media<'_>| media.kind == "audio" && media.proto.starts_with("UDP/TLS/");
+    Session::parse(offer).is_ok_and(|session| session.medias.iter().any(is_asked))
+}
+
+/// The user part of ICE that an offer's first audio stream has, where it has one.
+pub fn ufrag_of(offer: &[u8]) -> Option<String> {
+    let session = Session::parse(offer).ok()?;
+    let media = session.medias.iter().find(|media| media.kind == "audio")?;
+    value(&session, media, "ice-ufrag").map(str::to_owned)
+}
+
 /// Who takes which part where `offered` is answered by one who would like to be `wanted`: the answerer's (RFC 5763 section 5).
 pub(super) const fn answering(offered: Setup, wanted: Setup) -> Setup {
     match (offered, wanted) {

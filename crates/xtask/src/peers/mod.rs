@@ -1,6 +1,8 @@
 //! The exchange among real peers: each test starts the release build of `offhook` beside programs by others.
 
 pub mod agents;
+mod browser;
+mod chromium;
 mod crash;
 mod devices;
 mod dns;
@@ -72,6 +74,11 @@ const TESTS: &[Test] = &[
     Test { name: "readme", sentence: "every offhook command and option in README.md exists", run: readme::run },
     Test { name: "instruments", sentence: "the instruments are right about each other", run: instruments::run },
     Test { name: "demo", sentence: "the demonstration's call is answered, heard both ways, recorded", run: demo_once },
+    Test {
+        name: "browser",
+        sentence: "two pages in Chromium take calls of a queue, over PCMU and Opus, and both sides hear each other",
+        run: browser::run,
+    },
     Test {
         name: "trunk",
         sentence: "50 sipp calls at 10/s: every payload arrives, both ways and in the recording",

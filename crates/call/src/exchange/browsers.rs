@@ -1,0 +1,90 @@
+//! Legs of browsers: their keys come by DTLS, and they are found by ICE (docs/decisions/0087).
+
+use core::net::SocketAddr;
+
+use offhook_plan::{Candidate, CandidateHost, CandidateKind, CandidateTransport, Dtls, Ice, Setup};
+use offhook_sip::sdp::{self, SrtpPolicy};
+use offhook_sip::{Flow, Transport};
+use offhook_units::{CallId, LegId, Tick};
+
+use super::Exchange;
+use super::state::Leg;
+use crate::event::Missed;
+use crate::record::CallEnd;
+
+/// Of a host's only candidate: RFC 8445 section 5.1.2.1, with the highest local preference.
+const PRIORITY: u32 = (126 << 24) | (65_535 << 8) | 255;
+
+/// Whether whoever is there speaks like a browser: nobody else comes over WebSocket (RFC 7118).
+const fn is_browser(flow: Flow) -> bool {
+    match flow.transport {
+        Transport::Ws | Transport::Wss => true,
+        Transport::Udp | Transport::Tcp | Transport::Tls => false,
+    }
+}
+
+impl Exchange {
+    /// The keys of a new leg come by DTLS, where its peer asks for that in its offer, or would in place of one.
+    pub(super) fn key_as_offered(&mut self, leg: &mut Leg, offer: Option<&[u8]>) {
+        let asks = offer.map_or_else(|| is_browser(leg.flow), sdp::asks_for_dtls);
+        if asks {
+            self.key_by_dtls(leg);
+        }
+    }
+
+    /// The same for a leg that we call.
+    pub(super) fn key_as_reached(&mut self, leg: &mut Leg) {
+        if is_browser(leg.flow) {
+            self.key_by_dtls(leg);
+        }
+    }
+
+    fn key_by_dtls(&mut self, leg: &mut Leg) {
+        let Some(fingerprint) = self.config.dtls.clone().filter(|_| leg.srtp.policy != SrtpPolicy::Off) else { return };
+        let (ufrag, pwd) = self.ice_credentials();
+        let candidate = Candidate {
+            foundation: "1".to_owned(),
+            component: 1,
+            transport: CandidateTransport::Udp,
+            priority: PRIORITY,
+            host: CandidateHost::Address(leg.address),
+            port: leg.port,
+            kind: CandidateKind::Host,
+            related: None::<SocketAddr>,
+        };
+        let ice = Ice { ufrag, pwd, lite: true, options: Vec::new(), candidates: vec![candidate], complete: true };
+        // The browser begins: it has found the way by then, and a server that is called first answers nobody else.
+        leg.dtls = Some(Box::new(Dtls { fingerprints: vec![fingerprint], setup: Setup::Passive, ice: Some(ice) }));
+    }
+
+    /// A user part and a password of checks: 64 and 128 bits of chance, RFC 8445 section 5.3.
+    pub(super) fn ice_credentials(&mut self) -> (String, String) {
+        let mut hex =
+            |words: usize| (0..words).map(|_| format!("{:016x}", self.entropy.next_u64())).collect::<String>();
+        (hex(1), hex(2))
+    }
+
+    /// A leg's keys could not be agreed on: nobody will hear a word there. As if the phone had not answered, or was gone.
+    pub(super) fn handshake_failed(&mut self, now: Tick, id: CallId, leg: LegId) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let offer = call.ringing.iter().find(|(_, rings)| rings.leg.id == leg).map(|(offer, _)| *offer);
+        if let Some(offer) = offer {
+            self.stop_ringing(now, offer, Missed::NoAnswer);
+            // The distributor may have withdrawn it in this very moment.
+            let _gone = self.tell(now, offhook_acd::Command::NoAnswer { offer });
+        } else if !self.guest_leg_failed(now, id, leg) && !self.target_leg_failed(now, id, leg) {
+            self.end_call_with(now, id, CallEnd::Failed, 488);
+        }
+    }
+}
+
+impl Leg {
+    /// A peer that checks paths anew (RFC 8839 section 4.4.1.1.1) is answered by one who does, too: with `fresh` credentials.
+    pub fn restart_as_offered(&mut self, offer: &[u8], fresh: (String, String)) {
+        let known = self.negotiated.as_ref().and_then(|agreed| agreed.dtls.as_ref()?.ice.as_ref());
+        let restarts = known.zip(sdp::ufrag_of(offer)).is_some_and(|(known, offered)| known.ufrag != offered);
+        if let (true, Some(ice)) = (restarts, self.dtls.as_mut().and_then(|dtls| dtls.ice.as_mut())) {
+            (ice.ufrag, ice.pwd) = fresh;
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What the phone page has to know before anybody has signed in: where the SIP of browsers is taken.
+
+use std::net::SocketAddr;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::api::Shared;
+
+/// A listener for SIP over WebSocket (RFC 7118).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WebSocketAt {
+    /// Inside TLS.
+    pub secure: bool,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// What is told to everybody who opens the phone page; there is no secret in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PhoneSettings {
+    /// The realm of the accounts: the host part of their addresses.
+    pub realm: String,
+    /// Where their SIP is taken.
+    pub websockets: Vec<WebSocketAt>,
+}
+
+#[derive(Serialize)]
+pub struct Settings {
+    realm: String,
+    websockets: Vec<Listener>,
+}
+
+#[derive(Serialize)]
+struct Listener {
+    secure: bool,
+    /// Nothing, where it listens on all addresses: then the one that the page came from.
+    host: Option<String>,
+    port: u16,
+}
+
+/// `GET /phone/settings`.
+pub async fn settings(State(shared): State<Shared>) -> Json<Settings> {
+    let listener = |at: &WebSocketAt| {
+        let host = match at.address {
+            address if address.ip().is_unspecified() => None,
+            SocketAddr::V4(address) => Some(address.ip().to_string()),
+            SocketAddr::V6(address) => Some(format!("[{}]", address.ip())),
+        };
+        Listener { secure: at.secure, host, port: at.address.port() }
+    };
+    let PhoneSettings { realm, websockets } = &*shared.phone;
+    Json(Settings { realm: realm.clone(), websockets: websockets.iter().map(listener).collect() })
+}

@@ -1,0 +1,344 @@
+// A phone in a page: SIP over WebSocket (RFC 7118) by JsSIP, sound by the browser's own WebRTC.
+
+import { UA, WebSocketInterface } from "/web/jssip.js";
+
+const QUALITY_MS = 2000;
+const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
+const byId = (id) => document.getElementById(id);
+
+const phone = { ua: null, call: null, stream: null, context: null, meters: {}, last: null, timer: null, muted: false };
+
+// --- What is shown -------------------------------------------------------------------------------------------------
+
+function fault(text) {
+  byId("fault").textContent = text ?? "";
+  byId("fault").hidden = !text;
+}
+
+function link(state, text) {
+  byId("link").dataset.state = state;
+  byId("link-text").textContent = text;
+}
+
+function show(state, who = "", more = "") {
+  const call = phone.call;
+  const rings = call !== null && call.direction === "incoming" && !call.isEstablished();
+  byId("call-state").textContent = state;
+  byId("call-who").textContent = who;
+  byId("call-more").textContent = more;
+  byId("dial").hidden = call !== null;
+  byId("incoming").hidden = !rings;
+  byId("talking").hidden = call === null || rings;
+  document.title = rings ? `☎ ${who}` : "Offhook phone";
+}
+
+const nameOf = (session) => session.remote_identity.display_name || session.remote_identity.uri.user || "Unknown";
+
+const numberOf = (session) => {
+  const { display_name: name, uri } = session.remote_identity;
+  return name && uri.user && name !== uri.user ? uri.user : "";
+};
+
+// --- Sound ---------------------------------------------------------------------------------------------------------
+
+const MICROPHONE_WORDS = {
+  NotAllowedError: "The browser does not let this page use the microphone: allow it beside the page's address.",
+  NotFoundError: "There is no microphone: plug one in.",
+  NotReadableError: "Another program holds the microphone.",
+  OverconstrainedError: "The chosen microphone is gone: choose another one.",
+};
+
+async function openMicrophone() {
+  if (!navigator.mediaDevices) {
+    throw new Error("Browsers give a page its microphone over HTTPS or at localhost only.");
+  }
+  const chosen = byId("microphone").value;
+  const process = byId("process").checked;
+  const audio = { echoCancellation: process, noiseSuppression: process, autoGainControl: process };
+  if (chosen) audio.deviceId = { exact: chosen };
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ audio, video: false });
+  } catch (error) {
+    throw new Error(MICROPHONE_WORDS[error.name] ?? `The microphone cannot be used: ${error.message}`);
+  }
+  phone.stream?.getTracks().forEach((track) => track.stop());
+  phone.stream = stream;
+  meter("microphone", stream);
+  byId("listen").hidden = true;
+  await listDevices();
+  return stream;
+}
+
+async function listDevices() {
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  for (const [id, kind] of [["microphone", "audioinput"], ["speaker", "audiooutput"]]) {
+    const select = byId(id);
+    const before = select.value;
+    const found = devices.filter((device) => device.kind === kind && device.deviceId !== "");
+    const options = found.map((device, n) => new Option(device.label || `${id} ${n + 1}`, device.deviceId));
+    select.replaceChildren(...(options.length > 0 ? options : [new Option("As the system has it", "")]));
+    if (found.some((device) => device.deviceId === before)) select.value = before;
+  }
+}
+
+function meter(name, stream) {
+  phone.context ??= new AudioContext();
+  phone.context.resume();
+  phone.meters[name]?.source.disconnect();
+  const source = phone.context.createMediaStreamSource(stream);
+  const analyser = phone.context.createAnalyser();
+  analyser.fftSize = 1024;
+  source.connect(analyser);
+  phone.meters[name] = { source, analyser, samples: new Float32Array(analyser.fftSize) };
+}
+
+function tickMeters() {
+  for (const [name, { analyser, samples }] of Object.entries(phone.meters)) {
+    analyser.getFloatTimeDomainData(samples);
+    const power = samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length;
+    // -60 dBFS is empty, 0 dBFS is full.
+    byId(`${name}-level`).value = Math.max(0, 1 + (10 * Math.log10(power + 1e-9)) / 60);
+  }
+}
+
+async function chooseSpeaker() {
+  const ear = byId("ear");
+  if (ear.setSinkId) await ear.setSinkId(byId("speaker").value).catch((error) => fault(error.message));
+}
+
+async function changeMicrophone() {
+  try {
+    const stream = await openMicrophone();
+    const sender = phone.call?.connection?.getSenders().find((sender) => sender.track?.kind === "audio");
+    stream.getAudioTracks()[0].enabled = !phone.muted;
+    await sender?.replaceTrack(stream.getAudioTracks()[0]);
+  } catch (error) {
+    fault(error.message);
+  }
+}
+
+// --- The line ------------------------------------------------------------------------------------------------------
+
+function words({ lost, jitter, delay }) {
+  if (lost >= 0.05 || jitter >= 0.1 || delay >= 0.5) return "Poor: words go missing";
+  if (lost >= 0.02 || jitter >= 0.04 || delay >= 0.3) return "Fair: some words may be cut";
+  return "Good";
+}
+
+async function lookAtLine() {
+  const connection = phone.call?.connection;
+  if (!connection || !phone.call.isEstablished()) return;
+  const now = { received: 0, lost: 0, jitter: 0, delay: null };
+  for (const report of (await connection.getStats()).values()) {
+    if (report.type === "inbound-rtp" && report.kind === "audio") {
+      [now.received, now.lost, now.jitter] = [report.packetsReceived, report.packetsLost, report.jitter];
+    } else if (report.type === "remote-inbound-rtp" && report.kind === "audio") {
+      now.delay = report.roundTripTime ?? null;
+    } else if (report.type === "candidate-pair" && report.nominated && now.delay === null) {
+      now.delay = report.currentRoundTripTime ?? null;
+    }
+  }
+  const before = phone.last ?? now;
+  phone.last = now;
+  const [received, missing] = [now.received - before.received, Math.max(0, now.lost - before.lost)];
+  const lost = received + missing > 0 ? missing / (received + missing) : 0;
+  const silent = phone.call.isOnHold().remote || phone.call.isOnHold().local;
+  const dead = before !== now && received === 0 && !silent;
+  byId("quality").textContent = dead ? "Nothing is heard from the exchange" : words({ lost, jitter: now.jitter, delay: now.delay ?? 0 });
+  byId("lost").textContent = `${(lost * 100).toFixed(1)} %`;
+  byId("delay").textContent = now.delay === null ? "–" : `${Math.round(now.delay * 1000)} ms`;
+}
+
+function forgetLine() {
+  phone.last = null;
+  for (const id of ["quality", "lost", "delay"]) byId(id).textContent = "–";
+}
+
+// --- Calls ---------------------------------------------------------------------------------------------------------
+
+// The exchange answers checks from wherever they come: no candidate of ours has to be waited for.
+const CONNECTION = { iceServers: [], rtcpMuxPolicy: "require", bundlePolicy: "max-bundle" };
+
+const ENDS = {
+  Busy: "Busy", Rejected: "Declined", Unavailable: "Nobody can be reached there", "Not Found": "There is no such number",
+  Canceled: "Missed", "No Answer": "No answer", Terminated: "Ended", "Request Timeout": "The exchange does not answer",
+  "Connection Error": "The connection to the exchange broke", "User Denied Media Access": "The microphone was refused",
+};
+
+function take(session) {
+  if (phone.call !== null) {
+    session.terminate({ status_code: 486 });
+    return;
+  }
+  phone.call = session;
+  phone.muted = false;
+  const [who, number] = [nameOf(session), numberOf(session)];
+  const queue = session.direction === "incoming" ? session.requestHeader : "";
+  const talking = () => show(session.isOnHold().local ? "On hold" : session.isOnHold().remote ? "The other side holds" : "Talking", who, number);
+  session.on("icecandidate", (event) => event.ready());
+  session.on("peerconnection", ({ peerconnection }) => hear(peerconnection));
+  if (session.connection) hear(session.connection);
+  session.on("progress", () => show(session.direction === "incoming" ? "Incoming call" : "Ringing", who, queue || number));
+  session.on("confirmed", talking);
+  session.on("hold", talking);
+  session.on("unhold", talking);
+  for (const event of ["ended", "failed"]) {
+    session.on(event, ({ cause }) => {
+      if (phone.call !== session) return;
+      phone.call = null;
+      byId("ear").srcObject = null;
+      forgetLine();
+      press("mute", false);
+      press("hold", false);
+      show(ENDS[cause] ?? cause ?? "Ended", who);
+    });
+  }
+  show(session.direction === "incoming" ? "Incoming call" : "Calling", who, queue || number);
+}
+
+function hear(connection) {
+  connection.addEventListener("track", ({ track }) => {
+    const stream = new MediaStream([track]);
+    byId("ear").srcObject = stream;
+    meter("speaker", stream);
+    chooseSpeaker();
+  });
+}
+
+function press(id, on) {
+  byId(id).setAttribute("aria-pressed", String(on));
+}
+
+async function answer() {
+  try {
+    fault(null);
+    const mediaStream = await openMicrophone();
+    phone.call?.answer({ mediaStream, pcConfig: CONNECTION });
+  } catch (error) {
+    fault(error.message);
+  }
+}
+
+async function dial(target) {
+  try {
+    fault(null);
+    const mediaStream = await openMicrophone();
+    phone.ua.call(target, { mediaStream, pcConfig: CONNECTION });
+  } catch (error) {
+    fault(error.message);
+  }
+}
+
+function mute() {
+  phone.muted = !phone.muted;
+  phone.stream?.getAudioTracks().forEach((track) => { track.enabled = !phone.muted; });
+  press("mute", phone.muted);
+}
+
+function hold() {
+  const call = phone.call;
+  if (!call?.isEstablished()) return;
+  const on = !call.isOnHold().local;
+  if (on ? call.hold() : call.unhold()) press("hold", on);
+}
+
+function transfer(target) {
+  const call = phone.call;
+  if (!call?.isEstablished()) return;
+  byId("call-more").textContent = `Transferring to ${target}`;
+  call.refer(target, {
+    eventHandlers: {
+      requestFailed: ({ cause }) => { byId("call-more").textContent = `The transfer was refused: ${cause}`; },
+      failed: () => { byId("call-more").textContent = `${target} could not be reached`; },
+      accepted: () => call.terminate(),
+    },
+  });
+}
+
+// --- Signing in ----------------------------------------------------------------------------------------------------
+
+async function settings() {
+  const { realm, websockets } = await (await fetch("/phone/settings")).json();
+  const secure = location.protocol === "https:";
+  const found = websockets.find((at) => at.secure === secure) ?? websockets.find((at) => at.secure);
+  phone.realm = realm;
+  if (found) {
+    byId("server").value = `${found.secure ? "wss" : "ws"}://${found.host ?? location.hostname}:${found.port}`;
+  } else {
+    fault('This exchange takes no calls of browsers: add "ws:ADDRESS:PORT" or "wss:ADDRESS:PORT" to listen in [sip].');
+  }
+}
+
+function signIn() {
+  const [account, password, server] = ["account", "password", "server"].map((id) => byId(id).value.trim());
+  fault(null);
+  try {
+    phone.ua?.stop();
+    phone.ua = new UA({
+      sockets: [new WebSocketInterface(server)], uri: `sip:${account}@${phone.realm}`, password,
+      user_agent: "Offhook phone page", session_timers: false, register_expires: 120,
+    });
+  } catch (error) {
+    fault(`That cannot be signed in with: ${error.message}`);
+    return;
+  }
+  const ua = phone.ua;
+  link("wait", "Connecting");
+  ua.on("connected", () => link("wait", "Signing in"));
+  let refused = false;
+  ua.on("disconnected", () => link("down", refused ? "Not signed in" : `No connection to ${server}; trying again`));
+  ua.on("registered", () => {
+    link("live", `Signed in as ${account}`);
+    byId("password").value = "";
+    byId("sign-in").hidden = true;
+    byId("call").hidden = false;
+    if (phone.call === null) show("Ready");
+  });
+  ua.on("registrationFailed", ({ cause, response }) => {
+    // A connection that broke is made anew by itself.
+    if (!response && cause === "Connection Error") return;
+    refused = true;
+    fault(response && [401, 403, 404].includes(response.status_code) ? "Account or password is wrong." : `The exchange refuses: ${cause}`);
+    ua.stop();
+    byId("sign-in").hidden = false;
+  });
+  ua.on("newRTCSession", ({ session, request }) => {
+    session.requestHeader = request.getHeader?.("X-Offhook-Queue") ?? "";
+    take(session);
+  });
+  ua.start();
+}
+
+// --- Begin ---------------------------------------------------------------------------------------------------------
+
+const on = (id, event, act) => byId(id).addEventListener(event, act);
+const onSubmit = (id, act) => on(id, "submit", (event) => { event.preventDefault(); act(); });
+
+for (const key of KEYS) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = key;
+  button.addEventListener("click", () => phone.call?.sendDTMF(key, { transportType: "RFC2833" }));
+  byId("keypad").append(button);
+}
+onSubmit("sign-in", signIn);
+onSubmit("dial", () => dial(byId("number").value.trim()));
+onSubmit("transfer", () => transfer(byId("target").value.trim()));
+on("answer", "click", answer);
+on("decline", "click", () => phone.call?.terminate({ status_code: 603 }));
+on("hang-up", "click", () => phone.call?.terminate());
+on("mute", "click", mute);
+on("hold", "click", hold);
+on("listen", "click", () => openMicrophone().catch((error) => fault(error.message)));
+on("microphone", "change", changeMicrophone);
+on("process", "change", changeMicrophone);
+on("speaker", "change", chooseSpeaker);
+navigator.mediaDevices?.addEventListener("devicechange", listDevices);
+document.addEventListener("keydown", ({ key, target }) => {
+  if (KEYS.includes(key) && phone.call?.isEstablished() && target.tagName !== "INPUT") phone.call.sendDTMF(key, { transportType: "RFC2833" });
+});
+window.addEventListener("beforeunload", () => { phone.call?.terminate(); phone.ua?.stop(); });
+setInterval(tickMeters, 100);
+setInterval(lookAtLine, QUALITY_MS);
+settings().catch((error) => fault(`The exchange's settings cannot be read: ${error.message}`));

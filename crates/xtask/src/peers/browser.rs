@@ -1,0 +1,206 @@
+//! Phones in pages: Chromium signs in by `/phone`, takes calls of a queue over PCMU and over Opus, and both sides hear each other.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::Bench;
+use super::chromium::{Browser, base64};
+use super::exchange::Exchange;
+use super::quality::{downsample, upsample};
+use super::transfer::Phone;
+use crate::children::wait_for;
+use crate::g711;
+use crate::speech::{self, Pesq, Recording, Speech};
+
+/// Whatever is waited for.
+const SOON: Duration = Duration::from_secs(20);
+/// How long they talk.
+const TALK: Duration = Duration::from_secs(16);
+/// What the page's sound is taken at.
+const RATE: u32 = 48_000;
+/// PESQ over PCMU and over Opus: mean.
+const PESQ_MEAN: [f64; 2] = [4.1, 3.8];
+
+/// Takes down what a page plays, as samples of 16 bits.
+const TAKE_DOWN: &str = "(async () => {
+    const context = new AudioContext({ sampleRate: 48000 });
+    await context.resume();
+    const source = context.createMediaStreamSource(document.getElementById('ear').srcObject);
+    const tap = context.createScriptProcessor(4096, 1, 1);
+    window.takenDown = [];
+    tap.onaudioprocess = ({ inputBuffer }) => window.takenDown.push(Int16Array.from(inputBuffer.getChannelData(0), (s) => Math.max(-1, Math.min(1, s)) * 32767));
+    source.connect(tap).connect(context.destination);
+    return context.sampleRate;
+})()";
+/// Gives what was taken down, in base64.
+const GIVE: &str = "(() => {
+    const blob = new Blob(window.takenDown);
+    return new Promise((give) => {
+        const reader = new FileReader();
+        reader.onload = () => give(reader.result.split(',')[1]);
+        reader.readAsDataURL(blob);
+    });
+})()";
+
+/// A signed-in page.
+struct Page {
+    session: String,
+    account: &'static str,
+}
+
+impl Page {
+    fn open(browser: &mut Browser, exchange: &Exchange, account: &'static str) -> Result<Self> {
+        let session = browser.open(&format!("http://{}/phone", exchange.http))?;
+        let page = Self { session, account };
+        page.wait(browser, "the page's settings", "document.getElementById('server')?.value.startsWith('ws://')")?;
+        let fill = format!(
+            "(() => {{ const of = (id) => document.getElementById(id);
+               of('account').value = '{account}'; of('password').value = '{account}-secret'; of('process').checked = false;
+               of('sign-in').requestSubmit(); }})()"
+        );
+        browser.evaluate(&page.session, &fill)?;
+        page.wait_for_text(browser, "link-text", &format!("Signed in as {account}"))?;
+        Ok(page)
+    }
+
+    fn wait(&self, browser: &mut Browser, what: &str, expression: &str) -> Result<()> {
+        wait_for(&format!("{what} ({})", self.account), SOON, || {
+            Ok((browser.evaluate(&self.session, expression)? == true).then_some(()))
+        })
+    }
+
+    fn text(&self, browser: &mut Browser, id: &str) -> Result<String> {
+        let text = browser.evaluate(&self.session, &format!("document.getElementById('{id}').textContent"))?;
+        Ok(text.as_str().unwrap_or_default().to_owned())
+    }
+
+    fn wait_for_text(&self, browser: &mut Browser, id: &str, wanted: &str) -> Result<()> {
+        let mut last = String::new();
+        let waited = wait_for(&format!("'{wanted}' in the page"), SOON, || {
+            last = self.text(browser, id)?;
+            Ok((last == wanted).then_some(()))
+        });
+        waited.with_context(|| format!("#{id} of {} says '{last}'", self.account))
+    }
+
+    fn click(&self, browser: &mut Browser, id: &str) -> Result<()> {
+        browser.evaluate(&self.session, &format!("document.getElementById('{id}').click()")).map(drop)
+    }
+
+    fn answer(&self, browser: &mut Browser) -> Result<()> {
+        self.wait_for_text(browser, "call-state", "Incoming call")?;
+        self.click(browser, "answer")?;
+        self.wait_for_text(browser, "call-state", "Talking")?;
+        self.wait(browser, "sound from the exchange", "document.getElementById('ear').srcObject !== null")?;
+        let rate = browser.evaluate(&self.session, TAKE_DOWN)?;
+        ensure!(rate == RATE, "the page's sound is at {rate} Hz");
+        Ok(())
+    }
+
+    fn heard(&self, browser: &mut Browser) -> Result<Vec<i16>> {
+        let given = browser.evaluate(&self.session, GIVE)?;
+        let bytes = base64(given.as_str().context("what the page heard")?)?;
+        let samples: Vec<i16> = bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+        downsample(&samples, RATE)
+    }
+}
+
+fn customer(bench: &Bench, name: &str, speech: &Speech) -> Result<Phone> {
+    let mut command = Command::new(&bench.offhook);
+    command.args(["phone", "--headless", "--events", "--listen", "127.0.1.2:0"]);
+    Phone::start(name, command, &bench.folder, &speech.samples)
+}
+
+pub fn run(bench: &Bench) -> Result<String> {
+    crate::apt::must_have("chromium")?;
+    let pesq = Pesq::install()?;
+    let speech = Speech::open()?.first(32);
+    let microphone = bench.folder.join("microphone.wav");
+    speech::write_wav(&microphone, RATE, &upsample(&speech.samples))?;
+    let (data, log) = (bench.folder.join("data"), bench.folder.join("exchange.log"));
+    let mut exchange = Exchange::start(&bench.offhook, "fixtures/peers/browser.toml", &data, &log)?;
+    let options = [
+        "--use-fake-ui-for-media-stream".to_owned(),
+        "--use-fake-device-for-media-stream".to_owned(),
+        format!("--use-file-for-fake-audio-capture={}", microphone.display()),
+        "--autoplay-policy=no-user-gesture-required".to_owned(),
+    ];
+    let mut browser = Browser::start(&bench.folder, &options)?;
+    let pages = [Page::open(&mut browser, &exchange, "paula")?, Page::open(&mut browser, &exchange, "otto")?];
+    exchange.wait_available(2, SOON)?;
+
+    let mut customers = [customer(bench, "one", &speech)?, customer(bench, "two", &speech)?];
+    let mut calls = [0; 2];
+    for n in 0..2 {
+        let number = ["200", "300"][n];
+        customers[n].tell(&json!({ "do": "dial", "to": format!("sip:{number}@{}", exchange.sip) }))?;
+        calls[n] = customers[n].event("answered")?;
+        pages[n].answer(&mut browser)?;
+    }
+    exchange.wait_calls("talking", 2, SOON)?;
+    std::thread::sleep(TALK);
+    let line = pages[0].text(&mut browser, "quality")?;
+    ensure!(line == "Good", "the page says of its line: {line}");
+    picture(&mut browser, &pages[0], &bench.folder)?;
+    let heard = [pages[0].heard(&mut browser)?, pages[1].heard(&mut browser)?];
+
+    hold(&mut browser, &pages[0], &mut exchange)?;
+    pages[0].click(&mut browser, "hang-up")?;
+    customers[0].event("ended")?;
+    customers[1].tell(&json!({ "do": "hang_up", "call": calls[1] }))?;
+    customers[1].event("ended")?;
+    pages[1].wait_for_text(&mut browser, "call-state", "Ended")?;
+    let records = exchange.wait_records(2, SOON)?;
+    let mut figures = Vec::new();
+    for (n, what) in ["PCMU", "Opus"].into_iter().enumerate() {
+        let queue = ["sales", "support"][n];
+        let record = records.iter().find(|record| record["queue"] == queue).context("its record")?;
+        let suite = record["agent_srtp"]["suite"].as_str().context("the page's speech was not encrypted")?.to_owned();
+        let recording = Recording::open(&exchange.recording_of(record)?)?;
+        let of_customer = g711::decode_all(&customers[n].payloads("in", calls[n])?);
+        for (who, samples) in [
+            ("the page heard", &heard[n]),
+            ("the customer heard", &of_customer),
+            ("the recording has of the page", &g711::decode_all(&recording.right)),
+        ] {
+            let pairs = speech.found_in(samples);
+            ensure!(!pairs.is_empty(), "{what}: {who} none of {} utterances", speech.utterances.len());
+            let scores = pesq.scores(&pairs)?;
+            let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+            ensure!(mean >= PESQ_MEAN[n], "{what}: {who} {} utterances at a PESQ of {mean:.2}", scores.len());
+            figures.push(format!("{who} {} at {mean:.2} over {what}", scores.len()));
+        }
+        figures.push(suite);
+    }
+    for customer in &mut customers {
+        customer.tell(&json!({ "do": "off" }))?;
+        ensure!(customer.running.wait(SOON)?.success(), "a customer did not end well:\n{}", customer.running.tail(5));
+    }
+    exchange.stop()?;
+    Ok(figures.join(", "))
+}
+
+/// The page holds, and takes the call up again.
+fn hold(browser: &mut Browser, page: &Page, exchange: &mut Exchange) -> Result<()> {
+    page.click(browser, "hold")?;
+    page.wait_for_text(browser, "call-state", "On hold")?;
+    exchange.wait_calls("held", 1, SOON)?;
+    page.click(browser, "hold")?;
+    page.wait_for_text(browser, "call-state", "Talking")?;
+    exchange.wait_calls("talking", 2, SOON)
+}
+
+fn picture(browser: &mut Browser, page: &Page, folder: &Path) -> Result<()> {
+    for width in [360, 1_280] {
+        browser.resize(&page.session, width)?;
+        let scroll =
+            browser.evaluate(&page.session, "document.documentElement.scrollWidth")?.as_u64().unwrap_or(u64::MAX);
+        ensure!(scroll <= u64::from(width), "at a width of {width} the page is {scroll} wide");
+        browser.screenshot(&page.session, &folder.join(format!("phone-{width}.png")))?;
+    }
+    Ok(())
+}
