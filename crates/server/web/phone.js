@@ -6,7 +6,7 @@ const QUALITY_MS = 2000;
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 const byId = (id) => document.getElementById(id);
 
-const phone = { ua: null, call: null, stream: null, context: null, meters: {}, last: null, timer: null, muted: false };
+const phone = { ua: null, call: null, stream: null, context: null, meters: {}, last: null, timer: null, muted: false, holds: false };
 
 // --- What is shown -------------------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ function take(session) {
     return;
   }
   phone.call = session;
-  phone.muted = false;
+  [phone.muted, phone.holds] = [false, false];
   const [who, number] = [nameOf(session), numberOf(session)];
   const queue = session.direction === "incoming" ? session.requestHeader : "";
   const talking = () => show(session.isOnHold().local ? "On hold" : session.isOnHold().remote ? "The other side holds" : "Talking", who, number);
@@ -239,8 +239,14 @@ function mute() {
 function hold() {
   const call = phone.call;
   if (!call?.isEstablished()) return;
-  const on = !call.isOnHold().local;
-  if (on ? call.hold() : call.unhold()) press("hold", on);
+  phone.holds = !phone.holds;
+  press("hold", phone.holds);
+  const tell = () => {
+    if (phone.call !== call || call.isOnHold().local === phone.holds) return;
+    // While the last change is not answered the next one has to wait.
+    if (!(phone.holds ? call.hold() : call.unhold())) setTimeout(tell, 200);
+  };
+  tell();
 }
 
 function transfer(target) {

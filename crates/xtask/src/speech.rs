@@ -71,10 +71,26 @@ impl Speech {
         });
         found.collect()
     }
+
+    /// The same where the listener's jitter buffer may have stretched or squeezed what was said, as browsers' do: by their
+    /// envelopes. What is heard is given with a little around it.
+    pub fn found_by_envelope<'a>(&'a self, heard: &'a [i16]) -> Vec<(&'a [i16], &'a [i16])> {
+        let said = self.utterances.iter().map(|utterance| &self.samples[utterance.clone()]);
+        let found = said.filter_map(|said| {
+            let (at, likeness) = find_envelope(heard, said)?;
+            let around = at.saturating_sub(AROUND)..(at + said.len() + AROUND).min(heard.len());
+            (likeness > ENVELOPES_MIN).then(|| (said, &heard[around]))
+        });
+        found.collect()
+    }
 }
 
 /// An utterance that is less alike than this is another one.
 const LIKENESS_MIN: f64 = 0.5;
+/// The same of envelopes, which are never below zero.
+const ENVELOPES_MIN: f64 = 0.9;
+/// Samples around what was found by its envelope: a tenth of a second.
+const AROUND: usize = 800;
 
 fn levelled(samples: &[i16]) -> Vec<i16> {
     let loud = samples.iter().map(|s| f64::from(*s)).filter(|s| s.abs() > 200.0);
@@ -175,21 +191,29 @@ pub fn tone(rate: u32, hertz: f64, seconds: f64) -> Vec<i16> {
 /// Samples that one value of an envelope stands for: 10 ms.
 const HOP: usize = 80;
 
+fn energy(samples: &[i16]) -> f64 {
+    samples.iter().map(|v| f64::from(*v).powi(2)).sum()
+}
+
+/// Where `needle` begins in `whole` by their envelopes, both at 8 kHz, and how alike these are there: 1 at most.
+fn find_envelope(whole: &[i16], needle: &[i16]) -> Option<(usize, f64)> {
+    let envelope = |s: &[i16]| s.chunks_exact(HOP).map(|hop| energy(hop).sqrt()).collect::<Vec<f64>>();
+    let (all, part) = (envelope(whole), envelope(needle));
+    let own = part.iter().map(|v| v * v).sum::<f64>();
+    let likeness = |place: usize| {
+        let there = &all[place..place + part.len()];
+        let product: f64 = there.iter().zip(&part).map(|(a, b)| a * b).sum();
+        product / (own * there.iter().map(|v| v * v).sum::<f64>()).sqrt().max(1.0)
+    };
+    let places = 0..=all.len().checked_sub(part.len())?;
+    places.map(|place| (place * HOP, likeness(place))).max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
 /// Where `needle` begins in `whole`, both at 8 kHz, and how alike they are there: the correlation coefficient, 1 at most.
 /// The place is found by the envelopes first, then sample by sample around it.
 pub fn find(whole: &[i16], needle: &[i16]) -> Option<(usize, f64)> {
     let last = whole.len().checked_sub(needle.len())?;
-    let energy = |s: &[i16]| s.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
-    let envelope = |s: &[i16]| s.chunks_exact(HOP).map(|hop| energy(hop).sqrt()).collect::<Vec<f64>>();
-    let (all, part) = (envelope(whole), envelope(needle));
-    let coarse = (0..=all.len().saturating_sub(part.len())).max_by(|a, b| {
-        let likeness = |place: usize| {
-            let there = &all[place..(place + part.len()).min(all.len())];
-            let product: f64 = there.iter().zip(&part).map(|(a, b)| a * b).sum();
-            product / there.iter().map(|v| v * v).sum::<f64>().sqrt().max(1.0)
-        };
-        likeness(*a).total_cmp(&likeness(*b))
-    })? * HOP;
+    let (coarse, _) = find_envelope(whole, needle)?;
     let own = energy(needle);
     let alike = |place: usize| {
         let there = &whole[place..place + needle.len()];
