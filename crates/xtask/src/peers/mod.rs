@@ -11,6 +11,7 @@ mod hostile;
 mod instruments;
 mod kamailio;
 mod keys;
+mod lanes;
 pub mod line;
 mod linphone;
 mod linphone_transfer;
@@ -198,7 +199,7 @@ const TESTS: &[Test] = &[
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];
 
-/// Runs the chosen tests one after the other; each prints a line with its figures or its fault, and is run once more where it
+/// Runs the chosen tests; each prints a line with its figures or its fault, and is run once more where it
 /// failed: real programs share the machine with others, and a fault of the code fails both times.
 pub fn run(options: &Options) -> Result<bool> {
     children::catch_interrupts()?;
@@ -212,20 +213,22 @@ pub fn run(options: &Options) -> Result<bool> {
         ensure!(TESTS.iter().any(|t| t.name == *name), "no test is called {name}: {}", all_names());
     }
     let chosen = TESTS.iter().filter(|t| options.names.is_empty() || options.names.iter().any(|n| n == t.name));
-    let (mut passed, mut failed) = (0_usize, 0_usize);
-    for test in chosen.filter(|t| !options.except.iter().any(|n| n == t.name)) {
-        let mut good = run_one(test, &offhook)?;
-        if !good && !children::interrupted() {
-            good = run_one(test, &offhook)?;
-            if good {
-                println!("{}{} failed above and passed the second time", steps::UNSTEADY, test.name);
-            }
-        }
-        passed += usize::from(good);
-        failed += usize::from(!good);
-    }
+    let chosen: Vec<&Test> = chosen.filter(|t| !options.except.iter().any(|n| n == t.name)).collect();
+    let (passed, failed) = lanes::run(&chosen, &offhook)?;
     println!("{}", steps::summary(passed, failed));
     Ok(failed == 0)
+}
+
+/// Runs a test, and once more where it failed; false where it failed then, too.
+fn run_twice(test: &Test, offhook: &Path) -> Result<bool> {
+    if run_one(test, offhook)? || children::interrupted() {
+        return Ok(!children::interrupted());
+    }
+    let good = run_one(test, offhook)?;
+    if good {
+        println!("{}{} failed above and passed the second time", steps::UNSTEADY, test.name);
+    }
+    Ok(good)
 }
 
 /// Runs a test in an empty folder and prints what it found; false where it failed.

@@ -50,7 +50,7 @@ const TRANSLATION: &str = "table ip nat {
 ";
 
 /// A command run in a network of its own; a user who is not root needs a user namespace for that, where he is root.
-fn apart(root: bool) -> Command {
+pub fn apart(root: bool) -> Command {
     let mut command = Command::new("unshare");
     if !root {
         command.args(["--user", "--map-root-user"]);
