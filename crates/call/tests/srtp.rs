@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use offhook_call::config::{Answer, Config, Destination, Limits, Number, SessionTimers, SrtpSettings, Trunk};
 use offhook_call::{Exchange, Input, Output};
-use offhook_plan::{Direction, MediaCaps, MediaCommand, MediaPlan};
+use offhook_plan::{
+    Direction, Dtls, Fingerprint, HashKind, Ice, MediaCaps, MediaCommand, MediaEvent, MediaPlan, Setup,
+};
 use offhook_sip::sdp::{Srtp, SrtpPolicy};
 use offhook_sip::{Flow, Message, Method, RegistrarLimits, Request, Response, Transport, sdp};
 use offhook_units::{Entropy, IdSource, Span, Tick};
@@ -39,7 +41,7 @@ impl World {
             media_workers: 1,
             caps: MediaCaps::g711(),
             srtp,
-            dtls: None,
+            dtls: Some(fingerprint(1)),
             numbering: None,
             trunks: vec![Trunk { srtp: of_trunk, ..Trunk::new("trunk", peers) }],
             numbers: BTreeMap::from([("desk".to_owned(), Number { answer: Answer::AtStart, to })]),
@@ -76,6 +78,16 @@ impl World {
 
     fn take(&mut self, flow: Flow, message: Message) -> Vec<(SocketAddr, Message)> {
         self.exchange.handle(self.now, Input::Message { flow, message: Box::new(message) });
+        self.drain()
+    }
+
+    /// What a worker tells.
+    fn report(&mut self, event: MediaEvent) -> Vec<(SocketAddr, Message)> {
+        self.exchange.handle(self.now, Input::Media { worker: 0, event });
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Vec<(SocketAddr, Message)> {
         let mut sent = Vec::new();
         loop {
             match self.exchange.poll_output() {
@@ -140,7 +152,14 @@ impl World {
 fn pick_up(invite: &Request) -> Response {
     let srtp = Srtp::new(SrtpPolicy::Accept, true, &mut Entropy::from_number(9));
     let local = sdp::Local { address: DESK.0.into(), port: 50_000, session_id: 1, version: 1, srtp };
-    let answer = sdp::answer(&invite.body, &local, &MediaCaps::g711(), Direction::SendRecv).expect("an offer").0;
+    let caps = MediaCaps::g711();
+    let answer = if sdp::asks_for_dtls(&invite.body) {
+        let dtls = Dtls { fingerprints: vec![fingerprint(2)], setup: Setup::Active, ice: Some(ice("desk")) };
+        sdp::answer_by_dtls(&invite.body, &local, &dtls, &caps, Direction::SendRecv)
+    } else {
+        sdp::answer(&invite.body, &local, &caps, Direction::SendRecv)
+    };
+    let answer = answer.expect("an offer").0;
     let mut response = Response::to_request(invite, 200);
     let to = format!("{};tag=desk", response.headers.get("To").expect("a To"));
     response.headers.set("To", &to);
@@ -254,4 +273,101 @@ fn a_second_offer_keeps_our_key_and_takes_over_the_peers_new_one() {
     let second = world.plans.last().expect("a plan").legs[0].negotiated.as_ref().and_then(|a| a.crypto).expect("keys");
     assert_eq!(second.send, first.send);
     assert_ne!(second.receive, first.receive);
+}
+
+fn fingerprint(byte: u8) -> Fingerprint {
+    Fingerprint { hash: HashKind::Sha256, bytes: vec![byte; 32] }
+}
+
+fn ice(ufrag: &str) -> Ice {
+    let (ufrag, pwd) = (ufrag.to_owned(), "a+password+of+22+characters".to_owned());
+    Ice { ufrag, pwd, lite: false, options: Vec::new(), candidates: Vec::new(), complete: false }
+}
+
+/// What a browser offers.
+fn by_dtls(ufrag: &str) -> String {
+    let hash = "AB:".repeat(31) + "AB";
+    format!(
+        "m=audio 9 UDP/TLS/RTP/SAVPF 0\na=mid:0\na=rtcp-mux\na=setup:actpass\na=fingerprint:sha-256 {hash}\n\
+         a=ice-ufrag:{ufrag}\na=ice-pwd:by5GZGG1lw+040DWA6hXM5Bz"
+    )
+}
+
+fn line<'a>(description: &'a str, begins: &str) -> &'a str {
+    description.lines().find(|line| line.starts_with(begins)).unwrap_or_else(|| panic!("no {begins}: {description}"))
+}
+
+#[test]
+fn a_phone_in_a_page_is_offered_dtls_and_ice_and_its_worker_is_told_both_ends() {
+    let mut world = World::new(SrtpSettings::default(), None, Transport::Wss);
+    let (status, _, onwards) = world.invite(Transport::Udp, 1, "", "m=audio 40000 RTP/AVP 0");
+    let onwards = onwards.expect("the page is called");
+    assert_eq!(status, 200);
+    assert!(line(&onwards, "m=audio").contains(" UDP/TLS/RTP/SAVPF 0"), "{onwards}");
+    let own = "01:".repeat(31) + "01";
+    assert_eq!(line(&onwards, "a=fingerprint"), format!("a=fingerprint:sha-256 {own}"));
+    assert_eq!((line(&onwards, "a=setup"), line(&onwards, "a=ice-lite")), ("a=setup:actpass", "a=ice-lite"));
+    let port = line(&onwards, "m=audio").split(' ').nth(1).expect("a port");
+    assert_eq!(line(&onwards, "a=candidate"), format!("a=candidate:1 1 UDP 2130706431 127.0.6.1 {port} typ host"));
+    let plan = world.plans.last().expect("a plan");
+    let leg = plan.legs.iter().find(|leg| leg.dtls.is_some()).expect("the page's leg");
+    assert_eq!(leg.local_rtcp(), None, "RTCP shares RTP's port");
+    let (ours, agreed) = (leg.dtls.as_ref().expect("ours"), leg.negotiated.as_ref().expect("an agreement"));
+    let theirs = agreed.dtls.as_ref().expect("theirs");
+    assert_eq!((theirs.setup, &theirs.fingerprints), (Setup::Active, &vec![fingerprint(2)]));
+    assert_eq!(theirs.ice.as_ref().map(|ice| &*ice.ufrag), Some("desk"));
+    let secret = ours.ice.as_ref().expect("ICE").pwd.clone();
+    assert!(
+        secret.len() >= 22
+            && world.log.iter().all(|entry| !entry.windows(8).any(|part| part == &secret.as_bytes()[..8]))
+    );
+}
+
+#[test]
+fn dtls_that_is_asked_for_is_answered_over_any_transport_and_refused_by_a_policy_of_off() {
+    for transport in [Transport::Udp, Transport::Wss] {
+        let mut world = World::new(SrtpSettings::default(), None, Transport::Udp);
+        let (status, answer, onwards) = world.invite(transport, 1, "", &by_dtls("page"));
+        assert_eq!((status, line(&answer, "a=setup")), (200, "a=setup:passive"), "{answer}");
+        assert!(onwards.expect("the desk is called").contains(" RTP/AVP "), "the other leg is what it is");
+        let mut world = World::new(keys(SrtpPolicy::Off), None, Transport::Udp);
+        assert_eq!(world.invite(transport, 1, "", &by_dtls("page")).0, 488);
+    }
+    // Who comes over WebSocket and wants plain speech all the same gets it.
+    let mut world = World::new(SrtpSettings::default(), None, Transport::Udp);
+    let (status, answer, _) = world.invite(Transport::Ws, 1, "", "m=audio 40000 RTP/AVP 0");
+    assert!(status == 200 && !answer.contains("a=fingerprint"), "{answer}");
+    assert!(world.plans.iter().flat_map(|plan| &plan.legs).all(|leg| leg.dtls.is_none()));
+}
+
+#[test]
+fn a_peer_that_checks_anew_gets_new_credentials_and_one_that_holds_the_same() {
+    let mut world = World::new(SrtpSettings::default(), None, Transport::Udp);
+    let (_, first, _) = world.invite(Transport::Wss, 1, "", &by_dtls("page"));
+    let tag = world.to_tag.clone();
+    world.acknowledge(Transport::Wss, 1, &tag);
+    let held = format!("{}\na=sendonly", by_dtls("page"));
+    let (status, second, _) = world.invite(Transport::Wss, 2, &tag, &held);
+    assert_eq!((status, line(&second, "a=ice-ufrag")), (200, line(&first, "a=ice-ufrag")));
+    world.acknowledge(Transport::Wss, 2, &tag);
+    let (status, third, _) = world.invite(Transport::Wss, 3, &tag, &by_dtls("anew"));
+    assert_eq!((status, line(&third, "a=fingerprint")), (200, line(&first, "a=fingerprint")));
+    assert_ne!(line(&third, "a=ice-ufrag"), line(&first, "a=ice-ufrag"));
+    assert_ne!(line(&third, "a=ice-pwd"), line(&first, "a=ice-pwd"));
+    world.acknowledge(Transport::Wss, 3, &tag);
+    assert_eq!(world.invite(Transport::Wss, 4, &tag, "m=audio 40000 RTP/AVP 0").0, 488, "what is encrypted stays so");
+}
+
+#[test]
+fn a_handshake_that_comes_to_nothing_ends_the_call_on_both_legs() {
+    let mut world = World::new(SrtpSettings::default(), None, Transport::Wss);
+    world.invite(Transport::Udp, 1, "", "m=audio 40000 RTP/AVP 0");
+    let tag = world.to_tag.clone();
+    world.acknowledge(Transport::Udp, 1, &tag);
+    let plan = world.plans.last().expect("a plan");
+    let leg = plan.legs.iter().find(|leg| leg.dtls.is_some()).expect("the page's leg").leg;
+    let failed = MediaEvent::HandshakeFailed { call: plan.call, leg, error: "no check of a path came".to_owned() };
+    let sent = world.report(failed);
+    let byes = sent.iter().filter(|(_, message)| matches!(message, Message::Request(bye) if bye.method == Method::Bye));
+    assert_eq!(byes.map(|(peer, _)| *peer).collect::<Vec<_>>().len(), 2, "{sent:?}");
 }
