@@ -1,6 +1,7 @@
 //! One function for each parser that reads what strangers send: it panics where the parser does, and where what was read
 //! does not print to the same again. `fuzz/` runs them under libFuzzer, `tests/targets.rs` over seeds and their mutations.
 
+mod browser;
 mod media;
 mod signalling;
 
@@ -14,7 +15,7 @@ pub struct Target {
 }
 
 /// All of them. The configuration's target stands beside the configuration.
-pub const ALL: [Target; 16] = [
+pub const ALL: [Target; 17] = [
     Target { name: "message", run: signalling::message },
     Target { name: "stream", run: signalling::stream },
     Target { name: "endpoint", run: signalling::endpoint },
@@ -31,6 +32,7 @@ pub const ALL: [Target; 16] = [
     Target { name: "event", run: media::event },
     Target { name: "g722", run: media::g722 },
     Target { name: "opus", run: media::opus },
+    Target { name: "browser", run: browser::browser },
 ];
 
 /// Runs one target by its name.

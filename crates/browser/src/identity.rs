@@ -1,6 +1,7 @@
 //! The certificate that an exchange shows to browsers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dimpl::{Config, DtlsCertificate};
 use offhook_media::{Handshakes, Transport};
@@ -11,6 +12,11 @@ use crate::Peer;
 
 /// Datagrams of a handshake are no larger: they fit any path (RFC 6347 section 4.1.1.1) and a transport's room.
 const MTU: usize = 1_150;
+/// A flight that is not answered is sent again after this, then after twice that, and so on: somebody waits to be heard, and the
+/// second of RFC 6347 section 4.2.4.1 is for the whole Internet of its day.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// As often as fits into the time that a handshake has.
+const RETRIES: usize = 6;
 
 /// The exchange cannot have a certificate: the operating system gives no randomness, or the cryptography fails its own tests.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +48,12 @@ impl Identity {
         params.distinguished_name.push(rcgen::DnType::CommonName, "WebRTC");
         let made = params.self_signed(&key).map_err(|e| error(&e))?;
         let certificate = DtlsCertificate { certificate: made.der().to_vec(), private_key: key.serialize_der() };
-        let config = Config::builder().mtu(MTU).build().map_err(|e| error(&e))?;
+        let config = Config::builder()
+            .mtu(MTU)
+            .flight_start_rto(FIRST_WAIT)
+            .flight_retries(RETRIES)
+            .build()
+            .map_err(|e| error(&e))?;
         let bytes = hash(HashKind::Sha256, &certificate.certificate).unwrap_or_default();
         Ok(Self { certificate, config: Arc::new(config), fingerprint: Fingerprint { hash: HashKind::Sha256, bytes } })
     }

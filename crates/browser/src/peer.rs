@@ -15,7 +15,7 @@ use crate::ice::{Checked, Lite};
 use crate::identity::fits;
 
 /// A peer that has answered and is not through with its handshake by then never will be: no way between the two lets packets through.
-pub const HANDSHAKE_WITHIN: Span = Span::from_ms(30_000);
+pub const HANDSHAKE_WITHIN: Span = Span::from_ms(15_000);
 /// Handshakes that may fail before the leg does: whoever can send from the peer's address can spoil one, and the peer begins anew.
 const ATTEMPTS_MAX: u32 = 4;
 /// Most datagrams and deeds that wait to be taken.

@@ -98,7 +98,7 @@ fn a_third_of_all_datagrams_lost_and_a_third_doubled_still_come_to_keys_in_40_se
         });
         without += usize::from(ends[0].keys.is_none() || ends[1].keys.is_none());
     }
-    assert!(without <= 2, "{without} of 40 came to none within 30 s");
+    assert!(without <= 2, "{without} of 40 came to none within 15 s");
 }
 
 #[test]
@@ -165,8 +165,8 @@ fn noise_in_place_of_records_ends_in_a_failure_that_is_told_once_and_never_in_a_
 }
 
 #[test]
-fn a_peer_that_never_comes_is_given_up_30_s_after_its_answer() {
+fn a_peer_that_never_comes_is_given_up_15_s_after_its_answer() {
     let mut ends = two();
     shake(&mut ends, HANDSHAKE_WITHIN + ROUND, |_| Vec::new());
-    assert!(ends[0].failed.as_ref().is_some_and(|error| error.contains("within 30 s")), "{:?}", ends[0].failed);
+    assert!(ends[0].failed.as_ref().is_some_and(|error| error.contains("within 15 s")), "{:?}", ends[0].failed);
 }

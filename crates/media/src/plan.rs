@@ -117,7 +117,7 @@ impl Worker {
             return Err(format!("{} events wait for the control plane, the worker's limit", self.limits.events_max));
         }
         let door = match (&wanted.dtls, &self.handshakes) {
-            (Some(_), Some(handshakes)) => Some(Door::new(handshakes, now)),
+            (Some(_), Some(handshakes)) => Some(Box::new(Door::new(handshakes, now))),
             (Some(_), None) => return Err("its keys come by DTLS, which this worker has not".to_owned()),
             (None, _) => None,
         };

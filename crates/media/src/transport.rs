@@ -62,8 +62,8 @@ pub struct Door {
 }
 
 impl Door {
-    pub fn new(handshakes: &Arc<dyn Handshakes>, now: Tick) -> Box<Self> {
-        Box::new(Self { transport: handshakes.clone().transport(now), path: None, keyed: false, failed: false })
+    pub fn new(handshakes: &Arc<dyn Handshakes>, now: Tick) -> Self {
+        Self { transport: handshakes.clone().transport(now), path: None, keyed: false, failed: false }
     }
 }
 

@@ -10,6 +10,7 @@ mod recording;
 mod replay;
 mod serve;
 mod simulate;
+mod webrtc;
 
 use std::process::ExitCode;
 
@@ -47,9 +48,12 @@ enum Command {
     Replay(replay::ReplayArgs),
 }
 
+/// What is logged where nobody says otherwise: of the libraries, only what an operator can do something about.
+const QUIET: &str = "info,sqlx=warn,webrtc=error,rtc=error,rtc_ice=error,rtc_dtls=error";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("OFFHOOK_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let filter = EnvFilter::try_from_env("OFFHOOK_LOG").unwrap_or_else(|_| EnvFilter::new(QUIET));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args),

@@ -428,6 +428,8 @@ impl Control {
             our_offer: None,
             their_offer,
             negotiated: None,
+            carrier: None,
+            carried: None,
             held_by_us: false,
             hold_next: None,
             held_by_peer: false,
@@ -455,7 +457,7 @@ impl Control {
     }
 
     fn dial(&mut self, now: Tick, call: u32, peer: SocketAddr, dial: Dial) {
-        let Dial { uri, from, headers, keys, hang_up_after, give_up_after } = dial;
+        let Dial { uri, from, headers, keys, hang_up_after, give_up_after, carrier } = dial;
         let local = match local_towards(&self.socket, peer) {
             Ok(local) => local,
             Err(error) => return self.not_dialed(call, &uri, error.to_string()),
@@ -464,6 +466,13 @@ impl Control {
             return self.not_dialed(call, &uri, "no ports for sound are free".into());
         };
         let offer = sdp::offer(&described, &self.config.caps, Direction::SendRecv);
+        let told = match &carrier {
+            None => offer.clone(),
+            Some(carrier) => match carrier.offer(&offer) {
+                Ok(told) => told,
+                Err(error) => return self.not_dialed(call, &uri, error),
+            },
+        };
         let account = self.config.account.as_ref();
         let from = from.unwrap_or_else(|| {
             let address = account.map_or_else(|| self.contact(local), |account| account.aor.clone());
@@ -475,7 +484,7 @@ impl Control {
             from,
             contact: self.contact(local),
             headers,
-            body: Some(Body::sdp(offer.clone())),
+            body: Some(Body::sdp(told)),
             credentials: account.and_then(|account| account.credentials.clone()),
             uri: uri.clone(),
         };
@@ -497,6 +506,8 @@ impl Control {
             our_offer: Some(offer),
             their_offer: None,
             negotiated: None,
+            carrier,
+            carried: None,
             held_by_us: false,
             hold_next: None,
             held_by_peer: false,

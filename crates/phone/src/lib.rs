@@ -5,6 +5,7 @@
 //! [`screen`] puts it on a terminal.
 #![expect(clippy::disallowed_methods, reason = "the edge that has a clock and threads")]
 
+mod carrier;
 mod clock;
 mod control;
 mod digest;
@@ -19,6 +20,7 @@ mod spool;
 mod statistics;
 mod talker;
 
+pub use carrier::Carrier;
 pub use clock::Clock;
 pub use digest::OrderedDigest;
 pub use engine::{EngineConfig, headset};

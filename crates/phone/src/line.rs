@@ -1,10 +1,13 @@
 //! One call as the control thread knows it.
 
+use std::sync::Arc;
+
 use offhook_plan::Negotiated;
 use offhook_sip::sdp::Local;
 use offhook_sip::{Flow, Request, SessionId};
 use offhook_units::{Span, Tick};
 
+use crate::carrier::Carrier;
 use crate::engine::Engine;
 use crate::statistics::{Bound, CallStatistics, EndedBy, MediaStatistics};
 
@@ -55,6 +58,9 @@ pub(crate) struct Line {
     /// The offer of the INVITE that we have not answered yet.
     pub their_offer: Option<Vec<u8>>,
     pub negotiated: Option<Negotiated>,
+    /// What its speech goes by, where that is not our own RTP, and what it has made of the peer's answer.
+    pub carrier: Option<Arc<dyn Carrier>>,
+    pub carried: Option<String>,
     pub held_by_us: bool,
     /// Hold or resume as soon as the change under way is answered.
     pub hold_next: Option<bool>,

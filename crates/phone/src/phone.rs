@@ -14,6 +14,7 @@ use offhook_plan::MediaCaps;
 use offhook_sip::{Credentials, NameAddr, Uri};
 use offhook_units::{Entropy, Span};
 
+use crate::carrier::Carrier;
 use crate::control::Control;
 use crate::engine::{EngineConfig, Report};
 use crate::event::Told;
@@ -149,6 +150,8 @@ pub struct Dial {
     pub hang_up_after: Option<Span>,
     /// Give up when it is not answered so long after the INVITE.
     pub give_up_after: Option<Span>,
+    /// What its speech goes by, where that is not the phone's own RTP.
+    pub carrier: Option<Arc<dyn Carrier>>,
 }
 
 impl Dial {
@@ -164,6 +167,7 @@ impl Dial {
             keys: Vec::new(),
             hang_up_after: None,
             give_up_after: None,
+            carrier: None,
         })
     }
 }

@@ -197,7 +197,18 @@ function take(session) {
   show(session.direction === "incoming" ? "Incoming call" : "Calling", who, queue || number);
 }
 
+// The way to the exchange broke, or there may be a better one: it is looked for anew, and the call goes on meanwhile.
+function findWayAnew() {
+  const call = phone.call;
+  if (!call?.isEstablished() || !phone.ua.isConnected()) return;
+  if (!call.renegotiate({ rtcOfferConstraints: { iceRestart: true } })) setTimeout(findWayAnew, 500);
+}
+
 function hear(connection) {
+  connection.addEventListener("iceconnectionstatechange", () => {
+    const broken = () => ["disconnected", "failed"].includes(connection.iceConnectionState);
+    if (broken()) setTimeout(() => broken() && findWayAnew(), 1000);
+  });
   connection.addEventListener("track", ({ track }) => {
     const stream = new MediaStream([track]);
     byId("ear").srcObject = stream;
@@ -300,6 +311,8 @@ function signIn() {
     byId("sign-in").hidden = true;
     byId("call").hidden = false;
     if (phone.call === null) show("Ready");
+    // Back after the connection broke: the way of the speech did most likely, too.
+    else if (["disconnected", "failed"].includes(phone.call.connection?.iceConnectionState)) findWayAnew();
   });
   ua.on("registrationFailed", ({ cause, response }) => {
     // A connection that broke is made anew by itself.
@@ -341,6 +354,7 @@ on("microphone", "change", changeMicrophone);
 on("process", "change", changeMicrophone);
 on("speaker", "change", chooseSpeaker);
 navigator.mediaDevices?.addEventListener("devicechange", listDevices);
+window.addEventListener("online", findWayAnew);
 document.addEventListener("keydown", ({ key, target }) => {
   if (KEYS.includes(key) && phone.call?.isEstablished() && target.tagName !== "INPUT") phone.call.sendDTMF(key, { transportType: "RFC2833" });
 });

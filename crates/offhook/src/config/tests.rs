@@ -1,5 +1,7 @@
 //! Faults as rows: a fragment of a file, where its fault is, what it says, what it advises.
 
+use std::net::SocketAddr;
+
 use std::path::{Path, PathBuf};
 
 use offhook_acd::{Strategy, WrapUp};
@@ -470,7 +472,7 @@ fn the_newcomers_files_lead_a_call_from_a_trunk_through_a_menu_to_two_agents() {
 fn the_load_tests_file_offers_what_the_load_scripts_ask_for() {
     let checked = check(&shipped_folder().join("loadtest.toml")).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(checked.warnings.to_string(), "");
-    assert_eq!(checked.sip_listen[0].address, "127.0.0.1:5060".parse().expect("an address"));
+    assert_eq!(checked.sip_listen[0].address, "127.0.0.1:5060".parse::<SocketAddr>().expect("an address"));
     let Loaded { exchange, .. } = resolve(checked);
     assert_eq!(exchange.rtp_ports, 10_000..=20_999);
     let caller: core::net::IpAddr = "127.0.0.2".parse().expect("an address");
@@ -487,7 +489,7 @@ fn the_load_tests_file_offers_what_the_load_scripts_ask_for() {
         assert_eq!(serving.count(), 1_000);
     }
     let Destination::Dial { flow, .. } = &exchange.numbers["800"].to else { panic!("800 is no phone") };
-    assert_eq!(flow.peer, "127.0.0.3:5070".parse().expect("an address"));
+    assert_eq!(flow.peer, "127.0.0.3:5070".parse::<SocketAddr>().expect("an address"));
 
     let last = exchange.agents.last().expect("an agent");
     let Reach::Static { uri, flow } = &last.reach else { panic!("{last:?} is not static") };
@@ -590,7 +592,7 @@ fn large_requests_go_over_the_listener_for_tcp_where_there_is_one() {
         let local = "127.0.0.1:5070".parse().expect("an address");
         checked.resolve(|_: Kind, _: &str| 1, |_, _| local).exchange.large_requests_over
     };
-    assert_eq!(over(&both), ["0.0.0.0:5070".parse().expect("an address")]);
+    assert_eq!(over(&both), ["0.0.0.0:5070".parse::<SocketAddr>().expect("an address")]);
     assert!(over(GOOD).is_empty());
 }
 

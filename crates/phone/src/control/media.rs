@@ -1,14 +1,14 @@
 //! Offers and answers of a call: what is agreed on goes to its engine.
 
 use offhook_codec::Tone;
-use offhook_plan::{Direction, Negotiated};
+use offhook_plan::{Direction, MediaCaps, Negotiated};
 use offhook_sip::{Body, reason_phrase, sdp};
 use offhook_units::{SampleRate, Tick};
 
 use super::Control;
 use crate::engine::Order;
 use crate::event::PhoneEvent;
-use crate::line::{Due, Stage};
+use crate::line::{Due, Line, Stage};
 use crate::statistics::EndedBy;
 
 impl Control {
@@ -86,7 +86,7 @@ impl Control {
         let offer = line.our_offer.clone();
         let early = body.filter(Body::is_sdp).zip(offer).and_then(|(body, offer)| {
             // An unusable early answer is no reason to end the call: the final one decides.
-            sdp::accept(&offer, &body.bytes, &self.config.caps).ok()
+            accepted(line, &offer, &body.bytes, &self.config.caps).ok()
         });
         let early_media = early.is_some() || line.negotiated.is_some();
         match early {
@@ -104,7 +104,7 @@ impl Control {
         let offer = line.our_offer.take().unwrap_or_default();
         let early = line.negotiated.is_some();
         match body.filter(Body::is_sdp) {
-            Some(body) => match sdp::accept(&offer, &body.bytes, &self.config.caps) {
+            Some(body) => match accepted(line, &offer, &body.bytes, &self.config.caps) {
                 Ok(negotiated) => self.agree(call, negotiated),
                 Err(error) => return self.media_fault(now, call, &error),
             },
@@ -119,6 +119,9 @@ impl Control {
         let Some(line) = self.lines.get_mut(&call).filter(|line| line.stage == Stage::Talking) else {
             return self.fault(Some(call), "only a call that was answered can be held");
         };
+        if line.carrier.is_some() {
+            return self.fault(Some(call), "a call whose speech goes by a carrier cannot be held");
+        }
         if line.our_offer.is_some() {
             // One change at a time, RFC 3264 section 4: the last wish is kept until the answer is here.
             line.hold_next = Some(on);
@@ -142,6 +145,9 @@ impl Control {
         let Some(line) = self.lines.get_mut(&call) else { return };
         line.local.version += 1;
         let session = line.session;
+        if line.carrier.is_some() {
+            return self.endpoint.refuse_reoffer(now, session, 488);
+        }
         let Some(body) = body.filter(Body::is_sdp) else {
             let offer = sdp::offer(&line.local, &self.config.caps, wish(line.held_by_us));
             line.our_offer = Some(offer.clone());
@@ -181,6 +187,15 @@ impl Control {
         self.fault(Some(call), format!("the peer refused: {status} {}", reason_phrase(status)));
         self.say(PhoneEvent::Held { call, by_us, by_peer });
     }
+}
+
+/// What the peer's answer to our offer agrees on. A carrier is asked once: the final answer says what an early one said.
+fn accepted(line: &mut Line, offer: &str, answer: &[u8], caps: &MediaCaps) -> Result<Negotiated, sdp::SdpError> {
+    let Some(carrier) = &line.carrier else { return sdp::accept(offer, answer, caps) };
+    if line.carried.is_none() {
+        line.carried = Some(carrier.accept(answer).map_err(sdp::SdpError::Malformed)?);
+    }
+    sdp::accept(offer, line.carried.as_deref().unwrap_or_default().as_bytes(), caps)
 }
 
 /// The direction that we wish for.

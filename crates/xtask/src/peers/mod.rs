@@ -77,7 +77,7 @@ const TESTS: &[Test] = &[
     Test { name: "demo", sentence: "the demonstration's call is answered, heard both ways, recorded", run: demo_once },
     Test {
         name: "browser",
-        sentence: "two pages in Chromium take calls of a queue, over PCMU and Opus, and both sides hear each other",
+        sentence: "pages in Chromium take calls, over PCMU of the webrtc crate and Opus of a telephone, and all hear each other",
         run: browser::run,
     },
     Test {
