@@ -122,7 +122,9 @@ impl Lite {
 /// RFC 8489 section 14.5.
 fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
     let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(key).expect("a key of any length");
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     mac.finalize().into_bytes().into()
 }
 

@@ -64,8 +64,10 @@ fn shake(ends: &mut [End; 2], within: Span, mut wire: impl FnMut(Vec<u8>) -> Vec
                 }
             }
         }
-        now = now + ROUND;
-        ends.iter_mut().for_each(|end| end.peer.turn(now));
+        now += ROUND;
+        for end in ends.iter_mut() {
+            end.peer.turn(now);
+        }
     }
 }
 

@@ -124,8 +124,8 @@ impl WebRtc {
             .with_handler(ear.clone())
             .with_runtime(runtime)
             .with_udp_addrs(vec![format!("{}:0", phone.ip())])
-            .build()
-            .await?;
+            .build();
+        let connection = Box::pin(connection).await?;
         let coding = RTCRtpEncodingParameters {
             rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(self.ssrc), ..Default::default() },
             codec: Self::codec().rtp_codec,

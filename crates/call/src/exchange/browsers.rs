@@ -59,9 +59,8 @@ impl Exchange {
 
     /// A user part and a password of checks: 64 and 128 bits of chance, RFC 8445 section 5.3.
     pub(super) fn ice_credentials(&mut self) -> (String, String) {
-        let mut hex =
-            |words: usize| (0..words).map(|_| format!("{:016x}", self.entropy.next_u64())).collect::<String>();
-        (hex(1), hex(2))
+        let mut word = || format!("{:016x}", self.entropy.next_u64());
+        (word(), word() + &word())
     }
 
     /// A leg's keys could not be agreed on: nobody will hear a word there. As if the phone had not answered, or was gone.
