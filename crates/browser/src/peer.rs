@@ -115,7 +115,9 @@ impl Peer {
 
     /// Takes a record in.
     fn shake(&mut self, from: SocketAddr, datagram: &[u8]) {
-        if self.failed || self.by_ice && !self.ice.knows(from) {
+        // Without checks whoever begins the handshake is the peer, until it comes to nothing.
+        let elsewhere = self.association.is_some() && self.partner != Some(from);
+        if self.failed || if self.by_ice { !self.ice.knows(from) } else { elsewhere } {
             return;
         }
         self.partner = Some(from);
