@@ -140,4 +140,12 @@ impl SpeechEncoder {
             let _known = encoder.set_expected_loss(percent);
         }
     }
+
+    /// Bits a second from the next frame on, where the codec leaves that open.
+    pub fn set_bitrate(&mut self, bitrate: u32) {
+        if let Self::Opus(encoder) = self {
+            // Refused by no library that has made the encoder.
+            let _known = encoder.set_bitrate(bitrate);
+        }
+    }
 }

@@ -20,6 +20,7 @@ mod plan;
 mod player;
 mod rate;
 mod receive;
+mod redundancy;
 mod replay;
 mod reports;
 mod stretch;

@@ -62,6 +62,7 @@ impl Worker {
             Source::Mix(mix) if mix.codec == codec => (mix, None, None),
             before => {
                 let Some(mut mix) = Mix::new(codec) else { return };
+                leg.reports.redundancy.tell(&mut mix.encoder);
                 let (mut relayed, mut played) = (None, None);
                 match before {
                     Source::Mix(before) => mix.inputs = before.inputs,

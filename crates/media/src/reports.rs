@@ -6,6 +6,7 @@ use offhook_rtp::{PeerReport, REPORT_BYTES_MAX, ReportWriter, SenderInfo, ntp_of
 use offhook_units::{Entropy, Span, Tick};
 
 use crate::leg::{Leg, Source};
+use crate::redundancy::Redundancy;
 
 /// The state of a leg's RTCP.
 #[derive(Debug)]
@@ -19,13 +20,22 @@ pub struct Reports {
     heard_sender: Option<(u32, Tick)>,
     /// Where the peer's RTCP comes from.
     from: Option<SocketAddr>,
+    /// What the way to the peer asks of who encodes for it.
+    pub redundancy: Redundancy,
 }
 
 impl Reports {
     /// The canonical name is a random token per leg, RFC 7022.
     pub fn new(now: Tick, every: Span, entropy: &mut Entropy) -> Self {
-        let mut reports =
-            Self { next_at: now, every, cname: entropy.token(), packets_reported: 0, heard_sender: None, from: None };
+        let mut reports = Self {
+            next_at: now,
+            every,
+            cname: entropy.token(),
+            packets_reported: 0,
+            heard_sender: None,
+            from: None,
+            redundancy: Redundancy::default(),
+        };
         reports.schedule(now, entropy);
         reports
     }
@@ -93,8 +103,11 @@ impl Leg {
         }
         self.report.peer_fraction_lost = fraction_lost.or(self.report.peer_fraction_lost);
         self.report.round_trip_us = heard.round_trip_us(now).or(self.report.round_trip_us);
-        if let (Some(fraction_lost), Source::Mix(mix)) = (fraction_lost, &mut self.hears) {
-            mix.encoder.expect_loss((u32::from(fraction_lost) * 100 / 256) as u8);
+        if let Some(fraction_lost) = fraction_lost {
+            self.reports.redundancy.reported(now, fraction_lost);
+        }
+        if let Source::Mix(mix) = &mut self.hears {
+            self.reports.redundancy.tell(&mut mix.encoder);
         }
         if let (Some(fraction_lost), Some(jitter)) = (fraction_lost, jitter) {
             self.rate_sent(now, fraction_lost, jitter);
