@@ -277,13 +277,14 @@ fn config() -> Config {
         rtp_ports: 10_000..=20_999,
         media_workers: 1,
         caps: MediaCaps::g711(),
+        tones: offhook_call::config::Tones::default(),
         srtp: offhook_call::config::SrtpSettings::default(),
         dtls: None,
         numbering: None,
         trunks: vec![Trunk::new("load", vec![address(CALLER).ip()])],
         numbers: BTreeMap::from([
-            ("800".to_owned(), Number { answer: Answer::AtStart, to }),
-            ("700".to_owned(), Number { answer: Answer::AtStart, to: Destination::Queue(queue) }),
+            ("800".to_owned(), Number { answer: Answer::AtStart, to, tones: None }),
+            ("700".to_owned(), Number { answer: Answer::AtStart, to: Destination::Queue(queue), tones: None }),
         ]),
         flows: BTreeMap::new(),
         queues: vec![Queue {

@@ -37,6 +37,8 @@ pub struct Config {
     pub media_workers: usize,
     /// What we can do with sound.
     pub caps: MediaCaps,
+    /// What callers hear while somebody is rung for them, and in vain; numbers may have their own.
+    pub tones: Tones,
     /// What we want of encryption.
     pub srtp: SrtpSettings,
     /// The hash of the certificate that browsers are shown; without it their calls are refused with 488, and they are not rung.
@@ -59,6 +61,17 @@ pub struct Config {
     pub accounts: BTreeMap<String, Account>,
     /// Bounds of what grows.
     pub limits: Limits,
+}
+
+/// Tones of the telephone network, as the exchange sounds them; where one has no sound, there is silence, or the end at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tones {
+    /// One round of it; repeated.
+    pub ringback: Vec<AssetId>,
+    /// As long as it is heard before the exchange hangs up.
+    pub busy: Vec<AssetId>,
+    /// Likewise.
+    pub congestion: Vec<AssetId>,
 }
 
 /// [`Config::nat_ping`] where nothing is said: translators forget after 30 s, as a rule.
@@ -142,6 +155,8 @@ pub struct Number {
     pub answer: Answer,
     /// Where it leads.
     pub to: Destination,
+    /// What its callers hear instead of [`Config::tones`].
+    pub tones: Option<Tones>,
 }
 
 /// Where a number leads.

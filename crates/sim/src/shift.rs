@@ -438,7 +438,7 @@ fn config(setting: &Setting) -> Config {
         rounds: 2,
         default: support,
     };
-    let number = |answer, to| Number { answer, to };
+    let number = |answer, to| Number { answer, to, tones: None };
     let dialled = SocketAddr::from(([127, 0, 0, 3], 6_000));
     let dial = Flow { transport: Transport::Udp, local: SocketAddr::from(([127, 0, 0, 1], 5060)), peer: dialled };
     let agents =
@@ -460,6 +460,7 @@ fn config(setting: &Setting) -> Config {
         rtp_ports: 10_000..=12_000,
         media_workers: 1,
         caps: MediaCaps::g711(),
+        tones: offhook_call::config::Tones::default(),
         srtp: SrtpSettings::default(),
         dtls: None,
         // Where the second trunk has its proxy, nobody listens.

@@ -19,7 +19,7 @@ const TRUNK_SILENT: Span = Span::from_s(4);
 impl Exchange {
     /// Rings the first of `ways` that can be rung; the call ends where none can.
     pub(super) fn dial(&mut self, now: Tick, id: CallId, ways: VecDeque<Way>, ring_for: Span) {
-        self.enter(now, id, Stage::Dialling { ways });
+        self.enter(now, id, Stage::Dialling { ways, ringback: None });
         self.timers.arm(id, Kind::Ring, now + ring_for);
         if !self.dial_next(now, id) && !self.transfer_failed(now, id, 503) {
             self.end_call_with(now, id, CallEnd::Failed, 503);
@@ -108,12 +108,16 @@ impl Exchange {
         let heard = body.is_some_and(|body| other.leg.preview(body, &caps).is_ok());
         other.early_media |= heard;
         let caller = call.caller.session;
-        if matches!(call.stage, Stage::Dialling { .. }) && !call.answered {
-            if heard {
-                self.early_media(now, id);
-            } else {
-                self.endpoint.progress(now, caller, 180, None);
-            }
+        match &call.stage {
+            Stage::Dialling { ringback: None, .. } if call.answered => self.sound_ringback(id),
+            Stage::Dialling { .. } if !call.answered && heard => self.early_media(now, id),
+            Stage::Dialling { .. } if !call.answered => self.endpoint.progress(now, caller, 180, None),
+            Stage::Dialling { .. }
+            | Stage::Greeting { .. }
+            | Stage::Queued { .. }
+            | Stage::Talking { .. }
+            | Stage::Message { .. }
+            | Stage::Ending => {}
         }
         self.replan(now, id);
     }

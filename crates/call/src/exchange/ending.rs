@@ -66,7 +66,12 @@ impl Exchange {
         match role {
             Role::Caller => {
                 let talked = matches!(call.stage, Stage::Talking { .. }) || call.transfer.is_some();
-                let end = if talked { CallEnd::CallerHungUp } else { CallEnd::Abandoned };
+                let end = match &call.stage {
+                    // Who hangs up on the last words has not given up waiting.
+                    Stage::Message { end, .. } => *end,
+                    _ if talked => CallEnd::CallerHungUp,
+                    _ => CallEnd::Abandoned,
+                };
                 self.note_cause(now, id, Party::Caller, told);
                 self.end_call(now, id, end, reason.as_deref());
             }

@@ -150,7 +150,7 @@ impl Exchange {
             answered: false,
             ringing: BTreeMap::new(),
             other: None,
-            stage: Stage::Dialling { ways: VecDeque::new() },
+            stage: Stage::Dialling { ways: VecDeque::new(), ringback: None },
             since: now,
             contact: None,
             queue: None,

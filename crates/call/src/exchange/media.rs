@@ -205,15 +205,14 @@ fn plan_of(call: &Call) -> MediaPlan {
                 with_guests(&mut edges, call, Some(other).filter(|_| !*held_by_other));
             }
         }
-        Stage::Dialling { .. } => {
+        Stage::Dialling { ringback, .. } => {
             let early = call.other.as_ref().filter(|other| hears && other.early_media);
-            match (early, &call.transfer) {
+            let music = call.transfer.as_ref().map(|transfer| &transfer.hold_music);
+            match (early, music.filter(|music| !music.assets.is_empty()).or(ringback.as_ref())) {
                 (Some(other), _) => {
                     edges.push(Edge { from: Source::Leg(other.leg.id), to: caller, since: Tick::ZERO });
                 }
-                (None, Some(transfer)) if hears && !transfer.hold_music.assets.is_empty() => {
-                    edges.push(play(&transfer.hold_music, true, caller));
-                }
+                (None, Some(playing)) if hears => edges.push(play(playing, true, caller)),
                 (None, _) => {}
             }
             with_guests(&mut edges, call, None);
@@ -282,7 +281,7 @@ fn with_guests(edges: &mut Vec<Edge>, call: &Call, other: Option<&Other>) {
     }
 }
 
-fn can_hear(agreed: Option<&Negotiated>) -> bool {
+pub(super) fn can_hear(agreed: Option<&Negotiated>) -> bool {
     agreed.is_some_and(|agreed| agreed.direction.sends())
 }
 

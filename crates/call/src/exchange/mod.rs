@@ -28,6 +28,7 @@ mod sticky;
 mod subscriptions;
 mod talking;
 mod texts;
+mod tones;
 mod transfer;
 mod trunks;
 mod views;

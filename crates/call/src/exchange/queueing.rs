@@ -29,7 +29,10 @@ impl Exchange {
     /// What a caller hears who has just entered a queue.
     pub(super) fn wait_in(&mut self, now: Tick, id: CallId, queue: QueueId) {
         let Some(settings) = self.queue(queue) else { return };
-        let (music, announces) = (settings.music.clone(), settings.announce_every.as_us() > 0);
+        let (mut music, announces) = (settings.music.clone(), settings.announce_every.as_us() > 0);
+        if music.is_empty() {
+            music.clone_from(&self.tones_of(id).ringback);
+        }
         let music = self.playing(music);
         let Some(call) = self.calls.get(&id) else { return };
         match call.answer {
@@ -195,8 +198,9 @@ impl Exchange {
         let _ended = self.tell(now, Command::Leave { contact, outcome: how });
     }
 
-    /// A last message, then the end; without words the end at once.
+    /// A last message, then the end. Without words a caller who is answered hears the tone that says so, and others its status.
     pub(super) fn say_and_end(&mut self, now: Tick, id: CallId, words: Vec<AssetId>, end: CallEnd, status: u16) {
+        let words = if words.is_empty() { self.last_tone(id, status) } else { words };
         if words.is_empty() {
             return self.end_call_with(now, id, end, status);
         }

@@ -199,6 +199,8 @@ pub(super) enum Stage {
     Dialling {
         /// What is tried after it.
         ways: VecDeque<Way>,
+        /// What an answered caller hears once it rings.
+        ringback: Option<Playing>,
     },
     /// Both hear each other since then.
     Talking {
@@ -278,7 +280,7 @@ impl Call {
     /// What is left to be tried while somebody is rung without a queue.
     pub fn ways(&mut self) -> Option<&mut VecDeque<Way>> {
         match &mut self.stage {
-            Stage::Dialling { ways } => Some(ways),
+            Stage::Dialling { ways, .. } => Some(ways),
             Stage::Greeting { .. }
             | Stage::Queued { .. }
             | Stage::Talking { .. }

@@ -138,7 +138,7 @@ impl Exchange {
             self.note(now, CallEvent::Held { call: id, by: Party::Agent, on: false });
         }
         self.note(now, CallEvent::Transferring { call: id, by: agent });
-        self.enter(now, id, Stage::Dialling { ways: VecDeque::<Way>::new() });
+        self.enter(now, id, Stage::Dialling { ways: VecDeque::<Way>::new(), ringback: None });
         self.replan(now, id);
         true
     }
@@ -210,7 +210,7 @@ impl Exchange {
         self.counters.transfers_failed += 1;
         self.note(now, CallEvent::Transferred { call: id, by: agent, to: None, attended: false, status });
         let Some(by) = by else {
-            self.strand(now, id);
+            self.strand(now, id, status);
             return true;
         };
         self.endpoint.notify_refer(now, by.leg.session, status);
@@ -240,9 +240,10 @@ impl Exchange {
     }
 
     /// Nobody is left to talk to a caller who did not hang up: back to the queue at the old place, or a last message and the end.
-    pub(super) fn strand(&mut self, now: Tick, id: CallId) {
+    /// `status` says why nobody is.
+    fn strand(&mut self, now: Tick, id: CallId, status: u16) {
         let Some(queue) = self.calls.get(&id).and_then(|call| call.queue) else {
-            return self.end_call_with(now, id, CallEnd::NotReached, NOBODY);
+            return self.say_and_end(now, id, Vec::new(), CallEnd::NotReached, status);
         };
         if self.admit(now, id, queue).is_ok() {
             return self.wait_in(now, id, queue);

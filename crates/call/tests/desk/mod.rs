@@ -95,7 +95,7 @@ fn carrier(trunk: &Trunk) -> Option<String> {
 fn config(trunks: Vec<Trunk>) -> Config {
     let sales = QueueId(1);
     let names = ["ann", "bob", "carl"];
-    let number = |to| Number { answer: Answer::AtStart, to };
+    let number = |to| Number { answer: Answer::AtStart, to, tones: None };
     let agents = names.iter().zip(100..).map(|(name, id)| Agent {
         acd: match *name {
             // Serves no queue.
@@ -121,6 +121,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
         rtp_ports: 20_000..=20_099,
         media_workers: 4,
         caps: MediaCaps::g711(),
+        tones: offhook_call::config::Tones::default(),
         srtp: SrtpSettings::default(),
         dtls: None,
         numbering: None,
@@ -468,7 +469,7 @@ fn name_addr(uri: &str) -> NameAddr {
 
 /// A number of ours that leads to the queue.
 pub fn number() -> Number {
-    Number { answer: Answer::AtStart, to: Destination::Queue(QueueId(1)) }
+    Number { answer: Answer::AtStart, to: Destination::Queue(QueueId(1)), tones: None }
 }
 
 /// A description of a phone's media; it serves as offer and as answer.

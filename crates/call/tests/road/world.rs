@@ -475,7 +475,7 @@ fn offer(phone: SocketAddr, direction: Direction) -> Body {
 fn config(agents: u16) -> Config {
     let support = QueueId(1);
     let flow = |peer| Flow { transport: Transport::Udp, local: SERVER.into(), peer };
-    let number = |answer, to| Number { answer, to };
+    let number = |answer, to| Number { answer, to, tones: None };
     let menu = Menu {
         greeting: vec![AssetId(10)],
         choices: BTreeMap::from([('2', support)]),
@@ -520,6 +520,7 @@ fn config(agents: u16) -> Config {
         rtp_ports: 10_000..=10_999,
         media_workers: 1,
         caps: MediaCaps::g711(),
+        tones: offhook_call::config::Tones::default(),
         srtp: SrtpSettings::default(),
         dtls: None,
         numbering: None,

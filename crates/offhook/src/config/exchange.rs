@@ -5,6 +5,7 @@ use core::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use offhook_call::config::{Limits, NAT_PING, Numbering, SessionTimers, SrtpSettings};
+use offhook_codec::CountryTones;
 use offhook_net::streams::{Tls, TlsFiles};
 use offhook_plan::{CodecCap, CodecKind, MediaCaps};
 use offhook_sip::Transport;
@@ -31,6 +32,7 @@ pub struct Exchange {
     pub realm: String,
     pub node: u16,
     pub numbering: Option<Numbering>,
+    pub tones: CountryTones,
 }
 
 /// `[sip]`.
@@ -57,8 +59,13 @@ pub struct Media {
 impl Reader {
     /// `[exchange]`: everything has a default.
     pub fn exchange(&mut self, root: &mut Section<'_>) -> Exchange {
-        let mut exchange =
-            Exchange { name: "Offhook".to_owned(), realm: "offhook".to_owned(), node: 0, numbering: None };
+        let mut exchange = Exchange {
+            name: "Offhook".to_owned(),
+            realm: "offhook".to_owned(),
+            node: 0,
+            numbering: None,
+            tones: CountryTones::ALL[0],
+        };
         let Some(mut section) = root.table(&mut self.sink, "exchange") else { return exchange };
         if let Some(name) = section.text(&mut self.sink, "name", "\"Offhook\"") {
             exchange.name = name.value;
@@ -73,6 +80,9 @@ impl Reader {
         }
         if let Some(node) = section.number(&mut self.sink, "node", 0..=1_023) {
             exchange.node = node.value as u16;
+        }
+        if let Some(tones) = self.tones(&mut section) {
+            exchange.tones = tones;
         }
         exchange.numbering = self.numbering(&mut section);
         self.has_numbering = exchange.numbering.is_some();

@@ -21,6 +21,7 @@ mod routing;
 mod skills;
 #[cfg(test)]
 mod tests;
+mod tones;
 mod trace;
 
 use core::net::{IpAddr, SocketAddr};
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use offhook_call::config::{Account, Answer, Limits, Login, NumberFormat, Numbering, Queue, SrtpSettings, TrunkLimits};
+use offhook_codec::CountryTones;
 use offhook_net::bans::BanLimits;
 use offhook_net::streams::{StreamLimits, TlsFiles, TrunkFiles};
 use offhook_plan::{AssetId, CodecKind, MediaCaps};
@@ -93,6 +95,8 @@ pub struct Checked {
     pub recording: Recording,
     /// Bounds of what grows.
     pub limits: Limits,
+    /// The country whose tones callers hear, where the number has none of its own.
+    pub tones: CountryTones,
     /// How numbers are dialled here.
     pub numbering: Option<Numbering>,
     /// The name server for trunks that have names.
@@ -247,6 +251,8 @@ pub struct Number {
     pub answer: Answer,
     /// Where it leads.
     pub to: Target,
+    /// The country whose tones its callers hear, where it says so.
+    pub tones: Option<CountryTones>,
 }
 
 /// Where a number leads, by name.
@@ -387,6 +393,7 @@ impl Reader {
             data,
             recording,
             limits,
+            tones: exchange.tones,
             numbering: exchange.numbering,
             dns,
             trunks: trunks.into_iter().map(|trunk| trunk.value).collect(),

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use offhook_acd::{Membership, Need, Ring, Skill};
 use offhook_call::config::{self, Config, Destination};
+use offhook_codec::CountryTones;
 use offhook_sip::{Flow, Transport};
 use offhook_units::{AgentId, QueueId, SkillId};
 
+use super::tones::Countries;
 use super::{Checked, Http, Proxy, Reach, Recording, Target, Trunk};
 
 /// What an id is asked for.
@@ -46,6 +48,8 @@ pub struct Loaded {
     pub recording: Recording,
     /// Sound files, by asset id.
     pub assets: Vec<PathBuf>,
+    /// Whose sounds follow them: ringback, busy and congestion of each.
+    pub tones: Vec<CountryTones>,
     /// Trunks with places that have names: by their order, all of their places.
     pub named: Vec<(usize, Vec<Proxy>)>,
     /// The name server for these.
@@ -137,6 +141,8 @@ impl Checked {
             (name, menu)
         });
         let flows = flows.collect();
+        let mut countries = Countries::behind(self.assets.len());
+        let tones = countries.sounds(self.tones);
         let numbers = self.numbers.into_iter().map(|(number, to)| {
             let destination = match to.to {
                 Target::Flow(name) => Destination::Flow(name),
@@ -145,7 +151,8 @@ impl Checked {
                     Destination::Dial { flow: flow_to(transport, peer), ring_for }
                 }
             };
-            (number, config::Number { answer: to.answer, to: destination })
+            let tones = to.tones.map(|tones| countries.sounds(tones));
+            (number, config::Number { answer: to.answer, to: destination, tones })
         });
         let numbers = numbers.collect();
         let named = named(&self.trunks);
@@ -161,6 +168,7 @@ impl Checked {
             rtp_ports: self.rtp_ports,
             media_workers: self.media_workers,
             caps: self.caps,
+            tones,
             srtp: self.srtp,
             // The certificate is made when the exchange starts.
             dtls: None,
@@ -175,7 +183,7 @@ impl Checked {
             limits: self.limits,
         };
         let (node, http, recording, assets, dns) = (self.node, self.http, self.recording, self.assets, self.dns);
-        Loaded { exchange, node, http, recording, assets, named, dns }
+        Loaded { exchange, node, http, recording, assets, tones: countries.list, named, dns }
     }
 }
 

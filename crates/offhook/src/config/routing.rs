@@ -258,6 +258,7 @@ impl Reader {
             let number = section.text_or_number(&mut self.sink, "number", "\"4930555700\"");
             let answer = section.choice(&mut self.sink, "answer", &ANSWERS);
             let to = self.target(&mut section, queues, flows);
+            let tones = self.tones(&mut section);
             if answer.is_some_and(|answer| answer != Answer::AtAgent) && matches!(to, Some(Target::Dial { .. })) {
                 let message = "a number that dials a phone is answered when the phone answers";
                 self.sink.fault(section.span.clone(), message, "take answer out");
@@ -270,7 +271,7 @@ impl Reader {
                 self.sink.fault(number.span, message, "write digits, with '+' before them where the trunk sends it");
                 continue;
             }
-            let value = Number { answer: answer.unwrap_or(usual), to };
+            let value = Number { answer: answer.unwrap_or(usual), to, tones };
             if numbers.insert(number.value.clone(), At { value, span: number.span.clone() }).is_some() {
                 let message = format!("number {} is there twice", number.value);
                 self.sink.fault(number.span, message, "a number leads to one place: take one of the two out");

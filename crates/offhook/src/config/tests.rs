@@ -132,6 +132,7 @@ fn wrong_types_and_ranges_are_told_with_what_to_write() {
         ("[media]\ncodecs = [\"opus\"]\n", (2, 10), "callers have no codec", "\"pcmu\" or \"pcma\""),
         ("[media]\ncodecs = [\"l16\", \"opus\"]\n", (2, 10), "callers have no codec", "holds Opus or L16"),
         ("[media]\ncodecs = []\n", (2, 10), "without a codec there is no sound", "[\"pcmu\", \"pcma\"]"),
+        ("[exchange]\ntones = \"uk\"\n", (2, 9), "the tones of \"uk\" are not known", "at au be"),
         ("[media]\nworkers = 0\n", (2, 11), "out of range", "from 1 to 64"),
         ("[media]\ncodecs = [\"pcma\", \"PCMA\"]\n", (2, 19), "named twice", "take one"),
     ] {
@@ -147,6 +148,17 @@ fn codecs_are_taken_in_their_order_and_wideband_only_where_it_is_named() {
     };
     assert_eq!(kinds(""), [CodecKind::Pcmu, CodecKind::Pcma]);
     assert_eq!(kinds("[media]\ncodecs = [\"G722\", \"pcma\"]\n"), [CodecKind::G722, CodecKind::Pcma]);
+}
+
+#[test]
+fn tones_are_those_of_europe_or_of_the_country_that_exchange_or_number_names() {
+    let countries = |added: &str| {
+        let checked = read(&format!("{GOOD}{added}")).unwrap_or_else(|faults| panic!("{faults}"));
+        (checked.tones.country, checked.numbers["700"].tones.map(|tones| tones.country))
+    };
+    assert_eq!(countries(""), ("eu", None));
+    assert_eq!(countries("[exchange]\ntones = \"US\"\n"), ("us", None));
+    assert_eq!(countries("tones = \"fr\"\n[exchange]\ntones = \"gb\"\n"), ("gb", Some("fr")));
 }
 
 #[test]

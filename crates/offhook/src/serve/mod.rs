@@ -114,11 +114,11 @@ fn build(checked: Checked) -> Result<House> {
     let files = checked.tls.clone();
     let tls = files.as_ref().map(Tls::load).transpose().context("[tls]")?;
     let loaded = resolve(checked, &store, &listeners)?;
-    let Loaded { exchange: mut config, node, http, recording, assets, named, dns } = loaded;
+    let Loaded { exchange: mut config, node, http, recording, assets, tones, named, dns } = loaded;
     ban_limits.trusted.extend(trunk_addresses(&config).map(Network::from));
     let realm = config.realm.clone();
     let bans = Arc::new(Bans::new(ban_limits));
-    let assets = Arc::new(assets::load(&assets, config.speaks(CodecKind::G722))?);
+    let assets = Arc::new(assets::load(&assets, &tones, config.speaks(CodecKind::G722))?);
 
     let bell = Arc::new(Bell::new().context("the control loop's bell")?);
     let (media_events, media) = unbounded();
