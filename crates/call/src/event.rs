@@ -1,6 +1,6 @@
 //! What happened to calls, as it stands in the event log.
 
-use offhook_plan::{LegReport, SpeechReport, SrtpReport};
+use offhook_plan::{LegReport, LevelReport, SpeechReport, SrtpReport};
 use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PersonRef, QueueId, RecordingId, VisitId};
 use serde::{Deserialize, Serialize};
@@ -299,6 +299,15 @@ pub enum CallEvent {
         /// 200 for one who had joined; else why not, as a SIP status.
         status: u16,
     },
+    /// How loud the far end of a leg that is closed had spoken.
+    Spoke {
+        /// Which call.
+        call: CallId,
+        /// Which side.
+        party: Party,
+        /// Its level and how much of the time.
+        level: LevelReport,
+    },
 }
 
 impl CallEvent {
@@ -329,7 +338,8 @@ impl CallEvent {
             | Self::GuestRung { call, .. }
             | Self::GuestJoined { call, .. }
             | Self::GuestTurned { call, .. }
-            | Self::GuestLeft { call, .. } => *call,
+            | Self::GuestLeft { call, .. }
+            | Self::Spoke { call, .. } => *call,
         }
     }
 
@@ -361,6 +371,7 @@ impl CallEvent {
             Self::GuestJoined { .. } => "guest-joined",
             Self::GuestTurned { .. } => "guest-turned",
             Self::GuestLeft { .. } => "guest-left",
+            Self::Spoke { .. } => "leg-spoke",
         }
     }
 }

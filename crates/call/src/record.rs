@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use offhook_plan::{LegReport, SpeechReport, SrtpReport};
+use offhook_plan::{LegReport, LevelReport, SpeechReport, SrtpReport};
 use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, LegId, PersonRef, QueueId, RecordingId, Tick};
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,12 @@ pub struct CallRecord {
     /// How the agent's leg sounded; after a transfer that of the last one.
     #[serde(default)]
     pub agent_speech: Option<SpeechReport>,
+    /// How loud the caller spoke, where that was measured.
+    #[serde(default)]
+    pub caller_level: Option<LevelReport>,
+    /// How loud the agent spoke; after a transfer the last one.
+    #[serde(default)]
+    pub agent_level: Option<LevelReport>,
     /// Who sent the call on to us, where somebody did and the trunk may say so.
     #[serde(default)]
     pub diverted: Option<Diversion>,
@@ -347,6 +353,8 @@ impl OpenCall {
             agent_srtp: None,
             caller_speech: None,
             agent_speech: None,
+            caller_level: None,
+            agent_level: None,
             diverted: None,
             cause: None,
             guests: Vec::new(),
@@ -397,6 +405,7 @@ impl OpenCall {
             | CallEvent::Dialled { .. }
             | CallEvent::Encrypted { .. }
             | CallEvent::Sounded { .. }
+            | CallEvent::Spoke { .. }
             | CallEvent::Diverted { .. }
             | CallEvent::HangUpCause { .. }
             | CallEvent::GuestRung { .. }
@@ -475,6 +484,8 @@ impl OpenCall {
             CallEvent::Encrypted { party: Party::Agent, srtp, .. } => record.agent_srtp = Some(*srtp),
             CallEvent::Sounded { party: Party::Caller, speech, .. } => record.caller_speech = Some(**speech),
             CallEvent::Sounded { party: Party::Agent, speech, .. } => record.agent_speech = Some(**speech),
+            CallEvent::Spoke { party: Party::Caller, level, .. } => record.caller_level = Some(*level),
+            CallEvent::Spoke { party: Party::Agent, level, .. } => record.agent_level = Some(*level),
             CallEvent::Diverted { from, why, times, .. } => {
                 record.diverted = Some(Diversion { from: *from, why: *why, times: *times });
             }

@@ -1,6 +1,6 @@
 //! What the exchange looks like now, for pages and programs: made on request, never kept.
 
-use offhook_plan::{Grade, SpeechReport};
+use offhook_plan::{Grade, LevelReport, SpeechReport};
 use offhook_units::{AgentId, CallId, LegId, QueueId, RecordingId, Span, Tick};
 
 use crate::guests::Part;
@@ -63,6 +63,8 @@ pub struct AgentView {
     pub supervises: Vec<String>,
     /// How calls sounded at the phone since the start.
     pub speech: SpeechReport,
+    /// How loud the agent spoke in them.
+    pub level: LevelReport,
 }
 
 /// A call now.
@@ -98,6 +100,8 @@ pub struct CallView {
     pub guests: Vec<GuestView>,
     /// `caller`, `agent` or `both`: who sends nothing, though all talk.
     pub unheard: Option<&'static str>,
+    /// `caller` or `agent`: who has sent nothing but silence for a while, though the other speaks.
+    pub quiet: Option<&'static str>,
 }
 
 /// How one side of a call sounds at the time, over some seconds.
@@ -107,6 +111,8 @@ pub struct Sounds {
     pub heard: Grade,
     /// We to the peer, by its reports.
     pub sent: Grade,
+    /// How loud the peer has spoken so far, where that could be measured.
+    pub level: Option<LevelReport>,
 }
 
 /// A supervisor or a third party in a call.
@@ -139,6 +145,8 @@ pub struct TrunkView {
     pub counts: TrunkCounts,
     /// How its calls sounded.
     pub speech: SpeechReport,
+    /// How loud those at its far ends spoke.
+    pub level: LevelReport,
 }
 
 /// Our registration with a trunk.

@@ -5,6 +5,7 @@
 mod conceal;
 mod dtmf;
 pub mod g722;
+mod level;
 mod linear;
 mod narrow;
 mod noise;
@@ -19,6 +20,7 @@ mod transcode;
 
 pub use conceal::Concealer;
 pub use dtmf::KeyDetector;
+pub use level::{LevelMeter, Measured, power};
 pub use linear::Linear;
 pub use narrow::{Coding, NarrowDecoder, NarrowEncoder};
 pub use noise::ComfortNoise;

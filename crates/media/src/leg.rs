@@ -13,6 +13,7 @@ use offhook_units::{CallId, LegId, RecordingId, RtpTime, SampleRate, Span, Tick}
 use crate::crypto::LegCrypto;
 use crate::hold::Hold;
 use crate::inband::Inband;
+use crate::meter::Meter;
 use crate::mix::Mix;
 use crate::out::{OutStream, Relay};
 use crate::player::Player;
@@ -117,6 +118,7 @@ pub struct Leg {
     /// The peer said by comfort noise that it pauses.
     pub pauses: bool,
     pub rated: Rated,
+    pub meter: Meter,
     keys: Keys,
     /// Where no telephone-events were agreed on.
     pub inband: Option<Box<Inband>>,
@@ -182,6 +184,7 @@ impl Leg {
             told_silent: false,
             pauses: false,
             rated: Rated::default(),
+            meter: Meter::default(),
             keys: Keys::default(),
             inband: None,
         }

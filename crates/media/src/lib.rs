@@ -12,6 +12,7 @@ mod io;
 mod jitter;
 mod leg;
 mod limits;
+mod meter;
 mod mix;
 mod mixing;
 mod moves;

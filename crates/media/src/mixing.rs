@@ -199,8 +199,8 @@ impl Worker {
         while self.next_mix <= now {
             let at = self.next_mix;
             for n in 0..self.voices.len() {
-                if let Some(voice) = self.leg_mut(self.voices[n]).and_then(|leg| leg.voice.as_deref_mut()) {
-                    voice.pull(at);
+                if let Some(leg) = self.leg_mut(self.voices[n]) {
+                    leg.pull_voice(at);
                 }
             }
             let mut n = 0;

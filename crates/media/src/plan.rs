@@ -171,11 +171,15 @@ impl Worker {
         let Some(mut leg) = self.legs.get_mut(slot as usize).and_then(Option::take) else { return };
         leg.rate_rest(now);
         leg.end_silence(now);
+        let level = leg.take_level(now, true);
         self.free.push(slot);
         self.forget_sound(slot);
         self.figures.legs -= 1;
         io.close(SocketKey::rtp(slot));
         io.close(SocketKey::rtcp(slot));
+        if let Some(level) = level {
+            self.tell(level);
+        }
         self.answer(MediaEvent::LegClosed {
             call: leg.call,
             leg: leg.id,

@@ -74,6 +74,7 @@ impl Worker {
         match incoming.kind {
             Kind::Speech => {
                 self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, payload);
+                leg.measure(payload);
                 if let Some(voice) = &mut leg.voice {
                     voice.push(now, &incoming.header, payload);
                 }

@@ -108,6 +108,16 @@ impl Voice {
         self.loudness = power.max(self.loudness * LOUDNESS_KEPT);
     }
 
+    /// Whether the last 10 ms are of the stream.
+    pub const fn plays(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// The mean of the squares of the last 10 ms.
+    pub fn power(&self) -> u64 {
+        self.frame.iter().map(|sample| u64::from(sample.unsigned_abs()).pow(2)).sum::<u64>() / FRAME as u64
+    }
+
     /// The last 10 ms.
     pub const fn frame(&self) -> &[i16; FRAME] {
         &self.frame

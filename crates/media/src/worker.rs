@@ -213,8 +213,8 @@ impl Worker {
                 leg.reports.schedule(now, &mut self.entropy);
                 self.report(io, now, slot as u32, false);
             }
-            let graded = self.legs[slot].as_deref_mut().and_then(Leg::take_graded);
-            for event in silent.into_iter().chain(graded) {
+            let Some(leg) = self.legs[slot].as_deref_mut() else { continue };
+            for event in [silent, leg.take_graded(), leg.take_level(now, false)].into_iter().flatten() {
                 self.tell(event);
             }
         }

@@ -210,6 +210,17 @@ pub enum MediaEvent {
         /// What went wrong, and at which end.
         error: String,
     },
+    /// How loud a leg's peer speaks: told from time to time where it has changed, and before the leg is closed.
+    Level {
+        /// Which call.
+        call: CallId,
+        /// Which leg.
+        leg: LegId,
+        /// Of all its life.
+        level: LevelReport,
+        /// It has sent nothing but silence for a while.
+        quiet: bool,
+    },
     /// A leg's ports could not be opened; the leg is dead.
     LegFailed {
         /// Which call.
@@ -245,7 +256,11 @@ impl MediaEvent {
             | Self::HandshakeFailed { .. }
             | Self::Silent { .. }
             | Self::HeardAgain { .. } => true,
-            Self::PlanApplied { .. } | Self::Latched { .. } | Self::LegClosed { .. } | Self::Graded { .. } => false,
+            Self::PlanApplied { .. }
+            | Self::Latched { .. }
+            | Self::LegClosed { .. }
+            | Self::Graded { .. }
+            | Self::Level { .. } => false,
         }
     }
 }
@@ -378,6 +393,39 @@ impl SpeechReport {
         self.sent.join(sent);
         self.silences = self.silences.saturating_add(*silences);
         self.silent_us = self.silent_us.saturating_add(*silent_us);
+    }
+}
+
+/// How loud a leg's peer spoke in its life, and how much of the time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LevelReport {
+    /// Its level while it spoke (ITU-T P.56), in tenths of a dB below full scale (dBov); none where it never did.
+    pub speech_dbov_x10: Option<i16>,
+    /// How much of what it sent could be measured.
+    pub measured_ms: u64,
+    /// In how much of that it spoke.
+    pub active_ms: u64,
+}
+
+impl LevelReport {
+    /// How much of the time it spoke, in percent, where anything was measured.
+    pub fn active_percent(&self) -> Option<u64> {
+        (self.measured_ms > 0).then(|| self.active_ms * 100 / self.measured_ms)
+    }
+
+    /// Takes another leg in: levels by how long each was spoken at.
+    pub fn join(&mut self, other: &Self) {
+        let Self { speech_dbov_x10, measured_ms, active_ms } = *other;
+        let weigh = |level: i16, ms: u64| f64::from(level) * ms as f64;
+        self.speech_dbov_x10 = match (self.speech_dbov_x10, speech_dbov_x10) {
+            (Some(ours), Some(theirs)) if self.active_ms + active_ms > 0 => {
+                let sum = weigh(ours, self.active_ms) + weigh(theirs, active_ms);
+                Some((sum / (self.active_ms + active_ms) as f64).round() as i16)
+            }
+            (ours, theirs) => ours.or(theirs),
+        };
+        self.measured_ms = self.measured_ms.saturating_add(measured_ms);
+        self.active_ms = self.active_ms.saturating_add(active_ms);
     }
 }
 

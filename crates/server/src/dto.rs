@@ -1,14 +1,17 @@
 //! The wire shapes of API version 1. Each is made by taking the core type apart in full, so that a new field there forces a
 //! decision here. Ids are strings, instants RFC 3339 in UTC, lengths of time whole milliseconds.
 
+mod sound;
+
 use offhook_call::record::{CallEnd, CallRecord, Diversion, GuestTime, Talk, Transfer};
 use offhook_call::view::{
-    AgentView, CallView, GuestView, QueueView, RegistrationView, Sounds, TargetView, TrunkCounts, TrunkView,
+    AgentView, CallView, GuestView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView,
 };
-use offhook_plan::{LegReport, Quality, SpeechReport, SrtpReport};
+use offhook_plan::{LegReport, SrtpReport};
 use offhook_units::{CallId, Tick};
 use serde::Serialize;
 
+use self::sound::{Level, Sound, Sounding};
 use crate::time::rfc3339;
 use crate::view::{self, BanView, LadderMessage, RecordEntry, RecordingEntry};
 
@@ -90,11 +93,13 @@ pub struct Agent {
     unreachable: bool,
     supervises: Vec<String>,
     speech: Sound,
+    level: Level,
 }
 
 impl From<&AgentView> for Agent {
     fn from(view: &AgentView) -> Self {
-        let AgentView { id, name, state, since, reason, call, queues, contact, unreachable, supervises, speech } = view;
+        let AgentView { id, name, state, since, reason, call, queues, contact, unreachable, supervises, speech, level } =
+            view;
         Self {
             id: id.to_string(),
             name: name.clone(),
@@ -107,6 +112,7 @@ impl From<&AgentView> for Agent {
             unreachable: *unreachable,
             supervises: supervises.clone(),
             speech: Sound::from(speech),
+            level: Level::from(level),
         }
     }
 }
@@ -129,19 +135,7 @@ pub struct Call {
     agent_sounds: Option<Sounding>,
     guests: Vec<Guest>,
     unheard: Option<&'static str>,
-}
-
-/// How one side sounds at the time: `good`, `fair` or `poor`.
-#[derive(Debug, Serialize)]
-struct Sounding {
-    heard: &'static str,
-    sent: &'static str,
-}
-
-impl From<Sounds> for Sounding {
-    fn from(Sounds { heard, sent }: Sounds) -> Self {
-        Self { heard: heard.name(), sent: sent.name() }
-    }
+    quiet: Option<&'static str>,
 }
 
 /// A supervisor or a third party in a call.
@@ -191,6 +185,7 @@ impl From<&CallView> for Call {
             agent_sounds,
             guests,
             unheard,
+            quiet,
         } = view;
         Self {
             id: id.to_string(),
@@ -208,6 +203,7 @@ impl From<&CallView> for Call {
             agent_sounds: agent_sounds.map(Sounding::from),
             guests: guests.iter().map(Guest::from).collect(),
             unheard: *unheard,
+            quiet: *quiet,
         }
     }
 }
@@ -238,6 +234,7 @@ pub struct Trunk {
     targets: Vec<Target>,
     since_start: Counts,
     speech: Sound,
+    level: Level,
 }
 
 /// Our registration with a trunk.
@@ -270,7 +267,7 @@ struct Counts {
 
 impl From<&TrunkView> for Trunk {
     fn from(view: &TrunkView) -> Self {
-        let TrunkView { name, calls, calls_max, registration, targets, counts, speech } = view;
+        let TrunkView { name, calls, calls_max, registration, targets, counts, speech, level } = view;
         let TrunkCounts { incoming, incoming_refused, outgoing, outgoing_answered, outgoing_failed, outgoing_refused } =
             *counts;
         let registration = registration.as_ref().map(|RegistrationView { state, until, status }| Registration {
@@ -291,6 +288,7 @@ impl From<&TrunkView> for Trunk {
             registration,
             targets: targets.collect(),
             speech: Sound::from(speech),
+            level: Level::from(level),
             since_start: Counts {
                 incoming,
                 incoming_refused,
@@ -389,6 +387,8 @@ pub struct Record {
     agent_srtp: Option<Encryption>,
     caller_speech: Option<Sound>,
     agent_speech: Option<Sound>,
+    caller_level: Option<Level>,
+    agent_level: Option<Level>,
     diverted: Option<DiversionDto>,
     cause: Option<u8>,
     guests: Vec<GuestDto>,
@@ -535,6 +535,8 @@ impl From<&RecordEntry> for Record {
             agent_srtp,
             caller_speech,
             agent_speech,
+            caller_level,
+            agent_level,
             diverted,
             cause,
             guests,
@@ -571,6 +573,8 @@ impl From<&RecordEntry> for Record {
             agent_srtp: agent_srtp.as_ref().map(Encryption::from),
             caller_speech: caller_speech.as_ref().map(Sound::from),
             agent_speech: agent_speech.as_ref().map(Sound::from),
+            caller_level: caller_level.as_ref().map(Level::from),
+            agent_level: agent_level.as_ref().map(Level::from),
             diverted: diverted.as_ref().map(|diverted| DiversionDto::new(diverted, sent_on_by.as_ref())),
             cause: *cause,
             guests: guests.iter().map(GuestDto::from).collect(),
@@ -598,42 +602,6 @@ struct Media {
     jitter_clock_units: u32,
     peer_lost_percent: Option<f64>,
     round_trip_us: Option<u32>,
-}
-
-/// How a leg, or all legs of an agent or a trunk, sounded.
-#[derive(Debug, Serialize)]
-struct Sound {
-    heard: Option<Rated>,
-    sent: Option<Rated>,
-    silences: u32,
-    silent_ms: u64,
-}
-
-impl From<&SpeechReport> for Sound {
-    fn from(speech: &SpeechReport) -> Self {
-        let SpeechReport { heard, sent, silences, silent_us } = speech;
-        let (heard, sent) = (Rated::of(heard), Rated::of(sent));
-        Self { heard, sent, silences: *silences, silent_ms: silent_us / 1_000 }
-    }
-}
-
-/// Scores by the E-model of one direction.
-#[derive(Debug, Serialize)]
-struct Rated {
-    mos: f64,
-    mos_worst: f64,
-    good_seconds: u32,
-    fair_seconds: u32,
-    poor_seconds: u32,
-}
-
-impl Rated {
-    fn of(quality: &Quality) -> Option<Self> {
-        let Quality { good_s, fair_s, poor_s, mos_sum_x100: _, mos_worst_x100 } = *quality;
-        let mos = (quality.mos()? * 100.0).round() / 100.0;
-        let mos_worst = f64::from(mos_worst_x100) / 100.0;
-        Some(Self { mos, mos_worst, good_seconds: good_s, fair_seconds: fair_s, poor_seconds: poor_s })
-    }
 }
 
 impl From<&LegReport> for Media {

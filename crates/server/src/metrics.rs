@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use offhook_call::record::CallEnd;
 use offhook_call::view::{AgentView, QueueView, TargetView, TrunkCounts, TrunkView};
-use offhook_plan::{Quality, SpeechReport};
+use offhook_plan::{LevelReport, Quality, SpeechReport};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -260,6 +260,12 @@ fn views(queues: &[QueueView], agents: &[AgentView]) -> Vec<ViewFamily> {
             kind: Kind::Counter,
             series: agents.iter().flat_map(|agent| speech("agent", &agent.name, &agent.speech)).collect(),
         },
+        ViewFamily {
+            name: "offhook_agent_level_dbov",
+            help: "How loud an agent speaks, in dB below full scale, over all calls since the start",
+            kind: Kind::Gauge,
+            series: agents.iter().filter_map(|agent| level("agent", &agent.name, &agent.level)).collect(),
+        },
     ]
 }
 
@@ -275,6 +281,12 @@ fn speech(kind: &str, name: &str, speech: &SpeechReport) -> Vec<(Labels, f64)> {
     // Where nothing was rated there is no series: agents are many.
     let rated = [("heard", &speech.heard), ("sent", &speech.sent)].into_iter().filter(|(_, rated)| !rated.is_empty());
     rated.flat_map(|(direction, quality)| of(direction, quality)).collect()
+}
+
+/// How loud an agent, or those at the far ends of a trunk, spoke; no series where nobody did.
+fn level(kind: &str, name: &str, level: &LevelReport) -> Option<(Labels, f64)> {
+    let tenths = level.speech_dbov_x10?;
+    Some((vec![(kind.to_owned(), name.to_owned())], f64::from(tenths) / 10.0))
 }
 
 /// Which of a trunk's calls, and how the count is read.
@@ -307,6 +319,7 @@ fn trunk_views(trunks: &[TrunkView]) -> Vec<ViewFamily> {
         })
     });
     let rated = trunks.iter().flat_map(|trunk| speech("trunk", &trunk.name, &trunk.speech));
+    let levels = trunks.iter().filter_map(|trunk| level("trunk", &trunk.name, &trunk.level));
     let family = |name, help, kind, series: Vec<(Labels, f64)>| ViewFamily { name, help, kind, series };
     vec![
         family("offhook_trunk_calls_active", "Calls of a trunk now", Kind::Gauge, calls.collect()),
@@ -318,6 +331,12 @@ fn trunk_views(trunks: &[TrunkView]) -> Vec<ViewFamily> {
             "Seconds of speech over a trunk, by the E-model's rating",
             Kind::Counter,
             rated.collect(),
+        ),
+        family(
+            "offhook_trunk_level_dbov",
+            "How loud those at a trunk's far ends speak, in dB below full scale, over all calls since the start",
+            Kind::Gauge,
+            levels.collect(),
         ),
     ]
 }

@@ -185,6 +185,9 @@ async fn records_come_in_pages_and_one_by_one() {
     assert_eq!((&heard["mos"], &heard["mos_worst"]), (&4.38.into(), &2.07.into()));
     assert_eq!((&heard["good_seconds"], &heard["poor_seconds"]), (&88.into(), &1.into()));
     assert_eq!(one["caller_speech"]["sent"], Value::Null, "the peer reported nothing");
+    let level = &one["caller_level"];
+    assert_eq!((&level["speech_dbov"], &level["active_percent"]), (&(-26.3).into(), &40.into()));
+    assert_eq!(one["agent_level"], Value::Null);
     let srtp = &one["caller_srtp"];
     assert_eq!((&srtp["suite"], &srtp["failed_packets"]), (&"AES_CM_128_HMAC_SHA1_80".into(), &3.into()));
     assert_eq!(one["agent_srtp"], Value::Null);
@@ -231,7 +234,9 @@ async fn a_supervisor_listens_turns_and_leaves_a_third_party_comes_and_goes_or_t
         |state: &str| calls["calls"].as_array().expect("calls").iter().find(|call| call["state"] == state).cloned();
     let (talking, waiting) = (up("talking").expect("one talks"), up("waiting").expect("one waits"));
     assert_eq!((&talking["guests"][0]["name"], &talking["guests"][0]["part"]), (&"carol".into(), &"listen".into()));
-    let sounds = serde_json::json!({ "heard": "good", "sent": "poor" });
+    let level = serde_json::json!({ "speech_dbov": -26.3, "active_percent": 40, "measured_ms": 60_000 });
+    let sounds = serde_json::json!({ "heard": "good", "sent": "poor", "level": level });
+    assert_eq!((&talking["quiet"], &waiting["quiet"]), (&"caller".into(), &Value::Null));
     assert_eq!((&talking["agent_sounds"], &talking["caller_sounds"]["heard"]), (&sounds, &"good".into()));
     let path = |call: &Value, rest: &str| format!("/api/v1/calls/{}/{rest}", call["id"].as_str().expect("an id"));
     let supervise = path(&talking, "supervise");

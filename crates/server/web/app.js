@@ -170,9 +170,10 @@ function drawCalls() {
     const place = call.state === "waiting" && call.position ? element("span", { className: "quiet", textContent: ` place ${call.position}` }) : null;
     const recording = call.recording ? element("span", { className: "quiet", textContent: " recorded" }) : null;
     const unheard = call.unheard ? tag(`${call.unheard === "both" ? "neither side" : call.unheard} not heard`, "bad") : null;
+    const quiet = call.quiet ? tag(`${call.quiet} sends silence`, "warn") : null;
     return element("tr", {},
       cell("Caller", call.caller || "withheld", "name"),
-      cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), unheard, ...soundsOf(call), place, recording)),
+      cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), unheard, quiet, ...soundsOf(call), place, recording)),
       cell("For", growing(call.since)),
       cell("Queue", call.queue),
       cell("Agent", element("span", {}, element("span", { textContent: call.agent ?? "–" }), ...guestsOf(call), supervising(call))),

@@ -56,7 +56,8 @@ impl Exchange {
     /// Remembers that the worker will open this leg's ports.
     pub(super) fn open_leg(&mut self, call: CallId, leg: LegId, port: u16, party: Option<Party>, whose: Option<Whose>) {
         if let Some(call) = self.calls.get_mut(&call) {
-            call.open_legs.insert(leg, OpenLeg { port, party, whose, silent: false, grades: Default::default() });
+            let (silent, grades, level, quiet) = Default::default();
+            call.open_legs.insert(leg, OpenLeg { port, party, whose, silent, grades, level, quiet });
         }
     }
 

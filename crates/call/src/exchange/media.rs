@@ -1,7 +1,8 @@
 //! From a call's stage to its plan, and from the worker's reports back to the call.
 
 use offhook_plan::{
-    Edge, Grade, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source, SpeechReport, Tap,
+    Edge, Grade, LegPlan, LevelReport, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source,
+    SpeechReport, Tap,
 };
 use offhook_units::{CallId, LegId, PlayerId, RecordingId, Tick};
 
@@ -57,8 +58,11 @@ impl Exchange {
                 let call = self.moved.remove(&leg).unwrap_or(call);
                 let Some(open) = self.calls.get_mut(&call).and_then(|call| call.open_legs.remove(&leg)) else { return };
                 self.ports.give_back(now, open.port);
-                self.count_speech(open.whose, &speech);
+                self.count_speech(open.whose, &speech, open.level.as_ref());
                 if let Some(party) = open.party {
+                    if let Some(level) = open.level {
+                        self.note(now, CallEvent::Spoke { call, party, level });
+                    }
                     if let Some(srtp) = srtp {
                         self.note(now, CallEvent::Encrypted { call, party, srtp });
                     }
@@ -80,6 +84,9 @@ impl Exchange {
             MediaEvent::HeardAgain { call, leg, .. } => self.note_silence(self.call_of(call, leg), leg, false),
             MediaEvent::Graded { call, leg, heard, sent } => {
                 self.note_grades(self.call_of(call, leg), leg, (heard, sent));
+            }
+            MediaEvent::Level { call, leg, level, quiet } => {
+                self.note_level(self.call_of(call, leg), leg, level, quiet);
             }
             MediaEvent::PlanApplied { .. } | MediaEvent::Latched { .. } => {}
         }
@@ -108,15 +115,31 @@ impl Exchange {
         self.counters.poor += u64::from(!was_poor && grades.0.max(grades.1) == Grade::Poor);
     }
 
-    /// Adds a leg's ratings to those of whoever spoke and listened there.
-    fn count_speech(&mut self, whose: Option<Whose>, speech: &SpeechReport) {
+    /// How loud a leg's peer speaks is looked at when somebody asks; that it sends nothing but silence is told.
+    fn note_level(&mut self, id: CallId, leg: LegId, level: LevelReport, quiet: bool) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(open) = call.open_legs.get_mut(&leg) else { return };
+        let turned = open.quiet != quiet;
+        (open.level, open.quiet) = (Some(level), quiet);
+        let party = open.party.is_some();
+        if turned && party && matches!(call.stage, Stage::Talking { .. }) {
+            self.changed.calls.insert(id);
+            self.counters.quiet += u64::from(quiet);
+        }
+    }
+
+    /// Adds a leg's ratings and level to those of whoever spoke and listened there.
+    fn count_speech(&mut self, whose: Option<Whose>, speech: &SpeechReport, level: Option<&LevelReport>) {
         let of = match whose {
-            Some(Whose::Trunk(trunk)) => self.lines.get_mut(trunk).map(|line| &mut line.speech),
-            Some(Whose::Agent(agent)) => self.agents.get_mut(&agent).map(|line| &mut line.speech),
+            Some(Whose::Trunk(trunk)) => self.lines.get_mut(trunk).map(|line| (&mut line.speech, &mut line.level)),
+            Some(Whose::Agent(agent)) => self.agents.get_mut(&agent).map(|line| (&mut line.speech, &mut line.level)),
             None => None,
         };
-        if let Some(of) = of {
-            of.join(speech);
+        if let Some((speeches, levels)) = of {
+            speeches.join(speech);
+            if let Some(level) = level {
+                levels.join(level);
+            }
         }
     }
 

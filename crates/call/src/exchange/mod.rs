@@ -36,7 +36,7 @@ mod views;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_acd::Acd;
-use offhook_plan::SpeechReport;
+use offhook_plan::{LevelReport, SpeechReport};
 use offhook_sip::{Binding, DigestCounters, Registrar, RegistrarCounters};
 use offhook_sip::{Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Method, Output as SipOutput, SessionId};
 use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, LegId, OfferId, QueueId, Tick};
@@ -86,6 +86,8 @@ pub struct Counters {
     pub transfers_done: u64,
     /// Sides of calls in talk that sent nothing for a while.
     pub silences: u64,
+    /// Sides of calls in talk that sent nothing but silence for a while.
+    pub quiet: u64,
     /// Legs whose speech became poor in one direction.
     pub poor: u64,
     /// Transfers that came to nothing.
@@ -179,6 +181,7 @@ impl Changed {
 }
 
 /// What an exchange knows of an agent's phone.
+#[derive(Default)]
 struct AgentLine {
     /// Its place in the configuration.
     index: usize,
@@ -187,6 +190,7 @@ struct AgentLine {
     /// Calls without a queue that the phone made, or that ring or talk there.
     direct: BTreeSet<CallId>,
     speech: SpeechReport,
+    level: LevelReport,
 }
 
 impl AgentLine {
@@ -239,14 +243,7 @@ impl Exchange {
         let registrar = Registrar::new(&config.realm, &mut entropy, config.limits.bindings_max, limits);
         let queues = config.queues.iter().enumerate().map(|(index, queue)| (queue.acd.id, index)).collect();
         let agents = config.agents.iter().enumerate();
-        let agents = agents
-            .map(|(index, agent)| {
-                (
-                    agent.acd.id,
-                    AgentLine { index, call: None, direct: BTreeSet::new(), speech: SpeechReport::default() },
-                )
-            })
-            .collect();
+        let agents = agents.map(|(index, agent)| (agent.acd.id, AgentLine { index, ..AgentLine::default() })).collect();
         let accounts = config.agents.iter().filter_map(|agent| match &agent.reach {
             config::Reach::Account(account) => Some((account.clone(), agent.acd.id)),
             config::Reach::Static { .. } => None,

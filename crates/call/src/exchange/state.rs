@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use offhook_plan::{AssetId, Dtls, Grade, MediaPlan, Negotiated};
+use offhook_plan::{AssetId, Dtls, Grade, LevelReport, MediaPlan, Negotiated};
 use offhook_sip::sdp::Srtp;
 use offhook_sip::{Credentials, Flow, NameAddr, SessionId, Uri};
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PlayerId, QueueId, RecordingId, Tick};
@@ -73,6 +73,9 @@ pub(super) struct OpenLeg {
     pub silent: bool,
     /// How the peer sounds to us, and we to the peer.
     pub grades: (Grade, Grade),
+    /// How loud the peer has spoken so far, and whether it sends nothing but silence.
+    pub level: Option<LevelReport>,
+    pub quiet: bool,
 }
 
 /// Whose speech a leg carries, where that is counted.

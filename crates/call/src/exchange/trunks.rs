@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
-use offhook_plan::{MediaCaps, SpeechReport};
+use offhook_plan::{LevelReport, MediaCaps, SpeechReport};
 use offhook_sip::{Flow, NameAddr, ProbeId, Register, RegistrationId, Request, Uri};
 use offhook_units::{CallId, Span, Tick};
 
@@ -32,6 +32,7 @@ pub(super) struct Line {
     admission: Admission,
     pub counts: TrunkCounts,
     pub speech: SpeechReport,
+    pub level: LevelReport,
 }
 
 /// Where a trunk's calls go.
@@ -79,6 +80,7 @@ impl Line {
             admission: Admission::new(trunk.limits.calls_per_s_max),
             counts: TrunkCounts::default(),
             speech: SpeechReport::default(),
+            level: LevelReport::default(),
         }
     }
 
@@ -546,6 +548,7 @@ impl Exchange {
             targets: targets.collect(),
             counts: line.counts,
             speech: line.speech,
+            level: line.level,
         })
     }
 }

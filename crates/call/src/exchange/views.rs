@@ -84,6 +84,7 @@ impl Exchange {
             reason: state.reason.clone(),
             call: self.agents.get(&id)?.engaged_in(),
             speech: self.agents.get(&id)?.speech,
+            level: self.agents.get(&id)?.level,
             queues: queues.map(|queue| queue.acd.name.clone()).collect(),
             unreachable: contact.is_some() && !reachable,
             supervises: self.supervised(&agent.supervises),
@@ -122,6 +123,7 @@ impl Exchange {
             agent_sounds: call.other.as_ref().map(|other| sounds(call, other.leg.id)),
             guests: call.guests.iter().map(|guest| self.guest_view(guest)).collect(),
             unheard: unheard(call),
+            quiet: quiet(call),
         }
     }
 
@@ -134,8 +136,23 @@ impl Exchange {
 }
 
 fn sounds(call: &Call, leg: LegId) -> Sounds {
-    let (heard, sent) = call.open_legs.get(&leg).map(|open| open.grades).unwrap_or_default();
-    Sounds { heard, sent }
+    let Some(open) = call.open_legs.get(&leg) else { return Sounds::default() };
+    Sounds { heard: open.grades.0, sent: open.grades.1, level: open.level }
+}
+
+/// Who sends nothing but silence in a call in which the other speaks. Where both do, nothing has to be wrong.
+fn quiet(call: &Call) -> Option<&'static str> {
+    if state_name(call) != "talking" {
+        return None;
+    }
+    let is_quiet = |leg: LegId| call.open_legs.get(&leg).map(|open| open.quiet && !open.silent);
+    let speaks = |leg: LegId| call.open_legs.get(&leg).is_some_and(|open| open.level.is_some() && !open.quiet);
+    let (caller, other) = (call.caller.id, call.other.as_ref()?.leg.id);
+    match (is_quiet(caller)?, is_quiet(other)?) {
+        (true, false) if speaks(other) => Some("caller"),
+        (false, true) if speaks(caller) => Some("agent"),
+        (true | false, true | false) => None,
+    }
 }
 
 /// Who sends nothing in a call in which all talk.

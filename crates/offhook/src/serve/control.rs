@@ -105,6 +105,7 @@ pub struct Figures {
     pub transfers_done: AtomicU64,
     pub silences: AtomicU64,
     pub poor: AtomicU64,
+    pub quiet: AtomicU64,
     /// As of the exchange.
     pub transfers_failed: AtomicU64,
     /// As of the exchange.
@@ -535,6 +536,7 @@ impl Control {
             (&figures.transfers_done, counters.transfers_done),
             (&figures.silences, counters.silences),
             (&figures.poor, counters.poor),
+            (&figures.quiet, counters.quiet),
             (&figures.transfers_failed, counters.transfers_failed),
             (&figures.transfers_refused, counters.transfers_refused),
             (&figures.guests, counters.guests),

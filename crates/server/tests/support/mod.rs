@@ -9,7 +9,7 @@ use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime};
 use offhook_call::view::{
     AgentView, CallView, GuestView, QueueView, RegistrationView, Sounds, TargetView, TrunkCounts, TrunkView,
 };
-use offhook_plan::{Grade, LegReport, Quality, SpeechReport, SrtpReport};
+use offhook_plan::{Grade, LegReport, LevelReport, Quality, SpeechReport, SrtpReport};
 use offhook_server::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry,
     RecordingEntry, SetAgentError, Unavailable, View,
@@ -175,6 +175,11 @@ pub fn rated() -> Quality {
     quality
 }
 
+/// Of a minute, 24 s of speech at -26.3 dBov.
+pub fn level() -> LevelReport {
+    LevelReport { speech_dbov_x10: Some(-263), measured_ms: 60_000, active_ms: 24_000 }
+}
+
 pub fn trunk() -> TrunkView {
     let until = Some(NOW + Span::from_s(480));
     let target =
@@ -187,6 +192,7 @@ pub fn trunk() -> TrunkView {
         targets: vec![target("udp:192.0.2.1:5060", true), target("tcp:192.0.2.2:5060", false)],
         counts: TrunkCounts { incoming: 70, outgoing: 40, outgoing_answered: 31, ..TrunkCounts::default() },
         speech: SpeechReport { heard: rated(), ..SpeechReport::default() },
+        level: level(),
     }
 }
 
@@ -222,6 +228,7 @@ pub fn agent(id: u64, name: &str, state: &'static str, since: Tick, reason: Opti
         unreachable: false,
         supervises: if name == "carol" { vec!["sales".to_owned()] } else { Vec::new() },
         speech: SpeechReport::default(),
+        level: LevelReport::default(),
     }
 }
 
@@ -239,9 +246,14 @@ pub fn call(id: u64, state: &'static str, since: Tick, agent: Option<&str>, posi
         agent: agent.map(ToOwned::to_owned),
         recording: (state == "talking").then_some(RecordingId(9)),
         caller_sounds: Sounds::default(),
-        agent_sounds: (state == "talking").then_some(Sounds { heard: Grade::Good, sent: Grade::Poor }),
+        agent_sounds: (state == "talking").then_some(Sounds {
+            heard: Grade::Good,
+            sent: Grade::Poor,
+            level: Some(level()),
+        }),
         guests: guests_of(state, since),
         unheard: (state == "talking").then_some("agent"),
+        quiet: (state == "talking").then_some("caller"),
     }
 }
 
@@ -281,6 +293,8 @@ pub fn record(id: u64, started: Tick) -> RecordEntry {
             agent_srtp: None,
             caller_speech: Some(SpeechReport { heard: rated(), ..SpeechReport::default() }),
             agent_speech: None,
+            caller_level: Some(level()),
+            agent_level: None,
             diverted: None,
             cause: None,
             guests: vec![GuestTime { agent: Some(AgentId(3)), part: Part::Listen, from: started, until: started }],

@@ -1,0 +1,73 @@
+//! How legs sound: ratings by the E-model, and levels.
+
+use offhook_call::view::Sounds;
+use offhook_plan::{LevelReport, Quality, SpeechReport};
+use serde::Serialize;
+
+/// How one side sounds at the time: `good`, `fair` or `poor`, and how loud it speaks.
+#[derive(Debug, Serialize)]
+pub struct Sounding {
+    heard: &'static str,
+    sent: &'static str,
+    level: Option<Level>,
+}
+
+impl From<Sounds> for Sounding {
+    fn from(Sounds { heard, sent, level }: Sounds) -> Self {
+        Self { heard: heard.name(), sent: sent.name(), level: level.as_ref().map(Level::from) }
+    }
+}
+
+/// How loud the far end of a leg, or of all legs of an agent or a trunk, speaks.
+#[derive(Debug, Serialize)]
+pub struct Level {
+    /// While it speaks.
+    speech_dbov: Option<f64>,
+    /// How much of the time it does.
+    active_percent: Option<u64>,
+    measured_ms: u64,
+}
+
+impl From<&LevelReport> for Level {
+    fn from(level: &LevelReport) -> Self {
+        let LevelReport { speech_dbov_x10, measured_ms, active_ms: _ } = level;
+        let speech_dbov = speech_dbov_x10.map(|tenths| f64::from(tenths) / 10.0);
+        Self { speech_dbov, active_percent: level.active_percent(), measured_ms: *measured_ms }
+    }
+}
+
+/// How a leg, or all legs of an agent or a trunk, sounded.
+#[derive(Debug, Serialize)]
+pub struct Sound {
+    heard: Option<Rated>,
+    sent: Option<Rated>,
+    silences: u32,
+    silent_ms: u64,
+}
+
+impl From<&SpeechReport> for Sound {
+    fn from(speech: &SpeechReport) -> Self {
+        let SpeechReport { heard, sent, silences, silent_us } = speech;
+        let (heard, sent) = (Rated::of(heard), Rated::of(sent));
+        Self { heard, sent, silences: *silences, silent_ms: silent_us / 1_000 }
+    }
+}
+
+/// Scores by the E-model of one direction.
+#[derive(Debug, Serialize)]
+struct Rated {
+    mos: f64,
+    mos_worst: f64,
+    good_seconds: u32,
+    fair_seconds: u32,
+    poor_seconds: u32,
+}
+
+impl Rated {
+    fn of(quality: &Quality) -> Option<Self> {
+        let Quality { good_s, fair_s, poor_s, mos_sum_x100: _, mos_worst_x100 } = *quality;
+        let mos = (quality.mos()? * 100.0).round() / 100.0;
+        let mos_worst = f64::from(mos_worst_x100) / 100.0;
+        Some(Self { mos, mos_worst, good_seconds: good_s, fair_seconds: fair_s, poor_seconds: poor_s })
+    }
+}
