@@ -42,6 +42,7 @@ fn leg(leg: u16, codec: CodecKind) -> LegPlan {
         recv_payload_type: payload_type,
         telephone_event: None,
         comfort_noise: false,
+        voip_metrics: false,
         ptime_ms: 20,
         direction: Direction::SendRecv,
         remote_rtp: address(leg),

@@ -1,6 +1,6 @@
 //! What happened to calls, as it stands in the event log.
 
-use offhook_plan::{LegReport, LevelReport, SpeechReport, SrtpReport};
+use offhook_plan::{LegReport, LevelReport, PeerMetrics, SpeechReport, SrtpReport};
 use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PersonRef, QueueId, RecordingId, VisitId};
 use serde::{Deserialize, Serialize};
@@ -308,6 +308,15 @@ pub enum CallEvent {
         /// Its level and how much of the time.
         level: LevelReport,
     },
+    /// How the far end of a leg that is closed had said that it heard us.
+    PeerTold {
+        /// Which call.
+        call: CallId,
+        /// Which side.
+        party: Party,
+        /// What it said last.
+        metrics: Box<PeerMetrics>,
+    },
 }
 
 impl CallEvent {
@@ -339,7 +348,8 @@ impl CallEvent {
             | Self::GuestJoined { call, .. }
             | Self::GuestTurned { call, .. }
             | Self::GuestLeft { call, .. }
-            | Self::Spoke { call, .. } => *call,
+            | Self::Spoke { call, .. }
+            | Self::PeerTold { call, .. } => *call,
         }
     }
 
@@ -372,6 +382,7 @@ impl CallEvent {
             Self::GuestTurned { .. } => "guest-turned",
             Self::GuestLeft { .. } => "guest-left",
             Self::Spoke { .. } => "leg-spoke",
+            Self::PeerTold { .. } => "peer-told",
         }
     }
 }

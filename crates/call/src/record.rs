@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use offhook_plan::{LegReport, LevelReport, SpeechReport, SrtpReport};
+use offhook_plan::{LegReport, LevelReport, PeerMetrics, SpeechReport, SrtpReport};
 use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, LegId, PersonRef, QueueId, RecordingId, Tick};
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,12 @@ pub struct CallRecord {
     /// How loud the agent spoke; after a transfer the last one.
     #[serde(default)]
     pub agent_level: Option<LevelReport>,
+    /// How the caller's phone or network says that it heard us, where it does (RFC 3611).
+    #[serde(default)]
+    pub caller_told: Option<PeerMetrics>,
+    /// How the agent's phone says that it heard us; after a transfer the last one.
+    #[serde(default)]
+    pub agent_told: Option<PeerMetrics>,
     /// Who sent the call on to us, where somebody did and the trunk may say so.
     #[serde(default)]
     pub diverted: Option<Diversion>,
@@ -355,6 +361,8 @@ impl OpenCall {
             agent_speech: None,
             caller_level: None,
             agent_level: None,
+            caller_told: None,
+            agent_told: None,
             diverted: None,
             cause: None,
             guests: Vec::new(),
@@ -406,6 +414,7 @@ impl OpenCall {
             | CallEvent::Encrypted { .. }
             | CallEvent::Sounded { .. }
             | CallEvent::Spoke { .. }
+            | CallEvent::PeerTold { .. }
             | CallEvent::Diverted { .. }
             | CallEvent::HangUpCause { .. }
             | CallEvent::GuestRung { .. }
@@ -486,6 +495,8 @@ impl OpenCall {
             CallEvent::Sounded { party: Party::Agent, speech, .. } => record.agent_speech = Some(**speech),
             CallEvent::Spoke { party: Party::Caller, level, .. } => record.caller_level = Some(*level),
             CallEvent::Spoke { party: Party::Agent, level, .. } => record.agent_level = Some(*level),
+            CallEvent::PeerTold { party: Party::Caller, metrics, .. } => record.caller_told = Some(**metrics),
+            CallEvent::PeerTold { party: Party::Agent, metrics, .. } => record.agent_told = Some(**metrics),
             CallEvent::Diverted { from, why, times, .. } => {
                 record.diverted = Some(Diversion { from: *from, why: *why, times: *times });
             }

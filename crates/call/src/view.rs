@@ -1,6 +1,6 @@
 //! What the exchange looks like now, for pages and programs: made on request, never kept.
 
-use offhook_plan::{Grade, LevelReport, SpeechReport};
+use offhook_plan::{Grade, LevelReport, PeerMetrics, SpeechReport};
 use offhook_units::{AgentId, CallId, LegId, QueueId, RecordingId, Span, Tick};
 
 use crate::guests::Part;
@@ -113,6 +113,8 @@ pub struct Sounds {
     pub sent: Grade,
     /// How loud the peer has spoken so far, where that could be measured.
     pub level: Option<LevelReport>,
+    /// How the peer says that it hears us, where it does.
+    pub told: Option<PeerMetrics>,
 }
 
 /// A supervisor or a third party in a call.

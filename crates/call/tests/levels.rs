@@ -5,7 +5,7 @@ mod desk;
 use desk::{World, trunk};
 use offhook_call::Input;
 use offhook_call::view::{CallView, Sounds};
-use offhook_plan::{LevelReport, MediaEvent};
+use offhook_plan::{LevelReport, MediaEvent, PeerMetrics};
 use offhook_sip::SessionId;
 use offhook_units::Span;
 
@@ -61,6 +61,22 @@ fn who_sends_nothing_but_silence_is_shown_and_counted_while_the_other_speaks_and
     speaks(&mut world, 1, -25, false);
     assert_eq!(view(&world).quiet, Some("caller"));
     assert_eq!(world.exchange.counters().quiet, 2);
+}
+
+#[test]
+fn what_a_phone_tells_of_what_it_hears_is_shown_while_the_call_is_up_and_stands_in_its_record_as_it_was_last() {
+    let (mut world, customer) = talk();
+    for mos in [41, 37] {
+        let (call, plan) = world.plans.iter().next().expect("a call");
+        let metrics = PeerMetrics { mos_cq_x10: Some(mos), ..PeerMetrics::default() };
+        let event = MediaEvent::PeerTold { call: *call, leg: plan.legs[1].leg, metrics };
+        world.exchange.handle(world.now, Input::Media { worker: 0, event });
+        assert_eq!(view(&world).agent_sounds.and_then(|sounds| sounds.told), Some(metrics));
+    }
+    assert_eq!(view(&world).caller_sounds.told, None);
+    world.hang_up("carrier2", customer);
+    let record = &world.records[0];
+    assert_eq!((record.caller_told, record.agent_told.and_then(|told| told.mos_cq_x10)), (None, Some(37)));
 }
 
 #[test]

@@ -139,6 +139,7 @@ impl Driver {
             codecs: vec![CodecCap::of(load.codec)],
             telephone_event: true,
             comfort_noise: false,
+            voip_metrics: false,
             ptime_ms: 20,
         };
         let registers = load.agents.as_ref().is_some_and(|agents| agents.count > 0);

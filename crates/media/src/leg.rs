@@ -303,10 +303,16 @@ impl Leg {
         let header = packet.header;
         let began = match self.stats.heard(header.ssrc, header.seq, header.timestamp, arrival) {
             Heard::Began => true,
-            Heard::Newest { .. } | Heard::Late => false,
+            Heard::Newest { skipped } => {
+                self.reports.bursts.lost(skipped);
+                false
+            }
+            // It counts as lost already, since it may be of no use any more.
+            Heard::Late => false,
             Heard::Duplicate => return Err(Discard::Duplicate),
             Heard::Stray => return Err(Discard::Malformed),
         };
+        self.reports.bursts.came();
         if began {
             self.keys = Keys { told_at: self.keys.told_at, ..Keys::default() };
         }

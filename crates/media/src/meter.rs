@@ -19,6 +19,9 @@ const SILENCE: u64 = 256;
 pub const QUIET_AFTER: Span = Span::from_s(20);
 const QUIET_SAMPLES: u64 = SampleRate::NARROW.samples(QUIET_AFTER);
 
+/// What a level in dBm0 is above the same in dB below full scale: a sine of full scale is 3.14 dBm0 (ITU-T G.711 section 4).
+const DBM0: f64 = 6.15;
+
 /// The meter of one leg.
 #[derive(Debug, Default)]
 pub struct Meter {
@@ -44,6 +47,11 @@ impl Meter {
             measured_ms,
             active_ms: (measured_ms as f64 * measured.activity).round() as u64,
         }
+    }
+
+    /// Its level in dBm0.
+    pub fn signal_dbm0(&self) -> Option<i8> {
+        self.level.measured().speech_db.map(|level| (level + DBM0).round() as i8)
     }
 
     const fn is_quiet(&self) -> bool {

@@ -171,14 +171,14 @@ impl Worker {
         let Some(mut leg) = self.legs.get_mut(slot as usize).and_then(Option::take) else { return };
         leg.rate_rest(now);
         leg.end_silence(now);
-        let level = leg.take_level(now, true);
+        let told = [leg.take_told(), leg.take_level(now, true)];
         self.free.push(slot);
         self.forget_sound(slot);
         self.figures.legs -= 1;
         io.close(SocketKey::rtp(slot));
         io.close(SocketKey::rtcp(slot));
-        if let Some(level) = level {
-            self.tell(level);
+        for event in told.into_iter().flatten() {
+            self.tell(event);
         }
         self.answer(MediaEvent::LegClosed {
             call: leg.call,

@@ -4,9 +4,11 @@
 //! alone: half the round trip, a packet, and the playout buffer that such jitter asks for.
 
 use offhook_plan::{Grade, MediaEvent, Quality};
+use offhook_rtp::VoipMetrics;
 use offhook_rtp::emodel::{Impairment, mos, rating};
 use offhook_units::{Span, Tick};
 
+use crate::JitterConfig;
 use crate::leg::Leg;
 
 /// What is rated as one.
@@ -120,6 +122,29 @@ impl Leg {
         let seconds = seconds.min(REPORT_SPAN_MAX_S);
         let (seconds, rating) = add(&mut self.speech.sent, seconds, f64::from(fraction_lost) / 256.0, delay_ms);
         self.rated.graded |= self.rated.sent.take(seconds, rating);
+    }
+
+    /// What we hear of the peer, in the words of RFC 3611: over all of the leg's life. Where nothing is decoded there is no buffer of
+    /// ours to tell of, and no delay.
+    pub fn voip_metrics(&self) -> VoipMetrics {
+        let lost = self.stats.lost() as f64 / self.stats.expected().max(1) as f64;
+        let rated = rating(Impairment::G711, lost, self.delay_ms(self.stats.jitter()));
+        let tenths = |rating: f64| Some((mos(rating) * 10.0).round() as u8);
+        let buffer_ms = self.voice.as_deref().map_or(0, |voice| voice.wait().as_ms() as u16);
+        let mut metrics = VoipMetrics {
+            lost: (lost * 256.0).min(255.0) as u8,
+            round_trip_ms: (self.report.round_trip_us.unwrap_or(0) / 1_000).min(u32::from(u16::MAX)) as u16,
+            end_system_ms: buffer_ms,
+            signal_dbm0: self.meter.signal_dbm0(),
+            rating: Some(rated.clamp(0.0, 100.0).round() as u8),
+            mos_lq_x10: tenths(rating(Impairment::G711, lost, 0.0)),
+            mos_cq_x10: tenths(rated),
+            jitter_buffer_ms: buffer_ms,
+            jitter_buffer_max_ms: if buffer_ms > 0 { JitterConfig::default().wait_max.as_ms() as u16 } else { 0 },
+            ..VoipMetrics::default()
+        };
+        self.reports.bursts.tell(self.packet_ms() as u16, &mut metrics);
+        metrics
     }
 
     fn packet_ms(&self) -> u64 {

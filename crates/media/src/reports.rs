@@ -2,7 +2,8 @@
 
 use core::net::SocketAddr;
 
-use offhook_rtp::{PeerReport, REPORT_BYTES_MAX, ReportWriter, SenderInfo, ntp_of, read_reports};
+use offhook_plan::{MediaEvent, PeerMetrics};
+use offhook_rtp::{Bursts, PeerReport, REPORT_BYTES_MAX, ReportWriter, SenderInfo, VoipMetrics, ntp_of, read_reports};
 use offhook_units::{Entropy, Span, Tick};
 
 use crate::leg::{Leg, Source};
@@ -22,6 +23,10 @@ pub struct Reports {
     from: Option<SocketAddr>,
     /// What the way to the peer asks of who encodes for it.
     pub redundancy: Redundancy,
+    /// Loss of what the peer sends.
+    pub bursts: Bursts,
+    /// What the peer told last in VoIP metrics, and whether that was passed on.
+    told: Option<(VoipMetrics, bool)>,
 }
 
 impl Reports {
@@ -35,6 +40,8 @@ impl Reports {
             heard_sender: None,
             from: None,
             redundancy: Redundancy::default(),
+            bursts: Bursts::default(),
+            told: None,
         };
         reports.schedule(now, entropy);
         reports
@@ -66,6 +73,8 @@ impl Leg {
         let named =
             (media.remote_rtcp.port() != 0 && !media.remote_rtcp.ip().is_unspecified()).then_some(media.remote_rtcp);
         let to = if mux { self.to } else { self.reports.from.or(named) }?;
+        // RFC 3611 section 5.2: to those who ask.
+        let metrics = media.voip_metrics.then(|| self.voip_metrics());
         let reports = &mut self.reports;
         let sent_since = self.out.packets > reports.packets_reported;
         reports.packets_reported = self.out.packets;
@@ -80,7 +89,8 @@ impl Leg {
             (lsr, waited.min(u128::from(u32::MAX)) as u32)
         });
         let block = self.stats.report().map(|report| (report, lsr, dlsr));
-        let length = ReportWriter { ssrc: self.out.ssrc, sender, block, cname: &reports.cname, bye }.write(out);
+        let length =
+            ReportWriter { ssrc: self.out.ssrc, sender, block, cname: &reports.cname, metrics, bye }.write(out);
         Some((length, to, mux))
     }
 
@@ -96,13 +106,16 @@ impl Leg {
             self.report.discarded_packets += 1;
             return;
         };
-        let PeerReport { sender_ntp_mid, fraction_lost, jitter, echo: _, bye: _ } = heard;
+        let PeerReport { sender_ntp_mid, fraction_lost, jitter, echo: _, metrics, bye: _ } = heard;
         self.reports.from = Some(from);
         if let Some(lsr) = sender_ntp_mid {
             self.reports.heard_sender = Some((lsr, now));
         }
         self.report.peer_fraction_lost = fraction_lost.or(self.report.peer_fraction_lost);
         self.report.round_trip_us = heard.round_trip_us(now).or(self.report.round_trip_us);
+        if let Some(metrics) = metrics.filter(|metrics| self.reports.told.is_none_or(|(told, _)| told != *metrics)) {
+            self.reports.told = Some((metrics, false));
+        }
         if let Some(fraction_lost) = fraction_lost {
             self.reports.redundancy.reported(now, fraction_lost);
         }
@@ -112,5 +125,50 @@ impl Leg {
         if let (Some(fraction_lost), Some(jitter)) = (fraction_lost, jitter) {
             self.rate_sent(now, fraction_lost, jitter);
         }
+    }
+
+    /// What the peer told of our speech, once.
+    pub fn take_told(&mut self) -> Option<MediaEvent> {
+        let (told, passed_on) = self.reports.told.as_mut().filter(|(_, passed_on)| !passed_on)?;
+        *passed_on = true;
+        Some(MediaEvent::PeerTold { call: self.call, leg: self.id, metrics: plain(*told) })
+    }
+}
+
+/// The same for those who know nothing of RTCP.
+const fn plain(metrics: VoipMetrics) -> PeerMetrics {
+    let VoipMetrics {
+        lost,
+        discarded,
+        burst_density,
+        gap_density,
+        burst_ms,
+        gap_ms,
+        round_trip_ms,
+        end_system_ms,
+        signal_dbm0,
+        noise_dbm0,
+        rating,
+        mos_lq_x10,
+        mos_cq_x10,
+        jitter_buffer_ms,
+        jitter_buffer_max_ms,
+    } = metrics;
+    PeerMetrics {
+        lost,
+        discarded,
+        burst_density,
+        gap_density,
+        burst_ms,
+        gap_ms,
+        round_trip_ms,
+        end_system_ms,
+        signal_dbm0,
+        noise_dbm0,
+        rating,
+        mos_lq_x10,
+        mos_cq_x10,
+        jitter_buffer_ms,
+        jitter_buffer_max_ms,
     }
 }

@@ -108,6 +108,11 @@ impl Voice {
         self.loudness = power.max(self.loudness * LOUDNESS_KEPT);
     }
 
+    /// How long its buffer waits for packets at present.
+    pub fn wait(&self) -> Span {
+        self.buffer.wait()
+    }
+
     /// Whether the last 10 ms are of the stream.
     pub const fn plays(&self) -> bool {
         self.at.is_some()

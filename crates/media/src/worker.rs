@@ -214,7 +214,8 @@ impl Worker {
                 self.report(io, now, slot as u32, false);
             }
             let Some(leg) = self.legs[slot].as_deref_mut() else { continue };
-            for event in [silent, leg.take_graded(), leg.take_level(now, false)].into_iter().flatten() {
+            let told = [silent, leg.take_graded(), leg.take_level(now, false), leg.take_told()];
+            for event in told.into_iter().flatten() {
                 self.tell(event);
             }
         }

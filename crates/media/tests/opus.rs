@@ -245,7 +245,14 @@ fn sent_after_report(fraction_lost: u8) -> Vec<Vec<u8>> {
                 jitter: 0,
             };
             let mut report = [0; REPORT_BYTES_MAX];
-            let writer = ReportWriter { ssrc: 5, sender: None, block: Some((about, 0, 0)), cname: "x", bye: false };
+            let writer = ReportWriter {
+                ssrc: 5,
+                sender: None,
+                block: Some((about, 0, 0)),
+                cname: "x",
+                metrics: None,
+                bye: false,
+            };
             let length = writer.write(&mut report);
             let key = floor.key(address(local(AGENT).port() + 1));
             let from = address(peer(AGENT).port() + 1);

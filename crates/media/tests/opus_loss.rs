@@ -87,7 +87,8 @@ fn report(floor: &mut Floor, fraction_lost: u8) {
     let ssrc = 0xaaaa_0000 + AGENT.0 as u32;
     let about = Report { ssrc, fraction_lost, cumulative_lost: 9, highest_seq: 9, jitter: 0 };
     let mut report = [0; REPORT_BYTES_MAX];
-    let writer = ReportWriter { ssrc: 5, sender: None, block: Some((about, 0, 0)), cname: "x", bye: false };
+    let writer =
+        ReportWriter { ssrc: 5, sender: None, block: Some((about, 0, 0)), cname: "x", metrics: None, bye: false };
     let length = writer.write(&mut report);
     let key = floor.key(address(local(AGENT).port() + 1));
     let from = address(peer(AGENT).port() + 1);

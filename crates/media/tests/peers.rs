@@ -193,8 +193,14 @@ fn what_a_peer_reports_stands_in_the_legs_figures() {
     let sender = SenderInfo { ntp: ntp_of(floor.now), timestamp: RtpTime(1), packets: 1, octets: 160 };
     let report = offhook_rtp::Report { ssrc: 0xaaaa_0001, fraction_lost: 25, jitter: 80, ..Default::default() };
     let mut out = [0; offhook_rtp::REPORT_BYTES_MAX];
-    let writer =
-        ReportWriter { ssrc: caller.ssrc, sender: Some(sender), block: Some((report, lsr, 0)), cname: "x", bye: false };
+    let writer = ReportWriter {
+        ssrc: caller.ssrc,
+        sender: Some(sender),
+        block: Some((report, lsr, 0)),
+        cname: "x",
+        metrics: None,
+        bye: false,
+    };
     let length = writer.write(&mut out);
     // From a stranger's host it counts for nothing.
     let stranger = "127.0.0.9:999".parse().unwrap();
@@ -267,7 +273,8 @@ fn ten_thousand_mutated_packets_neither_stop_the_worker_nor_make_it_grow() {
     let sender = SenderInfo { ntp: ntp_of(at(0)), timestamp: RtpTime(1), packets: 1, octets: 160 };
     let mut report = [0; offhook_rtp::REPORT_BYTES_MAX];
     let block = Some((offhook_rtp::Report { ssrc: 0xaaaa_0001, ..Default::default() }, 1, 2));
-    let length = ReportWriter { ssrc: 3, sender: Some(sender), block, cname: "x", bye: true }.write(&mut report);
+    let length =
+        ReportWriter { ssrc: 3, sender: Some(sender), block, cname: "x", metrics: None, bye: true }.write(&mut report);
     for n in 0..10_000_u64 {
         floor.run_to(at(n * 5));
         let mut packet = match entropy.below(3) {

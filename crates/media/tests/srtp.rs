@@ -270,6 +270,7 @@ fn reports_are_encrypted_both_ways() {
         sender: None,
         block: Some((block, lsr, 0)),
         cname: "x",
+        metrics: None,
         bye: false,
     };
     let mut room = [0; offhook_rtp::REPORT_BYTES_MAX];

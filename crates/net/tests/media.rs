@@ -160,6 +160,7 @@ fn leg(leg: u64, local: SocketAddr, peer: &UdpSocket, crypto: Option<Crypto>) ->
             recv_payload_type: 0,
             telephone_event: None,
             comfort_noise: false,
+            voip_metrics: false,
             ptime_ms: 20,
             direction: Direction::SendRecv,
             remote_rtp: remote,

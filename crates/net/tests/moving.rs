@@ -96,6 +96,7 @@ impl Peer {
             recv_payload_type: 0,
             telephone_event: None,
             comfort_noise: false,
+            voip_metrics: false,
             ptime_ms: 20,
             direction: Direction::SendRecv,
             remote_rtp: remote,

@@ -451,6 +451,7 @@ impl Worker {
             sender: self.talker.sender_info(now),
             block: listener.report(now),
             cname: "phone",
+            metrics: listener.metrics(),
             bye,
         };
         let mut out = [0; REPORT_BYTES_MAX];

@@ -5,7 +5,10 @@ use core::net::SocketAddr;
 use offhook_codec::{Coding, Law, NarrowDecoder};
 use offhook_media::{JitterBuffer, JitterConfig, JitterStats, Pulled};
 use offhook_plan::Negotiated;
-use offhook_rtp::{Heard, Packet, PeerReport, ReceiverStats, Report, TelephoneEvent, read_reports};
+use offhook_rtp::emodel::{Impairment, mos, rating};
+use offhook_rtp::{
+    Bursts, Heard, Packet, PeerReport, ReceiverStats, Report, TelephoneEvent, VoipMetrics, read_reports,
+};
 use offhook_units::{RtpTime, Span, Tick};
 
 use crate::digest::OrderedDigest;
@@ -30,6 +33,7 @@ pub struct Listener {
     jitter: JitterBuffer,
     decoder: NarrowDecoder,
     stats: ReceiverStats,
+    bursts: Bursts,
     digest: OrderedDigest,
     latched: Option<(SocketAddr, Tick)>,
     key: Option<RtpTime>,
@@ -93,6 +97,7 @@ impl Listener {
             decoder: NarrowDecoder::new(coding_of(&negotiated)),
             negotiated,
             stats: ReceiverStats::default(),
+            bursts: Bursts::default(),
             digest: OrderedDigest::default(),
             latched: None,
             key: None,
@@ -152,6 +157,10 @@ impl Listener {
         if !heard.is_new() {
             return Noticed::Nothing;
         }
+        if let Heard::Newest { skipped } = heard {
+            self.bursts.lost(skipped);
+        }
+        self.bursts.came();
         if heard == Heard::Began {
             self.digest.restart(&mut keep);
         }
@@ -199,7 +208,7 @@ impl Listener {
             self.discarded += 1;
             return;
         };
-        let PeerReport { sender_ntp_mid, fraction_lost, jitter: _, echo: _, bye: _ } = report;
+        let PeerReport { sender_ntp_mid, fraction_lost, jitter: _, echo: _, metrics: _, bye: _ } = report;
         if let Some(mid) = sender_ntp_mid {
             self.sender_report = Some((mid, now));
         }
@@ -215,6 +224,37 @@ impl Listener {
             (mid, u32::try_from(delay).unwrap_or(u32::MAX))
         });
         Some((report, lsr, dlsr))
+    }
+
+    /// What is heard, in the words of RFC 3611; none where the peer does not ask for that, or before the first packet.
+    pub fn metrics(&self) -> Option<VoipMetrics> {
+        let expected = self.stats.expected();
+        if !self.negotiated.voip_metrics || expected == 0 {
+            return None;
+        }
+        let share = |packets: u64| packets as f64 / expected as f64;
+        let (lost, late) = (share(self.stats.lost()), share(self.jitter.stats().late));
+        let of_256 = |share: f64| (share * 256.0).min(255.0) as u8;
+        let ms = |ms: u64| u16::try_from(ms).unwrap_or(u16::MAX);
+        let (packet_ms, buffer_ms) = (u16::from(self.negotiated.ptime_ms), ms(self.jitter.wait().as_ms()));
+        let round_trip_ms = ms(u64::from(self.round_trip_us.unwrap_or(0)) / 1_000);
+        let delay_ms = f64::from(round_trip_ms) / 2.0 + f64::from(packet_ms) + f64::from(buffer_ms);
+        let rated = |delay_ms: f64| rating(Impairment::G711, lost + late, delay_ms);
+        let score = |rating: f64| Some((mos(rating) * 10.0).round() as u8);
+        let mut metrics = VoipMetrics {
+            lost: of_256(lost),
+            discarded: of_256(late),
+            round_trip_ms,
+            end_system_ms: packet_ms.saturating_add(buffer_ms),
+            rating: Some(rated(delay_ms).clamp(0.0, 100.0).round() as u8),
+            mos_lq_x10: score(rated(0.0)),
+            mos_cq_x10: score(rated(delay_ms)),
+            jitter_buffer_ms: buffer_ms,
+            jitter_buffer_max_ms: ms(JitterConfig::default().wait_max.as_ms()),
+            ..VoipMetrics::default()
+        };
+        self.bursts.tell(packet_ms, &mut metrics);
+        Some(metrics)
     }
 
     /// The next 10 ms for the ear.
@@ -273,6 +313,21 @@ mod tests {
         }
         let keys = noticed.iter().filter(|n| **n == Noticed::Key('5')).count();
         assert_eq!((keys, listener.finish(|_| {}).keys.as_str()), (2, "55"));
+    }
+
+    #[test]
+    fn who_asks_is_told_of_one_packet_in_ten_lost_and_of_the_buffer_and_others_of_nothing() {
+        let mut listener = Listener::new(Negotiated { voip_metrics: true, ..agreed() });
+        assert_eq!(listener.metrics(), None, "nothing came");
+        for n in (0..100_u16).filter(|n| n % 10 != 5) {
+            hear(&mut listener, u64::from(n) * 20, PEER, &packet(0, n, u32::from(n) * 160, &[1; 160]));
+        }
+        let metrics = listener.metrics().expect("the peer asks");
+        assert_eq!((metrics.lost, metrics.discarded, metrics.burst_density), (25, 0, 28));
+        assert!((20..=60).contains(&metrics.jitter_buffer_ms) && metrics.jitter_buffer_max_ms == 400, "{metrics:?}");
+        assert!(metrics.mos_lq_x10.is_some_and(|score| (20..40).contains(&score)), "{metrics:?}");
+        listener.renegotiate(agreed());
+        assert_eq!(listener.metrics(), None);
     }
 
     #[test]

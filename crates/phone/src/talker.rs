@@ -149,6 +149,7 @@ pub(crate) mod tests {
             recv_payload_type: 0,
             telephone_event: Some((101, 96)),
             comfort_noise: false,
+            voip_metrics: false,
             ptime_ms: 20,
             direction: Direction::SendRecv,
             remote_rtp: remote,

@@ -118,6 +118,8 @@ pub struct MediaCaps {
     pub telephone_event: bool,
     /// Whether RFC 3389 comfort noise is offered and taken: whoever agrees on it may stop sending in pauses.
     pub comfort_noise: bool,
+    /// Whether our offers ask for VoIP metrics (RFC 3611); whoever asks us gets them anyway.
+    pub voip_metrics: bool,
     /// Packet time in ms that is offered and preferred.
     pub ptime_ms: u8,
 }
@@ -129,6 +131,7 @@ impl MediaCaps {
             codecs: [CodecKind::Pcmu, CodecKind::Pcma].map(CodecCap::of).into(),
             telephone_event: true,
             comfort_noise: false,
+            voip_metrics: false,
             ptime_ms: 20,
         }
     }
@@ -193,6 +196,8 @@ pub struct Negotiated {
     pub telephone_event: Option<(u8, u8)>,
     /// Both sides know comfort noise, as [`COMFORT_NOISE`]: either may send it in place of speech.
     pub comfort_noise: bool,
+    /// The peer asks for VoIP metrics in our reports.
+    pub voip_metrics: bool,
     /// Packet time in ms of what we make ourselves.
     pub ptime_ms: u8,
     /// Which way sound flows, seen from us.

@@ -14,5 +14,5 @@ pub use dtls::{
 };
 pub use media::{
     AssetId, DigitSource, Edge, Grade, LegPlan, LegReport, LevelReport, MediaCommand, MediaEvent, MediaPlan, Move,
-    PlayerPlan, Quality, Source, SpeechReport, SrtpReport, Tap,
+    PeerMetrics, PlayerPlan, Quality, Source, SpeechReport, SrtpReport, Tap,
 };

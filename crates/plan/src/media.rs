@@ -221,6 +221,15 @@ pub enum MediaEvent {
         /// It has sent nothing but silence for a while.
         quiet: bool,
     },
+    /// The peer told in VoIP metrics (RFC 3611) how it hears us, otherwise than it did before.
+    PeerTold {
+        /// Which call.
+        call: CallId,
+        /// Which leg.
+        leg: LegId,
+        /// What it said.
+        metrics: PeerMetrics,
+    },
     /// A leg's ports could not be opened; the leg is dead.
     LegFailed {
         /// Which call.
@@ -260,7 +269,8 @@ impl MediaEvent {
             | Self::Latched { .. }
             | Self::LegClosed { .. }
             | Self::Graded { .. }
-            | Self::Level { .. } => false,
+            | Self::Level { .. }
+            | Self::PeerTold { .. } => false,
         }
     }
 }
@@ -427,6 +437,42 @@ impl LevelReport {
         self.measured_ms = self.measured_ms.saturating_add(measured_ms);
         self.active_ms = self.active_ms.saturating_add(active_ms);
     }
+}
+
+/// What a peer tells of the speech that it hears from us (VoIP metrics, RFC 3611 section 4.7). Shares are of 256, times in ms and
+/// zero where it does not know them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PeerMetrics {
+    /// Lost on the way.
+    pub lost: u8,
+    /// Came, and not in time for its jitter buffer.
+    pub discarded: u8,
+    /// Lost or discarded within bursts.
+    pub burst_density: u8,
+    /// The same between them.
+    pub gap_density: u8,
+    /// Mean length of a burst.
+    pub burst_ms: u16,
+    /// Mean length of what lies between.
+    pub gap_ms: u16,
+    /// Round trip as it measures it.
+    pub round_trip_ms: u16,
+    /// Delay within it.
+    pub end_system_ms: u16,
+    /// How loud we are.
+    pub signal_dbm0: Option<i8>,
+    /// How loud our pauses are.
+    pub noise_dbm0: Option<i8>,
+    /// The E-model's rating, 0 to 100.
+    pub rating: Option<u8>,
+    /// Listening quality, a mean opinion score in tenths.
+    pub mos_lq_x10: Option<u8>,
+    /// Conversational quality, in tenths.
+    pub mos_cq_x10: Option<u8>,
+    /// Its jitter buffer.
+    pub jitter_buffer_ms: u16,
+    /// What that may be at most.
+    pub jitter_buffer_max_ms: u16,
 }
 
 /// What a leg saw in its life.

@@ -9,6 +9,7 @@ mod packet;
 mod receiver;
 mod rtcp;
 mod srtp;
+mod xr;
 
 pub use event::{EVENT_BYTES, TelephoneEvent};
 pub use keys::{KEYS_MAX, KeyPacket, KeySender};
@@ -18,3 +19,4 @@ pub use rtcp::{
     CNAME_BYTES_MAX, PeerReport, REPORT_BYTES_MAX, ReportWriter, RtcpError, SenderInfo, ntp_of, read_reports,
 };
 pub use srtp::{REPLAY_WINDOW, SOURCES_MAX, SRTP_TAIL_MAX, SrtpError, SrtpReceiver, SrtpSender};
+pub use xr::{Bursts, VOIP_METRICS_BYTES, VoipMetrics};

@@ -5,11 +5,12 @@ use offhook_units::{RtpTime, Tick};
 use rtcp_types::RtcpPacketParser;
 
 use crate::Report;
+use crate::xr::{EXTENDED_REPORT, VOIP_METRICS_BYTES, VoipMetrics};
 
 /// Longest canonical name that is written.
 pub const CNAME_BYTES_MAX: usize = 32;
 /// Room for any compound packet of [`ReportWriter`].
-pub const REPORT_BYTES_MAX: usize = 28 + 24 + (8 + 2 + CNAME_BYTES_MAX + 4) + 8;
+pub const REPORT_BYTES_MAX: usize = 28 + 24 + (8 + 2 + CNAME_BYTES_MAX + 4) + VOIP_METRICS_BYTES + 8;
 
 /// Most packets of one compound that are looked at: a hostile compound costs bounded time.
 const COMPOUND_PACKETS_MAX: usize = 16;
@@ -65,6 +66,8 @@ pub struct ReportWriter<'a> {
     pub block: Option<(Report, u32, u32)>,
     /// The canonical name; longer ones are cut at [`CNAME_BYTES_MAX`] bytes.
     pub cname: &'a str,
+    /// What we hear, in words that not everybody asks for (RFC 3611): about the source of `block`, which must be there.
+    pub metrics: Option<VoipMetrics>,
     /// Ends the stream with a BYE.
     pub bye: bool,
 }
@@ -102,6 +105,12 @@ impl ReportWriter<'_> {
         let padding = 4 - (at - sdes) % 4;
         put(out, &mut at, &[0; 4][..padding]);
         self.head(out, sdes, 1, SDES, at);
+        if let (Some(metrics), Some((report, ..))) = (&self.metrics, &self.block)
+            && let Some(room) = out[at..].first_chunk_mut()
+        {
+            metrics.write(self.ssrc, report.ssrc, room);
+            at += VOIP_METRICS_BYTES;
+        }
         if self.bye {
             let bye = at;
             at += 8;
@@ -135,6 +144,8 @@ pub struct PeerReport {
     pub jitter: Option<u32>,
     /// LSR and DLSR of its block on us, where it has heard a report of ours.
     pub echo: Option<(u32, u32)>,
+    /// What it tells of our speech in an extended report.
+    pub metrics: Option<VoipMetrics>,
     /// It said BYE.
     pub bye: bool,
 }
@@ -169,6 +180,7 @@ pub fn read_reports(datagram: &[u8], ours: u32) -> Result<PeerReport, RtcpError>
                 let report = rtcp_types::ReceiverReport::parse(packet).map_err(|_| RtcpError::Truncated)?;
                 report.report_blocks().for_each(|block| peer.note(&block, ours));
             }
+            EXTENDED_REPORT => peer.metrics = VoipMetrics::read(packet, ours).or(peer.metrics),
             BYE => peer.bye = true,
             _ => {}
         }
@@ -220,17 +232,20 @@ mod tests {
     #[test]
     fn another_library_reads_every_compound_that_we_write() {
         for cname_bytes in 0..40 {
-            for (with_sender, with_block, bye) in (0..8).map(|n| (n & 1 > 0, n & 2 > 0, n & 4 > 0)) {
+            for (with_sender, with_block, bye, asked) in (0..16).map(|n| (n & 1 > 0, n & 2 > 0, n & 4 > 0, n & 8 > 0)) {
                 let cname = "x".repeat(cname_bytes);
                 let bytes = written(&ReportWriter {
                     ssrc: 3,
                     sender: with_sender.then(|| sender(Tick::from_us(1))),
                     block: with_block.then_some((REPORT, 1, 2)),
                     cname: &cname,
+                    metrics: asked.then_some(VoipMetrics { lost: 7, ..VoipMetrics::default() }),
                     bye,
                 });
                 let packets: Vec<_> = rtcp_types::Compound::parse(&bytes).unwrap().map(Result::unwrap).collect();
-                assert_eq!(packets.len(), 2 + usize::from(bye));
+                assert_eq!(packets.len(), 2 + usize::from(bye) + usize::from(asked && with_block));
+                let metrics = read_reports(&bytes, REPORT.ssrc).unwrap().metrics;
+                assert_eq!(metrics.map(|metrics| metrics.lost), (asked && with_block).then_some(7));
                 let rtcp_types::Packet::Sdes(sdes) = &packets[1] else { panic!("{:?}", packets[1]) };
                 let chunk = sdes.chunks().next().unwrap();
                 let item = chunk.items().next().unwrap();
@@ -247,14 +262,26 @@ mod tests {
     #[test]
     fn a_block_and_the_round_trip_read_back() {
         let sent_at = Tick::from_us(1_700_000_000_000_000);
-        let ours =
-            written(&ReportWriter { ssrc: 3, sender: Some(sender(sent_at)), block: None, cname: "a", bye: false });
+        let ours = written(&ReportWriter {
+            ssrc: 3,
+            sender: Some(sender(sent_at)),
+            block: None,
+            cname: "a",
+            metrics: None,
+            bye: false,
+        });
         let heard = read_reports(&ours, 99).unwrap();
         let lsr = heard.sender_ntp_mid.unwrap();
         // The peer answers half a second after it heard us; the way takes 20 ms each way.
         let report = Report { ssrc: 3, ..REPORT };
-        let theirs =
-            written(&ReportWriter { ssrc: 9, sender: None, block: Some((report, lsr, 32_768)), cname: "b", bye: true });
+        let theirs = written(&ReportWriter {
+            ssrc: 9,
+            sender: None,
+            block: Some((report, lsr, 32_768)),
+            cname: "b",
+            metrics: None,
+            bye: true,
+        });
         let read = read_reports(&theirs, 3).unwrap();
         assert_eq!((read.fraction_lost, read.jitter, read.bye), (Some(12), Some(77), true));
         let trip = read.round_trip_us(sent_at + Span::from_ms(540)).unwrap();

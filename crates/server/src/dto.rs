@@ -11,7 +11,7 @@ use offhook_plan::{LegReport, SrtpReport};
 use offhook_units::{CallId, Tick};
 use serde::Serialize;
 
-use self::sound::{Level, Sound, Sounding};
+use self::sound::{Level, Sound, Sounding, Told};
 use crate::time::rfc3339;
 use crate::view::{self, BanView, LadderMessage, RecordEntry, RecordingEntry};
 
@@ -389,6 +389,8 @@ pub struct Record {
     agent_speech: Option<Sound>,
     caller_level: Option<Level>,
     agent_level: Option<Level>,
+    caller_told: Option<Told>,
+    agent_told: Option<Told>,
     diverted: Option<DiversionDto>,
     cause: Option<u8>,
     guests: Vec<GuestDto>,
@@ -537,6 +539,8 @@ impl From<&RecordEntry> for Record {
             agent_speech,
             caller_level,
             agent_level,
+            caller_told,
+            agent_told,
             diverted,
             cause,
             guests,
@@ -575,6 +579,8 @@ impl From<&RecordEntry> for Record {
             agent_speech: agent_speech.as_ref().map(Sound::from),
             caller_level: caller_level.as_ref().map(Level::from),
             agent_level: agent_level.as_ref().map(Level::from),
+            caller_told: caller_told.as_ref().map(Told::from),
+            agent_told: agent_told.as_ref().map(Told::from),
             diverted: diverted.as_ref().map(|diverted| DiversionDto::new(diverted, sent_on_by.as_ref())),
             cause: *cause,
             guests: guests.iter().map(GuestDto::from).collect(),

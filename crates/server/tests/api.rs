@@ -188,6 +188,9 @@ async fn records_come_in_pages_and_one_by_one() {
     let level = &one["caller_level"];
     assert_eq!((&level["speech_dbov"], &level["active_percent"]), (&(-26.3).into(), &40.into()));
     assert_eq!(one["agent_level"], Value::Null);
+    let told = &one["caller_told"];
+    assert_eq!((&told["mos_conversational"], &told["lost_percent"]), (&2.9.into(), &10.2.into()));
+    assert_eq!((&told["jitter_buffer_ms"], &told["round_trip_ms"]), (&60.into(), &Value::Null));
     let srtp = &one["caller_srtp"];
     assert_eq!((&srtp["suite"], &srtp["failed_packets"]), (&"AES_CM_128_HMAC_SHA1_80".into(), &3.into()));
     assert_eq!(one["agent_srtp"], Value::Null);
@@ -235,7 +238,7 @@ async fn a_supervisor_listens_turns_and_leaves_a_third_party_comes_and_goes_or_t
     let (talking, waiting) = (up("talking").expect("one talks"), up("waiting").expect("one waits"));
     assert_eq!((&talking["guests"][0]["name"], &talking["guests"][0]["part"]), (&"carol".into(), &"listen".into()));
     let level = serde_json::json!({ "speech_dbov": -26.3, "active_percent": 40, "measured_ms": 60_000 });
-    let sounds = serde_json::json!({ "heard": "good", "sent": "poor", "level": level });
+    let sounds = serde_json::json!({ "heard": "good", "sent": "poor", "level": level, "told": null });
     assert_eq!((&talking["quiet"], &waiting["quiet"]), (&"caller".into(), &Value::Null));
     assert_eq!((&talking["agent_sounds"], &talking["caller_sounds"]["heard"]), (&sounds, &"good".into()));
     let path = |call: &Value, rest: &str| format!("/api/v1/calls/{}/{rest}", call["id"].as_str().expect("an id"));

@@ -7,6 +7,7 @@
 mod crypto;
 mod dtls;
 mod lines;
+mod metrics;
 #[cfg(test)]
 mod tests;
 
@@ -126,6 +127,9 @@ fn offered(text: &mut Lines, local: &Local, proto: &str, caps: &MediaCaps, direc
         formats.extend(clocks.into_iter().zip(&mut numbers).map(|(clock, number)| Format::events(number, clock)));
     }
     audio(text, proto, local.port, &formats, caps.ptime_ms, direction, rtcp_mux);
+    if caps.voip_metrics {
+        metrics::ask(text);
+    }
 }
 
 /// Our answer to `offer`, and what it agrees on. `direction` is what we would like; the answer never says more than the
@@ -203,6 +207,10 @@ fn answer_with(
             text.attribute("mid", mid);
         }
         if at == index {
+            // RFC 3611 section 5.2: whoever asks is told, and may be asked.
+            if stream.voip_metrics {
+                metrics::ask(&mut text);
+            }
             text.append(&secured.lines);
         }
     }
@@ -212,6 +220,7 @@ fn answer_with(
         recv_payload_type: choice.payload_type,
         telephone_event: choice.telephone_event.map(|payload_type| (payload_type, payload_type)),
         comfort_noise: choice.comfort_noise,
+        voip_metrics: stream.voip_metrics,
         ptime_ms,
         direction,
         remote_rtp: stream.rtp,
@@ -269,6 +278,7 @@ pub fn accept(our_offer: &str, answer: &[u8], caps: &MediaCaps) -> Result<Negoti
         recv_payload_type: received.payload_type,
         telephone_event: telephone_event.filter(|_| caps.telephone_event),
         comfort_noise: caps.comfort_noise && theirs.knows_noise(codec) && ours.knows_noise(codec),
+        voip_metrics: theirs.voip_metrics,
         ptime_ms: theirs.ptime(caps.ptime_ms),
         direction: both(ours.direction, theirs.direction.mirrored()),
         remote_rtp: theirs.rtp,
@@ -341,6 +351,8 @@ struct Stream<'a> {
     crypto: Vec<crypto::Line>,
     ptime_ms: Option<u8>,
     maxptime_ms: Option<u8>,
+    /// Who wrote it asks for VoIP metrics.
+    voip_metrics: bool,
 }
 
 impl<'a> Stream<'a> {
@@ -380,6 +392,7 @@ impl<'a> Stream<'a> {
             crypto: crypto::Line::all(media),
             ptime_ms: number("ptime"),
             maxptime_ms: number("maxptime"),
+            voip_metrics: metrics::asks(session, media),
         })
     }
 

@@ -56,8 +56,8 @@ impl Exchange {
     /// Remembers that the worker will open this leg's ports.
     pub(super) fn open_leg(&mut self, call: CallId, leg: LegId, port: u16, party: Option<Party>, whose: Option<Whose>) {
         if let Some(call) = self.calls.get_mut(&call) {
-            let (silent, grades, level, quiet) = Default::default();
-            call.open_legs.insert(leg, OpenLeg { port, party, whose, silent, grades, level, quiet });
+            let (silent, grades, level, quiet, told) = Default::default();
+            call.open_legs.insert(leg, OpenLeg { port, party, whose, silent, grades, level, quiet, told });
         }
     }
 

@@ -63,6 +63,9 @@ impl Exchange {
                     if let Some(level) = open.level {
                         self.note(now, CallEvent::Spoke { call, party, level });
                     }
+                    if let Some(metrics) = open.told {
+                        self.note(now, CallEvent::PeerTold { call, party, metrics: Box::new(metrics) });
+                    }
                     if let Some(srtp) = srtp {
                         self.note(now, CallEvent::Encrypted { call, party, srtp });
                     }
@@ -87,6 +90,12 @@ impl Exchange {
             }
             MediaEvent::Level { call, leg, level, quiet } => {
                 self.note_level(self.call_of(call, leg), leg, level, quiet);
+            }
+            MediaEvent::PeerTold { call, leg, metrics } => {
+                let id = self.call_of(call, leg);
+                if let Some(open) = self.calls.get_mut(&id).and_then(|call| call.open_legs.get_mut(&leg)) {
+                    open.told = Some(metrics);
+                }
             }
             MediaEvent::PlanApplied { .. } | MediaEvent::Latched { .. } => {}
         }

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use offhook_plan::{AssetId, Dtls, Grade, LevelReport, MediaPlan, Negotiated};
+use offhook_plan::{AssetId, Dtls, Grade, LevelReport, MediaPlan, Negotiated, PeerMetrics};
 use offhook_sip::sdp::Srtp;
 use offhook_sip::{Credentials, Flow, NameAddr, SessionId, Uri};
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PlayerId, QueueId, RecordingId, Tick};
@@ -76,6 +76,8 @@ pub(super) struct OpenLeg {
     /// How loud the peer has spoken so far, and whether it sends nothing but silence.
     pub level: Option<LevelReport>,
     pub quiet: bool,
+    /// How the peer says that it hears us.
+    pub told: Option<PeerMetrics>,
 }
 
 /// Whose speech a leg carries, where that is counted.

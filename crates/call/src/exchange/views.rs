@@ -137,7 +137,7 @@ impl Exchange {
 
 fn sounds(call: &Call, leg: LegId) -> Sounds {
     let Some(open) = call.open_legs.get(&leg) else { return Sounds::default() };
-    Sounds { heard: open.grades.0, sent: open.grades.1, level: open.level }
+    Sounds { heard: open.grades.0, sent: open.grades.1, level: open.level, told: open.told }
 }
 
 /// Who sends nothing but silence in a call in which the other speaks. Where both do, nothing has to be wrong.

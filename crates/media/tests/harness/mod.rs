@@ -84,6 +84,7 @@ pub fn agreed(leg: LegId, codec: CodecKind) -> Negotiated {
         recv_payload_type: payload_type,
         telephone_event: Some((101, 101)),
         comfort_noise: false,
+        voip_metrics: false,
         ptime_ms: 20,
         direction: Direction::SendRecv,
         remote_rtp: peer(leg),

@@ -264,6 +264,9 @@ impl Reader {
         if let Some(comfort_noise) = section.flag(&mut self.sink, "comfort_noise") {
             caps.comfort_noise = comfort_noise;
         }
+        if let Some(voip_metrics) = section.flag(&mut self.sink, "voip_metrics") {
+            caps.voip_metrics = voip_metrics;
+        }
         section.finish(&mut self.sink);
         Some(Media { ports: ports?, workers, caps })
     }

@@ -162,6 +162,14 @@ fn tones_are_those_of_europe_or_of_the_country_that_exchange_or_number_names() {
 }
 
 #[test]
+fn voip_metrics_are_asked_for_only_where_that_is_switched_on() {
+    for (added, asks) in [("", false), ("[media]\nvoip_metrics = true\n", true)] {
+        let checked = read(&format!("{GOOD}{added}")).unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(checked.caps.voip_metrics, asks, "{added}");
+    }
+}
+
+#[test]
 fn comfort_noise_is_agreed_on_only_where_it_is_switched_on() {
     let agreed_on = |added: &str| {
         let checked = read(&format!("{GOOD}{added}")).unwrap_or_else(|faults| panic!("{faults}"));

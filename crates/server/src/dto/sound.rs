@@ -1,7 +1,7 @@
 //! How legs sound: ratings by the E-model, and levels.
 
 use offhook_call::view::Sounds;
-use offhook_plan::{LevelReport, Quality, SpeechReport};
+use offhook_plan::{LevelReport, PeerMetrics, Quality, SpeechReport};
 use serde::Serialize;
 
 /// How one side sounds at the time: `good`, `fair` or `poor`, and how loud it speaks.
@@ -10,11 +10,13 @@ pub struct Sounding {
     heard: &'static str,
     sent: &'static str,
     level: Option<Level>,
+    told: Option<Told>,
 }
 
 impl From<Sounds> for Sounding {
-    fn from(Sounds { heard, sent, level }: Sounds) -> Self {
-        Self { heard: heard.name(), sent: sent.name(), level: level.as_ref().map(Level::from) }
+    fn from(Sounds { heard, sent, level, told }: Sounds) -> Self {
+        let (level, told) = (level.as_ref().map(Level::from), told.as_ref().map(Told::from));
+        Self { heard: heard.name(), sent: sent.name(), level, told }
     }
 }
 
@@ -33,6 +35,68 @@ impl From<&LevelReport> for Level {
         let LevelReport { speech_dbov_x10, measured_ms, active_ms: _ } = level;
         let speech_dbov = speech_dbov_x10.map(|tenths| f64::from(tenths) / 10.0);
         Self { speech_dbov, active_percent: level.active_percent(), measured_ms: *measured_ms }
+    }
+}
+
+/// How a peer says that it hears us: VoIP metrics, RFC 3611.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    mos_conversational: Option<f64>,
+    mos_listening: Option<f64>,
+    rating: Option<u8>,
+    lost_percent: f64,
+    discarded_percent: f64,
+    burst_percent: f64,
+    burst_ms: u16,
+    gap_percent: f64,
+    gap_ms: u16,
+    round_trip_ms: Option<u16>,
+    end_system_ms: Option<u16>,
+    jitter_buffer_ms: Option<u16>,
+    jitter_buffer_max_ms: Option<u16>,
+    signal_dbm0: Option<i8>,
+    noise_dbm0: Option<i8>,
+}
+
+impl From<&PeerMetrics> for Told {
+    fn from(metrics: &PeerMetrics) -> Self {
+        let PeerMetrics {
+            lost,
+            discarded,
+            burst_density,
+            gap_density,
+            burst_ms,
+            gap_ms,
+            round_trip_ms,
+            end_system_ms,
+            signal_dbm0,
+            noise_dbm0,
+            rating,
+            mos_lq_x10,
+            mos_cq_x10,
+            jitter_buffer_ms,
+            jitter_buffer_max_ms,
+        } = *metrics;
+        let percent = |of_256: u8| (f64::from(of_256) * 1_000.0 / 256.0).round() / 10.0;
+        let score = |tenths: Option<u8>| tenths.map(|tenths| f64::from(tenths) / 10.0);
+        let known = |ms: u16| (ms > 0).then_some(ms);
+        Self {
+            mos_conversational: score(mos_cq_x10),
+            mos_listening: score(mos_lq_x10),
+            rating,
+            lost_percent: percent(lost),
+            discarded_percent: percent(discarded),
+            burst_percent: percent(burst_density),
+            burst_ms,
+            gap_percent: percent(gap_density),
+            gap_ms,
+            round_trip_ms: known(round_trip_ms),
+            end_system_ms: known(end_system_ms),
+            jitter_buffer_ms: known(jitter_buffer_ms),
+            jitter_buffer_max_ms: known(jitter_buffer_max_ms),
+            signal_dbm0,
+            noise_dbm0,
+        }
     }
 }
 

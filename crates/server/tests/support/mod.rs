@@ -9,7 +9,7 @@ use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime};
 use offhook_call::view::{
     AgentView, CallView, GuestView, QueueView, RegistrationView, Sounds, TargetView, TrunkCounts, TrunkView,
 };
-use offhook_plan::{Grade, LegReport, LevelReport, Quality, SpeechReport, SrtpReport};
+use offhook_plan::{Grade, LegReport, LevelReport, PeerMetrics, Quality, SpeechReport, SrtpReport};
 use offhook_server::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry,
     RecordingEntry, SetAgentError, Unavailable, View,
@@ -180,6 +180,11 @@ pub fn level() -> LevelReport {
     LevelReport { speech_dbov_x10: Some(-263), measured_ms: 60_000, active_ms: 24_000 }
 }
 
+/// A tenth lost of what the far end was sent.
+fn told() -> PeerMetrics {
+    PeerMetrics { lost: 26, mos_cq_x10: Some(29), jitter_buffer_ms: 60, ..PeerMetrics::default() }
+}
+
 pub fn trunk() -> TrunkView {
     let until = Some(NOW + Span::from_s(480));
     let target =
@@ -250,6 +255,7 @@ pub fn call(id: u64, state: &'static str, since: Tick, agent: Option<&str>, posi
             heard: Grade::Good,
             sent: Grade::Poor,
             level: Some(level()),
+            told: None,
         }),
         guests: guests_of(state, since),
         unheard: (state == "talking").then_some("agent"),
@@ -295,6 +301,8 @@ pub fn record(id: u64, started: Tick) -> RecordEntry {
             agent_speech: None,
             caller_level: Some(level()),
             agent_level: None,
+            caller_told: Some(told()),
+            agent_told: None,
             diverted: None,
             cause: None,
             guests: vec![GuestTime { agent: Some(AgentId(3)), part: Part::Listen, from: started, until: started }],

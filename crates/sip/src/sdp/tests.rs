@@ -222,6 +222,7 @@ fn the_answers_numbers_are_sent_and_our_own_are_received() {
             recv_payload_type: 8,
             telephone_event: Some((96, 101)),
             comfort_noise: false,
+            voip_metrics: false,
             ptime_ms: 20,
             direction: Direction::RecvOnly,
             remote_rtp: "198.51.100.9:4000".parse().unwrap(),
@@ -248,6 +249,7 @@ fn one_codec_is_offered_where_only_one_is_wanted_and_ipv6_is_written_as_such() {
         codecs: vec![CodecCap { kind: CodecKind::Pcma, fmtp: None }],
         telephone_event: false,
         comfort_noise: false,
+        voip_metrics: false,
         ptime_ms: 30,
     };
     let text = offer(&Local { address: "2001:db8::1".parse().unwrap(), ..US }, &caps, Direction::Inactive);
