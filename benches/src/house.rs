@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use offhook_acd::{AgentConfig, QueueConfig, WrapUp};
 use offhook_call::config::{
     Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Queue, Reach, SessionTimers,
-    Supervises, Trunk,
+    Supervises, Trunk, Ways,
 };
 use offhook_call::{Exchange, Input, Output};
 use offhook_plan::{AssetId, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, SpeechReport};
@@ -282,9 +282,13 @@ fn config() -> Config {
         dtls: None,
         numbering: None,
         trunks: vec![Trunk::new("load", vec![address(CALLER).ip()])],
+        calendars: Vec::new(),
         numbers: BTreeMap::from([
-            ("800".to_owned(), Number { answer: Answer::AtStart, to, tones: None }),
-            ("700".to_owned(), Number { answer: Answer::AtStart, to: Destination::Queue(queue), tones: None }),
+            ("800".to_owned(), Number { answer: Answer::AtStart, to, tones: None, gate: None }),
+            (
+                "700".to_owned(),
+                Number { answer: Answer::AtStart, to: Destination::Queue(queue), tones: None, gate: None },
+            ),
         ]),
         flows: BTreeMap::new(),
         queues: vec![Queue {
@@ -296,6 +300,7 @@ fn config() -> Config {
             full: vec![AssetId(2)],
             record: false,
             sticky: None,
+            ways: Ways::default(),
         }],
         agents: (1..=PEOPLE).map(|n| agent(n, queue)).collect(),
         registrar: RegistrarLimits { digest, ..RegistrarLimits::default() },

@@ -238,6 +238,14 @@ impl Acd {
         u32::try_from(self.state.profiles.len()).unwrap_or(u32::MAX)
     }
 
+    /// Whether a queue would let a contact in now that needs nothing but what the queue asks of everybody.
+    ///
+    /// # Errors
+    /// As `Command::Enter` would be refused: no such queue, no room, or nobody there.
+    pub fn may_enter(&self, queue: QueueId) -> Result<(), Refusal> {
+        self.check_entry(queue, None)
+    }
+
     /// Where a waiting contact waits, and since when.
     pub fn waiting_in(&self, contact: ContactId) -> Option<(QueueId, Tick)> {
         let contact = self.state.contacts.get(&contact).filter(|contact| contact.is_waiting())?;

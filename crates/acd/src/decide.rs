@@ -211,7 +211,7 @@ impl Acd {
     }
 
     /// Whether one more contact may enter the queue; one that is `already` waiting there needs no further room.
-    fn check_entry(&self, id: QueueId, already: Option<QueueId>) -> Result<(), Refusal> {
+    pub(crate) fn check_entry(&self, id: QueueId, already: Option<QueueId>) -> Result<(), Refusal> {
         let queue = self.queue_known(id)?;
         let Some(index) = self.index.queues.get(&id) else { return Err(Refusal::UnknownQueue(id)) };
         if index.is_deserted() && !queue.config.no_agents.join {

@@ -2,6 +2,7 @@
 //! faults belong to the program that reads it.
 
 mod trunk;
+mod ways;
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
@@ -12,9 +13,11 @@ use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{Flow, RegistrarLimits};
 use offhook_units::{AgentId, QueueId, Span};
 
+pub use crate::calendar::Calendar;
 pub use crate::guests::Supervises;
 pub use crate::numbering::{NumberFormat, Numbering};
 pub use trunk::{Outgoing, Registering, Trunk, TrunkLimits};
+pub use ways::{Elsewhere, Gate, Ways};
 
 /// A whole exchange.
 #[derive(Debug, Clone)]
@@ -45,6 +48,8 @@ pub struct Config {
     pub dtls: Option<Fingerprint>,
     /// Who may send us calls without credentials, and who takes ours.
     pub trunks: Vec<Trunk>,
+    /// Opening hours, of which numbers and queues say which are theirs.
+    pub calendars: Vec<Calendar>,
     /// Numbers of ours, by what stands in the request URI's user part.
     pub numbers: BTreeMap<String, Number>,
     /// How numbers are dialled here; without it a number is what was dialled.
@@ -157,6 +162,8 @@ pub struct Number {
     pub to: Destination,
     /// What its callers hear instead of [`Config::tones`].
     pub tones: Option<Tones>,
+    /// When it leads there, where that is not always.
+    pub gate: Option<Gate>,
 }
 
 /// Where a number leads.
@@ -211,6 +218,8 @@ pub struct Queue {
     pub record: bool,
     /// Callers wait a while for whom they talked to last.
     pub sticky: Option<Sticky>,
+    /// When callers are let in, and the ways out.
+    pub ways: Ways,
 }
 
 /// How a queue keeps callers with their agents.

@@ -3,6 +3,7 @@
 //! [`Exchange`] is the one owner of all calls: [`Exchange::handle`] takes an [`Input`], [`Exchange::poll_output`] gives
 //! what is to be done until [`Output::Wait`].
 
+pub mod calendar;
 pub mod config;
 pub mod event;
 mod exchange;
@@ -16,6 +17,6 @@ pub mod view;
 
 pub use exchange::{
     Changed, Command, Counters, Exchange, GUEST_RINGS_FOR, GUESTS_MAX, Input, Output, PINGS_UNANSWERED_MAX,
-    PingFigures, RecordingWanted, Recovered, STICKY_CALLERS_MAX, SUBSCRIPTIONS_PER_ACCOUNT_MAX, TARGETS_MAX,
-    TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX, TRANSFER_RINGS_FOR, TRANSFERS_MAX, WantedState,
+    PingFigures, RecordingWanted, Recovered, SENT_ELSEWHERE_MAX, STICKY_CALLERS_MAX, SUBSCRIPTIONS_PER_ACCOUNT_MAX,
+    TARGETS_MAX, TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX, TRANSFER_RINGS_FOR, TRANSFERS_MAX, WantedState,
 };

@@ -250,6 +250,10 @@ pub enum CallEnd {
     Lost,
     /// A transfer joined it with another call, which goes on.
     Transferred,
+    /// The number or the queue was closed.
+    Closed,
+    /// The caller pressed a key that ends the wait with a message.
+    LeftByKey,
 }
 
 impl CallEnd {
@@ -267,6 +271,8 @@ impl CallEnd {
             Self::ShutDown => "shut-down",
             Self::Lost => "lost",
             Self::Transferred => "transferred",
+            Self::Closed => "closed",
+            Self::LeftByKey => "left-by-key",
         }
     }
 }

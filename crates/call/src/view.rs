@@ -36,6 +36,21 @@ pub struct QueueView {
     pub service_level_formula: &'static str,
     /// Mean wait of the answered.
     pub asa: Option<Span>,
+    /// Its hours, where it has any.
+    pub hours: Option<HoursView>,
+}
+
+/// Opening hours now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoursView {
+    /// The calendar's name.
+    pub name: String,
+    /// Its time zone.
+    pub zone: String,
+    /// Open now.
+    pub open: bool,
+    /// When that changes; none where it stays so for a year and more.
+    pub until: Option<Tick>,
 }
 
 /// An agent now.

@@ -45,7 +45,11 @@ impl World {
             dtls: Some(fingerprint(1)),
             numbering: None,
             trunks: vec![Trunk { srtp: of_trunk, ..Trunk::new("trunk", peers) }],
-            numbers: BTreeMap::from([("desk".to_owned(), Number { answer: Answer::AtStart, to, tones: None })]),
+            numbers: BTreeMap::from([(
+                "desk".to_owned(),
+                Number { answer: Answer::AtStart, to, tones: None, gate: None },
+            )]),
+            calendars: Vec::new(),
             flows: BTreeMap::new(),
             queues: Vec::new(),
             agents: Vec::new(),

@@ -1,9 +1,14 @@
 //! `offhook check FILE`: everything that is wrong with a configuration, at once.
 
+#![expect(clippy::disallowed_methods, reason = "the command line says what is open now")]
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use offhook_call::calendar::{Calendar, Date, Zone};
+use offhook_units::Tick;
 use serde::Serialize;
 
 use crate::config::{self, Checked};
@@ -31,10 +36,44 @@ struct Summary {
     agents: usize,
     accounts: usize,
     prompts: usize,
+    calendars: Vec<Hours>,
+}
+
+/// A calendar now; times by its own clocks.
+#[derive(Debug, Serialize)]
+struct Hours {
+    name: String,
+    zone: String,
+    open: bool,
+    until: Option<String>,
+}
+
+impl Hours {
+    fn of(calendar: &Calendar, now: Tick) -> Self {
+        let opening = calendar.opening(now);
+        let until = opening.until.map(|until| local(&calendar.zone, until));
+        Self { name: calendar.name.clone(), zone: calendar.zone.name.clone(), open: opening.open, until }
+    }
+
+    fn text(&self) -> String {
+        let Self { name, zone, open, until } = self;
+        let (is, then) = if *open { ("open", "closes") } else { ("closed", "opens") };
+        let then = until.as_ref().map_or_else(|| "and stays so".to_owned(), |until| format!("{then} {until}"));
+        format!("\ncalendar {name} ({zone}): {is}, {then}")
+    }
+}
+
+/// What the clocks of a place show, such as `Mon 2026-11-30 08:00`.
+fn local(zone: &Zone, at: Tick) -> String {
+    const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    let seconds = at.as_us() as i64 / 1_000_000 + i64::from(zone.ahead(at));
+    let (date, minutes) = (Date::from_days(seconds.div_euclid(86_400)), seconds.rem_euclid(86_400) / 60);
+    let Date { year, month, day } = date;
+    format!("{} {year:04}-{month:02}-{day:02} {:02}:{:02}", WEEKDAYS[date.weekday()], minutes / 60, minutes % 60)
 }
 
 impl Summary {
-    fn of(checked: &Checked) -> Self {
+    fn of(checked: &Checked, now: Tick) -> Self {
         Self {
             name: checked.name.clone(),
             sip: checked
@@ -50,14 +89,16 @@ impl Summary {
             agents: checked.agents.len(),
             accounts: checked.accounts.len(),
             prompts: checked.assets.len(),
+            calendars: checked.calendars.iter().map(|calendar| Hours::of(calendar, now)).collect(),
         }
     }
 
     fn text(&self) -> String {
-        let Self { name, sip, http, trunks, numbers, flows, queues, agents, accounts, prompts } = self;
+        let Self { name, sip, http, trunks, numbers, flows, queues, agents, accounts, prompts, calendars } = self;
         let http = http.as_ref().map_or_else(|| "no HTTP".to_owned(), |http| format!("http://{http}/"));
+        let calendars: String = calendars.iter().map(Hours::text).collect();
         format!(
-            "{name}: SIP on {}, {http}\n{}, {}, {}, {}, {}, {}, {}",
+            "{name}: SIP on {}, {http}\n{}, {}, {}, {}, {}, {}, {}{calendars}",
             sip.join(" and "),
             count(*trunks, "trunk"),
             count(*numbers, "number"),
@@ -77,8 +118,10 @@ pub(crate) fn count(n: usize, what: &str) -> String {
 /// Checks, reports, and exits with 1 where the exchange could not start.
 pub fn run(args: &CheckArgs) -> ExitCode {
     let checked = config::check(&args.file);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Tick::from_us(now.as_micros() as u64);
     let (faults, summary) = match &checked {
-        Ok(checked) => (&checked.warnings, Some(Summary::of(checked))),
+        Ok(checked) => (&checked.warnings, Some(Summary::of(checked, now))),
         Err(faults) => (faults, None),
     };
     let good = summary.is_some();

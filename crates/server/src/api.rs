@@ -70,6 +70,7 @@ pub fn router(shared: Shared, token: Token) -> Router {
         .route("/api/v1/calls/{id}/guests", post(bring_in))
         .route("/api/v1/calls/{id}/guests/{guest}", delete(send_off))
         .route("/api/v1/trunks", get(trunks))
+        .route("/api/v1/calendars", get(calendars))
         .route("/api/v1/bans", get(bans))
         .route("/api/v1/bans/{source}", delete(lift_ban))
         .route("/api/v1/calls/{id}/ladder", get(ladder))
@@ -135,6 +136,17 @@ struct Calls {
 async fn calls(State(shared): State<Shared>) -> Reply<Calls> {
     let views = shared.view.calls().await?;
     Ok(Json(Calls { at: rfc3339(shared.view.now()), calls: views.iter().map(dto::Call::from).collect() }))
+}
+
+#[derive(Serialize)]
+struct Calendars {
+    at: String,
+    calendars: Vec<dto::Hours>,
+}
+
+async fn calendars(State(shared): State<Shared>) -> Reply<Calendars> {
+    let views = shared.view.calendars().await?;
+    Ok(Json(Calendars { at: rfc3339(shared.view.now()), calendars: views.iter().map(dto::Hours::from).collect() }))
 }
 
 #[derive(Serialize)]

@@ -1,83 +1,19 @@
 //! The wire shapes of API version 1. Each is made by taking the core type apart in full, so that a new field there forces a
 //! decision here. Ids are strings, instants RFC 3339 in UTC, lengths of time whole milliseconds.
 
+mod queue;
 mod sound;
 
 use offhook_call::record::{CallEnd, CallRecord, Diversion, GuestTime, Talk, Transfer};
-use offhook_call::view::{
-    AgentView, CallView, GuestView, QueueView, RegistrationView, TargetView, TrunkCounts, TrunkView,
-};
+use offhook_call::view::{AgentView, CallView, GuestView, RegistrationView, TargetView, TrunkCounts, TrunkView};
 use offhook_plan::{LegReport, SrtpReport};
 use offhook_units::{CallId, Tick};
 use serde::Serialize;
 
+pub use self::queue::{Hours, Queue};
 use self::sound::{Level, Sound, Sounding, Told};
 use crate::time::rfc3339;
 use crate::view::{self, BanView, LadderMessage, RecordEntry, RecordingEntry};
-
-/// A queue now.
-#[derive(Debug, Serialize)]
-pub struct Queue {
-    pub id: String,
-    pub name: String,
-    waiting: u32,
-    longest_wait_ms: u64,
-    agents_logged_in: u32,
-    agents_available: u32,
-    talking: u32,
-    today: QueueToday,
-}
-
-/// A queue's figures since midnight UTC.
-#[derive(Debug, Serialize)]
-struct QueueToday {
-    offered: u64,
-    answered: u64,
-    abandoned: u64,
-    flowed_out: u64,
-    service_level_percent: Option<f64>,
-    service_level_formula: &'static str,
-    average_speed_of_answer_ms: Option<u64>,
-}
-
-impl From<&QueueView> for Queue {
-    fn from(view: &QueueView) -> Self {
-        let QueueView {
-            id,
-            name,
-            waiting,
-            longest_wait,
-            agents_logged_in,
-            agents_available,
-            talking,
-            offered,
-            answered,
-            abandoned,
-            flowed_out,
-            service_level,
-            service_level_formula,
-            asa,
-        } = view;
-        Self {
-            id: id.to_string(),
-            name: name.clone(),
-            waiting: *waiting,
-            longest_wait_ms: longest_wait.as_ms(),
-            agents_logged_in: *agents_logged_in,
-            agents_available: *agents_available,
-            talking: *talking,
-            today: QueueToday {
-                offered: *offered,
-                answered: *answered,
-                abandoned: *abandoned,
-                flowed_out: *flowed_out,
-                service_level_percent: service_level.map(|hundredths| f64::from(hundredths) / 100.0),
-                service_level_formula,
-                average_speed_of_answer_ms: asa.map(offhook_units::Span::as_ms),
-            },
-        }
-    }
-}
 
 /// An agent now.
 #[derive(Debug, Serialize)]
@@ -653,11 +589,13 @@ pub const fn end_name(end: CallEnd) -> &'static str {
         CallEnd::ShutDown => "shut-down",
         CallEnd::Lost => "lost",
         CallEnd::Transferred => "transferred",
+        CallEnd::Closed => "closed",
+        CallEnd::LeftByKey => "left-by-key",
     }
 }
 
 /// All words of [`end_name`], for metrics that stand at zero before the first call.
-pub const ENDS: [CallEnd; 11] = [
+pub const ENDS: [CallEnd; 13] = [
     CallEnd::CallerHungUp,
     CallEnd::AgentHungUp,
     CallEnd::Abandoned,
@@ -669,4 +607,6 @@ pub const ENDS: [CallEnd; 11] = [
     CallEnd::ShutDown,
     CallEnd::Lost,
     CallEnd::Transferred,
+    CallEnd::Closed,
+    CallEnd::LeftByKey,
 ];

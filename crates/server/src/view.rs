@@ -6,7 +6,7 @@ use core::pin::Pin;
 
 use offhook_call::guests::{Denied, Supervision};
 use offhook_call::record::CallRecord;
-use offhook_call::view::{AgentView, CallView, QueueView, TrunkView};
+use offhook_call::view::{AgentView, CallView, HoursView, QueueView, TrunkView};
 use offhook_units::{AgentId, CallId, LegId, Span, Tick};
 
 /// Most records in one page of an answer; a request for more is refused.
@@ -27,6 +27,8 @@ pub trait View: Send + Sync + 'static {
     fn agents(&self) -> Answer<'_, Result<Vec<AgentView>, Unavailable>>;
     /// All trunks.
     fn trunks(&self) -> Answer<'_, Result<Vec<TrunkView>, Unavailable>>;
+    /// Opening hours.
+    fn calendars(&self) -> Answer<'_, Result<Vec<HoursView>, Unavailable>>;
     /// All calls that are up.
     fn calls(&self) -> Answer<'_, Result<Vec<CallView>, Unavailable>>;
     /// Call records, newest first.

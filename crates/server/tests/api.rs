@@ -142,6 +142,10 @@ async fn queues_agents_and_calls_are_told_as_they_are_now() {
     assert_eq!(sales["today"]["service_level_percent"], 81.9);
     assert_eq!(sales["today"]["service_level_formula"], "short-excluded");
 
+    let hours = &sales["hours"];
+    assert_eq!((&hours["calendar"], &hours["until"]), (&"office".into(), &"2027-01-15T08:00:00.000Z".into()));
+    assert_eq!(running.get("/api/v1/calendars").await.json()["calendars"][0], *hours);
+
     let agents = running.get("/api/v1/agents").await.json();
     let carol = &agents["agents"][2];
     assert_eq!((&carol["state"], &carol["reason"]), (&"not-ready".into(), &"lunch".into()));

@@ -16,7 +16,7 @@ const PART_WORDS = { listen: "listens", whisper: "whispers", barge: "joined in",
 const END_WORDS = {
   "caller-hung-up": "caller hung up", "agent-hung-up": "agent hung up", abandoned: "abandoned",
   "nobody-logged-in": "nobody logged in", "queue-full": "queue full", "waited-too-long": "waited too long",
-  "not-reached": "not reached", failed: "failed", "shut-down": "exchange stopped", lost: "exchange died",
+  "not-reached": "not reached", failed: "failed", closed: "out of hours", "left-by-key": "left by a key", "shut-down": "exchange stopped", lost: "exchange died",
 };
 // Which list an event makes stale.
 const TOUCHES = {
@@ -87,6 +87,11 @@ function drawTotals() {
   );
 }
 
+function hoursOf({ calendar, open, until }) {
+  const change = until ? ` until ${new Date(until).toLocaleString()}` : "";
+  return `${open ? "Open" : "Closed"}${change} (${calendar}).`;
+}
+
 function drawQueues() {
   byId("queues-empty").hidden = state.queues.length > 0;
   byId("queues").replaceChildren(...state.queues.map((queue) => {
@@ -104,6 +109,7 @@ function drawQueues() {
         figure("service level", level),
         figure("mean wait", asa)),
       unserved ? element("p", { className: "alarm", textContent: "Callers wait and nobody is logged in." }) : null,
+      queue.hours ? element("p", { className: "today", textContent: hoursOf(queue.hours) }) : null,
       element("p", {
         className: "today",
         title: `Service level by the formula '${today.service_level_formula}'`,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use offhook_acd::{AgentConfig, NoAgents, QueueConfig, Strategy, WrapUp};
 use offhook_call::config::{
     Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Outgoing, Queue, Reach,
-    SrtpSettings, Sticky, Supervises, Trunk,
+    SrtpSettings, Sticky, Supervises, Trunk, Ways,
 };
 use offhook_call::event::LogEvent;
 use offhook_call::guests::Supervision;
@@ -410,6 +410,7 @@ fn queue(id: u64, name: &str, strategy: Strategy) -> Queue {
         full: vec![AssetId(3)],
         record: id == 2,
         sticky: (id == 1).then_some(Sticky { wait: Span::from_s(5), within: Span::from_s(600) }),
+        ways: Ways::default(),
     }
 }
 
@@ -438,7 +439,7 @@ fn config(setting: &Setting) -> Config {
         rounds: 2,
         default: support,
     };
-    let number = |answer, to| Number { answer, to, tones: None };
+    let number = |answer, to| Number { answer, to, tones: None, gate: None };
     let dialled = SocketAddr::from(([127, 0, 0, 3], 6_000));
     let dial = Flow { transport: Transport::Udp, local: SocketAddr::from(([127, 0, 0, 1], 5060)), peer: dialled };
     let agents =
@@ -469,6 +470,7 @@ fn config(setting: &Setting) -> Config {
             trunk("trunk", ([127, 0, 0, 2], 7_000), "0", "112"),
             trunk("dead", ([127, 0, 0, 4], 5_060), "00", ""),
         ],
+        calendars: Vec::new(),
         numbers: BTreeMap::from([
             ("700".to_owned(), number(Answer::AtStart, Destination::Queue(sales))),
             ("701".to_owned(), number(Answer::AtQueue, Destination::Flow("main".to_owned()))),

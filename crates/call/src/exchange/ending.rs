@@ -163,6 +163,8 @@ impl Exchange {
                 | CallEnd::Failed
                 | CallEnd::ShutDown
                 | CallEnd::Transferred
+                | CallEnd::Closed
+                | CallEnd::LeftByKey
                 | CallEnd::Lost => Left::FlowedOut(FlowOut::Lost),
             };
             return self.leave_queue(now, id, left);

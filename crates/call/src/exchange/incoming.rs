@@ -7,7 +7,7 @@ use offhook_units::{CallId, PersonRef, Span, Tick};
 
 use super::diversion::diverted;
 use super::identity::presented;
-use super::placing::{Lead, Origin, RING_FOR, Refusal, answers_itself};
+use super::placing::{Lead, Origin, RING_FOR, Refusal};
 use super::state::{Call, Leg, Presented, Stage, Whose};
 use super::{Exchange, Output, Role};
 use crate::config::{Answer, Destination};
@@ -90,19 +90,14 @@ impl Exchange {
         let id = self.begin(now, origin, dialled, from, caller, answer);
         self.was_diverted(now, id, sent_on);
         match lead {
-            Lead::Number(number) => {
-                if answers_itself(&number) {
-                    self.answer_caller(now, id);
-                }
-                self.follow(now, id, number.to);
-            }
+            Lead::Number(number) => self.follow_number(now, id, number),
             Lead::Ways(ways) => self.dial(now, id, ways, RING_FOR),
         }
         Ok(())
     }
 
     /// Goes where a number of ours leads.
-    fn follow(&mut self, now: Tick, id: CallId, to: Destination) {
+    pub(super) fn follow(&mut self, now: Tick, id: CallId, to: Destination) {
         match to {
             Destination::Flow(menu) => self.greet(now, id, menu, 1),
             Destination::Queue(queue) => self.enter_queue(now, id, queue),
@@ -158,6 +153,7 @@ impl Exchange {
             guests: Vec::new(),
             transfer: None,
             transfers: 0,
+            sent_on: 0,
             recording: None,
             worker,
             generation: 0,

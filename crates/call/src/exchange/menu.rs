@@ -67,7 +67,7 @@ impl Exchange {
             return;
         }
         self.note(now, CallEvent::Digit { call: id });
-        let Some((name, round, menu)) = self.menu_of(id) else { return };
+        let Some((name, round, menu)) = self.menu_of(id) else { return self.pressed_waiting(now, id, digit) };
         if let Some(queue) = menu.choices.get(&digit) {
             self.leave_menu(now, id, *queue);
         } else if round < menu.rounds {

@@ -7,8 +7,10 @@ mod browsers;
 mod dial;
 mod digits;
 mod diversion;
+mod elsewhere;
 mod ending;
 mod guests;
+mod hours;
 mod identity;
 mod incoming;
 mod instances;
@@ -41,6 +43,7 @@ use offhook_sip::{Binding, DigestCounters, Registrar, RegistrarCounters};
 use offhook_sip::{Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Method, Output as SipOutput, SessionId};
 use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, LegId, OfferId, QueueId, Tick};
 
+pub use self::elsewhere::SENT_ELSEWHERE_MAX;
 pub use self::guests::{GUEST_RINGS_FOR, GUESTS_MAX};
 pub use self::io::{Command, Input, Output, RecordingWanted, WantedState};
 pub use self::pings::{PINGS_UNANSWERED_MAX, PingFigures};
@@ -102,6 +105,9 @@ pub struct Counters {
     pub guests: u64,
     /// Wishes of supervisors, or for third parties, that were not carried out.
     pub guests_denied: u64,
+    /// Times that a caller was sent elsewhere: out of hours, from a full or deserted queue, after too long a wait, by a key. Last
+    /// messages do not count.
+    pub sent_elsewhere: u64,
     /// Texts of phones that a phone took.
     pub messages: u64,
     /// Texts that no phone took of those whom they were for.
@@ -129,6 +135,7 @@ pub struct Exchange {
     /// Calls outside that were made, by account.
     spending: spending::Spending,
     last_agents: sticky::LastAgents,
+    hours: hours::Hours,
     queues: BTreeMap<QueueId, usize>,
     /// Numbers of ours by what they are in E.164: the keys of the configuration.
     own_numbers: BTreeMap<String, String>,
@@ -258,6 +265,7 @@ impl Exchange {
             outside: BTreeMap::new(),
             spending: spending::Spending::default(),
             last_agents: sticky::LastAgents::default(),
+            hours: hours::Hours::default(),
             endpoint: Endpoint::new(endpoint_config, entropy.fork()),
             registrar,
             acd: recovered.acd,
@@ -412,8 +420,9 @@ impl Exchange {
     fn wake(&self) -> Option<Tick> {
         let drain = self.drain_by.filter(|_| !self.calls.is_empty());
         let leave = self.leave_by.filter(|_| self.is_leaving());
-        let (trunks, pings) = (self.trunks_wake, self.pings.wake());
-        [self.sip_wake, self.acd_wake, self.timers.next(), self.registrar.next_expiry(), trunks, pings, leave, drain]
+        let (trunks, pings, registrar) = (self.trunks_wake, self.pings.wake(), self.registrar.next_expiry());
+        let (timers, hours) = (self.timers.next(), self.hours_wake());
+        [self.sip_wake, self.acd_wake, timers, registrar, trunks, pings, hours, leave, drain]
             .into_iter()
             .flatten()
             .min()
@@ -441,6 +450,7 @@ impl Exchange {
                 Kind::Close => self.finalize(now, call),
             }
         }
+        self.fire_hours(now);
         self.fire_trunks(now);
         self.fire_pings(now);
         if self.drain_by.is_some_and(|at| at <= now) {

@@ -1,15 +1,16 @@
 //! A call in a queue: music, announcements, and phones that ring for it.
 
-use offhook_acd::{Command, Effect, FlowOut, Left, OfferEnd, Refusal};
+use offhook_acd::{Command, Effect, Left, OfferEnd, Refusal};
 use offhook_plan::AssetId;
 use offhook_sip::{Body, Flow, Invite, NameAddr, SessionId, Uri};
 use offhook_units::{AgentId, CallId, ContactId, OfferId, QueueId, Tick};
 
+use super::elsewhere::Why;
 use super::joining::ELSEWHERE;
 use super::placing::Invitation;
 use super::state::{Leg, Ringing, Stage, Whose};
 use super::{Exchange, Role};
-use crate::config::{Announcement, Answer, Reach};
+use crate::config::{Announcement, Answer, Elsewhere, Reach};
 use crate::event::{CallEvent, Missed};
 use crate::record::CallEnd;
 use crate::timers::Kind;
@@ -18,11 +19,16 @@ impl Exchange {
     /// The call enters a queue, or hears why it can't.
     pub(super) fn enter_queue(&mut self, now: Tick, id: CallId, queue: QueueId) {
         let Some(settings) = self.queue(queue) else { return };
-        let (full, nobody) = (settings.full.clone(), settings.nobody_here.clone());
+        let (full, nobody) = (&settings.full, &settings.nobody_here);
+        let full = settings.ways.full.clone().unwrap_or_else(|| Elsewhere::Message(full.clone()));
+        let nobody = settings.ways.nobody.clone().unwrap_or_else(|| Elsewhere::Message(nobody.clone()));
+        if let Some(closed) = self.closed(now, settings.ways.gate.as_ref()) {
+            return self.send_elsewhere(now, id, closed, Why::CLOSED);
+        }
         match self.admit(now, id, queue) {
             Ok(()) => self.wait_in(now, id, queue),
-            Err(Refusal::QueueFull) => self.say_and_end(now, id, full, CallEnd::QueueFull, 486),
-            Err(_) => self.say_and_end(now, id, nobody, CallEnd::NobodyLoggedIn, 480),
+            Err(Refusal::QueueFull) => self.send_elsewhere(now, id, full, Why::FULL),
+            Err(_) => self.send_elsewhere(now, id, nobody, Why::NOBODY),
         }
     }
 
@@ -81,21 +87,21 @@ impl Exchange {
                 self.stop_ringing_for(now, offer, Missed::Withdrawn, elsewhere.then_some(ELSEWHERE));
             }
             Effect::WaitedTooLong { contact } => {
-                self.send_away(now, contact, FlowOut::TimedOut, CallEnd::WaitedTooLong);
+                self.send_away(now, contact, Why::WAITED);
             }
             Effect::NobodyHere { contact } => {
-                self.send_away(now, contact, FlowOut::NobodyHere, CallEnd::NobodyLoggedIn);
+                self.send_away(now, contact, Why::NOBODY);
             }
         }
     }
 
-    /// A waiting caller hears that nobody can come, and the call ends.
-    fn send_away(&mut self, now: Tick, contact: ContactId, how: FlowOut, end: CallEnd) {
+    /// A waiting caller is sent on, or hears that nobody can come, and the call ends.
+    fn send_away(&mut self, now: Tick, contact: ContactId, why: Why) {
         let Some(&id) = self.contacts.get(&contact) else { return };
-        let queue = self.calls.get(&id).and_then(|call| self.queue(call.queue?));
-        let words = queue.map(|queue| queue.nobody_here.clone()).unwrap_or_default();
-        self.leave_queue(now, id, Left::FlowedOut(how));
-        self.say_and_end(now, id, words, end, 480);
+        let Some(queue) = self.calls.get(&id).and_then(|call| self.queue(call.queue?)) else { return };
+        let to = if why == Why::WAITED { &queue.ways.waited } else { &queue.ways.nobody };
+        let to = to.clone().unwrap_or_else(|| Elsewhere::Message(queue.nobody_here.clone()));
+        self.send_elsewhere(now, id, to, why);
     }
 
     /// Sends an INVITE to the agent's phone. Gives whether that was possible.

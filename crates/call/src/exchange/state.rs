@@ -51,6 +51,8 @@ pub(super) struct Call {
     pub transfer: Option<Transfer>,
     /// Transfers that were asked for.
     pub transfers: u32,
+    /// Times that the caller was sent elsewhere.
+    pub sent_on: u32,
     pub recording: Option<RecordingId>,
     pub worker: usize,
     pub generation: u32,

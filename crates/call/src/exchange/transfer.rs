@@ -93,9 +93,21 @@ impl Exchange {
         }
         match lead {
             Lead::Ways(ways) => self.dial(now, id, ways, TRANSFER_RINGS_FOR),
+            Lead::Number(to) if !self.is_open_for_transfer(now, &to) => {
+                self.transfer_failed(now, id, NOBODY);
+            }
             Lead::Number(to) => self.transfer_to_number(now, id, number, to),
         }
         Ok(())
+    }
+
+    /// Whoever transfers gets the party back instead of sending it to a closed door.
+    fn is_open_for_transfer(&self, now: Tick, number: &Number) -> bool {
+        let of_queue = match &number.to {
+            Destination::Queue(queue) => self.queue(*queue).and_then(|queue| queue.ways.gate.as_ref()),
+            Destination::Flow(_) | Destination::Dial { .. } => None,
+        };
+        [number.gate.as_ref(), of_queue].into_iter().all(|gate| self.closed(now, gate).is_none())
     }
 
     fn transfer_to_number(&mut self, now: Tick, id: CallId, number: &str, to: Number) {

@@ -10,7 +10,7 @@ use crate::view::{AgentView, CallView, GuestView, QueueView, Sounds};
 impl Exchange {
     /// All queues, in the order of the configuration.
     pub fn queues(&self, now: Tick) -> Vec<QueueView> {
-        self.config.queues.iter().map(|queue| self.queue_view(now, &queue.acd)).collect()
+        self.config.queues.iter().map(|queue| self.queue_view(now, queue)).collect()
     }
 
     /// All agents, in the order of the configuration.
@@ -25,7 +25,7 @@ impl Exchange {
 
     /// One queue.
     pub fn queue_now(&self, now: Tick, queue: QueueId) -> Option<QueueView> {
-        self.queue(queue).map(|queue| self.queue_view(now, &queue.acd))
+        self.queue(queue).map(|queue| self.queue_view(now, queue))
     }
 
     /// One agent.
@@ -43,7 +43,8 @@ impl Exchange {
         self.agents.contains_key(&agent)
     }
 
-    fn queue_view(&self, now: Tick, queue: &offhook_acd::QueueConfig) -> QueueView {
+    fn queue_view(&self, now: Tick, settings: &crate::config::Queue) -> QueueView {
+        let queue = &settings.acd;
         let id = queue.id;
         let stats = self.acd.figures(id, now).unwrap_or_default();
         QueueView {
@@ -61,6 +62,7 @@ impl Exchange {
             service_level: stats.service_level(queue.service_level.formula),
             service_level_formula: queue.service_level.formula.name(),
             asa: stats.asa(),
+            hours: self.hours_of(settings.ways.gate.as_ref()),
         }
     }
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use offhook_acd::{Acd, AgentConfig, QueueConfig, WrapUp};
 use offhook_call::config::{
     Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Outgoing, Queue, Reach,
-    SrtpSettings, Supervises, Trunk,
+    SrtpSettings, Supervises, Trunk, Ways,
 };
 use offhook_call::event::LogEvent;
 use offhook_call::record::{CallRecord, Fold};
@@ -95,7 +95,7 @@ fn carrier(trunk: &Trunk) -> Option<String> {
 fn config(trunks: Vec<Trunk>) -> Config {
     let sales = QueueId(1);
     let names = ["ann", "bob", "carl"];
-    let number = |to| Number { answer: Answer::AtStart, to, tones: None };
+    let number = |to| Number { answer: Answer::AtStart, to, tones: None, gate: None };
     let agents = names.iter().zip(100..).map(|(name, id)| Agent {
         acd: match *name {
             // Serves no queue.
@@ -126,6 +126,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
         dtls: None,
         numbering: None,
         trunks,
+        calendars: Vec::new(),
         numbers: BTreeMap::from([
             ("700".to_owned(), number(Destination::Queue(sales))),
             ("701".to_owned(), number(Destination::Queue(QueueId(2)))),
@@ -143,6 +144,7 @@ fn config(trunks: Vec<Trunk>) -> Config {
                 full: Vec::new(),
                 record: name == "sales",
                 sticky: None,
+                ways: Ways::default(),
             })
             .collect(),
         agents: agents.collect(),
@@ -469,7 +471,7 @@ fn name_addr(uri: &str) -> NameAddr {
 
 /// A number of ours that leads to the queue.
 pub fn number() -> Number {
-    Number { answer: Answer::AtStart, to: Destination::Queue(QueueId(1)), tones: None }
+    Number { answer: Answer::AtStart, to: Destination::Queue(QueueId(1)), tones: None, gate: None }
 }
 
 /// A description of a phone's media; it serves as offer and as answer.

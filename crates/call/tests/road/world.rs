@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use offhook_acd::{AgentConfig, NoAgents, QueueConfig, WrapUp};
 use offhook_call::config::{
     Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Queue, Reach, SrtpSettings, Sticky,
-    Trunk,
+    Trunk, Ways,
 };
-use offhook_call::view::CallView;
-use offhook_call::{Command, Exchange, Input, Output};
+use offhook_call::view::{CallView, QueueView};
+use offhook_call::{Command, Counters, Exchange, Input, Output};
 use offhook_plan::{
     AssetId, DigitSource, Direction, Grade, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan,
     Quality, Source, SpeechReport,
@@ -63,6 +63,13 @@ impl World {
     pub fn with_sticky_agents(agents: u16) -> Self {
         let mut config = config(agents);
         config.queues[0].sticky = Some(Sticky { wait: Span::from_s(5), within: Span::from_s(60) });
+        Self::with(Tick::from_us(1_800_000_000_000_000), config, agents)
+    }
+
+    /// With a configuration that is changed before the start, at 08:00 UTC of Friday 2027-01-15.
+    pub fn told(agents: u16, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(agents);
+        change(&mut config);
         Self::with(Tick::from_us(1_800_000_000_000_000), config, agents)
     }
 
@@ -256,6 +263,24 @@ impl World {
             }
             acted = true;
         }
+    }
+
+    /// A queue as it is shown.
+    pub fn queue(&self, queue: QueueId) -> QueueView {
+        self.exchange.queue_now(self.now, queue).expect("a queue")
+    }
+
+    /// Whether a queue looked different since this was asked last.
+    pub fn was_changed(&mut self, queue: QueueId) -> bool {
+        self.exchange.take_changed().queues.contains(&queue)
+    }
+
+    pub fn now(&self) -> Tick {
+        self.now
+    }
+
+    pub fn counters(&self) -> &Counters {
+        self.exchange.counters()
     }
 
     /// The only call there is, or the newest.
@@ -475,7 +500,7 @@ fn offer(phone: SocketAddr, direction: Direction) -> Body {
 fn config(agents: u16) -> Config {
     let support = QueueId(1);
     let flow = |peer| Flow { transport: Transport::Udp, local: SERVER.into(), peer };
-    let number = |answer, to| Number { answer, to, tones: None };
+    let number = |answer, to| Number { answer, to, tones: None, gate: None };
     let menu = Menu {
         greeting: vec![AssetId(10)],
         choices: BTreeMap::from([('2', support)]),
@@ -503,6 +528,7 @@ fn config(agents: u16) -> Config {
         full: vec![AssetId(4)],
         record: true,
         sticky: None,
+        ways: Ways::default(),
     };
     let people = (0..agents).map(|n| Agent {
         acd: AgentConfig::new(agent_id(n), format!("agent{n}")).in_queue(support, 1, u32::from(n)),
@@ -525,6 +551,7 @@ fn config(agents: u16) -> Config {
         dtls: None,
         numbering: None,
         trunks: vec![Trunk::new("trunk", vec![SocketAddr::from(TRUNK).ip()])],
+        calendars: Vec::new(),
         numbers: BTreeMap::from([
             ("menu".to_owned(), number(Answer::AtStart, Destination::Flow("main".to_owned()))),
             ("support".to_owned(), number(Answer::AtStart, Destination::Queue(support))),

@@ -5,7 +5,9 @@
 //! the network; `offhook check` does without.
 
 mod bans;
+mod calendars;
 mod certificates;
+mod elsewhere;
 mod exchange;
 mod fault;
 mod numbering;
@@ -29,6 +31,7 @@ use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use offhook_call::calendar::Calendar;
 use offhook_call::config::{Account, Answer, Limits, Login, NumberFormat, Numbering, Queue, SrtpSettings, TrunkLimits};
 use offhook_codec::CountryTones;
 use offhook_net::bans::BanLimits;
@@ -45,6 +48,7 @@ pub use recording::Recording;
 pub use resolve::{Kind, Loaded};
 pub use trace::Tracing;
 
+use elsewhere::{GateNamed, Known, WaysNamed};
 use fault::Sink;
 use prompts::Prompts;
 use read::Section;
@@ -111,6 +115,10 @@ pub struct Checked {
     pub queues: Vec<Queue>,
     /// What the contacts of each of them need.
     pub needs: Vec<NeedsNamed>,
+    /// The ways out of each of them.
+    pub ways: Vec<WaysNamed>,
+    /// Opening hours.
+    pub calendars: Vec<Calendar>,
     /// Agents in the order of the file.
     pub agents: Vec<Agent>,
     /// Menus by name.
@@ -253,6 +261,8 @@ pub struct Number {
     pub to: Target,
     /// The country whose tones its callers hear, where it says so.
     pub tones: Option<CountryTones>,
+    /// When it leads there.
+    pub gate: Option<GateNamed>,
 }
 
 /// Where a number leads, by name.
@@ -364,10 +374,18 @@ impl Reader {
         let trunks = self.trunks(root);
         let tls = self.tls.clone().map(|tls| TlsFiles { trunks: core::mem::take(&mut self.trunk_files), ..tls });
         let accounts = self.accounts(root, &sip);
-        let queues = self.queues(root);
+        let calendars = self.calendars(root);
+        let queues = self.queues(root, &calendars);
         let flows = self.flows(root, &queues);
         let agents = self.agents(root, &queues, &accounts);
-        let numbers = self.numbers(root, &queues, &flows);
+        let numbers = self.numbers(root, &queues, &flows, &calendars);
+        self.check_elsewhere(&Known {
+            queues: &queues,
+            flows: &flows,
+            numbers: &numbers,
+            agents: &agents,
+            accounts: &accounts,
+        });
         if self.sink.is_good() {
             self.look_around(&queues, &flows, &agents, &numbers, &trunks);
         }
@@ -400,6 +418,8 @@ impl Reader {
             registrar: self.registrar.clone(),
             accounts: accounts.into_iter().map(|(name, account)| (name, account.value)).collect(),
             needs: queues.needs,
+            ways: queues.ways,
+            calendars,
             queues: queues.list.into_iter().map(|queue| queue.value).collect(),
             agents: agents.into_iter().map(|agent| agent.value).collect(),
             menus: flows.into_iter().map(|(name, menu)| (name, menu.value)).collect(),

@@ -129,6 +129,9 @@ impl Checked {
             agents.push(config::Agent { acd, reach, login: agent.login, supervises });
         }
 
+        for (queue, ways) in queues.iter_mut().zip(self.ways) {
+            queue.ways = ways.resolve(&queue_id);
+        }
         let flows = self.menus.into_iter().map(|(name, menu)| {
             let menu = config::Menu {
                 greeting: menu.greeting,
@@ -152,7 +155,8 @@ impl Checked {
                 }
             };
             let tones = to.tones.map(|tones| countries.sounds(tones));
-            (number, config::Number { answer: to.answer, to: destination, tones })
+            let gate = to.gate.map(|gate| gate.resolve(&queue_id));
+            (number, config::Number { answer: to.answer, to: destination, tones, gate })
         });
         let numbers = numbers.collect();
         let named = named(&self.trunks);
@@ -174,6 +178,7 @@ impl Checked {
             dtls: None,
             numbering: self.numbering,
             trunks,
+            calendars: self.calendars,
             numbers,
             flows,
             queues,

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_acd::{Formula, Order, QueueConfig, Strategy, WrapUp};
-use offhook_call::config::{Announcement, Answer, Queue, Sticky};
+use offhook_call::calendar::Calendar;
+use offhook_call::config::{Announcement, Answer, Queue, Sticky, Ways};
 use offhook_plan::AssetId;
 use offhook_units::{QueueId, Span};
 
+use super::elsewhere::WaysNamed;
 use super::fault::Sink;
 use super::people::dialled_address;
 use super::read::{At, Section, nearest};
@@ -25,6 +27,8 @@ pub struct Queues {
     pub list: Vec<At<Queue>>,
     /// What the contacts of each need, in the same order.
     pub needs: Vec<NeedsNamed>,
+    /// The ways out of each, in the same order.
+    pub ways: Vec<WaysNamed>,
 }
 
 impl Queues {
@@ -50,11 +54,12 @@ pub type Numbers = BTreeMap<String, At<Number>>;
 
 impl Reader {
     /// `[[queue]]`, with what `[queue_defaults]` says for all of them.
-    pub fn queues(&mut self, root: &mut Section<'_>) -> Queues {
+    pub fn queues(&mut self, root: &mut Section<'_>, calendars: &[Calendar]) -> Queues {
         let mut defaults = root.table(&mut self.sink, "queue_defaults");
         if let Some(section) = &mut defaults {
             self.queue(section, false);
             self.needs(section);
+            self.ways(section, calendars);
         }
         let defaults = defaults.map(|section| {
             let table = section.raw();
@@ -67,7 +72,12 @@ impl Reader {
             let name = section.need_text(&mut self.sink, "name", "\"sales\"");
             let mut queue = self.queue(&mut section, true);
             let needs = self.needs(&mut section);
+            let ways = self.ways(&mut section, calendars);
             section.finish(&mut self.sink);
+            if let Some(waited) = ways.waited.as_ref().filter(|_| queue.acd.max_wait.is_none()) {
+                let advice = "add max_wait = \"2m\": after so long callers are sent there";
+                self.sink.missing(waited.span.clone(), "callers wait for as long as they like", advice);
+            }
             let Some(name) = name else { continue };
             if name.value.len() > offhook_acd::TEXT_BYTES_MAX {
                 let advice = format!("write at most {} bytes", offhook_acd::TEXT_BYTES_MAX);
@@ -81,6 +91,7 @@ impl Reader {
             queue.acd.name.clone_from(&name.value);
             queues.list.push(name.map(|_| queue));
             queues.needs.push(needs);
+            queues.ways.push(ways);
         }
         queues
     }
@@ -100,7 +111,7 @@ impl Reader {
         let announcement = self.announcement(section, whole && announce_every != Span::ZERO);
         let record = section.flag(&mut self.sink, "record").unwrap_or(false);
         let sticky = self.sticky(section);
-        Queue { acd, music, announce_every, announcement, nobody_here, full, record, sticky }
+        Queue { acd, music, announce_every, announcement, nobody_here, full, record, sticky, ways: Ways::default() }
     }
 
     fn sticky(&mut self, section: &mut Section<'_>) -> Option<Sticky> {
@@ -229,13 +240,7 @@ impl Reader {
         let mut choices = BTreeMap::new();
         let Some(table) = section.table(&mut self.sink, "choices") else { return choices };
         for (key, value) in table.entries() {
-            let mut digits = key.value.chars();
-            let digit = digits.next().filter(|digit| digits.next().is_none() && DIGITS.contains(*digit));
-            let Some(digit) = digit else {
-                let message = format!("'{}' is not a key of a phone", key.value);
-                self.sink.fault(key.span, message, "write one of 0-9, \"*\" or \"#\"");
-                continue;
-            };
+            let Some(digit) = self.phone_key(&key) else { continue };
             let Some(queue) = value.get_ref().as_str() else {
                 let message = format!("choice {digit} leads to a queue, written as a text");
                 self.sink.fault(value.span(), message, format!("write {digit} = \"sales\""));
@@ -249,8 +254,25 @@ impl Reader {
         choices
     }
 
+    /// A key of a phone that stands as a key of a table.
+    pub fn phone_key(&mut self, key: &At<&str>) -> Option<char> {
+        let mut digits = key.value.chars();
+        let digit = digits.next().filter(|digit| digits.next().is_none() && DIGITS.contains(*digit));
+        if digit.is_none() {
+            let message = format!("'{}' is not a key of a phone", key.value);
+            self.sink.fault(key.span.clone(), message, "write one of 0-9, \"*\" or \"#\"");
+        }
+        digit
+    }
+
     /// `[[number]]`.
-    pub fn numbers(&mut self, root: &mut Section<'_>, queues: &Queues, flows: &Flows) -> Numbers {
+    pub fn numbers(
+        &mut self,
+        root: &mut Section<'_>,
+        queues: &Queues,
+        flows: &Flows,
+        calendars: &[Calendar],
+    ) -> Numbers {
         const ANSWERS: [(&str, Answer); 3] =
             [("at-start", Answer::AtStart), ("at-queue", Answer::AtQueue), ("at-agent", Answer::AtAgent)];
         let mut numbers = Numbers::new();
@@ -259,6 +281,7 @@ impl Reader {
             let answer = section.choice(&mut self.sink, "answer", &ANSWERS);
             let to = self.target(&mut section, queues, flows);
             let tones = self.tones(&mut section);
+            let gate = self.gate(&mut section, calendars);
             if answer.is_some_and(|answer| answer != Answer::AtAgent) && matches!(to, Some(Target::Dial { .. })) {
                 let message = "a number that dials a phone is answered when the phone answers";
                 self.sink.fault(section.span.clone(), message, "take answer out");
@@ -271,7 +294,7 @@ impl Reader {
                 self.sink.fault(number.span, message, "write digits, with '+' before them where the trunk sends it");
                 continue;
             }
-            let value = Number { answer: answer.unwrap_or(usual), to, tones };
+            let value = Number { answer: answer.unwrap_or(usual), to, tones, gate };
             if numbers.insert(number.value.clone(), At { value, span: number.span.clone() }).is_some() {
                 let message = format!("number {} is there twice", number.value);
                 self.sink.fault(number.span, message, "a number leads to one place: take one of the two out");
@@ -303,15 +326,7 @@ impl Reader {
             return queues.must_have(&mut self.sink, &queue).then_some(Target::Queue(queue.value));
         }
         if let Some(flow) = flow {
-            if flows.contains_key(&flow.value) {
-                return Some(Target::Flow(flow.value));
-            }
-            let advice = match nearest(&flow.value, flows.keys().map(String::as_str)) {
-                Some(known) => format!("did you mean '{known}'?"),
-                None => format!("add [[flow]] with name = \"{}\"", flow.value),
-            };
-            self.sink.missing(flow.span, format!("there is no flow '{}'", flow.value), advice);
-            return None;
+            return self.flow_known(&flow, flows).then_some(Target::Flow(flow.value));
         }
         let dial = dial?;
         let Some((transport, peer)) = dialled_address(&dial.value) else {
@@ -321,6 +336,19 @@ impl Reader {
         };
         self.must_speak(transport, &dial.span);
         Some(Target::Dial { transport, peer, ring_for: ring_for.unwrap_or(DIAL_RING_DEFAULT) })
+    }
+
+    /// Whether there is a flow of that name; a fault otherwise.
+    pub fn flow_known(&mut self, flow: &At<String>, flows: &Flows) -> bool {
+        if flows.contains_key(&flow.value) {
+            return true;
+        }
+        let advice = match nearest(&flow.value, flows.keys().map(String::as_str)) {
+            Some(known) => format!("did you mean '{known}'?"),
+            None => format!("add [[flow]] with name = \"{}\"", flow.value),
+        };
+        self.sink.missing(flow.span.clone(), format!("there is no flow '{}'", flow.value), advice);
+        false
     }
 
     /// What is right in itself and yet looks like a slip.

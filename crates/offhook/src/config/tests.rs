@@ -1,7 +1,8 @@
 //! Faults as rows: a fragment of a file, where its fault is, what it says, what it advises.
 
-use std::net::SocketAddr;
+mod elsewhere;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use offhook_acd::{Strategy, WrapUp};

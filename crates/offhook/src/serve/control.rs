@@ -104,6 +104,7 @@ pub struct Figures {
     /// As of the exchange.
     pub transfers_done: AtomicU64,
     pub silences: AtomicU64,
+    pub sent_elsewhere: AtomicU64,
     pub poor: AtomicU64,
     pub quiet: AtomicU64,
     /// As of the exchange.
@@ -535,6 +536,7 @@ impl Control {
             (&figures.refused_unknown_numbers, counters.refused_unknown_numbers),
             (&figures.transfers_done, counters.transfers_done),
             (&figures.silences, counters.silences),
+            (&figures.sent_elsewhere, counters.sent_elsewhere),
             (&figures.poor, counters.poor),
             (&figures.quiet, counters.quiet),
             (&figures.transfers_failed, counters.transfers_failed),

@@ -199,6 +199,11 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
         ("offhook_legs_poor", "Legs whose speech became poor", reader(|figures| &figures.poor)),
         ("offhook_calls_unheard", "Sides in talk that sent nothing", reader(|figures| &figures.silences)),
         ("offhook_calls_quiet", "Sides in talk that sent nothing but silence", reader(|figures| &figures.quiet)),
+        (
+            "offhook_calls_sent_elsewhere",
+            "Callers sent elsewhere from numbers and queues",
+            reader(|f| &f.sent_elsewhere),
+        ),
         ("offhook_control_turns", "Turns of the control loop", reader(|figures| &figures.turns)),
         ("offhook_registrations", "REGISTERs accepted", reader(|figures| &figures.registrations)),
         ("offhook_phone_pings", "OPTIONS to phones behind translators", reader(|figures| &figures.pings_sent)),

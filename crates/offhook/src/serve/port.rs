@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use offhook_call::config::Names;
 use offhook_call::record::CallRecord;
-use offhook_call::view::{AgentView, CallView, QueueView, TrunkView};
+use offhook_call::view::{AgentView, CallView, HoursView, QueueView, TrunkView};
 use offhook_call::{Command, Exchange, WantedState};
 use offhook_net::Clock;
 use offhook_net::bans::{Ban, Bans};
@@ -103,6 +103,10 @@ impl View for Port {
 
     fn trunks(&self) -> Answer<'_, Result<Vec<TrunkView>, Unavailable>> {
         Box::pin(self.look(Exchange::trunks))
+    }
+
+    fn calendars(&self) -> Answer<'_, Result<Vec<HoursView>, Unavailable>> {
+        Box::pin(self.look(|exchange, _| exchange.hours()))
     }
 
     fn calls(&self) -> Answer<'_, Result<Vec<CallView>, Unavailable>> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use offhook_call::guests::{Denied, Part};
 use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime};
 use offhook_call::view::{
-    AgentView, CallView, GuestView, QueueView, RegistrationView, Sounds, TargetView, TrunkCounts, TrunkView,
+    AgentView, CallView, GuestView, HoursView, QueueView, RegistrationView, Sounds, TargetView, TrunkCounts, TrunkView,
 };
 use offhook_plan::{Grade, LegReport, LevelReport, PeerMetrics, Quality, SpeechReport, SrtpReport};
 use offhook_server::{
@@ -83,6 +83,10 @@ impl View for Fixed {
 
     fn trunks(&self) -> Answer<'_, Result<Vec<TrunkView>, Unavailable>> {
         self.answer(vec![trunk()])
+    }
+
+    fn calendars(&self) -> Answer<'_, Result<Vec<HoursView>, Unavailable>> {
+        self.answer(self.queues.iter().filter_map(|queue| queue.hours.clone()).collect())
     }
 
     fn calls(&self) -> Answer<'_, Result<Vec<CallView>, Unavailable>> {
@@ -217,6 +221,12 @@ pub fn queue(id: u64, name: &str, waiting: u32, talking: u32) -> QueueView {
         service_level: Some(8_190),
         service_level_formula: "short-excluded",
         asa: Some(Span::from_ms(9_250)),
+        hours: (id == 1).then(|| HoursView {
+            name: "office".to_owned(),
+            zone: "Europe/Berlin".to_owned(),
+            open: true,
+            until: Some(Tick::from_us(1_800_000_000_000_000)),
+        }),
     }
 }
 

@@ -1,0 +1,89 @@
+//! Queues and opening hours.
+
+use offhook_call::view::{HoursView, QueueView};
+use serde::Serialize;
+
+use crate::time::rfc3339;
+
+/// A queue now.
+#[derive(Debug, Serialize)]
+pub struct Queue {
+    pub id: String,
+    pub name: String,
+    waiting: u32,
+    longest_wait_ms: u64,
+    agents_logged_in: u32,
+    agents_available: u32,
+    talking: u32,
+    hours: Option<Hours>,
+    today: QueueToday,
+}
+
+/// A queue's figures since midnight UTC.
+#[derive(Debug, Serialize)]
+struct QueueToday {
+    offered: u64,
+    answered: u64,
+    abandoned: u64,
+    flowed_out: u64,
+    service_level_percent: Option<f64>,
+    service_level_formula: &'static str,
+    average_speed_of_answer_ms: Option<u64>,
+}
+
+impl From<&QueueView> for Queue {
+    fn from(view: &QueueView) -> Self {
+        let QueueView {
+            id,
+            name,
+            waiting,
+            longest_wait,
+            agents_logged_in,
+            agents_available,
+            talking,
+            offered,
+            answered,
+            abandoned,
+            flowed_out,
+            service_level,
+            service_level_formula,
+            asa,
+            hours,
+        } = view;
+        Self {
+            id: id.to_string(),
+            name: name.clone(),
+            waiting: *waiting,
+            longest_wait_ms: longest_wait.as_ms(),
+            agents_logged_in: *agents_logged_in,
+            agents_available: *agents_available,
+            talking: *talking,
+            hours: hours.as_ref().map(Hours::from),
+            today: QueueToday {
+                offered: *offered,
+                answered: *answered,
+                abandoned: *abandoned,
+                flowed_out: *flowed_out,
+                service_level_percent: service_level.map(|hundredths| f64::from(hundredths) / 100.0),
+                service_level_formula,
+                average_speed_of_answer_ms: asa.map(offhook_units::Span::as_ms),
+            },
+        }
+    }
+}
+
+/// Opening hours now.
+#[derive(Debug, Serialize)]
+pub struct Hours {
+    calendar: String,
+    zone: String,
+    open: bool,
+    until: Option<String>,
+}
+
+impl From<&HoursView> for Hours {
+    fn from(view: &HoursView) -> Self {
+        let HoursView { name, zone, open, until } = view;
+        Self { calendar: name.clone(), zone: zone.clone(), open: *open, until: until.map(rfc3339) }
+    }
+}
