@@ -17,7 +17,7 @@ pub use crate::calendar::Calendar;
 pub use crate::guests::Supervises;
 pub use crate::numbering::{NumberFormat, Numbering};
 pub use trunk::{Outgoing, Registering, Trunk, TrunkLimits};
-pub use ways::{Elsewhere, Gate, Ways};
+pub use ways::{CallbackRules, Elsewhere, Gate, Ways};
 
 /// A whole exchange.
 #[derive(Debug, Clone)]

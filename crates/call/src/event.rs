@@ -5,6 +5,7 @@ use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PersonRef, QueueId, RecordingId, VisitId};
 use serde::{Deserialize, Serialize};
 
+use crate::callback::CallbackEvent;
 use crate::guests::Part;
 use crate::record::{CallEnd, DivertedFor};
 
@@ -12,7 +13,9 @@ use crate::record::{CallEnd, DivertedFor};
 pub const STREAM_ACD: u16 = 1;
 /// Stream of the calls' events in the log.
 pub const STREAM_CALL: u16 = 2;
-/// Version of both encodings.
+/// Stream of the callbacks' events in the log.
+pub const STREAM_CALLBACK: u16 = 3;
+/// Version of all encodings.
 pub const VERSION: u16 = 1;
 
 /// One entry of the event log.
@@ -22,6 +25,8 @@ pub enum LogEvent {
     Acd(offhook_acd::Event),
     /// Of a call.
     Call(CallEvent),
+    /// Of a callback.
+    Callback(CallbackEvent),
 }
 
 /// Room that is made for an event at once; most need less.
@@ -33,6 +38,7 @@ impl LogEvent {
         match self {
             Self::Acd(_) => STREAM_ACD,
             Self::Call(_) => STREAM_CALL,
+            Self::Callback(_) => STREAM_CALLBACK,
         }
     }
 
@@ -317,6 +323,17 @@ pub enum CallEvent {
         /// What it said last.
         metrics: Box<PeerMetrics>,
     },
+    /// The call is one of ours: it is the turn of somebody who asked to be called back.
+    CalledBack {
+        /// Which call.
+        call: CallId,
+        /// The call in which it was asked for.
+        asked: CallId,
+        /// The callback.
+        contact: ContactId,
+        /// Its queue.
+        queue: QueueId,
+    },
 }
 
 impl CallEvent {
@@ -349,7 +366,8 @@ impl CallEvent {
             | Self::GuestTurned { call, .. }
             | Self::GuestLeft { call, .. }
             | Self::Spoke { call, .. }
-            | Self::PeerTold { call, .. } => *call,
+            | Self::PeerTold { call, .. }
+            | Self::CalledBack { call, .. } => *call,
         }
     }
 
@@ -383,6 +401,7 @@ impl CallEvent {
             Self::GuestLeft { .. } => "guest-left",
             Self::Spoke { .. } => "leg-spoke",
             Self::PeerTold { .. } => "peer-told",
+            Self::CalledBack { .. } => "called-back",
         }
     }
 }

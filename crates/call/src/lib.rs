@@ -4,6 +4,7 @@
 //! what is to be done until [`Output::Wait`].
 
 pub mod calendar;
+pub mod callback;
 pub mod config;
 pub mod event;
 mod exchange;

@@ -11,7 +11,7 @@ use crate::event::{CallEvent, Party};
 use crate::guests::Part;
 
 /// The version of the fold that wrote a record; printed on it.
-pub const FORMULA: u32 = 6;
+pub const FORMULA: u32 = 7;
 
 /// One call from its INVITE to its end. Instants are exchange-clock microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +106,9 @@ pub struct CallRecord {
     /// Supervisors and third parties who were in the call, and when, in the order in which they left.
     #[serde(default)]
     pub guests: Vec<GuestTime>,
+    /// The call in which the customer had asked to be called back: this one is ours.
+    #[serde(default)]
+    pub callback_of: Option<CallId>,
 }
 
 /// One stretch of a guest's time in a call in one part.
@@ -254,6 +257,8 @@ pub enum CallEnd {
     Closed,
     /// The caller pressed a key that ends the wait with a message.
     LeftByKey,
+    /// The caller asked to be called back.
+    CallbackAsked,
 }
 
 impl CallEnd {
@@ -273,6 +278,7 @@ impl CallEnd {
             Self::Transferred => "transferred",
             Self::Closed => "closed",
             Self::LeftByKey => "left-by-key",
+            Self::CallbackAsked => "callback-asked",
         }
     }
 }
@@ -372,6 +378,7 @@ impl OpenCall {
             diverted: None,
             cause: None,
             guests: Vec::new(),
+            callback_of: None,
         };
         Self { record, dialogs: Vec::new(), contacts: Vec::new(), hold: [None; 2], talk: None, guests: Vec::new() }
     }
@@ -427,6 +434,7 @@ impl OpenCall {
             | CallEvent::GuestJoined { .. }
             | CallEvent::GuestTurned { .. }
             | CallEvent::GuestLeft { .. }
+            | CallEvent::CalledBack { .. }
             | CallEvent::Transferred { .. } => {}
         }
         let record = &mut self.record;
@@ -507,6 +515,11 @@ impl OpenCall {
                 record.diverted = Some(Diversion { from: *from, why: *why, times: *times });
             }
             CallEvent::HangUpCause { cause, .. } => record.cause = Some(*cause),
+            CallEvent::CalledBack { asked, contact, queue, .. } => {
+                record.callback_of = Some(*asked);
+                (record.contact, record.queue) = (Some(*contact), Some(*queue));
+                self.contacts.push(*contact);
+            }
             CallEvent::Ended { end, .. } => {
                 record.ended = at;
                 record.end = *end;

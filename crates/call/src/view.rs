@@ -1,7 +1,7 @@
 //! What the exchange looks like now, for pages and programs: made on request, never kept.
 
 use offhook_plan::{Grade, LevelReport, PeerMetrics, SpeechReport};
-use offhook_units::{AgentId, CallId, LegId, QueueId, RecordingId, Span, Tick};
+use offhook_units::{AgentId, CallId, ContactId, LegId, QueueId, RecordingId, Span, Tick};
 
 use crate::guests::Part;
 
@@ -38,6 +38,31 @@ pub struct QueueView {
     pub asa: Option<Span>,
     /// Its hours, where it has any.
     pub hours: Option<HoursView>,
+    /// Callbacks that are open, those included that rest.
+    pub callbacks: u32,
+}
+
+/// Somebody who is to be called back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackView {
+    /// Which.
+    pub id: ContactId,
+    /// The call in which it was asked for.
+    pub call: CallId,
+    /// Name of the queue.
+    pub queue: String,
+    /// The number that is called; none where it was forgotten.
+    pub number: Option<String>,
+    /// When it was asked for.
+    pub asked: Tick,
+    /// Nobody is called after this.
+    pub until: Tick,
+    /// How often the customer was tried.
+    pub tried: u32,
+    /// When it waits again, where it does not wait now.
+    pub rests_until: Option<Tick>,
+    /// Its place in the queue, 1 for the next one, while waiting.
+    pub position: Option<u32>,
 }
 
 /// Opening hours now.
@@ -87,7 +112,7 @@ pub struct AgentView {
 pub struct CallView {
     /// Which call.
     pub id: CallId,
-    /// `greeting`, `waiting`, `ringing`, `talking`, `held`, `transferring`, `announcing` or `ending`.
+    /// `greeting`, `waiting`, `ringing`, `talking`, `held`, `transferring`, `calling-back`, `announcing` or `ending`.
     pub state: &'static str,
     /// Since when.
     pub since: Tick,

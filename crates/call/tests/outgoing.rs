@@ -1,5 +1,7 @@
 //! Calls that phones of ours make: to colleagues and to the world outside.
 
+#[path = "outgoing/callbacks.rs"]
+mod callbacks;
 mod desk;
 #[path = "outgoing/early.rs"]
 mod early;

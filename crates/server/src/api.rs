@@ -28,7 +28,7 @@ use crate::page;
 use crate::phone::{self, PhoneSettings};
 use crate::problem::Problem;
 use crate::time::rfc3339;
-use crate::view::{AgentWish, GuestWish, Page, RECORDS_PAGE_MAX, View};
+use crate::view::{AgentWish, GuestWish, Page, RECORDS_PAGE_MAX, View, Withdrawal};
 
 /// Longest body that is read; a longer one gets 413.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -71,6 +71,8 @@ pub fn router(shared: Shared, token: Token) -> Router {
         .route("/api/v1/calls/{id}/guests/{guest}", delete(send_off))
         .route("/api/v1/trunks", get(trunks))
         .route("/api/v1/calendars", get(calendars))
+        .route("/api/v1/callbacks", get(callbacks))
+        .route("/api/v1/callbacks/{id}", delete(withdraw_callback))
         .route("/api/v1/bans", get(bans))
         .route("/api/v1/bans/{source}", delete(lift_ban))
         .route("/api/v1/calls/{id}/ladder", get(ladder))
@@ -147,6 +149,26 @@ struct Calendars {
 async fn calendars(State(shared): State<Shared>) -> Reply<Calendars> {
     let views = shared.view.calendars().await?;
     Ok(Json(Calendars { at: rfc3339(shared.view.now()), calendars: views.iter().map(dto::Hours::from).collect() }))
+}
+
+#[derive(Serialize)]
+struct Callbacks {
+    at: String,
+    callbacks: Vec<dto::Callback>,
+}
+
+async fn callbacks(State(shared): State<Shared>) -> Reply<Callbacks> {
+    let views = shared.view.callbacks().await?;
+    Ok(Json(Callbacks { at: rfc3339(shared.view.now()), callbacks: views.iter().map(dto::Callback::from).collect() }))
+}
+
+async fn withdraw_callback(State(shared): State<Shared>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    let callback = id.parse().map_err(|_| bad_request("a callback's id looks like 'c-1f'"))?;
+    match shared.view.withdraw_callback(callback).await? {
+        Withdrawal::Done => Ok(StatusCode::NO_CONTENT),
+        Withdrawal::Busy => Err(Problem::new(StatusCode::CONFLICT, "its customer is being called")),
+        Withdrawal::Unknown => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such callback")),
+    }
 }
 
 #[derive(Serialize)]

@@ -10,7 +10,7 @@ use offhook_plan::{LegReport, SrtpReport};
 use offhook_units::{CallId, Tick};
 use serde::Serialize;
 
-pub use self::queue::{Hours, Queue};
+pub use self::queue::{Callback, Hours, Queue};
 use self::sound::{Level, Sound, Sounding, Told};
 use crate::time::rfc3339;
 use crate::view::{self, BanView, LadderMessage, RecordEntry, RecordingEntry};
@@ -328,6 +328,7 @@ pub struct Record {
     caller_told: Option<Told>,
     agent_told: Option<Told>,
     diverted: Option<DiversionDto>,
+    callback_of: Option<String>,
     cause: Option<u8>,
     guests: Vec<GuestDto>,
 }
@@ -478,6 +479,7 @@ impl From<&RecordEntry> for Record {
             caller_told,
             agent_told,
             diverted,
+            callback_of,
             cause,
             guests,
         } = record;
@@ -517,6 +519,7 @@ impl From<&RecordEntry> for Record {
             agent_level: agent_level.as_ref().map(Level::from),
             caller_told: caller_told.as_ref().map(Told::from),
             agent_told: agent_told.as_ref().map(Told::from),
+            callback_of: callback_of.map(|call| call.to_string()),
             diverted: diverted.as_ref().map(|diverted| DiversionDto::new(diverted, sent_on_by.as_ref())),
             cause: *cause,
             guests: guests.iter().map(GuestDto::from).collect(),
@@ -591,11 +594,12 @@ pub const fn end_name(end: CallEnd) -> &'static str {
         CallEnd::Transferred => "transferred",
         CallEnd::Closed => "closed",
         CallEnd::LeftByKey => "left-by-key",
+        CallEnd::CallbackAsked => "callback-asked",
     }
 }
 
 /// All words of [`end_name`], for metrics that stand at zero before the first call.
-pub const ENDS: [CallEnd; 13] = [
+pub const ENDS: [CallEnd; 14] = [
     CallEnd::CallerHungUp,
     CallEnd::AgentHungUp,
     CallEnd::Abandoned,
@@ -609,4 +613,5 @@ pub const ENDS: [CallEnd; 13] = [
     CallEnd::Transferred,
     CallEnd::Closed,
     CallEnd::LeftByKey,
+    CallEnd::CallbackAsked,
 ];

@@ -24,5 +24,5 @@ pub use phone::{PhoneSettings, WebSocketAt};
 pub use time::rfc3339;
 pub use view::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RECORDS_PAGE_MAX,
-    RecordEntry, RecordingEntry, SetAgentError, Unavailable, View,
+    RecordEntry, RecordingEntry, SetAgentError, Unavailable, View, Withdrawal,
 };

@@ -6,8 +6,8 @@ use core::pin::Pin;
 
 use offhook_call::guests::{Denied, Supervision};
 use offhook_call::record::CallRecord;
-use offhook_call::view::{AgentView, CallView, HoursView, QueueView, TrunkView};
-use offhook_units::{AgentId, CallId, LegId, Span, Tick};
+use offhook_call::view::{AgentView, CallView, CallbackView, HoursView, QueueView, TrunkView};
+use offhook_units::{AgentId, CallId, ContactId, LegId, Span, Tick};
 
 /// Most records in one page of an answer; a request for more is refused.
 pub const RECORDS_PAGE_MAX: u32 = 500;
@@ -29,6 +29,10 @@ pub trait View: Send + Sync + 'static {
     fn trunks(&self) -> Answer<'_, Result<Vec<TrunkView>, Unavailable>>;
     /// Opening hours.
     fn calendars(&self) -> Answer<'_, Result<Vec<HoursView>, Unavailable>>;
+    /// Callbacks that are open, oldest first.
+    fn callbacks(&self) -> Answer<'_, Result<Vec<CallbackView>, Unavailable>>;
+    /// Takes a callback back.
+    fn withdraw_callback(&self, callback: ContactId) -> Answer<'_, Result<Withdrawal, Unavailable>>;
     /// All calls that are up.
     fn calls(&self) -> Answer<'_, Result<Vec<CallView>, Unavailable>>;
     /// Call records, newest first.
@@ -47,6 +51,17 @@ pub trait View: Send + Sync + 'static {
     fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>>;
     /// Changes who takes part in a call beside the two who talk; answers with the call as it is afterwards, none where it is over.
     fn set_guest(&self, call: CallId, wish: GuestWish) -> Answer<'_, Result<Option<CallView>, GuestError>>;
+}
+
+/// What became of the wish to take a callback back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// It is over.
+    Done,
+    /// Its customer is being called.
+    Busy,
+    /// There is none of that id.
+    Unknown,
 }
 
 /// A source of SIP that is not listened to.

@@ -146,6 +146,11 @@ async fn queues_agents_and_calls_are_told_as_they_are_now() {
     assert_eq!((&hours["calendar"], &hours["until"]), (&"office".into(), &"2027-01-15T08:00:00.000Z".into()));
     assert_eq!(running.get("/api/v1/calendars").await.json()["calendars"][0], *hours);
 
+    let callbacks = running.get("/api/v1/callbacks").await.json();
+    let first = &callbacks["callbacks"][0];
+    assert_eq!((&first["id"], &first["number"]), (&"c-1f".into(), &"+4940111".into()));
+    assert_eq!((&first["tried"], &first["position"]), (&1.into(), &2.into()));
+
     let agents = running.get("/api/v1/agents").await.json();
     let carol = &agents["agents"][2];
     assert_eq!((&carol["state"], &carol["reason"]), (&"not-ready".into(), &"lunch".into()));

@@ -8,7 +8,7 @@ const byId = (id) => document.getElementById(id);
 
 const state = { queues: [], agents: [], calls: [], records: [], skew: 0, lastEvent: null, stale: new Set(), timer: null, took: 0 };
 
-const CALL_TAGS = { greeting: "", announcing: "", waiting: "warn", ringing: "warn", talking: "good", held: "busy", ending: "" };
+const CALL_TAGS = { greeting: "", announcing: "", waiting: "warn", ringing: "warn", talking: "good", held: "busy", "calling-back": "warn", ending: "" };
 const AGENT_TAGS = { available: "good", offered: "warn", busy: "busy", "wrap-up": "busy", "not-ready": "bad", "logged-out": "" };
 // What a supervisor may do, by what it is called in the API; and what a guest does, as the page says it.
 const SUPERVISE = { listen: "Listen", whisper: "Whisper", barge: "Join in", "take-over": "Take over", leave: "Leave" };
@@ -16,7 +16,8 @@ const PART_WORDS = { listen: "listens", whisper: "whispers", barge: "joined in",
 const END_WORDS = {
   "caller-hung-up": "caller hung up", "agent-hung-up": "agent hung up", abandoned: "abandoned",
   "nobody-logged-in": "nobody logged in", "queue-full": "queue full", "waited-too-long": "waited too long",
-  "not-reached": "not reached", failed: "failed", closed: "out of hours", "left-by-key": "left by a key", "shut-down": "exchange stopped", lost: "exchange died",
+  "not-reached": "not reached", failed: "failed", closed: "out of hours", "left-by-key": "left by a key",
+  "callback-asked": "to be called back", "shut-down": "exchange stopped", lost: "exchange died",
 };
 // Which list an event makes stale.
 const TOUCHES = {
@@ -105,6 +106,7 @@ function drawQueues() {
         figure("waiting", queue.waiting, unserved ? "alarm" : ""),
         figure("longest wait", queue.waiting ? length(queue.longest_wait_ms) : "–"),
         figure("talking", queue.talking),
+        ...(queue.callbacks ? [figure("to call back", queue.callbacks)] : []),
         figure("available", `${queue.agents_available} of ${queue.agents_logged_in}`),
         figure("service level", level),
         figure("mean wait", asa)),

@@ -124,11 +124,11 @@ impl Worker {
         }
     }
 
-    /// A digit pressed by the caller of a call that has a leg with media.
-    pub fn press(&mut self, now: Tick, digit: char) {
-        let Some((call, leg)) = self.calls.values().find_map(|plan| Some((plan.call, plan.legs.first()?.leg))) else {
-            return;
-        };
+    /// A digit pressed by the caller of a call, the `one`th of those that have a leg with media.
+    pub fn press(&mut self, now: Tick, one: usize, digit: char) {
+        let callers = self.calls.values().filter_map(|plan| Some((plan.call, plan.legs.first()?.leg)));
+        let callers: Vec<_> = callers.collect();
+        let Some(&(call, leg)) = callers.get(one % callers.len().max(1)) else { return };
         self.post(now + HOP, MediaEvent::Digit { call, leg, digit, source: DigitSource::Event });
     }
 

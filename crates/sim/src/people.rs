@@ -220,7 +220,7 @@ impl Phone {
             }
         };
         let number = numbers[self.chance.below(numbers.len() as u64) as usize].clone();
-        let who = who.unwrap_or_else(|| format!("cx{}", self.chance.below(1_000_000)));
+        let who = who.unwrap_or_else(|| format!("030{}", 1_000 + self.chance.below(50)));
         let uri = format!("sip:{number}@{}", self.server);
         let body = Some(self.sdp(Direction::SendRecv));
         let invite = Invite {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use offhook_acd::{AgentConfig, NoAgents, QueueConfig, Strategy, WrapUp};
+use offhook_call::callback::{CallbackEnd, CallbackEvent};
 use offhook_call::config::{
-    Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Outgoing, Queue, Reach,
-    SrtpSettings, Sticky, Supervises, Trunk, Ways,
+    Account, Agent, Announcement, Answer, CallbackRules, Config, Destination, Elsewhere, Limits, Login, Menu, Number,
+    Outgoing, Queue, Reach, SrtpSettings, Sticky, Supervises, Trunk, Ways,
 };
 use offhook_call::event::LogEvent;
 use offhook_call::guests::Supervision;
@@ -14,7 +15,7 @@ use offhook_call::record::{CallRecord, Fold};
 use offhook_call::{Command, Exchange, Input, Output, Recovered, WantedState};
 use offhook_plan::{AssetId, MediaCaps};
 use offhook_sip::{Flow, Message, Transport};
-use offhook_units::{AgentId, Entropy, IdSource, QueueId, Span, Tick};
+use offhook_units::{AgentId, Entropy, IdSource, PersonRef, QueueId, Span, Tick};
 
 use crate::media::Worker;
 use crate::network::{Datagram, Network, Weather};
@@ -59,6 +60,8 @@ pub struct Shift {
     log: Vec<(Tick, LogEvent)>,
     records: Vec<CallRecord>,
     bindings: BTreeMap<(String, String), offhook_sip::Binding>,
+    /// The sealed table.
+    persons: BTreeMap<PersonRef, String>,
     boots: u32,
 }
 
@@ -91,6 +94,7 @@ impl Shift {
             log: Vec::new(),
             records: Vec::new(),
             bindings: BTreeMap::new(),
+            persons: BTreeMap::new(),
             boots: 1,
         };
         shift.drain();
@@ -137,9 +141,9 @@ impl Shift {
     /// What nobody planned: keys pressed, agents who go for coffee.
     fn whims(&mut self) {
         match self.chance.below(400) {
-            0 => {
+            24..40 => {
                 let digit = ['1', '2', '9', '#'][self.chance.below(4) as usize];
-                self.worker.press(self.now, digit);
+                self.worker.press(self.now, self.chance.below(64) as usize, digit);
             }
             1 => {
                 let agents = self.config.agents.len() as u64;
@@ -237,10 +241,10 @@ impl Shift {
                 Output::Binding(change) => self.bind(change),
                 Output::ExpectAlive { flow, .. } => panic!("no phone of the simulation has a connection: {flow}"),
                 Output::WrongPassword { source } => panic!("no phone of the simulation guesses: {source}"),
-                Output::Leg { .. }
-                | Output::Person { .. }
-                | Output::OpenRecording(_)
-                | Output::CloseRecording { .. } => {}
+                Output::Person { person, text } => {
+                    self.persons.insert(person, text);
+                }
+                Output::Leg { .. } | Output::OpenRecording(_) | Output::CloseRecording { .. } => {}
                 Output::Wait { until } => {
                     self.wake = until;
                     return;
@@ -291,13 +295,16 @@ impl Shift {
     pub fn check_log_replays(&self) {
         let replayed = Recovered::replay(self.log.iter().cloned(), Vec::new());
         assert_eq!(replayed.acd.state_hash(), self.exchange.acd().state_hash(), "replay = state, seed {}", self.seed);
+        let told: Vec<_> = replayed.callbacks.iter().map(|(id, callback)| (id, callback.tried)).collect();
+        let open: Vec<_> = self.exchange.callbacks().iter().map(|callback| (callback.id, callback.tried)).collect();
+        assert_eq!(told, open, "callbacks are a fold of the log, seed {}", self.seed);
         let mut fold = Fold::default();
         let records: Vec<_> = self
             .log
             .iter()
             .filter_map(|(at, event)| match event {
                 LogEvent::Call(event) => fold.apply(*at, event),
-                LogEvent::Acd(_) => None,
+                LogEvent::Acd(_) | LogEvent::Callback(_) => None,
             })
             .collect();
         assert_eq!(records, self.records, "records are a fold of the log, seed {}", self.seed);
@@ -307,7 +314,10 @@ impl Shift {
     pub fn crash(&mut self) {
         self.boots += 1;
         let bindings = self.bindings.values().cloned().collect();
-        let recovered = Recovered::replay(self.log.iter().cloned(), bindings);
+        let mut recovered = Recovered::replay(self.log.iter().cloned(), bindings);
+        for person in recovered.callbacks.persons() {
+            recovered.callbacks.tell(person, &self.persons[&person]);
+        }
         let ids = IdSource::new(1, self.boots);
         self.exchange = Exchange::recover(self.now, self.config.clone(), ids, self.chance.fork(), recovered);
         let fail_one_in = self.worker.fail_one_in;
@@ -316,9 +326,14 @@ impl Shift {
         self.drain();
         for agent in &self.config.agents {
             let state = self.exchange.agent_now(agent.acd.id).expect("a configured agent");
-            assert!(!matches!(state.state, "busy" | "offered"), "nobody stays busy, seed {}: {state:?}", self.seed);
+            // The turn of a callback may have come at once.
+            let is_called = state.state == "offered" && state.call.is_some();
+            let stays = matches!(state.state, "busy" | "offered") && !is_called;
+            assert!(!stays, "nobody stays busy, seed {}: {state:?}", self.seed);
         }
-        assert_eq!(self.exchange.calls_active(), 0, "no call outlives a crash, seed {}", self.seed);
+        for call in self.exchange.calls(self.now) {
+            assert_eq!(call.started, self.now, "no call outlives a crash, seed {}: {call:?}", self.seed);
+        }
     }
 
     /// Everybody goes home; when all timers have run out nothing may be left.
@@ -330,6 +345,11 @@ impl Shift {
         let until = self.now + Span::from_s(150);
         while self.now < until {
             self.step_until(until);
+            for callback in self.exchange.callbacks() {
+                let withdraw = Command::WithdrawCallback { callback: callback.id };
+                self.exchange.handle(self.now, Input::Command(withdraw));
+                self.drain();
+            }
         }
         let seed = self.seed;
         assert_eq!(
@@ -367,6 +387,21 @@ impl Shift {
             return;
         }
         self.now = self.now.min(until);
+    }
+
+    /// How often callers were sent elsewhere since the last crash.
+    pub fn sent_elsewhere(&self) -> u64 {
+        self.exchange.counters().sent_elsewhere
+    }
+
+    /// How callbacks ended so far.
+    pub fn callbacks_ended(&self) -> impl Iterator<Item = CallbackEnd> {
+        self.log.iter().filter_map(|(_, event)| match event {
+            LogEvent::Callback(CallbackEvent::Ended { how, .. }) => Some(*how),
+            LogEvent::Callback(CallbackEvent::Asked { .. } | CallbackEvent::Rests { .. })
+            | LogEvent::Acd(_)
+            | LogEvent::Call(_) => None,
+        })
     }
 
     /// Records so far.
@@ -410,7 +445,7 @@ fn queue(id: u64, name: &str, strategy: Strategy) -> Queue {
         full: vec![AssetId(3)],
         record: id == 2,
         sticky: (id == 1).then_some(Sticky { wait: Span::from_s(5), within: Span::from_s(600) }),
-        ways: Ways::default(),
+        ways: ways(id),
     }
 }
 
@@ -423,6 +458,36 @@ fn trunk(name: &str, proxy: ([u8; 4], u16), prefix: &str, emergency: &str) -> Tr
         ..Outgoing::to(vec![Flow { transport: Transport::Udp, local, peer }])
     };
     Trunk { out: Some(out), ..Trunk::new(name, vec![peer.ip()]) }
+}
+
+/// Sales leads on to support, and calls back who asks; support lets go.
+fn ways(queue: u64) -> Ways {
+    let support = Elsewhere::Queue(QueueId(2));
+    if queue != 1 {
+        let keys = [('2', dial(&agent_name(1))), ('#', Elsewhere::Message(vec![AssetId(2)])), ('9', dial("700"))];
+        return Ways { keys: keys.into(), ..Ways::default() };
+    }
+    let callback = CallbackRules {
+        account: agent_name(0),
+        confirm: vec![AssetId(3)],
+        attempts: 2,
+        retry_after: Span::from_s(15),
+        valid_for: Span::from_s(60),
+        ring_for: Span::from_s(8),
+        window: None,
+    };
+    Ways {
+        gate: None,
+        full: Some(support.clone()),
+        nobody: Some(support.clone()),
+        waited: Some(support),
+        keys: [('1', dial("0301234")), ('2', Elsewhere::Callback), ('9', Elsewhere::Callback)].into(),
+        callback: Some(callback),
+    }
+}
+
+fn dial(number: &str) -> Elsewhere {
+    Elsewhere::Dial { number: number.to_owned(), account: Some(agent_name(0)) }
 }
 
 fn account(n: u16) -> Account {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use offhook_call::callback::CallbackEnd;
 use offhook_call::guests::Part;
 use offhook_sim::{Setting, Shift};
 
@@ -18,6 +19,7 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
     let mut records = 0;
     let (mut blind, mut attended, mut came_back) = (0, 0, 0);
     let mut guests = BTreeMap::<Part, usize>::new();
+    let (mut callbacks, mut elsewhere) = (BTreeMap::<CallbackEnd, usize>::new(), 0);
     let (mut to_colleagues, mut outside, mut by_failover, mut from_desks_to_queues) = (0, 0, 0, 0);
     for seed in seeds(200) {
         let mut shift = Shift::new(seed);
@@ -36,6 +38,10 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
         for guest in shift.records().iter().flat_map(|record| &record.guests) {
             *guests.entry(guest.part).or_default() += 1;
         }
+        for how in shift.callbacks_ended() {
+            *callbacks.entry(how).or_default() += 1;
+        }
+        elsewhere += shift.sent_elsewhere();
         for record in shift.records().iter().filter(|record| record.placed_by.is_some() && record.connected.is_some()) {
             to_colleagues += usize::from(record.number.starts_with("agent"));
             outside += usize::from(record.out_trunk.is_some());
@@ -50,6 +56,9 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
         let made = [to_colleagues, outside, by_failover, from_desks_to_queues];
         assert!(made.iter().all(|count| *count > 0), "agents' own calls were answered: {made:?}");
         assert_eq!(guests.len(), 4, "supervisors and third parties came: {guests:?}");
+        let ends = [CallbackEnd::Reached, CallbackEnd::GivenUp, CallbackEnd::CalledAgain];
+        assert!(ends.iter().all(|how| callbacks.contains_key(how)), "callers were called back: {callbacks:?}");
+        assert!(elsewhere > 0, "callers overflowed and left by keys");
         let made = [blind, attended, came_back];
         assert!(made.iter().all(|count| *count > 0), "calls were transferred: {made:?}");
     }

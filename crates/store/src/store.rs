@@ -325,6 +325,14 @@ impl Store {
         self.read(|reply| Read::Person(person, reply)).await
     }
 
+    /// As [`Store::person_text`], for a program that starts: blocks until the database has answered.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn person_text_now(&self, person: PersonRef) -> Result<Option<String>, StoreError> {
+        self.read_blocking(|reply| Read::Person(person, reply))
+    }
+
     /// Forgets the person that `person` stands for; gives how many references became void.
     pub async fn forget(&self, person: PersonRef) -> Result<u64, StoreError> {
         let (reply, answer) = waiting();

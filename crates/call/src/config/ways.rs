@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use offhook_plan::AssetId;
-use offhook_units::QueueId;
+use offhook_units::{QueueId, Span};
 
 /// A place to be sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,27 @@ pub enum Elsewhere {
     },
     /// A last message, and the end. Without words the end at once.
     Message(Vec<AssetId>),
+    /// Out of the queue, to be called back by [`Ways::callback`]. Only a key leads there.
+    Callback,
+}
+
+/// How callers of a queue are called back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackRules {
+    /// Whose rights and limits count for the calls.
+    pub account: String,
+    /// Heard by who asks, before the call ends.
+    pub confirm: Vec<AssetId>,
+    /// How often a customer is tried.
+    pub attempts: u32,
+    /// From one attempt to the next.
+    pub retry_after: Span,
+    /// Nobody is called later than this after asking.
+    pub valid_for: Span,
+    /// How long the customer's phone rings.
+    pub ring_for: Span,
+    /// The calendar in whose hours customers are called, by its place; at any time without one.
+    pub window: Option<usize>,
 }
 
 /// Hours of a number or a queue.
@@ -45,4 +66,6 @@ pub struct Ways {
     pub waited: Option<Elsewhere>,
     /// For callers who press a key while they wait.
     pub keys: BTreeMap<char, Elsewhere>,
+    /// How callers are called back who ask for it by a key.
+    pub callback: Option<CallbackRules>,
 }

@@ -14,7 +14,7 @@ use crate::record::CallEnd;
 use crate::timers::Kind;
 
 /// A trunk that has said nothing at all for this long is passed over for the next one.
-const TRUNK_SILENT: Span = Span::from_s(4);
+pub(super) const TRUNK_SILENT: Span = Span::from_s(4);
 
 impl Exchange {
     /// Rings the first of `ways` that can be rung; the call ends where none can.
@@ -53,7 +53,10 @@ impl Exchange {
     pub(super) fn ring_way(&mut self, now: Tick, id: CallId, way: Way, role: Role) -> Option<Other> {
         let Way { uri, flow, from, agent, trunk, urgent, mut headers, credentials, charged } = way;
         let call = self.calls.get(&id)?;
-        let codec = call.caller.negotiated.as_ref().map(|agreed| agreed.codec);
+        // A customer is called back with what the agent's phone speaks.
+        let other = call.other.as_ref().filter(|_| call.calling_back.is_some());
+        let leads = other.map_or(&call.caller, |other| &other.leg);
+        let codec = leads.negotiated.as_ref().map(|agreed| agreed.codec);
         let spent = charged.as_deref().filter(|_| !urgent);
         if spent.is_some_and(|account| !self.has_left(now, id, account)) || !self.may_go_to(now, trunk, urgent) {
             return None;
@@ -115,6 +118,7 @@ impl Exchange {
             Stage::Dialling { .. }
             | Stage::Greeting { .. }
             | Stage::Queued { .. }
+            | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }
             | Stage::Ending => {}
@@ -150,6 +154,9 @@ impl Exchange {
 
     /// Nothing came back from a trunk so far: the next one is tried, where there is one.
     pub(super) fn trunk_silent(&mut self, now: Tick, id: CallId) {
+        if self.is_calling_back(id) {
+            return self.customer_unheard(now, id);
+        }
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(other) = call.other.as_ref() else { return };
         let (session, trunk, flow) = (other.leg.session, other.leg.trunk, other.leg.flow);
@@ -165,6 +172,9 @@ impl Exchange {
 
     /// The dialled phone was not picked up in time.
     pub(super) fn rang_too_long(&mut self, now: Tick, id: CallId) {
+        if self.is_calling_back(id) {
+            return self.end_call(now, id, CallEnd::NotReached, Some("SIP;cause=480"));
+        }
         if self.transfer_failed(now, id, 480) {
             return;
         }

@@ -56,7 +56,7 @@ impl Exchange {
         let is_heard = match &closed {
             Elsewhere::Queue(_) | Elsewhere::Flow(_) => true,
             Elsewhere::Message(words) => !words.is_empty(),
-            Elsewhere::Dial { .. } => false,
+            Elsewhere::Dial { .. } | Elsewhere::Callback => false,
         };
         if is_heard && number.answer == Answer::AtStart {
             self.answer_caller(now, id);
@@ -78,6 +78,8 @@ impl Exchange {
             Elsewhere::Queue(queue) => self.enter_queue(now, id, queue),
             Elsewhere::Flow(menu) => self.greet(now, id, menu, 1),
             Elsewhere::Message(words) => self.say_and_end(now, id, words, why.end, why.status),
+            // Only a key leads to a callback, and is looked at before.
+            Elsewhere::Callback => self.end_call_with(now, id, why.end, why.status),
             Elsewhere::Dial { number, account } => match self.lead(&from, account.as_deref(), &number) {
                 Ok(Lead::Ways(ways)) => self.dial(now, id, ways, RING_FOR),
                 Ok(Lead::Number(number)) => self.follow_number(now, id, number),
@@ -91,6 +93,12 @@ impl Exchange {
         let Some(call) = self.calls.get(&id).filter(|call| matches!(call.stage, Stage::Queued { .. })) else { return };
         let Some(queue) = call.queue.and_then(|queue| self.queue(queue)) else { return };
         let Some(to) = queue.ways.keys.get(&digit) else { return };
+        if *to == Elsewhere::Callback {
+            if let Some(number) = self.may_ask_back(id) {
+                self.ask_back(now, id, number);
+            }
+            return;
+        }
         if call.sent_on < SENT_ELSEWHERE_MAX && self.takes(now, &call.from, to) {
             let to = to.clone();
             self.send_elsewhere(now, id, to, Why::KEY);
@@ -103,6 +111,7 @@ impl Exchange {
             Elsewhere::Queue(queue) => self.lets_in(now, *queue),
             Elsewhere::Dial { number, account } => self.lead(from, account.as_deref(), number).is_ok(),
             Elsewhere::Flow(_) | Elsewhere::Message(_) => true,
+            Elsewhere::Callback => false,
         }
     }
 

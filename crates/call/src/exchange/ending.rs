@@ -97,6 +97,7 @@ impl Exchange {
                     let _gone = self.tell(now, Command::NoAnswer { offer });
                 }
             }
+            Role::Customer => self.customer_refused(now, id, session, 480),
             Role::Guest => self.guest_ended(now, id, session),
             Role::Orphan => {}
         }
@@ -123,7 +124,7 @@ impl Exchange {
     pub(super) fn end_call(&mut self, now: Tick, id: CallId, end: CallEnd, reason: Option<&str>) {
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_ending()) else { return };
         call.end = Some(end);
-        let talked = matches!(call.stage, Stage::Talking { .. }) || call.transfer.is_some();
+        let talked = matches!(call.stage, Stage::Talking { .. } | Stage::CallingBack { .. }) || call.transfer.is_some();
         self.timers.disarm_all(id);
         self.give_up_transfer(now, id);
         self.release_contact(now, id, talked, end);
@@ -132,6 +133,7 @@ impl Exchange {
             self.stop_ringing_for(now, offer, Missed::Withdrawn, reason);
         }
         self.enter(now, id, Stage::Ending);
+        self.settle_callback(now, id);
         let Some(call) = self.calls.get(&id) else { return };
         let (worker, planned) = (call.worker, call.plan.is_some());
         let sessions = call.sessions.clone();
@@ -165,6 +167,7 @@ impl Exchange {
                 | CallEnd::Transferred
                 | CallEnd::Closed
                 | CallEnd::LeftByKey
+                | CallEnd::CallbackAsked
                 | CallEnd::Lost => Left::FlowedOut(FlowOut::Lost),
             };
             return self.leave_queue(now, id, left);

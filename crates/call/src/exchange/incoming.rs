@@ -129,39 +129,10 @@ impl Exchange {
         let agent = account.as_ref().and_then(|account| self.accounts.get(account).copied());
         let (leg, port, session) = (caller.id, caller.port, caller.session);
         let worker = (id.0 % self.config.media_workers.max(1) as u64) as usize;
-        let call = Call {
-            id,
-            started: now,
-            number: number.clone(),
-            trunk: trunk.clone(),
-            caller_agent: agent,
-            caller_account: account.clone(),
-            charged: Vec::new(),
-            seats: Vec::new(),
-            from,
-            diverted: None,
-            answer,
-            caller,
-            answered: false,
-            ringing: BTreeMap::new(),
-            other: None,
-            stage: Stage::Dialling { ways: VecDeque::new(), ringback: None },
-            since: now,
-            contact: None,
-            queue: None,
-            queued_at: None,
-            guests: Vec::new(),
-            transfer: None,
-            transfers: 0,
-            sent_on: 0,
-            recording: None,
-            worker,
-            generation: 0,
-            plan: None,
-            open_legs: BTreeMap::new(),
-            end: None,
-            sessions: BTreeSet::from([session]),
-        };
+        let mut call = new_call(id, now, number.clone(), from, caller, worker);
+        (call.trunk, call.caller_agent, call.answer) = (trunk.clone(), agent, answer);
+        call.caller_account.clone_from(&account);
+        call.sessions.insert(session);
         self.calls.insert(id, call);
         self.sessions.insert(session, (id, Role::Caller));
         self.open_leg(id, leg, port, Some(Party::Caller), Whose::of(line, agent));
@@ -223,5 +194,44 @@ impl Exchange {
             None if awaited => self.end_call(now, id, crate::record::CallEnd::Failed, Some("SIP;cause=488")),
             Some(_) | None => {}
         }
+    }
+}
+
+/// A call that nothing has happened to yet.
+pub(super) fn new_call(id: CallId, now: Tick, number: String, from: Presented, caller: Leg, worker: usize) -> Call {
+    Call {
+        id,
+        started: now,
+        number,
+        trunk: None,
+        caller_agent: None,
+        caller_account: None,
+        charged: Vec::new(),
+        seats: Vec::new(),
+        from,
+        diverted: None,
+        answer: Answer::AtAgent,
+        caller,
+        answered: false,
+        ringing: BTreeMap::new(),
+        other: None,
+        stage: Stage::Dialling { ways: VecDeque::new(), ringback: None },
+        since: now,
+        contact: None,
+        queue: None,
+        queued_at: None,
+        guests: Vec::new(),
+        transfer: None,
+        transfers: 0,
+        sent_on: 0,
+        asked_back: None,
+        calling_back: None,
+        recording: None,
+        worker,
+        generation: 0,
+        plan: None,
+        open_legs: BTreeMap::new(),
+        end: None,
+        sessions: BTreeSet::new(),
     }
 }

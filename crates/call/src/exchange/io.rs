@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use offhook_plan::{MediaCommand, MediaEvent};
 use offhook_sip::{Change, Flow, Message, ParseError};
-use offhook_units::{AgentId, CallId, LegId, PersonRef, Span, Tick};
+use offhook_units::{AgentId, CallId, ContactId, LegId, PersonRef, Span, Tick};
 
 use crate::event::LogEvent;
 use crate::guests::Supervision;
@@ -100,6 +100,11 @@ pub enum Command {
         call: CallId,
         /// Whom, by the leg.
         guest: LegId,
+    },
+    /// Takes a callback back, unless its customer is being called just now.
+    WithdrawCallback {
+        /// Which.
+        callback: ContactId,
     },
     /// Takes no new calls and ends when the last one has ended, at the latest after `grace`: then they are hung up.
     Drain {

@@ -1,10 +1,10 @@
 //! Making legs: ports, numbers of the media stream, SDP, our own addresses.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use offhook_plan::{CodecKind, Direction, MediaCaps};
 use offhook_sip::sdp::{Srtp, SrtpPolicy};
-use offhook_sip::{Body, Flow, NameAddr, SessionId, Uri, sdp};
+use offhook_sip::{Body, Flow, NameAddr, SessionId, Transport, Uri, sdp};
 use offhook_units::{AgentId, CallId, LegId, PlayerId, Tick};
 
 use super::state::{Leg, OpenLeg, Playing, Presented, Whose};
@@ -221,6 +221,37 @@ impl Leg {
     }
 
     /// Reads the final answer to our offer. There is none where the peer has put an offer of its own in its place.
+    /// The place of a customer who is not called yet: it has no ports and stands in no plan.
+    pub fn absent() -> Self {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        Self {
+            id: LegId(0),
+            session: SessionId(0),
+            flow: Flow { transport: Transport::Udp, local: nowhere, peer: nowhere },
+            trunk: None,
+            address: nowhere.ip(),
+            port: 0,
+            ssrc: 0,
+            first_seq: 0,
+            first_timestamp: 0,
+            moved: false,
+            sdp_id: 0,
+            sdp_version: 1,
+            answer: None,
+            described: None,
+            offered: None,
+            negotiated: None,
+            srtp: Srtp::OFF,
+            dtls: None,
+            digits: super::digits::Digits::default(),
+        }
+    }
+
+    /// Whether it is [`Leg::absent`].
+    pub const fn is_absent(&self) -> bool {
+        self.port == 0
+    }
+
     pub fn settle(&mut self, body: Option<&Body>, caps: &MediaCaps) -> bool {
         match body {
             Some(body) => self.accept(body, caps).is_ok(),

@@ -197,6 +197,7 @@ impl Exchange {
             Stage::Greeting { .. }
             | Stage::Queued { .. }
             | Stage::Dialling { .. }
+            | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }
             | Stage::Ending => {}
@@ -213,7 +214,7 @@ fn same_media(a: &MediaPlan, b: &MediaPlan) -> bool {
 /// The plan that a call's state asks for; a pure function of the call.
 fn plan_of(call: &Call) -> MediaPlan {
     let caller = call.caller.id;
-    let mut legs = vec![leg_plan(&call.caller, true)];
+    let mut legs: Vec<LegPlan> = (!call.caller.is_absent()).then(|| leg_plan(&call.caller, true)).into_iter().collect();
     legs.extend(call.ringing.values().map(|rings| leg_plan(&rings.leg, false)));
     let mut edges = Vec::new();
     let hears = can_hear(call.caller.negotiated.as_ref());
@@ -249,10 +250,21 @@ fn plan_of(call: &Call) -> MediaPlan {
             }
             with_guests(&mut edges, call, None);
         }
+        Stage::CallingBack { music, early, .. } => {
+            let agent = call.other.as_ref().map(|other| &other.leg);
+            if let Some(agent) = agent.filter(|agent| can_hear(agent.negotiated.as_ref())) {
+                if *early {
+                    edges.push(Edge { from: Source::Leg(caller), to: agent.id, since: Tick::ZERO });
+                } else if !music.assets.is_empty() {
+                    edges.push(play(music, true, agent.id));
+                }
+            }
+        }
         Stage::Ending => {}
     }
     if let Some(other) = &call.other {
-        legs.push(leg_plan(&other.leg, other.early_media || matches!(call.stage, Stage::Talking { .. })));
+        let up = matches!(call.stage, Stage::Talking { .. } | Stage::CallingBack { .. });
+        legs.push(leg_plan(&other.leg, other.early_media || up));
     }
     legs.extend(call.guests.iter().map(|guest| leg_plan(&guest.other.leg, guest.joined.is_some())));
     if let Some(by) = call.transfer.as_ref().and_then(|transfer| transfer.by.as_ref()) {

@@ -90,6 +90,7 @@ impl Exchange {
             Stage::Greeting { menu, round, .. } => Some((menu.clone(), *round, self.config.flows.get(menu)?.clone())),
             Stage::Queued { .. }
             | Stage::Dialling { .. }
+            | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }
             | Stage::Ending => None,

@@ -4,6 +4,7 @@
 
 mod admission;
 mod browsers;
+mod callbacks;
 mod dial;
 mod digits;
 mod diversion;
@@ -54,6 +55,7 @@ pub use self::subscriptions::SUBSCRIPTIONS_PER_ACCOUNT_MAX;
 pub use self::texts::{TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX};
 pub use self::transfer::{TRANSFER_RINGS_FOR, TRANSFERS_MAX};
 pub use self::trunks::TARGETS_MAX;
+use crate::callback::Callbacks;
 use crate::config::{self, Config};
 use crate::event::{CallEvent, LogEvent, Party};
 use crate::guests::Denied;
@@ -108,6 +110,12 @@ pub struct Counters {
     /// Times that a caller was sent elsewhere: out of hours, from a full or deserted queue, after too long a wait, by a key. Last
     /// messages do not count.
     pub sent_elsewhere: u64,
+    /// Callers who asked to be called back.
+    pub callbacks_asked: u64,
+    /// Times that a customer was called back, or tried.
+    pub callbacks_tried: u64,
+    /// Callbacks that are over, by how.
+    pub callbacks_ended: BTreeMap<&'static str, u64>,
     /// Texts of phones that a phone took.
     pub messages: u64,
     /// Texts that no phone took of those whom they were for.
@@ -136,6 +144,7 @@ pub struct Exchange {
     spending: spending::Spending,
     last_agents: sticky::LastAgents,
     hours: hours::Hours,
+    callbacks: callbacks::Book,
     queues: BTreeMap<QueueId, usize>,
     /// Numbers of ours by what they are in E.164: the keys of the configuration.
     own_numbers: BTreeMap<String, String>,
@@ -221,6 +230,8 @@ enum Role {
     Offered(OfferId),
     /// A phone that a number dials.
     Dialled,
+    /// The phone of a customer who is called back, until it is picked up.
+    Customer,
     /// A supervisor's phone, or that of a third party.
     Guest,
     /// Left over from before a restart; only its end is awaited.
@@ -230,7 +241,12 @@ enum Role {
 impl Exchange {
     /// An exchange that has never run. Agents of [`config::Login::AtStart`] are available at once.
     pub fn new(now: Tick, config: Config, ids: IdSource, entropy: Entropy) -> Self {
-        let recovered = Recovered { acd: Acd::new(0), fold: Fold::default(), bindings: Vec::new() };
+        let recovered = Recovered {
+            acd: Acd::new(0),
+            fold: Fold::default(),
+            bindings: Vec::new(),
+            callbacks: Callbacks::default(),
+        };
         Self::recover(now, config, ids, entropy, recovered)
     }
 
@@ -266,6 +282,7 @@ impl Exchange {
             spending: spending::Spending::default(),
             last_agents: sticky::LastAgents::default(),
             hours: hours::Hours::default(),
+            callbacks: callbacks::Book::new(recovered.callbacks),
             endpoint: Endpoint::new(endpoint_config, entropy.fork()),
             registrar,
             acd: recovered.acd,
@@ -421,8 +438,8 @@ impl Exchange {
         let drain = self.drain_by.filter(|_| !self.calls.is_empty());
         let leave = self.leave_by.filter(|_| self.is_leaving());
         let (trunks, pings, registrar) = (self.trunks_wake, self.pings.wake(), self.registrar.next_expiry());
-        let (timers, hours) = (self.timers.next(), self.hours_wake());
-        [self.sip_wake, self.acd_wake, timers, registrar, trunks, pings, hours, leave, drain]
+        let (timers, hours, callbacks) = (self.timers.next(), self.hours_wake(), self.callbacks.wake());
+        [self.sip_wake, self.acd_wake, timers, registrar, trunks, pings, hours, callbacks, leave, drain]
             .into_iter()
             .flatten()
             .min()
@@ -451,6 +468,7 @@ impl Exchange {
             }
         }
         self.fire_hours(now);
+        self.fire_callbacks(now);
         self.fire_trunks(now);
         self.fire_pings(now);
         if self.drain_by.is_some_and(|at| at <= now) {
@@ -540,6 +558,7 @@ impl Exchange {
                 let done = self.send_off(now, call, guest);
                 self.settle_wish(done);
             }
+            Command::WithdrawCallback { callback } => self.withdraw_callback(now, callback),
             Command::Drain { grace } => {
                 self.drain_by = Some(now + grace);
                 self.leave_trunks(now);
@@ -562,6 +581,7 @@ impl Exchange {
                     self.watches.touch_all(call.agents());
                 }
             }
+            LogEvent::Callback(_) => {}
         }
         self.outputs.push_back(Output::Log { at, event });
     }

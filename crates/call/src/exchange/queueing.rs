@@ -77,7 +77,14 @@ impl Exchange {
                 self.occupy(now, agent);
             }
             Effect::Offer { offer, contact, agent, .. } => {
-                if !self.ring(now, offer, contact, agent) {
+                if !self.offered_callback(now, contact) {
+                    return;
+                }
+                let rang = self.ring(now, offer, contact, agent);
+                if !rang && let Some(&id) = self.contacts.get(&contact) {
+                    self.end_idle_callback(now, id);
+                }
+                if !rang {
                     // A refusal means that the offer is gone already, and with it the reason to report.
                     let _gone = self.tell(now, Command::NoAnswer { offer });
                 }
@@ -97,7 +104,9 @@ impl Exchange {
 
     /// A waiting caller is sent on, or hears that nobody can come, and the call ends.
     fn send_away(&mut self, now: Tick, contact: ContactId, why: Why) {
-        let Some(&id) = self.contacts.get(&contact) else { return };
+        // A callback costs nobody anything while it waits; it ends by rules of its own.
+        let waits = |id: &&CallId| self.calls.get(*id).is_some_and(|call| call.calling_back.is_none());
+        let Some(&id) = self.contacts.get(&contact).filter(waits) else { return };
         let Some(queue) = self.calls.get(&id).and_then(|call| self.queue(call.queue?)) else { return };
         let to = if why == Why::WAITED { &queue.ways.waited } else { &queue.ways.nobody };
         let to = to.clone().unwrap_or_else(|| Elsewhere::Message(queue.nobody_here.clone()));
@@ -110,6 +119,7 @@ impl Exchange {
         let Some((uri, flow)) = self.reach(agent) else { return false };
         let Some(call) = self.calls.get(&id) else { return false };
         let codec = call.caller.negotiated.as_ref().map(|agreed| agreed.codec);
+        let is_callback = call.calling_back.is_some();
         let queue = call.queue.and_then(|queue| self.queue(queue)).map(|queue| queue.acd.name.clone());
         let from = self.presented(&call.from, queue.as_deref(), flow);
         let Some(mut leg) = self.make_leg_out(now, flow, self.agent_srtp(agent)) else { return false };
@@ -118,6 +128,9 @@ impl Exchange {
         let mut headers = self.path_to(agent, &uri);
         headers.extend(self.diversions(id, None, &from, &uri));
         headers.extend(queue.map(|queue| ("X-Offhook-Queue".to_owned(), queue)));
+        if is_callback {
+            headers.push(("X-Offhook-Callback".to_owned(), "yes".to_owned()));
+        }
         let invitation = Invitation { uri, from, headers, credentials: None };
         let Some(session) = self.send_invite(now, &leg, invitation, body) else { return false };
         leg.session = session;
@@ -192,6 +205,7 @@ impl Exchange {
         }
         self.note(now, CallEvent::RingingEnded { call: id, offer, agent: rang.agent, missed });
         self.replan(now, id);
+        self.end_idle_callback(now, id);
         Some((id, rang.leg.session))
     }
 

@@ -5,6 +5,7 @@ use offhook_sip::Binding;
 use offhook_units::{ContactId, Entropy, IdSource, Tick};
 
 use super::{Exchange, Output, Role};
+use crate::callback::Callbacks;
 use crate::config::{Config, Login};
 use crate::event::{CallEvent, LogEvent};
 use crate::record::{CallEnd, Fold};
@@ -17,22 +18,25 @@ pub struct Recovered {
     pub fold: Fold,
     /// Phones that were registered.
     pub bindings: Vec<Binding>,
+    /// Callbacks that are open; their numbers are to be told from the sealed table.
+    pub callbacks: Callbacks,
 }
 
 impl Recovered {
     /// Folds a log from its beginning.
     pub fn replay(log: impl IntoIterator<Item = (Tick, LogEvent)>, bindings: Vec<Binding>) -> Self {
         let mut fold = Fold::default();
-        let mut acd = Vec::new();
+        let (mut acd, mut callbacks) = (Vec::new(), Callbacks::default());
         for (at, event) in log {
             match event {
                 LogEvent::Acd(event) => acd.push((at, event)),
                 LogEvent::Call(event) => {
                     fold.apply(at, &event);
                 }
+                LogEvent::Callback(event) => callbacks.apply(at, &event),
             }
         }
-        Self { acd: Acd::replay(0, acd), fold, bindings }
+        Self { acd: Acd::replay(0, acd), fold, bindings, callbacks }
     }
 }
 
@@ -51,6 +55,7 @@ impl Exchange {
         }
         exchange.end_lost_calls(now);
         exchange.apply_config(now);
+        exchange.resume_callbacks(now);
         exchange.start_trunks(now);
         exchange.fire(now);
         exchange.pump(now);

@@ -53,6 +53,10 @@ pub(super) struct Call {
     pub transfers: u32,
     /// Times that the caller was sent elsewhere.
     pub sent_on: u32,
+    /// The callback that the caller asked for.
+    pub asked_back: Option<ContactId>,
+    /// The callback whose turn it is, until the customer answers.
+    pub calling_back: Option<ContactId>,
     pub recording: Option<RecordingId>,
     pub worker: usize,
     pub generation: u32,
@@ -209,6 +213,15 @@ pub(super) enum Stage {
         /// What an answered caller hears once it rings.
         ringback: Option<Playing>,
     },
+    /// The agent is there, and the customer who asked to be called back is rung.
+    CallingBack {
+        /// What is tried after it.
+        ways: VecDeque<Way>,
+        /// What the agent hears meanwhile.
+        music: Playing,
+        /// The customer's network sends something of its own.
+        early: bool,
+    },
     /// Both hear each other since then.
     Talking {
         /// When the other end answered: packets since then belong to the talk.
@@ -290,6 +303,7 @@ impl Call {
             Stage::Dialling { ways, .. } => Some(ways),
             Stage::Greeting { .. }
             | Stage::Queued { .. }
+            | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }
             | Stage::Ending => None,

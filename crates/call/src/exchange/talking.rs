@@ -25,6 +25,7 @@ impl Exchange {
                 }
             }
             Role::Dialled => self.dialled_progressed(now, id, session, body),
+            Role::Customer => self.customer_progressed(now, id, body),
             Role::Guest | Role::Caller | Role::Orphan => {}
         }
     }
@@ -34,6 +35,7 @@ impl Exchange {
         match self.sessions.get(&session) {
             Some(&(id, Role::Offered(offer))) => self.agent_answered(now, id, offer, session, body),
             Some(&(id, Role::Dialled)) => self.dialled_answered(now, id, session, body),
+            Some(&(id, Role::Customer)) => self.customer_answered(now, id, session, body),
             Some(&(id, Role::Guest)) => self.guest_answered(now, id, session, body),
             Some((_, Role::Caller | Role::Orphan)) | None => self.endpoint.hang_up(now, session, None),
         }
@@ -84,6 +86,9 @@ impl Exchange {
 
     /// Both hear each other from now on.
     fn connect(&mut self, now: Tick, id: CallId, other: Other) {
+        if self.calls.get(&id).is_some_and(|call| call.calling_back.is_some()) {
+            return self.agent_is_ready(now, id, other);
+        }
         let music = self.calls.get(&id).and_then(|call| self.queue(call.queue?)).map(|queue| queue.music.clone());
         let hold_music = self.playing(music.unwrap_or_default());
         if self.calls.get(&id).is_some_and(|call| call.transfer.is_some()) {
@@ -128,6 +133,7 @@ impl Exchange {
                 }
             }
             Role::Dialled => self.dialled_refused(now, id, session, status, cause),
+            Role::Customer => self.customer_refused(now, id, session, status),
             Role::Guest => self.guest_refused(now, id, session, status),
             Role::Caller | Role::Orphan => {}
         }
@@ -174,7 +180,7 @@ impl Exchange {
     /// Notes a change of hold of one of the two. The agent's hold is the distributor's business; the caller's is not.
     fn hold(&mut self, now: Tick, id: CallId, role: Role, on: bool) {
         let by = match role {
-            Role::Caller => Party::Caller,
+            Role::Caller | Role::Customer => Party::Caller,
             Role::Offered(_) | Role::Dialled => Party::Agent,
             // A guest who holds is not heard for a while, and that is all.
             Role::Guest | Role::Orphan => return,

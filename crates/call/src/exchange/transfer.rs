@@ -357,7 +357,10 @@ impl Exchange {
     pub(super) fn admit(&mut self, now: Tick, id: CallId, queue: QueueId) -> Result<(), Refusal> {
         let visit = offhook_units::VisitId(self.ids.next());
         let Some(call) = self.calls.get(&id) else { return Err(Refusal::UnknownQueue(queue)) };
-        let (kept, place_at) = (call.contact, call.queued_at);
+        let (kept, mut place_at) = (call.contact, call.queued_at);
+        if place_at.is_none() {
+            place_at = self.place_of_callback(now, id, queue);
+        }
         let contact = kept.unwrap_or_else(|| offhook_units::ContactId(self.ids.next()));
         let command = if kept.is_some() {
             Command::Requeue { contact, visit, queue, priority: 0 }
@@ -370,7 +373,7 @@ impl Exchange {
         if let Some(call) = self.calls.get_mut(&id) {
             call.contact = Some(contact);
             call.queue = Some(queue);
-            call.queued_at.get_or_insert(now);
+            call.queued_at.get_or_insert(place_at.unwrap_or(now));
         }
         self.contacts.insert(contact, id);
         self.note(now, CallEvent::Queued { call: id, contact, visit, queue });

@@ -63,6 +63,7 @@ impl Exchange {
             service_level_formula: queue.service_level.formula.name(),
             asa: stats.asa(),
             hours: self.hours_of(settings.ways.gate.as_ref()),
+            callbacks: self.callbacks_of(id),
         }
     }
 
@@ -179,6 +180,7 @@ fn state_name(call: &Call) -> &'static str {
         Stage::Queued { .. } | Stage::Dialling { .. } => "ringing",
         Stage::Talking { held_by_caller: false, held_by_other: false, .. } => "talking",
         Stage::Talking { .. } => "held",
+        Stage::CallingBack { .. } => "calling-back",
         Stage::Message { .. } => "announcing",
         Stage::Ending => "ending",
     }

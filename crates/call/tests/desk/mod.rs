@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use offhook_acd::{Acd, AgentConfig, QueueConfig, WrapUp};
+use offhook_call::callback::Callbacks;
 use offhook_call::config::{
     Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Outgoing, Queue, Reach,
     SrtpSettings, Supervises, Trunk, Ways,
@@ -92,7 +93,7 @@ fn carrier(trunk: &Trunk) -> Option<String> {
     Some(format!("carrier{}", target.peer.ip().to_string().rsplit('.').next()?))
 }
 
-fn config(trunks: Vec<Trunk>) -> Config {
+pub fn config(trunks: Vec<Trunk>) -> Config {
     let sales = QueueId(1);
     let names = ["ann", "bob", "carl"];
     let number = |to| Number { answer: Answer::AtStart, to, tones: None, gate: None };
@@ -173,7 +174,8 @@ impl World {
         let mut config = config(trunks);
         change(&mut config);
         let silent: Vec<String> = bindings.iter().map(|binding| binding.account.clone()).collect();
-        let recovered = Recovered { acd: Acd::new(0), fold: Fold::default(), bindings };
+        let recovered =
+            Recovered { acd: Acd::new(0), fold: Fold::default(), bindings, callbacks: Callbacks::default() };
         let exchange = Exchange::recover(now, config, IdSource::new(1, 1), Entropy::from_number(7), recovered);
         let (phones, under_way, records) = (BTreeMap::new(), VecDeque::new(), Vec::new());
         let (log, plans, closed, guessers) = (Vec::new(), BTreeMap::new(), VecDeque::new(), Vec::new());
@@ -273,11 +275,23 @@ impl World {
 
     /// `who` sends an INVITE to `uri` with headers of its own.
     pub fn invite(&mut self, who: &str, uri: &str, to: &str, headers: Vec<(String, String)>) -> SessionId {
+        self.invite_as("+4940111", who, uri, to, headers)
+    }
+
+    /// As [`World::invite`], from another number.
+    pub fn invite_as(
+        &mut self,
+        from: &str,
+        who: &str,
+        uri: &str,
+        to: &str,
+        headers: Vec<(String, String)>,
+    ) -> SessionId {
         let (now, at) = (self.now, Self::address(who));
         let invite = Invite {
             flow: flow_from(at),
             uri: uri.parse().expect("a uri"),
-            from: name_addr("sip:+4940111@carrier"),
+            from: name_addr(&format!("sip:{from}@carrier")),
             to: name_addr(to),
             contact: format!("sip:{who}@{at}").parse().expect("a uri"),
             headers,

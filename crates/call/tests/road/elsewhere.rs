@@ -168,6 +168,7 @@ fn keys_lead_out_of_the_queue_to_a_message_a_colleague_or_nowhere_and_a_key_that
             ('3', Elsewhere::Queue(NIGHT)),
             ('4', Elsewhere::Dial { number: "0301234".to_owned(), account: None }),
         ];
+        config.tones.ringback = vec![AssetId(40)];
         config.queues[0].ways.keys = keys.into();
         config.agents[1].acd.queues.clear();
         night(config, Ways::default(), false);
@@ -180,8 +181,9 @@ fn keys_lead_out_of_the_queue_to_a_message_a_colleague_or_nowhere_and_a_key_that
     }
     world.press('2');
     assert_eq!(world.call().state, "ringing");
-    let Some(Source::Player(music)) = world.heard_by_caller() else { panic!("music") };
-    assert!(music.repeat, "an answered caller is not left in silence while a colleague rings");
+    world.rings(1);
+    let Some(Source::Player(tone)) = world.heard_by_caller() else { panic!("a tone") };
+    assert!(tone.repeat, "an answered caller is not left in silence while a colleague rings");
     assert_eq!(world.queue(SUPPORT).flowed_out, 1);
     world.pick_up(1);
     assert_eq!((world.call().state, world.call().agent.as_deref()), ("talking", Some("agent1")));

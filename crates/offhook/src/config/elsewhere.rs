@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use offhook_call::calendar::Calendar;
-use offhook_call::config::{Elsewhere, Gate, Ways};
+use offhook_call::config::{CallbackRules, Elsewhere, Gate, Ways};
 use offhook_plan::AssetId;
-use offhook_units::QueueId;
+use offhook_units::{QueueId, Span};
 
 use super::people::Accounts;
 use super::read::{At, Section, nearest};
-use super::routing::{Flows, Numbers, Queues};
+use super::routing::{DAY, Flows, Numbers, Queues};
 use super::{Agent, Reader, Target};
 
 const EXAMPLE: &str = "{ queue = \"sales\" }, { flow = \"..\" }, { number = \"..\" } or { say = [\"..\"] }";
@@ -31,6 +31,8 @@ pub enum Named {
     },
     /// Last words.
     Message(Vec<AssetId>),
+    /// Out, to be called back.
+    Callback,
 }
 
 /// Hours, by name.
@@ -50,6 +52,7 @@ pub struct WaysNamed {
     pub nobody: Option<At<Named>>,
     pub waited: Option<At<Named>>,
     pub keys: BTreeMap<char, At<Named>>,
+    pub callback: Option<At<CallbackRules>>,
 }
 
 impl Named {
@@ -60,6 +63,7 @@ impl Named {
             Self::Flow(name) => Elsewhere::Flow(name),
             Self::Dial { number, account } => Elsewhere::Dial { number, account },
             Self::Message(words) => Elsewhere::Message(words),
+            Self::Callback => Elsewhere::Callback,
         }
     }
 }
@@ -74,7 +78,7 @@ impl GateNamed {
 impl WaysNamed {
     /// As [`Named::resolve`].
     pub fn resolve(self, queue_id: &impl Fn(&String) -> QueueId) -> Ways {
-        let Self { gate, full, nobody, waited, keys } = self;
+        let Self { gate, full, nobody, waited, keys, callback } = self;
         let resolve = |named: At<Named>| named.value.resolve(queue_id);
         Ways {
             gate: gate.map(|gate| gate.resolve(queue_id)),
@@ -82,6 +86,7 @@ impl WaysNamed {
             nobody: nobody.map(resolve),
             waited: waited.map(resolve),
             keys: keys.into_iter().map(|(key, named)| (key, resolve(named))).collect(),
+            callback: callback.map(|callback| callback.value),
         }
     }
 
@@ -107,14 +112,7 @@ impl Reader {
             }
             return None;
         };
-        let calendar = calendars.iter().position(|calendar| calendar.name == open.value);
-        if calendar.is_none() {
-            let advice = match nearest(&open.value, calendars.iter().map(|calendar| calendar.name.as_str())) {
-                Some(known) => format!("did you mean '{known}'?"),
-                None => format!("add [[calendar]] with name = \"{}\"", open.value),
-            };
-            self.sink.missing(open.span.clone(), format!("there is no calendar '{}'", open.value), advice);
-        }
+        let calendar = self.calendar_known(&open, calendars);
         if closed.is_none() && !section.has("closed") {
             let advice = format!("add closed = {EXAMPLE}");
             self.sink.missing(open.span, "nothing is said of callers who come out of hours", advice);
@@ -131,6 +129,7 @@ impl Reader {
             ways.waited = self.elsewhere(&mut overflow, "waited");
             overflow.finish(&mut self.sink);
         }
+        ways.callback = self.callback(section, calendars, ways.gate.as_ref());
         let Some(keys) = section.table(&mut self.sink, "keys") else { return ways };
         for (key, value) in keys.entries() {
             let Some(digit) = self.phone_key(&key) else { continue };
@@ -147,6 +146,49 @@ impl Reader {
         ways
     }
 
+    /// `callback = { account = "reception", say = ["..."], attempts = 3, retry_after = "10m", valid_for = "24h" }`.
+    fn callback(
+        &mut self,
+        section: &mut Section<'_>,
+        calendars: &[Calendar],
+        gate: Option<&GateNamed>,
+    ) -> Option<At<CallbackRules>> {
+        let mut table = section.table(&mut self.sink, "callback")?;
+        let account = table.need_text(&mut self.sink, "account", "\"reception\"");
+        let say = table.texts(&mut self.sink, "say", "[\"vm-goodbye\"]").map(|say| say.value).unwrap_or_default();
+        let confirm = self.prompts.find_all(&mut self.sink, &say);
+        let attempts = table.number(&mut self.sink, "attempts", 1..=20).map_or(3, |attempts| attempts.value as u32);
+        let waits = Span::from_s(30)..=DAY;
+        let retry_after = table.span(&mut self.sink, "retry_after", waits).unwrap_or(Span::from_s(600));
+        let lives = Span::from_s(600)..=Span::from_s(14 * 86_400);
+        let valid_for = table.span(&mut self.sink, "valid_for", lives).unwrap_or(DAY);
+        let rings = Span::from_s(5)..=Span::from_s(180);
+        let ring_for = table.span(&mut self.sink, "ring_for", rings).unwrap_or(Span::from_s(30));
+        let open = table.text(&mut self.sink, "open", "\"office\"");
+        let window = match &open {
+            Some(open) => self.calendar_known(open, calendars),
+            None => gate.map(|gate| gate.calendar),
+        };
+        let span = table.span.clone();
+        table.finish(&mut self.sink);
+        // One without an account has its fault already.
+        let account = account.map(|account| account.value).unwrap_or_default();
+        Some(At { value: CallbackRules { account, confirm, attempts, retry_after, valid_for, ring_for, window }, span })
+    }
+
+    /// The place of a calendar; a fault where there is none of that name.
+    fn calendar_known(&mut self, name: &At<String>, calendars: &[Calendar]) -> Option<usize> {
+        let found = calendars.iter().position(|calendar| calendar.name == name.value);
+        if found.is_none() {
+            let advice = match nearest(&name.value, calendars.iter().map(|calendar| calendar.name.as_str())) {
+                Some(known) => format!("did you mean '{known}'?"),
+                None => format!("add [[calendar]] with name = \"{}\"", name.value),
+            };
+            self.sink.missing(name.span.clone(), format!("there is no calendar '{}'", name.value), advice);
+        }
+        found
+    }
+
     fn elsewhere(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<At<Named>> {
         let mut table = section.table(&mut self.sink, key)?;
         let named = self.place(&mut table);
@@ -161,7 +203,9 @@ impl Reader {
         let number = table.text_or_number_if(&mut self.sink, "number", "\"4930555700\"");
         let account = table.text(&mut self.sink, "account", "\"alice\"");
         let say = table.texts(&mut self.sink, "say", "[\"vm-goodbye\"]");
-        let written = ["queue", "flow", "number", "say"].into_iter().filter(|key| table.has(key)).count();
+        let callback = table.flag(&mut self.sink, "callback").unwrap_or(false);
+        let named = ["queue", "flow", "number", "say"].into_iter().filter(|key| table.has(key)).count();
+        let written = named + usize::from(callback);
         if written != 1 {
             let message = if written == 0 { "this leads nowhere" } else { "this leads to two places" };
             self.sink.fault(table.span.clone(), message, format!("write {EXAMPLE}"));
@@ -173,7 +217,7 @@ impl Reader {
         let words = say.map(|say| self.prompts.find_all(&mut self.sink, &say.value));
         let dial = number.map(|number| Named::Dial { number: number.value, account: account.map(|a| a.value) });
         let named = queue.map(|queue| Named::Queue(queue.value)).or(flow.map(|flow| Named::Flow(flow.value)));
-        named.or(dial).or(words.map(Named::Message))
+        named.or(dial).or(words.map(Named::Message)).or(callback.then_some(Named::Callback))
     }
 
     /// Every place that callers are sent to is there, and no chain of queues comes back to where it began.
@@ -184,6 +228,15 @@ impl Reader {
         for place in of_queues.chain(of_numbers) {
             self.check_place(place, known);
         }
+        let by_itself = queues.ways.iter().flat_map(WaysNamed::by_itself);
+        let of_numbers = numbers.values().filter_map(|number| number.value.gate.as_ref()).map(|gate| &gate.closed);
+        for place in by_itself.chain(of_numbers).filter(|place| place.value == Named::Callback) {
+            let advice = "write keys = { 1 = { callback = true } }: a caller asks for it";
+            self.sink.fault(place.span.clone(), "nobody is called back unasked", advice);
+        }
+        for ways in &queues.ways {
+            self.check_callback(ways, known);
+        }
         for (queue, ways) in queues.list.iter().zip(&queues.ways) {
             let name = &queue.value.acd.name;
             for first in ways.by_itself() {
@@ -193,6 +246,38 @@ impl Reader {
                     let advice = "let the last one of a chain end it: say = [\"..\"]";
                     self.sink.fault(first.span.clone(), message, advice);
                 }
+            }
+        }
+    }
+
+    fn check_callback(&mut self, ways: &WaysNamed, known: &Known<'_>) {
+        let key = ways.keys.values().find(|place| place.value == Named::Callback);
+        match (&ways.callback, key) {
+            (None, Some(key)) => {
+                let advice = "add callback = { account = \"..\" }: whose rights and limits count for the calls";
+                self.sink.missing(key.span.clone(), "nothing is said of how callers are called back", advice);
+            }
+            (Some(rules), None) => {
+                let advice = "add keys = { 1 = { callback = true } }";
+                self.sink.warn(rules.span.clone(), "no key asks for a callback", advice);
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        if let Some(rules) = ways.callback.as_ref().filter(|rules| !rules.value.account.is_empty()) {
+            match known.accounts.get(&rules.value.account) {
+                None => {
+                    let message = format!("there is no account '{}'", rules.value.account);
+                    self.sink.missing(
+                        rules.span.clone(),
+                        message,
+                        "write the name of an [[account]] that may call outside",
+                    );
+                }
+                Some(account) if account.value.outside.is_empty() => {
+                    let message = format!("account '{}' may call nobody outside", rules.value.account);
+                    self.sink.warn(rules.span.clone(), message, "give it outside = [\"+49\", \"0\"]");
+                }
+                Some(_) => {}
             }
         }
     }
@@ -219,7 +304,7 @@ impl Reader {
                     self.sink.missing(span(), message, advice);
                 }
             }
-            Named::Message(_) => {}
+            Named::Message(_) | Named::Callback => {}
         }
     }
 }
@@ -243,7 +328,7 @@ fn comes_back<'a>(known: &Known<'a>, place: &'a Named, trail: &mut Vec<&'a str>)
             let closed = number.value.gate.as_ref().is_some_and(|gate| comes_back(known, &gate.closed.value, trail));
             closed || matches!(&number.value.to, Target::Queue(queue) if queue_comes_back(known, queue, trail))
         }
-        Named::Flow(_) | Named::Message(_) => false,
+        Named::Flow(_) | Named::Message(_) | Named::Callback => false,
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
+use offhook_call::callback::CallbackEnd;
 use offhook_call::event::{LogEvent, VERSION};
 use offhook_call::{Command, Exchange, Input, Output, RecordingWanted};
 use offhook_net::bans::{Bans, Offence};
@@ -105,6 +106,11 @@ pub struct Figures {
     pub transfers_done: AtomicU64,
     pub silences: AtomicU64,
     pub sent_elsewhere: AtomicU64,
+    pub callbacks_open: AtomicU64,
+    pub callbacks_asked: AtomicU64,
+    pub callbacks_tried: AtomicU64,
+    /// In the order of [`CallbackEnd::ALL`].
+    pub callbacks_ended: [AtomicU64; CallbackEnd::ALL.len()],
     pub poor: AtomicU64,
     pub quiet: AtomicU64,
     /// As of the exchange.
@@ -518,6 +524,10 @@ impl Control {
 
     fn count(&self) {
         let (figures, counters) = (&self.edges.figures, self.exchange.counters());
+        for (figure, how) in figures.callbacks_ended.iter().zip(CallbackEnd::ALL) {
+            let ended = counters.callbacks_ended.get(how.name()).copied();
+            figure.store(ended.unwrap_or_default(), Ordering::Relaxed);
+        }
         let digest = self.exchange.digest_counters();
         let registrar = self.exchange.registrar_counters();
         let pings = self.exchange.pings();
@@ -537,6 +547,9 @@ impl Control {
             (&figures.transfers_done, counters.transfers_done),
             (&figures.silences, counters.silences),
             (&figures.sent_elsewhere, counters.sent_elsewhere),
+            (&figures.callbacks_open, self.exchange.callbacks_open() as u64),
+            (&figures.callbacks_asked, counters.callbacks_asked),
+            (&figures.callbacks_tried, counters.callbacks_tried),
             (&figures.poor, counters.poor),
             (&figures.quiet, counters.quiet),
             (&figures.transfers_failed, counters.transfers_failed),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use offhook_call::callback::CallbackEnd;
 use offhook_media::Figures as MediaFigures;
 use offhook_net::bans::{Bans, Offence};
 use offhook_net::media::{MediaCounters, MediaHandle};
@@ -154,6 +155,18 @@ pub fn names(metrics: &mut Metrics) -> Arc<NameFigures> {
     figures
 }
 
+/// Callbacks: how many are open, and how those ended that are not.
+fn callbacks(metrics: &mut Metrics, figures: &Arc<Figures>) {
+    let open = Arc::clone(figures);
+    let open = move || open.callbacks_open.load(Ordering::Relaxed) as f64;
+    metrics.gauge_fn("offhook_callbacks_open", "Callers who are to be called back", &[], open);
+    for (at, how) in CallbackEnd::ALL.into_iter().enumerate() {
+        let figures = Arc::clone(figures);
+        let read = move || figures.callbacks_ended[at].load(Ordering::Relaxed);
+        metrics.counter_fn("offhook_callbacks_ended", "Callbacks that are over, by how", &[("how", how.name())], read);
+    }
+}
+
 fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     let reader = |read: fn(&Figures) -> &AtomicU64| {
         let figures = Arc::clone(figures);
@@ -188,6 +201,7 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     let sticky = reader(|figures| &figures.sticky_callers);
     let help = "Callers whose last agent is remembered, for sticky queues";
     metrics.gauge_fn("offhook_sticky_callers", help, &[], move || sticky() as f64);
+    callbacks(metrics, figures);
     let watching = reader(|figures| &figures.watching);
     metrics.gauge_fn("offhook_sip_subscriptions", "Subscriptions of phones", &[], move || watching() as f64);
     let taken = reader(|figures| &figures.subscriptions);
@@ -204,6 +218,8 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
             "Callers sent elsewhere from numbers and queues",
             reader(|f| &f.sent_elsewhere),
         ),
+        ("offhook_callbacks_asked", "Callers who asked to be called back", reader(|f| &f.callbacks_asked)),
+        ("offhook_callbacks_tried", "Customers called back, reached or not", reader(|f| &f.callbacks_tried)),
         ("offhook_control_turns", "Turns of the control loop", reader(|figures| &figures.turns)),
         ("offhook_registrations", "REGISTERs accepted", reader(|figures| &figures.registrations)),
         ("offhook_phone_pings", "OPTIONS to phones behind translators", reader(|figures| &figures.pings_sent)),

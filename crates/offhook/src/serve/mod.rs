@@ -285,7 +285,12 @@ fn start_exchange(
         tracing::error!(unread, "entries of the event log could not be read; they are kept");
     }
     let bindings = store.bindings().context("registrations")?.iter().filter_map(binding_of).collect();
-    let recovered = Recovered::replay(log, bindings);
+    let mut recovered = Recovered::replay(log, bindings);
+    for person in recovered.callbacks.persons() {
+        if let Some(number) = store.person_text_now(person).context("the numbers of callbacks")? {
+            recovered.callbacks.tell(person, &number);
+        }
+    }
     let lost = recovered.fold.open().count();
     if lost > 0 {
         tracing::warn!(lost, "calls were open when the exchange last ended; they are hung up and recorded as lost");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use offhook_call::config::Names;
 use offhook_call::record::CallRecord;
-use offhook_call::view::{AgentView, CallView, HoursView, QueueView, TrunkView};
+use offhook_call::view::{AgentView, CallView, CallbackView, HoursView, QueueView, TrunkView};
 use offhook_call::{Command, Exchange, WantedState};
 use offhook_net::Clock;
 use offhook_net::bans::{Ban, Bans};
@@ -14,10 +14,10 @@ use offhook_net::intake::Post;
 use offhook_net::trace::{self, Seen, Trace};
 use offhook_server::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry, SetAgentError,
-    Unavailable, View,
+    Unavailable, View, Withdrawal,
 };
 use offhook_store::{CallFilter, CallRow, Store};
-use offhook_units::{AgentId, CallId, Span, Tick};
+use offhook_units::{AgentId, CallId, ContactId, Span, Tick};
 use tokio::sync::oneshot;
 
 use super::control::{Ask, Look};
@@ -107,6 +107,22 @@ impl View for Port {
 
     fn calendars(&self) -> Answer<'_, Result<Vec<HoursView>, Unavailable>> {
         Box::pin(self.look(|exchange, _| exchange.hours()))
+    }
+
+    fn callbacks(&self) -> Answer<'_, Result<Vec<CallbackView>, Unavailable>> {
+        Box::pin(self.look(|exchange, _| exchange.callbacks()))
+    }
+
+    fn withdraw_callback(&self, callback: ContactId) -> Answer<'_, Result<Withdrawal, Unavailable>> {
+        Box::pin(async move {
+            if !self.look(move |exchange, _| exchange.has_callback(callback)).await? {
+                return Ok(Withdrawal::Unknown);
+            }
+            let command = Command::WithdrawCallback { callback };
+            let look = move |exchange: &Exchange, _| exchange.has_callback(callback);
+            let is_there = self.ask(|look| Ask::Do(command, look), look).await?;
+            Ok(if is_there { Withdrawal::Busy } else { Withdrawal::Done })
+        })
     }
 
     fn calls(&self) -> Answer<'_, Result<Vec<CallView>, Unavailable>> {

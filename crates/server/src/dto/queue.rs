@@ -1,6 +1,6 @@
-//! Queues and opening hours.
+//! Queues, opening hours and callbacks.
 
-use offhook_call::view::{HoursView, QueueView};
+use offhook_call::view::{CallbackView, HoursView, QueueView};
 use serde::Serialize;
 
 use crate::time::rfc3339;
@@ -16,6 +16,7 @@ pub struct Queue {
     agents_available: u32,
     talking: u32,
     hours: Option<Hours>,
+    callbacks: u32,
     today: QueueToday,
 }
 
@@ -49,6 +50,7 @@ impl From<&QueueView> for Queue {
             service_level_formula,
             asa,
             hours,
+            callbacks,
         } = view;
         Self {
             id: id.to_string(),
@@ -59,6 +61,7 @@ impl From<&QueueView> for Queue {
             agents_available: *agents_available,
             talking: *talking,
             hours: hours.as_ref().map(Hours::from),
+            callbacks: *callbacks,
             today: QueueToday {
                 offered: *offered,
                 answered: *answered,
@@ -85,5 +88,36 @@ impl From<&HoursView> for Hours {
     fn from(view: &HoursView) -> Self {
         let HoursView { name, zone, open, until } = view;
         Self { calendar: name.clone(), zone: zone.clone(), open: *open, until: until.map(rfc3339) }
+    }
+}
+
+/// Somebody who is to be called back.
+#[derive(Debug, Serialize)]
+pub struct Callback {
+    id: String,
+    call: String,
+    queue: String,
+    number: Option<String>,
+    asked: String,
+    until: String,
+    tried: u32,
+    rests_until: Option<String>,
+    position: Option<u32>,
+}
+
+impl From<&CallbackView> for Callback {
+    fn from(view: &CallbackView) -> Self {
+        let CallbackView { id, call, queue, number, asked, until, tried, rests_until, position } = view;
+        Self {
+            id: id.to_string(),
+            call: call.to_string(),
+            queue: queue.clone(),
+            number: number.clone(),
+            asked: rfc3339(*asked),
+            until: rfc3339(*until),
+            tried: *tried,
+            rests_until: rests_until.map(rfc3339),
+            position: *position,
+        }
     }
 }

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use offhook_call::guests::{Denied, Part};
 use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime};
 use offhook_call::view::{
-    AgentView, CallView, GuestView, HoursView, QueueView, RegistrationView, Sounds, TargetView, TrunkCounts, TrunkView,
+    AgentView, CallView, CallbackView, GuestView, HoursView, QueueView, RegistrationView, Sounds, TargetView,
+    TrunkCounts, TrunkView,
 };
 use offhook_plan::{Grade, LegReport, LevelReport, PeerMetrics, Quality, SpeechReport, SrtpReport};
 use offhook_server::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry,
-    RecordingEntry, SetAgentError, Unavailable, View,
+    RecordingEntry, SetAgentError, Unavailable, View, Withdrawal,
 };
 use offhook_units::{AgentId, CallId, ContactId, CryptoSuite, LegId, PersonRef, QueueId, RecordingId, Span, Tick};
 
@@ -87,6 +88,28 @@ impl View for Fixed {
 
     fn calendars(&self) -> Answer<'_, Result<Vec<HoursView>, Unavailable>> {
         self.answer(self.queues.iter().filter_map(|queue| queue.hours.clone()).collect())
+    }
+
+    fn callbacks(&self) -> Answer<'_, Result<Vec<CallbackView>, Unavailable>> {
+        self.answer(vec![CallbackView {
+            id: ContactId(0x1f),
+            call: CallId(7),
+            queue: "sales".to_owned(),
+            number: Some("+4940111".to_owned()),
+            asked: self.now(),
+            until: self.now(),
+            tried: 1,
+            rests_until: None,
+            position: Some(2),
+        }])
+    }
+
+    fn withdraw_callback(&self, callback: ContactId) -> Answer<'_, Result<Withdrawal, Unavailable>> {
+        self.answer(match callback.0 {
+            0x1f => Withdrawal::Done,
+            0x20 => Withdrawal::Busy,
+            _ => Withdrawal::Unknown,
+        })
     }
 
     fn calls(&self) -> Answer<'_, Result<Vec<CallView>, Unavailable>> {
@@ -227,6 +250,7 @@ pub fn queue(id: u64, name: &str, waiting: u32, talking: u32) -> QueueView {
             open: true,
             until: Some(Tick::from_us(1_800_000_000_000_000)),
         }),
+        callbacks: 1,
     }
 }
 
@@ -314,6 +338,7 @@ pub fn record(id: u64, started: Tick) -> RecordEntry {
             caller_told: Some(told()),
             agent_told: None,
             diverted: None,
+            callback_of: None,
             cause: None,
             guests: vec![GuestTime { agent: Some(AgentId(3)), part: Part::Listen, from: started, until: started }],
         },

@@ -2,7 +2,7 @@
 
 use offhook_call::calendar::Opening;
 use offhook_call::config::Elsewhere;
-use offhook_units::{QueueId, Tick};
+use offhook_units::{QueueId, Span, Tick};
 
 use super::{GOOD, check_added, check_fault, loaded};
 
@@ -123,4 +123,47 @@ fn a_chain_of_two_queues_and_a_number_that_comes_back_is_told_with_its_trail() {
          [[agent]]\nname = \"c\"\ncontact = \"sip:c@127.0.0.4:5060\"\nqueues = [\"busy\", \"late\"]\n"
     );
     check_fault(&text, (31, 21), "'busy' leads back to itself: busy, late, busy", "say");
+}
+
+#[test]
+fn callbacks_are_asked_for_by_a_key_and_made_within_the_hours_of_the_queue() {
+    let text = format!(
+        "{GOOD}{OFFICE}[[account]]\nname = \"back\"\npassword = \"correct horse\"\noutside = [\"+49\"]\n\
+         [[queue]]\nname = \"busy\"\nopen = \"office\"\nclosed = {{ say = [] }}\nkeys = {{ 1 = {{ callback = true }} }}\n\
+         callback = {{ account = \"back\", say = \"vm-goodbye\", attempts = 2, retry_after = \"5m\", valid_for = \"48h\" }}\n"
+    );
+    let config = loaded(&text).exchange;
+    let ways = &config.queues[2].ways;
+    assert_eq!(ways.keys, [('1', Elsewhere::Callback)].into());
+    let rules = ways.callback.as_ref().expect("callbacks");
+    assert_eq!((rules.account.as_str(), rules.attempts, rules.confirm.len(), rules.window), ("back", 2, 1, Some(0)));
+    let (retry, lives, rings) = (rules.retry_after, rules.valid_for, rules.ring_for);
+    assert_eq!((retry, lives, rings), (Span::from_s(300), Span::from_s(172_800), Span::from_s(30)));
+}
+
+#[test]
+fn faults_of_callbacks_say_what_to_write() {
+    let account = "[[account]]\nname = \"back\"\npassword = \"correct horse\"\noutside = [\"+49\"]\n";
+    let queue = |rest: &str| {
+        format!(
+            "{GOOD}{OFFICE}{account}[[queue]]\nname = \"busy\"\n{rest}\n[[agent]]\nname = \"c\"\n\
+             contact = \"sip:c@127.0.0.4:5060\"\nqueues = [\"busy\"]\n"
+        )
+    };
+    let key = "keys = { 1 = { callback = true } }";
+    for (rest, place, message, advice) in [
+        (key.to_owned(), (35, 14), "nothing is said of how", "callback = {"),
+        ("callback = { account = \"back\" }".to_owned(), (35, 12), "no key asks", "keys"),
+        (format!("{key}\ncallback = {{ account = \"bakc\" }}"), (36, 12), "there is no account 'bakc'", "[[account]]"),
+        (format!("{key}\ncallback = {{ account = \"ann\" }}"), (36, 12), "may call nobody outside", "outside"),
+        (format!("{key}\ncallback = {{ say = \"vm-goodbye\" }}"), (36, 12), "has no account", "account ="),
+        (
+            format!("{key}\ncallback = {{ account = \"back\" }}\noverflow = {{ full = {{ callback = true }} }}"),
+            (37, 21),
+            "nobody is called back unasked",
+            "keys",
+        ),
+    ] {
+        check_fault(&queue(&rest), place, message, advice);
+    }
 }
