@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod config;
 mod doctor;
+mod import;
 mod phone;
 mod recording;
 mod replay;
@@ -31,6 +32,9 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Check a configuration as a whole.
     Check(check::CheckArgs),
+    /// Import queues and agents of FreeSWITCH or Asterisk.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Look at this machine: what an exchange would lack here, and what to do about it.
     Doctor(doctor::DoctorArgs),
     /// The softphone: a terminal screen, or `--headless`.
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => Ok(check::run(&args)),
+        Command::Import(command) => import::run(&command),
         Command::Doctor(args) => Ok(doctor::run(&args)),
         Command::Phone(args) => phone::run(args),
         Command::Call(args) => call::run(args),
