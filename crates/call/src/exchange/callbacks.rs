@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_acd::{Channel, Command, FlowOut, Left};
 use offhook_sip::{Body, SessionId};
-use offhook_units::{CallId, ContactId, PersonRef, QueueId, Tick, VisitId};
+use offhook_units::{CallId, ContactId, PersonRef, QueueId, Span, Tick, VisitId};
 
 use super::placing::Lead;
 use super::state::{Leg, Other, Presented, Stage, Way};
@@ -20,6 +20,12 @@ use crate::numbering::bare;
 use crate::record::CallEnd;
 use crate::timers::Kind;
 use crate::view::CallbackView;
+
+/// Most callbacks that are roused in one turn; at the opening of an office many are due at once, and calls go before them.
+const ROUSED_AT_ONCE: usize = 64;
+
+/// A callback whose account has no line, or for which the exchange has no room, waits so long before it is offered again.
+const LINE_FREE_AGAIN: Span = Span::from_s(30);
 
 /// What an exchange knows of its callbacks beside what the log tells.
 #[derive(Debug, Default)]
@@ -63,8 +69,7 @@ impl Exchange {
         let read = numbering.filter(|_| trunk.format != NumberFormat::AsDialled);
         let number = read.and_then(|numbering| numbering.read(&call.from.user, trunk.format));
         let number = number.unwrap_or_else(|| bare(&call.from.user));
-        let is_outside = matches!(self.lead(&call.from, Some(&rules.account), &number), Ok(Lead::Ways(_)));
-        (is_outside && !self.callable.contains_key(&number)).then_some(number)
+        self.may_call(&rules.account, &call.from, &number).then_some(number)
     }
 
     /// The number where one more callback may be asked for: there is room, and the customer is not being called just now.
@@ -192,9 +197,10 @@ impl Exchange {
         self.callbacks.arm(contact, closes.unwrap_or(until).min(until));
     }
 
-    /// Whatever is due.
+    /// What is due, oldest first; the rest has its turn at once, behind what else comes in.
     pub(super) fn fire_callbacks(&mut self, now: Tick) {
-        while let Some(&(_, contact)) = self.callbacks.dues.first().filter(|(at, _)| *at <= now) {
+        for _ in 0..ROUSED_AT_ONCE {
+            let Some(&(_, contact)) = self.callbacks.dues.first().filter(|(at, _)| *at <= now) else { return };
             self.callbacks.disarm(contact);
             // While a call of it goes on, the end of that call says how it goes on.
             if !self.contacts.contains_key(&contact) {
@@ -242,11 +248,17 @@ impl Exchange {
             return true;
         }
         let Some(callback) = self.callbacks.open.get(contact).cloned() else { return true };
+        let Some(rules) = self.rules_of(callback.queue).filter(|_| callback.to.is_some()) else {
+            self.end_callback(now, contact, CallbackEnd::Lost);
+            return false;
+        };
         let full = self.refusing || self.drain_by.is_some() || self.calls.len() >= self.config.limits.calls_max;
-        if full {
-            let wait = self.rules_of(callback.queue).map(|rules| rules.retry_after).unwrap_or_default();
+        let shown = Presented { display: None, user: callback.number.clone() };
+        let has_line = self.could_spend(now, &rules.account)
+            && self.lead(&shown, Some(&rules.account), callback.to.as_deref().unwrap_or_default()).is_ok();
+        if full || !has_line {
             // No fault of the agent's: the offer is withdrawn with the contact.
-            self.rest_callback(now, contact, now + wait);
+            self.rest_callback(now, contact, now + LINE_FREE_AGAIN);
             return false;
         }
         self.begin_callback(now, contact, callback);
@@ -296,14 +308,14 @@ impl Exchange {
         let Some(rules) = queue.and_then(|queue| self.rules_of(queue)) else {
             return self.end_call(now, id, CallEnd::Failed, None);
         };
-        self.note_callback(now, CallbackEvent::Rests { contact, until: now + rules.retry_after, tried: true });
+        self.note_callback(now, CallbackEvent::Rests { contact, until: now + LINE_FREE_AGAIN, tried: false });
         let ways = match self.lead(&shown, Some(&rules.account), &from) {
             Ok(Lead::Ways(ways)) => ways,
             Ok(Lead::Number(_)) | Err(_) => VecDeque::new(),
         };
         let music = self.music_for(id);
         let music = self.playing(music);
-        self.enter(now, id, Stage::CallingBack { ways, music, early: false });
+        self.enter(now, id, Stage::CallingBack { ways, music, early: false, tried: false });
         self.timers.arm(id, Kind::Ring, now + rules.ring_for);
         self.ring_customer(now, id);
     }
@@ -316,11 +328,24 @@ impl Exchange {
             if let Some(call) = self.calls.get_mut(&id) {
                 call.caller = customer.leg;
             }
+            self.count_attempt(now, id);
             self.note(now, CallEvent::Dialled { call: id, trunk, agent: None });
             self.timers.arm(id, Kind::Failover, now + super::dial::TRUNK_SILENT);
             return self.replan(now, id);
         }
         self.end_call(now, id, CallEnd::NotReached, Some("SIP;cause=480"));
+    }
+
+    /// The customer's phone is called for the first time in this call.
+    fn count_attempt(&mut self, now: Tick, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let (Some(contact), queue) = (call.calling_back, call.queue) else { return };
+        let Stage::CallingBack { tried, .. } = &mut call.stage else { return };
+        if !core::mem::replace(tried, true)
+            && let Some(rules) = queue.and_then(|queue| self.rules_of(queue))
+        {
+            self.note_callback(now, CallbackEvent::Rests { contact, until: now + rules.retry_after, tried: true });
+        }
     }
 
     fn next_way_back(&mut self, id: CallId) -> Option<Way> {

@@ -117,7 +117,10 @@ impl Exchange {
             let told = cause.map(|cause| ("Reason".to_owned(), cause.to_owned()));
             self.endpoint.refuse(now, session, status, told.into_iter().collect());
         }
-        self.end_call(now, id, end, cause.or(q850(status)));
+        // What the caller wanted has been done.
+        let is_done = matches!(end, CallEnd::CallbackAsked | CallEnd::LeftByKey);
+        let of_ours = if is_done { Some(NORMAL) } else { q850(status) };
+        self.end_call(now, id, end, cause.or(of_ours));
     }
 
     /// Hangs up on everybody who is left, tells the distributor, and lets the worker close the legs.
@@ -204,6 +207,9 @@ impl Exchange {
 
 /// The telephone network's causes in a Reason header (RFC 3326).
 const Q850: &str = "Q.850";
+
+/// A call that ends as it should.
+const NORMAL: &str = "Q.850;cause=16;text=\"Normal call clearing\"";
 
 /// What the other sides of a call are told of why one hung up: the causes alone, and no words of strangers.
 pub(super) fn passed_on(reason: Option<&str>) -> Option<String> {

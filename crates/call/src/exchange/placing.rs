@@ -93,7 +93,7 @@ impl Exchange {
         if let Some(number) = self.own_number(dialled) {
             return Ok(Lead::Number(number.clone()));
         }
-        self.ways_outside(account, from, dialled).map(Lead::Ways)
+        self.ways_outside(account, from, dialled, true).map(Lead::Ways)
     }
 
     pub(super) fn way_to_agent(&self, from: &Presented, agent: AgentId) -> Result<Way, u16> {
@@ -107,8 +107,21 @@ impl Exchange {
         Ok(Way { uri, flow, from, agent: Some(agent), trunk: None, urgent: false, headers, credentials, charged })
     }
 
-    /// The trunks that take a number, the longest prefix first (docs/decisions/0030). Emergency numbers ask for nothing.
-    fn ways_outside(&self, account: Option<&str>, from: &Presented, number: &str) -> Result<VecDeque<Way>, u16> {
+    /// Whether an account may call a number outside, at whatever time it has a line for that.
+    pub(super) fn may_call(&self, account: &str, from: &Presented, number: &str) -> bool {
+        let is_inside = self.callable.contains_key(number) || self.own_number(number).is_some();
+        !is_inside && self.ways_outside(Some(account), from, number, false).is_ok()
+    }
+
+    /// The trunks that take a number, the longest prefix first (docs/decisions/0030). Emergency numbers ask for nothing. `now` asks
+    /// whether the account has a line at this time.
+    fn ways_outside(
+        &self,
+        account: Option<&str>,
+        from: &Presented,
+        number: &str,
+        now: bool,
+    ) -> Result<VecDeque<Way>, u16> {
         let number = &*bare(number);
         let e164 = self.config.numbering.as_ref().and_then(|numbering| numbering.e164(number));
         // As dialled, or as everybody else would write it.
@@ -137,7 +150,7 @@ impl Exchange {
             if begins(&settings.outside).is_none() {
                 return Err(403);
             }
-            if self.outside.get(name).is_some_and(|count| *count >= settings.outside_max) {
+            if now && self.outside.get(name).is_some_and(|count| *count >= settings.outside_max) {
                 return Err(503);
             }
         }

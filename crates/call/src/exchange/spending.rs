@@ -54,6 +54,12 @@ impl Exchange {
         has_left
     }
 
+    /// Whether `account` has a call outside left at this time.
+    pub(super) fn could_spend(&self, now: Tick, account: &str) -> bool {
+        let settings = self.config.accounts.get(account);
+        settings.is_some_and(|settings| self.spending.has_left(now, account, settings))
+    }
+
     /// A call outside was made. Other trunks that are tried for it count no more.
     pub(super) fn spend(&mut self, now: Tick, id: CallId, account: &str) {
         if !self.is_charged(id, account) {

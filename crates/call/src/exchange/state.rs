@@ -221,6 +221,8 @@ pub(super) enum Stage {
         music: Playing,
         /// The customer's network sends something of its own.
         early: bool,
+        /// An INVITE has left.
+        tried: bool,
     },
     /// Both hear each other since then.
     Talking {

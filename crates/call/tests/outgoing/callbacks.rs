@@ -289,3 +289,69 @@ fn a_callback_survives_a_restart_with_its_place_its_attempts_and_its_number_from
     let (_, gone) = start(false);
     assert!(gone.is_empty());
 }
+
+#[test]
+fn two_hundred_callbacks_that_are_due_at_once_wait_in_the_order_in_which_they_were_asked_for() {
+    let week = core::array::from_fn(|_| vec![Hours { from: 540, until: 1_020 }]);
+    let office = Calendar { name: "office".to_owned(), zone: Zone::utc(), week, days: Vec::new() };
+    let mut world = world(|config| {
+        config.calendars = vec![office];
+        config.queues[0].ways.callback = Some(CallbackRules { window: Some(0), ..rules() });
+    });
+    world.comes_as("+49999");
+    let (ann, ..) = world.ringing("ann").expect("ann's phone rings");
+    world.answer("ann", ann);
+    for n in 0..200 {
+        let asks = world.comes_as(&format!("+4930{n:03}"));
+        world.presses('1');
+        world.hang_up("carrier2", asks);
+    }
+    let rests = world.exchange.callbacks();
+    assert!(rests.iter().all(|callback| callback.position.is_none()), "it is not 09:00 yet");
+    world.run(Span::from_s(3_600));
+    let waits = world.exchange.callbacks();
+    let places: Vec<_> = waits.iter().filter_map(|callback| callback.position).collect();
+    assert_eq!(places, (1..=200).collect::<Vec<_>>());
+    assert_eq!(waits[199].number.as_deref(), Some("+4930199"));
+}
+
+#[test]
+fn while_the_account_has_no_line_a_callback_waits_30_s_rings_nobody_and_counts_no_attempt() {
+    let mut world = world(|config| config.agents[1].acd = config.agents[1].acd.clone().in_queue(SALES, 1, 2));
+    // ann and bob talk, two customers ask behind them. carl's account has one line.
+    let mut talks = Vec::new();
+    for n in 0..2 {
+        world.comes_as(&format!("+4950{n}"));
+        let agent = if world.state(100).0 == "offered" { "ann" } else { "bob" };
+        let (talk, ..) = world.ringing(agent).expect("a phone rings");
+        world.answer(agent, talk);
+        talks.push((agent, talk));
+    }
+    for n in 0..2 {
+        let asks = world.comes_as(&format!("+4960{n}"));
+        world.presses('1');
+        world.hang_up("carrier2", asks);
+    }
+    assert_eq!(world.exchange.callbacks().len(), 2, "who asks is not refused for the lack of a line");
+    let (agent, talk) = talks[0];
+    world.hang_up(agent, talk);
+    world.run(Span::from_s(20));
+    let (first, ..) = world.ringing(agent).expect("the phone rings again");
+    world.answer(agent, first);
+    let (customer, uri, _) = world.ringing("carrier2").expect("the customer is called");
+    assert!(uri.contains("+49600"), "{uri}");
+    world.answer("carrier2", customer);
+    let (other, talk) = talks[1];
+    world.hang_up(other, talk);
+    world.run(Span::from_s(21));
+    assert_eq!(
+        world.ringing(other).map(|(session, ..)| session),
+        Some(talk),
+        "nobody rings for a call that cannot be made"
+    );
+    let rests = world.exchange.callbacks();
+    assert_eq!((rests.len(), rests[0].tried, rests[0].rests_until.is_some()), (1, 0, true));
+    world.hang_up("carrier2", customer);
+    world.run(Span::from_s(30));
+    assert_eq!(world.newest_state(), "ringing");
+}

@@ -188,10 +188,11 @@ fn keys_lead_out_of_the_queue_to_a_message_a_colleague_or_nowhere_and_a_key_that
     world.pick_up(1);
     assert_eq!((world.call().state, world.call().agent.as_deref()), ("talking", Some("agent1")));
     world.agent_hangs_up(1);
-    world.dial("support");
+    let call = world.dial("support");
     world.press('1');
     hear(&world, 22);
     world.player_ends();
+    assert!(world.bye_reason(call).expect("a BYE").starts_with("Q.850;cause=16"), "as it should");
     assert_eq!(world.ended(), ["agent-hung-up", "left-by-key"]);
 }
 
