@@ -32,6 +32,8 @@ fn packet(bencher: Bencher) {
 #[divan::bench]
 fn told(bencher: Bencher) {
     let mut meter = LevelMeter::default();
-    payloads().iter().for_each(|payload| meter.take(PACKET, power(Law::Mu, payload)));
+    for payload in &payloads() {
+        meter.take(PACKET, power(Law::Mu, payload));
+    }
     bencher.bench_local(|| black_box(&meter).measured());
 }
