@@ -25,9 +25,11 @@ const SECONDS: usize = 9;
 const TALK: Duration = Duration::from_secs(18);
 /// What the file of the microphone is at.
 const RATE: u32 = 48_000;
-/// PESQ over PCMU and over Opus: mean; and of a customer, who hears it through one more jitter buffer.
-const PESQ_MEAN: [f64; 2] = [4.1, 3.8];
-const PESQ_CUSTOMER: f64 = 3.9;
+/// PESQ over PCMU and over Opus of what the exchange has got from a page; measured are 4.11 and 4.06.
+const PESQ_RECORDED: [f64; 2] = [4.0, 3.8];
+/// The same of what somebody hears through a jitter buffer, which stretches speech where the machine stalls; measured are 4.1 to
+/// 4.2.
+const PESQ_HEARD: [f64; 2] = [3.8, 3.6];
 
 /// Takes down what a page plays, as samples of 16 bits. The rate is that of the codec, once it has begun to speak.
 const TAKE_DOWN: &str = "(async () => {
@@ -198,7 +200,7 @@ pub fn run(bench: &Bench) -> Result<String> {
             ensure!(!pairs.is_empty(), "{what}: {who} none of {} utterances", speech.utterances.len());
             let scores = pesq.scores(&pairs)?;
             let mean = scores.iter().sum::<f64>() / scores.len() as f64;
-            let least = if who == "the customer heard" { PESQ_CUSTOMER.min(PESQ_MEAN[n]) } else { PESQ_MEAN[n] };
+            let least = if who.ends_with(" heard") { PESQ_HEARD[n] } else { PESQ_RECORDED[n] };
             ensure!(mean >= least, "{what}: {who} {} utterances at a PESQ of {mean:.2}", scores.len());
             figures.push(format!("{who} {} at {mean:.2} over {what}", scores.len()));
         }
