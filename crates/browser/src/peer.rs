@@ -30,7 +30,6 @@ pub struct Peer {
     ice: Lite,
     /// Whether the peer is found by ICE; otherwise it is where it says.
     by_ice: bool,
-    ours: Option<Dtls>,
     theirs: Option<(Dtls, SocketAddr)>,
     /// Since when it is known what the peer says.
     answered: Option<Tick>,
@@ -62,7 +61,6 @@ impl Peer {
             now,
             ice: Lite::default(),
             by_ice: true,
-            ours: None,
             theirs: None,
             answered: None,
             association: None,
@@ -222,7 +220,6 @@ impl Transport for Peer {
         self.now = now;
         let said = |theirs: &Option<(Dtls, SocketAddr)>| theirs.as_ref().map(|(dtls, _)| dtls.fingerprints.clone());
         let before = said(&self.theirs);
-        self.ours = Some(ours.clone());
         self.theirs = peer.map(|(dtls, address)| (dtls.clone(), address)).or(self.theirs.take());
         if before.is_some() && before != said(&self.theirs) {
             // RFC 8842 section 3.1: another certificate is another association. Until its keys are there the old ones go on.

@@ -298,7 +298,7 @@ impl Registrar {
         Err(response)
     }
 
-    /// The libraries of pages know MD5 alone, and give up where another challenge stands beside it: over WebSocket it stands alone,
+    /// JsSIP, which pages use, knows MD5 alone, and gives up where another challenge stands beside it: over WebSocket it stands alone,
     /// where it is asked for at all. Everybody else is asked for everything, the preferred first (RFC 8760 section 2.4).
     fn challenges(&mut self, now: Tick, source: IpAddr, request: &Request, stale: bool) -> Vec<String> {
         let mut challenges: Vec<Challenge> = self.verifier.challenges(now, source, stale).collect();
