@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -42,15 +42,34 @@ pub fn summary(passed: usize, failed: usize) -> String {
     format!("{passed} passed, {failed} failed")
 }
 
-/// Runs one step with its output in `folder/NAME.log`.
-pub fn run(number: usize, of: usize, mut step: Step, folder: &Path) -> Result<Outcome> {
-    print!("[{number}/{of}] {:<34}", step.name);
-    std::io::stdout().flush()?;
-    let begin = Instant::now();
+/// A step that has begun.
+pub struct Begun {
+    name: &'static str,
+    running: Running,
+    since: Instant,
+    within: Duration,
+    log: PathBuf,
+}
+
+/// Starts a step with its output in `folder/NAME.log`; it goes on until [`end`] is asked, or until this is dropped.
+pub fn begin(mut step: Step, folder: &Path) -> Result<Begun> {
     let log = folder.join(format!("{}.log", step.name.replace([' ', '/'], "-")));
-    let mut running = Running::start(step.name, &mut step.command, &log)?;
-    let ended = running.wait(step.within);
-    let took = begin.elapsed().as_secs_f64();
+    let running = Running::start(step.name, &mut step.command, &log)?;
+    Ok(Begun { name: step.name, running, since: Instant::now(), within: step.within, log })
+}
+
+/// Runs one step with its output in `folder/NAME.log`.
+pub fn run(number: usize, of: usize, step: Step, folder: &Path) -> Result<Outcome> {
+    end(number, of, begin(step, folder)?)
+}
+
+/// Waits for the end of a step and tells how it went; its time is counted from its beginning.
+pub fn end(number: usize, of: usize, begun: Begun) -> Result<Outcome> {
+    let Begun { name, mut running, since, within, log } = begun;
+    print!("[{number}/{of}] {name:<34}");
+    std::io::stdout().flush()?;
+    let ended = running.wait(within);
+    let took = since.elapsed().as_secs_f64();
     let outcome = count(&std::fs::read_to_string(&log).unwrap_or_default());
     match ended {
         Ok(status) if status.success() && outcome.failed == 0 => {

@@ -1,5 +1,6 @@
 //! `cargo verify`: everything that checks the project, one step after the other.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -7,11 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 
-use crate::steps::{self, Outcome, Step, UNSTEADY};
+use crate::steps::{self, Begun, Outcome, Step, UNSTEADY};
 use crate::{apt, children};
 
 /// The step whose failed targets are run once more; its log is named so too.
 const TESTS: &str = "tests";
+
+/// The step that begins together with the tests: most of their time they wait for a network or a deadline, and leave the machine to it.
+const RELEASE: &str = "release build";
 
 /// What to check.
 #[derive(Debug, Args)]
@@ -22,9 +26,21 @@ pub struct Options {
 }
 
 fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(program());
     command.args(arguments).current_dir(crate::root()).env("CARGO_TERM_COLOR", "never");
     command
+}
+
+/// The build that the real peers are tried with, behind everything else that wants the machine.
+fn release() -> Step {
+    let mut command = Command::new("nice");
+    command.args(["-n", "19"]).arg(program()).args(["build", "--release", "--locked", "--package", "offhook"]);
+    command.current_dir(crate::root()).env("CARGO_TERM_COLOR", "never");
+    Step { name: RELEASE, command, within: Duration::from_mins(30) }
+}
+
+fn program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// All steps, in the order in which a fault is cheapest to find.
@@ -38,9 +54,10 @@ fn all() -> Vec<Step> {
     vec![
         step("format", 2, &["fmt", "--all", "--check", "--", "--color", "never"]),
         step("lints", 20, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
-        step(TESTS, 30, &["test", "--workspace", "--locked", "--no-fail-fast"]),
+        step("build of the tests", 30, &["test", "--workspace", "--locked", "--no-run"]),
+        step(TESTS, 20, &["test", "--workspace", "--locked", "--no-fail-fast"]),
         step("law", 3, &[&xtask[..], &["law"]].concat()),
-        step("release build", 30, &["build", "--release", "--locked", "--package", "offhook"]),
+        release(),
         step("real peers", 25, &[&xtask[..], &["peers", "--except", "page"]].concat()),
         step("the page in a browser", 5, &[&xtask[..], &["peers", "page"]].concat()),
     ]
@@ -65,12 +82,20 @@ fn steps_in(folder: &Path) -> Result<Outcome> {
     let steps = all();
     let of = steps.len();
     let mut sum = Outcome::default();
+    let mut beside: Option<Begun> = None;
     for (at, step) in steps.into_iter().enumerate() {
+        let number = at + 1;
         let is_tests = step.name == TESTS;
-        let outcome = steps::run(at + 1, of, step, folder)?;
+        if is_tests {
+            beside = Some(steps::begin(release(), folder)?);
+        }
+        let outcome = match beside.take_if(|_| step.name == RELEASE) {
+            Some(begun) => steps::end(number, of, begun)?,
+            None => steps::run(number, of, step, folder)?,
+        };
         // No other step is excused by what an earlier one left in its log.
         let again = is_tests && outcome.failed > 0 && !children::interrupted();
-        let outcome = if again { once_more(at + 1, of, outcome, folder)? } else { outcome };
+        let outcome = if again { once_more(number, of, outcome, folder)? } else { outcome };
         sum.passed += outcome.passed;
         sum.failed += outcome.failed;
         if outcome.failed > 0 {
