@@ -1,13 +1,13 @@
 //! Transfers with real phones: our softphone transfers blind and after a consultation, baresip blind; each time the customer and
 //! whoever was called then hear each other.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Bench;
@@ -198,15 +198,54 @@ fn blind_from_baresip(customer: &mut Phone, bob: &mut Phone, control: SocketAddr
     customer.event("ended").map(drop)
 }
 
-/// A command for baresip's module ctrl_tcp: JSON as a netstring, answered likewise.
+/// Most that baresip tells of its calls before it answers a command.
+const TOLD_BEFORE_MAX: usize = 64;
+
+/// A command for baresip's module ctrl_tcp: JSON as a netstring, answered likewise. What it tells of its calls comes the same way,
+/// and may come first.
 pub fn order_baresip(control: SocketAddr, command: &str, params: &str) -> Result<()> {
     let order = json!({ "command": command, "params": params, "token": "1" }).to_string();
     let mut stream = TcpStream::connect(control).context("baresip's ctrl_tcp")?;
     stream.set_read_timeout(Some(SOON))?;
     write!(stream, "{}:{order},", order.len())?;
-    let mut answer = [0; 1_024];
-    let length = stream.read(&mut answer).context("baresip's answer")?;
-    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
-    ensure!(answer.contains("\"ok\":true"), "baresip says {answer}");
-    Ok(())
+    let mut from = BufReader::new(stream);
+    for _ in 0..TOLD_BEFORE_MAX {
+        let said = netstring(&mut from).context("baresip's answer")?;
+        if said.contains("\"response\":true") {
+            ensure!(said.contains("\"ok\":true"), "baresip says {said}");
+            return Ok(());
+        }
+    }
+    bail!("baresip says everything but an answer to {command}")
+}
+
+/// Most bytes of one message of baresip's.
+const NETSTRING_MAX: usize = 65_536;
+
+/// One `LENGTH:BYTES,`.
+fn netstring(from: &mut impl BufRead) -> Result<String> {
+    let mut length = Vec::new();
+    from.by_ref().take(8).read_until(b':', &mut length)?;
+    let digits = String::from_utf8_lossy(&length).trim_end_matches(':').to_owned();
+    let length: usize = digits.parse().with_context(|| format!("a length, not {digits:?}"))?;
+    ensure!(length <= NETSTRING_MAX, "{length} bytes in one message");
+    let mut bytes = vec![0; length + 1];
+    from.read_exact(&mut bytes)?;
+    ensure!(bytes.pop() == Some(b','), "a netstring ends with a comma");
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn netstrings_are_read_one_by_one() {
+        let mut told = &b"2:{},4:a,b,,9:short"[..];
+        let read = |told: &mut &[u8]| netstring(told).map_err(|_| ());
+        assert_eq!(read(&mut told).as_deref(), Ok("{}"));
+        assert_eq!(read(&mut told).as_deref(), Ok("a,b,"));
+        assert_eq!(read(&mut told), Err(()), "an end in the middle");
+        assert_eq!(read(&mut &b"99999999:"[..]), Err(()));
+    }
 }
