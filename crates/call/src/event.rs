@@ -334,6 +334,13 @@ pub enum CallEvent {
         /// Its queue.
         queue: QueueId,
     },
+    /// The agent's phone is gone without having hung up; the caller goes back to the queue.
+    Dropped {
+        /// Which call.
+        call: CallId,
+        /// Whose phone it was.
+        agent: Option<AgentId>,
+    },
 }
 
 impl CallEvent {
@@ -367,7 +374,8 @@ impl CallEvent {
             | Self::GuestLeft { call, .. }
             | Self::Spoke { call, .. }
             | Self::PeerTold { call, .. }
-            | Self::CalledBack { call, .. } => *call,
+            | Self::CalledBack { call, .. }
+            | Self::Dropped { call, .. } => *call,
         }
     }
 
@@ -402,6 +410,7 @@ impl CallEvent {
             Self::Spoke { .. } => "leg-spoke",
             Self::PeerTold { .. } => "peer-told",
             Self::CalledBack { .. } => "called-back",
+            Self::Dropped { .. } => "agent-dropped",
         }
     }
 }

@@ -411,6 +411,7 @@ impl OpenCall {
             | CallEvent::Transferring { .. }
             | CallEvent::Transferred { status: 200, .. }
             | CallEvent::Joined { .. }
+            | CallEvent::Dropped { .. }
             | CallEvent::Ended { .. } => self.end_talk(at),
             CallEvent::Began { .. }
             | CallEvent::Answered { .. }
@@ -519,6 +520,13 @@ impl OpenCall {
                 record.callback_of = Some(*asked);
                 (record.contact, record.queue) = (Some(*contact), Some(*queue));
                 self.contacts.push(*contact);
+            }
+            CallEvent::Dropped { .. } => {
+                // Nobody holds any more who is gone, and nobody is held by the caller.
+                for since in &mut self.hold {
+                    record.held_us += since.take().map_or(0, |began| at.since(began).as_us());
+                }
+                self.dialogs.retain(|(party, _)| *party != Party::Agent);
             }
             CallEvent::Ended { end, .. } => {
                 record.ended = at;

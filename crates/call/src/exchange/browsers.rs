@@ -63,7 +63,8 @@ impl Exchange {
         (word(), word() + &word())
     }
 
-    /// A leg's keys could not be agreed on: nobody will hear a word there. As if the phone had not answered, or was gone.
+    /// A leg's keys could not be agreed on: nobody will hear a word there. As if the phone had not answered, or was gone: a caller who
+    /// talked with an agent waits again.
     pub(super) fn handshake_failed(&mut self, now: Tick, id: CallId, leg: LegId) {
         let Some(call) = self.calls.get(&id) else { return };
         let offer = call.ringing.iter().find(|(_, rings)| rings.leg.id == leg).map(|(offer, _)| *offer);
@@ -71,7 +72,10 @@ impl Exchange {
             self.stop_ringing(now, offer, Missed::NoAnswer);
             // The distributor may have withdrawn it in this very moment.
             let _gone = self.tell(now, offhook_acd::Command::NoAnswer { offer });
-        } else if !self.guest_leg_failed(now, id, leg) && !self.target_leg_failed(now, id, leg) {
+        } else if !self.guest_leg_failed(now, id, leg)
+            && !self.target_leg_failed(now, id, leg)
+            && !self.agent_is_unheard(now, id, leg)
+        {
             self.end_call_with(now, id, CallEnd::Failed, 488);
         }
     }

@@ -5,6 +5,7 @@ use offhook_plan::MediaCommand;
 use offhook_sip::{EndCause, SessionId, reason_cause};
 use offhook_units::{CallId, Span, Tick};
 
+use super::dropped::is_drop;
 use super::state::Stage;
 use super::{Exchange, Output, Role};
 use crate::event::{CallEvent, Missed, Party};
@@ -87,6 +88,9 @@ impl Exchange {
             Role::Offered(offer) => {
                 let connected = call.other.as_ref().is_some_and(|other| other.leg.session == session);
                 if connected && self.guest_stays(now, id) {
+                    return;
+                }
+                if connected && is_drop(cause) && self.wait_again(now, id) {
                     return;
                 }
                 if connected {

@@ -224,6 +224,7 @@ pub(super) fn new_call(id: CallId, now: Tick, number: String, from: Presented, c
         transfer: None,
         transfers: 0,
         sent_on: 0,
+        dropped: 0,
         asked_back: None,
         calling_back: None,
         recording: None,

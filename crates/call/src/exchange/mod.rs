@@ -8,6 +8,7 @@ mod callbacks;
 mod dial;
 mod digits;
 mod diversion;
+mod dropped;
 mod elsewhere;
 mod ending;
 mod guests;
@@ -110,6 +111,8 @@ pub struct Counters {
     /// Times that a caller was sent elsewhere: out of hours, from a full or deserted queue, after too long a wait, by a key. Last
     /// messages do not count.
     pub sent_elsewhere: u64,
+    /// Times that an agent's phone was gone without having hung up, and its caller went back to the queue.
+    pub dropped: u64,
     /// Callers who asked to be called back.
     pub callbacks_asked: u64,
     /// Times that a customer was called back, or tried.

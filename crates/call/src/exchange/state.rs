@@ -53,6 +53,8 @@ pub(super) struct Call {
     pub transfers: u32,
     /// Times that the caller was sent elsewhere.
     pub sent_on: u32,
+    /// Times that the agent's phone was gone and the caller went back to the queue.
+    pub dropped: u32,
     /// The callback that the caller asked for.
     pub asked_back: Option<ContactId>,
     /// The callback whose turn it is, until the customer answers.

@@ -253,13 +253,14 @@ impl Exchange {
 
     /// Nobody is left to talk to a caller who did not hang up: back to the queue at the old place, or a last message and the end.
     /// `status` says why nobody is.
-    fn strand(&mut self, now: Tick, id: CallId, status: u16) {
+    pub(super) fn strand(&mut self, now: Tick, id: CallId, status: u16) {
         let Some(queue) = self.calls.get(&id).and_then(|call| call.queue) else {
             return self.say_and_end(now, id, Vec::new(), CallEnd::NotReached, status);
         };
         if self.admit(now, id, queue).is_ok() {
             return self.wait_in(now, id, queue);
         }
+        self.finish_contact(now, id);
         let words = self.queue(queue).map(|queue| queue.nobody_here.clone()).unwrap_or_default();
         self.say_and_end(now, id, words, CallEnd::NotReached, NOBODY);
     }

@@ -236,6 +236,23 @@ impl World {
         self.run();
     }
 
+    /// The worker tells that the agent's leg of the oldest call with two could not agree on keys.
+    pub fn agent_agrees_on_no_keys(&mut self) {
+        let plan = self.plans.values().find(|plan| plan.legs.len() > 1).expect("a call with two legs");
+        let (call, leg) = (plan.call, plan.legs[1].leg);
+        let error = "no check of a path came".to_owned();
+        self.reports.push_back(MediaEvent::HandshakeFailed { call, leg, error });
+        self.run();
+    }
+
+    /// An agent's phone loses its current and starts anew: it knows of no call.
+    pub fn agent_starts_anew(&mut self, agent: u16) {
+        let phone = self.phone(agent_address(agent));
+        phone.endpoint = Endpoint::new(EndpointConfig::default(), Entropy::from_number(200 + u64::from(agent)));
+        phone.wake = None;
+        phone.events.clear();
+    }
+
     fn close(&mut self, call: CallId, leg: offhook_units::LegId) {
         // Every leg was heard well for ten seconds, and poorly for one.
         let mut speech = SpeechReport::default();

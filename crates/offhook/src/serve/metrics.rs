@@ -218,6 +218,11 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
             "Callers sent elsewhere from numbers and queues",
             reader(|f| &f.sent_elsewhere),
         ),
+        (
+            "offhook_calls_dropped",
+            "Callers whose agent's phone was gone without hanging up, and who waited again",
+            reader(|f| &f.dropped),
+        ),
         ("offhook_callbacks_asked", "Callers who asked to be called back", reader(|f| &f.callbacks_asked)),
         ("offhook_callbacks_tried", "Customers called back, reached or not", reader(|f| &f.callbacks_tried)),
         ("offhook_control_turns", "Turns of the control loop", reader(|figures| &figures.turns)),
