@@ -26,7 +26,9 @@ use crate::guard::{self, Token};
 use crate::metrics::Metrics;
 use crate::page;
 use crate::phone::{self, PhoneSettings};
+use crate::playing::Playing;
 use crate::problem::Problem;
+use crate::recordings;
 use crate::time::rfc3339;
 use crate::view::{AgentWish, GuestWish, Page, RECORDS_PAGE_MAX, View, Withdrawal};
 
@@ -52,6 +54,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Requests answered, by first digit of the status.
     pub answered: Arc<[AtomicU64; 6]>,
+    /// Who listens to recordings.
+    pub playing: Arc<Playing>,
     /// What the phone page is told.
     pub phone: Arc<PhoneSettings>,
 }
@@ -79,11 +83,22 @@ pub fn router(shared: Shared, token: Token) -> Router {
         .route("/api/v1/calls/{id}/pcap", get(pcap))
         .route("/api/v1/records", get(records))
         .route("/api/v1/records/{id}", get(record))
+        .route("/api/v1/recordings", get(recordings::list))
+        .route("/api/v1/recordings/{id}", get(recordings::one))
+        .route("/api/v1/recordings/{id}/peaks", get(recordings::peaks))
+        .route("/api/v1/recordings/{id}/ticket", post(recordings::ticket))
+        .route("/api/v1/recordings/{id}/export", get(recordings::export))
+        .route("/api/v1/audit", get(recordings::audit))
         .route("/api/v1/events", get(events))
         .route("/metrics", get(metrics))
         .layer(middleware::from_fn_with_state(token.clone(), guard::authorise));
+    let playback = (token.clone(), Arc::clone(&shared.playing));
+    let ticketed = Router::new()
+        .route("/api/v1/recordings/{id}/audio", get(recordings::audio))
+        .layer(middleware::from_fn_with_state(playback, recordings::authorise));
     Router::new()
         .merge(guarded)
+        .merge(ticketed)
         .route("/healthz", get(healthz))
         .route("/", get(page::index))
         .route("/phone", get(page::phone))
@@ -261,11 +276,11 @@ fn call_id(text: &str) -> Result<CallId, Problem> {
     text.parse().map_err(|_| bad_request("a call's id looks like 'call-10000001f'"))
 }
 
-fn agent_id(text: &str) -> Result<AgentId, Problem> {
+pub fn agent_id(text: &str) -> Result<AgentId, Problem> {
     text.parse().map_err(|_| bad_request("an agent's id looks like 'a-1f'"))
 }
 
-fn bad_request(detail: impl Into<String>) -> Problem {
+pub fn bad_request(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 

@@ -21,7 +21,7 @@ impl Token {
     }
 
     /// Whether an Authorization header's value carries the token. Takes the same time wherever the first wrong byte is.
-    fn admits(&self, authorization: Option<&HeaderValue>) -> bool {
+    pub fn admits(&self, authorization: Option<&HeaderValue>) -> bool {
         let Some(token) = &self.0 else { return true };
         let Some(given) = authorization.and_then(|value| value.to_str().ok()) else { return false };
         let Some((scheme, given)) = given.split_once(' ') else { return false };
@@ -39,6 +39,11 @@ pub async fn authorise(State(token): State<Token>, request: Request, next: Next)
     if token.admits(request.headers().get(header::AUTHORIZATION)) {
         return next.run(request).await;
     }
+    refused()
+}
+
+/// The answer to a request that carries no token, or another one.
+pub fn refused() -> Response {
     Problem::new(StatusCode::UNAUTHORIZED, "send the token of [http] as 'Authorization: Bearer TOKEN'").into_response()
 }
 

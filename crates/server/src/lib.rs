@@ -5,6 +5,7 @@
 //! queue, slow readers are dropped and counted, metrics are read when somebody asks.
 
 mod api;
+mod archive;
 mod dto;
 mod events;
 mod guard;
@@ -12,15 +13,21 @@ mod listen;
 mod metrics;
 mod page;
 mod phone;
+mod playing;
 mod problem;
+mod recordings;
 mod time;
 mod view;
 
+pub use archive::{
+    Archive, AuditEntry, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES, Speech,
+};
 pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_MAX};
 pub use events::{EventSender, LiveEvent, events};
 pub use listen::{CONNECTIONS_MAX, Server, ServerOptions, StartError};
 pub use metrics::{CallsEnded, Counter, Metrics};
 pub use phone::{PhoneSettings, WebSocketAt};
+pub use playing::{PLAYBACKS_MAX, TICKETS_MAX};
 pub use time::rfc3339;
 pub use view::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RECORDS_PAGE_MAX,

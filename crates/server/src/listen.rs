@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -18,6 +20,7 @@ use crate::events::{EventsReceiver, Hub, HubFigures};
 use crate::guard::Token;
 use crate::metrics::Metrics;
 use crate::phone::PhoneSettings;
+use crate::playing::Playing;
 use crate::view::View;
 
 /// Connections at once; the next one waits in the kernel's queue until one of them ends.
@@ -76,12 +79,15 @@ impl Server {
         let answered: Arc<[AtomicU64; 6]> = Arc::default();
         let open = Arc::new(AtomicU64::new(0));
         own_metrics(&mut metrics, &figures, &answered, &open);
+        let playing = Arc::new(Playing::new(token.is_some()));
+        playing.register(&mut metrics);
 
         let (stop, stopped) = watch::channel(false);
         let (hub, handle) = Hub::new(view.now().as_us(), events, figures);
         let hub = tokio::spawn(hub.run(stopped.clone()));
-        let shared = Shared { view, hub: handle, metrics: Arc::new(metrics), answered, phone: Arc::new(phone) };
-        let app = router(shared, Token::new(token));
+        let shared =
+            Shared { view, hub: handle, metrics: Arc::new(metrics), answered, playing, phone: Arc::new(phone) };
+        let app = router(shared, Token::new(token)).into_make_service_with_connect_info::<Peer>();
         let listener = Bounded { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), open };
         let serving = tokio::spawn(async move {
             let mut stopped = stopped;
@@ -166,6 +172,16 @@ impl axum::serve::Listener for Bounded {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, Bounded>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+        Self(*stream.remote_addr())
     }
 }
 

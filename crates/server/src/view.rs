@@ -4,6 +4,7 @@ use core::future::Future;
 use core::net::{IpAddr, SocketAddr};
 use core::pin::Pin;
 
+use crate::archive::Archive;
 use offhook_call::guests::{Denied, Supervision};
 use offhook_call::record::CallRecord;
 use offhook_call::view::{AgentView, CallView, CallbackView, HoursView, QueueView, TrunkView};
@@ -16,7 +17,7 @@ pub const RECORDS_PAGE_MAX: u32 = 500;
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The exchange, seen from the server. Each method answers within milliseconds or says that it cannot.
-pub trait View: Send + Sync + 'static {
+pub trait View: Archive + Send + Sync + 'static {
     /// The exchange clock.
     fn now(&self) -> Tick;
     /// Whether the parts of the exchange are well.

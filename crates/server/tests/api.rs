@@ -75,6 +75,18 @@ impl Running {
         Reply { status, head: head.to_lowercase(), body: body.to_owned() }
     }
 
+    /// The head in small letters, and the body as it is.
+    async fn bytes(&self, path: &str, headers: &str) -> (String, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.server.local_addr()).await.expect("a connection");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("a request");
+        let mut bytes = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut bytes));
+        read.await.expect("an answer in time").expect("an answer");
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        (String::from_utf8_lossy(&bytes[..end]).to_lowercase(), bytes[end + 4..].to_vec())
+    }
+
     async fn get(&self, path: &str) -> Reply {
         self.get_with(path, "").await
     }
@@ -441,4 +453,95 @@ async fn bans_are_listed_and_lifted_once() {
     running.send(delete("somebody")).await.check_problem(400);
     let guarded = start(Some(TOKEN)).await;
     guarded.send(delete("192.0.2.66")).await.check_problem(401);
+}
+
+#[tokio::test]
+async fn recordings_are_searched_in_pages_and_described_with_their_gaps() {
+    let house = start(None).await;
+    let ids = |reply: &Reply| -> Vec<String> {
+        let list = reply.json()["recordings"].as_array().expect("a list").clone();
+        list.iter().map(|found| found["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let first = house.get("/api/v1/recordings?limit=3").await;
+    assert_eq!(ids(&first), ["r-4", "r-3", "r-2"]);
+    assert_eq!(first.json()["next"], "r-2");
+    let last = house.get("/api/v1/recordings?limit=3&before=r-2").await;
+    assert_eq!((ids(&last), &last.json()["next"]), (vec!["r-1".to_owned()], &Value::Null));
+    assert_eq!(ids(&house.get("/api/v1/recordings?number=300").await), ["r-1"]);
+    assert_eq!(ids(&house.get("/api/v1/recordings?queue=q-1&agent=a-1").await), ["r-4", "r-2"]);
+    let since = "/api/v1/recordings?from=2026-11-22T22:30:00Z&until=2026-11-22T22:40:00%2B00:00";
+    assert_eq!(ids(&house.get(since).await), ["r-3"]);
+    for (query, said) in [
+        ("limit=0", "limit is"),
+        ("from=yesterday", "RFC 3339"),
+        ("queue=x", "q-1f"),
+        ("agent=x", "a-1f"),
+        ("before=x", "r-10000001f"),
+        ("colour=red", "unknown field"),
+    ] {
+        let detail = house.get(&format!("/api/v1/recordings?{query}")).await.check_problem(400);
+        assert!(detail.contains(said), "{query}: {detail}");
+    }
+    let one = house.get("/api/v1/recordings/r-2").await.json();
+    assert_eq!(
+        (&one["held"], &one["sealed"], &one["caller"]),
+        (&"case 7".into(), &false.into(), &"+49405550002".into())
+    );
+    assert_eq!((&one["file"]["gaps"][0]["why"], &one["file"]["codec"]), (&"silent".into(), &"PCMA".into()));
+    assert_eq!(one["file"]["left"]["covered_ms"], 11_000);
+    house.get("/api/v1/recordings/r-9").await.check_problem(404);
+    let peaks = house.get("/api/v1/recordings/r-2/peaks?points=12").await.json();
+    assert_eq!(peaks["left"].as_array().map(Vec::len), Some(12));
+    assert_eq!((&peaks["left"][1], &peaks["right"][0]), (&0.into(), &0.into()));
+    house.get("/api/v1/recordings/r-2/peaks?points=9000").await.check_problem(400);
+}
+
+#[tokio::test]
+async fn a_recording_is_heard_whole_or_in_part_and_each_hearing_stands_in_the_audit_log_before() {
+    let house = start(None).await;
+    let whole = house.bytes("/api/v1/recordings/r-1/audio", "").await;
+    assert!(whole.0.contains("200 ok") && whole.0.contains("content-type: audio/wav"), "{}", whole.0);
+    assert_eq!((whole.1.len(), &whole.1[..4]), (44 + 12 * 32_000, &b"RIFF"[..]));
+    let (head, part) = house.bytes("/api/v1/recordings/r-1/audio", "Range: bytes=96045-160000\r\n").await;
+    assert!(head.contains("206 ") && head.contains("content-range: bytes 96045-160000/384044"), "{head}");
+    assert!(part == whole.1[96_045..=160_000], "the part is as in the whole");
+    let (head, _) = house.bytes("/api/v1/recordings/r-1/audio", "Range: bytes=384044-\r\n").await;
+    assert!(head.contains("416 ") && head.contains("content-range: bytes */384044"), "{head}");
+    let (head, kept) = house.bytes("/api/v1/recordings/r-1/export", "").await;
+    assert!(head.contains("attachment; filename=\"r-1.wav\"") && kept == whole.1, "{head}");
+    let gone = house.get("/api/v1/recordings/r-4/audio").await.check_problem(410);
+    assert!(gone.contains("asked for by the customer"), "{gone}");
+    house.get("/api/v1/recordings/r-9/audio").await.check_problem(404);
+    let audit = house.get("/api/v1/audit").await.json();
+    let entries: Vec<[&str; 3]> = audit["entries"]
+        .as_array()
+        .expect("entries")
+        .iter()
+        .map(|entry| ["action", "subject", "detail"].map(|field| entry[field].as_str().expect("text")))
+        .collect();
+    let all = "0.000 s to 12.000 s";
+    assert_eq!(entries, [["play", "r-1", all], ["play", "r-1", "3.000 s to 4.998 s"], ["export", "r-1", all]]);
+    assert_eq!(audit["entries"][0]["who"], "API without a token from 127.0.0.1");
+    // Where the entry cannot be kept nothing is sent.
+    house.view.busy.store(true, Ordering::Relaxed);
+    house.get("/api/v1/recordings/r-1/audio").await.check_problem(503);
+}
+
+#[tokio::test]
+async fn a_player_without_the_token_is_let_in_by_a_ticket_for_that_recording_alone() {
+    let house = start(Some(TOKEN)).await;
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    house.get("/api/v1/recordings/r-1/audio").await.check_problem(401);
+    house.get("/api/v1/audit").await.check_problem(401);
+    let head = "Host: localhost\r\nConnection: close\r\nContent-Length: 0";
+    let reply = house.send(format!("POST /api/v1/recordings/r-1/ticket HTTP/1.1\r\n{head}\r\n{bearer}\r\n")).await;
+    let address = reply.json()["audio"].as_str().expect("an address").to_owned();
+    let (said, _) = house.bytes(&address, "Range: bytes=0-99\r\n").await;
+    assert!(said.contains("206 "), "{said}");
+    house.get(&address.replace("r-1", "r-2")).await.check_problem(401);
+    house.get("/api/v1/recordings/r-1/audio?ticket=0").await.check_problem(401);
+    house.send(format!("POST /api/v1/recordings/r-1/ticket HTTP/1.1\r\n{head}\r\n\r\n")).await.check_problem(401);
+    let audit = house.get_with("/api/v1/audit", &bearer).await.json();
+    assert_eq!(audit["entries"].as_array().map(Vec::len), Some(1));
+    assert_eq!(audit["entries"][0]["who"], "API token from 127.0.0.1");
 }

@@ -1,3 +1,5 @@
+import { startRecordings } from "./recordings.js";
+
 // The page: fetches what it shows, listens to the live events, fetches again what they touch. Nothing comes from elsewhere.
 
 const ROWS_MAX = 200;
@@ -213,7 +215,7 @@ function drawRecords() {
     const from = record.queued && Date.parse(record.queued);
     const answered = record.connected && Date.parse(record.connected);
     const ended = Date.parse(record.ended);
-    const recording = record.recording ? (record.recording.path ?? "being closed") : null;
+    const recording = record.recording ? "being closed" : null;
     return element("tr", {},
       cell("Began", clock(record.started), "name"),
       cell("Caller", record.caller.text ?? "forgotten"),
@@ -221,7 +223,7 @@ function drawRecords() {
       cell("Waited", from ? length((answered ?? ended) - from) : null),
       cell("Talked", answered ? length(ended - answered) : null),
       cell("End", END_WORDS[record.end] ?? record.end),
-      cell("Recording", recording),
+      cell("Recording", record.recording?.path ? recordings.listening(record.recording.id, "Listen") : recording),
       cell("SIP", messagesOf(record.id)));
   });
 }
@@ -354,12 +356,19 @@ async function ask(path, options = {}) {
   return response;
 }
 
+// Whether an error is that of a missing token; then it is asked for.
+function refused(error) {
+  if (error instanceof TokenWanted) wantToken();
+  return error instanceof TokenWanted;
+}
+
 async function refresh(name) {
   const answer = await (await ask(`/api/v1/${name}${name === "records" ? "?limit=20" : ""}`)).json();
   state.skew = Date.parse(answer.at) - Date.now();
   state[name] = answer[name];
   DRAW[name]();
   drawTotals();
+  if (name === "records" && !byId("board").hidden) await recordings.refresh();
 }
 
 // Events come in bursts: what they touch is fetched once for all of them.
@@ -419,6 +428,7 @@ function wantToken() {
   const given = sessionStorage.getItem("token");
   sessionStorage.removeItem("token");
   byId("ladder").close();
+  byId("player").close();
   byId("board").hidden = true;
   byId("token-form").hidden = false;
   byId("token-wrong").textContent = given ? "That was not the token." : "";
@@ -430,6 +440,7 @@ async function run() {
     try {
       await Promise.all(Object.keys(DRAW).map(refresh));
       byId("board").hidden = false;
+      await recordings.search();
       pause = 500;
       await listen();
     } catch (error) {
@@ -454,6 +465,8 @@ byId("supervisor").addEventListener("change", () => {
 });
 byId("ladder-close").addEventListener("click", () => byId("ladder").close());
 byId("ladder-pcap").addEventListener("click", saveCapture);
+
+const recordings = startRecordings({ byId, element, shape, cell, tag, length, rows, ask, refused, state });
 
 setInterval(tickClocks, 1000);
 run();

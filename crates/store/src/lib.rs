@@ -13,7 +13,7 @@
 //! - A failing disk loses nothing that was handed over: the frame or the transaction is held and tried again, the queue grows, [`Store::is_full`] turns true
 //!   (refuse new calls), and only at the hard limit [`Store::append`] gives records back.
 //!
-//! # The schema (version 2, `PRAGMA user_version`)
+//! # The schema (version 3, `PRAGMA user_version`)
 //! | table | what | columns |
 //! |---|---|---|
 //! | `meta` | counters and secrets of this database | `name` key, `number`, `bytes` |
@@ -46,5 +46,5 @@ pub use archive::Archive;
 pub use error::{AppendError, StoreError};
 pub use packing::Record;
 pub use recordings::Change;
-pub use rows::{AuditRow, BindingRow, CallFilter, CallRow, RecordingRow};
+pub use rows::{AuditRow, BindingRow, CallFilter, CallRow, RecordingFilter, RecordingRow};
 pub use store::{Limits, Store, StoreStats};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use offhook_units::{AgentId, CallId, PersonRef, QueueId, Tick};
+use offhook_units::{AgentId, CallId, PersonRef, QueueId, RecordingId, Tick};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -11,9 +11,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::StoreError;
-use crate::people;
-use crate::rows::{BindingRow, CallFilter, CallRow};
+use crate::rows::{AuditRow, BindingRow, CallFilter, CallRow, RecordingFilter, RecordingRow};
+
 use crate::worker::Op;
+use crate::{people, recordings};
 
 /// Takes the answer to a request; called on the store's thread.
 pub type Reply<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
@@ -31,6 +32,9 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(1);
 pub enum Read {
     Calls(CallFilter, Reply<Vec<CallRow>>),
     Call(CallId, Reply<Option<CallRow>>),
+    Recordings(RecordingFilter, Reply<Vec<(RecordingRow, Option<CallRow>)>>),
+    Recording(RecordingId, Reply<Option<RecordingRow>>),
+    Audit(u32, Reply<Vec<AuditRow>>),
     Bindings(Reply<Vec<BindingRow>>),
     ConfigIds(Reply<BTreeMap<(String, String), u64>>),
     Person(PersonRef, Reply<Option<String>>),
@@ -50,6 +54,9 @@ pub async fn serve(mut requests: UnboundedReceiver<Read>, readers: SqlitePool, w
             match request {
                 Read::Calls(filter, reply) => reply(calls(&readers, filter).await),
                 Read::Call(id, reply) => reply(call(&readers, id).await),
+                Read::Recordings(filter, reply) => reply(recordings::search(&readers, filter).await),
+                Read::Recording(id, reply) => reply(recordings::get(&readers, id).await),
+                Read::Audit(limit, reply) => reply(recordings::audit(&readers, limit).await),
                 Read::Bindings(reply) => reply(bindings(&readers).await),
                 Read::ConfigIds(reply) => reply(config_ids(&readers).await),
                 Read::Person(person, reply) => reply(people::get(&readers, person).await),
@@ -94,7 +101,7 @@ async fn call(readers: &SqlitePool, id: CallId) -> Result<Option<CallRow>, Store
     Ok(row.as_ref().map(call_row))
 }
 
-fn call_row(row: &SqliteRow) -> CallRow {
+pub fn call_row(row: &SqliteRow) -> CallRow {
     CallRow {
         id: CallId(row.get::<i64, _>(0) as u64),
         started: Tick::from_us(row.get::<i64, _>(1) as u64),

@@ -5,7 +5,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool};
 
 use crate::StoreError;
-use crate::rows::{AuditRow, RecordingRow};
+use crate::reads::call_row;
+use crate::rows::{AuditRow, CallRow, RecordingFilter, RecordingRow};
 
 /// Most rows given at once.
 const ROWS_MAX: u32 = 10_000;
@@ -96,6 +97,38 @@ pub async fn page(readers: &SqlitePool, after: Option<RecordingId>) -> Result<Ve
     rows.iter().map(recording_row).collect()
 }
 
+/// Recordings with their calls, newest first.
+pub async fn search(
+    readers: &SqlitePool,
+    filter: RecordingFilter,
+) -> Result<Vec<(RecordingRow, Option<CallRow>)>, StoreError> {
+    let RecordingFilter { limit, before, from, until, number, queue, agent } = filter;
+    let rows = sqlx::query(
+        "SELECT c.id, c.started, c.ended, c.number, c.queue, c.agent, c.end, c.json,
+                r.id, r.call, r.started, r.duration_ms, r.path, r.line, r.hold, r.erased, r.erased_why
+         FROM recording r LEFT JOIN call c ON c.id = r.call
+         WHERE (?1 IS NULL OR (r.started, r.id) < (SELECT started, id FROM recording WHERE id = ?1))
+           AND r.started >= ?2 AND r.started < ?3
+           AND (?4 IS NULL OR c.number = ?4) AND (?5 IS NULL OR c.queue = ?5) AND (?6 IS NULL OR c.agent = ?6)
+         ORDER BY r.started DESC, r.id DESC LIMIT ?7",
+    )
+    .bind(before.map(|id| id.0 as i64))
+    .bind(from.map_or(0, |at| i64::try_from(at.as_us()).unwrap_or(i64::MAX)))
+    .bind(until.map_or(i64::MAX, |at| i64::try_from(at.as_us()).unwrap_or(i64::MAX)))
+    .bind(number)
+    .bind(queue.map(|id| id.0 as i64))
+    .bind(agent.map(|id| id.0 as i64))
+    .bind(i64::from(limit.min(RecordingFilter::LIMIT_MAX)))
+    .fetch_all(readers)
+    .await
+    .map_err(StoreError::database("search recordings"))?;
+    let pair = |row: &SqliteRow| {
+        let call = row.get::<Option<i64>, _>(0).map(|_| call_row(row));
+        Ok((recording_row_at(row, CALL_COLUMNS)?, call))
+    };
+    rows.iter().map(pair).collect()
+}
+
 /// The newest entries of the audit log, oldest first; at most [`ROWS_MAX`].
 pub async fn audit(readers: &SqlitePool, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
     let rows = sqlx::query("SELECT at, who, action, subject, detail FROM audit ORDER BY seq DESC LIMIT ?")
@@ -113,20 +146,27 @@ pub async fn audit(readers: &SqlitePool, limit: u32) -> Result<Vec<AuditRow>, St
     Ok(rows.iter().rev().map(row).collect())
 }
 
+/// Columns of a call, which come first where both are read.
+const CALL_COLUMNS: usize = 8;
+
 fn recording_row(row: &SqliteRow) -> Result<RecordingRow, StoreError> {
-    let id = RecordingId(row.get::<i64, _>(0) as u64);
-    let line: Vec<u8> = row.get(5);
+    recording_row_at(row, 0)
+}
+
+fn recording_row_at(row: &SqliteRow, first: usize) -> Result<RecordingRow, StoreError> {
+    let id = RecordingId(row.get::<i64, _>(first) as u64);
+    let line: Vec<u8> = row.get(first + 5);
     let damaged =
         |_| StoreError::Damaged { place: format!("recording {id}"), cause: "its hash is not 32 bytes".into() };
-    let erased = row.get::<Option<i64>, _>(7).map(|at| Tick::from_us(at as u64));
+    let erased = row.get::<Option<i64>, _>(first + 7).map(|at| Tick::from_us(at as u64));
     Ok(RecordingRow {
         id,
-        call: row.get::<Option<i64>, _>(1).map(|id| CallId(id as u64)),
-        started: Tick::from_us(row.get::<i64, _>(2) as u64),
-        duration: Span::from_ms(row.get::<i64, _>(3) as u64),
-        path: row.get(4),
+        call: row.get::<Option<i64>, _>(first + 1).map(|id| CallId(id as u64)),
+        started: Tick::from_us(row.get::<i64, _>(first + 2) as u64),
+        duration: Span::from_ms(row.get::<i64, _>(first + 3) as u64),
+        path: row.get(first + 4),
         line: line.try_into().map_err(damaged)?,
-        hold: row.get(6),
-        erased: erased.map(|at| (at, row.get::<Option<String>, _>(8).unwrap_or_default())),
+        hold: row.get(first + 6),
+        erased: erased.map(|at| (at, row.get::<Option<String>, _>(first + 8).unwrap_or_default())),
     })
 }

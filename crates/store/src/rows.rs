@@ -74,6 +74,30 @@ pub struct RecordingRow {
     pub erased: Option<(Tick, String)>,
 }
 
+/// Which recordings are asked for. What is said of a call holds for recordings whose call is known and has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordingFilter {
+    /// At most this many rows, newest first; at most [`RecordingFilter::LIMIT_MAX`] are given.
+    pub limit: u32,
+    /// Only recordings that began before this one: the last id of the page before.
+    pub before: Option<RecordingId>,
+    /// Only recordings that began at this instant or later.
+    pub from: Option<Tick>,
+    /// Only recordings that began before this instant.
+    pub until: Option<Tick>,
+    /// Only of calls to this number.
+    pub number: Option<String>,
+    /// Only of calls that were last in this queue.
+    pub queue: Option<QueueId>,
+    /// Only of calls that this agent answered.
+    pub agent: Option<AgentId>,
+}
+
+impl RecordingFilter {
+    /// Most rows of one page.
+    pub const LIMIT_MAX: u32 = 1_000;
+}
+
 /// One entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRow {

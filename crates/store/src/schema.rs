@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Row, SqliteConnection, SqlitePool};
 use crate::StoreError;
 
 /// Each brings the schema from its index to the next version. A published one is never changed.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, number INTEGER, bytes BLOB) WITHOUT ROWID;
     INSERT INTO meta (name, number) VALUES ('boot', 0);
@@ -38,6 +38,10 @@ const MIGRATIONS: [&str; 2] = [
         seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL,
         subject TEXT NOT NULL, detail TEXT NOT NULL);
     PRAGMA user_version = 2;
+",
+    "
+    CREATE INDEX recording_by_time ON recording (started, id);
+    PRAGMA user_version = 3;
 ",
 ];
 

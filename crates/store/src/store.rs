@@ -10,14 +10,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use crossbeam_channel::bounded;
-use offhook_units::{CallId, PersonRef, Span, Tick};
+use offhook_units::{CallId, PersonRef, RecordingId, Span, Tick};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::journal::Journal;
 use crate::packing::{self, Record};
 use crate::reads::{self, Read, Reply};
 use crate::recordings::Change;
-use crate::rows::{BindingRow, CallFilter, CallRow, RecordingRow};
+use crate::rows::{AuditRow, BindingRow, CallFilter, CallRow, RecordingFilter, RecordingRow};
 use crate::schema;
 use crate::worker::{Ask, Keeper, Op, Worker, Write};
 use crate::{AppendError, StoreError};
@@ -343,6 +343,35 @@ impl Store {
     /// Keeps a closed recording; one that is known already stays as it is. Never blocks.
     pub fn put_recording(&self, row: RecordingRow) {
         self.write(Write::Recording(Change::Closed(row)));
+    }
+
+    /// Recordings with their calls, where these are known and have ended, newest first.
+    pub async fn recordings(
+        &self,
+        filter: RecordingFilter,
+    ) -> Result<Vec<(RecordingRow, Option<CallRow>)>, StoreError> {
+        self.read(|reply| Read::Recordings(filter, reply)).await
+    }
+
+    /// One recording.
+    pub async fn recording(&self, id: RecordingId) -> Result<Option<RecordingRow>, StoreError> {
+        self.read(|reply| Read::Recording(id, reply)).await
+    }
+
+    /// Writes an entry of the audit log; returns when it is committed, so that what it tells of may be done.
+    ///
+    /// # Errors
+    /// The store is closed. While the disk refuses, this waits.
+    pub async fn audit(&self, row: AuditRow) -> Result<(), StoreError> {
+        let (committed, wait) = oneshot::channel();
+        self.write(Write::Recording(Change::Audit(row)));
+        self.commit_notice(move || _ = committed.send(()));
+        wait.await.map_err(|_| StoreError::Closed)
+    }
+
+    /// The newest entries of the audit log, oldest first; at most 10,000.
+    pub async fn audited(&self, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        self.read(|reply| Read::Audit(limit, reply)).await
     }
 
     /// The figures now.

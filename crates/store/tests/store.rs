@@ -2,8 +2,11 @@
 
 use std::sync::mpsc;
 
-use offhook_store::{AppendError, BindingRow, CallFilter, CallRow, Limits, Record, Store, StoreError};
-use offhook_units::{AgentId, CallId, PersonRef, QueueId, Span, Tick};
+use offhook_store::{
+    AppendError, AuditRow, BindingRow, CallFilter, CallRow, Limits, Record, RecordingFilter, RecordingRow, Store,
+    StoreError,
+};
+use offhook_units::{AgentId, CallId, PersonRef, QueueId, RecordingId, Span, Tick};
 use tempfile::TempDir;
 
 fn record(seq: u64) -> Record {
@@ -172,6 +175,68 @@ fn calls_are_listed_newest_first_by_pages_and_by_queue() {
 }
 
 #[test]
+fn recordings_are_searched_newest_first_by_pages_time_number_queue_and_agent_also_where_the_call_is_unknown() {
+    let folder = TempDir::new().expect("a folder");
+    let store = Store::open(folder.path()).expect("a store");
+    for n in 1..=6_u64 {
+        let at = Tick::from_us(n * 1_000);
+        // The last one's call is still up.
+        if n < 6 {
+            store.put_call(CallRow {
+                id: CallId(n),
+                started: at,
+                ended: at,
+                number: if n % 2 == 0 { "200" } else { "300" }.to_owned(),
+                queue: Some(QueueId(n % 3)),
+                agent: (n < 3).then_some(AgentId(7)),
+                end: "caller-hung-up".to_owned(),
+                json: "{}".to_owned(),
+            });
+        }
+        store.put_recording(RecordingRow {
+            id: RecordingId(10 + n),
+            call: Some(CallId(n)),
+            started: at,
+            duration: Span::from_ms(1_500),
+            path: format!("r-{n}.wav"),
+            line: [n as u8; 32],
+            hold: None,
+            erased: None,
+        });
+    }
+    committed(&store);
+    let found = |filter: RecordingFilter| -> Vec<(u64, bool)> {
+        let filter = RecordingFilter { limit: if filter.limit == 0 { 100 } else { filter.limit }, ..filter };
+        let rows = wait(store.recordings(filter)).expect("an answer");
+        rows.iter().map(|(row, call)| (row.id.0 - 10, call.is_some())).collect()
+    };
+    let all = RecordingFilter::default;
+    let tick = |ms: u64| Some(Tick::from_us(ms * 1_000));
+    assert_eq!(found(all()), [(6, false), (5, true), (4, true), (3, true), (2, true), (1, true)]);
+    assert_eq!(found(RecordingFilter { limit: 2, ..all() }), [(6, false), (5, true)]);
+    let before = Some(RecordingId(15));
+    assert_eq!(found(RecordingFilter { limit: 2, before, ..all() }), [(4, true), (3, true)]);
+    assert_eq!(found(RecordingFilter { from: tick(2), until: tick(4), ..all() }), [(3, true), (2, true)]);
+    assert_eq!(found(RecordingFilter { number: Some("200".to_owned()), ..all() }), [(4, true), (2, true)]);
+    assert_eq!(found(RecordingFilter { queue: Some(QueueId(2)), ..all() }), [(5, true), (2, true)]);
+    assert_eq!(found(RecordingFilter { agent: Some(AgentId(7)), ..all() }), [(2, true), (1, true)]);
+
+    let entry = |n: u64| AuditRow {
+        at: Tick::from_us(n),
+        who: "API".to_owned(),
+        action: "play".to_owned(),
+        subject: RecordingId(11).to_string(),
+        detail: "0.000 s to 1.500 s".to_owned(),
+    };
+    for n in 1..=3 {
+        wait(store.audit(entry(n))).expect("an answer");
+    }
+    assert_eq!(wait(store.audited(2)).expect("an answer"), [entry(2), entry(3)]);
+    assert_eq!(wait(store.recording(RecordingId(11))).expect("an answer").expect("a row").path, "r-1.wav");
+    assert_eq!(wait(store.recording(RecordingId(1))).expect("an answer"), None);
+}
+
+#[test]
 fn registrations_and_ids_of_configured_things_survive_a_restart() {
     let dir = TempDir::new().expect("a folder");
     let store = Store::open(dir.path()).expect("a store");
@@ -256,7 +321,7 @@ fn a_folder_in_use_a_newer_schema_and_a_file_in_the_way_are_told_apart() {
     let mut bytes = std::fs::read(&file).expect("the database");
     bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());
     std::fs::write(&file, &bytes).expect("a changed database");
-    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 2 })));
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 3 })));
     std::fs::write(&file, b"this is not a database, but long enough to be read as the head of one").expect("a file");
     assert!(matches!(Store::open(dir.path()), Err(StoreError::Database { .. })));
     assert!(matches!(Store::open(&file), Err(StoreError::Folder { .. })));

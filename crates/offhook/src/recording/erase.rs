@@ -18,9 +18,28 @@ pub fn now() -> Tick {
 
 /// An entry of the audit log, of whoever runs this program.
 pub fn entry(at: Tick, action: &str, id: RecordingId, detail: &str) -> Change {
-    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".to_owned());
     let (action, subject, detail) = (action.to_owned(), id.to_string(), detail.to_owned());
-    Change::Audit(AuditRow { at, who: format!("{user} at the command line"), action, subject, detail })
+    Change::Audit(AuditRow { at, who: format!("{} at the command line", user()), action, subject, detail })
+}
+
+/// Who runs this program, by the system's word and not the environment's; of a root who was somebody else before, that too.
+fn user() -> String {
+    let id = rustix::process::getuid().as_raw();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = name_of(&accounts, id).map_or_else(|| format!("uid {id}"), str::to_owned);
+    match std::env::var("SUDO_USER") {
+        Ok(before) if id == 0 => format!("{name} (by sudo: {before})"),
+        _ => name,
+    }
+}
+
+/// The name of a user, by the text of passwd(5).
+fn name_of(accounts: &str, id: u32) -> Option<&str> {
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then_some(name)
+    })
 }
 
 /// Says why a recording may not be erased; `None` lets it go.
@@ -79,4 +98,18 @@ pub fn expire(archive: &Archive, folder: &Path, at: Tick, manifests: &[Manifest]
 
 fn known(archive: &Archive, id: RecordingId) -> Result<RecordingRow> {
     archive.recording(id)?.with_context(|| format!("the store does not know {id}: it is open, or not of this folder"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_named_as_the_system_does() {
+        let accounts = "root:x:0:0:root:/root:/bin/bash\nbroken\nalice:x:1000:1000::/srv/alice:/bin/sh\n";
+        assert_eq!(name_of(accounts, 1_000), Some("alice"));
+        assert_eq!(name_of(accounts, 0), Some("root"));
+        assert_eq!(name_of(accounts, 7), None);
+        assert!(!user().is_empty());
+    }
 }

@@ -3,9 +3,12 @@
 
 mod erase;
 mod export;
+mod speech;
 #[cfg(test)]
 mod tests;
 mod verify;
+
+pub use self::speech::Samples;
 
 use std::fs::File;
 use std::io::Write;

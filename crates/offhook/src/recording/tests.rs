@@ -10,13 +10,15 @@ use offhook_call::event::{CallEvent, LogEvent};
 use offhook_call::record::{CallEnd, Fold};
 use offhook_plan::CodecKind;
 use offhook_plan::tap::{Side, TapHeader};
-use offhook_recorder::{Manifest, RecorderEvent, RecordingSpec, Writer};
+use offhook_recorder::{KeyRing, Manifest, Protection, RecorderEvent, RecordingSpec, Writer};
+use offhook_server::Speech;
 use offhook_store::{Archive, CallRow, Record, Store};
-use offhook_units::{CallId, LegId, PersonRef, RecordingId, Span, Tick};
+use offhook_units::{CallId, Entropy, LegId, PersonRef, RecordingId, Span, Tick};
 use ringbuf::HeapRb;
 use ringbuf::traits::{Observer, Producer, Split};
 use tempfile::TempDir;
 
+use super::Samples;
 use super::erase::{erase, expire, hold};
 use super::export::export;
 use super::recording_row;
@@ -37,6 +39,18 @@ fn centre(count: u64, packets: u16) -> Centre {
 
 /// The same in any codec, with packet `n` of a recording holding `payload`.
 fn centre_of(count: u64, packets: u16, codec: CodecKind, payload: impl Fn(u64, u16) -> [u8; 160]) -> Centre {
+    sealed_centre(count, packets, codec, None, payload)
+}
+
+/// The same, sealed where there are master keys.
+fn sealed_centre(
+    count: u64,
+    packets: u16,
+    codec: CodecKind,
+    keys: Option<KeyRing>,
+    payload: impl Fn(u64, u16) -> [u8; 160],
+) -> Centre {
+    let protection = keys.map(|keys| Protection { keys, entropy: Entropy::from_number(1) });
     let data = TempDir::new().expect("a folder");
     let folder = data.path().join("recordings");
     let (mut tap, out) = HeapRb::<u8>::new(1 << 20).split();
@@ -45,7 +59,8 @@ fn centre_of(count: u64, packets: u16, codec: CodecKind, payload: impl Fn(u64, u
     let now = clock.clone();
     let writer = {
         let clock = move || Tick::from_us(now.load(Ordering::Relaxed));
-        Writer::start(&folder, vec![out], move |event| _ = told.send(event), clock).expect("a writer")
+        let told = move |event| _ = told.send(event);
+        Writer::start_sealed(&folder, vec![out], told, clock, protection).expect("a writer")
     };
     let spec = |id| RecordingSpec {
         id: RecordingId(id),
@@ -275,6 +290,56 @@ fn an_export_of_g722_has_16_khz_and_holds_a_tone_of_5_khz_at_its_level() {
     // Nothing was sent, and what follows the last packet rings out.
     assert!(samples.iter().skip(1).step_by(2).all(|&sample| sample == 0));
     assert!(samples.iter().step_by(2).skip(16_200).all(|&sample| sample.abs() < 400));
+}
+
+/// The whole of it, read from its start.
+fn whole(samples: &mut Samples) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < samples.length() {
+        bytes.extend(samples.read(bytes.len() as u64).expect("more"));
+    }
+    assert!(samples.read(samples.length()).expect("the end").is_empty());
+    bytes
+}
+
+#[test]
+fn a_sealed_recording_is_read_from_anywhere_as_its_whole_says_and_not_without_its_key() {
+    let keys = KeyRing::parse(&"5a".repeat(32)).expect("keys");
+    let noise =
+        |_, n: u16| core::array::from_fn(|at| (usize::from(n) * 160 + at).wrapping_mul(2_654_435_761).to_le_bytes()[1]);
+    let centre = sealed_centre(1, 60, CodecKind::Pcma, Some(keys.clone()), noise);
+    let path = Path::new(&centre.manifests[&1].path);
+    assert_eq!(path.extension().and_then(|e| e.to_str()), Some("sealed"));
+    assert!(Samples::open(&centre.folder(), RecordingId(1), path, None).is_err());
+    let mut samples = Samples::open(&centre.folder(), RecordingId(1), path, Some(&keys)).expect("it opens");
+    let bytes = whole(&mut samples);
+    assert_eq!(hound::WavReader::new(&bytes[..]).expect("a WAV file").duration() as usize, (bytes.len() - 44) / 4);
+    for at in [1, 43, 44, 45, 46, 47, 48, 8_191, 8_236, 20_001, bytes.len() - 1] {
+        let part = samples.read(at as u64).expect("a part");
+        assert!(!part.is_empty() && part == bytes[at..][..part.len()], "from {at} on");
+    }
+    let [left, right] = samples.peaks(10).expect("peaks");
+    assert!(left.iter().take(9).all(|peak| *peak > 200), "{left:?}");
+    assert!(right.iter().all(|peak| *peak < 2), "{right:?}");
+}
+
+#[test]
+fn g722_read_from_its_middle_differs_from_the_whole_by_no_more_than_is_heard() {
+    let pcm: Vec<i16> = (0..96_000)
+        .map(|n| (6_000.0 * (f64::from(n) * 0.2).sin() + 3_000.0 * (f64::from(n) * 0.031).sin()) as i16)
+        .collect();
+    let mut coded = vec![0; 48_000];
+    offhook_codec::g722::Encoder::default().encode(&pcm, &mut coded);
+    let packet = |_, n: u16| coded[usize::from(n) * 160..][..160].try_into().expect("160 bytes");
+    let centre = centre_of(1, 300, CodecKind::G722, packet);
+    let path = Path::new(&centre.manifests[&1].path);
+    let mut samples = Samples::open(&centre.folder(), RecordingId(1), path, None).expect("it opens");
+    let bytes = whole(&mut samples);
+    let at = 44 + 4 * 50_000;
+    let part = samples.read(at as u64).expect("a part");
+    let pair = |bytes: &[u8], n: usize| i32::from(i16::from_le_bytes([bytes[4 * n], bytes[4 * n + 1]]));
+    let worst = (0..part.len() / 4).map(|n| (pair(&part, n) - pair(&bytes[at..], n)).abs()).max();
+    assert!(worst.is_some_and(|worst| worst < 16), "{worst:?} of 9,000");
 }
 
 #[test]

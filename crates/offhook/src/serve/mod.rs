@@ -1,6 +1,7 @@
 //! `offhook serve`: wires the edges to the machines, runs until told to stop, and leaves nothing half done.
 #![expect(clippy::disallowed_methods, reason = "the edge that starts threads and asks the system for chance")]
 
+mod archive;
 mod assets;
 mod control;
 mod listeners;
@@ -145,7 +146,7 @@ fn build(checked: Checked) -> Result<House> {
     let recorder_events = move |event| _ = recorder_events.send(event);
     let folder = data.join(&recording.folder);
     let keys = keys_of(&recording)?;
-    let protection = keys.map(|keys| Protection { keys, entropy: entropy.fork() });
+    let protection = keys.clone().map(|keys| Protection { keys, entropy: entropy.fork() });
     let recorder_clock = clock.clone();
     let writer = Writer::start_sealed(&folder, taps, recorder_events, move || recorder_clock.now(), protection)
         .with_context(|| format!("recordings folder {}", folder.display()))?;
@@ -190,6 +191,8 @@ fn build(checked: Checked) -> Result<House> {
         store: store.clone(),
         names,
         recordings: recordings.clone(),
+        folder,
+        keys,
         bans: Arc::clone(&bans),
         trace: trace.clone(),
     };

@@ -1,6 +1,7 @@
 //! The exchange as the HTTP server sees it: questions go into the control loop, records come from the store.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use offhook_net::Clock;
 use offhook_net::bans::{Ban, Bans};
 use offhook_net::intake::Post;
 use offhook_net::trace::{self, Seen, Trace};
+use offhook_recorder::KeyRing;
 use offhook_server::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry, SetAgentError,
     Unavailable, View, Withdrawal,
@@ -33,6 +35,9 @@ pub struct Port {
     pub store: Store,
     pub names: Names,
     pub recordings: Recordings,
+    /// Where recordings lie, and what opens sealed ones.
+    pub folder: PathBuf,
+    pub keys: Option<KeyRing>,
     pub bans: Arc<Bans>,
     pub trace: Trace,
 }

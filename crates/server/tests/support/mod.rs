@@ -1,8 +1,9 @@
 //! An exchange made of fixed views, for the tests of the server and for looking at the page.
+#![expect(clippy::disallowed_types, reason = "a stand-in for the edge that keeps the audit log")]
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use offhook_call::guests::{Denied, Part};
 use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime};
@@ -11,9 +12,11 @@ use offhook_call::view::{
     TrunkCounts, TrunkView,
 };
 use offhook_plan::{Grade, LegReport, LevelReport, PeerMetrics, Quality, SpeechReport, SrtpReport};
+use offhook_recorder::{GapReason, MANIFEST_VERSION, Manifest, ManifestGap, SideSummary};
 use offhook_server::{
-    AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry,
-    RecordingEntry, SetAgentError, Unavailable, View, Withdrawal,
+    AgentWish, Answer, Archive, AuditEntry, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, OpenFault,
+    Page, RecordEntry, RecordingDetail, RecordingEntry, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES,
+    SetAgentError, Speech, Unavailable, View, Withdrawal,
 };
 use offhook_units::{AgentId, CallId, ContactId, CryptoSuite, LegId, PersonRef, QueueId, RecordingId, Span, Tick};
 
@@ -31,6 +34,8 @@ pub struct Fixed {
     pub busy: AtomicBool,
     /// Whether 192.0.2.66 is banned.
     pub banned: AtomicBool,
+    pub recordings: Vec<RecordingFound>,
+    pub audit: Mutex<Vec<AuditEntry>>,
 }
 
 impl Fixed {
@@ -55,6 +60,8 @@ impl Fixed {
             now: Some(now),
             busy: AtomicBool::new(false),
             banned: AtomicBool::new(true),
+            recordings: (1..=4).rev().map(|n| recording(n, ago(600 * (5 - n)))).collect(),
+            audit: Mutex::default(),
         }
     }
 
@@ -184,6 +191,137 @@ impl View for Fixed {
             };
             Ok(view)
         })
+    }
+}
+
+impl Archive for Fixed {
+    fn recordings(&self, wanted: RecordingsWanted) -> Answer<'_, Result<Vec<RecordingFound>, Unavailable>> {
+        let RecordingsWanted { limit, before, from, until, number, queue, agent } = wanted;
+        let fits = |found: &&RecordingFound| {
+            before.is_none_or(|before| found.id < before)
+                && from.is_none_or(|from| found.started >= from)
+                && until.is_none_or(|until| found.started < until)
+                && number.as_ref().is_none_or(|number| found.number.as_ref() == Some(number))
+                && queue.is_none_or(|queue| found.queue.as_ref().is_some_and(|(id, _)| *id == queue))
+                && agent.is_none_or(|agent| found.agent.as_ref().is_some_and(|(id, _)| *id == agent))
+        };
+        self.answer(self.recordings.iter().filter(fits).take(limit as usize).cloned().collect())
+    }
+
+    fn recording(&self, id: RecordingId) -> Answer<'_, Result<Option<RecordingDetail>, Unavailable>> {
+        let detail = |found: &RecordingFound| RecordingDetail { found: found.clone(), manifest: Some(manifest(found)) };
+        self.answer(self.recordings.iter().find(|found| found.id == id).map(detail))
+    }
+
+    fn open(&self, id: RecordingId) -> Answer<'_, Result<Box<dyn Speech>, OpenFault>> {
+        let found = self.recordings.iter().find(|found| found.id == id).cloned();
+        Box::pin(async move {
+            let found = found.ok_or(OpenFault::Unknown)?;
+            match found.erased {
+                Some((_, why)) => Err(OpenFault::Erased(why)),
+                None => Ok(Box::new(Tones { seconds: found.duration.as_ms() / 1_000 }) as Box<dyn Speech>),
+            }
+        })
+    }
+
+    fn note(&self, entry: AuditEntry) -> Answer<'_, Result<(), Unavailable>> {
+        let busy = self.busy.load(Ordering::Relaxed);
+        if !busy {
+            self.audit.lock().expect("no panic before").push(entry);
+        }
+        Box::pin(async move { if busy { Err(Unavailable) } else { Ok(()) } })
+    }
+
+    fn audit(&self, limit: u32) -> Answer<'_, Result<Vec<AuditEntry>, Unavailable>> {
+        let entries = self.audit.lock().expect("no panic before");
+        let first = entries.len().saturating_sub(limit as usize);
+        self.answer(entries[first..].to_vec())
+    }
+}
+
+/// The caller speaks in the even seconds, who answers in the odd ones, each at 200 Hz.
+struct Tones {
+    seconds: u64,
+}
+
+impl Tones {
+    /// Both channels at a sample of 8,000 a second.
+    fn pair(sample: u64) -> [i16; 2] {
+        let loud = 4_000 + (sample / 2_000 % 4) as i16 * 6_000;
+        let tone = if sample % 40 < 20 { loud } else { -loud };
+        if (sample / 8_000).is_multiple_of(2) { [tone, 0] } else { [0, tone] }
+    }
+}
+
+impl Speech for Tones {
+    fn rate(&self) -> u32 {
+        8_000
+    }
+
+    fn length(&self) -> u64 {
+        SAMPLE_HEADER_BYTES + self.seconds * 32_000
+    }
+
+    fn read(&mut self, at: u64) -> std::io::Result<Vec<u8>> {
+        if at < SAMPLE_HEADER_BYTES {
+            let data = (self.length() - SAMPLE_HEADER_BYTES) as u32;
+            let mut header = Vec::from(*b"RIFF");
+            header.extend((data + 36).to_le_bytes());
+            header.extend(b"WAVEfmt \x10\0\0\0\x01\0\x02\0\x40\x1f\0\0\0\x7d\0\0\x04\0\x10\0data");
+            header.extend(data.to_le_bytes());
+            return Ok(header[at as usize..].to_vec());
+        }
+        let from = at - SAMPLE_HEADER_BYTES;
+        let pairs = (from / 4..self.seconds * 8_000).take(1_000);
+        let bytes = pairs.flat_map(Self::pair).flat_map(i16::to_le_bytes).skip((from % 4) as usize);
+        Ok(bytes.collect())
+    }
+
+    fn peaks(&mut self, points: usize) -> std::io::Result<[Vec<u8>; 2]> {
+        let samples = self.seconds * 8_000;
+        let at = |n: usize| Self::pair(n as u64 * samples / points as u64).map(|s| (s.unsigned_abs() >> 7) as u8);
+        Ok([(0..points).map(|n| at(n)[0]).collect(), (0..points).map(|n| at(n)[1]).collect()])
+    }
+}
+
+/// A recording of 12 s: the second is held, the fourth erased.
+pub fn recording(n: u64, started: Tick) -> RecordingFound {
+    RecordingFound {
+        id: RecordingId(n),
+        call: Some(CallId(n)),
+        started,
+        duration: Span::from_s(12),
+        sealed: n % 2 == 1,
+        hold: (n == 2).then(|| "case 7".to_owned()),
+        erased: (n == 4).then(|| (started + Span::from_s(60), "asked for by the customer".to_owned())),
+        number: Some(if n == 1 { "300" } else { "200" }.to_owned()),
+        caller: Some(format!("+4940555{n:04}")),
+        queue: Some((QueueId(1 + n % 2), Some(if n % 2 == 1 { "support" } else { "sales" }.to_owned()))),
+        agent: (n > 1).then(|| (AgentId(1), Some("alice".to_owned()))),
+    }
+}
+
+fn manifest(found: &RecordingFound) -> Manifest {
+    let side = || SideSummary { covered_ms: 11_000, packets: 550, payload_bytes: 88_000, ..SideSummary::default() };
+    Manifest {
+        version: MANIFEST_VERSION,
+        id: found.id,
+        call: found.call,
+        path: format!("2026/11/22/{}.{}", found.id, if found.sealed { "sealed" } else { "wav" }),
+        sha256: "00".repeat(32),
+        started: found.started,
+        duration_ms: found.duration.as_ms(),
+        codec: offhook_plan::CodecKind::Pcma,
+        left: side(),
+        right: side(),
+        gaps: [offhook_plan::tap::Side::Heard, offhook_plan::tap::Side::Sent]
+            .map(|side| ManifestGap { side, from_ms: 4_000, to_ms: 5_000, why: GapReason::Silent })
+            .to_vec(),
+        gaps_unlisted: 0,
+        dropped: 0,
+        mended: false,
+        meta: std::collections::BTreeMap::new(),
+        prev: None,
     }
 }
 

@@ -91,6 +91,12 @@ impl Browser {
         self.ask(Some(session), "Emulation.setDeviceMetricsOverride", &size).map(|_| ())
     }
 
+    /// Lets a page's reader prefer `light` or `dark`.
+    pub fn prefer(&mut self, session: &str, scheme: &str) -> Result<()> {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.ask(Some(session), "Emulation.setEmulatedMedia", &features).map(|_| ())
+    }
+
     /// Takes a picture of a page.
     pub fn screenshot(&mut self, session: &str, file: &Path) -> Result<()> {
         let answer = self.ask(Some(session), "Page.captureScreenshot", &json!({ "format": "png" }))?;

@@ -1,6 +1,8 @@
-//! The page in headless Chromium: what it shows while one caller talks and one waits, at the widths of a phone and a desk.
+//! The page in headless Chromium: what it shows while one caller talks and one waits, and how the sealed recording of the one who
+//! talked is found, drawn and heard; at the widths of a phone and a desk.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +14,7 @@ use super::exchange::Exchange;
 use super::sipp::{Lines, Sipp, loopback};
 use crate::children::wait_for;
 use crate::speech::{self, Speech};
-use crate::{apt, g711};
+use crate::{apt, g711, http};
 
 /// The page shows a change within this.
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
@@ -20,8 +22,8 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 pub fn run(bench: &Bench) -> Result<String> {
     apt::must_have("chromium")?;
     let data = bench.folder.join("data");
-    let mut exchange =
-        Exchange::start(&bench.offhook, "fixtures/peers/exchange.toml", &data, &bench.folder.join("exchange.log"))?;
+    let config = sealing(bench)?;
+    let mut exchange = Exchange::start(&bench.offhook, &config, &data, &bench.folder.join("exchange.log"))?;
     let speech = Speech::open()?.first(30);
     let play = bench.folder.join("agent.wav");
     speech::write_wav(&play, 8_000, &speech.samples)?;
@@ -38,7 +40,7 @@ pub fn run(bench: &Bench) -> Result<String> {
         rate: 2,
         hold: Duration::from_secs(25),
     };
-    let mut browser = Browser::start(&bench.folder, &[])?;
+    let mut browser = Browser::start(&bench.folder, &["--autoplay-policy=no-user-gesture-required".to_owned()])?;
     let session = browser.open(&format!("http://{}/", exchange.http))?;
     let mut sipp = callers.start(&bench.folder)?;
     let mut lines = Lines::follow(&callers.log(&bench.folder), g711::encode_all(&speech.samples).into(), None)?;
@@ -83,8 +85,79 @@ pub fn run(bench: &Bench) -> Result<String> {
     sipp.stop()?;
     lines.hang_up()?;
     drop(agent);
+    let heard = listen(&mut browser, &session, &exchange, &bench.folder)?;
     exchange.stop()?;
-    Ok(format!("shown at widths of {widest:?}, {rungs} messages as a ladder; pictures in {}", bench.folder.display()))
+    let pictures = bench.folder.display();
+    Ok(format!("shown at widths of {widest:?}, {rungs} messages as a ladder, {heard}; pictures in {pictures}"))
+}
+
+/// The configuration of the peers with sealed recordings; gives its path.
+fn sealing(bench: &Bench) -> Result<String> {
+    let key = bench.folder.join("recording.key");
+    let made = Command::new(&bench.offhook).args(["recording", "new-key"]).arg(&key).output()?;
+    ensure!(made.status.success(), "no key: {}", String::from_utf8_lossy(&made.stderr));
+    let plain = std::fs::read_to_string(crate::root().join("fixtures/peers/exchange.toml"))?;
+    let prompts = crate::root().join("config/prompts");
+    let text = plain.replace("../../config/prompts", &prompts.display().to_string());
+    let path = bench.folder.join("exchange.toml");
+    std::fs::write(&path, format!("{text}\n[recording]\nkey_file = {:?}\n", key.display().to_string()))?;
+    Ok(path.display().to_string())
+}
+
+/// Finds the recording of the call that has ended, opens the player, goes to the middle by key and plays; the audit log has it all.
+fn listen(browser: &mut Browser, session: &str, exchange: &Exchange, folder: &Path) -> Result<String> {
+    let open = "document.getElementById('recordings-search').requestSubmit();
+                const listen = document.querySelector('#recordings button'); listen?.click(); !!listen";
+    wait_for("a recording in the page", SHOWN_WITHIN, || {
+        Ok((browser.evaluate(session, &format!("{{ {open} }}"))? == true).then_some(()))
+    })?;
+    let drawn = "[document.querySelectorAll('#wave path').length, document.getElementById('player-audio').duration]";
+    let lasts = wait_for("the drawing and the sound", SHOWN_WITHIN, || {
+        let state = browser.evaluate(session, drawn)?;
+        Ok(state[1].as_f64().filter(|lasts| state[0] == 2 && *lasts > 1.0))
+    })?;
+    let key = "document.getElementById('wave').dispatchEvent(new KeyboardEvent('keydown', { key: 'PageUp', bubbles: true })); \
+               document.getElementById('player-audio').currentTime = document.getElementById('player-audio').duration / 2; \
+               document.getElementById('wave').dispatchEvent(new KeyboardEvent('keydown', { key: ' ' }))";
+    browser.evaluate(session, key)?;
+    let at = wait_for("the sound to go on from the middle", SHOWN_WITHIN, || {
+        let at = browser.evaluate(session, "document.getElementById('player-audio').currentTime")?;
+        Ok(at.as_f64().filter(|at| *at > lasts / 2.0 + 0.3))
+    })?;
+    for (width, scheme) in [(360, "light"), (360, "dark"), (1_920, "light"), (1_920, "dark")] {
+        browser.resize(session, width)?;
+        browser.prefer(session, scheme)?;
+        let scroll = browser.evaluate(session, "document.documentElement.scrollWidth")?.as_u64().unwrap_or(u64::MAX);
+        ensure!(scroll <= u64::from(width), "with a player the page of {width} is {scroll} wide");
+        browser.screenshot(session, &folder.join(format!("player-{width}-{scheme}.png")))?;
+    }
+    browser.evaluate(session, "document.getElementById('player-close').click()")?;
+    browser.evaluate(session, "document.getElementById('recordings-title').scrollIntoView()")?;
+    browser.screenshot(session, &folder.join("recordings-1920.png"))?;
+    browser.resize(session, 360)?;
+    browser.evaluate(session, "document.getElementById('recordings-title').scrollIntoView()")?;
+    browser.screenshot(session, &folder.join("recordings-360.png"))?;
+    let (_, audit) = http::ask(exchange.http, "GET", "/api/v1/audit", None)?;
+    ensure!(audit.contains("\"play\""), "no playback in the audit log: {audit}");
+    for file in ["wav", "sealed"] {
+        let found = find(&exchange.data.join("recordings"), file)?;
+        ensure!((found > 0) == (file == "sealed"), "{found} files end in .{file}");
+    }
+    Ok(format!("a sealed recording of {lasts:.1} s played from its middle to {at:.1} s"))
+}
+
+/// How many files below a folder end so.
+fn find(folder: &Path, extension: &str) -> Result<usize> {
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        count += if path.is_dir() {
+            find(&path, extension)?
+        } else {
+            usize::from(path.extension() == Some(extension.as_ref()))
+        };
+    }
+    Ok(count)
 }
 
 /// Opens the ladder of the call that talks; gives how many messages are drawn.

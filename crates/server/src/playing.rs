@@ -1,0 +1,110 @@
+//! Who may listen, and how many at once.
+#![expect(clippy::disallowed_types, reason = "an edge: tickets are shared by the requests")]
+#![expect(clippy::disallowed_methods, reason = "an edge: tickets are made of chance and end with time")]
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use offhook_units::RecordingId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::metrics::Metrics;
+
+/// Recordings that are sent or measured at once; one more gets 503.
+pub const PLAYBACKS_MAX: usize = 32;
+
+/// Tickets that are good at once; one more ends the oldest.
+pub const TICKETS_MAX: usize = 1_024;
+
+/// How long a ticket is good.
+pub const TICKET_LASTS: Duration = Duration::from_hours(1);
+
+/// A browser's player sends no token: it is given an address with a ticket, which is good for one recording for an hour.
+#[derive(Debug)]
+pub struct Playing {
+    /// Who has no token is given the name of that, too.
+    pub has_token: bool,
+    places: Arc<Semaphore>,
+    refused: Arc<AtomicU64>,
+    tickets: Mutex<BTreeMap<String, (RecordingId, Instant)>>,
+}
+
+impl Playing {
+    /// Nobody listens yet.
+    pub fn new(has_token: bool) -> Self {
+        let places = Arc::new(Semaphore::new(PLAYBACKS_MAX));
+        Self { has_token, places, refused: Arc::default(), tickets: Mutex::default() }
+    }
+
+    /// Adds what is counted here.
+    pub fn register(&self, metrics: &mut Metrics) {
+        let places = Arc::clone(&self.places);
+        let open = move || (PLAYBACKS_MAX - places.available_permits()) as f64;
+        metrics.gauge_fn("offhook_playbacks", "Recordings being sent or measured", &[], open);
+        let refused = Arc::clone(&self.refused);
+        let help = "Playbacks refused because there were too many at once";
+        metrics.counter_fn("offhook_playbacks_refused", help, &[], move || refused.load(Ordering::Relaxed));
+    }
+
+    /// A place among those who listen, given back when it is dropped.
+    pub fn enter(&self) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        if place.is_none() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        place
+    }
+
+    /// A ticket for a recording; `None` where the system gives no chance.
+    pub fn ticket(&self, recording: RecordingId) -> Option<String> {
+        let mut chance = [0; 16];
+        getrandom::fill(&mut chance).ok()?;
+        let ticket = format!("{:032x}", u128::from_le_bytes(chance));
+        let now = Instant::now();
+        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        tickets.retain(|_, (_, until)| *until > now);
+        if tickets.len() >= TICKETS_MAX
+            && let Some(oldest) = tickets.iter().min_by_key(|(_, (_, until))| *until).map(|(ticket, _)| ticket.clone())
+        {
+            tickets.remove(&oldest);
+        }
+        tickets.insert(ticket.clone(), (recording, now + TICKET_LASTS));
+        Some(ticket)
+    }
+
+    /// Whether a ticket is good for a recording.
+    pub fn admits(&self, ticket: &str, recording: RecordingId) -> bool {
+        let tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        tickets.get(ticket).is_some_and(|(of, until)| *of == recording && *until > Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_good_for_its_recording_and_the_oldest_ends_where_there_are_too_many() {
+        let playing = Playing::new(true);
+        let first = playing.ticket(RecordingId(1)).expect("a ticket");
+        assert!(playing.admits(&first, RecordingId(1)));
+        assert!(!playing.admits(&first, RecordingId(2)));
+        assert!(!playing.admits("", RecordingId(1)));
+        let others: Vec<_> = (0..TICKETS_MAX).map(|_| playing.ticket(RecordingId(2)).expect("a ticket")).collect();
+        assert!(!playing.admits(&first, RecordingId(1)));
+        assert!(others.iter().all(|ticket| playing.admits(ticket, RecordingId(2))));
+    }
+
+    #[test]
+    fn one_more_than_there_are_places_is_refused_and_counted() {
+        let playing = Playing::new(true);
+        let mut places: Vec<_> = (0..PLAYBACKS_MAX).map(|_| playing.enter().expect("a place")).collect();
+        assert!(playing.enter().is_none());
+        assert_eq!(playing.refused.load(Ordering::Relaxed), 1);
+        places.pop();
+        assert!(playing.enter().is_some());
+    }
+}

@@ -1,0 +1,491 @@
+//! Recordings: searched, described, drawn and heard; each hearing is written down before a byte of it is sent.
+
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use offhook_recorder::{Manifest, ManifestGap, SideSummary};
+use offhook_units::{QueueId, RecordingId, Tick};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::api::{Shared, agent_id, bad_request};
+use crate::archive::{AuditEntry, OpenFault, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES, Speech};
+use crate::guard::{self, Token};
+use crate::listen::Peer;
+use crate::playing::Playing;
+use crate::problem::Problem;
+use crate::time::rfc3339;
+use crate::view::RECORDS_PAGE_MAX;
+
+/// Recordings in a page where the request does not say.
+const PAGE_DEFAULT: u32 = 50;
+/// Stretches of a drawing where the request does not say.
+const POINTS_DEFAULT: usize = 800;
+/// Most stretches of a drawing.
+const POINTS_MAX: usize = 8_000;
+/// Entries of the audit log where the request does not say.
+const AUDIT_DEFAULT: u32 = 200;
+/// Most entries of the audit log in one answer.
+const AUDIT_MAX: u32 = 10_000;
+/// Bytes that are made ready at once.
+const PIECE_BYTES: usize = 64 * 1_024;
+/// Pieces that wait to be sent.
+const PIECES_MAX: usize = 2;
+/// How long a listener may take nothing; a player that goes on later asks again from there.
+const STALL_MAX: Duration = Duration::from_mins(1);
+
+type Reply<T> = Result<Json<T>, Problem>;
+
+impl From<OpenFault> for Problem {
+    fn from(fault: OpenFault) -> Self {
+        let status = match &fault {
+            OpenFault::Unknown => StatusCode::NOT_FOUND,
+            OpenFault::Erased(_) => StatusCode::GONE,
+            OpenFault::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            OpenFault::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, fault.to_string())
+    }
+}
+
+#[derive(Serialize)]
+struct Named {
+    id: String,
+    name: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct Found {
+    id: String,
+    call: Option<String>,
+    started: String,
+    duration_ms: u64,
+    number: Option<String>,
+    caller: Option<String>,
+    queue: Option<Named>,
+    agent: Option<Named>,
+    sealed: bool,
+    held: Option<String>,
+    erased: Option<Erased>,
+}
+
+#[derive(Serialize)]
+struct Erased {
+    at: String,
+    why: String,
+}
+
+impl From<RecordingFound> for Found {
+    fn from(found: RecordingFound) -> Self {
+        let RecordingFound { id, call, started, duration, sealed, hold, erased, number, caller, queue, agent } = found;
+        Self {
+            id: id.to_string(),
+            call: call.map(|call| call.to_string()),
+            started: rfc3339(started),
+            duration_ms: duration.as_ms(),
+            number,
+            caller,
+            queue: queue.map(|(id, name)| Named { id: id.to_string(), name }),
+            agent: agent.map(|(id, name)| Named { id: id.to_string(), name }),
+            sealed,
+            held: hold,
+            erased: erased.map(|(at, why)| Erased { at: rfc3339(at), why }),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    limit: Option<u32>,
+    before: Option<String>,
+    from: Option<String>,
+    until: Option<String>,
+    number: Option<String>,
+    queue: Option<String>,
+    agent: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct List {
+    at: String,
+    recordings: Vec<Found>,
+    /// Give it as `before` to get the page after this one; absent on the last page.
+    next: Option<String>,
+}
+
+/// `GET /api/v1/recordings`.
+pub async fn list(State(shared): State<Shared>, query: Result<Query<ListQuery>, QueryRejection>) -> Reply<List> {
+    let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
+    let limit = query.limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=RECORDS_PAGE_MAX).contains(&limit) {
+        return Err(bad_request(format!("limit is a number from 1 to {RECORDS_PAGE_MAX}")));
+    }
+    let queue = |id: &str| id.parse::<QueueId>().map_err(|_| bad_request("a queue's id looks like 'q-1f'"));
+    let wanted = RecordingsWanted {
+        limit,
+        before: query.before.as_deref().map(recording_id).transpose()?,
+        from: query.from.as_deref().map(instant).transpose()?,
+        until: query.until.as_deref().map(instant).transpose()?,
+        number: query.number.filter(|number| !number.is_empty()),
+        queue: query.queue.as_deref().filter(|id| !id.is_empty()).map(queue).transpose()?,
+        agent: query.agent.as_deref().filter(|id| !id.is_empty()).map(agent_id).transpose()?,
+    };
+    let recordings: Vec<Found> = shared.view.recordings(wanted).await?.into_iter().map(Found::from).collect();
+    let full = recordings.len() >= limit as usize;
+    let next = recordings.last().filter(|_| full).map(|recording| recording.id.clone());
+    Ok(Json(List { at: rfc3339(shared.view.now()), recordings, next }))
+}
+
+fn recording_id(text: &str) -> Result<RecordingId, Problem> {
+    text.parse().map_err(|_| bad_request("a recording's id looks like 'r-10000001f'"))
+}
+
+fn instant(text: &str) -> Result<Tick, Problem> {
+    let at: Option<jiff::Timestamp> = text.parse().ok();
+    let us = at.and_then(|at| u64::try_from(at.as_microsecond()).ok());
+    us.map(Tick::from_us).ok_or_else(|| bad_request("an instant looks like '2026-11-22T22:55:19Z' (RFC 3339)"))
+}
+
+/// A recording with the account of its time line.
+#[derive(Serialize)]
+pub struct One {
+    #[serde(flatten)]
+    found: Found,
+    /// Absent where the manifest has no line of it.
+    file: Option<File>,
+}
+
+#[derive(Serialize)]
+struct File {
+    path: String,
+    sha256: String,
+    codec: &'static str,
+    mended: bool,
+    /// The caller.
+    left: SideSummary,
+    /// What the caller heard.
+    right: SideSummary,
+    /// What no packet covers, with the reasons; `left` is the caller.
+    gaps: Vec<ManifestGap>,
+    gaps_unlisted: u64,
+    dropped: u64,
+}
+
+/// `GET /api/v1/recordings/{id}`.
+pub async fn one(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<One> {
+    let detail = shared.view.recording(recording_id(&id)?).await?;
+    let detail = detail.ok_or_else(|| Problem::from(OpenFault::Unknown))?;
+    let file = detail.manifest.map(|manifest| {
+        let Manifest { path, sha256, codec, mended, left, right, gaps, gaps_unlisted, dropped, .. } = manifest;
+        File { path, sha256, codec: codec.name(), mended, left, right, gaps, gaps_unlisted, dropped }
+    });
+    Ok(Json(One { found: detail.found.into(), file }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeaksQuery {
+    points: Option<usize>,
+}
+
+/// How loud both sides are over time, 0 to 255 of full scale, in `points` stretches of the same length.
+#[derive(Serialize)]
+pub struct Peaks {
+    left: Vec<u8>,
+    right: Vec<u8>,
+}
+
+/// `GET /api/v1/recordings/{id}/peaks`. It tells when somebody speaks and no word of it: it is no hearing.
+pub async fn peaks(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    query: Result<Query<PeaksQuery>, QueryRejection>,
+) -> Reply<Peaks> {
+    let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
+    let points = query.points.unwrap_or(POINTS_DEFAULT);
+    if !(1..=POINTS_MAX).contains(&points) {
+        return Err(bad_request(format!("points is a number from 1 to {POINTS_MAX}")));
+    }
+    let place = shared.playing.enter().ok_or_else(too_many)?;
+    let mut speech = shared.view.open(recording_id(&id)?).await?;
+    let measured = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        speech.peaks(points)
+    });
+    let measured = measured.await.map_err(|error| broken(error.to_string()))?;
+    let [left, right] = measured.map_err(|error| broken(error.to_string()))?;
+    Ok(Json(Peaks { left, right }))
+}
+
+fn too_many() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many recordings are listened to at once")
+}
+
+fn broken(error: String) -> Problem {
+    OpenFault::Broken(error).into()
+}
+
+#[derive(Serialize)]
+pub struct Ticket {
+    /// The address of the sound for a player that cannot send the token.
+    audio: String,
+}
+
+/// `POST /api/v1/recordings/{id}/ticket`.
+pub async fn ticket(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<Ticket> {
+    let id = recording_id(&id)?;
+    shared.view.recording(id).await?.ok_or_else(|| Problem::from(OpenFault::Unknown))?;
+    let ticket = shared.playing.ticket(id);
+    let ticket = ticket.ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no randomness to be had"))?;
+    Ok(Json(Ticket { audio: format!("/api/v1/recordings/{id}/audio?ticket={ticket}") }))
+}
+
+/// Lets a request for sound through that carries the token or a ticket for that recording.
+pub async fn authorise(
+    State((token, playing)): State<(Token, Arc<Playing>)>,
+    Path(id): Path<String>,
+    Query(TicketQuery { ticket }): Query<TicketQuery>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let by_ticket = || Some(playing.admits(ticket.as_deref()?, id.parse().ok()?));
+    if token.admits(request.headers().get(header::AUTHORIZATION)) || by_ticket().unwrap_or_default() {
+        return next.run(request).await;
+    }
+    guard::refused()
+}
+
+#[derive(Deserialize)]
+pub struct TicketQuery {
+    ticket: Option<String>,
+}
+
+/// `GET /api/v1/recordings/{id}/audio`: a WAV file of 16-bit samples, whole or a range of it (RFC 9110 section 14).
+pub async fn audio(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    sound(shared, &id, peer, &headers, "play").await
+}
+
+/// `GET /api/v1/recordings/{id}/export`: the same to be kept as a file.
+pub async fn export(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut response = sound(shared, &id, peer, &headers, "export").await?;
+    let name = format!("attachment; filename=\"{}.wav\"", recording_id(&id)?);
+    if let Ok(name) = HeaderValue::from_str(&name) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+    }
+    Ok(response)
+}
+
+async fn sound(shared: Shared, id: &str, peer: Peer, headers: &HeaderMap, action: &str) -> Result<Response, Problem> {
+    let id = recording_id(id)?;
+    let place = shared.playing.enter().ok_or_else(too_many)?;
+    let speech = shared.view.open(id).await?;
+    let length = speech.length();
+    let wanted = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+    let (status, from, to) = match part_of(wanted, length) {
+        Part::Whole => (StatusCode::OK, 0, length),
+        Part::Range(from, to) => (StatusCode::PARTIAL_CONTENT, from, to),
+        Part::Nothing => {
+            let mut response =
+                Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, format!("it has {length} bytes")).into_response();
+            if let Ok(range) = HeaderValue::from_str(&format!("bytes */{length}")) {
+                response.headers_mut().insert(header::CONTENT_RANGE, range);
+            }
+            return Ok(response);
+        }
+    };
+    let token = if shared.playing.has_token { "API token" } else { "API without a token" };
+    let rate = speech.rate();
+    let entry = AuditEntry {
+        at: shared.view.now(),
+        who: format!("{token} from {}", peer.0.ip()),
+        action: action.to_owned(),
+        subject: id.to_string(),
+        detail: format!("{} s to {} s", seconds_at(from, rate), seconds_at(to, rate)),
+    };
+    shared.view.note(entry).await?;
+    let (pieces, body) = mpsc::channel(PIECES_MAX);
+    tokio::spawn(send(speech, from, to, pieces, place));
+    let mut response = (status, Body::from_stream(ReceiverStream::new(body))).into_response();
+    let mut set = |name, value: &str| {
+        // Digits and our own words are always a header's value.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    };
+    set(header::CONTENT_TYPE, "audio/wav");
+    set(header::ACCEPT_RANGES, "bytes");
+    set(header::CONTENT_LENGTH, &(to - from).to_string());
+    if status == StatusCode::PARTIAL_CONTENT {
+        set(header::CONTENT_RANGE, &format!("bytes {from}-{}/{length}", to - 1));
+    }
+    Ok(response)
+}
+
+/// Which second of the speech a byte of the file belongs to, to the millisecond.
+fn seconds_at(byte: u64, rate: u32) -> String {
+    let ms = byte.saturating_sub(SAMPLE_HEADER_BYTES) / 4 * 1_000 / u64::from(rate.max(1));
+    format!("{}.{:03}", ms / 1_000, ms % 1_000)
+}
+
+/// Reads the bytes `from..to` piece by piece and hands them on, until all are sent or nobody takes them.
+async fn send(
+    mut speech: Box<dyn Speech>,
+    from: u64,
+    to: u64,
+    pieces: mpsc::Sender<io::Result<Bytes>>,
+    place: OwnedSemaphorePermit,
+) {
+    let mut at = from;
+    while at < to {
+        let read = tokio::task::spawn_blocking(move || {
+            let piece = read_piece(&mut *speech, at, to);
+            (speech, piece)
+        });
+        let piece = match read.await {
+            Ok((back, piece)) => {
+                speech = back;
+                piece
+            }
+            Err(error) => return tracing::error!(%error, "a recording could not be read"),
+        };
+        if let Err(error) = &piece {
+            tracing::error!(%error, "a recording could not be read");
+        }
+        let failed = piece.is_err();
+        at += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        let sent = tokio::time::timeout(STALL_MAX, pieces.send(piece.map(Bytes::from))).await;
+        if failed || !matches!(sent, Ok(Ok(()))) {
+            break;
+        }
+    }
+    drop(place);
+}
+
+fn read_piece(speech: &mut dyn Speech, from: u64, to: u64) -> io::Result<Vec<u8>> {
+    let wanted = (to - from).min(PIECE_BYTES as u64) as usize;
+    let mut piece = Vec::with_capacity(2 * PIECE_BYTES);
+    while piece.len() < wanted {
+        let more = speech.read(from + piece.len() as u64)?;
+        if more.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        piece.extend(more);
+    }
+    piece.truncate((to - from).min(piece.len() as u64) as usize);
+    Ok(piece)
+}
+
+/// What part of a file is asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// From this byte on, up to before that one.
+    Range(u64, u64),
+    Nothing,
+}
+
+/// Reads a Range header, RFC 9110 section 14.1.2. What is no single range of bytes is passed over, as section 14.2 allows.
+fn part_of(range: Option<&str>, length: u64) -> Part {
+    let range = range.and_then(|range| range.trim().strip_prefix("bytes="));
+    let Some((first, last)) = range.filter(|range| !range.contains(',')).and_then(|range| range.split_once('-')) else {
+        return Part::Whole;
+    };
+    let (first, last) = (first.trim(), last.trim());
+    let number = |text: &str| text.parse::<u64>().ok();
+    let (from, to) = match (number(first), number(last)) {
+        (Some(from), None) if last.is_empty() => (from, length),
+        (Some(from), Some(last)) if from <= last => (from, last.saturating_add(1).min(length)),
+        (None, Some(count)) if first.is_empty() => (length.saturating_sub(count), length),
+        _ => return Part::Whole,
+    };
+    if from < to { Part::Range(from, to) } else { Part::Nothing }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditQuery {
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+pub struct Audit {
+    at: String,
+    entries: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    at: String,
+    who: String,
+    action: String,
+    subject: String,
+    detail: String,
+}
+
+/// `GET /api/v1/audit`: the newest entries, oldest first.
+pub async fn audit(State(shared): State<Shared>, query: Result<Query<AuditQuery>, QueryRejection>) -> Reply<Audit> {
+    let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
+    let limit = query.limit.unwrap_or(AUDIT_DEFAULT);
+    if !(1..=AUDIT_MAX).contains(&limit) {
+        return Err(bad_request(format!("limit is a number from 1 to {AUDIT_MAX}")));
+    }
+    let entry = |entry: AuditEntry| {
+        let AuditEntry { at, who, action, subject, detail } = entry;
+        Entry { at: rfc3339(at), who, action, subject, detail }
+    };
+    let entries = shared.view.audit(limit).await?.into_iter().map(entry).collect();
+    Ok(Json(Audit { at: rfc3339(shared.view.now()), entries }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_read_as_rfc_9110_says() {
+        for (range, part) in [
+            (None, Part::Whole),
+            (Some("bytes=0-"), Part::Range(0, 100)),
+            (Some("bytes=10-19"), Part::Range(10, 20)),
+            (Some("bytes=10-1000"), Part::Range(10, 100)),
+            (Some("bytes=99-18446744073709551615"), Part::Range(99, 100)),
+            (Some("bytes=-5"), Part::Range(95, 100)),
+            (Some("bytes=-500"), Part::Range(0, 100)),
+            (Some("bytes=100-"), Part::Nothing),
+            (Some("bytes=-0"), Part::Nothing),
+            (Some("bytes=20-10"), Part::Whole),
+            (Some("bytes=0-1,5-6"), Part::Whole),
+            (Some("bytes=x-y"), Part::Whole),
+            (Some("lines=0-1"), Part::Whole),
+        ] {
+            assert_eq!(part_of(range, 100), part, "{range:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_told_as_seconds() {
+        assert_eq!(seconds_at(0, 8_000), "0.000");
+        assert_eq!(seconds_at(44 + 32_000 * 61 + 16, 8_000), "61.000");
+        assert_eq!(seconds_at(44 + 64_000 + 32, 16_000), "1.000");
+    }
+}
