@@ -207,6 +207,10 @@ impl Playback {
         let (place, skip) =
             ((at - HEADER_BYTES as u64) / CHUNK_BYTES as u64, (at - HEADER_BYTES as u64) % CHUNK_BYTES as u64);
         let mut bytes = self.body.read_chunk(place)?.ok_or_else(|| damaged(place))?;
+        // A file that somebody cut ends before its header says.
+        if bytes.len() as u64 <= skip {
+            return Err(damaged(place));
+        }
         bytes.drain(..skip as usize);
         Ok(bytes)
     }

@@ -59,9 +59,9 @@ impl Samples {
 
     /// Samples of both channels in turn, from `frame` on, which is before the end: at least those of one frame.
     fn decode(&mut self, frame: u64) -> io::Result<Vec<i16>> {
-        let at = |frame: u64| HEADER_BYTES as u64 + frame * FRAME_BYTES;
+        let playback = &self.playback;
         match &mut self.form {
-            Form::Narrow(law) => Ok(self.playback.read(at(frame))?.into_iter().map(|byte| law.decode(byte)).collect()),
+            Form::Narrow(law) => Ok(frames_at(playback, frame)?.into_iter().map(|byte| law.decode(byte)).collect()),
             Form::Wide(sides, stands_at) => {
                 if *stands_at != frame {
                     **sides = Default::default();
@@ -69,7 +69,7 @@ impl Samples {
                 }
                 let mut samples = Vec::new();
                 while samples.is_empty() {
-                    for pair in self.playback.read(at(*stands_at))?.chunks_exact(FRAME_BYTES as usize) {
+                    for pair in frames_at(playback, *stands_at)?.chunks_exact(FRAME_BYTES as usize) {
                         let (mut heard, mut sent) = ([0; 2], [0; 2]);
                         sides[0].decode(&pair[..1], &mut heard);
                         sides[1].decode(&pair[1..], &mut sent);
@@ -102,6 +102,13 @@ impl Samples {
         header[40..].copy_from_slice(&size(length - SAMPLE_HEADER_BYTES));
         header
     }
+}
+
+/// Whole frames from one on: at least that one, or an error where the file was cut in it.
+fn frames_at(playback: &Playback, frame: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = playback.read(HEADER_BYTES as u64 + frame * FRAME_BYTES)?;
+    bytes.truncate(bytes.len() / FRAME_BYTES as usize * FRAME_BYTES as usize);
+    if bytes.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
 }
 
 impl Speech for Samples {

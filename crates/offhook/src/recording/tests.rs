@@ -324,6 +324,23 @@ fn a_sealed_recording_is_read_from_anywhere_as_its_whole_says_and_not_without_it
 }
 
 #[test]
+fn a_recording_that_somebody_cut_is_read_up_to_there_and_then_an_error() {
+    for codec in [CodecKind::Pcmu, CodecKind::G722] {
+        for left_over in [0, 1, 7_001] {
+            let centre = centre_of(1, 60, codec, |_, _| [0x55; 160]);
+            let path = Path::new(&centre.manifests[&1].path);
+            let on_disk = centre.folder().join(path);
+            let mut samples = Samples::open(&centre.folder(), RecordingId(1), path, None).expect("it opens");
+            let file = std::fs::File::options().write(true).open(&on_disk).expect("its file");
+            file.set_len(offhook_recorder::HEADER_BYTES as u64 + left_over).expect("it is cut");
+            assert!(samples.peaks(10).is_err(), "{codec:?} {left_over}");
+            let end = samples.length() - 4;
+            assert!(samples.read(end).is_err(), "{codec:?} {left_over}");
+        }
+    }
+}
+
+#[test]
 fn g722_read_from_its_middle_differs_from_the_whole_by_no_more_than_is_heard() {
     let pcm: Vec<i16> = (0..96_000)
         .map(|n| (6_000.0 * (f64::from(n) * 0.2).sin() + 3_000.0 * (f64::from(n) * 0.031).sin()) as i16)
