@@ -9,9 +9,9 @@
 mod harness;
 
 use std::io::{BufRead, BufReader};
-use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use harness::{Desk, WITHIN, files, on_loopback, share_of, tone};
 use offhook_phone::{Dial, EndedBy, PhoneEvent};
@@ -42,7 +42,9 @@ impl Baresip {
             eprintln!("baresip is not installed: nothing was tested");
             return None;
         }
-        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // It takes the next port for TLS, too. Out of the range that systems give to others, and apart from other runs.
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let port = 21_000 + (std::process::id() % 1_000) as u16 * 10 + NEXT.fetch_add(2, Ordering::Relaxed);
         let said = folder.join("said.wav");
         let spec = hound::WavSpec {
             channels: 1,
