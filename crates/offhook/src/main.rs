@@ -11,6 +11,7 @@ mod recording;
 mod replay;
 mod serve;
 mod simulate;
+mod user;
 mod webrtc;
 
 use std::process::ExitCode;
@@ -43,6 +44,9 @@ enum Command {
     Call(call::CallArgs),
     /// Recordings: list, show, verify, export, hold, erase, and the keys that seal them.
     Recording(recording::RecordingArgs),
+    /// Let people and programs in: users and tokens of the page and the API.
+    #[command(subcommand)]
+    User(user::UserCommand),
     /// Quality and load from this machine, with a report.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Command::Phone(args) => phone::run(args),
         Command::Call(args) => call::run(args),
         Command::Recording(args) => recording::run(&args),
+        Command::User(command) => user::run(command),
         Command::Bench(command) => bench::run(&command),
         Command::Simulate(args) => simulate::run(&args),
         Command::Replay(args) => replay::run(&args),

@@ -1,14 +1,29 @@
-//! Serves the page over a made-up call centre, to look at it: `cargo run -p offhook-server --example page -- 127.0.0.1:8089 [empty]`.
+//! Serves the page over a made-up call centre, to look at it: `cargo run -p offhook-server --example page -- 127.0.0.1:8089
+//! [empty|token|users]`. Users are named as their roles are, the agent alice and the supervisor bob; all with the password "staple battery horse".
 #![expect(clippy::disallowed_methods, reason = "a program")]
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use offhook_server::{LiveEvent, Metrics, PhoneSettings, Server, ServerOptions, events};
-use offhook_units::{Span, Tick};
+use offhook_server::{LiveEvent, Metrics, Password, PhoneSettings, Role, Server, ServerOptions, User, events};
+use offhook_units::{AgentId, Span, Tick};
 
 #[path = "../tests/support/mod.rs"]
 mod support;
+
+fn staff() -> Vec<User> {
+    let password = Password::of("staple battery horse").expect("long enough");
+    let user = |(title, role): (&str, Role)| {
+        let (name, agent) = match role {
+            Role::Agent => ("alice", Some(AgentId(1))),
+            Role::Supervisor => ("bob", Some(AgentId(2))),
+            _ => (title, None),
+        };
+        let agent = agent.map(|id| (id, name.to_owned()));
+        User { name: name.to_owned(), password: password.clone(), codes: None, roles: vec![role], agent }
+    };
+    Role::ALL.map(user).into()
+}
 
 #[tokio::main]
 async fn main() {
@@ -23,9 +38,10 @@ async fn main() {
     if mode == "empty" {
         view = support::Fixed { now: Some(now), ..support::Fixed::default() };
     }
+    let users = if mode == "users" { staff() } else { Vec::new() };
     let (sender, receiver) = events();
     let server = Server::start(
-        ServerOptions { listen, token, phone: PhoneSettings::default() },
+        ServerOptions { listen, token, tokens: Vec::new(), users, phone: PhoneSettings::default() },
         support::shared(view),
         receiver,
         Metrics::new(),

@@ -1,6 +1,7 @@
 //! The routes of API version 1.
 
 use core::convert::Infallible;
+use core::net::IpAddr;
 use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use offhook_call::guests::Supervision;
 use offhook_units::{AgentId, CallId, LegId};
 use serde::{Deserialize, Serialize};
@@ -22,14 +23,16 @@ use tokio_stream::{Stream, StreamExt};
 
 use crate::dto;
 use crate::events::{HubHandle, Numbered};
-use crate::guard::{self, Token};
+use crate::guard::{self, Asker};
 use crate::metrics::Metrics;
 use crate::page;
 use crate::phone::{self, PhoneSettings};
 use crate::playing::Playing;
 use crate::problem::Problem;
 use crate::recordings;
+use crate::session::{self, audited};
 use crate::time::rfc3339;
+use crate::users::{Right, Users};
 use crate::view::{AgentWish, GuestWish, Page, RECORDS_PAGE_MAX, View, Withdrawal};
 
 /// Longest body that is read; a longer one gets 413.
@@ -58,13 +61,18 @@ pub struct Shared {
     pub playing: Arc<Playing>,
     /// What the phone page is told.
     pub phone: Arc<PhoneSettings>,
+    /// Who may ask.
+    pub users: Arc<Users>,
+    /// Browsers reach this server over TLS only.
+    pub secure: bool,
 }
 
 type Reply<T> = Result<Json<T>, Problem>;
 
 /// All routes with their guards.
-pub fn router(shared: Shared, token: Token) -> Router {
+pub fn router(shared: Shared) -> Router {
     let answered = Arc::clone(&shared.answered);
+    let users = Arc::clone(&shared.users);
     let guarded = Router::new()
         .route("/api/v1/queues", get(queues))
         .route("/api/v1/agents", get(agents))
@@ -91,14 +99,15 @@ pub fn router(shared: Shared, token: Token) -> Router {
         .route("/api/v1/audit", get(recordings::audit))
         .route("/api/v1/events", get(events))
         .route("/metrics", get(metrics))
-        .layer(middleware::from_fn_with_state(token.clone(), guard::authorise));
-    let playback = (token.clone(), Arc::clone(&shared.playing));
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&users), guard::authorise));
+    let playback = (Arc::clone(&users), Arc::clone(&shared.playing));
     let ticketed = Router::new()
         .route("/api/v1/recordings/{id}/audio", get(recordings::audio))
-        .layer(middleware::from_fn_with_state(playback, recordings::authorise));
+        .route_layer(middleware::from_fn_with_state(playback, recordings::authorise));
     Router::new()
         .merge(guarded)
         .merge(ticketed)
+        .route("/api/v1/session", get(session::show).post(session::sign_in).delete(session::sign_out))
         .route("/healthz", get(healthz))
         .route("/", get(page::index))
         .route("/phone", get(page::phone))
@@ -109,7 +118,7 @@ pub fn router(shared: Shared, token: Token) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(token, guard::own_name))
+        .layer(middleware::from_fn_with_state(users, guard::own_name))
         .layer(middleware::from_fn(guard::headers))
         .layer(middleware::from_fn(move |request, next| count(Arc::clone(&answered), request, next)))
         .with_state(shared)
@@ -150,8 +159,9 @@ struct Calls {
     calls: Vec<dto::Call>,
 }
 
-async fn calls(State(shared): State<Shared>) -> Reply<Calls> {
-    let views = shared.view.calls().await?;
+async fn calls(State(shared): State<Shared>, Extension(asker): Extension<Asker>) -> Reply<Calls> {
+    let mut views = shared.view.calls().await?;
+    views.retain(|view| asker.identity.may_see(view.agent.as_deref()));
     Ok(Json(Calls { at: rfc3339(shared.view.now()), calls: views.iter().map(dto::Call::from).collect() }))
 }
 
@@ -177,8 +187,13 @@ async fn callbacks(State(shared): State<Shared>) -> Reply<Callbacks> {
     Ok(Json(Callbacks { at: rfc3339(shared.view.now()), callbacks: views.iter().map(dto::Callback::from).collect() }))
 }
 
-async fn withdraw_callback(State(shared): State<Shared>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+async fn withdraw_callback(
+    State(shared): State<Shared>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
     let callback = id.parse().map_err(|_| bad_request("a callback's id looks like 'c-1f'"))?;
+    audited(&shared, &asker, "withdraw callback", id, String::new()).await?;
     match shared.view.withdraw_callback(callback).await? {
         Withdrawal::Done => Ok(StatusCode::NO_CONTENT),
         Withdrawal::Busy => Err(Problem::new(StatusCode::CONFLICT, "its customer is being called")),
@@ -208,8 +223,13 @@ async fn bans(State(shared): State<Shared>) -> Json<Bans> {
     Json(Bans { at: rfc3339(shared.view.now()), bans })
 }
 
-async fn lift_ban(State(shared): State<Shared>, Path(source): Path<String>) -> Result<StatusCode, Problem> {
-    let source = source.parse().map_err(|_| bad_request("a ban's source is an address, such as 192.0.2.7"))?;
+async fn lift_ban(
+    State(shared): State<Shared>,
+    Extension(asker): Extension<Asker>,
+    Path(source): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let source: IpAddr = source.parse().map_err(|_| bad_request("a ban's source is an address, such as 192.0.2.7"))?;
+    audited(&shared, &asker, "lift ban", source.to_string(), String::new()).await?;
     if shared.view.lift_ban(source) {
         return Ok(StatusCode::NO_CONTENT);
     }
@@ -293,6 +313,7 @@ struct SetAgent {
 
 async fn set_agent(
     State(shared): State<Shared>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     body: Result<Json<SetAgent>, JsonRejection>,
 ) -> Reply<dto::Agent> {
@@ -308,6 +329,13 @@ async fn set_agent(
         ("available" | "logged-out", Some(_)) => return Err(bad_request("only 'not-ready' has a reason")),
         _ => return Err(bad_request("state is 'available', 'not-ready' or 'logged-out'")),
     };
+    if !asker.identity.is_agent(agent) {
+        if !asker.identity.rights.has(Right::AgentStates) {
+            let detail = format!("{} may change the own agent's state only", asker.identity.who);
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
+        audited(&shared, &asker, "set agent state", id, state).await?;
+    }
     let view = shared.view.set_agent(agent, wish).await?;
     Ok(Json(dto::Agent::from(&view)))
 }
@@ -315,32 +343,36 @@ async fn set_agent(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Supervise {
-    by: String,
+    by: Option<String>,
     how: String,
 }
 
 async fn supervise(
     State(shared): State<Shared>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     body: Result<Json<Supervise>, JsonRejection>,
 ) -> Reply<dto::Guests> {
     let Json(Supervise { by, how }) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
-    let Some(how) = Supervision::by_name(&how) else {
+    let Some(supervision) = Supervision::by_name(&how) else {
         let known = Supervision::ALL.map(|(_, name)| format!("'{name}'")).join(", ");
         return Err(bad_request(format!("how is one of {known}")));
     };
-    set_guest(&shared, &id, GuestWish::Supervise(agent_id(&by)?, how)).await
+    let by = acting(&asker, by.as_deref())?;
+    audited(&shared, &asker, "supervise", id.clone(), format!("{how} as {by}")).await?;
+    set_guest(&shared, &id, GuestWish::Supervise(by, supervision)).await
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BringIn {
-    by: String,
+    by: Option<String>,
     number: String,
 }
 
 async fn bring_in(
     State(shared): State<Shared>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     body: Result<Json<BringIn>, JsonRejection>,
 ) -> Reply<dto::Guests> {
@@ -348,11 +380,29 @@ async fn bring_in(
     if number.is_empty() || number.chars().count() > NUMBER_CHARS_MAX {
         return Err(bad_request(format!("a number has 1 to {NUMBER_CHARS_MAX} characters")));
     }
-    set_guest(&shared, &id, GuestWish::BringIn(agent_id(&by)?, number)).await
+    let by = acting(&asker, by.as_deref())?;
+    audited(&shared, &asker, "bring into call", id.clone(), format!("as {by}")).await?;
+    set_guest(&shared, &id, GuestWish::BringIn(by, number)).await
 }
 
-async fn send_off(State(shared): State<Shared>, Path((id, guest)): Path<(String, String)>) -> Reply<dto::Guests> {
+/// The agent for whom somebody acts: their own, where they name none.
+fn acting(asker: &Asker, named: Option<&str>) -> Result<AgentId, Problem> {
+    let own = asker.identity.agent.as_ref().map(|(id, _)| *id);
+    let named = named.map(agent_id).transpose()?;
+    let agent = named.or(own).ok_or_else(|| bad_request("by is an agent's id, such as 'a-1f'"))?;
+    if asker.identity.is_agent(agent) {
+        return Ok(agent);
+    }
+    Err(Problem::new(StatusCode::FORBIDDEN, format!("{} is not that agent", asker.identity.who)))
+}
+
+async fn send_off(
+    State(shared): State<Shared>,
+    Extension(asker): Extension<Asker>,
+    Path((id, guest)): Path<(String, String)>,
+) -> Reply<dto::Guests> {
     let guest: LegId = guest.parse().map_err(|_| bad_request("a guest's id looks like 'l-1f'"))?;
+    audited(&shared, &asker, "send off from call", id.clone(), guest.to_string()).await?;
     set_guest(&shared, &id, GuestWish::SendOff(guest)).await
 }
 
@@ -369,6 +419,7 @@ struct EventsQuery {
 
 async fn events(
     State(shared): State<Shared>,
+    Extension(asker): Extension<Asker>,
     headers: HeaderMap,
     query: Result<Query<EventsQuery>, QueryRejection>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
@@ -386,11 +437,21 @@ async fn events(
     let stream = tokio_stream::iter(subscription.backlog).chain(ReceiverStream::new(subscription.live));
     // The first bytes go out at once, so that the client knows that it is connected.
     let greeting = tokio_stream::once(Event::default().comment("connected").retry(Duration::from_secs(1)));
-    let stream = greeting
-        .chain(stream.map(|event: Arc<Numbered>| {
+    let Asker { identity, .. } = asker;
+    let lease = identity.lease.clone();
+    let stream =
+        greeting.chain(stream.filter(move |event| event.may_be_told(&identity)).map(|event: Arc<Numbered>| {
             Event::default().id(event.id.to_string()).event(event.name).data(event.data())
         }));
-    Ok(Sse::new(stream.map(Ok)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    // What a session began ends with it.
+    let over = async move {
+        match lease {
+            Some(lease) => lease.over().await,
+            None => core::future::pending().await,
+        }
+    };
+    let stream = futures_util::StreamExt::take_until(stream.map(Ok), over);
+    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::dto;
 use crate::time::rfc3339;
+use crate::users::{Identity, Right};
 
 /// Events between the exchange and the hub; one more is counted as lost, and clients are told to fetch anew.
 pub const QUEUE_MAX: usize = 8_192;
@@ -125,6 +126,16 @@ struct Envelope<'a, T: Serialize> {
 }
 
 impl Numbered {
+    /// Whether somebody may be told.
+    pub fn may_be_told(&self, to: &Identity) -> bool {
+        match &self.event {
+            Some(LiveEvent::Queue(_) | LiveEvent::Agent(_) | LiveEvent::CallEnded { .. }) | None => true,
+            Some(LiveEvent::Trunk(_)) => to.rights.has(Right::Signalling),
+            Some(LiveEvent::Call(view)) => to.may_see(view.agent.as_deref()),
+            Some(LiveEvent::Record { .. }) => to.rights.has(Right::Records),
+        }
+    }
+
     fn new(id: u64, at: Tick, event: Option<LiveEvent>) -> Arc<Self> {
         let name = match &event {
             Some(LiveEvent::Queue(_)) => "queue",

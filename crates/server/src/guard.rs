@@ -1,60 +1,119 @@
-//! Who may ask: bearer token, or loopback only; and the headers that each answer carries.
+//! Who asks, and whether they may; and the headers that each answer carries.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::listen::Peer;
 use crate::problem::Problem;
+use crate::users::{Identity, Needed, Users, needed};
 
-/// The bearer token, where one is configured.
-#[derive(Clone)]
-pub struct Token(Option<Arc<str>>);
+/// The cookie of a session.
+pub const COOKIE: &str = "offhook-session";
 
-impl Token {
-    /// `None`: everybody who reaches the listener may ask; the listener is then on loopback.
-    pub fn new(token: Option<String>) -> Self {
-        Self(token.map(Into::into))
+/// The session's cookie, where the request has one.
+pub fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+}
+
+/// Who asks.
+///
+/// # Errors
+/// 401 where they do not show it, or not rightly; 403 where a page of another site sends a command in their name.
+pub fn identify(users: &Users, method: &Method, headers: &HeaderMap) -> Result<Identity, Problem> {
+    if let Some(given) = headers.get(header::AUTHORIZATION) {
+        let given = given.to_str().ok().and_then(|given| given.split_once(' '));
+        let token = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+        return token.and_then(|token| users.by_token(token)).or_else(|| users.by_nothing()).ok_or_else(refused);
     }
-
-    /// Whether an Authorization header's value carries the token. Takes the same time wherever the first wrong byte is.
-    pub fn admits(&self, authorization: Option<&HeaderValue>) -> bool {
-        let Some(token) = &self.0 else { return true };
-        let Some(given) = authorization.and_then(|value| value.to_str().ok()) else { return false };
-        let Some((scheme, given)) = given.split_once(' ') else { return false };
-        let (given, token) = (given.trim().as_bytes(), token.as_bytes());
-        let mut difference = u8::from(given.len() != token.len());
-        for (at, byte) in given.iter().enumerate() {
-            difference |= byte ^ token[at % token.len()];
+    if let Some(identity) = cookie(headers).and_then(|cookie| users.by_cookie(cookie)) {
+        if method != Method::GET && method != Method::HEAD && !from_own_page(headers) {
+            let advice = "a command with a session's cookie comes from a page of this exchange only";
+            return Err(Problem::new(StatusCode::FORBIDDEN, advice));
         }
-        scheme.eq_ignore_ascii_case("bearer") && difference == 0
+        return Ok(identity);
+    }
+    users.by_nothing().ok_or_else(refused)
+}
+
+/// Whether a browser says that its page is ours (Fetch Metadata, or Origin where it does not know that).
+pub fn from_own_page(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    match (text(HeaderName::from_static("sec-fetch-site")), text(header::ORIGIN)) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(origin)) => {
+            let authority = origin.split_once("://").map(|(_, authority)| authority);
+            authority.is_some() && authority == text(header::HOST)
+        }
+        (None, None) => false,
     }
 }
 
-/// Lets a request through that carries the token.
-pub async fn authorise(State(token): State<Token>, request: Request, next: Next) -> Response {
-    if token.admits(request.headers().get(header::AUTHORIZATION)) {
-        return next.run(request).await;
+/// Lets a request through whose sender has the right that its route needs, and tells the route who that is.
+pub async fn authorise(State(users): State<Arc<Users>>, request: Request, next: Next) -> Response {
+    match identify(&users, request.method(), request.headers()) {
+        Ok(identity) => admit(identity, request, next).await,
+        Err(problem) => problem.into_response(),
     }
-    refused()
 }
 
-/// The answer to a request that carries no token, or another one.
-pub fn refused() -> Response {
-    Problem::new(StatusCode::UNAUTHORIZED, "send the token of [http] as 'Authorization: Bearer TOKEN'").into_response()
+/// As [`authorise`], for somebody who is known.
+pub async fn admit(identity: Identity, mut request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    match needed(request.method(), path) {
+        Needed::Right(right) if identity.rights.has(right) => {}
+        Needed::Right(right) => {
+            let detail = format!("{} lacks the right '{}'", identity.who, right.name());
+            return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
+        }
+        // The route itself says that it does not take it.
+        Needed::OtherMethod => {}
+        Needed::Unknown => {
+            tracing::error!(path, "nobody has said who may ask this");
+            return Problem::new(StatusCode::FORBIDDEN, "nobody may ask this").into_response();
+        }
+    }
+    let from = request.extensions().get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.0.ip());
+    request.extensions_mut().insert(Asker { identity, from });
+    next.run(request).await
 }
 
-/// Without a token, refuses a request that names us by anything but `localhost` or an address: a page of somebody else's
-/// site, whose name was made to point at this machine, must not read the exchange (DNS rebinding).
-pub async fn own_name(State(token): State<Token>, request: Request, next: Next) -> Response {
+/// Who asks, and from where.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// Who.
+    pub identity: Identity,
+    /// The address that the request came from.
+    pub from: Option<IpAddr>,
+}
+
+impl core::fmt::Display for Asker {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.identity.who)?;
+        self.from.map_or(Ok(()), |from| write!(f, " from {from}"))
+    }
+}
+
+/// The answer to a request that does not show who sends it.
+pub fn refused() -> Problem {
+    let advice = "sign in, or send a token as 'Authorization: Bearer TOKEN'";
+    Problem::new(StatusCode::UNAUTHORIZED, advice)
+}
+
+/// Where nobody has to say who they are, refuses a request that names us by anything but `localhost` or an address: a page of
+/// somebody else's site, whose name was made to point at this machine, must not read the exchange (DNS rebinding).
+pub async fn own_name(State(users): State<Arc<Users>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if token.0.is_some() || is_local_name(host) {
+    if !users.is_open() || is_local_name(host) {
         return next.run(request).await;
     }
-    let advice = "without a token this server answers to 'localhost' and to addresses only";
+    let advice = "without a token or a user this server answers to 'localhost' and to addresses only";
     Problem::new(StatusCode::MISDIRECTED_REQUEST, advice).into_response()
 }
 
@@ -90,9 +149,14 @@ pub async fn headers(request: Request, next: Next) -> Response {
 mod tests {
     use super::*;
 
+    fn with(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+        headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
     #[test]
     fn only_the_exact_token_is_admitted() {
-        let token = Token::new(Some("s3cret-token-of-16".to_owned()));
+        let users = Users::new(Some("s3cret-token-of-16"), Vec::new(), Vec::new()).expect("randomness");
+        let admits = |headers: &HeaderMap| identify(&users, &Method::GET, headers).is_ok();
         for (header, admitted) in [
             ("Bearer s3cret-token-of-16", true),
             ("bearer s3cret-token-of-16", true),
@@ -102,10 +166,32 @@ mod tests {
             ("Bearer", false),
             ("Basic s3cret-token-of-16", false),
         ] {
-            assert_eq!(token.admits(Some(&HeaderValue::from_static(header))), admitted, "{header}");
+            assert_eq!(admits(&with(&[("authorization", header)])), admitted, "{header}");
         }
-        assert!(!token.admits(None));
-        assert!(Token::new(None).admits(None));
+        assert!(!admits(&HeaderMap::new()));
+        let open = Users::new(None, Vec::new(), Vec::new()).expect("randomness");
+        assert!(identify(&open, &Method::POST, &HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn a_command_is_taken_from_our_own_page_only() {
+        for (headers, own) in [
+            (vec![("sec-fetch-site", "same-origin"), ("host", "a.test")], true),
+            (vec![("sec-fetch-site", "same-site"), ("origin", "http://a.test"), ("host", "a.test")], false),
+            (vec![("sec-fetch-site", "none")], false),
+            (vec![("origin", "https://a.test:8443"), ("host", "a.test:8443")], true),
+            (vec![("origin", "https://b.test"), ("host", "a.test")], false),
+            (vec![("origin", "null"), ("host", "null")], false),
+            (vec![("host", "a.test")], false),
+        ] {
+            assert_eq!(from_own_page(&with(&headers)), own, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        assert_eq!(cookie(&with(&[("cookie", "a=b; offhook-session=f00; c=d")])), Some("f00"));
+        assert_eq!(cookie(&with(&[("cookie", "xoffhook-session=f00")])), None);
     }
 
     #[test]

@@ -16,7 +16,9 @@ mod phone;
 mod playing;
 mod problem;
 mod recordings;
+mod session;
 mod time;
+mod users;
 mod view;
 
 pub use archive::{
@@ -29,6 +31,10 @@ pub use metrics::{CallsEnded, Counter, Metrics};
 pub use phone::{PhoneSettings, WebSocketAt};
 pub use playing::{PLAYBACKS_MAX, TICKETS_MAX};
 pub use time::rfc3339;
+pub use users::{
+    ATTEMPTS_MAX, CHECKS_MAX, Codes, IDLE_MAX, LASTS_MAX, PASSWORD_CHARS_MIN, Password, ROUTES, Right, Rights, Role,
+    SESSIONS_MAX, SESSIONS_OF_ONE_MAX, TokenUser, User, token_hash,
+};
 pub use view::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RECORDS_PAGE_MAX,
     RecordEntry, RecordingEntry, SetAgentError, Unavailable, View, Withdrawal,

@@ -17,10 +17,10 @@ use tokio::task::JoinHandle;
 
 use crate::api::{Shared, router};
 use crate::events::{EventsReceiver, Hub, HubFigures};
-use crate::guard::Token;
 use crate::metrics::Metrics;
 use crate::phone::PhoneSettings;
 use crate::playing::Playing;
+use crate::users::{TokenUser, User, Users};
 use crate::view::View;
 
 /// Connections at once; the next one waits in the kernel's queue until one of them ends.
@@ -33,8 +33,13 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 pub struct ServerOptions {
     /// The address; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The bearer token; without one only a loopback address is taken.
+    /// A bearer token that may do everything. Without a token and without users only a loopback address is taken, and whoever
+    /// reaches it may do everything.
     pub token: Option<String>,
+    /// Programs with tokens of their own.
+    pub tokens: Vec<TokenUser>,
+    /// Who signs in.
+    pub users: Vec<User>,
     /// What the phone page is told.
     pub phone: PhoneSettings,
 }
@@ -42,9 +47,12 @@ pub struct ServerOptions {
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Set `token` in `[http]`, or listen on a loopback address.
-    #[error("{0} can be reached from outside: set `token` in [http], or listen on 127.0.0.1")]
+    /// Write a `[[user]]`, set `token` in `[http]`, or listen on a loopback address.
+    #[error("{0} can be reached from outside: write a [[user]] or `token` in [http], or listen on 127.0.0.1")]
     NoToken(SocketAddr),
+    /// What keeps users apart could not be made.
+    #[error("users: {0}")]
+    Users(String),
     /// Another program listens there, or the address is not of this machine.
     #[error("cannot listen on {0} for HTTP: {1}")]
     Listen(SocketAddr, io::Error),
@@ -67,9 +75,10 @@ impl Server {
         events: EventsReceiver,
         mut metrics: Metrics,
     ) -> Result<Self, StartError> {
-        let ServerOptions { listen, token, phone } = options;
+        let ServerOptions { listen, token, tokens, users, phone } = options;
         let token = token.filter(|token| !token.is_empty());
-        if token.is_none() && !listen.ip().is_loopback() {
+        let users = Arc::new(Users::new(token.as_deref(), tokens, users).map_err(StartError::Users)?);
+        if users.is_open() && !listen.ip().is_loopback() {
             return Err(StartError::NoToken(listen));
         }
         let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
@@ -79,15 +88,24 @@ impl Server {
         let answered: Arc<[AtomicU64; 6]> = Arc::default();
         let open = Arc::new(AtomicU64::new(0));
         own_metrics(&mut metrics, &figures, &answered, &open);
-        let playing = Arc::new(Playing::new(token.is_some()));
+        let playing = Arc::new(Playing::new());
         playing.register(&mut metrics);
+        users.register(&mut metrics);
 
         let (stop, stopped) = watch::channel(false);
         let (hub, handle) = Hub::new(view.now().as_us(), events, figures);
         let hub = tokio::spawn(hub.run(stopped.clone()));
-        let shared =
-            Shared { view, hub: handle, metrics: Arc::new(metrics), answered, playing, phone: Arc::new(phone) };
-        let app = router(shared, Token::new(token)).into_make_service_with_connect_info::<Peer>();
+        let shared = Shared {
+            view,
+            hub: handle,
+            metrics: Arc::new(metrics),
+            answered,
+            playing,
+            phone: Arc::new(phone),
+            users,
+            secure: false,
+        };
+        let app = router(shared).into_make_service_with_connect_info::<Peer>();
         let listener = Bounded { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), open };
         let serving = tokio::spawn(async move {
             let mut stopped = stopped;

@@ -12,6 +12,7 @@ use offhook_units::RecordingId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::Metrics;
+use crate::users::Identity;
 
 /// Recordings that are sent or measured at once; one more gets 503.
 pub const PLAYBACKS_MAX: usize = 32;
@@ -22,21 +23,26 @@ pub const TICKETS_MAX: usize = 1_024;
 /// How long a ticket is good.
 pub const TICKET_LASTS: Duration = Duration::from_hours(1);
 
+#[derive(Debug)]
+struct Ticket {
+    recording: RecordingId,
+    until: Instant,
+    holder: Identity,
+}
+
 /// A browser's player sends no token: it is given an address with a ticket, which is good for one recording for an hour.
 #[derive(Debug)]
 pub struct Playing {
-    /// Who has no token is given the name of that, too.
-    pub has_token: bool,
     places: Arc<Semaphore>,
     refused: Arc<AtomicU64>,
-    tickets: Mutex<BTreeMap<String, (RecordingId, Instant)>>,
+    tickets: Mutex<BTreeMap<String, Ticket>>,
 }
 
 impl Playing {
     /// Nobody listens yet.
-    pub fn new(has_token: bool) -> Self {
+    pub fn new() -> Self {
         let places = Arc::new(Semaphore::new(PLAYBACKS_MAX));
-        Self { has_token, places, refused: Arc::default(), tickets: Mutex::default() }
+        Self { places, refused: Arc::default(), tickets: Mutex::default() }
     }
 
     /// Adds what is counted here.
@@ -58,49 +64,57 @@ impl Playing {
         place
     }
 
-    /// A ticket for a recording; `None` where the system gives no chance.
-    pub fn ticket(&self, recording: RecordingId) -> Option<String> {
+    /// A ticket for a recording, for somebody who may hear it; `None` where the system gives no chance.
+    pub fn ticket(&self, recording: RecordingId, holder: Identity) -> Option<String> {
         let mut chance = [0; 16];
         getrandom::fill(&mut chance).ok()?;
         let ticket = format!("{:032x}", u128::from_le_bytes(chance));
         let now = Instant::now();
         let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-        tickets.retain(|_, (_, until)| *until > now);
+        tickets.retain(|_, ticket| ticket.until > now);
         if tickets.len() >= TICKETS_MAX
-            && let Some(oldest) = tickets.iter().min_by_key(|(_, (_, until))| *until).map(|(ticket, _)| ticket.clone())
+            && let Some(oldest) =
+                tickets.iter().min_by_key(|(_, ticket)| ticket.until).map(|(ticket, _)| ticket.clone())
         {
             tickets.remove(&oldest);
         }
-        tickets.insert(ticket.clone(), (recording, now + TICKET_LASTS));
+        tickets.insert(ticket.clone(), Ticket { recording, until: now + TICKET_LASTS, holder });
         Some(ticket)
     }
 
-    /// Whether a ticket is good for a recording.
-    pub fn admits(&self, ticket: &str, recording: RecordingId) -> bool {
+    /// Who was given a ticket that is good for a recording.
+    pub fn holder(&self, ticket: &str, recording: RecordingId) -> Option<Identity> {
         let tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-        tickets.get(ticket).is_some_and(|(of, until)| *of == recording && *until > Instant::now())
+        let ticket = tickets.get(ticket)?;
+        (ticket.recording == recording && ticket.until > Instant::now()).then(|| ticket.holder.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::users::Users;
+
+    fn somebody() -> Identity {
+        Users::new(None, Vec::new(), Vec::new()).expect("randomness").by_nothing().expect("it is open")
+    }
 
     #[test]
     fn a_ticket_is_good_for_its_recording_and_the_oldest_ends_where_there_are_too_many() {
-        let playing = Playing::new(true);
-        let first = playing.ticket(RecordingId(1)).expect("a ticket");
-        assert!(playing.admits(&first, RecordingId(1)));
-        assert!(!playing.admits(&first, RecordingId(2)));
-        assert!(!playing.admits("", RecordingId(1)));
-        let others: Vec<_> = (0..TICKETS_MAX).map(|_| playing.ticket(RecordingId(2)).expect("a ticket")).collect();
-        assert!(!playing.admits(&first, RecordingId(1)));
-        assert!(others.iter().all(|ticket| playing.admits(ticket, RecordingId(2))));
+        let playing = Playing::new();
+        let first = playing.ticket(RecordingId(1), somebody()).expect("a ticket");
+        assert!(playing.holder(&first, RecordingId(1)).is_some());
+        assert!(playing.holder(&first, RecordingId(2)).is_none());
+        assert!(playing.holder("", RecordingId(1)).is_none());
+        let others: Vec<_> =
+            (0..TICKETS_MAX).map(|_| playing.ticket(RecordingId(2), somebody()).expect("a ticket")).collect();
+        assert!(playing.holder(&first, RecordingId(1)).is_none());
+        assert!(others.iter().all(|ticket| playing.holder(ticket, RecordingId(2)).is_some()));
     }
 
     #[test]
     fn one_more_than_there_are_places_is_refused_and_counted() {
-        let playing = Playing::new(true);
+        let playing = Playing::new();
         let mut places: Vec<_> = (0..PLAYBACKS_MAX).map(|_| playing.enter().expect("a place")).collect();
         assert!(playing.enter().is_none());
         assert_eq!(playing.refused.load(Ordering::Relaxed), 1);

@@ -12,7 +12,7 @@ use crate::view::{GuestError, SetAgentError, Unavailable};
 /// One error answer, `application/problem+json`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
-    /// Always `about:blank`: the status says what kind it is.
+    /// `about:blank` where the status says what kind it is.
     r#type: &'static str,
     title: &'static str,
     status: u16,
@@ -24,6 +24,14 @@ impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
         Self { r#type: "about:blank", title, status: status.as_u16(), detail: detail.into() }
+    }
+}
+
+impl Problem {
+    /// The same, of a kind that the status does not tell.
+    #[must_use]
+    pub fn of_type(self, r#type: &'static str) -> Self {
+        Self { r#type, ..self }
     }
 }
 

@@ -4,13 +4,13 @@ use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use offhook_recorder::{Manifest, ManifestGap, SideSummary};
 use offhook_units::{QueueId, RecordingId, Tick};
 use serde::{Deserialize, Serialize};
@@ -19,11 +19,12 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api::{Shared, agent_id, bad_request};
 use crate::archive::{AuditEntry, OpenFault, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES, Speech};
-use crate::guard::{self, Token};
-use crate::listen::Peer;
+use crate::guard::{self, Asker};
 use crate::playing::Playing;
 use crate::problem::Problem;
+use crate::session::audited;
 use crate::time::rfc3339;
+use crate::users::Users;
 use crate::view::RECORDS_PAGE_MAX;
 
 /// Recordings in a page where the request does not say.
@@ -242,27 +243,32 @@ pub struct Ticket {
 }
 
 /// `POST /api/v1/recordings/{id}/ticket`.
-pub async fn ticket(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<Ticket> {
+pub async fn ticket(
+    State(shared): State<Shared>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+) -> Reply<Ticket> {
     let id = recording_id(&id)?;
     shared.view.recording(id).await?.ok_or_else(|| Problem::from(OpenFault::Unknown))?;
-    let ticket = shared.playing.ticket(id);
+    let ticket = shared.playing.ticket(id, asker.identity);
     let ticket = ticket.ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no randomness to be had"))?;
     Ok(Json(Ticket { audio: format!("/api/v1/recordings/{id}/audio?ticket={ticket}") }))
 }
 
-/// Lets a request for sound through that carries the token or a ticket for that recording.
+/// Lets a request for sound through whose sender has the right to it, or a ticket of somebody who had.
 pub async fn authorise(
-    State((token, playing)): State<(Token, Arc<Playing>)>,
+    State((users, playing)): State<(Arc<Users>, Arc<Playing>)>,
     Path(id): Path<String>,
     Query(TicketQuery { ticket }): Query<TicketQuery>,
     request: Request,
     next: Next,
 ) -> Response {
-    let by_ticket = || Some(playing.admits(ticket.as_deref()?, id.parse().ok()?));
-    if token.admits(request.headers().get(header::AUTHORIZATION)) || by_ticket().unwrap_or_default() {
-        return next.run(request).await;
+    let by_ticket = || playing.holder(ticket.as_deref()?, id.parse().ok()?);
+    let identity = by_ticket().map_or_else(|| guard::identify(&users, request.method(), request.headers()), Ok);
+    match identity {
+        Ok(identity) => guard::admit(identity, request, next).await,
+        Err(problem) => problem.into_response(),
     }
-    guard::refused()
 }
 
 #[derive(Deserialize)]
@@ -274,20 +280,20 @@ pub struct TicketQuery {
 pub async fn audio(
     State(shared): State<Shared>,
     Path(id): Path<String>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Extension(asker): Extension<Asker>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    sound(shared, &id, peer, &headers, "play").await
+    sound(shared, &id, &asker, &headers, "play").await
 }
 
 /// `GET /api/v1/recordings/{id}/export`: the same to be kept as a file.
 pub async fn export(
     State(shared): State<Shared>,
     Path(id): Path<String>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Extension(asker): Extension<Asker>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut response = sound(shared, &id, peer, &headers, "export").await?;
+    let mut response = sound(shared, &id, &asker, &headers, "export").await?;
     let name = format!("attachment; filename=\"{}.wav\"", recording_id(&id)?);
     if let Ok(name) = HeaderValue::from_str(&name) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
@@ -295,7 +301,13 @@ pub async fn export(
     Ok(response)
 }
 
-async fn sound(shared: Shared, id: &str, peer: Peer, headers: &HeaderMap, action: &str) -> Result<Response, Problem> {
+async fn sound(
+    shared: Shared,
+    id: &str,
+    asker: &Asker,
+    headers: &HeaderMap,
+    action: &str,
+) -> Result<Response, Problem> {
     let id = recording_id(id)?;
     let place = shared.playing.enter().ok_or_else(too_many)?;
     let speech = shared.view.open(id).await?;
@@ -313,16 +325,9 @@ async fn sound(shared: Shared, id: &str, peer: Peer, headers: &HeaderMap, action
             return Ok(response);
         }
     };
-    let token = if shared.playing.has_token { "API token" } else { "API without a token" };
     let rate = speech.rate();
-    let entry = AuditEntry {
-        at: shared.view.now(),
-        who: format!("{token} from {}", peer.0.ip()),
-        action: action.to_owned(),
-        subject: id.to_string(),
-        detail: format!("{} s to {} s", seconds_at(from, rate), seconds_at(to, rate)),
-    };
-    shared.view.note(entry).await?;
+    let part = format!("{} s to {} s", seconds_at(from, rate), seconds_at(to, rate));
+    audited(&shared, asker, action, id.to_string(), part).await?;
     let (pieces, body) = mpsc::channel(PIECES_MAX);
     tokio::spawn(send(speech, from, to, pieces, place));
     let mut response = (status, Body::from_stream(ReceiverStream::new(body))).into_response();

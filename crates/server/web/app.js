@@ -1,4 +1,6 @@
+import { startAudit, startDesk } from "./desk.js";
 import { startRecordings } from "./recordings.js";
+import { SignInWanted, ask, may, send, session, startSession } from "./session.js";
 
 // The page: fetches what it shows, listens to the live events, fetches again what they touch. Nothing comes from elsewhere.
 
@@ -50,12 +52,12 @@ function element(name, properties = {}, ...children) {
     if (key === "data") Object.assign(node.dataset, value);
     else node[key] = value;
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined));
+  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }
 
 const tag = (text, kind) => element("span", { className: `tag ${kind ?? ""}`, textContent: words(text) });
-const cell = (column, content, className = "") => element("td", { className, data: { column } }, content ?? "–");
+const cell = (column, content, className = "") => element("td", { className, data: { column } }, content || content === 0 ? content : "–");
 // A length that grows by itself: see `tickClocks`.
 const growing = (since) => element("span", { data: { since }, textContent: length(sinceMs(since)) });
 
@@ -126,13 +128,13 @@ function drawQueues() {
 // --- Supervising ---------------------------------------------------------------------------------------------------
 
 const supervisors = () => state.agents.filter((agent) => agent.supervises.length > 0);
-const supervisor = () => supervisors().find((agent) => agent.id === byId("supervisor").value);
-const may = (agent, call) => agent.supervises.includes("*") || agent.supervises.includes(call.queue);
+const supervisor = () => supervisors().find((agent) => agent.id === (session.agent?.id ?? byId("supervisor").value));
+const allowed = (agent, call) => agent.supervises.includes("*") || agent.supervises.includes(call.queue);
 
 function drawSupervisors() {
   const chosen = sessionStorage.getItem("supervisor") ?? "";
   const known = supervisors();
-  byId("supervising").hidden = known.length === 0;
+  byId("supervising").hidden = known.length === 0 || !may("supervise") || session.agent !== null;
   // A list that is open stays open: it is made anew only where somebody is in it who was not.
   const key = known.map((agent) => agent.id).join();
   if (byId("supervisor").dataset.key === key) return;
@@ -147,7 +149,7 @@ const guestsOf = (call) => call.guests.map((guest) =>
 // One click each: the phone rings once, answers by itself, and the part changes from then on.
 function supervising(call) {
   const by = supervisor();
-  if (!by || (call.state !== "talking" && call.state !== "held") || !may(by, call)) return null;
+  if (!by || (call.state !== "talking" && call.state !== "held") || !allowed(by, call) || !may("supervise")) return null;
   const present = call.guests.find((guest) => guest.name === by.name);
   const buttons = Object.entries(SUPERVISE).filter(([how]) => how !== "leave" || present).map(([how, textContent]) =>
     element("button", {
@@ -158,11 +160,13 @@ function supervising(call) {
 }
 
 async function supervise(call, by, how) {
-  const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ by: by.id, how }) };
-  const response = await fetch(`/api/v1/calls/${call}/supervise`, { ...options, headers: { ...headers(), ...options.headers } });
-  if (response.status === 401) return wantToken();
-  byId("calls-note").textContent = response.ok ? "" : (await response.json()).detail;
-  touch(["calls"]);
+  try {
+    await send(`/api/v1/calls/${call}/supervise`, { by: by.id, how });
+    byId("calls-note").textContent = "";
+    touch(["calls"]);
+  } catch (error) {
+    if (!refused(error)) byId("calls-note").textContent = error.detail ?? "The exchange did not take that.";
+  }
 }
 
 // Which way speech sounds worse than it should, at the time.
@@ -195,6 +199,7 @@ function drawCalls() {
 
 function drawAgents() {
   drawSupervisors();
+  desk.draw();
   byId("agents-count").textContent = state.agents.length || "";
   const rank = ["offered", "busy", "wrap-up", "available", "not-ready", "logged-out"];
   const agents = [...state.agents].sort((a, b) =>
@@ -223,7 +228,7 @@ function drawRecords() {
       cell("Waited", from ? length((answered ?? ended) - from) : null),
       cell("Talked", answered ? length(ended - answered) : null),
       cell("End", END_WORDS[record.end] ?? record.end),
-      cell("Recording", record.recording?.path ? recordings.listening(record.recording.id, "Listen") : recording),
+      cell("Recording", record.recording?.path && may("recordings") ? recordings.listening(record.recording.id, "Listen") : recording),
       cell("SIP", messagesOf(record.id)));
   });
 }
@@ -233,7 +238,7 @@ function drawRecords() {
 const LADDER = { top: 52, row: 30, time: 64, lane: 190, end: 14 };
 const open = { call: null, ladder: null, chosen: 0 };
 
-const messagesOf = (call) =>
+const messagesOf = (call) => may("signalling") &&
   element("button", { type: "button", className: "small", textContent: "Ladder", title: `SIP messages of ${call}`, onclick: () => showLadder(call) });
 
 async function showLadder(call) {
@@ -252,7 +257,7 @@ async function refreshLadder() {
     byId("ladder-note").textContent = `${answer.messages.length} messages. Secrets are masked.` +
       (answer.cut ? " Some are missing: they are no longer kept." : "");
   } catch (error) {
-    if (error instanceof TokenWanted) return wantToken();
+    if (refused(error)) return;
     open.ladder = null;
     byId("ladder-note").textContent = "No messages of this call are kept (any more).";
   }
@@ -342,24 +347,10 @@ function tickClocks() {
 
 // --- Fetching ------------------------------------------------------------------------------------------------------
 
-class TokenWanted extends Error {}
-
-function headers() {
-  const token = sessionStorage.getItem("token");
-  return token ? { authorization: `Bearer ${token}` } : {};
-}
-
-async function ask(path, options = {}) {
-  const response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
-  if (response.status === 401) throw new TokenWanted();
-  if (!response.ok) throw new Error(`${path}: ${response.status}`);
-  return response;
-}
-
-// Whether an error is that of a missing token; then it is asked for.
+// Whether an error is that nobody is signed in; then the page asks.
 function refused(error) {
-  if (error instanceof TokenWanted) wantToken();
-  return error instanceof TokenWanted;
+  if (error instanceof SignInWanted) door.want();
+  return error instanceof SignInWanted;
 }
 
 async function refresh(name) {
@@ -368,12 +359,12 @@ async function refresh(name) {
   state[name] = answer[name];
   DRAW[name]();
   drawTotals();
-  if (name === "records" && !byId("board").hidden) await recordings.refresh();
+  if (name === "records" && may("recordings") && !byId("board").hidden) await recordings.refresh();
 }
 
 // Events come in bursts: what they touch is fetched once for all of them.
 function touch(names) {
-  names.forEach((name) => state.stale.add(name));
+  names.filter(shown).forEach((name) => state.stale.add(name));
   state.timer ??= setTimeout(async () => {
     const names = [...state.stale];
     const began = performance.now();
@@ -383,11 +374,11 @@ function touch(names) {
       if (byId("ladder").open && names.includes("calls")) await refreshLadder();
     } catch (error) {
       names.forEach((name) => state.stale.add(name));
-      if (error instanceof TokenWanted) wantToken();
+      refused(error);
     }
     state.took = performance.now() - began;
     state.timer = null;
-    if (state.stale.size > 0 && byId("token-form").hidden) setTimeout(() => touch([]), 2000);
+    if (state.stale.size > 0 && !door.wanted()) setTimeout(() => touch([]), 2000);
   }, Math.max(REFRESH_MS, state.took * REFRESH_REST));
 }
 
@@ -424,40 +415,34 @@ function take(block) {
   if (TOUCHES[fields.event]) touch(TOUCHES[fields.event]);
 }
 
-function wantToken() {
-  const given = sessionStorage.getItem("token");
-  sessionStorage.removeItem("token");
+// What is seen goes when whoever saw it does.
+function putAway() {
   byId("ladder").close();
   byId("player").close();
   byId("board").hidden = true;
-  byId("token-form").hidden = false;
-  byId("token-wrong").textContent = given ? "That was not the token." : "";
-  link("down", "Waiting for the token");
+  link("down", "Signed out");
 }
+
+const shown = (name) => may(name === "records" ? "records" : "watch");
 
 async function run() {
   for (let pause = 500; ; pause = Math.min(pause * 2, 10000)) {
     try {
-      await Promise.all(Object.keys(DRAW).map(refresh));
+      if (!(await door.load())) return door.want();
+      await Promise.all(Object.keys(DRAW).filter(shown).map(refresh));
       byId("board").hidden = false;
-      await recordings.search();
+      if (may("recordings")) await recordings.search();
+      await audit.show();
       pause = 500;
+      if (!may("watch")) return link("live", "Signed in");
       await listen();
     } catch (error) {
-      if (error instanceof TokenWanted) return wantToken();
+      if (refused(error)) return;
     }
     link("down", "Not connected; trying again");
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
-
-byId("token-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem("token", byId("token").value.trim());
-  byId("token").value = "";
-  byId("token-form").hidden = true;
-  run();
-});
 
 byId("supervisor").addEventListener("change", () => {
   sessionStorage.setItem("supervisor", byId("supervisor").value);
@@ -466,6 +451,9 @@ byId("supervisor").addEventListener("change", () => {
 byId("ladder-close").addEventListener("click", () => byId("ladder").close());
 byId("ladder-pcap").addEventListener("click", saveCapture);
 
+const door = startSession({ byId, run, stop: putAway });
+const desk = startDesk({ byId, element, tag, growing, tags: AGENT_TAGS, state, refused });
+const audit = startAudit({ byId, element, cell, ask, refused });
 const recordings = startRecordings({ byId, element, shape, cell, tag, length, rows, ask, refused, state });
 
 setInterval(tickClocks, 1000);

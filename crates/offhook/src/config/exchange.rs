@@ -341,7 +341,18 @@ impl Reader {
 
     /// `[http]`: without it there is no API and no page.
     pub fn http(&mut self, root: &mut Section<'_>) -> Option<Http> {
-        let mut section = root.table(&mut self.sink, "http")?;
+        let has_users = root.has("user") || root.has("token");
+        let Some(mut section) = root.table(&mut self.sink, "http") else {
+            if has_users {
+                let advice = "add [http] with listen = \"127.0.0.1:8080\"";
+                self.sink.warn(
+                    0..0,
+                    "there are users or tokens, and nothing to sign in to: there is no [http]",
+                    advice,
+                );
+            }
+            return None;
+        };
         let example = "\"127.0.0.1:8080\"";
         let listen = section.need_text(&mut self.sink, "listen", example);
         let token = self.secret(&mut section, "token", "token_file", "\"at least 16 characters\"");
@@ -358,11 +369,12 @@ impl Reader {
             self.sink.fault(listen.span, message, format!("write listen = {example}"));
             return None;
         };
-        if !address.ip().is_loopback() && token.is_none() {
+        if !address.ip().is_loopback() && token.is_none() && !has_users {
+            let here = format!("127.0.0.1:{}", address.port());
             self.sink.fault(
                 listen.span,
-                format!("{address} can be reached from outside, and there is no token"),
-                format!("add token = \"..\" to [http], or write listen = \"127.0.0.1:{}\"", address.port()),
+                format!("{address} can be reached from outside, and everybody could use it"),
+                format!("write a [[user]] (offhook user new NAME), add token = \"..\" to [http], or listen on {here}"),
             );
         }
         Some(Http { listen: address, token: token.map(|token| token.value) })

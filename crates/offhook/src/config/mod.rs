@@ -25,6 +25,7 @@ mod skills;
 mod tests;
 mod tones;
 mod trace;
+mod users;
 
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
@@ -37,6 +38,7 @@ use offhook_codec::CountryTones;
 use offhook_net::bans::BanLimits;
 use offhook_net::streams::{StreamLimits, TlsFiles, TrunkFiles};
 use offhook_plan::{AssetId, CodecKind, MediaCaps};
+use offhook_server::TokenUser;
 use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{RegistrarLimits, Transport};
 use offhook_units::Span;
@@ -47,6 +49,7 @@ pub use outside::Proxy;
 pub use recording::Recording;
 pub use resolve::{Kind, Loaded};
 pub use trace::Tracing;
+pub use users::UserNamed;
 
 use elsewhere::{GateNamed, Known, WaysNamed};
 use fault::Sink;
@@ -93,6 +96,10 @@ pub struct Checked {
     pub srtp: SrtpSettings,
     /// The HTTP listener, if any.
     pub http: Option<Http>,
+    /// Programs that show tokens.
+    pub tokens: Vec<TokenUser>,
+    /// Who signs in; their agents are names.
+    pub users: Vec<UserNamed>,
     /// The data folder.
     pub data: PathBuf,
     /// Where recordings lie, and what seals them.
@@ -379,6 +386,7 @@ impl Reader {
         let flows = self.flows(root, &queues);
         let agents = self.agents(root, &queues, &accounts);
         let numbers = self.numbers(root, &queues, &flows, &calendars);
+        let (tokens, users) = (self.tokens(root), self.users(root, &agents));
         self.check_elsewhere(&Known {
             queues: &queues,
             flows: &flows,
@@ -408,6 +416,8 @@ impl Reader {
             caps: media.caps,
             srtp: sip.srtp,
             http,
+            tokens,
+            users,
             data,
             recording,
             limits,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use offhook_acd::{Membership, Need, Ring, Skill};
 use offhook_call::config::{self, Config, Destination};
 use offhook_codec::CountryTones;
+use offhook_server::{TokenUser, User};
 use offhook_sip::{Flow, Transport};
 use offhook_units::{AgentId, QueueId, SkillId};
 
@@ -44,6 +45,10 @@ pub struct Loaded {
     pub node: u16,
     /// The HTTP listener, if any.
     pub http: Option<Http>,
+    /// Programs that show tokens.
+    pub tokens: Vec<TokenUser>,
+    /// Who signs in.
+    pub users: Vec<User>,
     /// Where recordings lie, and what seals them.
     pub recording: Recording,
     /// Sound files, by asset id.
@@ -129,6 +134,14 @@ impl Checked {
             agents.push(config::Agent { acd, reach, login: agent.login, supervises });
         }
 
+        let agent_id =
+            |name: String| agents.iter().find(|agent| agent.acd.name == name).map(|agent| (agent.acd.id, name));
+        let users = self.users.into_iter().map(|user| {
+            let super::UserNamed { name, password, codes, roles, agent } = user;
+            User { name, password, codes, roles, agent: agent.and_then(agent_id) }
+        });
+        let users = users.collect();
+
         for (queue, ways) in queues.iter_mut().zip(self.ways) {
             queue.ways = ways.resolve(&queue_id);
         }
@@ -188,7 +201,8 @@ impl Checked {
             limits: self.limits,
         };
         let (node, http, recording, assets, dns) = (self.node, self.http, self.recording, self.assets, self.dns);
-        Loaded { exchange, node, http, recording, assets, tones: countries.list, named, dns }
+        let (tokens, tones) = (self.tokens, countries.list);
+        Loaded { exchange, node, http, tokens, users, recording, assets, tones, named, dns }
     }
 }
 

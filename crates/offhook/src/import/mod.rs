@@ -6,6 +6,8 @@ mod queues;
 mod write;
 mod xml;
 
+pub use self::write::quoted;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

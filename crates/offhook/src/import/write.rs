@@ -119,6 +119,6 @@ fn in_order(found: &mut Found) -> Vec<Agent> {
     agents
 }
 
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }

@@ -115,7 +115,7 @@ fn build(checked: Checked) -> Result<House> {
     let files = checked.tls.clone();
     let tls = files.as_ref().map(Tls::load).transpose().context("[tls]")?;
     let loaded = resolve(checked, &store, &listeners)?;
-    let Loaded { exchange: mut config, node, http, recording, assets, tones, named, dns } = loaded;
+    let Loaded { exchange: mut config, node, http, tokens, users, recording, assets, tones, named, dns } = loaded;
     ban_limits.trusted.extend(trunk_addresses(&config).map(Network::from));
     let realm = config.realm.clone();
     let bans = Arc::new(Bans::new(ban_limits));
@@ -216,8 +216,10 @@ fn build(checked: Checked) -> Result<House> {
         .spawn(move || Control::new(exchange, inputs, edges).run())
         .context("the control thread")?;
     let phone = PhoneSettings { realm: realm.clone(), websockets };
-    let http =
-        http.map(|http| (ServerOptions { listen: http.listen, token: http.token, phone }, port, live_out, metrics));
+    let http = http.map(|http| {
+        let options = ServerOptions { listen: http.listen, token: http.token, tokens, users, phone };
+        (options, port, live_out, metrics)
+    });
     let finder = Finder {
         server: dns,
         trunks: named,
@@ -302,7 +304,7 @@ fn start_exchange(
     Ok(Exchange::recover(clock.now(), config, ids, entropy, recovered))
 }
 
-fn operating_system_entropy() -> Result<Entropy> {
+pub fn operating_system_entropy() -> Result<Entropy> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no randomness from the operating system: {error}"))?;
     Ok(Entropy::from_seed(seed))

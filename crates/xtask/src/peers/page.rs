@@ -1,8 +1,9 @@
 //! The page in headless Chromium: what it shows while one caller talks and one waits, and how the sealed recording of the one who
 //! talked is found, drawn and heard; at the widths of a phone and a desk.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -87,8 +88,67 @@ pub fn run(bench: &Bench) -> Result<String> {
     drop(agent);
     let heard = listen(&mut browser, &session, &exchange, &bench.folder)?;
     exchange.stop()?;
+    let signed = sign_in(&mut browser, bench, &config)?;
     let pictures = bench.folder.display();
-    Ok(format!("shown at widths of {widest:?}, {rungs} messages as a ladder, {heard}; pictures in {pictures}"))
+    Ok(format!(
+        "shown at widths of {widest:?}, {rungs} messages as a ladder, {heard}; {signed}; pictures in {pictures}"
+    ))
+}
+
+const PASSWORD: &str = "staple battery horse";
+
+/// Adds a user by the command line, starts the exchange with it, signs in, is an agent, and signs out.
+fn sign_in(browser: &mut Browser, bench: &Bench, config: &str) -> Result<String> {
+    let mut new = Command::new(&bench.offhook);
+    new.args(["user", "new", "sue", "--role", "supervisor", "--agent", "Agent 11", "--into", config]);
+    let mut new = new.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let mut input = new.stdin.take().context("standard input")?;
+    input.write_all(format!("{PASSWORD}\n").as_bytes())?;
+    drop(input);
+    ensure!(new.wait()?.success(), "offhook user new ended badly");
+    let log = bench.folder.join("exchange-users.log");
+    let mut exchange = Exchange::start(&bench.offhook, config, &bench.folder.join("data"), &log)?;
+    let (status, _) = http::ask(exchange.http, "GET", "/api/v1/queues", None)?;
+    ensure!(status == 401, "who is not signed in gets {status}");
+    let session = browser.open(&format!("http://{}/", exchange.http))?;
+    let text = |browser: &mut Browser, of: &str| -> Result<String> {
+        let text = browser.evaluate(&session, &format!("document.getElementById('{of}')?.innerText ?? ''"))?;
+        Ok(text.as_str().unwrap_or_default().to_owned())
+    };
+    let mut enter = |browser: &mut Browser, password: &str| -> Result<()> {
+        let fields = "document.getElementById('sign-in').elements";
+        let script = format!(
+            "{fields}.name.value = 'sue'; {fields}.password.value = '{password}'; \
+             document.getElementById('sign-in').requestSubmit()"
+        );
+        browser.evaluate(&session, &script).map(drop)
+    };
+    wait_for("the form to sign in", SHOWN_WITHIN, || {
+        let open = "document.getElementById('door')?.hidden === false";
+        Ok((browser.evaluate(&session, open)? == true).then_some(()))
+    })?;
+    browser.screenshot(&session, &bench.folder.join("sign-in.png"))?;
+    enter(browser, "not the password")?;
+    wait_for("a wrong password to be refused", SHOWN_WITHIN, || {
+        Ok(text(browser, "sign-in-note")?.contains("is wrong").then_some(()))
+    })?;
+    enter(browser, PASSWORD)?;
+    wait_for("the page of a user", SHOWN_WITHIN, || {
+        let shown = text(browser, "me-who")?.contains("sue (supervisor)") && text(browser, "queues")?.contains("sales");
+        Ok((shown && text(browser, "me-agent")?.contains("logged out")).then_some(()))
+    })?;
+    browser.screenshot(&session, &bench.folder.join("signed-in.png"))?;
+    let readable = browser.evaluate(&session, "document.cookie")?;
+    ensure!(readable == "", "a script reads the cookie of the session: {readable}");
+    browser.evaluate(&session, "document.getElementById('sign-out').click()")?;
+    wait_for("nothing to be shown any more", SHOWN_WITHIN, || {
+        Ok((browser.evaluate(&session, "document.getElementById('board').hidden")? == true).then_some(()))
+    })?;
+    let again = "fetch('/api/v1/queues').then(answer => answer.status)";
+    let status = browser.evaluate(&session, again)?;
+    ensure!(status == 401, "after signing out the page still gets {status}");
+    exchange.stop()?;
+    Ok("a user of the command line signs in and out".to_owned())
 }
 
 /// The configuration of the peers with sealed recordings; gives its path.

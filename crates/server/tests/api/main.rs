@@ -1,6 +1,8 @@
 //! The API over a real socket, against an exchange of fixed views.
 
+#[path = "../support/mod.rs"]
 mod support;
+mod users;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +11,8 @@ use std::time::Duration;
 
 use offhook_call::record::CallEnd;
 use offhook_server::{
-    EventSender, LiveEvent, Metrics, PhoneSettings, Server, ServerOptions, StartError, WebSocketAt, events,
+    EventSender, LiveEvent, Metrics, PhoneSettings, Server, ServerOptions, StartError, TokenUser, User, WebSocketAt,
+    events,
 };
 use offhook_units::CallId;
 use serde_json::Value;
@@ -47,6 +50,10 @@ impl Reply {
 }
 
 async fn start(token: Option<&str>) -> Running {
+    start_with(token, Vec::new(), Vec::new()).await
+}
+
+async fn start_with(token: Option<&str>, tokens: Vec<TokenUser>, users: Vec<User>) -> Running {
     let view = support::shared(Fixed::centre(NOW));
     let (events, receiver) = events();
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -57,7 +64,7 @@ async fn start(token: Option<&str>) -> Running {
     let websockets = [(false, [0, 0, 0, 0], 5_066), (true, [192, 0, 2, 9], 5_067)]
         .map(|(secure, ip, port)| WebSocketAt { secure, address: SocketAddr::from((ip, port)) });
     let phone = PhoneSettings { realm: "house.test".to_owned(), websockets: websockets.to_vec() };
-    let options = ServerOptions { listen, token: token.map(ToOwned::to_owned), phone };
+    let options = ServerOptions { listen, token: token.map(ToOwned::to_owned), tokens, users, phone };
     let server = Server::start(options, Arc::clone(&view) as _, receiver, metrics).await.expect("a server");
     Running { server, view, events }
 }
@@ -69,7 +76,7 @@ impl Running {
         let mut bytes = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut bytes));
         read.await.expect("an answer in time").expect("an answer");
-        let text = String::from_utf8(bytes).expect("text");
+        let text = String::from_utf8_lossy(&bytes);
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         Reply { status, head: head.to_lowercase(), body: body.to_owned() }
@@ -348,7 +355,8 @@ async fn with_a_token_nothing_but_health_and_the_empty_page_is_told_without_it()
 async fn without_a_token_the_server_is_on_loopback_only_and_answers_to_no_foreign_name() {
     let (_sender, receiver) = events();
     let listen = SocketAddr::from(([0, 0, 0, 0], 0));
-    let options = ServerOptions { listen, token: None, phone: PhoneSettings::default() };
+    let options =
+        ServerOptions { listen, token: None, tokens: Vec::new(), users: Vec::new(), phone: PhoneSettings::default() };
     let started = Server::start(options, support::shared(Fixed::default()), receiver, Metrics::new()).await;
     assert!(matches!(started, Err(StartError::NoToken(_))));
 
