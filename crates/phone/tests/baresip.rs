@@ -1,10 +1,6 @@
 //! baresip (Debian package `baresip-core`) as the peer, both ways, with G.711 and with G.722. Where it is not installed the test says so and passes, unless
 //! `OFFHOOK_NEED_BARESIP=1` asks for it.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "tests of an edge start programs and have clocks"
-)]
+#![expect(clippy::disallowed_methods, reason = "tests of an edge start programs and have clocks")]
 
 mod harness;
 
@@ -19,6 +15,9 @@ use offhook_plan::{CodecCap, CodecKind};
 use offhook_units::Span;
 
 const MODULES: &str = "/usr/lib/baresip/modules";
+
+/// It takes the next port for TLS, too: two for each, out of the range that systems give to others, and apart from other runs.
+static NEXT: AtomicU16 = AtomicU16::new(0);
 
 struct Baresip {
     child: Child,
@@ -42,8 +41,6 @@ impl Baresip {
             eprintln!("baresip is not installed: nothing was tested");
             return None;
         }
-        // It takes the next port for TLS, too. Out of the range that systems give to others, and apart from other runs.
-        static NEXT: AtomicU16 = AtomicU16::new(0);
         let port = 21_000 + (std::process::id() % 1_000) as u16 * 10 + NEXT.fetch_add(2, Ordering::Relaxed);
         let said = folder.join("said.wav");
         let spec = hound::WavSpec {
