@@ -115,7 +115,7 @@ fn sign_in(browser: &mut Browser, bench: &Bench, config: &str) -> Result<String>
         let text = browser.evaluate(&session, &format!("document.getElementById('{of}')?.innerText ?? ''"))?;
         Ok(text.as_str().unwrap_or_default().to_owned())
     };
-    let mut enter = |browser: &mut Browser, password: &str| -> Result<()> {
+    let enter = |browser: &mut Browser, password: &str| -> Result<()> {
         let fields = "document.getElementById('sign-in').elements";
         let script = format!(
             "{fields}.name.value = 'sue'; {fields}.password.value = '{password}'; \
