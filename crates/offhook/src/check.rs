@@ -11,7 +11,7 @@ use offhook_call::calendar::{Calendar, Date, Zone};
 use offhook_units::Tick;
 use serde::Serialize;
 
-use crate::config::{self, Checked};
+use crate::config::{self, Checked, Http};
 
 /// Checks a configuration.
 #[derive(Debug, clap::Args)]
@@ -81,7 +81,7 @@ impl Summary {
                 .iter()
                 .map(|listen| format!("{}:{}", listen.transport.name().to_lowercase(), listen.address))
                 .collect(),
-            http: checked.http.as_ref().map(|http| http.listen.to_string()),
+            http: checked.http.as_ref().map(Http::address),
             trunks: checked.trunks.len(),
             numbers: checked.numbers.len(),
             flows: checked.menus.len(),

@@ -12,8 +12,11 @@ use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
 
 use crate::api::{Shared, router};
 use crate::events::{EventsReceiver, Hub, HubFigures};
@@ -25,6 +28,8 @@ use crate::view::View;
 
 /// Connections at once; the next one waits in the kernel's queue until one of them ends.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// How long a handshake for HTTPS may take.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How long requests may take to end once the server is told to stop.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
@@ -40,6 +45,8 @@ pub struct ServerOptions {
     pub tokens: Vec<TokenUser>,
     /// Who signs in.
     pub users: Vec<User>,
+    /// Speaks HTTPS alone, with this certificate.
+    pub tls: Option<Arc<ServerConfig>>,
     /// What the phone page is told.
     pub phone: PhoneSettings,
 }
@@ -65,6 +72,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     hub: JoinHandle<()>,
+    tls: Option<watch::Sender<Arc<ServerConfig>>>,
 }
 
 impl Server {
@@ -75,7 +83,7 @@ impl Server {
         events: EventsReceiver,
         mut metrics: Metrics,
     ) -> Result<Self, StartError> {
-        let ServerOptions { listen, token, tokens, users, phone } = options;
+        let ServerOptions { listen, token, tokens, users, tls, phone } = options;
         let token = token.filter(|token| !token.is_empty());
         let users = Arc::new(Users::new(token.as_deref(), tokens, users).map_err(StartError::Users)?);
         if users.is_open() && !listen.ip().is_loopback() {
@@ -87,7 +95,11 @@ impl Server {
         let figures = Arc::new(HubFigures::default());
         let answered: Arc<[AtomicU64; 6]> = Arc::default();
         let open = Arc::new(AtomicU64::new(0));
+        let failed = Arc::new(AtomicU64::new(0));
         own_metrics(&mut metrics, &figures, &answered, &open);
+        let handshakes = Arc::clone(&failed);
+        let help = "Connections for HTTPS whose handshake came to nothing";
+        metrics.counter_fn("offhook_https_handshakes_failed", help, &[], move || handshakes.load(Ordering::Relaxed));
         let playing = Arc::new(Playing::new());
         playing.register(&mut metrics);
         users.register(&mut metrics);
@@ -103,10 +115,14 @@ impl Server {
             playing,
             phone: Arc::new(phone),
             users,
-            secure: false,
+            secure: tls.is_some(),
         };
         let app = router(shared).into_make_service_with_connect_info::<Peer>();
-        let listener = Bounded { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), open };
+        let tls = tls.map(|config| watch::channel(config).0);
+        let (shaken, ready) = mpsc::channel(CONNECTIONS_MAX);
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let secure = tls.as_ref().map(|tls| Secure { config: tls.subscribe(), shaken, failed });
+        let listener = Bounded { listener, places, open, secure, ready };
         let serving = tokio::spawn(async move {
             let mut stopped = stopped;
             let until = async move {
@@ -116,12 +132,19 @@ impl Server {
                 tracing::error!(%error, "HTTP listener ended");
             }
         });
-        Ok(Self { local, stop, serving, hub })
+        Ok(Self { local, stop, serving, hub, tls })
     }
 
     /// The address that is listened on.
     pub const fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Connections made from here on are shown another certificate; nothing where HTTPS is not spoken.
+    pub fn certify(&self, config: Arc<ServerConfig>) {
+        if let Some(tls) = &self.tls {
+            tls.send_replace(config);
+        }
     }
 
     /// Takes no new connection, ends the event streams, lets requests end for at most 5 s.
@@ -166,11 +189,36 @@ fn own_metrics(
     metrics.counter_fn("offhook_live_events_lost", help, &[], reader(|figures| &figures.lost));
 }
 
-/// A listener that holds at most [`CONNECTIONS_MAX`] connections.
+/// A listener that holds at most [`CONNECTIONS_MAX`] connections, those that are still shaking hands among them.
 struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
     open: Arc<AtomicU64>,
+    secure: Option<Secure>,
+    ready: mpsc::Receiver<(Connection, SocketAddr)>,
+}
+
+/// What is needed for a handshake.
+struct Secure {
+    config: watch::Receiver<Arc<ServerConfig>>,
+    shaken: mpsc::Sender<(Connection, SocketAddr)>,
+    failed: Arc<AtomicU64>,
+}
+
+/// The next connection, with a place for it.
+async fn next(
+    listener: &mut TcpListener,
+    places: &Arc<Semaphore>,
+    open: &Arc<AtomicU64>,
+) -> (TcpStream, SocketAddr, Place) {
+    // The semaphore is never closed.
+    let permit = Arc::clone(places).acquire_owned().await.expect("an open semaphore");
+    let (stream, peer) = axum::serve::Listener::accept(listener).await;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    open.fetch_add(1, Ordering::Relaxed);
+    (stream, peer, Place { open: Arc::clone(open), _permit: permit })
 }
 
 impl axum::serve::Listener for Bounded {
@@ -178,18 +226,46 @@ impl axum::serve::Listener for Bounded {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // The semaphore is never closed.
-        let place = Arc::clone(&self.places).acquire_owned().await.expect("an open semaphore");
-        let (stream, peer) = axum::serve::Listener::accept(&mut self.listener).await;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
+        let Self { listener, places, open, secure, ready } = self;
+        loop {
+            let Some(secure) = secure else {
+                let (stream, peer, place) = next(listener, places, open).await;
+                return (Connection { stream: Stream::Plain(stream), _place: place }, peer);
+            };
+            let (stream, peer, place) = tokio::select! {
+                // We hold a sender ourselves.
+                shaken = ready.recv() => return shaken.expect("an open channel"),
+                next = next(listener, places, open) => next,
+            };
+            let acceptor = TlsAcceptor::from(Arc::clone(&secure.config.borrow()));
+            let (shaken, failed) = (secure.shaken.clone(), Arc::clone(&secure.failed));
+            tokio::spawn(shake_hands(acceptor, stream, peer, place, shaken, failed));
         }
-        self.open.fetch_add(1, Ordering::Relaxed);
-        (Connection { stream, open: Arc::clone(&self.open), _place: place }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+}
+
+/// Whoever shakes no hands does not keep the others waiting.
+async fn shake_hands(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+    shaken: mpsc::Sender<(Connection, SocketAddr)>,
+    failed: Arc<AtomicU64>,
+) {
+    match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            // Nobody takes it any more where the server has stopped.
+            let _ = shaken.send((Connection { stream: Stream::Secure(Box::new(stream)), _place: place }, peer)).await;
+        }
+        refused => {
+            failed.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%peer, error = ?refused.map(Result::err), "HTTPS handshake");
+        }
     }
 }
 
@@ -203,36 +279,58 @@ impl Connected<IncomingStream<'_, Bounded>> for Peer {
     }
 }
 
-/// A connection that gives its place back when it ends.
-struct Connection {
-    stream: TcpStream,
+/// Given back when it is dropped.
+struct Place {
     open: Arc<AtomicU64>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Connection {
+impl Drop for Place {
     fn drop(&mut self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
+/// A connection that gives its place back when it ends.
+struct Connection {
+    stream: Stream,
+    _place: Place,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Secure(Box<TlsStream<TcpStream>>),
+}
+
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Secure(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Secure(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Secure(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Secure(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 
     fn poll_write_vectored(
@@ -240,10 +338,16 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Stream::Secure(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Secure(stream) => stream.is_write_vectored(),
+        }
     }
 }

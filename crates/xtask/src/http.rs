@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -43,6 +44,18 @@ pub fn ask(server: SocketAddr, method: &str, path: &str, body: Option<&Value>) -
     let mut text = String::new();
     reader.read_to_string(&mut text)?;
     Ok((status, text))
+}
+
+/// The first line of the answer to a GET over TLS, asked for with `openssl`; certificates are not looked at.
+pub fn ask_over_tls(server: SocketAddr, path: &str) -> Result<String> {
+    let mut client = Command::new("openssl");
+    client.args(["s_client", "-quiet", "-connect", &server.to_string()]);
+    client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut client = client.spawn().context("openssl s_client")?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n");
+    client.stdin.take().context("standard input")?.write_all(request.as_bytes())?;
+    let answer = client.wait_with_output()?;
+    Ok(String::from_utf8_lossy(&answer.stdout).lines().next().unwrap_or_default().to_owned())
 }
 
 /// A file.

@@ -83,6 +83,7 @@ pub struct Tls {
     /// For connections of ours to anybody but these trunks.
     connector: Option<Arc<Connector>>,
     trunks: Arc<BTreeMap<usize, Connector>>,
+    pages: Arc<ServerConfig>,
 }
 
 /// Our side of connections that we make: what we show, and whom we believe.
@@ -129,6 +130,10 @@ impl Tls {
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(unusable(&files.certificate))?;
+        let shown = copy(&own);
+        let pages = server.clone().with_no_client_auth().with_single_cert(shown.0, shown.1);
+        let mut pages = pages.map_err(unusable(&files.certificate))?;
+        pages.alpn_protocols = vec![b"http/1.1".to_vec()];
         let everybody = files.clients.as_ref().map(|path| client_verifier(path, &provider)).transpose()?;
         let server = match callers(everybody, &parties, &provider) {
             Some(callers) => server.with_client_cert_verifier(callers),
@@ -137,7 +142,12 @@ impl Tls {
         let server = server.with_single_cert(own.0, own.1).map_err(unusable(&files.certificate))?;
         let acceptor = TlsAcceptor::from(Arc::new(server));
         let connector = connector.transpose()?.map(Arc::new);
-        Ok(Self { acceptor, parties, connector, trunks: Arc::new(trunks) })
+        Ok(Self { acceptor, parties, connector, trunks: Arc::new(trunks), pages: Arc::new(pages) })
+    }
+
+    /// For HTTP: the same certificate, and nobody is asked for one.
+    pub fn pages(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.pages)
     }
 
     /// For a connection that was made to us.

@@ -356,7 +356,13 @@ impl Reader {
         let example = "\"127.0.0.1:8080\"";
         let listen = section.need_text(&mut self.sink, "listen", example);
         let token = self.secret(&mut section, "token", "token_file", "\"at least 16 characters\"");
+        let tls = section.flag(&mut self.sink, "tls") == Some(true);
+        let span = section.span.clone();
         section.finish(&mut self.sink);
+        if tls && self.tls.is_none() {
+            let advice = "add [tls] with certificate = \"exchange.pem\" and key = \"exchange.key\"";
+            self.sink.missing(span, "[http] has tls = true, and there is no good [tls]", advice);
+        }
         if let Some(token) = &token
             && token.value.chars().count() < TOKEN_CHARS_MIN
         {
@@ -372,12 +378,16 @@ impl Reader {
         if !address.ip().is_loopback() && token.is_none() && !has_users {
             let here = format!("127.0.0.1:{}", address.port());
             self.sink.fault(
-                listen.span,
+                listen.span.clone(),
                 format!("{address} can be reached from outside, and everybody could use it"),
                 format!("write a [[user]] (offhook user new NAME), add token = \"..\" to [http], or listen on {here}"),
             );
         }
-        Some(Http { listen: address, token: token.map(|token| token.value) })
+        if !address.ip().is_loopback() && has_users && !tls {
+            let advice = "add tls = true to [http], or listen on 127.0.0.1 behind a web server that speaks TLS";
+            self.sink.warn(listen.span, "passwords cross the network in clear", advice);
+        }
+        Some(Http { listen: address, token: token.map(|token| token.value), tls })
     }
 
     /// A secret in the file, or in a file of its own.

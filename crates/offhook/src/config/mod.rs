@@ -181,11 +181,22 @@ pub struct Http {
     pub listen: SocketAddr,
     /// The bearer token.
     pub token: Option<String>,
+    /// HTTPS, with the certificate of `[tls]`.
+    pub tls: bool,
+}
+
+impl Http {
+    /// Where the page is.
+    pub fn address(&self) -> String {
+        format!("http{}://{}/", if self.tls { "s" } else { "" }, self.listen)
+    }
 }
 
 impl core::fmt::Debug for Http {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Http").field("listen", &self.listen).field("token", &self.token.is_some()).finish()
+        let Self { listen, token, tls } = self;
+        let token = token.is_some();
+        f.debug_struct("Http").field("listen", listen).field("token", &token).field("tls", tls).finish()
     }
 }
 

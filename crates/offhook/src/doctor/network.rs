@@ -24,7 +24,7 @@ pub fn look(checked: &Checked) -> Vec<Finding> {
         })
         .collect();
     if let Some(http) = &checked.http {
-        findings.push(listener("http", &format!("http://{}/", http.listen), http.listen, false));
+        findings.push(listener("http", &http.address(), http.listen, false));
     }
     findings.push(room(&checked.rtp_ports, checked.limits.calls_max));
     findings.push(ephemeral(&checked.rtp_ports, outgoing_ports().as_ref(), &reserved_ports()));

@@ -11,7 +11,7 @@ mod port;
 mod recordings;
 
 use std::io::IsTerminal;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ use self::listeners::Listeners;
 use self::names::{Finder, lead_to};
 use self::port::Port;
 use self::recordings::Recordings;
-use crate::config::{self, Checked, Loaded};
+use crate::config::{self, Checked, Http, Loaded};
 
 /// Batches of messages from connections that may wait for the control loop; then the connections wait.
 const SIP_BATCHES_MAX: usize = 4_096;
@@ -100,7 +100,8 @@ struct House {
     http: Option<(ServerOptions, Port, EventsReceiver, Metrics)>,
     said: String,
     /// What SIGHUP reads again.
-    certificates: Option<(Certifier, TlsFiles)>,
+    certificates: Option<TlsFiles>,
+    certifier: Option<Certifier>,
     finder: Finder,
 }
 
@@ -114,6 +115,7 @@ fn build(checked: Checked) -> Result<House> {
     let (limits, mut ban_limits) = (checked.streams, checked.bans.clone());
     let files = checked.tls.clone();
     let tls = files.as_ref().map(Tls::load).transpose().context("[tls]")?;
+    let pages = tls.as_ref().map(Tls::pages);
     let loaded = resolve(checked, &store, &listeners)?;
     let Loaded { exchange: mut config, node, http, tokens, users, recording, assets, tones, named, dns } = loaded;
     ban_limits.trusted.extend(trunk_addresses(&config).map(Network::from));
@@ -168,7 +170,7 @@ fn build(checked: Checked) -> Result<House> {
     let from_streams = Post::new(from_streams, Arc::clone(&bell));
     let (asks_in, asks) = bounded(ASKS_MAX);
     let asks_in = Post::new(asks_in, Arc::clone(&bell));
-    let said = said(&realm_name, &listeners, http.as_ref().map(|http| http.listen), &data);
+    let said = said(&realm_name, &listeners, http.as_ref(), &data);
     let spoken = listeners.table();
     let websockets = listeners.websockets();
     let Listeners { datagrams: sockets, streams } = listeners;
@@ -184,7 +186,7 @@ fn build(checked: Checked) -> Result<House> {
     if let Some(streams) = &streams {
         metrics::connections(&mut metrics, streams.counters());
     }
-    let certificates = streams.as_ref().and_then(Streams::certifier).zip(files);
+    let certifier = streams.as_ref().and_then(Streams::certifier);
     let port = Port {
         asks: asks_in.clone(),
         clock: clock.clone(),
@@ -217,7 +219,8 @@ fn build(checked: Checked) -> Result<House> {
         .context("the control thread")?;
     let phone = PhoneSettings { realm: realm.clone(), websockets };
     let http = http.map(|http| {
-        let options = ServerOptions { listen: http.listen, token: http.token, tokens, users, phone };
+        let tls = pages.filter(|_| http.tls);
+        let options = ServerOptions { listen: http.listen, token: http.token, tokens, users, tls, phone };
         (options, port, live_out, metrics)
     });
     let finder = Finder {
@@ -229,7 +232,7 @@ fn build(checked: Checked) -> Result<House> {
         entropy: names_entropy,
         figures: found,
     };
-    Ok(House { control, asks: asks_in, http, said, certificates, finder })
+    Ok(House { control, asks: asks_in, http, said, certificates: files, certifier, finder })
 }
 
 /// Where trunks send from and are sent to: none of them is ever banned.
@@ -330,14 +333,14 @@ fn start_streams(
     streams.context("the thread of SIP connections").map(Some)
 }
 
-fn said(name: &str, listeners: &Listeners, http: Option<SocketAddr>, data: &std::path::Path) -> String {
-    let page = http.map_or_else(|| "no HTTP".to_owned(), |http| format!("http://{http}/"));
+fn said(name: &str, listeners: &Listeners, http: Option<&Http>, data: &std::path::Path) -> String {
+    let page = http.map_or_else(|| "no HTTP".to_owned(), Http::address);
     format!("{name}: SIP on {listeners}, page {page}, data in {}", data.display())
 }
 
 impl House {
     async fn serve(self, grace: Span) -> Result<()> {
-        let Self { control, asks, http, said, certificates, finder } = self;
+        let Self { control, asks, http, said, certificates, certifier, finder } = self;
         finder.start();
         let server = match http {
             Some((options, port, live, metrics)) => Some(Server::start(options, Arc::new(port), live, metrics).await?),
@@ -349,7 +352,7 @@ impl House {
         loop {
             tokio::select! {
                 () = stop.next() => break,
-                _ = again.recv() => certify_again(certificates.as_ref()),
+                _ = again.recv() => certify_again(certificates.as_ref(), certifier.as_ref(), server.as_ref()),
             }
         }
         tracing::info!("taking no new calls; calls in progress may finish within {grace}");
@@ -371,14 +374,21 @@ impl House {
 }
 
 /// SIGHUP: certificates are renewed by other programs, under the same names.
-fn certify_again(certificates: Option<&(Certifier, TlsFiles)>) {
-    let Some((certifier, files)) = certificates else {
+fn certify_again(files: Option<&TlsFiles>, certifier: Option<&Certifier>, server: Option<&Server>) {
+    let Some(files) = files else {
         return tracing::info!("SIGHUP: there are no certificates to read again");
     };
-    match Tls::load(files).map(|tls| certifier.certify(tls)) {
-        Ok(true) => tracing::info!("certificates were read again"),
-        Ok(false) => tracing::error!("certificates could not be handed over; send SIGHUP again"),
-        Err(error) => tracing::error!(%error, "certificates were not read again; the old ones stay"),
+    let tls = match Tls::load(files) {
+        Ok(tls) => tls,
+        Err(error) => return tracing::error!(%error, "certificates were not read again; the old ones stay"),
+    };
+    if let Some(server) = server {
+        server.certify(tls.pages());
+    }
+    if certifier.is_none_or(|certifier| certifier.certify(tls)) {
+        tracing::info!("certificates were read again");
+    } else {
+        tracing::error!("certificates could not be handed over; send SIGHUP again");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The API over a real socket, against an exchange of fixed views.
 
+mod secure;
 #[path = "../support/mod.rs"]
 mod support;
 mod users;
@@ -19,6 +20,7 @@ use serde_json::Value;
 use support::{Fixed, NOW};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::ServerConfig;
 
 const TOKEN: &str = "0123456789abcdef";
 
@@ -54,6 +56,15 @@ async fn start(token: Option<&str>) -> Running {
 }
 
 async fn start_with(token: Option<&str>, tokens: Vec<TokenUser>, users: Vec<User>) -> Running {
+    start_over(None, token, tokens, users).await
+}
+
+async fn start_over(
+    tls: Option<Arc<ServerConfig>>,
+    token: Option<&str>,
+    tokens: Vec<TokenUser>,
+    users: Vec<User>,
+) -> Running {
     let view = support::shared(Fixed::centre(NOW));
     let (events, receiver) = events();
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -64,7 +75,7 @@ async fn start_with(token: Option<&str>, tokens: Vec<TokenUser>, users: Vec<User
     let websockets = [(false, [0, 0, 0, 0], 5_066), (true, [192, 0, 2, 9], 5_067)]
         .map(|(secure, ip, port)| WebSocketAt { secure, address: SocketAddr::from((ip, port)) });
     let phone = PhoneSettings { realm: "house.test".to_owned(), websockets: websockets.to_vec() };
-    let options = ServerOptions { listen, token: token.map(ToOwned::to_owned), tokens, users, phone };
+    let options = ServerOptions { listen, token: token.map(ToOwned::to_owned), tokens, users, tls, phone };
     let server = Server::start(options, Arc::clone(&view) as _, receiver, metrics).await.expect("a server");
     Running { server, view, events }
 }
@@ -355,8 +366,14 @@ async fn with_a_token_nothing_but_health_and_the_empty_page_is_told_without_it()
 async fn without_a_token_the_server_is_on_loopback_only_and_answers_to_no_foreign_name() {
     let (_sender, receiver) = events();
     let listen = SocketAddr::from(([0, 0, 0, 0], 0));
-    let options =
-        ServerOptions { listen, token: None, tokens: Vec::new(), users: Vec::new(), phone: PhoneSettings::default() };
+    let options = ServerOptions {
+        listen,
+        token: None,
+        tokens: Vec::new(),
+        users: Vec::new(),
+        tls: None,
+        phone: PhoneSettings::default(),
+    };
     let started = Server::start(options, support::shared(Fixed::default()), receiver, Metrics::new()).await;
     assert!(matches!(started, Err(StartError::NoToken(_))));
 

@@ -32,6 +32,19 @@ pub struct Exchange {
 impl Exchange {
     /// Starts it with `config` (below the workspace) and waits until it is well. Logs to `log`.
     pub fn start(offhook: &Path, config: &str, data: &Path, log: &Path) -> Result<Self> {
+        Self::start_where(offhook, config, data, log, |http| {
+            http::ask(http, "GET", "/healthz", None).is_ok_and(|(status, _)| status == 200)
+        })
+    }
+
+    /// As [`Self::start`], where its page is asked by `healthy` whether it is well.
+    pub fn start_where(
+        offhook: &Path,
+        config: &str,
+        data: &Path,
+        log: &Path,
+        healthy: impl Fn(SocketAddr) -> bool,
+    ) -> Result<Self> {
         let config = crate::root().join(config);
         let (sip, http) = addresses(&config)?;
         children::must_be_free(sip, "the exchange")?;
@@ -42,7 +55,7 @@ impl Exchange {
         let mut running = Running::start("the exchange", &mut command, log)?;
         wait_for("the exchange's health", UP_WITHIN, || {
             running.must_run()?;
-            Ok(http::ask(http, "GET", "/healthz", None).ok().filter(|(status, _)| *status == 200).map(|_| ()))
+            Ok(healthy(http).then_some(()))
         })
         .with_context(|| format!("the exchange's log ends:\n{}", children::tail(log, 15)))?;
         Ok(Self { running, sip, http, data: data.into(), up_in: begin.elapsed() })

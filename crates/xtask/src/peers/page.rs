@@ -41,7 +41,9 @@ pub fn run(bench: &Bench) -> Result<String> {
         rate: 2,
         hold: Duration::from_secs(25),
     };
-    let mut browser = Browser::start(&bench.folder, &["--autoplay-policy=no-user-gesture-required".to_owned()])?;
+    // The certificate of fixtures/tls is signed by nobody whom Chromium knows.
+    let options = ["--autoplay-policy=no-user-gesture-required", "--ignore-certificate-errors"].map(str::to_owned);
+    let mut browser = Browser::start(&bench.folder, &options)?;
     let session = browser.open(&format!("http://{}/", exchange.http))?;
     let mut sipp = callers.start(&bench.folder)?;
     let mut lines = Lines::follow(&callers.log(&bench.folder), g711::encode_all(&speech.samples).into(), None)?;
@@ -97,7 +99,7 @@ pub fn run(bench: &Bench) -> Result<String> {
 
 const PASSWORD: &str = "staple battery horse";
 
-/// Adds a user by the command line, starts the exchange with it, signs in, is an agent, and signs out.
+/// Adds a user by the command line, starts the exchange with it and with HTTPS, signs in, is an agent, and signs out.
 fn sign_in(browser: &mut Browser, bench: &Bench, config: &str) -> Result<String> {
     let mut new = Command::new(&bench.offhook);
     new.args(["user", "new", "sue", "--role", "supervisor", "--agent", "Agent 11", "--into", config]);
@@ -106,11 +108,17 @@ fn sign_in(browser: &mut Browser, bench: &Bench, config: &str) -> Result<String>
     input.write_all(format!("{PASSWORD}\n").as_bytes())?;
     drop(input);
     ensure!(new.wait()?.success(), "offhook user new ended badly");
-    let log = bench.folder.join("exchange-users.log");
-    let mut exchange = Exchange::start(&bench.offhook, config, &bench.folder.join("data"), &log)?;
-    let (status, _) = http::ask(exchange.http, "GET", "/api/v1/queues", None)?;
-    ensure!(status == 401, "who is not signed in gets {status}");
-    let session = browser.open(&format!("http://{}/", exchange.http))?;
+    let (log, data) = (bench.folder.join("exchange-users.log"), bench.folder.join("data"));
+    let tls = crate::root().join("fixtures/tls");
+    let text = std::fs::read_to_string(config)?.replace("[http]\n", "[http]\ntls = true\n");
+    let file = |name: &str| format!("{:?}", tls.join(name).display().to_string());
+    let files = format!("[tls]\ncertificate = {}\nkey = {}\n", file("exchange.pem"), file("exchange.key"));
+    std::fs::write(config, format!("{text}\n{files}"))?;
+    let healthy = |http| http::ask_over_tls(http, "/healthz").is_ok_and(|line| line.contains(" 200 "));
+    let mut exchange = Exchange::start_where(&bench.offhook, config, &data, &log, healthy)?;
+    let status = http::ask_over_tls(exchange.http, "/api/v1/queues")?;
+    ensure!(status.contains(" 401 "), "who is not signed in gets {status}");
+    let session = browser.open(&format!("https://{}/", exchange.http))?;
     let text = |browser: &mut Browser, of: &str| -> Result<String> {
         let text = browser.evaluate(&session, &format!("document.getElementById('{of}')?.innerText ?? ''"))?;
         Ok(text.as_str().unwrap_or_default().to_owned())
@@ -148,7 +156,7 @@ fn sign_in(browser: &mut Browser, bench: &Bench, config: &str) -> Result<String>
     let status = browser.evaluate(&session, again)?;
     ensure!(status == 401, "after signing out the page still gets {status}");
     exchange.stop()?;
-    Ok("a user of the command line signs in and out".to_owned())
+    Ok("a user of the command line signs in and out over HTTPS".to_owned())
 }
 
 /// The configuration of the peers with sealed recordings; gives its path.

@@ -3,7 +3,7 @@
 use offhook_server::Role;
 use offhook_units::AgentId;
 
-use super::{GOOD, check_added, check_fault, loaded, read};
+use super::{GOOD, check_added, check_fault, loaded};
 
 /// Of "staple battery horse".
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$p8Ha0D2SHTAwOXB3CtBxXU0bZPVnRjIDsFcb8dMNSVs";
@@ -68,7 +68,12 @@ fn whoever_can_be_reached_from_outside_needs_users_or_a_token() {
     let outside = "[http]\nlisten = \"0.0.0.0:8080\"\n";
     check_added(outside, (2, 10), "everybody could use it", "offhook user new");
     let with_user = user("roles = \"administrator\"\n").replace("127.0.0.1:0", "0.0.0.0:8080");
-    assert!(read(&format!("{GOOD}{with_user}")).expect("a good file").warnings.list.is_empty());
+    check_added(&with_user, (2, 10), "in clear", "tls = true");
+    let secure = with_user.replace("8080\"", "8080\"\ntls = true");
+    check_added(&secure, (1, 1), "no good [tls]", "certificate = ");
+    let tls = "[tls]\ncertificate = \"../fixtures/tls/exchange.pem\"\nkey = \"../fixtures/tls/exchange.key\"\n";
+    let loaded = loaded(&format!("{GOOD}{tls}{secure}"));
+    assert_eq!(loaded.http.expect("http").address(), "https://0.0.0.0:8080/");
     let without_http = user("roles = \"agent\"\n").replace("[http]\nlisten = \"127.0.0.1:0\"\n", "");
     check_fault(&format!("{GOOD}{without_http}"), (1, 1), "nothing to sign in to", "add [http]");
 }
