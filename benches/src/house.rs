@@ -305,6 +305,7 @@ fn config() -> Config {
         agents: (1..=PEOPLE).map(|n| agent(n, queue)).collect(),
         registrar: RegistrarLimits { digest, ..RegistrarLimits::default() },
         accounts: (1..=PEOPLE).map(|n| (format!("r{n:04}"), Account::new(format!("pw{n:04}")))).collect(),
+        entrances: Vec::new(),
         limits: Limits::default(),
     }
 }

@@ -64,8 +64,21 @@ pub struct Config {
     pub registrar: RegistrarLimits,
     /// Who may register: user part to account.
     pub accounts: BTreeMap<String, Account>,
+    /// Pages from which visitors call without an account.
+    pub entrances: Vec<Entrance>,
     /// Bounds of what grows.
     pub limits: Limits,
+}
+
+/// Where visitors come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entrance {
+    /// Its name, part of the page's address; as whom a visitor without a name is shown.
+    pub name: String,
+    /// The number of ours that it leads to.
+    pub number: String,
+    /// Visitors in calls at once.
+    pub calls_max: u32,
 }
 
 /// Tones of the telephone network, as the exchange sounds them; where one has no sound, there is silence, or the end at once.

@@ -15,6 +15,7 @@ mod ports;
 pub mod record;
 mod timers;
 pub mod view;
+pub mod visit;
 
 pub use exchange::{
     Changed, Command, Counters, Exchange, GUEST_RINGS_FOR, GUESTS_MAX, Input, Output, PINGS_UNANSWERED_MAX,

@@ -9,6 +9,8 @@ mod early;
 mod guests;
 #[path = "outgoing/transfers.rs"]
 mod transfers;
+#[path = "outgoing/visitors.rs"]
+mod visitors;
 
 use std::collections::BTreeSet;
 

@@ -54,6 +54,7 @@ impl World {
             queues: Vec::new(),
             agents: Vec::new(),
             accounts: BTreeMap::new(),
+            entrances: Vec::new(),
             limits: Limits::default(),
             registrar: RegistrarLimits::default(),
             large_requests_over: Vec::new(),

@@ -41,7 +41,15 @@ async fn main() {
     let users = if mode == "users" { staff() } else { Vec::new() };
     let (sender, receiver) = events();
     let server = Server::start(
-        ServerOptions { listen, token, tokens: Vec::new(), users, tls: None, phone: PhoneSettings::default() },
+        ServerOptions {
+            listen,
+            token,
+            tokens: Vec::new(),
+            users,
+            entrances: Vec::new(),
+            tls: None,
+            phone: PhoneSettings::default(),
+        },
         support::shared(view),
         receiver,
         Metrics::new(),

@@ -34,6 +34,7 @@ use crate::session::{self, audited};
 use crate::time::rfc3339;
 use crate::users::{Right, Users};
 use crate::view::{AgentWish, GuestWish, Page, RECORDS_PAGE_MAX, View, Withdrawal};
+use crate::visitors::{self, Entrances};
 
 /// Longest body that is read; a longer one gets 413.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -61,6 +62,8 @@ pub struct Shared {
     pub playing: Arc<Playing>,
     /// What the phone page is told.
     pub phone: Arc<PhoneSettings>,
+    /// Pages from which visitors call.
+    pub entrances: Arc<Entrances>,
     /// Who may ask.
     pub users: Arc<Users>,
     /// Browsers reach this server over TLS only.
@@ -108,6 +111,8 @@ pub fn router(shared: Shared) -> Router {
         .merge(guarded)
         .merge(ticketed)
         .route("/api/v1/session", get(session::show).post(session::sign_in).delete(session::sign_out))
+        .route("/api/v1/visitors/{entrance}", get(visitors::settings).post(visitors::welcome))
+        .route("/call/{entrance}", get(visitors::show))
         .route("/healthz", get(healthz))
         .route("/", get(page::index))
         .route("/phone", get(page::phone))

@@ -20,6 +20,7 @@ mod session;
 mod time;
 mod users;
 mod view;
+mod visitors;
 
 pub use archive::{
     Archive, AuditEntry, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES, Speech,
@@ -37,5 +38,6 @@ pub use users::{
 };
 pub use view::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RECORDS_PAGE_MAX,
-    RecordEntry, RecordingEntry, SetAgentError, Unavailable, View, Withdrawal,
+    RecordEntry, RecordingEntry, SetAgentError, Unavailable, View, WelcomeError, Withdrawal,
 };
+pub use visitors::{ADDRESSES_MAX, EntrancePage, TICKETS_PER_MINUTE};

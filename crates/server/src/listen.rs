@@ -25,6 +25,7 @@ use crate::phone::PhoneSettings;
 use crate::playing::Playing;
 use crate::users::{TokenUser, User, Users};
 use crate::view::View;
+use crate::visitors::{EntrancePage, Entrances};
 
 /// Connections at once; the next one waits in the kernel's queue until one of them ends.
 pub const CONNECTIONS_MAX: usize = 1_024;
@@ -45,6 +46,8 @@ pub struct ServerOptions {
     pub tokens: Vec<TokenUser>,
     /// Who signs in.
     pub users: Vec<User>,
+    /// Pages from which visitors call without an account.
+    pub entrances: Vec<EntrancePage>,
     /// Speaks HTTPS alone, with this certificate.
     pub tls: Option<Arc<ServerConfig>>,
     /// What the phone page is told.
@@ -83,7 +86,7 @@ impl Server {
         events: EventsReceiver,
         mut metrics: Metrics,
     ) -> Result<Self, StartError> {
-        let ServerOptions { listen, token, tokens, users, tls, phone } = options;
+        let ServerOptions { listen, token, tokens, users, entrances, tls, phone } = options;
         let token = token.filter(|token| !token.is_empty());
         let users = Arc::new(Users::new(token.as_deref(), tokens, users).map_err(StartError::Users)?);
         if users.is_open() && !listen.ip().is_loopback() {
@@ -103,6 +106,8 @@ impl Server {
         let playing = Arc::new(Playing::new());
         playing.register(&mut metrics);
         users.register(&mut metrics);
+        let entrances = Arc::new(Entrances::new(entrances));
+        entrances.register(&mut metrics);
 
         let (stop, stopped) = watch::channel(false);
         let (hub, handle) = Hub::new(view.now().as_us(), events, figures);
@@ -114,6 +119,7 @@ impl Server {
             answered,
             playing,
             phone: Arc::new(phone),
+            entrances,
             users,
             secure: tls.is_some(),
         };

@@ -32,7 +32,7 @@ pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     file(&name, &headers)
 }
 
-fn file(name: &str, request: &HeaderMap) -> Response {
+pub fn file(name: &str, request: &HeaderMap) -> Response {
     let Some(file) = Web::get(name) else {
         return Problem::new(StatusCode::NOT_FOUND, "there is no such file").into_response();
     };

@@ -8,6 +8,7 @@ use crate::archive::Archive;
 use offhook_call::guests::{Denied, Supervision};
 use offhook_call::record::CallRecord;
 use offhook_call::view::{AgentView, CallView, CallbackView, HoursView, QueueView, TrunkView};
+use offhook_call::visit::{NotWelcome, Ticket};
 use offhook_units::{AgentId, CallId, ContactId, LegId, Span, Tick};
 
 /// Most records in one page of an answer; a request for more is refused.
@@ -52,6 +53,19 @@ pub trait View: Archive + Send + Sync + 'static {
     fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>>;
     /// Changes who takes part in a call beside the two who talk; answers with the call as it is afterwards, none where it is over.
     fn set_guest(&self, call: CallId, wish: GuestWish) -> Answer<'_, Result<Option<CallView>, GuestError>>;
+    /// Gives a visitor of a page a ticket for one call.
+    fn welcome(&self, entrance: String, name: Option<String>) -> Answer<'_, Result<Ticket, WelcomeError>>;
+}
+
+/// Why a visitor was given no ticket.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WelcomeError {
+    /// There is no such entrance, or it is full.
+    #[error(transparent)]
+    NotWelcome(#[from] NotWelcome),
+    /// As [`Unavailable`].
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
 }
 
 /// What became of the wish to take a callback back.

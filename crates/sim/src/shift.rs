@@ -553,6 +553,7 @@ fn config(setting: &Setting) -> Config {
             .map(|n| (agent_name(n), account(n)))
             .chain([(BACK.to_owned(), Account { outside_max: 2, ..account(u16::MAX) })])
             .collect(),
+        entrances: Vec::new(),
         limits: Limits { calls_max: 50, ..Limits::default() },
     }
 }

@@ -194,6 +194,7 @@ impl Exchange {
             self.outputs.push_back(Output::CloseRecording { recording, at: call.since });
         }
         self.discharge(call.charged);
+        self.went_out(call.entrance);
         self.release_seats(&call.seats);
         let end = call.end.unwrap_or(CallEnd::Failed);
         *self.counters.ended.entry(end.name()).or_default() += 1;

@@ -40,9 +40,10 @@ impl Exchange {
             let replaces = replaces.map_err(|_| 400_u16)?;
             return match &origin {
                 Origin::Account(account) => self.take_place(now, session, flow, request, account, &replaces),
-                Origin::Trunk(_) => Err(403.into()),
+                Origin::Trunk(_) | Origin::Visitor(_) => Err(403.into()),
             };
         }
+        let mut entrance = None;
         let (dialled, from, lead) = match &origin {
             Origin::Trunk(trunk) => {
                 let dialled = self.called(*trunk, request);
@@ -56,6 +57,13 @@ impl Exchange {
                 let lead = self.aim(self.lead(&from, Some(account), &dialled)?, &request.uri)?;
                 (dialled, from, lead)
             }
+            Origin::Visitor(user) => {
+                let (at, dialled, from) = self.show_in(user)?;
+                let number = self.config.numbers.get(&dialled).ok_or(404)?;
+                let lead = Lead::Number(number.clone());
+                entrance = Some((user.clone(), at));
+                (dialled, from, lead)
+            }
         };
         let full = self.refusing || self.calls.len() >= self.config.limits.calls_max;
         if !self.is_emergency(&dialled) && (full || self.drain_by.is_some() || !self.pace.admit(now)) {
@@ -64,6 +72,7 @@ impl Exchange {
         let (trunk, srtp) = match &origin {
             Origin::Trunk(trunk) => (Some(*trunk), self.trunk_srtp(*trunk)),
             Origin::Account(account) => (None, self.account_srtp(account)),
+            Origin::Visitor(_) => (None, None),
         };
         let offer = request.description().map_err(BodyFault::status)?;
         self.may_come_from(now, trunk)?;
@@ -72,7 +81,7 @@ impl Exchange {
         self.key_as_offered(&mut caller, offer);
         if let Some(offer) = offer {
             let account = match &origin {
-                Origin::Trunk(_) => None,
+                Origin::Trunk(_) | Origin::Visitor(_) => None,
                 Origin::Account(account) => Some(account.as_str()),
             };
             if let Err(fault) = caller.answer(offer, &self.caps_of_caller(trunk, account)) {
@@ -87,8 +96,11 @@ impl Exchange {
             Lead::Ways(_) => Answer::AtAgent,
         };
         let sent_on = trunk.and_then(|trunk| diverted(&request.headers, self.config.trunks[trunk].trust_identity));
-        let id = self.begin(now, origin, dialled, from, caller, answer);
+        let id = self.begin(now, &origin, dialled, from, caller, answer);
         self.was_diverted(now, id, sent_on);
+        if let Some((user, at)) = entrance {
+            self.went_in(id, &user, at);
+        }
         match lead {
             Lead::Number(number) => self.follow_number(now, id, number),
             Lead::Ways(ways) => self.dial(now, id, ways, RING_FOR),
@@ -113,17 +125,22 @@ impl Exchange {
     fn begin(
         &mut self,
         now: Tick,
-        origin: Origin,
+        origin: &Origin,
         number: String,
         from: Presented,
         caller: Leg,
         answer: Answer,
     ) -> CallId {
         let (id, person) = (CallId(self.ids.next()), PersonRef(self.ids.next()));
-        self.outputs.push_back(Output::Person { person, text: from.user.clone() });
+        let text = match (origin, &from.display) {
+            (Origin::Visitor(_), Some(name)) => format!("{name} ({})", from.user),
+            _ => from.user.clone(),
+        };
+        self.outputs.push_back(Output::Person { person, text });
         let (line, account) = match origin {
-            Origin::Trunk(trunk) => (Some(trunk), None),
-            Origin::Account(account) => (None, Some(account)),
+            Origin::Trunk(trunk) => (Some(*trunk), None),
+            Origin::Account(account) => (None, Some(account.clone())),
+            Origin::Visitor(_) => (None, None),
         };
         let trunk = line.map(|line| self.config.trunks[line].name.clone());
         let agent = account.as_ref().and_then(|account| self.accounts.get(account).copied());
@@ -140,8 +157,12 @@ impl Exchange {
         if let Some(line) = line {
             self.seat(id, line);
         }
-        let (kind, who) = account.as_ref().map_or(("trunk", trunk.as_ref()), |account| ("phone", Some(account)));
-        self.show_leg(id, session, kind, who.map_or("", String::as_str));
+        let (kind, who) = match origin {
+            Origin::Trunk(_) => ("trunk", trunk.as_deref()),
+            Origin::Account(account) => ("phone", Some(account.as_str())),
+            Origin::Visitor(_) => ("visitor", None),
+        };
+        self.show_leg(id, session, kind, who.unwrap_or_default());
         self.note(now, CallEvent::Began { call: id, number, trunk, caller: person });
         if let Some(account) = account {
             self.note(now, CallEvent::Placed { call: id, account, agent });
@@ -206,6 +227,7 @@ pub(super) fn new_call(id: CallId, now: Tick, number: String, from: Presented, c
         trunk: None,
         caller_agent: None,
         caller_account: None,
+        entrance: None,
         charged: Vec::new(),
         seats: Vec::new(),
         from,

@@ -106,6 +106,13 @@ pub enum Command {
         /// Which.
         callback: ContactId,
     },
+    /// Gives somebody in a page a ticket for one call; see [`super::Exchange::welcomed`].
+    Welcome {
+        /// The name of the entrance.
+        entrance: String,
+        /// What the visitor is called.
+        name: Option<String>,
+    },
     /// Takes no new calls and ends when the last one has ended, at the latest after `grace`: then they are hung up.
     Drain {
         /// How long calls may go on.

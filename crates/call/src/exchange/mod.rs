@@ -36,6 +36,7 @@ mod tones;
 mod transfer;
 mod trunks;
 mod views;
+pub(crate) mod visitors;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -108,6 +109,10 @@ pub struct Counters {
     pub guests: u64,
     /// Wishes of supervisors, or for third parties, that were not carried out.
     pub guests_denied: u64,
+    /// Calls of visitors.
+    pub visitors: u64,
+    /// Visitors who were given no ticket.
+    pub visitors_refused: u64,
     /// Times that a caller was sent elsewhere: out of hours, from a full or deserted queue, after too long a wait, by a key. Last
     /// messages do not count.
     pub sent_elsewhere: u64,
@@ -177,6 +182,7 @@ pub struct Exchange {
     texts: texts::Texts,
     refusing: bool,
     denied: Option<Denied>,
+    visitors: visitors::Visitors,
 }
 
 /// What looks different since it was last asked.
@@ -278,6 +284,7 @@ impl Exchange {
         let mut callable: BTreeMap<String, AgentId> =
             config.agents.iter().map(|agent| (agent.acd.name.clone(), agent.acd.id)).collect();
         callable.extend(accounts.clone());
+        let visitors = visitors::Visitors::new(config.entrances.len());
         Self {
             accounts,
             callable,
@@ -318,6 +325,7 @@ impl Exchange {
             texts: texts::Texts::default(),
             refusing: false,
             denied: None,
+            visitors,
             config,
         }
     }
@@ -562,6 +570,7 @@ impl Exchange {
                 self.settle_wish(done);
             }
             Command::WithdrawCallback { callback } => self.withdraw_callback(now, callback),
+            Command::Welcome { entrance, name } => self.welcome(now, &entrance, name),
             Command::Drain { grace } => {
                 self.drain_by = Some(now + grace);
                 self.leave_trunks(now);

@@ -23,6 +23,8 @@ pub(super) enum Origin {
     Trunk(usize),
     /// The phone of an account.
     Account(String),
+    /// Somebody in a page, by the user part of the ticket.
+    Visitor(String),
 }
 
 /// Where an INVITE leads.
@@ -49,6 +51,9 @@ impl Exchange {
     /// Who sends this INVITE. Trunks are known by their addresses. Everybody else shows credentials, phones too that share an
     /// address with a trunk: they are known by their registration.
     pub(super) fn origin(&mut self, now: Tick, flow: Flow, request: &Request) -> Result<Origin, Refusal> {
+        if let Some(visitor) = self.visitor_of(now, flow, request) {
+            return visitor.map(Origin::Visitor);
+        }
         let claimed = request.headers.from().ok().and_then(|from| from.uri.user_decoded().map(Cow::into_owned));
         let claimed = claimed.filter(|user| self.config.accounts.contains_key(user));
         let registered = |account: &String| self.registrar.bindings(account).any(|b| b.flow.peer == flow.peer);
@@ -66,11 +71,16 @@ impl Exchange {
     pub(super) fn account_of(&mut self, now: Tick, flow: Flow, request: &Request) -> Result<String, Refusal> {
         let accounts = &self.config.accounts;
         let password = |user: &str| accounts.get(user).map(|account| account.password.as_str());
-        let source = flow.peer.ip();
-        match self.registrar.identify(now, source, request, password) {
+        let identity = self.registrar.identify(now, flow.peer.ip(), request, password);
+        self.shown(flow, identity)
+    }
+
+    /// The account that was shown, or the answer to who showed none.
+    pub(super) fn shown(&mut self, flow: Flow, identity: Identity) -> Result<String, Refusal> {
+        match identity {
             Identity::Account(account) => Ok(account),
             Identity::Wrong => {
-                self.outputs.push_back(Output::WrongPassword { source });
+                self.outputs.push_back(Output::WrongPassword { source: flow.peer.ip() });
                 Err(403.into())
             }
             Identity::Misdirected => Err(400.into()),

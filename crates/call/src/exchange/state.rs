@@ -24,6 +24,8 @@ pub(super) struct Call {
     pub caller_agent: Option<AgentId>,
     /// The account whose phone called.
     pub caller_account: Option<String>,
+    /// Through which entrance a visitor came, by its place in the configuration.
+    pub entrance: Option<usize>,
     /// Accounts that answer for calls outside that are part of this one.
     pub charged: Vec<String>,
     /// Trunks that it takes a place of, one for each leg there.

@@ -113,7 +113,7 @@ impl Exchange {
     fn judge_text(&mut self, now: Tick, flow: Flow, request: &Request) -> Result<Vec<Text>, Refusal> {
         let account = match self.origin(now, flow, request)? {
             Origin::Account(account) => account,
-            Origin::Trunk(_) => return Err(403.into()),
+            Origin::Trunk(_) | Origin::Visitor(_) => return Err(403.into()),
         };
         if self.drain_by.is_some() {
             return Err(busy());

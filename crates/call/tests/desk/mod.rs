@@ -151,6 +151,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
         agents: agents.collect(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: names.iter().map(|name| ((*name).to_owned(), account(name))).collect(),
+        entrances: Vec::new(),
         limits: Limits::default(),
     }
 }
@@ -305,12 +306,17 @@ impl World {
 
     /// `who` dials; with the password of `as_whom`, where one is given.
     pub fn dial(&mut self, who: &str, number: &str, as_whom: Option<Credentials>) -> SessionId {
+        self.dial_from(who, who, number, as_whom)
+    }
+
+    /// As [`World::dial`], as `user` from where `who` is.
+    pub fn dial_from(&mut self, user: &str, who: &str, number: &str, as_whom: Option<Credentials>) -> SessionId {
         let (now, at) = (self.now, Self::address(who));
         let uri = if number.contains('@') { format!("sip:{number}") } else { format!("sip:{number}@offhook") };
         let invite = Invite {
             flow: flow_from(at),
             uri: uri.parse().expect("a uri"),
-            from: name_addr(&format!("sip:{who}@offhook")),
+            from: name_addr(&format!("sip:{user}@offhook")),
             to: name_addr(&uri),
             contact: format!("sip:{who}@{at}").parse().expect("a uri"),
             headers: Vec::new(),

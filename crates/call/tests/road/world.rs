@@ -583,6 +583,7 @@ fn config(agents: u16) -> Config {
         agents: people.collect(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: BTreeMap::new(),
+        entrances: Vec::new(),
         limits: Limits::default(),
     }
 }

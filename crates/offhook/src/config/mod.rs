@@ -8,6 +8,7 @@ mod bans;
 mod calendars;
 mod certificates;
 mod elsewhere;
+mod entrances;
 mod exchange;
 mod fault;
 mod numbering;
@@ -33,12 +34,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use offhook_call::calendar::Calendar;
-use offhook_call::config::{Account, Answer, Limits, Login, NumberFormat, Numbering, Queue, SrtpSettings, TrunkLimits};
+use offhook_call::config::{
+    Account, Answer, Entrance, Limits, Login, NumberFormat, Numbering, Queue, SrtpSettings, TrunkLimits,
+};
 use offhook_codec::CountryTones;
 use offhook_net::bans::BanLimits;
 use offhook_net::streams::{StreamLimits, TlsFiles, TrunkFiles};
 use offhook_plan::{AssetId, CodecKind, MediaCaps};
-use offhook_server::TokenUser;
+use offhook_server::{EntrancePage, TokenUser};
 use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{RegistrarLimits, Transport};
 use offhook_units::Span;
@@ -100,6 +103,8 @@ pub struct Checked {
     pub tokens: Vec<TokenUser>,
     /// Who signs in; their agents are names.
     pub users: Vec<UserNamed>,
+    /// Pages from which visitors call.
+    pub entrances: Vec<(Entrance, EntrancePage)>,
     /// The data folder.
     pub data: PathBuf,
     /// Where recordings lie, and what seals them.
@@ -397,6 +402,7 @@ impl Reader {
         let flows = self.flows(root, &queues);
         let agents = self.agents(root, &queues, &accounts);
         let numbers = self.numbers(root, &queues, &flows, &calendars);
+        let entrances = self.entrances(root, &sip, &numbers);
         let (tokens, users) = (self.tokens(root), self.users(root, &agents));
         self.check_elsewhere(&Known {
             queues: &queues,
@@ -429,6 +435,7 @@ impl Reader {
             http,
             tokens,
             users,
+            entrances,
             data,
             recording,
             limits,

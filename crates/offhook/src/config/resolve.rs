@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use offhook_acd::{Membership, Need, Ring, Skill};
 use offhook_call::config::{self, Config, Destination};
 use offhook_codec::CountryTones;
-use offhook_server::{TokenUser, User};
+use offhook_server::{EntrancePage, TokenUser, User};
 use offhook_sip::{Flow, Transport};
 use offhook_units::{AgentId, QueueId, SkillId};
 
@@ -49,6 +49,8 @@ pub struct Loaded {
     pub tokens: Vec<TokenUser>,
     /// Who signs in.
     pub users: Vec<User>,
+    /// Pages from which visitors call.
+    pub entrances: Vec<EntrancePage>,
     /// Where recordings lie, and what seals them.
     pub recording: Recording,
     /// Sound files, by asset id.
@@ -141,6 +143,7 @@ impl Checked {
             User { name, password, codes, roles, agent: agent.and_then(agent_id) }
         });
         let users = users.collect();
+        let (entrances, pages) = self.entrances.into_iter().unzip();
 
         for (queue, ways) in queues.iter_mut().zip(self.ways) {
             queue.ways = ways.resolve(&queue_id);
@@ -198,11 +201,12 @@ impl Checked {
             agents,
             registrar: self.registrar,
             accounts: self.accounts,
+            entrances,
             limits: self.limits,
         };
         let (node, http, recording, assets, dns) = (self.node, self.http, self.recording, self.assets, self.dns);
         let (tokens, tones) = (self.tokens, countries.list);
-        Loaded { exchange, node, http, tokens, users, recording, assets, tones, named, dns }
+        Loaded { exchange, node, http, tokens, users, entrances: pages, recording, assets, tones, named, dns }
     }
 }
 

@@ -280,6 +280,14 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
         let help = "Supervisors and third parties who came into calls, and wishes that were denied";
         metrics.counter_fn("offhook_guests", help, &[("outcome", how)], read);
     }
+    for (how, read) in
+        [("called", reader(|figures| &figures.visitors)), ("refused", reader(|figures| &figures.visitors_refused))]
+    {
+        let help = "Visitors of pages: calls of theirs, and tickets that were refused";
+        metrics.counter_fn("offhook_visitors", help, &[("outcome", how)], read);
+    }
+    let inside = reader(|figures| &figures.visitors_inside);
+    metrics.gauge_fn("offhook_visitors_inside", "Visitors in calls", &[], move || inside() as f64);
     for (how, read) in [
         ("taken", reader(|figures| &figures.messages)),
         ("failed", reader(|figures| &figures.messages_failed)),

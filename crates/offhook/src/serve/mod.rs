@@ -117,7 +117,8 @@ fn build(checked: Checked) -> Result<House> {
     let tls = files.as_ref().map(Tls::load).transpose().context("[tls]")?;
     let pages = tls.as_ref().map(Tls::pages);
     let loaded = resolve(checked, &store, &listeners)?;
-    let Loaded { exchange: mut config, node, http, tokens, users, recording, assets, tones, named, dns } = loaded;
+    let Loaded { exchange: mut config, node, http, tokens, users, entrances, recording, assets, tones, named, dns } =
+        loaded;
     ban_limits.trusted.extend(trunk_addresses(&config).map(Network::from));
     let realm = config.realm.clone();
     let bans = Arc::new(Bans::new(ban_limits));
@@ -220,7 +221,7 @@ fn build(checked: Checked) -> Result<House> {
     let phone = PhoneSettings { realm: realm.clone(), websockets };
     let http = http.map(|http| {
         let tls = pages.filter(|_| http.tls);
-        let options = ServerOptions { listen: http.listen, token: http.token, tokens, users, tls, phone };
+        let options = ServerOptions { listen: http.listen, token: http.token, tokens, users, entrances, tls, phone };
         (options, port, live_out, metrics)
     });
     let finder = Finder {

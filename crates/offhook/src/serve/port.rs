@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use offhook_call::config::Names;
 use offhook_call::record::CallRecord;
 use offhook_call::view::{AgentView, CallView, CallbackView, HoursView, QueueView, TrunkView};
+use offhook_call::visit::{NotWelcome, Ticket};
 use offhook_call::{Command, Exchange, WantedState};
 use offhook_net::Clock;
 use offhook_net::bans::{Ban, Bans};
@@ -16,7 +17,7 @@ use offhook_net::trace::{self, Seen, Trace};
 use offhook_recorder::KeyRing;
 use offhook_server::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry, SetAgentError,
-    Unavailable, View, Withdrawal,
+    Unavailable, View, WelcomeError, Withdrawal,
 };
 use offhook_store::{CallFilter, CallRow, Store};
 use offhook_units::{AgentId, CallId, ContactId, Span, Tick};
@@ -192,6 +193,15 @@ impl View for Port {
                 None => Ok(exchange.call_now(call)),
             };
             Ok(self.ask(|look| Ask::Do(command, look), look).await??)
+        })
+    }
+
+    fn welcome(&self, entrance: String, name: Option<String>) -> Answer<'_, Result<Ticket, WelcomeError>> {
+        Box::pin(async move {
+            let command = Command::Welcome { entrance, name };
+            let look = |exchange: &Exchange, _| exchange.welcomed().cloned();
+            let given = self.ask(|look| Ask::Do(command, look), look).await?;
+            given.unwrap_or(Err(NotWelcome::NoEntrance)).map_err(WelcomeError::from)
         })
     }
 

@@ -4,6 +4,7 @@ mod secure;
 #[path = "../support/mod.rs"]
 mod support;
 mod users;
+mod visitors;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 use offhook_call::record::CallEnd;
 use offhook_server::{
-    EventSender, LiveEvent, Metrics, PhoneSettings, Server, ServerOptions, StartError, TokenUser, User, WebSocketAt,
-    events,
+    EntrancePage, EventSender, LiveEvent, Metrics, PhoneSettings, Server, ServerOptions, StartError, TokenUser, User,
+    WebSocketAt, events,
 };
 use offhook_units::CallId;
 use serde_json::Value;
@@ -23,6 +24,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::rustls::ServerConfig;
 
 const TOKEN: &str = "0123456789abcdef";
+
+fn shop() -> EntrancePage {
+    let [name, title, origin] = ["shop", "Call the shop", "https://shop.test"].map(str::to_owned);
+    EntrancePage { name, title, origins: vec![origin] }
+}
 
 struct Running {
     server: Server,
@@ -75,7 +81,15 @@ async fn start_over(
     let websockets = [(false, [0, 0, 0, 0], 5_066), (true, [192, 0, 2, 9], 5_067)]
         .map(|(secure, ip, port)| WebSocketAt { secure, address: SocketAddr::from((ip, port)) });
     let phone = PhoneSettings { realm: "house.test".to_owned(), websockets: websockets.to_vec() };
-    let options = ServerOptions { listen, token: token.map(ToOwned::to_owned), tokens, users, tls, phone };
+    let options = ServerOptions {
+        listen,
+        token: token.map(ToOwned::to_owned),
+        tokens,
+        users,
+        entrances: vec![shop()],
+        tls,
+        phone,
+    };
     let server = Server::start(options, Arc::clone(&view) as _, receiver, metrics).await.expect("a server");
     Running { server, view, events }
 }
@@ -371,6 +385,7 @@ async fn without_a_token_the_server_is_on_loopback_only_and_answers_to_no_foreig
         token: None,
         tokens: Vec::new(),
         users: Vec::new(),
+        entrances: Vec::new(),
         tls: None,
         phone: PhoneSettings::default(),
     };

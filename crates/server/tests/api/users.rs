@@ -47,7 +47,7 @@ async fn cookie_of(running: &Running, name: &str) -> String {
     format!("Cookie: {cookie}\r\n")
 }
 
-async fn ask(running: &Running, method: &str, path: &str, headers: &str, body: &str) -> Reply {
+pub async fn ask(running: &Running, method: &str, path: &str, headers: &str, body: &str) -> Reply {
     let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}");
     let length = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     running.send(format!("{head}{length}\r\n{body}")).await

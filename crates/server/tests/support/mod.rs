@@ -11,12 +11,13 @@ use offhook_call::view::{
     AgentView, CallView, CallbackView, GuestView, HoursView, QueueView, RegistrationView, Sounds, TargetView,
     TrunkCounts, TrunkView,
 };
+use offhook_call::visit::{NotWelcome, Ticket};
 use offhook_plan::{Grade, LegReport, LevelReport, PeerMetrics, Quality, SpeechReport, SrtpReport};
 use offhook_recorder::{GapReason, MANIFEST_VERSION, Manifest, ManifestGap, SideSummary};
 use offhook_server::{
     AgentWish, Answer, Archive, AuditEntry, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, OpenFault,
     Page, RecordEntry, RecordingDetail, RecordingEntry, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES,
-    SetAgentError, Speech, Unavailable, View, Withdrawal,
+    SetAgentError, Speech, Unavailable, View, WelcomeError, Withdrawal,
 };
 use offhook_units::{AgentId, CallId, ContactId, CryptoSuite, LegId, PersonRef, QueueId, RecordingId, Span, Tick};
 
@@ -174,6 +175,21 @@ impl View for Fixed {
                 GuestWish::SendOff(guest) => view.guests.retain(|known| known.id != guest),
             }
             Ok(Some(view))
+        })
+    }
+
+    fn welcome(&self, entrance: String, name: Option<String>) -> Answer<'_, Result<Ticket, WelcomeError>> {
+        let full = name.as_deref() == Some("one too many");
+        let until = self.now() + Span::from_s(60);
+        Box::pin(async move {
+            if entrance != "shop" {
+                return Err(NotWelcome::NoEntrance.into());
+            }
+            if full {
+                return Err(NotWelcome::Full.into());
+            }
+            let [user, password, realm, number] = ["visitor-1", "secret", "house.test", "700"].map(str::to_owned);
+            Ok(Ticket { user, password, realm, number, until })
         })
     }
 

@@ -206,10 +206,43 @@ pub fn run(bench: &Bench) -> Result<String> {
         }
         figures.push(suite);
     }
+    figures.push(visitor(&mut browser, &pages[0], &mut exchange, &bench.folder)?);
     other.tell(&json!({ "do": "off" }))?;
     ensure!(other.running.wait(SOON)?.success(), "the telephone did not end well:\n{}", other.running.tail(5));
     exchange.stop()?;
     Ok(figures.join(", "))
+}
+
+/// Somebody without an account calls from the page of an entrance; both pages hear speech, and the agent sees a name.
+fn visitor(browser: &mut Browser, agent: &Page, exchange: &mut Exchange, folder: &Path) -> Result<String> {
+    exchange.wait_available(1, SOON)?;
+    let session = browser.open(&format!("http://{}/call/shop", exchange.http))?;
+    let page = Page { session, account: "visitor" };
+    page.wait_for_text(browser, "title", "Call the shop")?;
+    let call = "document.getElementById('name').value = 'Jane Doe'; document.getElementById('enter').requestSubmit()";
+    browser.evaluate(&page.session, call)?;
+    agent.answer(browser)?;
+    let who = agent.text(browser, "call-who")?;
+    ensure!(who.contains("Jane Doe"), "the agent sees '{who}'");
+    let connected = "document.getElementById('state').textContent.startsWith('Connected')";
+    page.wait(browser, "the visitor's call", connected)?;
+    browser.evaluate(&page.session, TAKE_DOWN)?;
+    for heard in [agent, &page] {
+        heard.wait(browser, "speech", "window.takenDown.flat().length > 200")?;
+        let loud = "window.takenDown.some((samples) => samples.some((s) => Math.abs(s) > 3000))";
+        heard.wait(browser, "something loud", loud)?;
+    }
+    browser.resize(&page.session, 360)?;
+    let scroll = browser.evaluate(&page.session, "document.documentElement.scrollWidth")?.as_u64().unwrap_or(u64::MAX);
+    ensure!(scroll <= 360, "the visitor's page of 360 is {scroll} wide");
+    browser.screenshot(&page.session, &folder.join("visitor-360.png"))?;
+    page.click(browser, "hang-up")?;
+    page.wait_for_text(browser, "state", "The call is over")?;
+    let records = exchange.wait_records(3, SOON)?;
+    let record = records.iter().find(|record| record["caller"]["text"] == "Jane Doe (shop)");
+    let record = record.with_context(|| format!("no record of the visitor: {records:?}"))?;
+    ensure!(record["agent"]["name"] == "Paula" && record["caller_srtp"].is_object(), "the visitor's record: {record}");
+    Ok("a visitor without an account called from a page".to_owned())
 }
 
 /// The page is told that it is on another network: it looks for the way anew, and speech goes on.
