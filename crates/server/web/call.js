@@ -99,6 +99,7 @@ function call(ua, target) {
   // The exchange answers checks from wherever they come: no candidate of ours has to be waited for.
   const pcConfig = { iceServers: [], rtcpMuxPolicy: "require", bundlePolicy: "max-bundle" };
   line.call = ua.call(target, { mediaStream: line.stream, pcConfig, eventHandlers: {
+    icecandidate: (event) => event.ready(),
     progress: () => show("Ringing", true),
     confirmed: () => { line.began = Date.now(); show("Connected", true); },
     ended: ({ cause }) => end(ENDS[cause] ?? "The call is over"),

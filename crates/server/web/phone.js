@@ -6,7 +6,7 @@ const QUALITY_MS = 2000;
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 const byId = (id) => document.getElementById(id);
 
-const phone = { ua: null, call: null, stream: null, context: null, meters: {}, last: null, timer: null, muted: false, holds: false };
+const phone = { ua: null, call: null, aside: null, stream: null, context: null, meters: {}, last: null, timer: null, muted: false, holds: false };
 
 // --- What is shown -------------------------------------------------------------------------------------------------
 
@@ -29,6 +29,9 @@ function show(state, who = "", more = "") {
   byId("dial").hidden = call !== null;
   byId("incoming").hidden = !rings;
   byId("talking").hidden = call === null || rings;
+  byId("transfer").hidden = phone.aside !== null;
+  byId("asking").hidden = phone.aside === null;
+  byId("put-through").disabled = !(phone.aside && call?.isEstablished());
   document.title = rings ? `☎ ${who}` : "Offhook phone";
 }
 
@@ -167,15 +170,17 @@ const ENDS = {
 };
 
 function take(session) {
-  if (phone.call !== null) {
+  if (phone.call !== null || (phone.aside !== null && session.direction === "incoming")) {
     session.terminate({ status_code: 486 });
     return;
   }
   phone.call = session;
   [phone.muted, phone.holds] = [false, false];
+  press("mute", false);
+  press("hold", false);
   const [who, number] = [nameOf(session), numberOf(session)];
   const queue = session.direction === "incoming" ? session.requestHeader : "";
-  const talking = () => show(session.isOnHold().local ? "On hold" : session.isOnHold().remote ? "The other side holds" : "Talking", who, number);
+  const talking = () => phone.call === session && show(session.isOnHold().local ? "On hold" : session.isOnHold().remote ? "The other side holds" : "Talking", who, number);
   session.on("icecandidate", (event) => event.ready());
   session.on("peerconnection", ({ peerconnection }) => hear(peerconnection));
   if (session.connection) hear(session.connection);
@@ -185,8 +190,12 @@ function take(session) {
   session.on("unhold", talking);
   for (const event of ["ended", "failed"]) {
     session.on(event, ({ cause }) => {
+      // A track made for this call alone is not needed any more.
+      for (const { track } of session.connection?.getSenders() ?? []) if (track && !phone.stream?.getTracks().includes(track)) track.stop();
+      if (phone.aside === session) phone.aside = null;
       if (phone.call !== session) return;
       phone.call = null;
+      if (phone.aside) return takeBack(`${who}: ${ENDS[cause] ?? cause ?? "ended"}`);
       byId("ear").srcObject = null;
       forgetLine();
       press("mute", false);
@@ -243,7 +252,8 @@ async function dial(target) {
 
 function mute() {
   phone.muted = !phone.muted;
-  phone.stream?.getAudioTracks().forEach((track) => { track.enabled = !phone.muted; });
+  const tracks = (phone.call?.connection?.getSenders() ?? []).map((sender) => sender.track);
+  for (const track of [...tracks, ...(phone.stream?.getAudioTracks() ?? [])]) if (track) track.enabled = !phone.muted;
   press("mute", phone.muted);
 }
 
@@ -271,6 +281,64 @@ function transfer(target) {
       accepted: () => call.terminate(),
     },
   });
+}
+
+// Whoever is to get the call is asked first: the caller waits on hold, and is put through or taken back.
+function consult(target) {
+  const call = phone.call;
+  if (!target || !call?.isEstablished() || phone.aside) return;
+  const ask = () => {
+    if (phone.call !== call || !call.isEstablished()) return;
+    [phone.aside, phone.call] = [call, null];
+    // A track of its own: holding the one call silences no other.
+    phone.ua.call(target, { mediaStream: phone.stream.clone(), pcConfig: CONNECTION });
+  };
+  const hold = () => {
+    if (phone.call !== call) return;
+    if (call.isOnHold().local) return ask();
+    if (!call.hold({}, ask)) setTimeout(hold, 200);
+  };
+  hold();
+}
+
+function putThrough() {
+  const [call, asked] = [phone.aside, phone.call];
+  if (!call || !asked?.isEstablished()) return;
+  byId("call-more").textContent = "Putting through";
+  const refused = (words) => { byId("call-more").textContent = words; };
+  call.refer(asked.remote_identity.uri, {
+    replaces: asked,
+    eventHandlers: {
+      requestFailed: ({ cause }) => refused(`It was refused: ${cause}`),
+      failed: () => refused("It did not come about"),
+      accepted: () => { call.terminate(); if (!asked.isEnded()) asked.terminate(); },
+    },
+  });
+}
+
+// The caller on hold is talked to again.
+function takeBack(more = "") {
+  const call = phone.aside;
+  [phone.aside, phone.call] = [null, call];
+  if (!call) return;
+  const stream = new MediaStream(call.connection.getReceivers().map((receiver) => receiver.track));
+  byId("ear").srcObject = stream;
+  meter("speaker", stream);
+  [phone.muted, phone.holds] = [false, false];
+  press("mute", false);
+  press("hold", false);
+  const tell = () => {
+    if (phone.call !== call || !call.isOnHold().local) return;
+    if (!call.unhold({}, () => { byId("call-more").textContent = more; })) setTimeout(tell, 200);
+  };
+  show("On hold", nameOf(call), more);
+  tell();
+}
+
+function back() {
+  const asked = phone.call;
+  if (asked) asked.terminate();
+  else takeBack();
 }
 
 // --- Signing in ----------------------------------------------------------------------------------------------------
@@ -344,6 +412,9 @@ for (const key of KEYS) {
 onSubmit("sign-in", signIn);
 onSubmit("dial", () => dial(byId("number").value.trim()));
 onSubmit("transfer", () => transfer(byId("target").value.trim()));
+on("consult", "click", () => consult(byId("target").value.trim()));
+on("put-through", "click", putThrough);
+on("back", "click", back);
 on("answer", "click", answer);
 on("decline", "click", () => phone.call?.terminate({ status_code: 603 }));
 on("hang-up", "click", () => phone.call?.terminate());
@@ -358,7 +429,7 @@ window.addEventListener("online", findWayAnew);
 document.addEventListener("keydown", ({ key, target }) => {
   if (KEYS.includes(key) && phone.call?.isEstablished() && target.tagName !== "INPUT") phone.call.sendDTMF(key, { transportType: "RFC2833" });
 });
-window.addEventListener("beforeunload", () => { phone.call?.terminate(); phone.ua?.stop(); });
+window.addEventListener("beforeunload", () => { phone.call?.terminate(); phone.aside?.terminate(); phone.ua?.stop(); });
 setInterval(tickMeters, 100);
 setInterval(lookAtLine, QUALITY_MS);
 settings().catch((error) => fault(`The exchange's settings cannot be read: ${error.message}`));
