@@ -196,6 +196,8 @@ impl House {
                 Output::Binding(_) => self.bound += 1,
                 Output::Person { .. }
                 | Output::OpenRecording(_)
+                | Output::PauseRecording { .. }
+                | Output::ResumeRecording { .. }
                 | Output::CloseRecording { .. }
                 | Output::Leg { .. }
                 | Output::ExpectAlive { .. }
@@ -299,10 +301,12 @@ fn config() -> Config {
             nobody_here: vec![AssetId(1)],
             full: vec![AssetId(2)],
             record: false,
+            pause_on_keys: None,
             sticky: None,
             ways: Ways::default(),
         }],
         agents: (1..=PEOPLE).map(|n| agent(n, queue)).collect(),
+        recording: offhook_call::config::Recording::default(),
         registrar: RegistrarLimits { digest, ..RegistrarLimits::default() },
         accounts: (1..=PEOPLE).map(|n| (format!("r{n:04}"), Account::new(format!("pw{n:04}")))).collect(),
         limits: Limits::default(),

@@ -16,6 +16,7 @@ use offhook_units::{AgentId, QueueId, Span};
 pub use crate::calendar::Calendar;
 pub use crate::guests::Supervises;
 pub use crate::numbering::{NumberFormat, Numbering};
+pub use crate::recording::Recording;
 pub use trunk::{Outgoing, Registering, Trunk, TrunkLimits};
 pub use ways::{CallbackRules, Elsewhere, Gate, Ways};
 
@@ -60,6 +61,8 @@ pub struct Config {
     pub queues: Vec<Queue>,
     /// Agents.
     pub agents: Vec<Agent>,
+    /// How recordings are paused.
+    pub recording: Recording,
     /// What phones are asked for, and what they are granted.
     pub registrar: RegistrarLimits,
     /// Who may register: user part to account.
@@ -216,6 +219,8 @@ pub struct Queue {
     pub full: Vec<AssetId>,
     /// Calls are recorded.
     pub record: bool,
+    /// The first key that a caller presses in a talk pauses the recording, until no key came for so long; none where keys do not.
+    pub pause_on_keys: Option<Span>,
     /// Callers wait a while for whom they talked to last.
     pub sticky: Option<Sticky>,
     /// When callers are let in, and the ways out.

@@ -17,6 +17,8 @@ pub enum Kind {
     Failover,
     /// A guest's phone has rung long enough.
     Guest,
+    /// A pause of the recording is over.
+    Pause,
     /// The worker has not reported the legs of an ended call.
     Close,
 }
@@ -45,7 +47,7 @@ impl Timers {
 
     /// Drops all timers of a call.
     pub fn disarm_all(&mut self, call: CallId) {
-        for kind in [Kind::Digit, Kind::Announce, Kind::Ring, Kind::Failover, Kind::Guest, Kind::Close] {
+        for kind in [Kind::Digit, Kind::Announce, Kind::Ring, Kind::Failover, Kind::Guest, Kind::Pause, Kind::Close] {
             self.disarm(call, kind);
         }
     }

@@ -58,6 +58,7 @@ impl World {
             registrar: RegistrarLimits::default(),
             large_requests_over: Vec::new(),
             nat_ping: offhook_call::config::NAT_PING,
+            recording: offhook_call::config::Recording::default(),
             session_timers: SessionTimers::default(),
         };
         let now = Tick::from_us(1_700_000_000_000_000);

@@ -154,6 +154,8 @@ pub struct WriterHandle {
 #[derive(Debug)]
 enum Command {
     Open(Box<RecordingSpec>),
+    Pause(RecordingId, Tick),
+    Resume(RecordingId, Tick),
     Close(RecordingId, Tick),
     Shutdown,
 }
@@ -228,6 +230,16 @@ impl WriterHandle {
     /// Opens a recording; tap records for it may follow at once. Failure is reported as [`RecorderEvent::Failed`].
     pub fn open(&self, spec: RecordingSpec) {
         let _ = self.commands.send(Command::Open(Box::new(spec)));
+    }
+
+    /// Takes nothing into a recording that comes after `at`; see [`Recording::pause`].
+    pub fn pause(&self, id: RecordingId, at: Tick) {
+        let _ = self.commands.send(Command::Pause(id, at));
+    }
+
+    /// Goes on with a recording that was paused. Send it before anything of `at` or later can be in a ring.
+    pub fn resume(&self, id: RecordingId, at: Tick) {
+        let _ = self.commands.send(Command::Resume(id, at));
     }
 
     /// Closes a recording at `at` or at the end of its last packet, whichever is later; [`RecorderEvent::Closed`] follows.
@@ -353,6 +365,16 @@ impl<T: Consumer<Item = u8>, C: Fn() -> Tick> Thread<T, C> {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Open(spec) => self.desk.open(&self.dir, *spec, (self.clock)()),
+            Command::Pause(id, at) => {
+                if let Some(open) = self.desk.open.get_mut(&id) {
+                    open.recording.pause(at);
+                }
+            }
+            Command::Resume(id, at) => {
+                if let Some(open) = self.desk.open.get_mut(&id) {
+                    open.recording.resume(at);
+                }
+            }
             Command::Close(id, at) => {
                 if let Some(open) = self.desk.open.get_mut(&id) {
                     open.closing = Some(at);
@@ -366,8 +388,8 @@ impl<T: Consumer<Item = u8>, C: Fn() -> Tick> Thread<T, C> {
         for index in 0..self.rings.len() {
             for _ in 0..RECORDS_A_TURN {
                 let Some(header) = self.rings[index].next() else { break };
-                // A record may overtake the command that opens its recording.
-                if !self.desk.open.contains_key(&header.recording) {
+                // A record may overtake the command that opens its recording, or goes on with it.
+                if self.desk.open.get(&header.recording).is_none_or(|open| open.recording.is_paused()) {
                     self.obey_all();
                 }
                 let payload = self.rings[index].payload(&header);

@@ -260,3 +260,43 @@ fn a_file_cut_at_any_byte_is_mended_to_whole_frames_that_play() {
         }
     }
 }
+
+#[test]
+fn nothing_said_during_a_pause_is_in_the_file_the_journal_or_the_hash() {
+    let mut bench = start(TempDir::new().expect("a folder"));
+    bench.writer.open(spec(1));
+    let mut kept = Vec::new();
+    for n in 0..250 {
+        // The pause is told when it is in force, its end before the tap is back.
+        match n {
+            103 => bench.writer.pause(RecordingId(1), STARTED + Span::from_ms(2_000)),
+            200 => bench.writer.resume(RecordingId(1), STARTED + Span::from_ms(4_000)),
+            _ => {}
+        }
+        if !(101..200).contains(&n) {
+            kept.extend(bench.packet(1, n, 0));
+        }
+        bench.set(u64::from(n) * 20);
+    }
+    bench.writer.close(RecordingId(1), STARTED + Span::from_s(5));
+    bench.set(5_200);
+    let manifest = bench.closed();
+    let file = std::fs::read(bench.dir.path().join(&manifest.path)).expect("the file");
+    let left: Vec<u8> = file[HEADER_BYTES..].iter().step_by(2).copied().collect();
+    assert!(left[16_160..32_000].iter().all(|&byte| byte == 0xff), "silence");
+    let spoken: Vec<u8> = [&left[..16_160], &left[32_000..]].concat();
+    assert!(spoken == kept);
+    assert_eq!(manifest.left.payload_sha256, hex(&kept));
+    assert_eq!((manifest.left.packets, manifest.left.lost), (151, 0));
+    let gaps: Vec<_> = manifest.gaps.iter().map(|g| (g.side, g.from_ms, g.to_ms, g.why)).collect();
+    assert_eq!(
+        gaps,
+        [
+            (Side::Sent, 0, 2_000, GapReason::BeforeFirstPacket),
+            (Side::Sent, 2_000, 4_000, GapReason::Pause),
+            (Side::Heard, 2_020, 4_000, GapReason::Pause),
+            (Side::Sent, 4_000, 5_000, GapReason::BeforeFirstPacket),
+        ]
+    );
+    assert_eq!(offhook_recorder::coverage_fault(&manifest), None);
+}

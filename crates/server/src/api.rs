@@ -28,6 +28,7 @@ use crate::page;
 use crate::phone::{self, PhoneSettings};
 use crate::playing::Playing;
 use crate::problem::Problem;
+use crate::recording_control;
 use crate::recordings;
 use crate::time::rfc3339;
 use crate::view::{AgentWish, GuestWish, Page, RECORDS_PAGE_MAX, View, Withdrawal};
@@ -71,6 +72,7 @@ pub fn router(shared: Shared, token: Token) -> Router {
         .route("/api/v1/agents/{id}/state", post(set_agent))
         .route("/api/v1/calls", get(calls))
         .route("/api/v1/calls/{id}/supervise", post(supervise))
+        .route("/api/v1/calls/{id}/recording", post(recording_control::set))
         .route("/api/v1/calls/{id}/guests", post(bring_in))
         .route("/api/v1/calls/{id}/guests/{guest}", delete(send_off))
         .route("/api/v1/trunks", get(trunks))
@@ -272,7 +274,7 @@ async fn record(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<d
     Ok(Json(dto::Record::from(&entry)))
 }
 
-fn call_id(text: &str) -> Result<CallId, Problem> {
+pub fn call_id(text: &str) -> Result<CallId, Problem> {
     text.parse().map_err(|_| bad_request("a call's id looks like 'call-10000001f'"))
 }
 

@@ -171,6 +171,35 @@ const soundsOf = (call) => [["caller", call.caller_sounds], ["agent", call.agent
     .filter(([, grade]) => grade === "fair" || grade === "poor")
     .map(([what, grade]) => tag(`${what} ${grade}`, grade === "poor" ? "bad" : "warn")));
 
+// --- Recording -----------------------------------------------------------------------------------------------------
+
+const PAUSED_BY = { agent: "an agent", program: "a program", keys: "the caller's keys", limit: "a limit" };
+
+// What becomes of a call's speech, with the button that changes it. A pause is shown when it is in force, not before.
+function recordedOf(call) {
+  const { state: now, paused } = call.recorded;
+  if (now === "off") return null;
+  const title = paused ? `by ${PAUSED_BY[paused.by.who]} since ${clock(paused.since)}, until ${clock(paused.until)} at the latest` : "";
+  const shown = now === "recording"
+    ? element("span", { className: "quiet", textContent: " recorded" })
+    : element("span", { className: "tag warn", title, textContent: now === "paused" ? "recording paused" : "pausing" });
+  const wanted = now === "recording" ? "paused" : "recording";
+  const button = element("button", {
+    type: "button", className: "small", textContent: now === "recording" ? "Pause recording" : "Resume recording",
+    ariaLabel: `${now === "recording" ? "Pause" : "Resume"} the recording of the call of ${call.caller || "a withheld number"}`,
+    onclick: () => setRecording(call.id, wanted),
+  });
+  return element("span", {}, shown, " ", button);
+}
+
+async function setRecording(call, wanted) {
+  const options = { method: "POST", body: JSON.stringify({ state: wanted }) };
+  const response = await fetch(`/api/v1/calls/${call}/recording`, { ...options, headers: { ...headers(), "content-type": "application/json" } });
+  if (response.status === 401) return wantToken();
+  byId("calls-note").textContent = response.ok ? "" : (await response.json()).detail;
+  touch(["calls"]);
+}
+
 function drawCalls() {
   byId("calls-count").textContent = state.calls.length || "";
   const order = ["waiting", "ringing"];
@@ -178,12 +207,11 @@ function drawCalls() {
     (order.includes(b.state) - order.includes(a.state)) || a.started.localeCompare(b.started));
   rows("calls", calls, (call) => {
     const place = call.state === "waiting" && call.position ? element("span", { className: "quiet", textContent: ` place ${call.position}` }) : null;
-    const recording = call.recording ? element("span", { className: "quiet", textContent: " recorded" }) : null;
     const unheard = call.unheard ? tag(`${call.unheard === "both" ? "neither side" : call.unheard} not heard`, "bad") : null;
     const quiet = call.quiet ? tag(`${call.quiet} sends silence`, "warn") : null;
     return element("tr", {},
       cell("Caller", call.caller || "withheld", "name"),
-      cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), unheard, quiet, ...soundsOf(call), place, recording)),
+      cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), unheard, quiet, ...soundsOf(call), place, recordedOf(call))),
       cell("For", growing(call.since)),
       cell("Queue", call.queue),
       cell("Agent", element("span", {}, element("span", { textContent: call.agent ?? "–" }), ...guestsOf(call), supervising(call))),

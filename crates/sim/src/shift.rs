@@ -244,7 +244,11 @@ impl Shift {
                 Output::Person { person, text } => {
                     self.persons.insert(person, text);
                 }
-                Output::Leg { .. } | Output::OpenRecording(_) | Output::CloseRecording { .. } => {}
+                Output::Leg { .. }
+                | Output::OpenRecording(_)
+                | Output::PauseRecording { .. }
+                | Output::ResumeRecording { .. }
+                | Output::CloseRecording { .. } => {}
                 Output::Wait { until } => {
                     self.wake = until;
                     return;
@@ -444,6 +448,7 @@ fn queue(id: u64, name: &str, strategy: Strategy) -> Queue {
         nobody_here: vec![AssetId(2)],
         full: vec![AssetId(3)],
         record: id == 2,
+        pause_on_keys: None,
         sticky: (id == 1).then_some(Sticky { wait: Span::from_s(5), within: Span::from_s(600) }),
         ways: ways(id),
     }
@@ -548,6 +553,7 @@ fn config(setting: &Setting) -> Config {
         flows: BTreeMap::from([("main".to_owned(), menu)]),
         queues: vec![queue(1, "sales", Strategy::LongestIdle), queue(2, "support", Strategy::RoundRobin)],
         agents: agents.collect(),
+        recording: offhook_call::config::Recording::default(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: (0..setting.agents)
             .map(|n| (agent_name(n), account(n)))

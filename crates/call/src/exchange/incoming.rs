@@ -228,6 +228,8 @@ pub(super) fn new_call(id: CallId, now: Tick, number: String, from: Presented, c
         asked_back: None,
         calling_back: None,
         recording: None,
+        pause: None,
+        pauses: 0,
         worker,
         generation: 0,
         plan: None,

@@ -4,10 +4,10 @@ use offhook_plan::{
     Edge, Grade, LegPlan, LevelReport, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source,
     SpeechReport, Tap,
 };
-use offhook_units::{CallId, LegId, PlayerId, RecordingId, Tick};
+use offhook_units::{CallId, LegId, PlayerId, Tick};
 
 use super::state::{Call, Leg, Other, Playing, Stage, Whose};
-use super::{Exchange, Output, RecordingWanted};
+use super::{Exchange, Output};
 use crate::event::CallEvent;
 use crate::guests::Part;
 use crate::record::CallEnd;
@@ -25,22 +25,6 @@ impl Exchange {
         call.plan = Some(plan.clone());
         let worker = call.worker;
         self.outputs.push_back(Output::Media { worker, command: MediaCommand::Apply(Box::new(plan)) });
-    }
-
-    /// Begins the recording where the queue asks for one and the caller is answered; once per call.
-    pub(super) fn start_recording(&mut self, now: Tick, id: CallId) {
-        let Some(call) = self.calls.get(&id).filter(|call| call.answered && call.recording.is_none()) else { return };
-        let Some(queue) = call.queue.and_then(|queue| self.queue(queue)).filter(|queue| queue.record) else { return };
-        let (queue, codec) = (queue.acd.name.clone(), call.caller.negotiated.as_ref().map(|agreed| agreed.codec));
-        // An INVITE without an offer settles its codec in the ACK; the talk begins after that.
-        let Some(codec) = codec else { return };
-        let recording = RecordingId(self.ids.next());
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.recording = Some(recording);
-        }
-        self.note(now, CallEvent::RecordingStarted { call: id, recording });
-        let wanted = RecordingWanted { recording, call: id, started: now, codec, queue };
-        self.outputs.push_back(Output::OpenRecording(wanted));
     }
 
     /// The call that a leg is in now: what a worker tells of it may be older than its move there.
@@ -97,7 +81,8 @@ impl Exchange {
                     open.told = Some(metrics);
                 }
             }
-            MediaEvent::PlanApplied { .. } | MediaEvent::Latched { .. } => {}
+            MediaEvent::PlanApplied { call, generation, at } => self.plan_applied(now, call, generation, at),
+            MediaEvent::Latched { .. } => {}
         }
     }
 
@@ -270,7 +255,8 @@ fn plan_of(call: &Call) -> MediaPlan {
     if let Some(by) = call.transfer.as_ref().and_then(|transfer| transfer.by.as_ref()) {
         legs.push(leg_plan(&by.leg, true));
     }
-    let taps = call.recording.map(|recording| Tap { leg: caller, recording }).into_iter().collect();
+    let recording = call.recording.filter(|_| call.pause.is_none());
+    let taps = recording.map(|recording| Tap { leg: caller, recording }).into_iter().collect();
     MediaPlan { call: call.id, generation: 0, legs, edges, taps }
 }
 

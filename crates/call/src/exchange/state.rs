@@ -12,6 +12,7 @@ use super::digits::Digits;
 use crate::config::Answer;
 use crate::guests::Part;
 use crate::record::CallEnd;
+use crate::recording::PausedBy;
 
 /// One call.
 pub(super) struct Call {
@@ -60,6 +61,10 @@ pub(super) struct Call {
     /// The callback whose turn it is, until the customer answers.
     pub calling_back: Option<ContactId>,
     pub recording: Option<RecordingId>,
+    /// The recording is paused, or is to be.
+    pub pause: Option<Pause>,
+    /// Times that it was paused.
+    pub pauses: u32,
     pub worker: usize,
     pub generation: u32,
     pub plan: Option<MediaPlan>,
@@ -68,6 +73,21 @@ pub(super) struct Call {
     pub end: Option<CallEnd>,
     /// Sessions of ours that the endpoint still winds up.
     pub sessions: BTreeSet<SessionId>,
+}
+
+/// A pause of a recording.
+pub(super) struct Pause {
+    pub by: PausedBy,
+    /// The caller's keys began it, and nobody else has asked for it since.
+    pub by_keys: bool,
+    /// The first plan without the tap.
+    pub generation: u32,
+    /// Since when that one is in force.
+    pub since: Option<Tick>,
+    /// It lasts no longer.
+    pub limit: Tick,
+    /// It ends as soon as it is in force, by whom.
+    pub ends: Option<PausedBy>,
 }
 
 /// A leg whose ports the worker holds.

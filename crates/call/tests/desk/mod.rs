@@ -12,8 +12,10 @@ use offhook_call::config::{
 };
 use offhook_call::event::LogEvent;
 use offhook_call::record::{CallRecord, Fold};
-use offhook_call::{Exchange, Input, Output, Recovered};
-use offhook_plan::{AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, Move, SpeechReport};
+use offhook_call::{Command, Exchange, Input, Output, Recovered};
+use offhook_plan::{
+    AssetId, DigitSource, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, Move, SpeechReport,
+};
 use offhook_sip::{
     Binding, Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, Method, NameAddr, Register,
     Request, RequestId, Response, SessionId, Transport, sdp,
@@ -45,6 +47,10 @@ pub struct World {
     pub plans: BTreeMap<CallId, MediaPlan>,
     /// Legs whose end the worker has not reported yet.
     closed: VecDeque<(CallId, LegId)>,
+    /// Plans that the worker has not answered yet.
+    applied: VecDeque<(CallId, u32)>,
+    /// What the recorder was told, in order: `open`, `pause`, `resume` or `close`, and when it counts from.
+    pub recorder: Vec<(&'static str, Tick)>,
     /// Legs that changed calls, and the workers that were told so.
     pub moves: Vec<(usize, Move)>,
     /// What was sent to addresses without a phone.
@@ -144,11 +150,13 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
                 nobody_here: Vec::new(),
                 full: Vec::new(),
                 record: name == "sales",
+                pause_on_keys: None,
                 sticky: None,
                 ways: Ways::default(),
             })
             .collect(),
         agents: agents.collect(),
+        recording: offhook_call::config::Recording::default(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: names.iter().map(|name| ((*name).to_owned(), account(name))).collect(),
         limits: Limits::default(),
@@ -189,6 +197,8 @@ impl World {
             log,
             plans,
             closed,
+            applied: VecDeque::new(),
+            recorder: Vec::new(),
             moves: Vec::new(),
             legs,
             heard: Vec::new(),
@@ -370,6 +380,19 @@ impl World {
         (view.state, view.reason)
     }
 
+    /// The worker tells of a key on a leg of a call.
+    pub fn press(&mut self, call: CallId, leg: LegId, digit: char) {
+        let event = MediaEvent::Digit { call, leg, digit, source: DigitSource::Event };
+        self.exchange.handle(self.now, Input::Media { worker: 0, event });
+        self.run(Span::from_ms(10));
+    }
+
+    /// A program asks for something.
+    pub fn command(&mut self, command: Command) {
+        self.exchange.handle(self.now, Input::Command(command));
+        self.run(Span::from_ms(10));
+    }
+
     /// Lets `span` pass.
     pub fn run(&mut self, span: Span) {
         let end = self.now + span;
@@ -381,11 +404,17 @@ impl World {
                 self.exchange.handle(self.now, Input::Media { worker: 0, event });
                 self.drain();
             }
+            while let Some((call, generation)) = self.applied.pop_front() {
+                // The worker takes its commands 2 ms later than they were given, by its own account.
+                let event = MediaEvent::PlanApplied { call, generation, at: self.now + Span::from_ms(2) };
+                self.exchange.handle(self.now, Input::Media { worker: 0, event });
+                self.drain();
+            }
             while let Some((from, to, bytes)) = self.under_way.pop_front() {
                 self.deliver(from, to, &bytes);
                 self.drain();
             }
-            if !self.closed.is_empty() {
+            if !self.closed.is_empty() || !self.applied.is_empty() {
                 continue;
             }
             let wakes = self.phones.values().map(|phone| phone.wake).chain([self.wake]).flatten();
@@ -435,6 +464,7 @@ impl World {
                 }
                 Output::Log { at, event } => self.log.push((at, event)),
                 Output::Media { command: MediaCommand::Apply(plan), .. } => {
+                    self.applied.push_back((plan.call, plan.generation));
                     let before = self.plans.insert(plan.call, (*plan).clone());
                     let gone = before.into_iter().flat_map(|before| before.legs);
                     let gone = gone.filter(|leg| plan.legs.iter().all(|kept| kept.leg != leg.leg));
@@ -449,10 +479,15 @@ impl World {
                     plan.legs.retain(|leg| leg.leg != goes.leg);
                     self.moves.push((worker, goes));
                 }
-                Output::Person { .. }
-                | Output::OpenRecording(_)
-                | Output::CloseRecording { .. }
-                | Output::Binding(_) => {}
+                Output::OpenRecording(wanted) => self.recorder.push(("open", wanted.started)),
+                Output::PauseRecording { at, .. } => self.recorder.push(("pause", at)),
+                Output::ResumeRecording { at, .. } => {
+                    let taps = self.plans.values().map(|plan| plan.taps.len()).sum::<usize>();
+                    assert_eq!(taps, 0, "the recorder is told before the worker");
+                    self.recorder.push(("resume", at));
+                }
+                Output::CloseRecording { at, .. } => self.recorder.push(("close", at)),
+                Output::Person { .. } | Output::Binding(_) => {}
                 Output::ExpectAlive { flow, within } => self.expected_alive.push((flow, within)),
                 Output::WrongPassword { source } => self.guessers.push(source),
                 Output::Leg { call, call_id, name } => self.legs.push((call, call_id, name)),

@@ -544,6 +544,7 @@ fn config(agents: u16) -> Config {
         nobody_here: vec![AssetId(3)],
         full: vec![AssetId(4)],
         record: true,
+        pause_on_keys: None,
         sticky: None,
         ways: Ways::default(),
     };
@@ -581,6 +582,7 @@ fn config(agents: u16) -> Config {
         flows: BTreeMap::from([("main".to_owned(), menu)]),
         queues: vec![queue],
         agents: people.collect(),
+        recording: offhook_call::config::Recording::default(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: BTreeMap::new(),
         limits: Limits::default(),

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use offhook_call::config::Recording as Rules;
+use offhook_call::recording::PAUSE_CODE_KEYS_MAX;
 use offhook_recorder::{KeyFileError, KeyRing};
+use offhook_units::Span;
 
 use super::Reader;
 use super::read::Section;
@@ -14,12 +17,17 @@ pub struct Recording {
     pub folder: PathBuf,
     /// The file of master keys; without one recordings are not sealed.
     pub key_file: Option<PathBuf>,
+    /// How recordings are paused.
+    pub rules: Rules,
 }
+
+/// The keys of a phone that a code is made of.
+const CODE_KEYS: &str = "0123456789*#";
 
 impl Reader {
     /// `[recording]`.
     pub fn recording(&mut self, root: &mut Section<'_>) -> Recording {
-        let mut recording = Recording { folder: PathBuf::from("recordings"), key_file: None };
+        let mut recording = Recording { folder: PathBuf::from("recordings"), key_file: None, rules: Rules::default() };
         let Some(mut section) = root.table(&mut self.sink, "recording") else { return recording };
         if let Some(folder) = section.text(&mut self.sink, "folder", "\"recordings\"") {
             recording.folder = PathBuf::from(folder.value);
@@ -35,7 +43,30 @@ impl Reader {
             }
             recording.key_file = Some(path);
         }
+        self.pauses(&mut section, &mut recording.rules);
         section.finish(&mut self.sink);
         recording
+    }
+
+    /// `pause_code` and `pause_max`.
+    fn pauses(&mut self, section: &mut Section<'_>, rules: &mut Rules) {
+        if section.is_text("pause_code", "none") {
+            rules.pause_code = None;
+        } else if let Some(code) = section.text(&mut self.sink, "pause_code", "\"*3\"") {
+            let keys = code.value.chars().count();
+            if keys > PAUSE_CODE_KEYS_MAX || !code.value.chars().all(|key| CODE_KEYS.contains(key)) {
+                let message = format!("pause_code = \"{}\" cannot be pressed on a phone", code.value);
+                let advice = format!("write at most {PAUSE_CODE_KEYS_MAX} of 0-9, * and #, or \"none\"");
+                self.sink.fault(code.span, message, advice);
+            } else if keys < 2 {
+                let message = "pause_code has one key, which agents press for other things too";
+                self.sink.fault(code.span, message, "write two keys or more, such as \"*3\"");
+            } else {
+                rules.pause_code = Some(code.value);
+            }
+        }
+        if let Some(most) = section.span(&mut self.sink, "pause_max", Span::from_s(10)..=Span::from_s(3_600)) {
+            rules.pause_max = most;
+        }
     }
 }

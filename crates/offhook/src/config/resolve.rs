@@ -183,6 +183,7 @@ impl Checked {
             flows,
             queues,
             agents,
+            recording: self.recording.rules.clone(),
             registrar: self.registrar,
             accounts: self.accounts,
             limits: self.limits,

@@ -110,8 +110,15 @@ impl Reader {
         let announce_every = section.span(&mut self.sink, "announce_position_every", seconds).unwrap_or(Span::ZERO);
         let announcement = self.announcement(section, whole && announce_every != Span::ZERO);
         let record = section.flag(&mut self.sink, "record").unwrap_or(false);
+        let rests = Span::from_s(2)..=Span::from_s(120);
+        let pause_on_keys = section.span(&mut self.sink, "pause_recording_on_keys", rests);
+        if whole && pause_on_keys.is_some() && !record {
+            let message = "the caller's keys pause a recording, and calls of this queue are not recorded";
+            self.sink.missing(section.span.clone(), message, "add record = true, or take pause_recording_on_keys out");
+        }
         let sticky = self.sticky(section);
-        Queue { acd, music, announce_every, announcement, nobody_here, full, record, sticky, ways: Ways::default() }
+        let ways = Ways::default();
+        Queue { acd, music, announce_every, announcement, nobody_here, full, record, pause_on_keys, sticky, ways }
     }
 
     fn sticky(&mut self, section: &mut Section<'_>) -> Option<Sticky> {

@@ -1,6 +1,7 @@
 //! Faults as rows: a fragment of a file, where its fault is, what it says, what it advises.
 
 mod elsewhere;
+mod recording;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

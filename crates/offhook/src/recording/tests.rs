@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::unbounded;
 use offhook_call::event::{CallEvent, LogEvent};
 use offhook_call::record::{CallEnd, Fold};
+use offhook_call::recording::PausedBy;
 use offhook_plan::CodecKind;
 use offhook_plan::tap::{Side, TapHeader};
-use offhook_recorder::{KeyRing, Manifest, Protection, RecorderEvent, RecordingSpec, Writer};
+use offhook_recorder::{GapReason, KeyRing, Manifest, ManifestGap, Protection, RecorderEvent, RecordingSpec, Writer};
 use offhook_server::Speech;
 use offhook_store::{Archive, CallRow, Record, Store};
 use offhook_units::{CallId, Entropy, LegId, PersonRef, RecordingId, Span, Tick};
@@ -110,9 +111,19 @@ fn sealed_centre(
 
 /// Puts the call of recording `id` into the log and, when it `ended`, into the records.
 fn tell(store: &Store, id: u64, ended: Option<Tick>) {
+    tell_paused(store, id, None, ended);
+}
+
+/// The same, with a pause from and to these milliseconds.
+fn tell_paused(store: &Store, id: u64, pause: Option<(u64, u64)>, ended: Option<Tick>) {
     let (call, recording) = (CallId(1_000 + id), RecordingId(id));
     let began = CallEvent::Began { call, number: "700".into(), trunk: None, caller: PersonRef(id) };
     let mut events = vec![(BEGAN, began), (BEGAN, CallEvent::RecordingStarted { call, recording })];
+    if let Some((from, to)) = pause {
+        let by = PausedBy::Program;
+        events.push((BEGAN + Span::from_ms(from), CallEvent::RecordingPaused { call, recording, by }));
+        events.push((BEGAN + Span::from_ms(to), CallEvent::RecordingResumed { call, recording, by }));
+    }
     events.extend(ended.map(|at| (at, CallEvent::Ended { call, end: CallEnd::CallerHungUp })));
     let mut fold = Fold::default();
     for (at, event) in events {
@@ -252,6 +263,42 @@ fn among_five_hundred_recordings_exactly_the_faults_that_were_put_in_are_found()
         audit.faults.iter().map(|fault| (fault.recording.clone().unwrap_or_default(), fault.kind)).collect();
     assert_eq!(found, expected, "{}", audit.text());
     assert_eq!((audit.recordings, audit.open), (498, 1));
+}
+
+#[test]
+fn pauses_of_the_log_and_of_the_manifest_explain_each_other_and_speech_in_one_is_found() {
+    // Of 6 s: told and silent; told, and spoken in; silent, and not told; told as far as the call went.
+    let centre = centre(4, 300);
+    let store = Store::open(centre.data.path()).expect("a store");
+    let end = Some(BEGAN + Span::from_ms(6_020));
+    tell_paused(&store, 1, Some((1_000, 4_000)), end);
+    tell_paused(&store, 2, Some((1_000, 4_000)), end);
+    store.shutdown().expect("closed");
+    centre.edit(|lines| {
+        for id in [1, 3] {
+            let at = place_of(lines, id);
+            let mut manifest: Manifest = serde_json::from_str(&lines[at]).expect("a line");
+            manifest.left.covered_ms -= 3_000;
+            manifest.gaps.retain(|gap| gap.side == Side::Heard);
+            manifest.right.covered_ms = 3_020;
+            for side in [Side::Heard, Side::Sent] {
+                manifest.gaps.push(ManifestGap { side, from_ms: 1_010, to_ms: 4_010, why: GapReason::Pause });
+            }
+            manifest.gaps.sort_by_key(|gap| gap.from_ms);
+            lines[at] = serde_json::to_string(&manifest).expect("JSON");
+        }
+    });
+    let audit = centre.verify();
+    let of = |id: u64| {
+        let id = Some(RecordingId(id).to_string());
+        let kinds = audit.faults.iter().filter(|fault| fault.recording == id).map(|fault| fault.kind);
+        let about_pauses = [Kind::UnexplainedPause, Kind::SpeechInPause, Kind::Uncovered];
+        kinds.filter(|kind| about_pauses.contains(kind)).collect::<Vec<_>>()
+    };
+    assert_eq!((of(1), of(4)), (vec![], vec![]), "{}", audit.text());
+    assert_eq!(of(2), [Kind::SpeechInPause]);
+    assert_eq!(of(3), [Kind::UnexplainedPause]);
+    assert_eq!(audit.gaps_ms["pause"], 4 * 3_000);
 }
 
 #[test]

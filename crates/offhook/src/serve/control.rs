@@ -120,6 +120,9 @@ pub struct Figures {
     pub transfers_refused: AtomicU64,
     pub guests: AtomicU64,
     pub guests_denied: AtomicU64,
+    pub recording_pauses: AtomicU64,
+    pub recording_pauses_at_limit: AtomicU64,
+    pub recording_denied: AtomicU64,
     pub refused_unknown_numbers: AtomicU64,
     pub registrations: AtomicU64,
     pub malformed: AtomicU64,
@@ -356,6 +359,16 @@ impl Control {
                 }
                 Output::Person { person, text } => self.edges.store.put_person(person, &text),
                 Output::OpenRecording(wanted) => self.open_recording(wanted),
+                Output::PauseRecording { recording, at } => {
+                    if let Some(recorder) = &self.edges.recorder {
+                        recorder.pause(recording, at);
+                    }
+                }
+                Output::ResumeRecording { recording, at } => {
+                    if let Some(recorder) = &self.edges.recorder {
+                        recorder.resume(recording, at);
+                    }
+                }
                 Output::CloseRecording { recording, at } => {
                     if let Some(recorder) = &self.edges.recorder {
                         recorder.close(recording, at);
@@ -558,6 +571,9 @@ impl Control {
             (&figures.transfers_refused, counters.transfers_refused),
             (&figures.guests, counters.guests),
             (&figures.guests_denied, counters.guests_denied),
+            (&figures.recording_pauses, counters.recording_pauses),
+            (&figures.recording_pauses_at_limit, counters.recording_pauses_at_limit),
+            (&figures.recording_denied, counters.recording_denied),
             (&figures.registrations, counters.registrations),
             (&figures.malformed, counters.malformed),
             (&figures.watching, self.exchange.watching() as u64),

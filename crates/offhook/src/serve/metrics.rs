@@ -280,6 +280,21 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
         let help = "Supervisors and third parties who came into calls, and wishes that were denied";
         metrics.counter_fn("offhook_guests", help, &[("outcome", how)], read);
     }
+    for (name, help, read) in [
+        ("offhook_recording_pauses", "Pauses of recordings", reader(|figures| &figures.recording_pauses)),
+        (
+            "offhook_recording_pauses_at_limit",
+            "Pauses of recordings that nobody ended in time",
+            reader(|figures| &figures.recording_pauses_at_limit),
+        ),
+        (
+            "offhook_recording_denied",
+            "Wishes to pause a recording, or to go on with it, that were denied",
+            reader(|figures| &figures.recording_denied),
+        ),
+    ] {
+        metrics.counter_fn(name, help, &[], read);
+    }
     for (how, read) in [
         ("taken", reader(|figures| &figures.messages)),
         ("failed", reader(|figures| &figures.messages_failed)),

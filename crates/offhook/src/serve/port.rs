@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use offhook_call::config::Names;
 use offhook_call::record::CallRecord;
+use offhook_call::recording::RecordingWish;
 use offhook_call::view::{AgentView, CallView, CallbackView, HoursView, QueueView, TrunkView};
 use offhook_call::{Command, Exchange, WantedState};
 use offhook_net::Clock;
@@ -187,6 +188,22 @@ impl View for Port {
                 GuestWish::BringIn(by, number) => Command::BringIn { call, by, number },
                 GuestWish::SendOff(guest) => Command::SendOff { call, guest },
             };
+            let look = move |exchange: &Exchange, _| match exchange.denied() {
+                Some(denied) => Err(denied.clone()),
+                None => Ok(exchange.call_now(call)),
+            };
+            Ok(self.ask(|look| Ask::Do(command, look), look).await??)
+        })
+    }
+
+    fn set_recording(
+        &self,
+        call: CallId,
+        by: Option<AgentId>,
+        wish: RecordingWish,
+    ) -> Answer<'_, Result<Option<CallView>, GuestError>> {
+        Box::pin(async move {
+            let command = Command::Record { call, by, wish };
             let look = move |exchange: &Exchange, _| match exchange.denied() {
                 Some(denied) => Err(denied.clone()),
                 None => Ok(exchange.call_now(call)),
