@@ -286,10 +286,16 @@ fn config() -> Config {
         trunks: vec![Trunk::new("load", vec![address(CALLER).ip()])],
         calendars: Vec::new(),
         numbers: BTreeMap::from([
-            ("800".to_owned(), Number { answer: Answer::AtStart, to, tones: None, gate: None }),
+            ("800".to_owned(), Number { answer: Answer::AtStart, to, tones: None, gate: None, record: None }),
             (
                 "700".to_owned(),
-                Number { answer: Answer::AtStart, to: Destination::Queue(queue), tones: None, gate: None },
+                Number {
+                    answer: Answer::AtStart,
+                    to: Destination::Queue(queue),
+                    tones: None,
+                    gate: None,
+                    record: None,
+                },
             ),
         ]),
         flows: BTreeMap::new(),
@@ -300,7 +306,7 @@ fn config() -> Config {
             announcement: Announcement::default(),
             nobody_here: vec![AssetId(1)],
             full: vec![AssetId(2)],
-            record: false,
+            record: None,
             pause_on_keys: None,
             sticky: None,
             ways: Ways::default(),
@@ -325,6 +331,7 @@ fn agent(n: u64, queue: QueueId) -> Agent {
         reach: Reach::Static { uri: format!("sip:a{n:04}@{PHONE}"), flow: flow(PHONE) },
         login: Login::AtStart,
         supervises: Supervises::default(),
+        record: None,
     }
 }
 

@@ -16,7 +16,7 @@ use offhook_units::{AgentId, QueueId, Span};
 pub use crate::calendar::Calendar;
 pub use crate::guests::Supervises;
 pub use crate::numbering::{NumberFormat, Numbering};
-pub use crate::recording::Recording;
+pub use crate::recording::{Percent, Recording, Rule};
 pub use trunk::{Outgoing, Registering, Trunk, TrunkLimits};
 pub use ways::{CallbackRules, Elsewhere, Gate, Ways};
 
@@ -61,7 +61,7 @@ pub struct Config {
     pub queues: Vec<Queue>,
     /// Agents.
     pub agents: Vec<Agent>,
-    /// How recordings are paused.
+    /// Whether calls outside are recorded, and how recordings are paused.
     pub recording: Recording,
     /// What phones are asked for, and what they are granted.
     pub registrar: RegistrarLimits,
@@ -167,6 +167,8 @@ pub struct Number {
     pub tones: Option<Tones>,
     /// When it leads there, where that is not always.
     pub gate: Option<Gate>,
+    /// Whether its calls are recorded, where it has a word on that.
+    pub record: Option<Rule>,
 }
 
 /// Where a number leads.
@@ -217,8 +219,8 @@ pub struct Queue {
     pub nobody_here: Vec<AssetId>,
     /// Played when the queue is full, before the call ends.
     pub full: Vec<AssetId>,
-    /// Calls are recorded.
-    pub record: bool,
+    /// Whether calls are recorded, where it has a word on that.
+    pub record: Option<Rule>,
     /// The first key that a caller presses in a talk pauses the recording, until no key came for so long; none where keys do not.
     pub pause_on_keys: Option<Span>,
     /// Callers wait a while for whom they talked to last.
@@ -258,6 +260,8 @@ pub struct Agent {
     pub login: Login,
     /// Whose calls the agent may listen to, whisper into, join and take over.
     pub supervises: Supervises,
+    /// Whether talks with the agent are recorded, where there is a word on that.
+    pub record: Option<Rule>,
 }
 
 /// Where an agent's phone is.

@@ -152,6 +152,8 @@ pub struct CallView {
 pub enum Recorded {
     /// It is not recorded.
     No,
+    /// It is not recorded, and is as soon as somebody wants that.
+    OnDemand,
     /// It is recorded.
     Yes,
     /// The recording is to be paused, and is not yet.
@@ -162,8 +164,8 @@ pub enum Recorded {
         since: Tick,
         /// Who paused it.
         by: PausedBy,
-        /// When it goes on at the latest.
-        until: Tick,
+        /// When it goes on at the latest; none while the rules do not let the call be recorded.
+        until: Option<Tick>,
     },
 }
 
@@ -172,6 +174,7 @@ impl Recorded {
     pub const fn name(self) -> &'static str {
         match self {
             Self::No => "off",
+            Self::OnDemand => "on-demand",
             Self::Yes => "recording",
             Self::Pausing => "pausing",
             Self::Paused { .. } => "paused",

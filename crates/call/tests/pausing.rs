@@ -96,7 +96,7 @@ fn a_pause_is_told_only_when_the_worker_has_taken_the_tap_away_and_lasts_until_s
     assert_eq!(world.turns(), [], "not before the worker says so");
     world.run(Span::from_s(20));
     let since = asked + Span::from_ms(2);
-    let until = asked + Span::from_s(300);
+    let until = Some(asked + Span::from_s(300));
     assert_eq!(world.recorded(), Recorded::Paused { since, by: PausedBy::Program, until });
     assert!(!world.is_tapped());
     let resumed = world.now;
@@ -232,7 +232,7 @@ fn who_takes_part_or_supervises_may_pause_and_nobody_else_and_only_what_is_recor
     world.command(Command::Record { call, by: None, wish: RecordingWish::Record });
     assert_eq!(world.exchange.denied(), Some(&Denied::NoCall(call)));
     assert_eq!(world.exchange.counters().recording_denied, 3);
-    let mut world = World::told(vec![trunk("carrier", 2, &["0"], None)], |config| config.queues[0].record = false);
+    let mut world = World::told(vec![trunk("carrier", 2, &["0"], None)], |config| config.queues[0].record = None);
     world.dial("carrier2", "700", None);
     let denied = Denied::Elsewhere("this call is not recorded");
     assert_eq!(world.wish(Some(ANN), RecordingWish::Pause), Err(denied));

@@ -47,7 +47,7 @@ impl World {
             trunks: vec![Trunk { srtp: of_trunk, ..Trunk::new("trunk", peers) }],
             numbers: BTreeMap::from([(
                 "desk".to_owned(),
-                Number { answer: Answer::AtStart, to, tones: None, gate: None },
+                Number { answer: Answer::AtStart, to, tones: None, gate: None, record: None },
             )]),
             calendars: Vec::new(),
             flows: BTreeMap::new(),

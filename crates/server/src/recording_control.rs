@@ -1,4 +1,4 @@
-//! The recording of a call that is up: paused, gone on with.
+//! The recording of a call that is up: begun on demand, paused, gone on with.
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -28,7 +28,8 @@ pub struct Now {
     recorded: RecordedNow,
 }
 
-/// `POST /api/v1/calls/{id}/recording`: `{"state": "paused"}` or `{"state": "recording"}`, with `"by": "a-1f"` in an agent's name.
+/// `POST /api/v1/calls/{id}/recording`: `{"state": "paused"}` or `{"state": "recording"}`, which begins one where calls are
+/// recorded on demand, with `"by": "a-1f"` in an agent's name.
 /// The answer's state is `pausing` until the pause is in force, some milliseconds later: `paused` then is in the call and on the live
 /// feed.
 pub async fn set(

@@ -173,23 +173,23 @@ const soundsOf = (call) => [["caller", call.caller_sounds], ["agent", call.agent
 
 // --- Recording -----------------------------------------------------------------------------------------------------
 
-const PAUSED_BY = { agent: "an agent", program: "a program", keys: "the caller's keys", limit: "a limit" };
+const PAUSED_BY = { agent: "an agent", program: "a program", keys: "the caller's keys", limit: "a limit", rule: "a rule" };
+const RECORD_WORDS = { "on-demand": "Record", recording: "Pause recording", pausing: "Resume recording", paused: "Resume recording" };
 
 // What becomes of a call's speech, with the button that changes it. A pause is shown when it is in force, not before.
 function recordedOf(call) {
   const { state: now, paused } = call.recorded;
   if (now === "off") return null;
-  const title = paused ? `by ${PAUSED_BY[paused.by.who]} since ${clock(paused.since)}, until ${clock(paused.until)} at the latest` : "";
-  const shown = now === "recording"
-    ? element("span", { className: "quiet", textContent: " recorded" })
-    : element("span", { className: "tag warn", title, textContent: now === "paused" ? "recording paused" : "pausing" });
-  const wanted = now === "recording" ? "paused" : "recording";
+  const until = paused?.until ? `, until ${clock(paused.until)} at the latest` : "";
+  const title = paused ? `by ${PAUSED_BY[paused.by.who]} since ${clock(paused.since)}${until}` : "";
+  const shown = { "on-demand": "", recording: " recorded", pausing: "pausing", paused: "recording paused" }[now];
+  const quiet = now === "recording" || now === "on-demand";
   const button = element("button", {
-    type: "button", className: "small", textContent: now === "recording" ? "Pause recording" : "Resume recording",
-    ariaLabel: `${now === "recording" ? "Pause" : "Resume"} the recording of the call of ${call.caller || "a withheld number"}`,
-    onclick: () => setRecording(call.id, wanted),
+    type: "button", className: "small", textContent: RECORD_WORDS[now],
+    ariaLabel: `${RECORD_WORDS[now]}: the call of ${call.caller || "a withheld number"}`,
+    onclick: () => setRecording(call.id, now === "recording" ? "paused" : "recording"),
   });
-  return element("span", {}, shown, " ", button);
+  return element("span", {}, element("span", { className: quiet ? "quiet" : "tag warn", title, textContent: shown }), " ", button);
 }
 
 async function setRecording(call, wanted) {

@@ -447,7 +447,7 @@ fn queue(id: u64, name: &str, strategy: Strategy) -> Queue {
         },
         nobody_here: vec![AssetId(2)],
         full: vec![AssetId(3)],
-        record: id == 2,
+        record: (id == 2).then_some(offhook_call::config::Rule::Always),
         pause_on_keys: None,
         sticky: (id == 1).then_some(Sticky { wait: Span::from_s(5), within: Span::from_s(600) }),
         ways: ways(id),
@@ -512,7 +512,7 @@ fn config(setting: &Setting) -> Config {
         rounds: 2,
         default: support,
     };
-    let number = |answer, to| Number { answer, to, tones: None, gate: None };
+    let number = |answer, to| Number { answer, to, tones: None, gate: None, record: None };
     let dialled = SocketAddr::from(([127, 0, 0, 3], 6_000));
     let dial = Flow { transport: Transport::Udp, local: SocketAddr::from(([127, 0, 0, 1], 5060)), peer: dialled };
     let agents =
@@ -523,6 +523,7 @@ fn config(setting: &Setting) -> Config {
             reach: Reach::Account(agent_name(n)),
             login: Login::WhenRegistered,
             supervises: Supervises::Everything,
+            record: None,
         });
     Config {
         name: "shift".to_owned(),

@@ -132,6 +132,7 @@ impl Exchange {
         let mut call = new_call(id, now, number.clone(), from, caller, worker);
         (call.trunk, call.caller_agent, call.answer) = (trunk.clone(), agent, answer);
         call.caller_account.clone_from(&account);
+        call.placed = account.is_some();
         call.sessions.insert(session);
         self.calls.insert(id, call);
         self.sessions.insert(session, (id, Role::Caller));
@@ -230,8 +231,12 @@ pub(super) fn new_call(id: CallId, now: Tick, number: String, from: Presented, c
         recording: None,
         pause: None,
         pauses: 0,
+        wanted: false,
+        number_rule: None,
+        placed: false,
         worker,
         generation: 0,
+        applied: 0,
         plan: None,
         open_legs: BTreeMap::new(),
         end: None,

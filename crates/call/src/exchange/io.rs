@@ -102,7 +102,7 @@ pub enum Command {
         /// Whom, by the leg.
         guest: LegId,
     },
-    /// Pauses the recording of a call, or goes on with it.
+    /// Pauses the recording of a call, goes on with it, or begins it where it is recorded on demand.
     Record {
         /// Which call.
         call: CallId,
@@ -234,6 +234,6 @@ pub struct RecordingWanted {
     pub started: Tick,
     /// The codec at the customer's leg.
     pub codec: offhook_plan::CodecKind,
-    /// The queue's name.
-    pub queue: String,
+    /// The queue's name, where it came through one.
+    pub queue: Option<String>,
 }

@@ -6,6 +6,7 @@ use offhook_plan::{
 };
 use offhook_units::{CallId, LegId, PlayerId, Tick};
 
+use super::recording::customer;
 use super::state::{Call, Leg, Other, Playing, Stage, Whose};
 use super::{Exchange, Output};
 use crate::event::CallEvent;
@@ -14,13 +15,19 @@ use crate::record::CallEnd;
 
 impl Exchange {
     /// Makes the plan that the call's state asks for, and hands it to the worker where it differs from the last one.
-    pub(super) fn replan(&mut self, _now: Tick, id: CallId) {
+    pub(super) fn replan(&mut self, now: Tick, id: CallId) {
+        self.judge_recording(now, id);
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_ending()) else { return };
         let mut plan = plan_of(call);
-        if call.plan.as_ref().is_some_and(|last| same_media(last, &plan)) {
-            return;
+        let same = call.plan.as_ref().is_some_and(|last| same_media(last, &plan));
+        call.generation += u32::from(!same);
+        if let Some(pause) = call.pause.as_mut().filter(|pause| pause.generation == 0) {
+            pause.generation = call.generation;
         }
-        call.generation += 1;
+        if same {
+            let applied = call.applied;
+            return self.plan_applied(now, id, applied, now);
+        }
         plan.generation = call.generation;
         call.plan = Some(plan.clone());
         let worker = call.worker;
@@ -256,7 +263,7 @@ fn plan_of(call: &Call) -> MediaPlan {
         legs.push(leg_plan(&by.leg, true));
     }
     let recording = call.recording.filter(|_| call.pause.is_none());
-    let taps = recording.map(|recording| Tap { leg: caller, recording }).into_iter().collect();
+    let taps = recording.map(|recording| Tap { leg: customer(call).id, recording }).into_iter().collect();
     MediaPlan { call: call.id, generation: 0, legs, edges, taps }
 }
 
@@ -305,8 +312,13 @@ fn with_guests(edges: &mut Vec<Edge>, call: &Call, other: Option<&Other>) {
         if guest.part.talks() {
             hear(edges, &call.caller, leg, since);
         }
-        if let Some(other) = other.filter(|_| guest.part.talks() || guest.part == Part::Whisper) {
+        if let Some(other) = other.filter(|_| guest.part.talks()) {
             hear(edges, &other.leg, leg, since);
+        }
+        // A whisper is for the agent, who may be the one who called a number outside.
+        if let Some(other) = other.filter(|_| guest.part == Part::Whisper) {
+            let is_caller = call.caller_agent.is_some() && other.agent.is_none();
+            hear(edges, if is_caller { &call.caller } else { &other.leg }, leg, since);
         }
     }
 }

@@ -46,7 +46,6 @@ impl Exchange {
             Answer::AtAgent => self.early_media(now, id),
         }
         self.enter(now, id, Stage::Queued { music, announcement: None });
-        self.start_recording(now, id);
         self.replan(now, id);
         if announces {
             self.timers.arm(id, Kind::Announce, now);

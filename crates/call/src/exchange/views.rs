@@ -3,9 +3,9 @@
 use offhook_units::{AgentId, CallId, LegId, QueueId, Span, Tick};
 
 use super::Exchange;
-use super::state::{Call, Guest, Pause, Stage};
+use super::state::{Call, Guest, Stage};
 use crate::config::{Reach, Supervises};
-use crate::view::{AgentView, CallView, GuestView, QueueView, Recorded, Sounds};
+use crate::view::{AgentView, CallView, GuestView, QueueView, Sounds};
 
 impl Exchange {
     /// All queues, in the order of the configuration.
@@ -122,7 +122,7 @@ impl Exchange {
             position: waiting.and_then(|contact| self.acd.position(contact)),
             agent: agent.and_then(|agent| self.agent(agent)).map(|agent| agent.acd.name.clone()),
             recording: call.recording,
-            recorded: recorded(call),
+            recorded: self.recorded(call),
             caller_sounds: sounds(call, call.caller.id),
             agent_sounds: call.other.as_ref().map(|other| sounds(call, other.leg.id)),
             guests: call.guests.iter().map(|guest| self.guest_view(guest)).collect(),
@@ -142,17 +142,6 @@ impl Exchange {
 fn sounds(call: &Call, leg: LegId) -> Sounds {
     let Some(open) = call.open_legs.get(&leg) else { return Sounds::default() };
     Sounds { heard: open.grades.0, sent: open.grades.1, level: open.level, told: open.told }
-}
-
-fn recorded(call: &Call) -> Recorded {
-    match (call.recording, &call.pause) {
-        (None, _) => Recorded::No,
-        (Some(_), None) => Recorded::Yes,
-        (Some(_), Some(Pause { since: None, .. })) => Recorded::Pausing,
-        (Some(_), Some(Pause { since: Some(since), by, limit, .. })) => {
-            Recorded::Paused { since: *since, by: *by, until: *limit }
-        }
-    }
 }
 
 /// Who sends nothing but silence in a call in which the other speaks. Where both do, nothing has to be wrong.

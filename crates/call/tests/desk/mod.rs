@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use offhook_acd::{Acd, AgentConfig, QueueConfig, WrapUp};
 use offhook_call::callback::Callbacks;
 use offhook_call::config::{
-    Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Outgoing, Queue, Reach,
+    Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Outgoing, Queue, Reach, Rule,
     SrtpSettings, Supervises, Trunk, Ways,
 };
 use offhook_call::event::LogEvent;
@@ -102,7 +102,7 @@ fn carrier(trunk: &Trunk) -> Option<String> {
 pub fn config(trunks: Vec<Trunk>) -> Config {
     let sales = QueueId(1);
     let names = ["ann", "bob", "carl"];
-    let number = |to| Number { answer: Answer::AtStart, to, tones: None, gate: None };
+    let number = |to| Number { answer: Answer::AtStart, to, tones: None, gate: None, record: None };
     let agents = names.iter().zip(100..).map(|(name, id)| Agent {
         acd: match *name {
             // Serves no queue.
@@ -112,6 +112,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
         reach: Reach::Account((*name).to_owned()),
         login: Login::WhenRegistered,
         supervises: if *name == "carl" { Supervises::Queues(vec![sales]) } else { Supervises::Nothing },
+        record: None,
     });
     let account = |name: &str| Account {
         outside: vec!["0".to_owned()],
@@ -149,7 +150,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
                 announcement: Announcement::default(),
                 nobody_here: Vec::new(),
                 full: Vec::new(),
-                record: name == "sales",
+                record: (name == "sales").then_some(Rule::Always),
                 pause_on_keys: None,
                 sticky: None,
                 ways: Ways::default(),
@@ -520,7 +521,7 @@ fn name_addr(uri: &str) -> NameAddr {
 
 /// A number of ours that leads to the queue.
 pub fn number() -> Number {
-    Number { answer: Answer::AtStart, to: Destination::Queue(QueueId(1)), tones: None, gate: None }
+    Number { answer: Answer::AtStart, to: Destination::Queue(QueueId(1)), tones: None, gate: None, record: None }
 }
 
 /// A description of a phone's media; it serves as offer and as answer.

@@ -32,7 +32,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use offhook_call::calendar::Calendar;
-use offhook_call::config::{Account, Answer, Limits, Login, NumberFormat, Numbering, Queue, SrtpSettings, TrunkLimits};
+use offhook_call::config::{
+    Account, Answer, Limits, Login, NumberFormat, Numbering, Queue, Rule, SrtpSettings, TrunkLimits,
+};
 use offhook_codec::CountryTones;
 use offhook_net::bans::BanLimits;
 use offhook_net::streams::{StreamLimits, TlsFiles, TrunkFiles};
@@ -197,6 +199,8 @@ pub struct Agent {
     pub login: Login,
     /// Whose calls it may supervise: queues by name, `*` for everybody's.
     pub supervises: Vec<String>,
+    /// Whether its talks are recorded.
+    pub record: Option<Rule>,
 }
 
 /// What the contacts of a queue need, by name.
@@ -263,6 +267,8 @@ pub struct Number {
     pub tones: Option<CountryTones>,
     /// When it leads there.
     pub gate: Option<GateNamed>,
+    /// Whether its calls are recorded.
+    pub record: Option<Rule>,
 }
 
 /// Where a number leads, by name.

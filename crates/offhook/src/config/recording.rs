@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use offhook_call::config::Recording as Rules;
+use offhook_call::config::{Percent, Recording as Rules, Rule};
 use offhook_call::recording::PAUSE_CODE_KEYS_MAX;
 use offhook_recorder::{KeyFileError, KeyRing};
 use offhook_units::Span;
 
 use super::Reader;
-use super::read::Section;
+use super::read::{At, Section};
 
 /// `[recording]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Recording {
     pub folder: PathBuf,
     /// The file of master keys; without one recordings are not sealed.
     pub key_file: Option<PathBuf>,
-    /// How recordings are paused.
+    /// Whether calls outside are recorded, and how recordings are paused.
     pub rules: Rules,
 }
 
@@ -44,8 +44,25 @@ impl Reader {
             recording.key_file = Some(path);
         }
         self.pauses(&mut section, &mut recording.rules);
+        recording.rules.outgoing = self.record(&mut section, "outgoing");
         section.finish(&mut self.sink);
         recording
+    }
+
+    /// Whether calls are recorded: `true` or `"always"`, `false` or `"never"`, `"on-demand"`, or a share such as `"25%"`.
+    pub fn record(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<Rule> {
+        let At { value, span } = section.flag_or_text(&mut self.sink, key, "\"on-demand\"")?;
+        let rule = match value.as_str() {
+            "true" | "always" => Some(Rule::Always),
+            "false" | "never" => Some(Rule::Never),
+            "on-demand" => Some(Rule::OnDemand),
+            share => share.strip_suffix('%').and_then(|n| Percent::new(n.parse().ok()?)).map(Rule::Share),
+        };
+        if rule.is_none() {
+            let advice = "write true (\"always\"), false (\"never\"), \"on-demand\", or a share of 1 to 99 in a hundred, \"25%\"";
+            self.sink.fault(span, format!("{key} = \"{value}\" is not known"), advice);
+        }
+        rule
     }
 
     /// `pause_code` and `pause_max`.

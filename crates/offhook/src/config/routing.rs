@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_acd::{Formula, Order, QueueConfig, Strategy, WrapUp};
 use offhook_call::calendar::Calendar;
-use offhook_call::config::{Announcement, Answer, Queue, Sticky, Ways};
+use offhook_call::config::{Announcement, Answer, Queue, Rule, Sticky, Ways};
 use offhook_plan::AssetId;
 use offhook_units::{QueueId, Span};
 
@@ -109,12 +109,13 @@ impl Reader {
         let seconds = Span::from_s(5)..=Span::from_s(3_600);
         let announce_every = section.span(&mut self.sink, "announce_position_every", seconds).unwrap_or(Span::ZERO);
         let announcement = self.announcement(section, whole && announce_every != Span::ZERO);
-        let record = section.flag(&mut self.sink, "record").unwrap_or(false);
+        let record = self.record(section, "record");
         let rests = Span::from_s(2)..=Span::from_s(120);
         let pause_on_keys = section.span(&mut self.sink, "pause_recording_on_keys", rests);
-        if whole && pause_on_keys.is_some() && !record {
-            let message = "the caller's keys pause a recording, and calls of this queue are not recorded";
-            self.sink.missing(section.span.clone(), message, "add record = true, or take pause_recording_on_keys out");
+        if whole && pause_on_keys.is_some() && record == Some(Rule::Never) {
+            let message = "the caller's keys pause a recording, and calls of this queue are never recorded";
+            let advice = "write record = true, or take pause_recording_on_keys out";
+            self.sink.missing(section.span.clone(), message, advice);
         }
         let sticky = self.sticky(section);
         let ways = Ways::default();
@@ -289,6 +290,7 @@ impl Reader {
             let to = self.target(&mut section, queues, flows);
             let tones = self.tones(&mut section);
             let gate = self.gate(&mut section, calendars);
+            let record = self.record(&mut section, "record");
             if answer.is_some_and(|answer| answer != Answer::AtAgent) && matches!(to, Some(Target::Dial { .. })) {
                 let message = "a number that dials a phone is answered when the phone answers";
                 self.sink.fault(section.span.clone(), message, "take answer out");
@@ -301,7 +303,7 @@ impl Reader {
                 self.sink.fault(number.span, message, "write digits, with '+' before them where the trunk sends it");
                 continue;
             }
-            let value = Number { answer: answer.unwrap_or(usual), to, tones, gate };
+            let value = Number { answer: answer.unwrap_or(usual), to, tones, gate, record };
             if numbers.insert(number.value.clone(), At { value, span: number.span.clone() }).is_some() {
                 let message = format!("number {} is there twice", number.value);
                 self.sink.fault(number.span, message, "a number leads to one place: take one of the two out");

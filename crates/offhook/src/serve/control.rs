@@ -1,7 +1,6 @@
 //! The control loop: one thread that owns the exchange, takes inputs in order and carries outputs out. It never blocks on
 //! anything but its own inputs.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -478,7 +477,7 @@ impl Control {
     fn open_recording(&self, wanted: RecordingWanted) {
         let RecordingWanted { recording, call, started, codec, queue } = wanted;
         if let Some(recorder) = &self.edges.recorder {
-            let meta = BTreeMap::from([("queue".to_owned(), queue)]);
+            let meta = queue.map(|queue| ("queue".to_owned(), queue)).into_iter().collect();
             recorder.open(RecordingSpec { id: recording, call, started, meta, codec });
         }
     }

@@ -10,7 +10,7 @@ use crate::time::rfc3339;
 /// Who paused a recording, or ended a pause.
 #[derive(Debug, Serialize)]
 struct By {
-    /// `agent`, `program`, `keys` or `limit`.
+    /// `agent`, `program`, `keys`, `limit` or `rule`.
     who: &'static str,
     agent: Option<String>,
 }
@@ -25,7 +25,7 @@ impl From<PausedBy> for By {
 /// What becomes of a call's speech now.
 #[derive(Debug, Serialize)]
 pub struct RecordedNow {
-    /// `off`, `recording`, `pausing` or `paused`.
+    /// `off`, `on-demand`, `recording`, `pausing` or `paused`.
     state: &'static str,
     paused: Option<PausedNow>,
 }
@@ -34,16 +34,16 @@ pub struct RecordedNow {
 struct PausedNow {
     since: String,
     by: By,
-    /// When the recording goes on at the latest.
-    until: String,
+    /// When the recording goes on at the latest; absent while the rules do not let the call be recorded.
+    until: Option<String>,
 }
 
 impl From<Recorded> for RecordedNow {
     fn from(recorded: Recorded) -> Self {
         let paused = match recorded {
-            Recorded::No | Recorded::Yes | Recorded::Pausing => None,
+            Recorded::No | Recorded::OnDemand | Recorded::Yes | Recorded::Pausing => None,
             Recorded::Paused { since, by, until } => {
-                Some(PausedNow { since: rfc3339(since), by: by.into(), until: rfc3339(until) })
+                Some(PausedNow { since: rfc3339(since), by: by.into(), until: until.map(rfc3339) })
             }
         };
         Self { state: recorded.name(), paused }

@@ -191,7 +191,7 @@ impl View for Fixed {
             view.recorded = match (view.recorded, wish) {
                 (Recorded::No, _) => return Err(Denied::Elsewhere("this call is not recorded").into()),
                 (_, RecordingWish::Pause) => {
-                    Recorded::Paused { since: view.since, by, until: view.since + Span::from_s(300) }
+                    Recorded::Paused { since: view.since, by, until: Some(view.since + Span::from_s(300)) }
                 }
                 (_, RecordingWish::Record) => Recorded::Yes,
             };

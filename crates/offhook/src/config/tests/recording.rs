@@ -1,5 +1,6 @@
-//! What becomes of calls' speech: pauses.
+//! What becomes of calls' speech: whether it is recorded, and pauses.
 
+use offhook_call::config::{Percent, Rule};
 use offhook_units::Span;
 
 use super::{GOOD, check_added, check_fault, loaded};
@@ -32,6 +33,42 @@ fn the_callers_keys_pause_where_the_queue_is_recorded_and_says_for_how_long() {
     let queue = |lines: &str| loaded(&with(lines)).exchange.queues.remove(0);
     assert_eq!(queue("record = true").pause_on_keys, None);
     assert_eq!(queue("record = true\npause_recording_on_keys = \"8s\"").pause_on_keys, Some(Span::from_s(8)));
-    check_fault(&with("pause_recording_on_keys = \"8s\""), (6, 1), "are not recorded", "record = true");
+    let never = "record = false\npause_recording_on_keys = \"8s\"";
+    check_fault(&with(never), (6, 1), "are never recorded", "record = true");
     check_fault(&with("record = true\npause_recording_on_keys = \"1s\""), (9, 27), "pause_recording_on_keys", "2 s");
+}
+
+#[test]
+fn calls_are_recorded_by_queue_number_agent_and_direction_always_never_on_demand_or_by_share() {
+    let share = |of_hundred| Rule::Share(Percent::new(of_hundred).expect("a share"));
+    for (written, rule) in [
+        ("true", Rule::Always),
+        ("\"always\"", Rule::Always),
+        ("false", Rule::Never),
+        ("\"never\"", Rule::Never),
+        ("\"on-demand\"", Rule::OnDemand),
+        ("\"25%\"", share(25)),
+        ("\"1%\"", share(1)),
+    ] {
+        let text = GOOD
+            .replace("name = \"sales\"\n", &format!("name = \"sales\"\nrecord = {written}\n"))
+            .replace("account = \"ann\"\n", &format!("account = \"ann\"\nrecord = {written}\n"))
+            .replace("number = \"700\"\n", &format!("number = \"700\"\nrecord = {written}\n"));
+        let config = loaded(&format!("{text}[recording]\noutgoing = {written}\n")).exchange;
+        let rules =
+            [config.queues[0].record, config.agents[0].record, config.numbers["700"].record, config.recording.outgoing];
+        assert_eq!(rules, [Some(rule); 4], "{written}");
+    }
+    let config = loaded(GOOD).exchange;
+    let silent = [config.queues[0].record, config.agents[0].record, config.numbers["700"].record];
+    assert_eq!((silent, config.recording.outgoing), ([None; 3], None));
+    for (written, message) in [
+        ("\"0%\"", "is not known"),
+        ("\"100%\"", "is not known"),
+        ("\"25\"", "is not known"),
+        ("\"2.5%\"", "is not known"),
+        ("25", "true, false or a word"),
+    ] {
+        check_added(&format!("[recording]\noutgoing = {written}\n"), (2, 12), message, "\"on-demand\"");
+    }
 }
