@@ -372,7 +372,7 @@ impl Reader {
         self.codecs = caps.into_iter().flatten().map(|cap| cap.kind).collect();
         let http = self.http(root);
         let data = self.data_folder(root);
-        let recording = self.recording(root);
+        let mut recording = self.recording(root);
         let limits = self.limits(root);
         self.prompt_folders(root);
         self.ports_apart(&sip, media.as_ref());
@@ -382,6 +382,10 @@ impl Reader {
         let accounts = self.accounts(root, &sip);
         let calendars = self.calendars(root);
         let queues = self.queues(root, &calendars);
+        recording.keep.queues.clone_from(&queues.keep);
+        if let Some(at) = recording.hour_at.clone().filter(|_| !recording.keep.ends()) {
+            self.sink.warn(at, "nothing is ever erased at that hour", "add keep = \"90d\"");
+        }
         let flows = self.flows(root, &queues);
         let agents = self.agents(root, &queues, &accounts);
         let numbers = self.numbers(root, &queues, &flows, &calendars);

@@ -1,7 +1,9 @@
 //! `[recording]`: where recordings lie, and the keys that seal them.
 
+use core::ops::Range;
 use std::path::PathBuf;
 
+use offhook_call::calendar::Zone;
 use offhook_call::config::{Percent, Recording as Rules, Rule};
 use offhook_call::recording::PAUSE_CODE_KEYS_MAX;
 use offhook_recorder::{KeyFileError, KeyRing};
@@ -9,6 +11,8 @@ use offhook_units::Span;
 
 use super::Reader;
 use super::read::{At, Section};
+use crate::recording::{Keep, Kept};
+use crate::serve::Hour;
 
 /// `[recording]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +23,19 @@ pub struct Recording {
     pub key_file: Option<PathBuf>,
     /// Whether calls outside are recorded, and how recordings are paused.
     pub rules: Rules,
+    /// How long recordings are kept.
+    pub keep: Keep,
+    /// When those are erased that are older.
+    pub hour: Hour,
+    /// Where that is written, where it is.
+    pub hour_at: Option<Range<usize>>,
 }
+
+/// How long recordings may be kept, where that is said.
+const KEEP_DAYS: core::ops::RangeInclusive<u64> = 1..=36_500;
+
+/// When recordings are erased where nothing is said: 03:00.
+const ERASE_AT: Span = Span::from_s(3 * 3_600);
 
 /// The keys of a phone that a code is made of.
 const CODE_KEYS: &str = "0123456789*#";
@@ -27,7 +43,14 @@ const CODE_KEYS: &str = "0123456789*#";
 impl Reader {
     /// `[recording]`.
     pub fn recording(&mut self, root: &mut Section<'_>) -> Recording {
-        let mut recording = Recording { folder: PathBuf::from("recordings"), key_file: None, rules: Rules::default() };
+        let mut recording = Recording {
+            folder: PathBuf::from("recordings"),
+            key_file: None,
+            rules: Rules::default(),
+            keep: Keep::default(),
+            hour: Hour { at: ERASE_AT, zone: Zone::utc() },
+            hour_at: None,
+        };
         let Some(mut section) = root.table(&mut self.sink, "recording") else { return recording };
         if let Some(folder) = section.text(&mut self.sink, "folder", "\"recordings\"") {
             recording.folder = PathBuf::from(folder.value);
@@ -44,6 +67,9 @@ impl Reader {
             recording.key_file = Some(path);
         }
         self.pauses(&mut section, &mut recording.rules);
+        recording.keep.all = self.keep(&mut section, "keep").unwrap_or_default();
+        self.hour(&mut section, &mut recording.hour);
+        recording.hour_at = (section.has("erase_at") || section.has("zone")).then(|| section.span.clone());
         recording.rules.outgoing = self.record(&mut section, "outgoing");
         section.finish(&mut self.sink);
         recording
@@ -63,6 +89,37 @@ impl Reader {
             self.sink.fault(span, format!("{key} = \"{value}\" is not known"), advice);
         }
         rule
+    }
+
+    /// How long recordings are kept: `"90d"` or `"forever"`.
+    pub fn keep(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<Kept> {
+        if section.is_text(key, "forever") {
+            return Some(Kept::Forever);
+        }
+        let At { value, span } = section.text(&mut self.sink, key, "\"90d\"")?;
+        let days = value.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| KEEP_DAYS.contains(days));
+        if days.is_none() {
+            let advice = format!("write days, \"{}d\" to \"{}d\", or \"forever\"", KEEP_DAYS.start(), KEEP_DAYS.end());
+            self.sink.fault(span, format!("{key} = \"{value}\" is no number of days"), advice);
+        }
+        days.map(|days| Kept::For(Span::from_s(days * 86_400)))
+    }
+
+    /// `erase_at` and `zone`.
+    fn hour(&mut self, section: &mut Section<'_>, hour: &mut Hour) {
+        if let Some(At { value, span }) = section.text(&mut self.sink, "erase_at", "\"03:00\"") {
+            let parts = value.split_once(':').filter(|(_, minutes)| minutes.len() == 2);
+            let parts =
+                parts.and_then(|(hours, minutes)| Some((hours.parse::<u64>().ok()?, minutes.parse::<u64>().ok()?)));
+            match parts.filter(|(hours, minutes)| *hours < 24 && *minutes < 60) {
+                Some((hours, minutes)) => hour.at = Span::from_s(hours * 3_600 + minutes * 60),
+                None => self.sink.fault(span, format!("erase_at = \"{value}\" is no time of day"), "write \"03:00\""),
+            }
+        }
+        if let Some(zone) = section.text(&mut self.sink, "zone", "\"Europe/Berlin\"").and_then(|name| self.zone(&name))
+        {
+            hour.zone = zone;
+        }
     }
 
     /// `pause_code` and `pause_max`.

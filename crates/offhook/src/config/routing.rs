@@ -13,7 +13,10 @@ use super::fault::Sink;
 use super::people::dialled_address;
 use super::read::{At, Section, nearest};
 use super::{Agent, Menu, NeedsNamed, Number, Reader, Target, Trunk};
+use crate::recording::Kept;
 
+/// The key of a queue that says how long its recordings are kept.
+const KEEP: &str = "keep_recordings";
 /// Keys of a phone.
 const DIGITS: &str = "0123456789*#ABCD";
 /// How long a dialled phone rings where nothing is written.
@@ -29,6 +32,8 @@ pub struct Queues {
     pub needs: Vec<NeedsNamed>,
     /// The ways out of each, in the same order.
     pub ways: Vec<WaysNamed>,
+    /// How long the recordings of each are kept, by its name, where it says so.
+    pub keep: BTreeMap<String, Kept>,
 }
 
 impl Queues {
@@ -60,6 +65,7 @@ impl Reader {
             self.queue(section, false);
             self.needs(section);
             self.ways(section, calendars);
+            self.keep(section, KEEP);
         }
         let defaults = defaults.map(|section| {
             let table = section.raw();
@@ -73,6 +79,7 @@ impl Reader {
             let mut queue = self.queue(&mut section, true);
             let needs = self.needs(&mut section);
             let ways = self.ways(&mut section, calendars);
+            let keep = self.keep(&mut section, KEEP);
             section.finish(&mut self.sink);
             if let Some(waited) = ways.waited.as_ref().filter(|_| queue.acd.max_wait.is_none()) {
                 let advice = "add max_wait = \"2m\": after so long callers are sent there";
@@ -88,6 +95,7 @@ impl Reader {
                 self.sink.fault(name.span.clone(), message, "give each queue a name of its own");
                 continue;
             }
+            queues.keep.extend(keep.map(|keep| (name.value.clone(), keep)));
             queue.acd.name.clone_from(&name.value);
             queues.list.push(name.map(|_| queue));
             queues.needs.push(needs);

@@ -20,17 +20,17 @@ use ringbuf::traits::{Observer, Producer, Split};
 use tempfile::TempDir;
 
 use super::Samples;
-use super::erase::{erase, expire, hold};
+use super::erase::{Keep, Kept, due, erase, hold};
 use super::export::export;
 use super::recording_row;
 use super::verify::{Audit, Kind, verify};
 
-const BEGAN: Tick = Tick::from_us(1_709_251_199_000_000);
+pub const BEGAN: Tick = Tick::from_us(1_709_251_199_000_000);
 
 /// How many; each has `packets` packets of 20 ms on its left side.
-struct Centre {
-    data: TempDir,
-    manifests: BTreeMap<u64, Manifest>,
+pub struct Centre {
+    pub data: TempDir,
+    pub manifests: BTreeMap<u64, Manifest>,
 }
 
 /// Recordings 1..=`count`, of calls 1,000 higher, all closed and told of.
@@ -44,7 +44,7 @@ fn centre_of(count: u64, packets: u16, codec: CodecKind, payload: impl Fn(u64, u
 }
 
 /// The same, sealed where there are master keys.
-fn sealed_centre(
+pub fn sealed_centre(
     count: u64,
     packets: u16,
     codec: CodecKind,
@@ -67,7 +67,8 @@ fn sealed_centre(
         id: RecordingId(id),
         call: CallId(1_000 + id),
         started: BEGAN,
-        meta: BTreeMap::new(),
+        // Odd ones are of sales.
+        meta: BTreeMap::from([("queue".into(), if id % 2 == 1 { "sales" } else { "support" }.into())]),
         codec,
     };
     (1..=count).for_each(|id| writer.open(spec(id)));
@@ -151,15 +152,15 @@ fn tell_paused(store: &Store, id: u64, pause: Option<(u64, u64)>, ended: Option<
 }
 
 impl Centre {
-    fn folder(&self) -> std::path::PathBuf {
+    pub fn folder(&self) -> std::path::PathBuf {
         self.data.path().join("recordings")
     }
 
-    fn file(&self, id: u64) -> std::path::PathBuf {
+    pub fn file(&self, id: u64) -> std::path::PathBuf {
         self.folder().join(&self.manifests[&id].path)
     }
 
-    fn verify(&self) -> Audit {
+    pub fn verify(&self) -> Audit {
         verify(&Archive::open(self.data.path()).expect("an archive"), &self.folder()).expect("readable")
     }
 
@@ -413,22 +414,31 @@ fn what_is_held_is_kept_and_what_is_erased_or_expired_is_gone_with_a_certificate
     let (folder, at) = (centre.folder(), BEGAN + Span::from_s(100));
     let one = &centre.manifests[&1];
     hold(&archive, at, one.id, Some("case 7")).expect("held");
-    let refused = erase(&archive, &folder, at, one, "asked for").expect_err("held");
+    let refused = erase(&archive, &folder, "ann", at, one, "asked for").expect_err("held");
     assert!(refused.to_string().contains("case 7"), "{refused}");
-    let certificate = erase(&archive, &folder, at, &centre.manifests[&2], "asked for").expect("erased");
+    let certificate = erase(&archive, &folder, "ann", at, &centre.manifests[&2], "asked for").expect("erased");
     assert_eq!((certificate["erased"].as_str(), certificate["why"].as_str()), (Some("r-2"), Some("asked for")));
     assert!(!centre.file(2).exists());
-    assert!(erase(&archive, &folder, at, &centre.manifests[&2], "again").is_err());
+    assert!(erase(&archive, &folder, "ann", at, &centre.manifests[&2], "again").is_err());
     let manifests: Vec<Manifest> = centre.manifests.values().cloned().collect();
-    assert_eq!(expire(&archive, &folder, at, &manifests, BEGAN).expect("none is older").len(), 0);
-    let expired = expire(&archive, &folder, at, &manifests, at).expect("three are");
-    assert_eq!(expired.len(), 3);
+    let keep = |all| Keep { all: Kept::For(all), ..Keep::default() };
+    let all = |keep: &Keep| due(&archive, manifests.clone(), keep, at).expect("rows");
+    assert_eq!(all(&keep(Span::from_s(100))).free.len(), 0, "none is older");
+    let three = all(&keep(Span::from_s(99)));
+    assert_eq!((three.free.len(), three.held), (3, 1));
+    for (manifest, _) in three.free {
+        erase(&archive, &folder, "ann", at, &manifest, "retention").expect("erased");
+    }
     assert!(centre.file(1).exists() && !centre.file(5).exists());
     hold(&archive, at, one.id, None).expect("released");
-    erase(&archive, &folder, at, one, "case closed").expect("erased");
+    erase(&archive, &folder, "ann", at, one, "case closed").expect("erased");
     let audit = centre.verify();
     assert_eq!((audit.recordings, audit.erased), (5, 5));
     assert_eq!(audit.faults, []);
+    // One that comes back, out of a backup, is found.
+    std::fs::write(centre.file(3), "RIFF").expect("written");
+    let found: Vec<_> = centre.verify().faults.into_iter().map(|fault| (fault.recording, fault.kind)).collect();
+    assert_eq!(found, [(Some("r-3".to_owned()), Kind::NotErased)]);
     let actions: Vec<String> = archive.audit(100).expect("entries").into_iter().map(|row| row.action).collect();
     assert_eq!(actions, ["hold", "erase", "erase", "erase", "erase", "release", "erase"]);
 }

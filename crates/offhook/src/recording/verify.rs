@@ -9,7 +9,7 @@ use offhook_call::event::{CallEvent, LogEvent, Party};
 use offhook_call::record::{CallEnd, CallRecord};
 use offhook_plan::tap::Side;
 use offhook_recorder::{
-    FileFault, GapReason, Line, Manifest, ManifestGap, coverage_fault, examine, files_in, manifest_lines,
+    FileFault, GapReason, Line, Manifest, ManifestGap, coverage_fault, examine, files_in, key_path, manifest_lines,
 };
 use offhook_server::rfc3339;
 use offhook_store::{Archive, RecordingRow};
@@ -79,6 +79,8 @@ pub enum Kind {
     MissingKey,
     /// The disk refused to read the file.
     UnreadableFile,
+    /// It was erased, and its file or its key is there.
+    NotErased,
     /// Speech and gaps do not add up to the time line.
     Uncovered,
     /// The recording does not last as long as its call.
@@ -224,6 +226,11 @@ impl Audit {
                 FileFault::Changed | FileFault::Header => Kind::ChangedFile,
             };
             self.fault(id, kind, fault.to_string());
+        }
+        let path = Path::new(&manifest.path);
+        let left = [("file", folder.join(path)), ("key", folder.join(key_path(path)))];
+        if let Some((what, _)) = left.iter().find(|(_, path)| erased && path.exists()) {
+            self.fault(id, Kind::NotErased, format!("it was erased, and its {what} is there"));
         }
         let Some(told) = told else {
             self.fault(id, Kind::UnknownRecording, "the event log does not know it".to_owned());

@@ -4,6 +4,7 @@ use offhook_call::config::{Percent, Rule};
 use offhook_units::Span;
 
 use super::{GOOD, check_added, check_fault, loaded};
+use crate::recording::Kept;
 
 #[test]
 fn recordings_are_paused_by_star_3_for_5_minutes_at_most_or_as_the_file_says() {
@@ -70,5 +71,33 @@ fn calls_are_recorded_by_queue_number_agent_and_direction_always_never_on_demand
         ("25", "true, false or a word"),
     ] {
         check_added(&format!("[recording]\noutgoing = {written}\n"), (2, 12), message, "\"on-demand\"");
+    }
+}
+
+#[test]
+fn recordings_are_kept_for_ever_or_for_the_days_of_their_queue_or_of_all_and_erased_at_a_quiet_hour() {
+    let recording = |text: &str| loaded(text).recording;
+    let silent = recording(GOOD);
+    assert!(!silent.keep.ends());
+    assert_eq!((silent.hour.at.as_s(), silent.hour.zone.name.as_str()), (10_800, "UTC"));
+    let section = "[recording]\nkeep = \"90d\"\nerase_at = \"02:30\"\nzone = \"Asia/Shanghai\"\n";
+    let queues = "[[queue]]\nname = \"trade\"\nkeep_recordings = \"3650d\"\n[[queue]]\nname = \"law\"\nkeep_recordings = \"forever\"\n\
+                  [[agent]]\nname = \"bob\"\ncontact = \"sip:bob@127.0.0.3:5060\"\nqueues = [\"trade\", \"law\"]\n";
+    let said = recording(&format!("{GOOD}{queues}{section}"));
+    let days = |days: u64| Kept::For(Span::from_s(days * 86_400));
+    assert_eq!(said.keep.all, days(90));
+    let by_queue: Vec<_> = said.keep.queues.iter().map(|(name, keep)| (name.as_str(), *keep)).collect();
+    assert_eq!(by_queue, [("law", Kept::Forever), ("trade", days(3_650))]);
+    assert_eq!((said.hour.at.as_s(), said.hour.zone.name.as_str()), (9_000, "Asia/Shanghai"));
+    for (line, place, message, advice) in [
+        ("keep = \"0d\"", (2, 8), "no number of days", "\"forever\""),
+        ("keep = \"12h\"", (2, 8), "no number of days", "\"1d\""),
+        ("keep = 90", (2, 8), "a text in quotes", "\"90d\""),
+        ("keep = \"1d\"\nerase_at = \"24:00\"", (3, 12), "no time of day", "\"03:00\""),
+        ("keep = \"1d\"\nerase_at = \"3\"", (3, 12), "no time of day", "\"03:00\""),
+        ("keep = \"1d\"\nzone = \"Asia/Shangai\"", (3, 8), "is not known", "Asia/Shanghai"),
+        ("zone = \"Asia/Shanghai\"", (1, 1), "nothing is ever erased", "keep = "),
+    ] {
+        check_added(&format!("[recording]\n{line}\n"), place, message, advice);
     }
 }
