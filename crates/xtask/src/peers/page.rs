@@ -73,6 +73,9 @@ pub fn run(bench: &Bench) -> Result<String> {
         .then_some(()))
     })
     .with_context(|| format!("the page shows (page.txt) without all of {wanted:?}"))?;
+    for (button, state) in [("Pause recording", "paused"), ("Resume recording", "recording")] {
+        press(&mut browser, &session, button, state, || lines.keep_up(&callers))?;
+    }
     let rungs = show_ladder(&mut browser, &session, &bench.folder)?;
     let mut widest = Vec::new();
     for width in [360, 1_280, 1_920] {
@@ -89,6 +92,30 @@ pub fn run(bench: &Bench) -> Result<String> {
     exchange.stop()?;
     let pictures = bench.folder.display();
     Ok(format!("shown at widths of {widest:?}, {rungs} messages as a ladder, {heard}; pictures in {pictures}"))
+}
+
+/// Presses a button in the row of the call that is recorded, and waits until the exchange and the page say so.
+fn press(
+    browser: &mut Browser,
+    session: &str,
+    button: &str,
+    state: &str,
+    mut keep_up: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let click = format!(
+        "(() => {{ const found = [...document.querySelectorAll('#calls button')].find((b) => b.textContent === '{button}');
+                  found?.click(); return !!found; }})()"
+    );
+    wait_for(&format!("the button '{button}'"), SHOWN_WITHIN, || {
+        keep_up()?;
+        Ok((browser.evaluate(session, &click)? == true).then_some(()))
+    })?;
+    let shown = if state == "paused" { "recording paused" } else { "Pause recording" };
+    wait_for(&format!("the page to show '{shown}'"), SHOWN_WITHIN, || {
+        keep_up()?;
+        let text = browser.evaluate(session, "document.getElementById('calls').innerText")?;
+        Ok(text.as_str().is_some_and(|text| text.contains(shown)).then_some(()))
+    })
 }
 
 /// The configuration of the peers with sealed recordings; gives its path.
@@ -162,7 +189,9 @@ fn find(folder: &Path, extension: &str) -> Result<usize> {
 
 /// Opens the ladder of the call that talks; gives how many messages are drawn.
 fn show_ladder(browser: &mut Browser, session: &str, folder: &Path) -> Result<u64> {
-    let open = "[...document.querySelectorAll('#calls tr')].find(row => row.innerText.includes('talking')).querySelector('button').click()";
+    let open =
+        "const talking = [...document.querySelectorAll('#calls tr')].find(row => row.innerText.includes('talking'));
+                [...talking.querySelectorAll('button')].find(button => button.textContent === 'Ladder').click()";
     browser.evaluate(session, open)?;
     let drawn = "document.querySelectorAll('#ladder .rung').length";
     let rungs = wait_for("the ladder of a call", SHOWN_WITHIN, || {
