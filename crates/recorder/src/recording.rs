@@ -121,6 +121,11 @@ impl Recording {
         self.paused
     }
 
+    /// Since which frame of the left and of the right side it is paused, where it is.
+    pub fn pausing(&self) -> Option<[u64; 2]> {
+        Some([self.left.pausing()?, self.right.pausing()?])
+    }
+
     /// Everything that came at the instant `at` is in. A record of the very instant of a pause came before it.
     fn reach(&mut self, at: Tick, is_in: bool) {
         while let Some((due, turn)) = self.turns.front().copied() {

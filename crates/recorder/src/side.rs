@@ -140,6 +140,11 @@ impl SideTrack {
         self.pausing = Some(self.next_frame);
     }
 
+    /// Since which frame the recording is paused, where it is.
+    pub const fn pausing(&self) -> Option<u64> {
+        self.pausing
+    }
+
     /// The recording goes on at `at`; the next packet begins a stream.
     pub fn resume(&mut self, at: Tick) {
         let Some(from) = self.pausing.take() else { return };

@@ -329,6 +329,8 @@ struct Open {
     /// The ring that its records come from, once known.
     ring: Option<usize>,
     closing: Option<Tick>,
+    /// The pause that the journal has last, where it is not over.
+    paused: Option<[u64; 2]>,
 }
 
 impl<T: Consumer<Item = u8>, C: Fn() -> Tick> Thread<T, C> {
@@ -560,7 +562,7 @@ fn create(dir: &Path, spec: RecordingSpec, now: Tick, protection: &mut Option<Pr
     };
     body.write_header(&header_of(&spec))?;
     let recording = Recording::with_grain(spec, body.grain());
-    Ok(Open { recording, path, body, journal, flushed: now, ring: None, closing: None })
+    Ok(Open { recording, path, body, journal, flushed: now, ring: None, closing: None, paused: None })
 }
 
 impl Open {
@@ -587,15 +589,19 @@ impl Open {
             self.recording.written(length);
         }
         let news = self.recording.news();
-        if !news.is_empty() {
+        let pause = self.recording.pausing();
+        let begun = pause.filter(|_| pause != self.paused);
+        if !news.is_empty() || begun.is_some() {
             let mut lines = Vec::new();
-            for gap in news {
-                serde_json::to_writer(&mut lines, &JournalLine::Gap(gap))?;
+            let news = news.into_iter().map(JournalLine::Gap).chain(begun.map(JournalLine::Paused));
+            for line in news {
+                serde_json::to_writer(&mut lines, &line)?;
                 lines.push(b'\n');
             }
             File::options().append(true).open(&self.journal)?.write_all(&lines)?;
             self.recording.told();
         }
+        self.paused = pause;
         self.body.write_header(&self.recording.header())
     }
 }
