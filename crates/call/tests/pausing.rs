@@ -267,3 +267,29 @@ fn the_pause_after_the_thousandth_lasts_to_the_end_of_the_call() {
     world.hang_up("carrier2", customer);
     assert_eq!(world.records[0].pauses.len(), 1_001);
 }
+
+#[test]
+fn a_pause_ends_at_its_limit_also_while_the_last_words_are_heard() {
+    let mut world = World::told(vec![trunk("carrier", 2, &["0"], None)], |config| {
+        config.queues[0].acd.max_wait = Some(Span::from_s(5));
+        config.queues[0].nobody_here = vec![offhook_plan::AssetId(3)];
+        config.recording.pause_max = Span::from_s(10);
+    });
+    for who in ["ann", "bob"] {
+        world.dial("carrier2", "700", None);
+        let (ringing, ..) = world.ringing(who).expect("a phone rings");
+        world.answer(who, ringing);
+    }
+    world.dial("carrier2", "700", None);
+    let call = world.exchange.calls(world.now)[2].id;
+    let state = |world: &World| {
+        let view = world.exchange.call_now(call).expect("it waits");
+        (view.state, view.recorded == Recorded::Yes)
+    };
+    assert_eq!(state(&world), ("waiting", true));
+    world.command(Command::Record { call, by: None, wish: RecordingWish::Pause });
+    world.run(Span::from_s(6));
+    assert_eq!(state(&world), ("announcing", false));
+    world.run(Span::from_s(4));
+    assert_eq!(state(&world), ("announcing", true));
+}

@@ -475,7 +475,15 @@ fn random_records_never_panic_and_every_frame_stays_accounted_for() {
                 payload,
             });
         }
-        let taken = record(CodecKind::Pcma, packets, at);
+        let mut from = 0;
+        let pauses: Vec<(u64, Option<u64>)> = (0..entropy.below(20))
+            .map(|_| {
+                let begins = from + entropy.below(3_000_000);
+                from = begins + entropy.below(2_000_000);
+                (begins, Some(from))
+            })
+            .collect();
+        let taken = record_but(CodecKind::Pcma, packets, &pauses, at);
         assert!(taken.summary.counts.iter().all(|c| c.packets > 0), "seed {seed}");
     }
 }

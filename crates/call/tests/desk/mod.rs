@@ -482,9 +482,9 @@ impl World {
                 }
                 Output::OpenRecording(wanted) => self.recorder.push(("open", wanted.started)),
                 Output::PauseRecording { at, .. } => self.recorder.push(("pause", at)),
-                Output::ResumeRecording { at, .. } => {
-                    let taps = self.plans.values().map(|plan| plan.taps.len()).sum::<usize>();
-                    assert_eq!(taps, 0, "the recorder is told before the worker");
+                Output::ResumeRecording { recording, at } => {
+                    let mut taps = self.plans.values().flat_map(|plan| &plan.taps);
+                    assert!(taps.all(|tap| tap.recording != recording), "the recorder is told before the worker");
                     self.recorder.push(("resume", at));
                 }
                 Output::CloseRecording { at, .. } => self.recorder.push(("close", at)),
