@@ -196,6 +196,8 @@ impl House {
                 Output::Binding(_) => self.bound += 1,
                 Output::Person { .. }
                 | Output::OpenRecording(_)
+                | Output::PauseRecording { .. }
+                | Output::ResumeRecording { .. }
                 | Output::CloseRecording { .. }
                 | Output::Leg { .. }
                 | Output::ExpectAlive { .. }
@@ -284,10 +286,16 @@ fn config() -> Config {
         trunks: vec![Trunk::new("load", vec![address(CALLER).ip()])],
         calendars: Vec::new(),
         numbers: BTreeMap::from([
-            ("800".to_owned(), Number { answer: Answer::AtStart, to, tones: None, gate: None }),
+            ("800".to_owned(), Number { answer: Answer::AtStart, to, tones: None, gate: None, record: None }),
             (
                 "700".to_owned(),
-                Number { answer: Answer::AtStart, to: Destination::Queue(queue), tones: None, gate: None },
+                Number {
+                    answer: Answer::AtStart,
+                    to: Destination::Queue(queue),
+                    tones: None,
+                    gate: None,
+                    record: None,
+                },
             ),
         ]),
         flows: BTreeMap::new(),
@@ -298,11 +306,13 @@ fn config() -> Config {
             announcement: Announcement::default(),
             nobody_here: vec![AssetId(1)],
             full: vec![AssetId(2)],
-            record: false,
+            record: None,
+            pause_on_keys: None,
             sticky: None,
             ways: Ways::default(),
         }],
         agents: (1..=PEOPLE).map(|n| agent(n, queue)).collect(),
+        recording: offhook_call::config::Recording::default(),
         registrar: RegistrarLimits { digest, ..RegistrarLimits::default() },
         accounts: (1..=PEOPLE).map(|n| (format!("r{n:04}"), Account::new(format!("pw{n:04}")))).collect(),
         entrances: Vec::new(),
@@ -322,6 +332,7 @@ fn agent(n: u64, queue: QueueId) -> Agent {
         reach: Reach::Static { uri: format!("sip:a{n:04}@{PHONE}"), flow: flow(PHONE) },
         login: Login::AtStart,
         supervises: Supervises::default(),
+        record: None,
     }
 }
 

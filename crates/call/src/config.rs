@@ -16,6 +16,7 @@ use offhook_units::{AgentId, QueueId, Span};
 pub use crate::calendar::Calendar;
 pub use crate::guests::Supervises;
 pub use crate::numbering::{NumberFormat, Numbering};
+pub use crate::recording::{Percent, Recording, Rule};
 pub use trunk::{Outgoing, Registering, Trunk, TrunkLimits};
 pub use ways::{CallbackRules, Elsewhere, Gate, Ways};
 
@@ -60,6 +61,8 @@ pub struct Config {
     pub queues: Vec<Queue>,
     /// Agents.
     pub agents: Vec<Agent>,
+    /// Whether calls outside are recorded, and how recordings are paused.
+    pub recording: Recording,
     /// What phones are asked for, and what they are granted.
     pub registrar: RegistrarLimits,
     /// Who may register: user part to account.
@@ -177,6 +180,8 @@ pub struct Number {
     pub tones: Option<Tones>,
     /// When it leads there, where that is not always.
     pub gate: Option<Gate>,
+    /// Whether its calls are recorded, where it has a word on that.
+    pub record: Option<Rule>,
 }
 
 /// Where a number leads.
@@ -227,8 +232,10 @@ pub struct Queue {
     pub nobody_here: Vec<AssetId>,
     /// Played when the queue is full, before the call ends.
     pub full: Vec<AssetId>,
-    /// Calls are recorded.
-    pub record: bool,
+    /// Whether calls are recorded, where it has a word on that.
+    pub record: Option<Rule>,
+    /// The first key that a caller presses in a talk pauses the recording, until no key came for so long; none where keys do not.
+    pub pause_on_keys: Option<Span>,
     /// Callers wait a while for whom they talked to last.
     pub sticky: Option<Sticky>,
     /// When callers are let in, and the ways out.
@@ -266,6 +273,8 @@ pub struct Agent {
     pub login: Login,
     /// Whose calls the agent may listen to, whisper into, join and take over.
     pub supervises: Supervises,
+    /// Whether talks with the agent are recorded, where there is a word on that.
+    pub record: Option<Rule>,
 }
 
 /// Where an agent's phone is.

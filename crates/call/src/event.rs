@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::callback::CallbackEvent;
 use crate::guests::Part;
 use crate::record::{CallEnd, DivertedFor};
+use crate::recording::PausedBy;
 
 /// Stream of the distributor's events in the log.
 pub const STREAM_ACD: u16 = 1;
@@ -341,6 +342,24 @@ pub enum CallEvent {
         /// Whose phone it was.
         agent: Option<AgentId>,
     },
+    /// The recording is paused: nothing is taken in from now on.
+    RecordingPaused {
+        /// Which call.
+        call: CallId,
+        /// Which recording.
+        recording: RecordingId,
+        /// Who paused it.
+        by: PausedBy,
+    },
+    /// The recording goes on.
+    RecordingResumed {
+        /// Which call.
+        call: CallId,
+        /// Which recording.
+        recording: RecordingId,
+        /// Who ended the pause.
+        by: PausedBy,
+    },
 }
 
 impl CallEvent {
@@ -375,7 +394,9 @@ impl CallEvent {
             | Self::Spoke { call, .. }
             | Self::PeerTold { call, .. }
             | Self::CalledBack { call, .. }
-            | Self::Dropped { call, .. } => *call,
+            | Self::Dropped { call, .. }
+            | Self::RecordingPaused { call, .. }
+            | Self::RecordingResumed { call, .. } => *call,
         }
     }
 
@@ -411,6 +432,8 @@ impl CallEvent {
             Self::PeerTold { .. } => "peer-told",
             Self::CalledBack { .. } => "called-back",
             Self::Dropped { .. } => "agent-dropped",
+            Self::RecordingPaused { .. } => "recording-paused",
+            Self::RecordingResumed { .. } => "recording-resumed",
         }
     }
 }

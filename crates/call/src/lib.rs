@@ -13,12 +13,13 @@ mod health;
 mod numbering;
 mod ports;
 pub mod record;
+pub mod recording;
 mod timers;
 pub mod view;
 pub mod visit;
 
 pub use exchange::{
-    Changed, Command, Counters, Exchange, GUEST_RINGS_FOR, GUESTS_MAX, Input, Output, PINGS_UNANSWERED_MAX,
+    Changed, Command, Counters, Exchange, GUEST_RINGS_FOR, GUESTS_MAX, Input, Output, PAUSES_MAX, PINGS_UNANSWERED_MAX,
     PingFigures, RecordingWanted, Recovered, SENT_ELSEWHERE_MAX, STICKY_CALLERS_MAX, SUBSCRIPTIONS_PER_ACCOUNT_MAX,
     TARGETS_MAX, TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX, TRANSFER_RINGS_FOR, TRANSFERS_MAX, WantedState,
 };

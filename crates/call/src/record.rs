@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{CallEvent, Party};
 use crate::guests::Part;
+use crate::recording::PausedBy;
 
 /// The version of the fold that wrote a record; printed on it.
-pub const FORMULA: u32 = 7;
+pub const FORMULA: u32 = 8;
 
 /// One call from its INVITE to its end. Instants are exchange-clock microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +110,22 @@ pub struct CallRecord {
     /// The call in which the customer had asked to be called back: this one is ours.
     #[serde(default)]
     pub callback_of: Option<CallId>,
+    /// Pauses of the recording, in order.
+    #[serde(default)]
+    pub pauses: Vec<Pause>,
+}
+
+/// One pause of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// It was in force.
+    pub from: Tick,
+    /// The recording went on, or the call ended.
+    pub until: Tick,
+    /// Who paused it.
+    pub by: PausedBy,
+    /// Who ended the pause; none where the call ended with it.
+    pub ended_by: Option<PausedBy>,
 }
 
 /// One stretch of a guest's time in a call in one part.
@@ -296,6 +313,8 @@ pub struct OpenCall {
     /// Who talks now, and since when.
     talk: Option<(Option<AgentId>, Tick)>,
     guests: Vec<Guest>,
+    /// Since when the recording is paused, and who paused it.
+    paused: Option<(Tick, PausedBy)>,
 }
 
 /// A guest who has not left; `since` and `dialog` once joined.
@@ -379,8 +398,10 @@ impl OpenCall {
             cause: None,
             guests: Vec::new(),
             callback_of: None,
+            pauses: Vec::new(),
         };
-        Self { record, dialogs: Vec::new(), contacts: Vec::new(), hold: [None; 2], talk: None, guests: Vec::new() }
+        let (dialogs, contacts, guests) = (Vec::new(), Vec::new(), Vec::new());
+        Self { record, dialogs, contacts, hold: [None; 2], talk: None, guests, paused: None }
     }
 
     /// Every confirmed dialog, guests' too.
@@ -405,6 +426,13 @@ impl OpenCall {
         }
     }
 
+    /// A pause of the recording is over, by somebody or with the call.
+    fn end_pause(&mut self, at: Tick, ended_by: Option<PausedBy>) {
+        if let Some((from, by)) = self.paused.take() {
+            self.record.pauses.push(Pause { from, until: at, by, ended_by });
+        }
+    }
+
     fn apply(&mut self, at: Tick, event: &CallEvent) {
         match event {
             CallEvent::Connected { .. }
@@ -421,6 +449,8 @@ impl OpenCall {
             | CallEvent::Held { .. }
             | CallEvent::Digit { .. }
             | CallEvent::RecordingStarted { .. }
+            | CallEvent::RecordingPaused { .. }
+            | CallEvent::RecordingResumed { .. }
             | CallEvent::DialogConfirmed { .. }
             | CallEvent::LegClosed { .. }
             | CallEvent::Placed { .. }
@@ -498,6 +528,8 @@ impl OpenCall {
             }
             CallEvent::Digit { .. } => record.digits += 1,
             CallEvent::RecordingStarted { recording, .. } => record.recording = Some(*recording),
+            CallEvent::RecordingPaused { by, .. } => self.paused = self.paused.or(Some((at, *by))),
+            CallEvent::RecordingResumed { by, .. } => self.end_pause(at, Some(*by)),
             CallEvent::DialogConfirmed { party, dialog, .. } => {
                 self.dialogs.retain(|(known, _)| known != party);
                 self.dialogs.push((*party, (**dialog).clone()));
@@ -536,6 +568,7 @@ impl OpenCall {
                     let Guest { agent, part, since, .. } = guest;
                     record.guests.extend(since.map(|from| GuestTime { agent, part, from, until: at }));
                 }
+                self.end_pause(at, None);
             }
         }
     }

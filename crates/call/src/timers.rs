@@ -17,6 +17,8 @@ pub enum Kind {
     Failover,
     /// A guest's phone has rung long enough.
     Guest,
+    /// A pause of the recording is over.
+    Pause,
     /// The worker has not reported the legs of an ended call.
     Close,
 }
@@ -43,11 +45,18 @@ impl Timers {
         }
     }
 
-    /// Drops all timers of a call.
-    pub fn disarm_all(&mut self, call: CallId) {
-        for kind in [Kind::Digit, Kind::Announce, Kind::Ring, Kind::Failover, Kind::Guest, Kind::Close] {
+    /// Drops the timers of what a call was doing; a pause of its recording goes on.
+    pub fn disarm_steps(&mut self, call: CallId) {
+        for kind in [Kind::Digit, Kind::Announce, Kind::Ring, Kind::Failover, Kind::Guest] {
             self.disarm(call, kind);
         }
+    }
+
+    /// Drops all timers of a call.
+    pub fn disarm_all(&mut self, call: CallId) {
+        self.disarm_steps(call);
+        self.disarm(call, Kind::Pause);
+        self.disarm(call, Kind::Close);
     }
 
     /// When the next one is due.

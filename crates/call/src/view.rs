@@ -4,6 +4,7 @@ use offhook_plan::{Grade, LevelReport, PeerMetrics, SpeechReport};
 use offhook_units::{AgentId, CallId, ContactId, LegId, QueueId, RecordingId, Span, Tick};
 
 use crate::guests::Part;
+use crate::recording::PausedBy;
 
 /// A queue now, with its figures since midnight UTC.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +133,8 @@ pub struct CallView {
     pub agent: Option<String>,
     /// Its recording.
     pub recording: Option<RecordingId>,
+    /// Whether anything is taken in.
+    pub recorded: Recorded,
     /// How the caller sounds to us, and we to the caller.
     pub caller_sounds: Sounds,
     /// How the agent sounds to us, and we to the agent, where there is one.
@@ -142,6 +145,41 @@ pub struct CallView {
     pub unheard: Option<&'static str>,
     /// `caller` or `agent`: who has sent nothing but silence for a while, though the other speaks.
     pub quiet: Option<&'static str>,
+}
+
+/// What becomes of a call's speech.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is not recorded.
+    No,
+    /// It is not recorded, and is as soon as somebody wants that.
+    OnDemand,
+    /// It is recorded.
+    Yes,
+    /// The recording is to be paused, and is not yet.
+    Pausing,
+    /// The recording is paused.
+    Paused {
+        /// Since when.
+        since: Tick,
+        /// Who paused it.
+        by: PausedBy,
+        /// When it goes on at the latest; none while the rules do not let the call be recorded.
+        until: Option<Tick>,
+    },
+}
+
+impl Recorded {
+    /// Its name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::No => "off",
+            Self::OnDemand => "on-demand",
+            Self::Yes => "recording",
+            Self::Pausing => "pausing",
+            Self::Paused { .. } => "paused",
+        }
+    }
 }
 
 /// How one side of a call sounds at the time, over some seconds.

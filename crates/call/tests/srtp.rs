@@ -47,7 +47,7 @@ impl World {
             trunks: vec![Trunk { srtp: of_trunk, ..Trunk::new("trunk", peers) }],
             numbers: BTreeMap::from([(
                 "desk".to_owned(),
-                Number { answer: Answer::AtStart, to, tones: None, gate: None },
+                Number { answer: Answer::AtStart, to, tones: None, gate: None, record: None },
             )]),
             calendars: Vec::new(),
             flows: BTreeMap::new(),
@@ -59,6 +59,7 @@ impl World {
             registrar: RegistrarLimits::default(),
             large_requests_over: Vec::new(),
             nat_ping: offhook_call::config::NAT_PING,
+            recording: offhook_call::config::Recording::default(),
             session_timers: SessionTimers::default(),
         };
         let now = Tick::from_us(1_700_000_000_000_000);

@@ -27,12 +27,14 @@ use crate::writer::{Counters, Protection, RecorderEvent};
 /// Bytes read at once while hashing.
 const READ_BYTES: usize = 128 * 1_024;
 
-/// One line of a recording's journal: the specification first, then each gap.
+/// One line of a recording's journal: the specification first, then each gap, and each pause as soon as it begins.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JournalLine {
     Spec(RecordingSpec),
     Gap(Gap),
+    /// Paused since these frames of the left and of the right side; over where a gap of that reason follows.
+    Paused([u64; 2]),
 }
 
 /// A recording whose data and header are written.
@@ -150,21 +152,33 @@ impl<E: Fn(RecorderEvent)> Closer<E> {
     }
 }
 
-/// What the journal of a recording says: its specification and the gaps, as far as lines are whole.
-fn read_journal(path: &Path) -> io::Result<(Option<RecordingSpec>, Vec<Gap>)> {
+/// What the journal of a recording says, as far as lines are whole.
+#[derive(Default)]
+struct Journal {
+    spec: Option<RecordingSpec>,
+    gaps: Vec<Gap>,
+    /// The last pause, where it was not over.
+    paused: Option<[u64; 2]>,
+}
+
+fn read_journal(path: &Path) -> io::Result<Journal> {
     let text = match std::fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, Vec::new())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Journal::default()),
         text => text?,
     };
-    let (mut spec, mut gaps) = (None, Vec::new());
+    let mut journal = Journal::default();
     for line in text.split(|&byte| byte == b'\n') {
         match serde_json::from_slice(line) {
-            Ok(JournalLine::Spec(found)) => spec = Some(found),
-            Ok(JournalLine::Gap(gap)) => gaps.push(gap),
+            Ok(JournalLine::Spec(found)) => journal.spec = Some(found),
+            Ok(JournalLine::Gap(gap)) => {
+                journal.paused = journal.paused.filter(|_| gap.why != GapReason::Pause);
+                journal.gaps.push(gap);
+            }
+            Ok(JournalLine::Paused(since)) => journal.paused = Some(since),
             Err(_) => {}
         }
     }
-    Ok((spec, gaps))
+    Ok(journal)
 }
 
 /// Opens the file of a recording that a crash left; `make` it where it is missing and plain.
@@ -213,7 +227,7 @@ fn drop_damaged(body: &mut Body, silence: u8) -> io::Result<Vec<(u64, u64)>> {
 
 /// Mends the recording at `path`: whole frames, sizes by the file's length, gaps by the journal; what is not proved is a gap.
 fn mend(dir: &Path, id: RecordingId, path: &Path, protection: &mut Option<Protection>) -> io::Result<Manifest> {
-    let (spec, journaled) = read_journal(&journal_of(&dir.join(path)))?;
+    let Journal { spec, gaps: journaled, paused } = read_journal(&journal_of(&dir.join(path)))?;
     let mut body = reopen(dir, id, path, spec.is_some(), protection)?;
     let found = match (body.read_header()?, &spec) {
         (Ok(header), _) => header,
@@ -240,7 +254,10 @@ fn mend(dir: &Path, id: RecordingId, path: &Path, protection: &mut Option<Protec
         gaps.extend(damaged.iter().map(|&(from, to)| Gap { side, from, to, why: GapReason::Crash }));
         let decided = if spec.is_some() { found.decided[n].min(frames) } else { 0 };
         let why = if found.packets[n] == 0 { GapReason::BeforeFirstPacket } else { GapReason::Crash };
-        gaps.push(Gap { side, from: decided, to: frames, why });
+        // In a pause nothing was taken in: the silence is whole.
+        let known = paused.map_or(frames, |since| since[n].max(decided).min(frames));
+        gaps.push(Gap { side, from: decided, to: known, why });
+        gaps.push(Gap { side, from: known, to: frames, why: GapReason::Pause });
         disjoint(gaps, frames)
     };
     let sides = [side_gaps(Side::Heard, 0), side_gaps(Side::Sent, 1)];

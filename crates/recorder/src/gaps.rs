@@ -36,6 +36,8 @@ pub enum GapReason {
     Crash,
     /// The recording has reached its largest size.
     SizeLimit,
+    /// The recording was paused: nothing of this stretch was taken in.
+    Pause,
 }
 
 impl GapReason {
@@ -55,6 +57,7 @@ impl GapReason {
             Self::Disk => "disk",
             Self::Crash => "crash",
             Self::SizeLimit => "size-limit",
+            Self::Pause => "pause",
         }
     }
 }

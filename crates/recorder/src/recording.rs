@@ -1,5 +1,7 @@
 //! One recording: two sides on one time line, in; bytes at offsets, a gap list and figures, out.
 
+use std::collections::VecDeque;
+
 use offhook_plan::tap::{Side, TapHeader};
 use offhook_units::{Span, Tick};
 
@@ -43,6 +45,17 @@ pub struct Recording {
     /// Gaps already given out for the journal: left, right.
     told: [usize; 2],
     told_disk: Option<(u64, u64)>,
+    /// Pauses and their ends that have not been reached on the time line.
+    turns: VecDeque<(Tick, Turn)>,
+    /// Nothing is taken in.
+    paused: bool,
+}
+
+/// What becomes of a recording at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Pause,
+    Resume,
 }
 
 /// What is known of a recording when it has ended.
@@ -81,6 +94,8 @@ impl Recording {
             ring_dropped: 0,
             told: [0, 0],
             told_disk: None,
+            turns: VecDeque::new(),
+            paused: false,
             spec,
         }
     }
@@ -90,8 +105,54 @@ impl Recording {
         &self.spec
     }
 
+    /// Takes nothing in that comes after `at`, up to [`Recording::resume`]: that stretch is a gap of both sides
+    /// ([`GapReason::Pause`]). What came before may still be given to it.
+    pub fn pause(&mut self, at: Tick) {
+        self.turns.push_back((at, Turn::Pause));
+    }
+
+    /// Takes in again what comes from `at` on.
+    pub fn resume(&mut self, at: Tick) {
+        self.turns.push_back((at, Turn::Resume));
+    }
+
+    /// Whether it is paused, as far as its time line has come.
+    pub const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Since which frame of the left and of the right side it is paused, where it is.
+    pub fn pausing(&self) -> Option<[u64; 2]> {
+        Some([self.left.pausing()?, self.right.pausing()?])
+    }
+
+    /// Everything that came at the instant `at` is in. A record of the very instant of a pause came before it.
+    fn reach(&mut self, at: Tick, is_in: bool) {
+        while let Some((due, turn)) = self.turns.front().copied() {
+            match turn {
+                Turn::Pause if due < at || due == at && is_in => {
+                    if !self.paused {
+                        self.left.pause(due, &mut self.canvas);
+                        self.right.pause(due, &mut self.canvas);
+                    }
+                }
+                Turn::Resume if due <= at => {
+                    self.left.resume(due);
+                    self.right.resume(due);
+                }
+                Turn::Pause | Turn::Resume => return,
+            }
+            self.paused = turn == Turn::Pause;
+            self.turns.pop_front();
+        }
+    }
+
     /// Takes one record of a tap ring.
     pub fn receive(&mut self, header: &TapHeader, payload: &[u8]) {
+        self.reach(header.at, false);
+        if self.paused {
+            return;
+        }
         let side = match header.side {
             Side::Heard => &mut self.left,
             Side::Sent => &mut self.right,
@@ -108,6 +169,7 @@ impl Recording {
 
     /// Places what has waited long enough and lets the time line grow to `now`. Call it when all records up to `now` are in.
     pub fn advance(&mut self, now: Tick) {
+        self.reach(now, true);
         self.left.release(now, false, &mut self.canvas);
         self.right.release(now, false, &mut self.canvas);
         self.canvas.pad_to(frame_at(self.spec.started, now.as_us() as i64));
@@ -115,6 +177,7 @@ impl Recording {
 
     /// Ends the time line at `at`, or with the last packet where that is later. Nothing may be received afterwards.
     pub fn end(&mut self, at: Tick) {
+        self.reach(at, true);
         self.left.release(at, true, &mut self.canvas);
         self.right.release(at, true, &mut self.canvas);
         let spoken = self.left.decided().max(self.right.decided());

@@ -136,6 +136,14 @@ impl Sequencer {
         Some(Released { packet, lost, before })
     }
 
+    /// Begins anew with the next packet. What is held must have been released before.
+    pub fn restart(&mut self) {
+        self.held.clear();
+        self.suspects.clear();
+        self.highest = None;
+        self.settling = None;
+    }
+
     /// Packets that arrived and wait behind the one released last.
     pub fn waiting(&self) -> impl Iterator<Item = &Packet> {
         self.held.values()

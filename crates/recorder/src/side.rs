@@ -60,6 +60,10 @@ pub struct SideTrack {
     cause: Option<GapReason>,
     /// The stream paused since the last packet of speech.
     paused: bool,
+    /// The recording is paused, since this frame.
+    pausing: Option<u64>,
+    /// The next packet of speech is the first one after a pause of the recording.
+    resumed: bool,
     /// Since when the tap ring is known to have lost records.
     ring_lost: Option<Tick>,
     gaps: Gaps,
@@ -90,6 +94,8 @@ impl SideTrack {
             next_frame: 0,
             cause: None,
             paused: false,
+            pausing: None,
+            resumed: false,
             ring_lost: None,
             gaps: Gaps::default(),
             counts: SideCounts::default(),
@@ -122,9 +128,43 @@ impl SideTrack {
         self.ring_lost.get_or_insert(at);
     }
 
+    /// The recording is paused from `at` on: what came before is placed, and what follows is no packet's.
+    pub fn pause(&mut self, at: Tick, canvas: &mut Canvas) {
+        self.release(at, true, canvas);
+        let frame = frame_at(self.started, at.as_us() as i64);
+        if frame > self.next_frame + SNAP_FRAMES {
+            let why = self.cause.take().unwrap_or_else(|| self.unspoken());
+            self.gaps.push(Gap { side: self.side, from: self.next_frame, to: frame, why });
+            self.next_frame = frame;
+        }
+        self.pausing = Some(self.next_frame);
+    }
+
+    /// Since which frame the recording is paused, where it is.
+    pub const fn pausing(&self) -> Option<u64> {
+        self.pausing
+    }
+
+    /// The recording goes on at `at`; the next packet begins a stream.
+    pub fn resume(&mut self, at: Tick) {
+        let Some(from) = self.pausing.take() else { return };
+        let to = frame_at(self.started, at.as_us() as i64).max(from);
+        self.gaps.push(Gap { side: self.side, from, to, why: GapReason::Pause });
+        self.next_frame = to;
+        self.sequencer.restart();
+        (self.expected, self.cause, self.paused, self.ring_lost) = (None, None, false, None);
+        self.resumed = true;
+    }
+
+    /// Why there is a gap that nothing else explains.
+    const fn unspoken(&self) -> GapReason {
+        if self.counts.packets == 0 { GapReason::BeforeFirstPacket } else { GapReason::Silent }
+    }
+
     /// Lists what follows the last packet as a gap up to `frames`, the end of the recording.
     pub fn end(&mut self, frames: u64) {
         let why = match self.cause {
+            _ if self.pausing.is_some() => GapReason::Pause,
             Some(cause) => cause,
             None if self.counts.packets == 0 => GapReason::BeforeFirstPacket,
             None => GapReason::AfterLastPacket,
@@ -166,7 +206,7 @@ impl SideTrack {
             let ring = self.ring_lost.take_if(|since| packet.at >= *since).is_some();
             self.raise(if ring { GapReason::RingFull } else { GapReason::NetworkLoss });
         }
-        if before == Before::Start && self.counts.packets > 0 {
+        if before == Before::Start && self.counts.packets > 0 && !self.resumed {
             let ring = self.ring_lost.take_if(|since| packet.at >= *since).is_some();
             self.raise(if ring { GapReason::RingFull } else { GapReason::SourceChange });
         }
@@ -191,10 +231,14 @@ impl SideTrack {
             self.expected = None;
             return self.raise(if frame + length > FRAMES_MAX { GapReason::SizeLimit } else { GapReason::Overrun });
         }
-        let why = self.cause.take().unwrap_or(match self.counts.packets {
-            0 => GapReason::BeforeFirstPacket,
-            _ => GapReason::Silent,
-        });
+        let cause = self.cause.take();
+        // The way of a packet or two still belongs to the pause.
+        let at_once = std::mem::take(&mut self.resumed) && frame <= self.next_frame + SNAP_FRAMES;
+        let why = match cause {
+            _ if at_once => GapReason::Pause,
+            Some(cause) => cause,
+            None => self.unspoken(),
+        };
         self.gaps.push(Gap { side: self.side, from: self.next_frame, to: frame, why });
         self.put(frame, coding, &packet.payload, canvas);
         self.next_frame = frame + length;
@@ -261,7 +305,8 @@ impl SideTrack {
         }
         self.drift = drift;
         let frame = frame_at(self.started, self.drift.place(samples)).max(self.next_frame);
-        let continues = self.counts.packets > 0 && lost == 0 && frame - self.next_frame <= SNAP_FRAMES;
+        let near = frame - self.next_frame <= SNAP_FRAMES;
+        let continues = self.counts.packets > 0 && lost == 0 && near && !self.resumed;
         let frame = if continues { self.next_frame } else { frame };
         (frame.max(base), samples)
     }
@@ -302,7 +347,7 @@ impl SideTrack {
             GapReason::ComfortNoise => 3,
             GapReason::SourceChange => 2,
             GapReason::Silent | GapReason::BeforeFirstPacket | GapReason::AfterLastPacket => 1,
-            GapReason::Disk | GapReason::Crash => 0,
+            GapReason::Disk | GapReason::Crash | GapReason::Pause => 0,
         };
         if self.cause.is_none_or(|cause| rank(why) > rank(cause)) {
             self.cause = Some(why);

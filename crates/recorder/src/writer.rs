@@ -154,6 +154,8 @@ pub struct WriterHandle {
 #[derive(Debug)]
 enum Command {
     Open(Box<RecordingSpec>),
+    Pause(RecordingId, Tick),
+    Resume(RecordingId, Tick),
     Close(RecordingId, Tick),
     Shutdown,
 }
@@ -228,6 +230,16 @@ impl WriterHandle {
     /// Opens a recording; tap records for it may follow at once. Failure is reported as [`RecorderEvent::Failed`].
     pub fn open(&self, spec: RecordingSpec) {
         let _ = self.commands.send(Command::Open(Box::new(spec)));
+    }
+
+    /// Takes nothing into a recording that comes after `at`; see [`Recording::pause`].
+    pub fn pause(&self, id: RecordingId, at: Tick) {
+        let _ = self.commands.send(Command::Pause(id, at));
+    }
+
+    /// Goes on with a recording that was paused. Send it before anything of `at` or later can be in a ring.
+    pub fn resume(&self, id: RecordingId, at: Tick) {
+        let _ = self.commands.send(Command::Resume(id, at));
     }
 
     /// Closes a recording at `at` or at the end of its last packet, whichever is later; [`RecorderEvent::Closed`] follows.
@@ -317,6 +329,8 @@ struct Open {
     /// The ring that its records come from, once known.
     ring: Option<usize>,
     closing: Option<Tick>,
+    /// The pause that the journal has last, where it is not over.
+    paused: Option<[u64; 2]>,
 }
 
 impl<T: Consumer<Item = u8>, C: Fn() -> Tick> Thread<T, C> {
@@ -353,6 +367,16 @@ impl<T: Consumer<Item = u8>, C: Fn() -> Tick> Thread<T, C> {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Open(spec) => self.desk.open(&self.dir, *spec, (self.clock)()),
+            Command::Pause(id, at) => {
+                if let Some(open) = self.desk.open.get_mut(&id) {
+                    open.recording.pause(at);
+                }
+            }
+            Command::Resume(id, at) => {
+                if let Some(open) = self.desk.open.get_mut(&id) {
+                    open.recording.resume(at);
+                }
+            }
             Command::Close(id, at) => {
                 if let Some(open) = self.desk.open.get_mut(&id) {
                     open.closing = Some(at);
@@ -366,8 +390,8 @@ impl<T: Consumer<Item = u8>, C: Fn() -> Tick> Thread<T, C> {
         for index in 0..self.rings.len() {
             for _ in 0..RECORDS_A_TURN {
                 let Some(header) = self.rings[index].next() else { break };
-                // A record may overtake the command that opens its recording.
-                if !self.desk.open.contains_key(&header.recording) {
+                // A record may overtake the command that opens its recording, or goes on with it.
+                if self.desk.open.get(&header.recording).is_none_or(|open| open.recording.is_paused()) {
                     self.obey_all();
                 }
                 let payload = self.rings[index].payload(&header);
@@ -538,7 +562,7 @@ fn create(dir: &Path, spec: RecordingSpec, now: Tick, protection: &mut Option<Pr
     };
     body.write_header(&header_of(&spec))?;
     let recording = Recording::with_grain(spec, body.grain());
-    Ok(Open { recording, path, body, journal, flushed: now, ring: None, closing: None })
+    Ok(Open { recording, path, body, journal, flushed: now, ring: None, closing: None, paused: None })
 }
 
 impl Open {
@@ -565,15 +589,19 @@ impl Open {
             self.recording.written(length);
         }
         let news = self.recording.news();
-        if !news.is_empty() {
+        let pause = self.recording.pausing();
+        let begun = pause.filter(|_| pause != self.paused);
+        if !news.is_empty() || begun.is_some() {
             let mut lines = Vec::new();
-            for gap in news {
-                serde_json::to_writer(&mut lines, &JournalLine::Gap(gap))?;
+            let news = news.into_iter().map(JournalLine::Gap).chain(begun.map(JournalLine::Paused));
+            for line in news {
+                serde_json::to_writer(&mut lines, &line)?;
                 lines.push(b'\n');
             }
             File::options().append(true).open(&self.journal)?.write_all(&lines)?;
             self.recording.told();
         }
+        self.paused = pause;
         self.body.write_header(&self.recording.header())
     }
 }

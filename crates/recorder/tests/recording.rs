@@ -75,9 +75,20 @@ struct Taken {
 }
 
 /// Sends packets in order of arrival through a recording that is flushed every 500 ms and ended at `end_us`.
-fn record(codec: CodecKind, mut packets: Vec<Sent>, end_us: u64) -> Taken {
+fn record(codec: CodecKind, packets: Vec<Sent>, end_us: u64) -> Taken {
+    record_but(codec, packets, &[], end_us)
+}
+
+/// The same, with pauses from and to these instants, each told at once.
+fn record_but(codec: CodecKind, mut packets: Vec<Sent>, pauses: &[(u64, Option<u64>)], end_us: u64) -> Taken {
     packets.sort_by_key(|p| p.at);
     let mut recording = Recording::new(spec(codec));
+    for (from, to) in pauses {
+        recording.pause(Tick::from_us(STARTED + from));
+        if let Some(to) = to {
+            recording.resume(Tick::from_us(STARTED + to));
+        }
+    }
     let mut file = vec![0; HEADER_BYTES];
     let mut flushed = 0;
     for packet in &packets {
@@ -464,7 +475,57 @@ fn random_records_never_panic_and_every_frame_stays_accounted_for() {
                 payload,
             });
         }
-        let taken = record(CodecKind::Pcma, packets, at);
+        let mut from = 0;
+        let pauses: Vec<(u64, Option<u64>)> = (0..entropy.below(20))
+            .map(|_| {
+                let begins = from + entropy.below(3_000_000);
+                from = begins + entropy.below(2_000_000);
+                (begins, Some(from))
+            })
+            .collect();
+        let taken = record_but(CodecKind::Pcma, packets, &pauses, at);
         assert!(taken.summary.counts.iter().all(|c| c.packets > 0), "seed {seed}");
     }
+}
+
+#[test]
+fn a_pause_is_silence_with_its_name_and_what_follows_lies_where_it_was_said() {
+    let left = Talker { jitter_us: 8_000, ..Talker::new(Side::Heard, 500) }.talk();
+    let right = Talker::new(Side::Sent, 500).talk();
+    let both: Vec<Sent> = left.iter().chain(&right).cloned().collect();
+    let taken = record_but(CodecKind::Pcmu, both, &[(3_010_000, Some(7_010_000))], 10_000_000);
+    for (side, sent) in [(Side::Heard, left), (Side::Sent, right)] {
+        let kept: Vec<Sent> =
+            sent.into_iter().filter(|packet| packet.at <= 3_010_000 || packet.at >= 7_010_000).collect();
+        assert!(taken.speech(side) == bytes(&kept), "every byte of before and after, none of between");
+        let pauses: Vec<_> = taken.gaps(side).into_iter().filter(|gap| gap.2 == GapReason::Pause).collect();
+        let (from, to) = (pauses[0].0, pauses.last().expect("a pause").1);
+        assert!(from.abs_diff(24_000) <= 320 && to.abs_diff(56_000) <= 320, "{side:?} {pauses:?}");
+        assert!(pauses.windows(2).all(|pair| pair[0].1 == pair[1].0), "{side:?} {pauses:?}");
+        assert!(taken.gaps(side).iter().all(|gap| gap.2 == GapReason::Pause || gap.1 - gap.0 <= 320), "{side:?}");
+    }
+    let [left, right] = taken.summary.counts;
+    assert_eq!((left.lost, left.late, left.discarded), (0, 0, 0), "what was not taken in was not lost");
+    assert_eq!((right.lost, right.late, right.discarded), (0, 0, 0));
+}
+
+#[test]
+fn pauses_of_a_silent_side_at_the_end_and_one_after_the_other_are_all_told() {
+    let left = Talker::new(Side::Heard, 100).talk();
+    let pauses = [(500_000, Some(600_000)), (600_000, Some(700_000)), (1_500_000, None)];
+    let taken = record_but(CodecKind::Pcmu, left, &pauses, 4_000_000);
+    assert_eq!(
+        taken.gaps(Side::Sent),
+        [
+            (0, 4_000, GapReason::BeforeFirstPacket),
+            (4_000, 4_800, GapReason::Pause),
+            (4_800, 5_600, GapReason::Pause),
+            (5_600, 12_000, GapReason::BeforeFirstPacket),
+            (12_000, 32_000, GapReason::Pause),
+        ]
+    );
+    let paused: u64 =
+        taken.gaps(Side::Heard).iter().filter(|gap| gap.2 == GapReason::Pause).map(|gap| gap.1 - gap.0).sum();
+    assert!(paused.abs_diff(1_600 + 20_000) <= 480, "{:?}", taken.gaps(Side::Heard));
+    assert_eq!(taken.speech(Side::Heard).len(), 160 * (26 + 40), "packets of 0-500 ms and 700-1,500 ms");
 }

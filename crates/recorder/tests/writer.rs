@@ -260,3 +260,84 @@ fn a_file_cut_at_any_byte_is_mended_to_whole_frames_that_play() {
         }
     }
 }
+
+#[test]
+fn nothing_said_during_a_pause_is_in_the_file_the_journal_or_the_hash() {
+    let mut bench = start(TempDir::new().expect("a folder"));
+    bench.writer.open(spec(1));
+    let mut kept = Vec::new();
+    for n in 0..250 {
+        // The pause is told when it is in force, its end before the tap is back.
+        match n {
+            103 => bench.writer.pause(RecordingId(1), STARTED + Span::from_ms(2_000)),
+            200 => bench.writer.resume(RecordingId(1), STARTED + Span::from_ms(4_000)),
+            _ => {}
+        }
+        if !(101..200).contains(&n) {
+            kept.extend(bench.packet(1, n, 0));
+        }
+        bench.set(u64::from(n) * 20);
+    }
+    bench.writer.close(RecordingId(1), STARTED + Span::from_s(5));
+    bench.set(5_200);
+    let manifest = bench.closed();
+    let file = std::fs::read(bench.dir.path().join(&manifest.path)).expect("the file");
+    let left: Vec<u8> = file[HEADER_BYTES..].iter().step_by(2).copied().collect();
+    assert!(left[16_160..32_000].iter().all(|&byte| byte == 0xff), "silence");
+    let spoken: Vec<u8> = [&left[..16_160], &left[32_000..]].concat();
+    assert!(spoken == kept);
+    assert_eq!(manifest.left.payload_sha256, hex(&kept));
+    assert_eq!((manifest.left.packets, manifest.left.lost), (151, 0));
+    let gaps: Vec<_> = manifest.gaps.iter().map(|g| (g.side, g.from_ms, g.to_ms, g.why)).collect();
+    assert_eq!(
+        gaps,
+        [
+            (Side::Sent, 0, 2_000, GapReason::BeforeFirstPacket),
+            (Side::Sent, 2_000, 4_000, GapReason::Pause),
+            (Side::Heard, 2_020, 4_000, GapReason::Pause),
+            (Side::Sent, 4_000, 5_000, GapReason::BeforeFirstPacket),
+        ]
+    );
+    assert_eq!(offhook_recorder::coverage_fault(&manifest), None);
+}
+
+#[test]
+fn a_crash_in_a_pause_leaves_a_pause_and_one_after_it_does_not() {
+    for (resumed, expected) in [
+        (None, vec![(2_020, 6_000, GapReason::Pause)]),
+        (Some(4_000), vec![(2_020, 4_000, GapReason::Pause), (4_000, 6_000, GapReason::Crash)]),
+    ] {
+        let mut bench = start(TempDir::new().expect("a folder"));
+        bench.writer.open(spec(1));
+        (0..101).for_each(|n| _ = bench.packet(1, n, 0));
+        while bench.writer.stats().records < 101 {
+            std::thread::yield_now();
+        }
+        bench.writer.pause(RecordingId(1), STARTED + Span::from_ms(2_000));
+        if let Some(ms) = resumed {
+            bench.writer.resume(RecordingId(1), STARTED + Span::from_ms(ms));
+        }
+        bench.set(6_000);
+        // The header is written last: once it says 6 s, data and journal are there.
+        let path = bench.dir.path().join(recording_path(RecordingId(1), STARTED));
+        let to = TempDir::new().expect("a second folder");
+        let copy = to.path().join(recording_path(RecordingId(1), STARTED));
+        std::fs::create_dir_all(copy.parent().expect("a folder")).expect("folders");
+        loop {
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            if WavHeader::decode(&bytes).is_ok_and(|header| header.frames == 48_000) {
+                std::fs::write(&copy, bytes).expect("a copy");
+                break;
+            }
+            std::thread::yield_now();
+        }
+        std::fs::copy(path.with_extension("journal"), copy.with_extension("journal")).expect("the journal");
+        let bench = start(to);
+        let RecorderEvent::Mended(manifest) = bench.event() else { panic!("mended") };
+        let gaps: Vec<_> =
+            manifest.gaps.iter().filter(|g| g.side == Side::Heard).map(|g| (g.from_ms, g.to_ms, g.why)).collect();
+        assert_eq!(gaps, expected, "resumed {resumed:?}");
+        assert_eq!(offhook_recorder::coverage_fault(&manifest), None);
+        assert_eq!(manifest.left.covered_ms, 2_020);
+    }
+}

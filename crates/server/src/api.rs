@@ -29,6 +29,7 @@ use crate::page;
 use crate::phone::{self, PhoneSettings};
 use crate::playing::Playing;
 use crate::problem::Problem;
+use crate::recording_control;
 use crate::recordings;
 use crate::session::{self, audited};
 use crate::time::rfc3339;
@@ -82,6 +83,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/agents/{id}/state", post(set_agent))
         .route("/api/v1/calls", get(calls))
         .route("/api/v1/calls/{id}/supervise", post(supervise))
+        .route("/api/v1/calls/{id}/recording", post(recording_control::set))
         .route("/api/v1/calls/{id}/guests", post(bring_in))
         .route("/api/v1/calls/{id}/guests/{guest}", delete(send_off))
         .route("/api/v1/trunks", get(trunks))
@@ -297,7 +299,7 @@ async fn record(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<d
     Ok(Json(dto::Record::from(&entry)))
 }
 
-fn call_id(text: &str) -> Result<CallId, Problem> {
+pub fn call_id(text: &str) -> Result<CallId, Problem> {
     text.parse().map_err(|_| bad_request("a call's id looks like 'call-10000001f'"))
 }
 
@@ -391,7 +393,7 @@ async fn bring_in(
 }
 
 /// The agent for whom somebody acts: their own, where they name none.
-fn acting(asker: &Asker, named: Option<&str>) -> Result<AgentId, Problem> {
+pub fn acting(asker: &Asker, named: Option<&str>) -> Result<AgentId, Problem> {
     let own = asker.identity.agent.as_ref().map(|(id, _)| *id);
     let named = named.map(agent_id).transpose()?;
     let agent = named.or(own).ok_or_else(|| bad_request("by is an agent's id, such as 'a-1f'"))?;

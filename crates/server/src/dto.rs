@@ -2,6 +2,7 @@
 //! decision here. Ids are strings, instants RFC 3339 in UTC, lengths of time whole milliseconds.
 
 mod queue;
+mod recorded;
 mod sound;
 
 use offhook_call::record::{CallEnd, CallRecord, Diversion, GuestTime, Talk, Transfer};
@@ -11,6 +12,8 @@ use offhook_units::{CallId, Tick};
 use serde::Serialize;
 
 pub use self::queue::{Callback, Hours, Queue};
+use self::recorded::Paused;
+pub use self::recorded::RecordedNow;
 use self::sound::{Level, Sound, Sounding, Told};
 use crate::time::rfc3339;
 use crate::view::{self, BanView, LadderMessage, RecordEntry, RecordingEntry};
@@ -67,6 +70,7 @@ pub struct Call {
     position: Option<u32>,
     agent: Option<String>,
     recording: Option<String>,
+    recorded: RecordedNow,
     caller_sounds: Sounding,
     agent_sounds: Option<Sounding>,
     guests: Vec<Guest>,
@@ -117,6 +121,7 @@ impl From<&CallView> for Call {
             position,
             agent,
             recording,
+            recorded,
             caller_sounds,
             agent_sounds,
             guests,
@@ -135,6 +140,7 @@ impl From<&CallView> for Call {
             position: *position,
             agent: agent.clone(),
             recording: recording.map(|id| id.to_string()),
+            recorded: RecordedNow::from(*recorded),
             caller_sounds: Sounding::from(*caller_sounds),
             agent_sounds: agent_sounds.map(Sounding::from),
             guests: guests.iter().map(Guest::from).collect(),
@@ -331,6 +337,7 @@ pub struct Record {
     callback_of: Option<String>,
     cause: Option<u8>,
     guests: Vec<GuestDto>,
+    pauses: Vec<Paused>,
 }
 
 /// That a call was sent on before it came to us.
@@ -482,6 +489,7 @@ impl From<&RecordEntry> for Record {
             callback_of,
             cause,
             guests,
+            pauses,
         } = record;
         let instant = |at: &Option<Tick>| at.map(rfc3339);
         Self {
@@ -523,6 +531,7 @@ impl From<&RecordEntry> for Record {
             diverted: diverted.as_ref().map(|diverted| DiversionDto::new(diverted, sent_on_by.as_ref())),
             cause: *cause,
             guests: guests.iter().map(GuestDto::from).collect(),
+            pauses: pauses.iter().map(Paused::from).collect(),
         }
     }
 }

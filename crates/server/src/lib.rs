@@ -15,6 +15,7 @@ mod page;
 mod phone;
 mod playing;
 mod problem;
+mod recording_control;
 mod recordings;
 mod session;
 mod time;

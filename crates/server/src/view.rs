@@ -7,6 +7,7 @@ use core::pin::Pin;
 use crate::archive::Archive;
 use offhook_call::guests::{Denied, Supervision};
 use offhook_call::record::CallRecord;
+use offhook_call::recording::RecordingWish;
 use offhook_call::view::{AgentView, CallView, CallbackView, HoursView, QueueView, TrunkView};
 use offhook_call::visit::{NotWelcome, Ticket};
 use offhook_units::{AgentId, CallId, ContactId, LegId, Span, Tick};
@@ -55,6 +56,14 @@ pub trait View: Archive + Send + Sync + 'static {
     fn set_guest(&self, call: CallId, wish: GuestWish) -> Answer<'_, Result<Option<CallView>, GuestError>>;
     /// Gives a visitor of a page a ticket for one call.
     fn welcome(&self, entrance: String, name: Option<String>) -> Answer<'_, Result<Ticket, WelcomeError>>;
+    /// Pauses the recording of a call, or goes on with it, in an agent's name or a program's; answers with the call as it is
+    /// afterwards, none where it is over.
+    fn set_recording(
+        &self,
+        call: CallId,
+        by: Option<AgentId>,
+        wish: RecordingWish,
+    ) -> Answer<'_, Result<Option<CallView>, GuestError>>;
 }
 
 /// Why a visitor was given no ticket.
@@ -193,7 +202,7 @@ pub struct Health {
 #[error("the exchange gave no answer in time")]
 pub struct Unavailable;
 
-/// Why nothing was changed about a call's guests.
+/// Why nothing was changed about a call's guests, or its recording.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GuestError {
     /// The exchange says why.

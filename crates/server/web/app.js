@@ -159,9 +159,10 @@ function supervising(call) {
   return element("div", { className: "parts", role: "group", ariaLabel: `Supervise the call of ${call.caller || "a withheld number"}` }, ...buttons);
 }
 
-async function supervise(call, by, how) {
+// A command about calls; what the exchange says against it stands above them.
+async function order(path, body) {
   try {
-    await send(`/api/v1/calls/${call}/supervise`, { by: by.id, how });
+    await send(path, body);
     byId("calls-note").textContent = "";
     touch(["calls"]);
   } catch (error) {
@@ -169,11 +170,36 @@ async function supervise(call, by, how) {
   }
 }
 
+const supervise = (call, by, how) => order(`/api/v1/calls/${call}/supervise`, { by: by.id, how });
+
 // Which way speech sounds worse than it should, at the time.
 const soundsOf = (call) => [["caller", call.caller_sounds], ["agent", call.agent_sounds]].flatMap(([who, sounds]) =>
   [[`${who} sounds`, sounds?.heard], [`${who} hears`, sounds?.sent]]
     .filter(([, grade]) => grade === "fair" || grade === "poor")
     .map(([what, grade]) => tag(`${what} ${grade}`, grade === "poor" ? "bad" : "warn")));
+
+// --- Recording -----------------------------------------------------------------------------------------------------
+
+const PAUSED_BY = { agent: "an agent", program: "a program", keys: "the caller's keys", limit: "a limit", rule: "a rule" };
+const RECORD_WORDS = { "on-demand": "Record", recording: "Pause recording", pausing: "Resume recording", paused: "Resume recording" };
+
+// What becomes of a call's speech, with the button that changes it. A pause is shown when it is in force, not before.
+function recordedOf(call) {
+  const { state: now, paused } = call.recorded;
+  if (now === "off") return null;
+  const until = paused?.until ? `, until ${clock(paused.until)} at the latest` : "";
+  const title = paused ? `by ${PAUSED_BY[paused.by.who]} since ${clock(paused.since)}${until}` : "";
+  const shown = { "on-demand": "", recording: " recorded", pausing: "pausing", paused: "recording paused" }[now];
+  const quiet = now === "recording" || now === "on-demand";
+  const button = may("pause-recording") && element("button", {
+    type: "button", className: "small", textContent: RECORD_WORDS[now],
+    ariaLabel: `${RECORD_WORDS[now]}: the call of ${call.caller || "a withheld number"}`,
+    onclick: () => setRecording(call.id, now === "recording" ? "paused" : "recording"),
+  });
+  return element("span", {}, element("span", { className: quiet ? "quiet" : "tag warn", title, textContent: shown }), " ", button);
+}
+
+const setRecording = (call, wanted) => order(`/api/v1/calls/${call}/recording`, { state: wanted });
 
 function drawCalls() {
   byId("calls-count").textContent = state.calls.length || "";
@@ -182,12 +208,11 @@ function drawCalls() {
     (order.includes(b.state) - order.includes(a.state)) || a.started.localeCompare(b.started));
   rows("calls", calls, (call) => {
     const place = call.state === "waiting" && call.position ? element("span", { className: "quiet", textContent: ` place ${call.position}` }) : null;
-    const recording = call.recording ? element("span", { className: "quiet", textContent: " recorded" }) : null;
     const unheard = call.unheard ? tag(`${call.unheard === "both" ? "neither side" : call.unheard} not heard`, "bad") : null;
     const quiet = call.quiet ? tag(`${call.quiet} sends silence`, "warn") : null;
     return element("tr", {},
       cell("Caller", call.caller || "withheld", "name"),
-      cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), unheard, quiet, ...soundsOf(call), place, recording)),
+      cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), unheard, quiet, ...soundsOf(call), place, recordedOf(call))),
       cell("For", growing(call.since)),
       cell("Queue", call.queue),
       cell("Agent", element("span", {}, element("span", { textContent: call.agent ?? "–" }), ...guestsOf(call), supervising(call))),

@@ -8,6 +8,7 @@ pub mod floor;
 mod media;
 mod network;
 mod people;
+mod recorder;
 mod shift;
 
 pub use shift::{Setting, Shift};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_plan::{DigitSource, LegReport, MediaCommand, MediaEvent, MediaPlan, Source, SpeechReport};
-use offhook_units::{CallId, Entropy, LegId, PlayerId, Span, Tick};
+use offhook_units::{CallId, Entropy, LegId, PlayerId, RecordingId, Span, Tick};
 
 /// How long every prompt lasts.
 const PROMPT: Span = Span::from_ms(700);
@@ -130,6 +130,25 @@ impl Worker {
         let callers: Vec<_> = callers.collect();
         let Some(&(call, leg)) = callers.get(one % callers.len().max(1)) else { return };
         self.post(now + HOP, MediaEvent::Digit { call, leg, digit, source: DigitSource::Event });
+    }
+
+    /// The same of the phone that such a caller talks to: its `keys`, one after the other.
+    pub fn press_far(&mut self, now: Tick, one: usize, keys: &str) {
+        let far: Vec<_> = self.calls.values().filter_map(|plan| Some((plan.call, plan.legs.get(1)?.leg))).collect();
+        let Some(&(call, leg)) = far.get(one % far.len().max(1)) else { return };
+        for digit in keys.chars() {
+            self.post(now + HOP, MediaEvent::Digit { call, leg, digit, source: DigitSource::Event });
+        }
+    }
+
+    /// Recordings that are fed by the plans in force.
+    pub fn tapped(&self) -> impl Iterator<Item = RecordingId> {
+        self.calls.values().flat_map(|plan| &plan.taps).map(|tap| tap.recording)
+    }
+
+    /// Whether this one is.
+    pub fn taps(&self, recording: RecordingId) -> bool {
+        self.tapped().any(|tapped| tapped == recording)
     }
 
     /// Calls that it still holds media for.

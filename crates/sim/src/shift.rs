@@ -7,11 +7,13 @@ use offhook_acd::{AgentConfig, NoAgents, QueueConfig, Strategy, WrapUp};
 use offhook_call::callback::{CallbackEnd, CallbackEvent};
 use offhook_call::config::{
     Account, Agent, Announcement, Answer, CallbackRules, Config, Destination, Elsewhere, Limits, Login, Menu, Number,
-    Outgoing, Queue, Reach, SrtpSettings, Sticky, Supervises, Trunk, Ways,
+    Outgoing, Percent, Queue, Reach, Recording, Rule, SrtpSettings, Sticky, Supervises, Trunk, Ways,
 };
 use offhook_call::event::LogEvent;
 use offhook_call::guests::Supervision;
 use offhook_call::record::{CallRecord, Fold};
+use offhook_call::recording::RecordingWish;
+use offhook_call::view::Recorded;
 use offhook_call::{Command, Exchange, Input, Output, Recovered, WantedState};
 use offhook_plan::{AssetId, MediaCaps};
 use offhook_sip::{Flow, Message, Transport};
@@ -20,6 +22,7 @@ use offhook_units::{AgentId, Entropy, IdSource, PersonRef, QueueId, Span, Tick};
 use crate::media::Worker;
 use crate::network::{Datagram, Network, Weather};
 use crate::people::{Phone, Role};
+use crate::recorder::Recorder;
 
 /// What a shift is like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +61,7 @@ pub struct Shift {
     phones: Vec<Phone>,
     chance: Entropy,
     log: Vec<(Tick, LogEvent)>,
+    recorder: Recorder,
     records: Vec<CallRecord>,
     bindings: BTreeMap<(String, String), offhook_sip::Binding>,
     /// The sealed table.
@@ -92,6 +96,7 @@ impl Shift {
             phones: Vec::new(),
             chance,
             log: Vec::new(),
+            recorder: Recorder::default(),
             records: Vec::new(),
             bindings: BTreeMap::new(),
             persons: BTreeMap::new(),
@@ -157,8 +162,24 @@ impl Shift {
                 self.drain();
             }
             2..24 => self.visit(),
+            40..56 => self.record(),
             _ => {}
         }
+    }
+
+    /// Somebody, or a program, begins a recording, pauses it, or goes on with it.
+    fn record(&mut self) {
+        let one = self.chance.below(64) as usize;
+        if self.chance.below(3) == 0 {
+            return self.worker.press_far(self.now, one, "*3");
+        }
+        let calls = self.exchange.calls(self.now);
+        let Some(call) = calls.get(one % calls.len().max(1)) else { return };
+        let agents = self.config.agents.iter().map(|agent| agent.acd.id);
+        let by = agents.map(Some).chain([None]).nth(self.chance.below(8) as usize).flatten();
+        let wish = [RecordingWish::Pause, RecordingWish::Record][self.chance.below(2) as usize];
+        self.exchange.handle(self.now, Input::Command(Command::Record { call: call.id, by, wish }));
+        self.drain();
     }
 
     /// Somebody comes into a call, turns, or leaves.
@@ -226,7 +247,9 @@ impl Shift {
 
     fn drain(&mut self) {
         loop {
-            match self.exchange.poll_output() {
+            let output = self.exchange.poll_output();
+            self.recorder.take(&self.worker, &output);
+            match output {
                 Output::Transmit { flow, bytes } => {
                     let datagram = Datagram { from: self.server, to: flow.peer, bytes };
                     self.network.send(self.now, datagram);
@@ -244,7 +267,11 @@ impl Shift {
                 Output::Person { person, text } => {
                     self.persons.insert(person, text);
                 }
-                Output::Leg { .. } | Output::OpenRecording(_) | Output::CloseRecording { .. } => {}
+                Output::Leg { .. }
+                | Output::OpenRecording(_)
+                | Output::PauseRecording { .. }
+                | Output::ResumeRecording { .. }
+                | Output::CloseRecording { .. } => {}
                 Output::Wait { until } => {
                     self.wake = until;
                     return;
@@ -268,6 +295,8 @@ impl Shift {
     /// What holds after every step.
     pub fn check(&self) {
         let acd = self.exchange.acd();
+        self.recorder.check(&self.worker);
+        self.check_rules();
         for queue in self.exchange.queues(self.now) {
             let settled = queue.answered + queue.abandoned + queue.flowed_out;
             assert_eq!(
@@ -288,6 +317,28 @@ impl Shift {
         assert_eq!(busy.len(), count, "an agent is in one call at a time, seed {}", self.seed);
         for agent in &self.config.agents {
             assert!(acd.agent_state(agent.acd.id).is_some(), "an agent is always known, seed {}", self.seed);
+        }
+    }
+
+    /// Nobody is recorded whose calls never are, no pause is forgotten, and what is shown is what is.
+    fn check_rules(&self) {
+        for call in self.exchange.calls(self.now).into_iter().filter(|call| call.state != "ending") {
+            let Some(recording) = call.recording else { continue };
+            let paused = self.recorder.is_paused(recording);
+            match call.recorded {
+                Recorded::No | Recorded::OnDemand => panic!("it is recorded, seed {}: {call:?}", self.seed),
+                Recorded::Yes => assert_eq!(paused, Some(false), "seed {}: {call:?}", self.seed),
+                Recorded::Pausing => assert!(!self.worker.taps(recording), "seed {}: {call:?}", self.seed),
+                Recorded::Paused { until, .. } => {
+                    assert_eq!(paused, Some(true), "seed {}: {call:?}", self.seed);
+                    assert!(until.is_none_or(|until| self.now <= until), "a pause ends, seed {}: {call:?}", self.seed);
+                }
+            }
+            let talks = matches!(call.state, "talking" | "held");
+            let agent = self.config.agents.iter().find(|agent| call.agent.as_ref() == Some(&agent.acd.name));
+            if talks && agent.is_some_and(|agent| agent.record == Some(Rule::Never)) {
+                assert!(!self.worker.taps(recording), "never is never, seed {}: {call:?}", self.seed);
+            }
         }
     }
 
@@ -323,6 +374,7 @@ impl Shift {
         let fail_one_in = self.worker.fail_one_in;
         self.worker = Worker::new(self.chance.fork());
         self.worker.fail_one_in = fail_one_in;
+        self.recorder = Recorder::default();
         self.drain();
         for agent in &self.config.agents {
             let state = self.exchange.agent_now(agent.acd.id).expect("a configured agent");
@@ -360,6 +412,7 @@ impl Shift {
         );
         assert_eq!(self.exchange.ports().0, 0, "every port comes back, seed {seed}");
         assert_eq!(self.worker.open(), 0, "the worker holds nothing, seed {seed}");
+        assert_eq!(self.recorder.open(), 0, "every recording is closed, seed {seed}");
         for agent in self.exchange.agents(self.now) {
             assert_ne!(
                 agent.reason.as_deref(),
@@ -404,6 +457,11 @@ impl Shift {
         })
     }
 
+    /// Recordings and their pauses since the last crash.
+    pub const fn recorded(&self) -> (u64, u64) {
+        (self.recorder.begun, self.recorder.pauses)
+    }
+
     /// Records so far.
     pub fn records(&self) -> &[CallRecord] {
         &self.records
@@ -443,7 +501,8 @@ fn queue(id: u64, name: &str, strategy: Strategy) -> Queue {
         },
         nobody_here: vec![AssetId(2)],
         full: vec![AssetId(3)],
-        record: id == 2,
+        record: if id == 2 { Some(Rule::Always) } else { Percent::new(60).map(Rule::Share) },
+        pause_on_keys: (id == 2).then_some(Span::from_s(3)),
         sticky: (id == 1).then_some(Sticky { wait: Span::from_s(5), within: Span::from_s(600) }),
         ways: ways(id),
     }
@@ -507,7 +566,7 @@ fn config(setting: &Setting) -> Config {
         rounds: 2,
         default: support,
     };
-    let number = |answer, to| Number { answer, to, tones: None, gate: None };
+    let number = |answer, to| Number { answer, to, tones: None, gate: None, record: None };
     let dialled = SocketAddr::from(([127, 0, 0, 3], 6_000));
     let dial = Flow { transport: Transport::Udp, local: SocketAddr::from(([127, 0, 0, 1], 5060)), peer: dialled };
     let agents =
@@ -518,6 +577,7 @@ fn config(setting: &Setting) -> Config {
             reach: Reach::Account(agent_name(n)),
             login: Login::WhenRegistered,
             supervises: Supervises::Everything,
+            record: [None, Some(Rule::Always), Some(Rule::Never), Some(Rule::OnDemand)][usize::from(n % 4)],
         });
     Config {
         name: "shift".to_owned(),
@@ -548,6 +608,7 @@ fn config(setting: &Setting) -> Config {
         flows: BTreeMap::from([("main".to_owned(), menu)]),
         queues: vec![queue(1, "sales", Strategy::LongestIdle), queue(2, "support", Strategy::RoundRobin)],
         agents: agents.collect(),
+        recording: Recording { outgoing: Some(Rule::OnDemand), pause_max: Span::from_s(10), ..Recording::default() },
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: (0..setting.agents)
             .map(|n| (agent_name(n), account(n)))

@@ -19,6 +19,7 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
     let mut records = 0;
     let (mut blind, mut attended, mut came_back) = (0, 0, 0);
     let mut guests = BTreeMap::<Part, usize>::new();
+    let (mut recordings, mut pauses) = (0, 0);
     let (mut callbacks, mut elsewhere) = (BTreeMap::<CallbackEnd, usize>::new(), 0);
     let (mut to_colleagues, mut outside, mut by_failover, mut from_desks_to_queues) = (0, 0, 0, 0);
     for seed in seeds(200) {
@@ -42,6 +43,8 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
             *callbacks.entry(how).or_default() += 1;
         }
         elsewhere += shift.sent_elsewhere();
+        let (begun, paused) = shift.recorded();
+        (recordings, pauses) = (recordings + begun, pauses + paused);
         for record in shift.records().iter().filter(|record| record.placed_by.is_some() && record.connected.is_some()) {
             to_colleagues += usize::from(record.number.starts_with("agent"));
             outside += usize::from(record.out_trunk.is_some());
@@ -59,6 +62,7 @@ fn no_shift_loses_a_caller_or_leaves_anything_behind() {
         let ends = [CallbackEnd::Reached, CallbackEnd::CalledAgain];
         assert!(ends.iter().all(|how| callbacks.contains_key(how)), "callers were called back: {callbacks:?}");
         assert!(elsewhere > 0, "callers overflowed and left by keys");
+        assert!(recordings > 100 && pauses > 100, "calls were recorded and paused: {recordings}, {pauses}");
         let made = [blind, attended, came_back];
         assert!(made.iter().all(|count| *count > 0), "calls were transferred: {made:?}");
     }

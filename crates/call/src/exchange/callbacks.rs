@@ -411,7 +411,6 @@ impl Exchange {
         self.note(now, CallEvent::Connected { call: id, agent });
         let talking = Stage::Talking { connected: now, hold_music, held_by_caller: false, held_by_other: false };
         self.enter(now, id, talking);
-        self.start_recording(now, id);
         self.replan(now, id);
     }
 

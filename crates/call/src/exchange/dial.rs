@@ -70,7 +70,7 @@ impl Exchange {
         leg.trunk = trunk;
         let caps = match agent {
             Some(agent) => self.caps_of_agent(agent, codec),
-            None => self.caps_preferring(trunk, codec),
+            None => self.caps_outside(id, trunk, self.caps_preferring(trunk, codec)),
         };
         let body = leg.offer(&caps);
         headers.extend(agent.map(|agent| self.path_to(agent, &uri)).unwrap_or_default());

@@ -6,6 +6,9 @@ use offhook_units::{Span, Tick};
 /// A key that comes another way as well is the same press this long: an INFO may be sent when the key is let go.
 const SAME_PRESS_WITHIN: Span = Span::from_ms(500);
 
+/// How long after the one before the next key of a code may come.
+const CODE_KEY_WITHIN: Span = Span::from_s(3);
+
 /// A way that keys come by, the least trusted first: tones may be a voice, INFO comes with signalling's delays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Way {
@@ -31,6 +34,9 @@ impl From<InMedia> for Way {
 pub(super) struct Digits {
     way: Option<Way>,
     last: Option<(Tick, char)>,
+    /// The first keys of a code, and when the last one of them came.
+    begun: String,
+    begun_at: Tick,
 }
 
 impl Digits {
@@ -44,6 +50,25 @@ impl Digits {
         let last = self.last.replace((now, digit));
         let is_same = |(at, before)| before == digit && now.since(at) < SAME_PRESS_WITHIN;
         !(takes_over && last.is_some_and(is_same))
+    }
+
+    /// Whether a key that counts is the last one of `code`: its keys come one after the other, none later than
+    /// [`CODE_KEY_WITHIN`] after the one before.
+    pub fn completes(&mut self, now: Tick, digit: char, code: &str) -> bool {
+        if now.since(self.begun_at) > CODE_KEY_WITHIN {
+            self.begun.clear();
+        }
+        self.begun.push(digit);
+        self.begun_at = now;
+        // What cannot become the code any more is forgotten, key by key.
+        while !code.starts_with(self.begun.as_str()) {
+            self.begun.remove(0);
+        }
+        let is_whole = self.begun == code;
+        if is_whole {
+            self.begun.clear();
+        }
+        is_whole
     }
 }
 
@@ -78,6 +103,20 @@ mod tests {
             let sent = [(0, worse, '1'), (99, better, '1'), (1_000, worse, '2'), (1_040, better, '2')];
             assert_eq!(counted(&sent), "12", "{worse:?} {better:?}");
         }
+    }
+
+    #[test]
+    fn a_code_is_its_keys_in_a_row_none_3_s_after_the_one_before() {
+        let codes = |presses: &[(u64, char)]| {
+            let mut digits = Digits::default();
+            let at = |ms| Tick::ZERO + Span::from_ms(ms);
+            presses.iter().filter(|(ms, digit)| digits.completes(at(*ms), *digit, "**3")).count()
+        };
+        assert_eq!(codes(&[(0, '*'), (2_900, '*'), (5_800, '3')]), 1);
+        assert_eq!(codes(&[(0, '*'), (100, '*'), (200, '*'), (300, '3')]), 1, "one star too many before it");
+        assert_eq!(codes(&[(0, '*'), (100, '*'), (3_101, '3')]), 0, "too late");
+        assert_eq!(codes(&[(0, '*'), (100, '3'), (200, '*'), (300, '*'), (400, '4')]), 0);
+        assert_eq!(codes(&[(0, '*'), (1, '*'), (2, '3'), (3, '3'), (4, '*'), (5, '*'), (6, '3')]), 2);
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl Exchange {
 
     /// Goes where a number of ours leads at this time of day.
     pub(super) fn follow_number(&mut self, now: Tick, id: CallId, number: Number) {
+        self.note_rule(id, number.record);
         let Some(closed) = self.closed(now, number.gate.as_ref()) else {
             if answers_itself(&number) {
                 self.answer_caller(now, id);

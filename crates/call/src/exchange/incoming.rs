@@ -149,6 +149,7 @@ impl Exchange {
         let mut call = new_call(id, now, number.clone(), from, caller, worker);
         (call.trunk, call.caller_agent, call.answer) = (trunk.clone(), agent, answer);
         call.caller_account.clone_from(&account);
+        call.placed = account.is_some();
         call.sessions.insert(session);
         self.calls.insert(id, call);
         self.sessions.insert(session, (id, Role::Caller));
@@ -250,8 +251,14 @@ pub(super) fn new_call(id: CallId, now: Tick, number: String, from: Presented, c
         asked_back: None,
         calling_back: None,
         recording: None,
+        pause: None,
+        pauses: 0,
+        wanted: false,
+        number_rule: None,
+        placed: false,
         worker,
         generation: 0,
+        applied: 0,
         plan: None,
         open_legs: BTreeMap::new(),
         end: None,

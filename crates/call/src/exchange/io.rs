@@ -9,6 +9,7 @@ use offhook_units::{AgentId, CallId, ContactId, LegId, PersonRef, Span, Tick};
 use crate::event::LogEvent;
 use crate::guests::Supervision;
 use crate::record::CallRecord;
+use crate::recording::RecordingWish;
 
 /// What the exchange is handed.
 #[derive(Debug)]
@@ -101,6 +102,15 @@ pub enum Command {
         /// Whom, by the leg.
         guest: LegId,
     },
+    /// Pauses the recording of a call, goes on with it, or begins it where it is recorded on demand.
+    Record {
+        /// Which call.
+        call: CallId,
+        /// In whose name; none for a program of its own.
+        by: Option<AgentId>,
+        /// What.
+        wish: RecordingWish,
+    },
     /// Takes a callback back, unless its customer is being called just now.
     WithdrawCallback {
         /// Which.
@@ -167,6 +177,20 @@ pub enum Output {
     },
     /// Begin a recording: its packets will come through the tap.
     OpenRecording(RecordingWanted),
+    /// No packets come for a recording from `at` on, up to [`Output::ResumeRecording`]: that stretch is a pause.
+    PauseRecording {
+        /// Which.
+        recording: offhook_units::RecordingId,
+        /// When the worker took its tap away.
+        at: Tick,
+    },
+    /// Packets of a recording may come again, from `at` on. The recorder has to know before the worker gets its next command.
+    ResumeRecording {
+        /// Which.
+        recording: offhook_units::RecordingId,
+        /// The end of the pause.
+        at: Tick,
+    },
     /// No more packets will come for it.
     CloseRecording {
         /// Which.
@@ -217,6 +241,6 @@ pub struct RecordingWanted {
     pub started: Tick,
     /// The codec at the customer's leg.
     pub codec: offhook_plan::CodecKind,
-    /// The queue's name.
-    pub queue: String,
+    /// The queue's name, where it came through one.
+    pub queue: Option<String>,
 }

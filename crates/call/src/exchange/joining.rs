@@ -40,7 +40,7 @@ impl Exchange {
         let worth = |id: CallId, is_caller: bool| {
             let call = self.calls.get(&id);
             call.map(|call| {
-                let fixed = is_caller && call.recording.is_some();
+                let fixed = is_caller && call.is_recorded_at_caller();
                 (call.contact.is_some() && !is_caller, !fixed, call.queue.is_some(), call.trunk.is_some())
             })
         };
@@ -59,7 +59,7 @@ impl Exchange {
         by: Option<AgentId>,
     ) -> Result<(), u16> {
         // The customer's seat is the recorded one: it cannot be given away.
-        let is_fixed = |call: &super::state::Call| call.caller.session == seat && call.recording.is_some();
+        let is_fixed = |call: &super::state::Call| call.caller.session == seat && call.is_recorded_at_caller();
         if self.calls.get(&stays).is_none_or(is_fixed) {
             return Err(403);
         }
@@ -170,7 +170,6 @@ impl Exchange {
                 let _ended = self.tell(now, Command::Hold { contact, on: true });
             }
         }
-        self.start_recording(now, id);
         self.replan(now, id);
     }
 
@@ -201,7 +200,7 @@ impl Exchange {
             | Stage::Ending => return Err(603.into()),
         };
         // The recorded seat cannot be given away, and whoever is being served is no phone's to replace.
-        if seat.is_caller && (call.recording.is_some() || call.contact.is_some()) {
+        if seat.is_caller && (call.is_recorded_at_caller() || call.contact.is_some()) {
             return Err(603.into());
         }
         let offer = request.description().map_err(BodyFault::status)?;

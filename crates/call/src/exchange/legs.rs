@@ -131,6 +131,17 @@ impl Exchange {
         caps
     }
 
+    /// Of `caps`, those towards the far end of a trunk that a call of ours leads to: where it may be recorded there, what a recording
+    /// holds.
+    pub(super) fn caps_outside(&self, id: CallId, trunk: Option<usize>, mut caps: MediaCaps) -> MediaCaps {
+        let call = self.calls.get(&id).filter(|_| trunk.is_some());
+        let fits = caps.codecs.iter().any(|cap| cap.kind.is_recorded());
+        if fits && call.is_some_and(|call| self.may_record_outside(call)) {
+            caps.codecs.retain(|cap| cap.kind.is_recorded());
+        }
+        caps
+    }
+
     /// Our capabilities towards the phone of an account.
     pub(super) fn caps_of_account(&self, account: &str) -> MediaCaps {
         self.caps_in(self.config.accounts.get(account).map_or(&[][..], |own| &own.codecs))
@@ -144,9 +155,10 @@ impl Exchange {
             (self.caps_of_caller(call.caller.trunk, call.caller_account.as_deref()), now(&call.caller))
         } else {
             let (leg, agent) = call.far_ends().find(|(leg, _)| leg.session == session).unzip();
+            let trunk = leg.and_then(|leg| leg.trunk);
             let caps = match agent.flatten() {
                 Some(agent) => self.caps_of_agent(agent, None),
-                None => self.caps_of(leg.and_then(|leg| leg.trunk)),
+                None => self.caps_outside(id, trunk, self.caps_of(trunk)),
             };
             (caps, leg.and_then(now))
         };

@@ -4,43 +4,34 @@ use offhook_plan::{
     Edge, Grade, LegPlan, LevelReport, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source,
     SpeechReport, Tap,
 };
-use offhook_units::{CallId, LegId, PlayerId, RecordingId, Tick};
+use offhook_units::{CallId, LegId, PlayerId, Tick};
 
+use super::recording::customer;
 use super::state::{Call, Leg, Other, Playing, Stage, Whose};
-use super::{Exchange, Output, RecordingWanted};
+use super::{Exchange, Output};
 use crate::event::CallEvent;
 use crate::guests::Part;
 use crate::record::CallEnd;
 
 impl Exchange {
     /// Makes the plan that the call's state asks for, and hands it to the worker where it differs from the last one.
-    pub(super) fn replan(&mut self, _now: Tick, id: CallId) {
+    pub(super) fn replan(&mut self, now: Tick, id: CallId) {
+        self.judge_recording(now, id);
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_ending()) else { return };
         let mut plan = plan_of(call);
-        if call.plan.as_ref().is_some_and(|last| same_media(last, &plan)) {
-            return;
+        let same = call.plan.as_ref().is_some_and(|last| same_media(last, &plan));
+        call.generation += u32::from(!same);
+        if let Some(pause) = call.pause.as_mut().filter(|pause| pause.generation == 0) {
+            pause.generation = call.generation;
         }
-        call.generation += 1;
+        if same {
+            let applied = call.applied;
+            return self.plan_applied(now, id, applied, now);
+        }
         plan.generation = call.generation;
         call.plan = Some(plan.clone());
         let worker = call.worker;
         self.outputs.push_back(Output::Media { worker, command: MediaCommand::Apply(Box::new(plan)) });
-    }
-
-    /// Begins the recording where the queue asks for one and the caller is answered; once per call.
-    pub(super) fn start_recording(&mut self, now: Tick, id: CallId) {
-        let Some(call) = self.calls.get(&id).filter(|call| call.answered && call.recording.is_none()) else { return };
-        let Some(queue) = call.queue.and_then(|queue| self.queue(queue)).filter(|queue| queue.record) else { return };
-        let (queue, codec) = (queue.acd.name.clone(), call.caller.negotiated.as_ref().map(|agreed| agreed.codec));
-        // An INVITE without an offer settles its codec in the ACK; the talk begins after that.
-        let Some(codec) = codec else { return };
-        let recording = RecordingId(self.ids.next());
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.recording = Some(recording);
-        }
-        self.note(now, CallEvent::RecordingStarted { call: id, recording });
-        let wanted = RecordingWanted { recording, call: id, started: now, codec, queue };
-        self.outputs.push_back(Output::OpenRecording(wanted));
     }
 
     /// The call that a leg is in now: what a worker tells of it may be older than its move there.
@@ -97,7 +88,8 @@ impl Exchange {
                     open.told = Some(metrics);
                 }
             }
-            MediaEvent::PlanApplied { .. } | MediaEvent::Latched { .. } => {}
+            MediaEvent::PlanApplied { call, generation, at } => self.plan_applied(now, call, generation, at),
+            MediaEvent::Latched { .. } => {}
         }
     }
 
@@ -270,7 +262,8 @@ fn plan_of(call: &Call) -> MediaPlan {
     if let Some(by) = call.transfer.as_ref().and_then(|transfer| transfer.by.as_ref()) {
         legs.push(leg_plan(&by.leg, true));
     }
-    let taps = call.recording.map(|recording| Tap { leg: caller, recording }).into_iter().collect();
+    let recording = call.recording.filter(|_| call.pause.is_none());
+    let taps = recording.map(|recording| Tap { leg: customer(call).id, recording }).into_iter().collect();
     MediaPlan { call: call.id, generation: 0, legs, edges, taps }
 }
 
@@ -319,8 +312,13 @@ fn with_guests(edges: &mut Vec<Edge>, call: &Call, other: Option<&Other>) {
         if guest.part.talks() {
             hear(edges, &call.caller, leg, since);
         }
-        if let Some(other) = other.filter(|_| guest.part.talks() || guest.part == Part::Whisper) {
+        if let Some(other) = other.filter(|_| guest.part.talks()) {
             hear(edges, &other.leg, leg, since);
+        }
+        // A whisper is for the agent, who may be the one who called a number outside.
+        if let Some(other) = other.filter(|_| guest.part == Part::Whisper) {
+            let is_caller = call.caller_agent.is_some() && other.agent.is_none();
+            hear(edges, if is_caller { &call.caller } else { &other.leg }, leg, since);
         }
     }
 }

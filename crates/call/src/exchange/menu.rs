@@ -46,18 +46,39 @@ impl Exchange {
         }
     }
 
-    /// A key pressed by the caller, seen or heard in the RTP stream.
+    /// A key pressed by the caller, or by an agent in a talk, seen or heard in the RTP stream.
     pub(super) fn pressed(&mut self, now: Tick, id: CallId, leg: LegId, source: DigitSource, digit: char) {
-        if self.calls.get(&id).is_some_and(|call| call.caller.id == leg) {
+        let Some(call) = self.calls.get(&id) else { return };
+        if call.caller.id == leg {
             self.digit(now, id, source.into(), digit);
+        } else if call.other.as_ref().is_some_and(|other| other.leg.id == leg) {
+            self.digit_of_other(now, id, source.into(), digit);
         }
     }
 
     /// An INFO with a digit: `application/dtmf-relay` (`Signal=5`) or `application/dtmf` (`5`).
     pub(super) fn info(&mut self, now: Tick, session: SessionId, body: Option<&Body>) {
-        let Some(&(id, Role::Caller)) = self.sessions.get(&session) else { return };
-        if let Some(digit) = body.and_then(digit_of_info) {
-            self.digit(now, id, Way::Info, digit);
+        let (Some(&(id, role)), Some(digit)) = (self.sessions.get(&session), body.and_then(digit_of_info)) else {
+            return;
+        };
+        match role {
+            Role::Caller => self.digit(now, id, Way::Info, digit),
+            Role::Offered(_) | Role::Dialled => {
+                let is_other =
+                    |call: &super::state::Call| call.other.as_ref().is_some_and(|o| o.leg.session == session);
+                if self.calls.get(&id).is_some_and(is_other) {
+                    self.digit_of_other(now, id, Way::Info, digit);
+                }
+            }
+            Role::Customer | Role::Guest | Role::Orphan => {}
+        }
+    }
+
+    /// A key of whom the caller talks to.
+    fn digit_of_other(&mut self, now: Tick, id: CallId, way: Way, digit: char) {
+        let other = self.calls.get_mut(&id).and_then(|call| call.other.as_mut());
+        if other.is_some_and(|other| other.leg.digits.counts(now, way, digit)) {
+            self.agent_pressed(now, id, false, digit);
         }
     }
 
@@ -66,7 +87,10 @@ impl Exchange {
         if !call.caller.digits.counts(now, way, digit) {
             return;
         }
-        self.note(now, CallEvent::Digit { call: id });
+        self.agent_pressed(now, id, true, digit);
+        if !self.key_pauses(now, id) {
+            self.note(now, CallEvent::Digit { call: id });
+        }
         let Some((name, round, menu)) = self.menu_of(id) else { return self.pressed_waiting(now, id, digit) };
         if let Some(queue) = menu.choices.get(&digit) {
             self.leave_menu(now, id, *queue);

@@ -25,6 +25,7 @@ mod phones;
 mod pings;
 mod placing;
 mod queueing;
+mod recording;
 mod recover;
 mod spending;
 mod state;
@@ -50,6 +51,7 @@ pub use self::elsewhere::SENT_ELSEWHERE_MAX;
 pub use self::guests::{GUEST_RINGS_FOR, GUESTS_MAX};
 pub use self::io::{Command, Input, Output, RecordingWanted, WantedState};
 pub use self::pings::{PINGS_UNANSWERED_MAX, PingFigures};
+pub use self::recording::PAUSES_MAX;
 pub use self::recover::Recovered;
 use self::state::Call;
 pub use self::sticky::STICKY_CALLERS_MAX;
@@ -105,6 +107,12 @@ pub struct Counters {
     pub subscriptions: u64,
     /// SUBSCRIBEs that were refused: with a wrong password, of what there is not, over a limit.
     pub subscriptions_refused: u64,
+    /// Pauses of recordings that were in force.
+    pub recording_pauses: u64,
+    /// Of these, how many nobody ended in time.
+    pub recording_pauses_at_limit: u64,
+    /// Wishes to pause a recording, or to go on with it, that were not carried out.
+    pub recording_denied: u64,
     /// Supervisors and third parties who came into calls.
     pub guests: u64,
     /// Wishes of supervisors, or for third parties, that were not carried out.
@@ -435,7 +443,8 @@ impl Exchange {
         core::mem::take(&mut self.changed)
     }
 
-    /// Why the last one of [`Command::Supervise`], [`Command::BringIn`] and [`Command::SendOff`] was not carried out.
+    /// Why the last one of [`Command::Supervise`], [`Command::BringIn`], [`Command::SendOff`] and [`Command::Record`] was not carried
+    /// out.
     pub const fn denied(&self) -> Option<&Denied> {
         self.denied.as_ref()
     }
@@ -475,6 +484,7 @@ impl Exchange {
                 Kind::Ring => self.rang_too_long(now, call),
                 Kind::Failover => self.trunk_silent(now, call),
                 Kind::Guest => self.guests_rang_too_long(now, call),
+                Kind::Pause => self.pause_over(now, call),
                 Kind::Close => self.finalize(now, call),
             }
         }
@@ -568,6 +578,10 @@ impl Exchange {
             Command::SendOff { call, guest } => {
                 let done = self.send_off(now, call, guest);
                 self.settle_wish(done);
+            }
+            Command::Record { call, by, wish } => {
+                let done = self.set_recording(now, call, by, wish);
+                self.settle_recording(done);
             }
             Command::WithdrawCallback { callback } => self.withdraw_callback(now, callback),
             Command::Welcome { entrance, name } => self.welcome(now, &entrance, name),

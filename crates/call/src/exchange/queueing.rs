@@ -46,7 +46,6 @@ impl Exchange {
             Answer::AtAgent => self.early_media(now, id),
         }
         self.enter(now, id, Stage::Queued { music, announcement: None });
-        self.start_recording(now, id);
         self.replan(now, id);
         if announces {
             self.timers.arm(id, Kind::Announce, now);
@@ -225,7 +224,7 @@ impl Exchange {
             return self.end_call_with(now, id, end, status);
         }
         let playing = self.playing(words);
-        self.timers.disarm_all(id);
+        self.timers.disarm_steps(id);
         self.enter(now, id, Stage::Message { playing, end, status });
         self.early_media(now, id);
         self.replan(now, id);

@@ -12,6 +12,7 @@ use super::digits::Digits;
 use crate::config::Answer;
 use crate::guests::Part;
 use crate::record::CallEnd;
+use crate::recording::{PausedBy, Rule};
 
 /// One call.
 pub(super) struct Call {
@@ -62,14 +63,50 @@ pub(super) struct Call {
     /// The callback whose turn it is, until the customer answers.
     pub calling_back: Option<ContactId>,
     pub recording: Option<RecordingId>,
+    /// The recording is paused, or is to be.
+    pub pause: Option<Pause>,
+    /// Times that it was paused.
+    pub pauses: u32,
+    /// Somebody wants it, where it is recorded on demand.
+    pub wanted: bool,
+    /// What the number says that the caller dialled, or was led to.
+    pub number_rule: Option<Rule>,
+    /// A phone of ours made it.
+    pub placed: bool,
     pub worker: usize,
     pub generation: u32,
+    /// The newest plan that the worker has carried out.
+    pub applied: u32,
     pub plan: Option<MediaPlan>,
     /// Legs known to the worker and not yet reported closed, with their port and side.
     pub open_legs: BTreeMap<LegId, OpenLeg>,
     pub end: Option<CallEnd>,
     /// Sessions of ours that the endpoint still winds up.
     pub sessions: BTreeSet<SessionId>,
+}
+
+/// A pause of a recording.
+pub(super) struct Pause {
+    pub by: PausedBy,
+    /// Somebody asked for it, or the caller's keys.
+    pub hand: Option<Hand>,
+    /// The rules do not let the call be recorded.
+    pub barred: bool,
+    /// The first plan without the tap; zero before it is made.
+    pub generation: u32,
+    /// Since when that one is in force.
+    pub since: Option<Tick>,
+    /// It ends as soon as it is in force, by whom.
+    pub ends: Option<PausedBy>,
+}
+
+/// A pause that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hand {
+    /// It lasts no longer.
+    pub limit: Tick,
+    /// The caller's keys began it, and nobody else has asked for it since.
+    pub by_keys: bool,
 }
 
 /// A leg whose ports the worker holds.

@@ -109,7 +109,6 @@ impl Exchange {
         self.note(now, CallEvent::Connected { call: id, agent });
         let talking = Stage::Talking { connected: now, hold_music, held_by_caller: false, held_by_other: false };
         self.enter(now, id, talking);
-        self.start_recording(now, id);
         self.replan(now, id);
     }
 
@@ -212,7 +211,6 @@ impl Exchange {
         }
         let held = leg.negotiated.as_ref().is_some_and(|agreed| !agreed.direction.sends());
         self.hold(now, id, role, held);
-        self.start_recording(now, id);
         self.replan(now, id);
     }
 }

@@ -115,6 +115,7 @@ impl Exchange {
             // The caller keeps the place that the first visit gave, so that nobody waits twice.
             Destination::Queue(queue) => match self.admit(now, id, queue) {
                 Ok(()) => {
+                    self.note_rule(id, to.record);
                     self.transferred(now, id, None);
                     self.wait_in(now, id, queue);
                 }
@@ -123,11 +124,13 @@ impl Exchange {
                 }
             },
             Destination::Flow(menu) => {
+                self.note_rule(id, to.record);
                 self.finish_contact(now, id);
                 self.transferred(now, id, None);
                 self.greet(now, id, menu, 1);
             }
             Destination::Dial { flow, ring_for } => {
+                self.note_rule(id, to.record);
                 let ways = self.calls.get(&id).map(|call| self.way_to_peer(&call.from, number, flow));
                 self.dial(now, id, ways.unwrap_or_default(), ring_for);
             }

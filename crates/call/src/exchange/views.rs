@@ -122,6 +122,7 @@ impl Exchange {
             position: waiting.and_then(|contact| self.acd.position(contact)),
             agent: agent.and_then(|agent| self.agent(agent)).map(|agent| agent.acd.name.clone()),
             recording: call.recording,
+            recorded: self.recorded(call),
             caller_sounds: sounds(call, call.caller.id),
             agent_sounds: call.other.as_ref().map(|other| sounds(call, other.leg.id)),
             guests: call.guests.iter().map(|guest| self.guest_view(guest)).collect(),

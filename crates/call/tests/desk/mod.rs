@@ -7,13 +7,15 @@ use std::net::{IpAddr, SocketAddr};
 use offhook_acd::{Acd, AgentConfig, QueueConfig, WrapUp};
 use offhook_call::callback::Callbacks;
 use offhook_call::config::{
-    Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Outgoing, Queue, Reach,
+    Account, Agent, Announcement, Answer, Config, Destination, Limits, Login, Number, Outgoing, Queue, Reach, Rule,
     SrtpSettings, Supervises, Trunk, Ways,
 };
 use offhook_call::event::LogEvent;
 use offhook_call::record::{CallRecord, Fold};
-use offhook_call::{Exchange, Input, Output, Recovered};
-use offhook_plan::{AssetId, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, Move, SpeechReport};
+use offhook_call::{Command, Exchange, Input, Output, Recovered};
+use offhook_plan::{
+    AssetId, DigitSource, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, Move, SpeechReport,
+};
 use offhook_sip::{
     Binding, Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, Method, NameAddr, Register,
     Request, RequestId, Response, SessionId, Transport, sdp,
@@ -45,6 +47,10 @@ pub struct World {
     pub plans: BTreeMap<CallId, MediaPlan>,
     /// Legs whose end the worker has not reported yet.
     closed: VecDeque<(CallId, LegId)>,
+    /// Plans that the worker has not answered yet.
+    applied: VecDeque<(CallId, u32)>,
+    /// What the recorder was told, in order: `open`, `pause`, `resume` or `close`, and when it counts from.
+    pub recorder: Vec<(&'static str, Tick)>,
     /// Legs that changed calls, and the workers that were told so.
     pub moves: Vec<(usize, Move)>,
     /// What was sent to addresses without a phone.
@@ -96,7 +102,7 @@ fn carrier(trunk: &Trunk) -> Option<String> {
 pub fn config(trunks: Vec<Trunk>) -> Config {
     let sales = QueueId(1);
     let names = ["ann", "bob", "carl"];
-    let number = |to| Number { answer: Answer::AtStart, to, tones: None, gate: None };
+    let number = |to| Number { answer: Answer::AtStart, to, tones: None, gate: None, record: None };
     let agents = names.iter().zip(100..).map(|(name, id)| Agent {
         acd: match *name {
             // Serves no queue.
@@ -106,6 +112,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
         reach: Reach::Account((*name).to_owned()),
         login: Login::WhenRegistered,
         supervises: if *name == "carl" { Supervises::Queues(vec![sales]) } else { Supervises::Nothing },
+        record: None,
     });
     let account = |name: &str| Account {
         outside: vec!["0".to_owned()],
@@ -143,12 +150,14 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
                 announcement: Announcement::default(),
                 nobody_here: Vec::new(),
                 full: Vec::new(),
-                record: name == "sales",
+                record: (name == "sales").then_some(Rule::Always),
+                pause_on_keys: None,
                 sticky: None,
                 ways: Ways::default(),
             })
             .collect(),
         agents: agents.collect(),
+        recording: offhook_call::config::Recording::default(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: names.iter().map(|name| ((*name).to_owned(), account(name))).collect(),
         entrances: Vec::new(),
@@ -190,6 +199,8 @@ impl World {
             log,
             plans,
             closed,
+            applied: VecDeque::new(),
+            recorder: Vec::new(),
             moves: Vec::new(),
             legs,
             heard: Vec::new(),
@@ -376,6 +387,19 @@ impl World {
         (view.state, view.reason)
     }
 
+    /// The worker tells of a key on a leg of a call.
+    pub fn press(&mut self, call: CallId, leg: LegId, digit: char) {
+        let event = MediaEvent::Digit { call, leg, digit, source: DigitSource::Event };
+        self.exchange.handle(self.now, Input::Media { worker: 0, event });
+        self.run(Span::from_ms(10));
+    }
+
+    /// A program asks for something.
+    pub fn command(&mut self, command: Command) {
+        self.exchange.handle(self.now, Input::Command(command));
+        self.run(Span::from_ms(10));
+    }
+
     /// Lets `span` pass.
     pub fn run(&mut self, span: Span) {
         let end = self.now + span;
@@ -387,11 +411,17 @@ impl World {
                 self.exchange.handle(self.now, Input::Media { worker: 0, event });
                 self.drain();
             }
+            while let Some((call, generation)) = self.applied.pop_front() {
+                // The worker takes its commands 2 ms later than they were given, by its own account.
+                let event = MediaEvent::PlanApplied { call, generation, at: self.now + Span::from_ms(2) };
+                self.exchange.handle(self.now, Input::Media { worker: 0, event });
+                self.drain();
+            }
             while let Some((from, to, bytes)) = self.under_way.pop_front() {
                 self.deliver(from, to, &bytes);
                 self.drain();
             }
-            if !self.closed.is_empty() {
+            if !self.closed.is_empty() || !self.applied.is_empty() {
                 continue;
             }
             let wakes = self.phones.values().map(|phone| phone.wake).chain([self.wake]).flatten();
@@ -441,6 +471,7 @@ impl World {
                 }
                 Output::Log { at, event } => self.log.push((at, event)),
                 Output::Media { command: MediaCommand::Apply(plan), .. } => {
+                    self.applied.push_back((plan.call, plan.generation));
                     let before = self.plans.insert(plan.call, (*plan).clone());
                     let gone = before.into_iter().flat_map(|before| before.legs);
                     let gone = gone.filter(|leg| plan.legs.iter().all(|kept| kept.leg != leg.leg));
@@ -455,10 +486,15 @@ impl World {
                     plan.legs.retain(|leg| leg.leg != goes.leg);
                     self.moves.push((worker, goes));
                 }
-                Output::Person { .. }
-                | Output::OpenRecording(_)
-                | Output::CloseRecording { .. }
-                | Output::Binding(_) => {}
+                Output::OpenRecording(wanted) => self.recorder.push(("open", wanted.started)),
+                Output::PauseRecording { at, .. } => self.recorder.push(("pause", at)),
+                Output::ResumeRecording { recording, at } => {
+                    let mut taps = self.plans.values().flat_map(|plan| &plan.taps);
+                    assert!(taps.all(|tap| tap.recording != recording), "the recorder is told before the worker");
+                    self.recorder.push(("resume", at));
+                }
+                Output::CloseRecording { at, .. } => self.recorder.push(("close", at)),
+                Output::Person { .. } | Output::Binding(_) => {}
                 Output::ExpectAlive { flow, within } => self.expected_alive.push((flow, within)),
                 Output::WrongPassword { source } => self.guessers.push(source),
                 Output::Leg { call, call_id, name } => self.legs.push((call, call_id, name)),
@@ -491,7 +527,7 @@ fn name_addr(uri: &str) -> NameAddr {
 
 /// A number of ours that leads to the queue.
 pub fn number() -> Number {
-    Number { answer: Answer::AtStart, to: Destination::Queue(QueueId(1)), tones: None, gate: None }
+    Number { answer: Answer::AtStart, to: Destination::Queue(QueueId(1)), tones: None, gate: None, record: None }
 }
 
 /// A description of a phone's media; it serves as offer and as answer.

@@ -113,6 +113,7 @@ fn after_20_s_a_caller_overflows_with_the_place_of_the_first_queue_and_counts_in
                 answer: offhook_call::config::Answer::AtStart,
                 to: offhook_call::config::Destination::Queue(NIGHT),
                 gate: None,
+                record: None,
                 tones: None,
             },
         );

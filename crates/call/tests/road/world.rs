@@ -517,7 +517,7 @@ fn offer(phone: SocketAddr, direction: Direction) -> Body {
 fn config(agents: u16) -> Config {
     let support = QueueId(1);
     let flow = |peer| Flow { transport: Transport::Udp, local: SERVER.into(), peer };
-    let number = |answer, to| Number { answer, to, tones: None, gate: None };
+    let number = |answer, to| Number { answer, to, tones: None, gate: None, record: None };
     let menu = Menu {
         greeting: vec![AssetId(10)],
         choices: BTreeMap::from([('2', support)]),
@@ -543,7 +543,8 @@ fn config(agents: u16) -> Config {
         },
         nobody_here: vec![AssetId(3)],
         full: vec![AssetId(4)],
-        record: true,
+        record: Some(offhook_call::config::Rule::Always),
+        pause_on_keys: None,
         sticky: None,
         ways: Ways::default(),
     };
@@ -552,6 +553,7 @@ fn config(agents: u16) -> Config {
         reach: Reach::Static { uri: format!("sip:agent@{}", agent_address(n)), flow: flow(agent_address(n)) },
         login: Login::AtStart,
         supervises: offhook_call::config::Supervises::Nothing,
+        record: None,
     });
     Config {
         name: "road".to_owned(),
@@ -581,6 +583,7 @@ fn config(agents: u16) -> Config {
         flows: BTreeMap::from([("main".to_owned(), menu)]),
         queues: vec![queue],
         agents: people.collect(),
+        recording: offhook_call::config::Recording::default(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: BTreeMap::new(),
         entrances: Vec::new(),

@@ -41,7 +41,8 @@ impl Reader {
         calendars
     }
 
-    fn zone(&mut self, name: &At<String>) -> Option<Zone> {
+    /// The clocks of a place, by its name.
+    pub fn zone(&mut self, name: &At<String>) -> Option<Zone> {
         let known = TimeZoneDatabase::bundled();
         let Ok(zone) = known.get(&name.value) else {
             let names: Vec<String> = known.available().map(|name| name.to_string()).collect();

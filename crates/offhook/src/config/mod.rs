@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 
 use offhook_call::calendar::Calendar;
 use offhook_call::config::{
-    Account, Answer, Entrance, Limits, Login, NumberFormat, Numbering, Queue, SrtpSettings, TrunkLimits,
+    Account, Answer, Entrance, Limits, Login, NumberFormat, Numbering, Queue, Rule, SrtpSettings, TrunkLimits,
 };
 use offhook_codec::CountryTones;
 use offhook_net::bans::BanLimits;
@@ -220,6 +220,8 @@ pub struct Agent {
     pub login: Login,
     /// Whose calls it may supervise: queues by name, `*` for everybody's.
     pub supervises: Vec<String>,
+    /// Whether its talks are recorded.
+    pub record: Option<Rule>,
 }
 
 /// What the contacts of a queue need, by name.
@@ -286,6 +288,8 @@ pub struct Number {
     pub tones: Option<CountryTones>,
     /// When it leads there.
     pub gate: Option<GateNamed>,
+    /// Whether its calls are recorded.
+    pub record: Option<Rule>,
 }
 
 /// Where a number leads, by name.
@@ -389,7 +393,7 @@ impl Reader {
         self.codecs = caps.into_iter().flatten().map(|cap| cap.kind).collect();
         let http = self.http(root);
         let data = self.data_folder(root);
-        let recording = self.recording(root);
+        let mut recording = self.recording(root);
         let limits = self.limits(root);
         self.prompt_folders(root);
         self.ports_apart(&sip, media.as_ref());
@@ -399,6 +403,10 @@ impl Reader {
         let accounts = self.accounts(root, &sip);
         let calendars = self.calendars(root);
         let queues = self.queues(root, &calendars);
+        recording.keep.queues.clone_from(&queues.keep);
+        if let Some(at) = recording.hour_at.clone().filter(|_| !recording.keep.ends()) {
+            self.sink.warn(at, "nothing is ever erased at that hour", "add keep = \"90d\"");
+        }
         let flows = self.flows(root, &queues);
         let agents = self.agents(root, &queues, &accounts);
         let numbers = self.numbers(root, &queues, &flows, &calendars);

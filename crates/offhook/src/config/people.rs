@@ -217,6 +217,7 @@ impl Reader {
             let acd = self.agent_settings(&mut section);
             let supervises = self.supervises(&mut section, queues);
             let skills = self.skills(&mut section);
+            let record = self.record(&mut section, "record");
             section.finish(&mut self.sink);
             let Some(name) = name else { continue };
             let Some(pattern) = self.pattern(&name, range.is_some(), true) else { continue };
@@ -244,6 +245,7 @@ impl Reader {
                     reach,
                     login,
                     supervises: supervises.clone(),
+                    record,
                 };
                 agents.push(At { value, span: name.span.clone() });
             }

@@ -185,6 +185,20 @@ impl<'a> Section<'a> {
         flag
     }
 
+    /// `true` or `false`, or a text in quotes, as text.
+    pub fn flag_or_text(&mut self, sink: &mut Sink, key: &'static str, example: &str) -> Option<At<String>> {
+        let value = self.find(key)?;
+        let text = match (value.get_ref().as_bool(), value.get_ref().as_str()) {
+            (Some(flag), _) => flag.to_string(),
+            (None, Some(text)) => text.to_owned(),
+            (None, None) => {
+                wrong(sink, value, key, "true, false or a word in quotes", example);
+                return None;
+            }
+        };
+        Some(At { value: text, span: value.span() })
+    }
+
     /// A length of time within `range`, written as `"20s"`.
     pub fn span(&mut self, sink: &mut Sink, key: &'static str, range: RangeInclusive<Span>) -> Option<Span> {
         let value = self.find(key)?;

@@ -133,7 +133,7 @@ impl Checked {
                 names if names.iter().any(|name| name == "*") => config::Supervises::Everything,
                 names => config::Supervises::Queues(names.iter().map(queue_id).collect()),
             };
-            agents.push(config::Agent { acd, reach, login: agent.login, supervises });
+            agents.push(config::Agent { acd, reach, login: agent.login, supervises, record: agent.record });
         }
 
         let agent_id =
@@ -172,7 +172,7 @@ impl Checked {
             };
             let tones = to.tones.map(|tones| countries.sounds(tones));
             let gate = to.gate.map(|gate| gate.resolve(&queue_id));
-            (number, config::Number { answer: to.answer, to: destination, tones, gate })
+            (number, config::Number { answer: to.answer, to: destination, tones, gate, record: to.record })
         });
         let numbers = numbers.collect();
         let named = named(&self.trunks);
@@ -199,6 +199,7 @@ impl Checked {
             flows,
             queues,
             agents,
+            recording: self.recording.rules.clone(),
             registrar: self.registrar,
             accounts: self.accounts,
             entrances,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_acd::{Formula, Order, QueueConfig, Strategy, WrapUp};
 use offhook_call::calendar::Calendar;
-use offhook_call::config::{Announcement, Answer, Queue, Sticky, Ways};
+use offhook_call::config::{Announcement, Answer, Queue, Rule, Sticky, Ways};
 use offhook_plan::AssetId;
 use offhook_units::{QueueId, Span};
 
@@ -13,7 +13,10 @@ use super::fault::Sink;
 use super::people::dialled_address;
 use super::read::{At, Section, nearest};
 use super::{Agent, Menu, NeedsNamed, Number, Reader, Target, Trunk};
+use crate::recording::Kept;
 
+/// The key of a queue that says how long its recordings are kept.
+const KEEP: &str = "keep_recordings";
 /// Keys of a phone.
 const DIGITS: &str = "0123456789*#ABCD";
 /// How long a dialled phone rings where nothing is written.
@@ -29,6 +32,8 @@ pub struct Queues {
     pub needs: Vec<NeedsNamed>,
     /// The ways out of each, in the same order.
     pub ways: Vec<WaysNamed>,
+    /// How long the recordings of each are kept, by its name, where it says so.
+    pub keep: BTreeMap<String, Kept>,
 }
 
 impl Queues {
@@ -60,6 +65,7 @@ impl Reader {
             self.queue(section, false);
             self.needs(section);
             self.ways(section, calendars);
+            self.keep(section, KEEP);
         }
         let defaults = defaults.map(|section| {
             let table = section.raw();
@@ -73,6 +79,7 @@ impl Reader {
             let mut queue = self.queue(&mut section, true);
             let needs = self.needs(&mut section);
             let ways = self.ways(&mut section, calendars);
+            let keep = self.keep(&mut section, KEEP);
             section.finish(&mut self.sink);
             if let Some(waited) = ways.waited.as_ref().filter(|_| queue.acd.max_wait.is_none()) {
                 let advice = "add max_wait = \"2m\": after so long callers are sent there";
@@ -88,6 +95,7 @@ impl Reader {
                 self.sink.fault(name.span.clone(), message, "give each queue a name of its own");
                 continue;
             }
+            queues.keep.extend(keep.map(|keep| (name.value.clone(), keep)));
             queue.acd.name.clone_from(&name.value);
             queues.list.push(name.map(|_| queue));
             queues.needs.push(needs);
@@ -109,9 +117,17 @@ impl Reader {
         let seconds = Span::from_s(5)..=Span::from_s(3_600);
         let announce_every = section.span(&mut self.sink, "announce_position_every", seconds).unwrap_or(Span::ZERO);
         let announcement = self.announcement(section, whole && announce_every != Span::ZERO);
-        let record = section.flag(&mut self.sink, "record").unwrap_or(false);
+        let record = self.record(section, "record");
+        let rests = Span::from_s(2)..=Span::from_s(120);
+        let pause_on_keys = section.span(&mut self.sink, "pause_recording_on_keys", rests);
+        if whole && pause_on_keys.is_some() && record == Some(Rule::Never) {
+            let message = "the caller's keys pause a recording, and calls of this queue are never recorded";
+            let advice = "write record = true, or take pause_recording_on_keys out";
+            self.sink.missing(section.span.clone(), message, advice);
+        }
         let sticky = self.sticky(section);
-        Queue { acd, music, announce_every, announcement, nobody_here, full, record, sticky, ways: Ways::default() }
+        let ways = Ways::default();
+        Queue { acd, music, announce_every, announcement, nobody_here, full, record, pause_on_keys, sticky, ways }
     }
 
     fn sticky(&mut self, section: &mut Section<'_>) -> Option<Sticky> {
@@ -282,6 +298,7 @@ impl Reader {
             let to = self.target(&mut section, queues, flows);
             let tones = self.tones(&mut section);
             let gate = self.gate(&mut section, calendars);
+            let record = self.record(&mut section, "record");
             if answer.is_some_and(|answer| answer != Answer::AtAgent) && matches!(to, Some(Target::Dial { .. })) {
                 let message = "a number that dials a phone is answered when the phone answers";
                 self.sink.fault(section.span.clone(), message, "take answer out");
@@ -294,7 +311,7 @@ impl Reader {
                 self.sink.fault(number.span, message, "write digits, with '+' before them where the trunk sends it");
                 continue;
             }
-            let value = Number { answer: answer.unwrap_or(usual), to, tones, gate };
+            let value = Number { answer: answer.unwrap_or(usual), to, tones, gate, record };
             if numbers.insert(number.value.clone(), At { value, span: number.span.clone() }).is_some() {
                 let message = format!("number {} is there twice", number.value);
                 self.sink.fault(number.span, message, "a number leads to one place: take one of the two out");

@@ -2,13 +2,14 @@
 
 mod elsewhere;
 mod entrances;
+mod recording;
 mod users;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use offhook_acd::{Strategy, WrapUp};
-use offhook_call::config::{Answer, Destination, Login, Reach, Supervises};
+use offhook_call::config::{Answer, Destination, Login, Reach, Rule, Supervises};
 use offhook_net::trace::HepConfig;
 use offhook_plan::CodecKind;
 use offhook_sip::Transport;
@@ -120,7 +121,8 @@ fn wrong_types_and_ranges_are_told_with_what_to_write() {
         ("[queue_defaults]\nring_for = \"20\"\n", (2, 12), "is not a length of time", "\"20s\""),
         ("[queue_defaults]\nring_for = \"1h\"\n", (2, 12), "out of range", "from 1 s to 180 s"),
         ("[queue_defaults]\nsticky_for = \"0s\"\n", (2, 14), "out of range", "from 1 s to 3600 s"),
-        ("[queue_defaults]\nrecord = \"yes\"\n", (2, 10), "true or false, without quotes", "record = true"),
+        ("[queue_defaults]\nrecord = \"yes\"\n", (2, 10), "\"yes\" is not known", "\"on-demand\""),
+        ("[queue_defaults]\nbreak_resets_idle = \"yes\"\n", (2, 21), "true or false, without quotes", "= true"),
         ("[queue_defaults]\nstrategy = \"longest\"\n", (2, 12), "is not known", "did you mean \"longest-idle\""),
         ("[queue_defaults]\nstrategy = \"best\"\n", (2, 12), "is not known", "'fewest-calls', 'fewestcalls'"),
         ("[media]\nports = \"10001-20000\"\n", (2, 9), "not a range of RTP ports", "\"10000-20999\""),
@@ -476,7 +478,12 @@ fn the_newcomers_files_lead_a_call_from_a_trunk_through_a_menu_to_two_agents() {
         let menu = &exchange.flows["reception"];
         assert_eq!((menu.choices[&'1'], menu.choices[&'2'], menu.default), (QueueId(1), QueueId(2), QueueId(1)));
         for queue in &exchange.queues {
-            assert!(queue.record && !queue.music.is_empty() && !queue.nobody_here.is_empty() && !queue.full.is_empty());
+            assert!(
+                queue.record == Some(Rule::Always)
+                    && !queue.music.is_empty()
+                    && !queue.nobody_here.is_empty()
+                    && !queue.full.is_empty()
+            );
             assert_eq!((queue.announce_every, queue.announcement.digits.len()), (Span::from_s(30), 10));
             assert_eq!(queue.acd.wrap_up, WrapUp::For(Span::from_s(5)));
         }
@@ -501,7 +508,7 @@ fn the_load_tests_file_offers_what_the_load_scripts_ask_for() {
     let caller: core::net::IpAddr = "127.0.0.2".parse().expect("an address");
     assert!(exchange.trunks[0].peers.contains(&caller));
 
-    for (number, record) in [("700", false), ("701", true)] {
+    for (number, record) in [("700", None), ("701", Some(Rule::Always))] {
         let number = &exchange.numbers[number];
         assert_eq!(number.answer, Answer::AtStart);
         let Destination::Queue(id) = number.to else { panic!("{number:?} is no queue") };

@@ -1,5 +1,6 @@
 //! Holding, erasing, and the audit log of both.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use offhook_recorder::{Manifest, destroy_key, is_sealed};
 use offhook_server::rfc3339;
 use offhook_store::{Archive, AuditRow, Change, RecordingRow};
-use offhook_units::{RecordingId, Tick};
+use offhook_units::{RecordingId, Span, Tick};
 use serde_json::{Value, json};
 
 /// Now, by the system's clock.
@@ -18,8 +19,17 @@ pub fn now() -> Tick {
 
 /// An entry of the audit log, of whoever runs this program.
 pub fn entry(at: Tick, action: &str, id: RecordingId, detail: &str) -> Change {
-    let (action, subject, detail) = (action.to_owned(), id.to_string(), detail.to_owned());
-    Change::Audit(AuditRow { at, who: format!("{} at the command line", user()), action, subject, detail })
+    entry_of(&at_the_command_line(), at, action, id, detail)
+}
+
+fn entry_of(who: &str, at: Tick, action: &str, id: RecordingId, detail: &str) -> Change {
+    let (who, action, subject) = (who.to_owned(), action.to_owned(), id.to_string());
+    Change::Audit(AuditRow { at, who, action, subject, detail: detail.to_owned() })
+}
+
+/// Who runs this program, as the audit log has it.
+pub fn at_the_command_line() -> String {
+    format!("{} at the command line", user())
 }
 
 /// Who runs this program, by the system's word and not the environment's; of a root who was somebody else before, that too.
@@ -51,8 +61,9 @@ pub fn hold(archive: &Archive, at: Tick, id: RecordingId, why: Option<&str>) -> 
     Ok(())
 }
 
-/// Erases one recording: its key, its file; what remains is its manifest line, which holds no speech. Gives the certificate.
-pub fn erase(archive: &Archive, folder: &Path, at: Tick, manifest: &Manifest, why: &str) -> Result<Value> {
+/// Erases one recording in somebody's name: its key, its file; what remains is its manifest line, which holds no speech. Gives the
+/// certificate.
+pub fn erase(archive: &Archive, folder: &Path, who: &str, at: Tick, manifest: &Manifest, why: &str) -> Result<Value> {
     let id = manifest.id;
     let row = known(archive, id)?;
     if let Some(hold) = row.hold {
@@ -70,7 +81,7 @@ pub fn erase(archive: &Archive, folder: &Path, at: Tick, manifest: &Manifest, wh
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context(manifest.path.clone()),
         _ => {}
     }
-    archive.write(&[Change::Erased(id, at, why.to_owned()), entry(at, "erase", id, why)])?;
+    archive.write(&[Change::Erased(id, at, why.to_owned()), entry_of(who, at, "erase", id, why)])?;
     Ok(json!({
         "erased": id.to_string(),
         "call": manifest.call.map(|call| call.to_string()),
@@ -83,17 +94,70 @@ pub fn erase(archive: &Archive, folder: &Path, at: Tick, manifest: &Manifest, wh
     }))
 }
 
-/// Erases every recording that began before `before` and is neither held nor erased; gives the certificates.
-pub fn expire(archive: &Archive, folder: &Path, at: Tick, manifests: &[Manifest], before: Tick) -> Result<Vec<Value>> {
-    let rows = archive.recordings()?;
-    let due = rows.iter().filter(|row| row.started < before && row.hold.is_none() && row.erased.is_none());
-    let mut certificates = Vec::new();
-    for row in due {
-        if let Some(manifest) = manifests.iter().find(|manifest| manifest.id == row.id) {
-            certificates.push(erase(archive, folder, at, manifest, "retention")?);
+/// How long a recording is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kept {
+    /// Until somebody erases it.
+    #[default]
+    Forever,
+    /// For so long from its beginning.
+    For(Span),
+}
+
+/// How long recordings are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// All of them.
+    pub all: Kept,
+    /// Those of these queues instead, by the queue that a recording began in.
+    pub queues: BTreeMap<String, Kept>,
+}
+
+impl Keep {
+    /// Whether anything is ever erased by it.
+    pub fn ends(&self) -> bool {
+        self.all != Kept::Forever || self.queues.values().any(|kept| *kept != Kept::Forever)
+    }
+
+    /// How long this one is kept; none for ever.
+    fn of(&self, manifest: &Manifest) -> Option<Span> {
+        let queue = manifest.meta.get("queue").and_then(|queue| self.queues.get(queue));
+        match queue.copied().unwrap_or(self.all) {
+            Kept::Forever => None,
+            Kept::For(span) => Some(span),
         }
     }
-    Ok(certificates)
+}
+
+/// Recordings whose time is over.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Those that can be erased, oldest first, each with how long it was to be kept.
+    pub free: Vec<(Manifest, Span)>,
+    /// How many more are held.
+    pub held: u64,
+}
+
+/// Which recordings are older than they are kept, and not erased.
+pub fn due(archive: &Archive, manifests: Vec<Manifest>, keep: &Keep, at: Tick) -> Result<Due> {
+    let mut lines: BTreeMap<RecordingId, Manifest> = manifests.into_iter().map(|line| (line.id, line)).collect();
+    let mut due = Due::default();
+    for row in archive.recordings()?.into_iter().filter(|row| row.erased.is_none()) {
+        let Some(manifest) = lines.remove(&row.id) else { continue };
+        let Some(kept) = keep.of(&manifest).filter(|kept| at.since(row.started) > *kept) else { continue };
+        if row.hold.is_some() {
+            due.held += 1;
+        } else {
+            due.free.push((manifest, kept));
+        }
+    }
+    due.free.sort_by_key(|(manifest, _)| manifest.started);
+    Ok(due)
+}
+
+/// Why a recording is erased that was to be kept for so long.
+pub fn retention(kept: Span) -> String {
+    format!("retention of {} days", kept.as_s() / 86_400)
 }
 
 fn known(archive: &Archive, id: RecordingId) -> Result<RecordingRow> {

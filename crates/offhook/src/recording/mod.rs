@@ -5,9 +5,12 @@ mod erase;
 mod export;
 mod speech;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod verify;
 
+#[cfg(test)]
+pub use self::erase::hold;
+pub use self::erase::{Due, Keep, Kept, due, erase, retention};
 pub use self::speech::Samples;
 
 use std::fs::File;
@@ -134,13 +137,14 @@ pub fn run(args: &RecordingArgs) -> Result<ExitCode> {
         Verb::Release { id } => erase::hold(&archive(args)?, erase::now(), *id, None)?,
         Verb::Erase { id, why } => {
             let manifest = find(&folder, *id)?;
-            println!("{:#}", erase::erase(&archive(args)?, &folder, erase::now(), &manifest, why)?);
+            let who = erase::at_the_command_line();
+            println!("{:#}", erase::erase(&archive(args)?, &folder, &who, erase::now(), &manifest, why)?);
         }
         Verb::Expire { days } => {
-            let now = erase::now();
-            let before = now.before(Span::from_s(u64::from(*days) * 86_400));
-            for certificate in erase::expire(&archive(args)?, &folder, now, &manifests(&folder)?, before)? {
-                println!("{certificate}");
+            let (archive, now, who) = (archive(args)?, erase::now(), erase::at_the_command_line());
+            let keep = Keep { all: Kept::For(Span::from_s(u64::from(*days) * 86_400)), ..Keep::default() };
+            for (manifest, kept) in erase::due(&archive, manifests(&folder)?, &keep, now)?.free {
+                println!("{}", erase::erase(&archive, &folder, &who, now, &manifest, &erase::retention(kept))?);
             }
         }
         Verb::Audit => {
@@ -207,7 +211,7 @@ fn rotate(folder: &Path, keys: Option<&KeyRing>) -> Result<(usize, usize)> {
 }
 
 /// Every recording that the manifest knows; the last line counts where there are two of one.
-fn manifests(folder: &Path) -> Result<Vec<Manifest>> {
+pub fn manifests(folder: &Path) -> Result<Vec<Manifest>> {
     let lines = manifest_lines(folder).with_context(|| format!("recordings folder {}", folder.display()))?;
     Ok(lines.into_iter().filter_map(|line| line.manifest).collect())
 }

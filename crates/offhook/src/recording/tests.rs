@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::unbounded;
 use offhook_call::event::{CallEvent, LogEvent};
 use offhook_call::record::{CallEnd, Fold};
+use offhook_call::recording::PausedBy;
 use offhook_plan::CodecKind;
 use offhook_plan::tap::{Side, TapHeader};
-use offhook_recorder::{KeyRing, Manifest, Protection, RecorderEvent, RecordingSpec, Writer};
+use offhook_recorder::{GapReason, KeyRing, Manifest, ManifestGap, Protection, RecorderEvent, RecordingSpec, Writer};
 use offhook_server::Speech;
 use offhook_store::{Archive, CallRow, Record, Store};
 use offhook_units::{CallId, Entropy, LegId, PersonRef, RecordingId, Span, Tick};
@@ -19,17 +20,17 @@ use ringbuf::traits::{Observer, Producer, Split};
 use tempfile::TempDir;
 
 use super::Samples;
-use super::erase::{erase, expire, hold};
+use super::erase::{Keep, Kept, due, erase, hold};
 use super::export::export;
 use super::recording_row;
 use super::verify::{Audit, Kind, verify};
 
-const BEGAN: Tick = Tick::from_us(1_709_251_199_000_000);
+pub const BEGAN: Tick = Tick::from_us(1_709_251_199_000_000);
 
 /// How many; each has `packets` packets of 20 ms on its left side.
-struct Centre {
-    data: TempDir,
-    manifests: BTreeMap<u64, Manifest>,
+pub struct Centre {
+    pub data: TempDir,
+    pub manifests: BTreeMap<u64, Manifest>,
 }
 
 /// Recordings 1..=`count`, of calls 1,000 higher, all closed and told of.
@@ -43,7 +44,7 @@ fn centre_of(count: u64, packets: u16, codec: CodecKind, payload: impl Fn(u64, u
 }
 
 /// The same, sealed where there are master keys.
-fn sealed_centre(
+pub fn sealed_centre(
     count: u64,
     packets: u16,
     codec: CodecKind,
@@ -66,7 +67,8 @@ fn sealed_centre(
         id: RecordingId(id),
         call: CallId(1_000 + id),
         started: BEGAN,
-        meta: BTreeMap::new(),
+        // Odd ones are of sales.
+        meta: BTreeMap::from([("queue".into(), if id % 2 == 1 { "sales" } else { "support" }.into())]),
         codec,
     };
     (1..=count).for_each(|id| writer.open(spec(id)));
@@ -110,9 +112,19 @@ fn sealed_centre(
 
 /// Puts the call of recording `id` into the log and, when it `ended`, into the records.
 fn tell(store: &Store, id: u64, ended: Option<Tick>) {
+    tell_paused(store, id, None, ended);
+}
+
+/// The same, with a pause from and to these milliseconds.
+fn tell_paused(store: &Store, id: u64, pause: Option<(u64, u64)>, ended: Option<Tick>) {
     let (call, recording) = (CallId(1_000 + id), RecordingId(id));
     let began = CallEvent::Began { call, number: "700".into(), trunk: None, caller: PersonRef(id) };
     let mut events = vec![(BEGAN, began), (BEGAN, CallEvent::RecordingStarted { call, recording })];
+    if let Some((from, to)) = pause {
+        let by = PausedBy::Program;
+        events.push((BEGAN + Span::from_ms(from), CallEvent::RecordingPaused { call, recording, by }));
+        events.push((BEGAN + Span::from_ms(to), CallEvent::RecordingResumed { call, recording, by }));
+    }
     events.extend(ended.map(|at| (at, CallEvent::Ended { call, end: CallEnd::CallerHungUp })));
     let mut fold = Fold::default();
     for (at, event) in events {
@@ -140,15 +152,15 @@ fn tell(store: &Store, id: u64, ended: Option<Tick>) {
 }
 
 impl Centre {
-    fn folder(&self) -> std::path::PathBuf {
+    pub fn folder(&self) -> std::path::PathBuf {
         self.data.path().join("recordings")
     }
 
-    fn file(&self, id: u64) -> std::path::PathBuf {
+    pub fn file(&self, id: u64) -> std::path::PathBuf {
         self.folder().join(&self.manifests[&id].path)
     }
 
-    fn verify(&self) -> Audit {
+    pub fn verify(&self) -> Audit {
         verify(&Archive::open(self.data.path()).expect("an archive"), &self.folder()).expect("readable")
     }
 
@@ -252,6 +264,42 @@ fn among_five_hundred_recordings_exactly_the_faults_that_were_put_in_are_found()
         audit.faults.iter().map(|fault| (fault.recording.clone().unwrap_or_default(), fault.kind)).collect();
     assert_eq!(found, expected, "{}", audit.text());
     assert_eq!((audit.recordings, audit.open), (498, 1));
+}
+
+#[test]
+fn pauses_of_the_log_and_of_the_manifest_explain_each_other_and_speech_in_one_is_found() {
+    // Of 6 s: told and silent; told, and spoken in; silent, and not told; told as far as the call went.
+    let centre = centre(4, 300);
+    let store = Store::open(centre.data.path()).expect("a store");
+    let end = Some(BEGAN + Span::from_ms(6_020));
+    tell_paused(&store, 1, Some((1_000, 4_000)), end);
+    tell_paused(&store, 2, Some((1_000, 4_000)), end);
+    store.shutdown().expect("closed");
+    centre.edit(|lines| {
+        for id in [1, 3] {
+            let at = place_of(lines, id);
+            let mut manifest: Manifest = serde_json::from_str(&lines[at]).expect("a line");
+            manifest.left.covered_ms -= 3_000;
+            manifest.gaps.retain(|gap| gap.side == Side::Heard);
+            manifest.right.covered_ms = 3_020;
+            for side in [Side::Heard, Side::Sent] {
+                manifest.gaps.push(ManifestGap { side, from_ms: 1_010, to_ms: 4_010, why: GapReason::Pause });
+            }
+            manifest.gaps.sort_by_key(|gap| gap.from_ms);
+            lines[at] = serde_json::to_string(&manifest).expect("JSON");
+        }
+    });
+    let audit = centre.verify();
+    let of = |id: u64| {
+        let id = Some(RecordingId(id).to_string());
+        let kinds = audit.faults.iter().filter(|fault| fault.recording == id).map(|fault| fault.kind);
+        let about_pauses = [Kind::UnexplainedPause, Kind::SpeechInPause, Kind::Uncovered];
+        kinds.filter(|kind| about_pauses.contains(kind)).collect::<Vec<_>>()
+    };
+    assert_eq!((of(1), of(4)), (vec![], vec![]), "{}", audit.text());
+    assert_eq!(of(2), [Kind::SpeechInPause]);
+    assert_eq!(of(3), [Kind::UnexplainedPause]);
+    assert_eq!(audit.gaps_ms["pause"], 4 * 3_000);
 }
 
 #[test]
@@ -366,22 +414,31 @@ fn what_is_held_is_kept_and_what_is_erased_or_expired_is_gone_with_a_certificate
     let (folder, at) = (centre.folder(), BEGAN + Span::from_s(100));
     let one = &centre.manifests[&1];
     hold(&archive, at, one.id, Some("case 7")).expect("held");
-    let refused = erase(&archive, &folder, at, one, "asked for").expect_err("held");
+    let refused = erase(&archive, &folder, "ann", at, one, "asked for").expect_err("held");
     assert!(refused.to_string().contains("case 7"), "{refused}");
-    let certificate = erase(&archive, &folder, at, &centre.manifests[&2], "asked for").expect("erased");
+    let certificate = erase(&archive, &folder, "ann", at, &centre.manifests[&2], "asked for").expect("erased");
     assert_eq!((certificate["erased"].as_str(), certificate["why"].as_str()), (Some("r-2"), Some("asked for")));
     assert!(!centre.file(2).exists());
-    assert!(erase(&archive, &folder, at, &centre.manifests[&2], "again").is_err());
+    assert!(erase(&archive, &folder, "ann", at, &centre.manifests[&2], "again").is_err());
     let manifests: Vec<Manifest> = centre.manifests.values().cloned().collect();
-    assert_eq!(expire(&archive, &folder, at, &manifests, BEGAN).expect("none is older").len(), 0);
-    let expired = expire(&archive, &folder, at, &manifests, at).expect("three are");
-    assert_eq!(expired.len(), 3);
+    let keep = |all| Keep { all: Kept::For(all), ..Keep::default() };
+    let all = |keep: &Keep| due(&archive, manifests.clone(), keep, at).expect("rows");
+    assert_eq!(all(&keep(Span::from_s(100))).free.len(), 0, "none is older");
+    let three = all(&keep(Span::from_s(99)));
+    assert_eq!((three.free.len(), three.held), (3, 1));
+    for (manifest, _) in three.free {
+        erase(&archive, &folder, "ann", at, &manifest, "retention").expect("erased");
+    }
     assert!(centre.file(1).exists() && !centre.file(5).exists());
     hold(&archive, at, one.id, None).expect("released");
-    erase(&archive, &folder, at, one, "case closed").expect("erased");
+    erase(&archive, &folder, "ann", at, one, "case closed").expect("erased");
     let audit = centre.verify();
     assert_eq!((audit.recordings, audit.erased), (5, 5));
     assert_eq!(audit.faults, []);
+    // One that comes back, out of a backup, is found.
+    std::fs::write(centre.file(3), "RIFF").expect("written");
+    let found: Vec<_> = centre.verify().faults.into_iter().map(|fault| (fault.recording, fault.kind)).collect();
+    assert_eq!(found, [(Some("r-3".to_owned()), Kind::NotErased)]);
     let actions: Vec<String> = archive.audit(100).expect("entries").into_iter().map(|row| row.action).collect();
     assert_eq!(actions, ["hold", "erase", "erase", "erase", "erase", "release", "erase"]);
 }

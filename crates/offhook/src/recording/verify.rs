@@ -7,7 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use offhook_call::event::{CallEvent, LogEvent, Party};
 use offhook_call::record::{CallEnd, CallRecord};
-use offhook_recorder::{FileFault, Line, Manifest, coverage_fault, examine, files_in, manifest_lines};
+use offhook_plan::tap::Side;
+use offhook_recorder::{
+    FileFault, GapReason, Line, Manifest, ManifestGap, coverage_fault, examine, files_in, key_path, manifest_lines,
+};
 use offhook_server::rfc3339;
 use offhook_store::{Archive, RecordingRow};
 use offhook_units::{CallId, RecordingId, Tick};
@@ -16,6 +19,9 @@ use serde::Serialize;
 /// How far the end of a recording may be from the end of its call's media, in milliseconds: the last packets linger on both
 /// sides.
 const END_SLACK_MS: u64 = 1_000;
+
+/// How far a pause in the manifest may be from the pause in the event log, in milliseconds: a packet's way, and the waits of both.
+const PAUSE_SLACK_MS: u64 = 500;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -73,10 +79,16 @@ pub enum Kind {
     MissingKey,
     /// The disk refused to read the file.
     UnreadableFile,
+    /// It was erased, and its file or its key is there.
+    NotErased,
     /// Speech and gaps do not add up to the time line.
     Uncovered,
     /// The recording does not last as long as its call.
     WrongSpan,
+    /// The manifest has a pause that the event log knows nothing of.
+    UnexplainedPause,
+    /// The event log says that the recording was paused, the manifest has speech of then.
+    SpeechInPause,
     /// The manifest line names another call than the event log, or the call's record another recording.
     WrongCall,
 }
@@ -90,6 +102,8 @@ struct Told {
     ended: Option<Tick>,
     /// The exchange died during the call: its end is not known.
     lost: bool,
+    /// When it was paused, and when it went on, where it did.
+    pauses: Vec<(Tick, Option<Tick>)>,
 }
 
 /// Reads everything and compares.
@@ -130,11 +144,18 @@ fn told(archive: &Archive) -> Result<BTreeMap<RecordingId, Told>> {
         let Ok(LogEvent::Call(event)) = LogEvent::decode(&record.bytes) else { return };
         if let CallEvent::RecordingStarted { call, recording } = event {
             of_call.insert(call, recording);
-            told.insert(recording, Told { call, started: record.at, ended: None, lost: false });
+            let (ended, lost, pauses) = (None, false, Vec::new());
+            told.insert(recording, Told { call, started: record.at, ended, lost, pauses });
             return;
         }
         let Some(told) = of_call.get(&event.call()).and_then(|id| told.get_mut(id)) else { return };
         match event {
+            CallEvent::RecordingPaused { .. } => told.pauses.push((record.at, None)),
+            CallEvent::RecordingResumed { .. } => {
+                if let Some((_, until @ None)) = told.pauses.last_mut() {
+                    *until = Some(record.at);
+                }
+            }
             CallEvent::LegClosed { party: Party::Caller, .. } => told.ended = Some(record.at),
             CallEvent::Ended { end, .. } => {
                 told.lost = end == CallEnd::Lost;
@@ -206,6 +227,11 @@ impl Audit {
             };
             self.fault(id, kind, fault.to_string());
         }
+        let path = Path::new(&manifest.path);
+        let left = [("file", folder.join(path)), ("key", folder.join(key_path(path)))];
+        if let Some((what, _)) = left.iter().find(|(_, path)| erased && path.exists()) {
+            self.fault(id, Kind::NotErased, format!("it was erased, and its {what} is there"));
+        }
         let Some(told) = told else {
             self.fault(id, Kind::UnknownRecording, "the event log does not know it".to_owned());
             return;
@@ -213,6 +239,7 @@ impl Audit {
         if manifest.call.is_some_and(|call| call != told.call) {
             self.fault(id, Kind::WrongCall, format!("the event log has it of {}", told.call));
         }
+        self.pauses(manifest, told);
         let Some(ended) = told.ended.filter(|_| !told.lost) else {
             self.expected_ms += 2 * manifest.duration_ms;
             return;
@@ -227,6 +254,41 @@ impl Audit {
                 rfc3339(told.started)
             );
             self.fault(id, Kind::WrongSpan, detail);
+        }
+    }
+
+    /// The pauses of a manifest line, against those of the event log: each is explained by one of them, and none of those has
+    /// speech.
+    fn pauses(&mut self, manifest: &Manifest, told: &Told) {
+        let ms = |at: Tick| at.since(manifest.started).as_ms();
+        let end = manifest.duration_ms;
+        let pauses: Vec<(u64, u64)> =
+            told.pauses.iter().map(|(from, until)| (ms(*from), until.map_or(end, ms).min(end))).collect();
+        let explained = |gap: &ManifestGap| {
+            let is_of =
+                |(from, to): &(u64, u64)| gap.from_ms + PAUSE_SLACK_MS >= *from && gap.to_ms <= *to + PAUSE_SLACK_MS;
+            pauses.iter().any(is_of)
+        };
+        let unexplained = manifest.gaps.iter().find(|gap| gap.why == GapReason::Pause && !explained(gap));
+        if let Some(gap) = unexplained {
+            let detail =
+                format!("a pause from {} to {} ms, of which the event log has nothing", gap.from_ms, gap.to_ms);
+            self.fault(manifest.id, Kind::UnexplainedPause, detail);
+        }
+        if manifest.gaps_unlisted > 0 {
+            return;
+        }
+        for (from, to) in pauses {
+            let (from, to) = (from + PAUSE_SLACK_MS, to.saturating_sub(PAUSE_SLACK_MS));
+            let spoken = [Side::Heard, Side::Sent].map(|side| {
+                let gaps = manifest.gaps.iter().filter(|gap| gap.side == side);
+                let within = gaps.map(|gap| gap.to_ms.min(to).saturating_sub(gap.from_ms.max(from)));
+                to.saturating_sub(from).saturating_sub(within.sum())
+            });
+            if spoken.iter().any(|ms| *ms > 0) {
+                let detail = format!("{} and {} ms of speech from {from} to {to} ms, a pause", spoken[0], spoken[1]);
+                self.fault(manifest.id, Kind::SpeechInPause, detail);
+            }
         }
     }
 

@@ -1,7 +1,6 @@
 //! The control loop: one thread that owns the exchange, takes inputs in order and carries outputs out. It never blocks on
 //! anything but its own inputs.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -123,6 +122,9 @@ pub struct Figures {
     pub visitors: AtomicU64,
     pub visitors_refused: AtomicU64,
     pub visitors_inside: AtomicU64,
+    pub recording_pauses: AtomicU64,
+    pub recording_pauses_at_limit: AtomicU64,
+    pub recording_denied: AtomicU64,
     pub refused_unknown_numbers: AtomicU64,
     pub registrations: AtomicU64,
     pub malformed: AtomicU64,
@@ -359,6 +361,16 @@ impl Control {
                 }
                 Output::Person { person, text } => self.edges.store.put_person(person, &text),
                 Output::OpenRecording(wanted) => self.open_recording(wanted),
+                Output::PauseRecording { recording, at } => {
+                    if let Some(recorder) = &self.edges.recorder {
+                        recorder.pause(recording, at);
+                    }
+                }
+                Output::ResumeRecording { recording, at } => {
+                    if let Some(recorder) = &self.edges.recorder {
+                        recorder.resume(recording, at);
+                    }
+                }
                 Output::CloseRecording { recording, at } => {
                     if let Some(recorder) = &self.edges.recorder {
                         recorder.close(recording, at);
@@ -468,7 +480,7 @@ impl Control {
     fn open_recording(&self, wanted: RecordingWanted) {
         let RecordingWanted { recording, call, started, codec, queue } = wanted;
         if let Some(recorder) = &self.edges.recorder {
-            let meta = BTreeMap::from([("queue".to_owned(), queue)]);
+            let meta = queue.map(|queue| ("queue".to_owned(), queue)).into_iter().collect();
             recorder.open(RecordingSpec { id: recording, call, started, meta, codec });
         }
     }
@@ -564,6 +576,9 @@ impl Control {
             (&figures.visitors, counters.visitors),
             (&figures.visitors_refused, counters.visitors_refused),
             (&figures.visitors_inside, u64::from(self.exchange.visitors().0)),
+            (&figures.recording_pauses, counters.recording_pauses),
+            (&figures.recording_pauses_at_limit, counters.recording_pauses_at_limit),
+            (&figures.recording_denied, counters.recording_denied),
             (&figures.registrations, counters.registrations),
             (&figures.malformed, counters.malformed),
             (&figures.watching, self.exchange.watching() as u64),

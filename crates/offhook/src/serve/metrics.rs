@@ -16,6 +16,7 @@ use offhook_store::Store;
 
 use super::control::Figures;
 use super::names::NameFigures;
+use super::retention::Erasing;
 
 /// Registers everything that is read on demand.
 pub fn register(
@@ -288,6 +289,21 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     }
     let inside = reader(|figures| &figures.visitors_inside);
     metrics.gauge_fn("offhook_visitors_inside", "Visitors in calls", &[], move || inside() as f64);
+    for (name, help, read) in [
+        ("offhook_recording_pauses", "Pauses of recordings", reader(|figures| &figures.recording_pauses)),
+        (
+            "offhook_recording_pauses_at_limit",
+            "Pauses of recordings that nobody ended in time",
+            reader(|figures| &figures.recording_pauses_at_limit),
+        ),
+        (
+            "offhook_recording_denied",
+            "Wishes to pause a recording, or to go on with it, that were denied",
+            reader(|figures| &figures.recording_denied),
+        ),
+    ] {
+        metrics.counter_fn(name, help, &[], read);
+    }
     for (how, read) in [
         ("taken", reader(|figures| &figures.messages)),
         ("failed", reader(|figures| &figures.messages_failed)),
@@ -295,6 +311,24 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     ] {
         metrics.counter_fn("offhook_messages", "Texts of phones, by outcome", &[("outcome", how)], read);
     }
+}
+
+/// What retention did.
+pub fn retention(metrics: &mut Metrics, figures: &Arc<Erasing>) {
+    let reader = |read: fn(&Erasing) -> &AtomicU64| {
+        let figures = Arc::clone(figures);
+        move || read(&figures).load(Ordering::Relaxed)
+    };
+    for (name, help, read) in [
+        ("offhook_recordings_erased", "Recordings erased at the end of their retention", reader(|f| &f.erased)),
+        ("offhook_recordings_erase_failed", "Recordings that could not be erased then", reader(|f| &f.failed)),
+        ("offhook_retention_runs", "Runs of retention", reader(|f| &f.runs)),
+    ] {
+        metrics.counter_fn(name, help, &[], read);
+    }
+    let held = reader(|f| &f.held);
+    let help = "Recordings whose retention was over at the last run, and which are held";
+    metrics.gauge_fn("offhook_recordings_held_overdue", help, &[], move || held() as f64);
 }
 
 fn media_worker(metrics: &mut Metrics, worker: &str, handle: &MediaHandle) {

@@ -9,6 +9,7 @@ mod metrics;
 mod names;
 mod port;
 mod recordings;
+mod retention;
 
 use std::io::IsTerminal;
 use std::net::IpAddr;
@@ -42,6 +43,8 @@ use self::listeners::Listeners;
 use self::names::{Finder, lead_to};
 use self::port::Port;
 use self::recordings::Recordings;
+pub use self::retention::Hour;
+use self::retention::Retention;
 use crate::config::{self, Checked, Http, Loaded};
 
 /// Batches of messages from connections that may wait for the control loop; then the connections wait.
@@ -103,6 +106,8 @@ struct House {
     certificates: Option<TlsFiles>,
     certifier: Option<Certifier>,
     finder: Finder,
+    /// Erases recordings until it is dropped.
+    retention: Option<Retention>,
 }
 
 fn build(checked: Checked) -> Result<House> {
@@ -154,6 +159,7 @@ fn build(checked: Checked) -> Result<House> {
     let writer = Writer::start_sealed(&folder, taps, recorder_events, move || recorder_clock.now(), protection)
         .with_context(|| format!("recordings folder {}", folder.display()))?;
     let recordings = Recordings::load(&folder);
+    let erasing = retention::start(recording.keep.clone(), recording.hour.clone(), &data, &folder, &clock)?;
 
     let names = Names {
         queues: config.queues.iter().map(|queue| (queue.acd.id, queue.acd.name.clone())).collect(),
@@ -184,6 +190,10 @@ fn build(checked: Checked) -> Result<House> {
     metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
     metrics::trace(&mut metrics, &trace);
     let found = metrics::names(&mut metrics);
+    let retention = erasing.map(|(retention, figures)| {
+        metrics::retention(&mut metrics, &figures);
+        retention
+    });
     if let Some(streams) = &streams {
         metrics::connections(&mut metrics, streams.counters());
     }
@@ -233,7 +243,7 @@ fn build(checked: Checked) -> Result<House> {
         entropy: names_entropy,
         figures: found,
     };
-    Ok(House { control, asks: asks_in, http, said, certificates: files, certifier, finder })
+    Ok(House { control, asks: asks_in, http, said, certificates: files, certifier, finder, retention })
 }
 
 /// Where trunks send from and are sent to: none of them is ever banned.
@@ -341,7 +351,7 @@ fn said(name: &str, listeners: &Listeners, http: Option<&Http>, data: &std::path
 
 impl House {
     async fn serve(self, grace: Span) -> Result<()> {
-        let Self { control, asks, http, said, certificates, certifier, finder } = self;
+        let Self { control, asks, http, said, certificates, certifier, finder, retention } = self;
         finder.start();
         let server = match http {
             Some((options, port, live, metrics)) => Some(Server::start(options, Arc::new(port), live, metrics).await?),
@@ -369,6 +379,7 @@ impl House {
         if let Some(server) = server {
             server.shutdown().await;
         }
+        tokio::task::spawn_blocking(move || drop(retention)).await?;
         let edges = ended?.map_err(|_| anyhow::anyhow!("the control thread panicked"))?;
         close(edges)
     }

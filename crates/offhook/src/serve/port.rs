@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use offhook_call::config::Names;
 use offhook_call::record::CallRecord;
+use offhook_call::recording::RecordingWish;
 use offhook_call::view::{AgentView, CallView, CallbackView, HoursView, QueueView, TrunkView};
 use offhook_call::visit::{NotWelcome, Ticket};
 use offhook_call::{Command, Exchange, WantedState};
@@ -202,6 +203,22 @@ impl View for Port {
             let look = |exchange: &Exchange, _| exchange.welcomed().cloned();
             let given = self.ask(|look| Ask::Do(command, look), look).await?;
             given.unwrap_or(Err(NotWelcome::NoEntrance)).map_err(WelcomeError::from)
+        })
+    }
+
+    fn set_recording(
+        &self,
+        call: CallId,
+        by: Option<AgentId>,
+        wish: RecordingWish,
+    ) -> Answer<'_, Result<Option<CallView>, GuestError>> {
+        Box::pin(async move {
+            let command = Command::Record { call, by, wish };
+            let look = move |exchange: &Exchange, _| match exchange.denied() {
+                Some(denied) => Err(denied.clone()),
+                None => Ok(exchange.call_now(call)),
+            };
+            Ok(self.ask(|look| Ask::Do(command, look), look).await??)
         })
     }
 

@@ -15,6 +15,8 @@ pub enum Right {
     Calls,
     /// Take part in calls, as one's own agent and as its `supervises` says.
     Supervise,
+    /// Pause the recording of a call and go on with it: agents that of their own.
+    PauseRecording,
     /// See and withdraw callbacks.
     Callbacks,
     /// Read call records.
@@ -35,12 +37,13 @@ pub enum Right {
 
 impl Right {
     /// Each with its name in the API.
-    pub const ALL: [(Self, &'static str); 13] = [
+    pub const ALL: [(Self, &'static str); 14] = [
         (Self::Watch, "watch"),
         (Self::OwnState, "own-state"),
         (Self::AgentStates, "agent-states"),
         (Self::Calls, "calls"),
         (Self::Supervise, "supervise"),
+        (Self::PauseRecording, "pause-recording"),
         (Self::Callbacks, "callbacks"),
         (Self::Records, "records"),
         (Self::Recordings, "recordings"),
@@ -127,13 +130,14 @@ impl Role {
     /// What it may do.
     pub const fn rights(self) -> Rights {
         match self {
-            Self::Agent => Rights::of(&[Right::Watch, Right::OwnState]),
+            Self::Agent => Rights::of(&[Right::Watch, Right::OwnState, Right::PauseRecording]),
             Self::Supervisor => Rights::of(&[
                 Right::Watch,
                 Right::OwnState,
                 Right::AgentStates,
                 Right::Calls,
                 Right::Supervise,
+                Right::PauseRecording,
                 Right::Callbacks,
                 Right::Records,
                 Right::Recordings,
@@ -155,7 +159,7 @@ impl Role {
 }
 
 /// Each route of the API that is not open to everybody, with the right that it needs. A route that is not here is refused to everybody.
-pub const ROUTES: [(Method, &str, Right); 26] = [
+pub const ROUTES: [(Method, &str, Right); 27] = [
     (Method::GET, "/api/v1/queues", Right::Watch),
     (Method::GET, "/api/v1/agents", Right::Watch),
     (Method::POST, "/api/v1/agents/{id}/state", Right::OwnState),
@@ -163,6 +167,7 @@ pub const ROUTES: [(Method, &str, Right); 26] = [
     (Method::POST, "/api/v1/calls/{id}/supervise", Right::Supervise),
     (Method::POST, "/api/v1/calls/{id}/guests", Right::Supervise),
     (Method::DELETE, "/api/v1/calls/{id}/guests/{guest}", Right::Supervise),
+    (Method::POST, "/api/v1/calls/{id}/recording", Right::PauseRecording),
     (Method::GET, "/api/v1/trunks", Right::Signalling),
     (Method::GET, "/api/v1/calendars", Right::Watch),
     (Method::GET, "/api/v1/callbacks", Right::Callbacks),
@@ -215,7 +220,7 @@ mod tests {
     #[test]
     fn roles_have_what_their_work_needs_and_no_more() {
         let names = |role: Role| role.rights().names().join(" ");
-        assert_eq!(names(Role::Agent), "watch own-state");
+        assert_eq!(names(Role::Agent), "watch own-state pause-recording");
         assert_eq!(names(Role::Quality), "watch records recordings");
         assert_eq!(names(Role::Auditor), "records audit");
         assert_eq!(names(Role::Operator), "watch calls records signalling bans metrics");

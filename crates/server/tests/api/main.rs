@@ -320,6 +320,35 @@ async fn a_supervisor_listens_turns_and_leaves_a_third_party_comes_and_goes_or_t
 }
 
 #[tokio::test]
+async fn a_recording_is_paused_in_somebodys_name_and_gone_on_with_or_the_reason_why_not_is_told() {
+    let running = start(None).await;
+    let calls = running.get("/api/v1/calls").await.json();
+    let up =
+        |state: &str| calls["calls"].as_array().expect("calls").iter().find(|call| call["state"] == state).cloned();
+    let (talking, waiting) = (up("talking").expect("one talks"), up("waiting").expect("one waits"));
+    assert_eq!((&talking["recorded"]["state"], &waiting["recorded"]["state"]), (&"recording".into(), &"off".into()));
+    let path = |call: &Value| format!("/api/v1/calls/{}/recording", call["id"].as_str().expect("an id"));
+    let paused = running.post(&path(&talking), r#"{"state":"paused","by":"a-1"}"#).await.json();
+    assert_eq!((&paused["state"], &paused["recording"]), (&"paused".into(), &"r-9".into()));
+    assert_eq!(paused["paused"]["by"], serde_json::json!({ "who": "agent", "agent": "a-1" }));
+    let on = running.post(&path(&talking), r#"{"state":"recording"}"#).await.json();
+    assert_eq!((&on["state"], &on["paused"]), (&"recording".into(), &Value::Null));
+    for (path, body, status) in [
+        (path(&waiting), r#"{"state":"paused"}"#, 409),
+        ("/api/v1/calls/call-99/recording".to_owned(), r#"{"state":"paused"}"#, 404),
+        ("/api/v1/calls/nobody/recording".to_owned(), r#"{"state":"paused"}"#, 400),
+        (path(&talking), r#"{"state":"erased"}"#, 400),
+        (path(&talking), r#"{"state":"paused","by":"ann"}"#, 400),
+        (path(&talking), r#"{"by":"a-1"}"#, 422),
+    ] {
+        running.post(&path, body).await.check_problem(status);
+    }
+    let record = running.get("/api/v1/records").await.json()["records"][0]["pauses"][0].clone();
+    assert_eq!((&record["by"]["who"], &record["ended_by"]["who"]), (&"keys".into(), &"limit".into()));
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
 async fn an_agents_state_is_set_or_the_reason_why_not_is_told() {
     let running = start(None).await;
     let set = running.post("/api/v1/agents/a-1/state", r#"{"state":"not-ready","reason":"lunch"}"#).await;

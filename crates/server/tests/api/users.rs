@@ -58,6 +58,7 @@ fn example(path: &str) -> (String, &'static str) {
     let body = match path.rsplit('/').next() {
         Some("state") => r#"{"state":"available"}"#,
         Some("supervise") => r#"{"how":"listen","by":"a-2"}"#,
+        Some("recording") => r#"{"state":"paused"}"#,
         Some("guests") => r#"{"number":"100","by":"a-2"}"#,
         _ => "",
     };

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use offhook_call::guests::{Denied, Part};
-use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime};
+use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime, Pause};
+use offhook_call::recording::{PausedBy, RecordingWish};
 use offhook_call::view::{
-    AgentView, CallView, CallbackView, GuestView, HoursView, QueueView, RegistrationView, Sounds, TargetView,
+    AgentView, CallView, CallbackView, GuestView, HoursView, QueueView, Recorded, RegistrationView, Sounds, TargetView,
     TrunkCounts, TrunkView,
 };
 use offhook_call::visit::{NotWelcome, Ticket};
@@ -190,6 +191,27 @@ impl View for Fixed {
             }
             let [user, password, realm, number] = ["visitor-1", "secret", "house.test", "700"].map(str::to_owned);
             Ok(Ticket { user, password, realm, number, until })
+        })
+    }
+
+    fn set_recording(
+        &self,
+        call: CallId,
+        by: Option<AgentId>,
+        wish: RecordingWish,
+    ) -> Answer<'_, Result<Option<CallView>, GuestError>> {
+        let found = self.calls.iter().find(|view| view.id == call).cloned();
+        let by = by.map_or(PausedBy::Program, PausedBy::Agent);
+        Box::pin(async move {
+            let mut view = found.ok_or(Denied::NoCall(call))?;
+            view.recorded = match (view.recorded, wish) {
+                (Recorded::No, _) => return Err(Denied::Elsewhere("this call is not recorded").into()),
+                (_, RecordingWish::Pause) => {
+                    Recorded::Paused { since: view.since, by, until: Some(view.since + Span::from_s(300)) }
+                }
+                (_, RecordingWish::Record) => Recorded::Yes,
+            };
+            Ok(Some(view))
         })
     }
 
@@ -438,6 +460,7 @@ pub fn call(id: u64, state: &'static str, since: Tick, agent: Option<&str>, posi
         position,
         agent: agent.map(ToOwned::to_owned),
         recording: (state == "talking").then_some(RecordingId(9)),
+        recorded: if state == "talking" { Recorded::Yes } else { Recorded::No },
         caller_sounds: Sounds::default(),
         agent_sounds: (state == "talking").then_some(Sounds {
             heard: Grade::Good,
@@ -494,6 +517,7 @@ pub fn record(id: u64, started: Tick) -> RecordEntry {
             diverted: None,
             callback_of: None,
             cause: None,
+            pauses: vec![Pause { from: started, until: started, by: PausedBy::Keys, ended_by: Some(PausedBy::Limit) }],
             guests: vec![GuestTime { agent: Some(AgentId(3)), part: Part::Listen, from: started, until: started }],
         },
         queue: Some("sales".to_owned()),

@@ -22,6 +22,7 @@ mod nat;
 mod opus;
 mod overload;
 mod page;
+mod pausing;
 mod prack;
 mod quality;
 mod readme;
@@ -138,7 +139,7 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "supervise",
-        sentence: "baresip listens, whispers, joins in, leaves and takes over; three softphones are in conference",
+        sentence: "baresip listens, whispers, joins in, leaves, takes over and pauses a recording; three softphones are in conference",
         run: supervise::run,
     },
     Test {

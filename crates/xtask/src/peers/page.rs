@@ -76,6 +76,9 @@ pub fn run(bench: &Bench) -> Result<String> {
         .then_some(()))
     })
     .with_context(|| format!("the page shows (page.txt) without all of {wanted:?}"))?;
+    for (button, state) in [("Pause recording", "paused"), ("Resume recording", "recording")] {
+        press(&mut browser, &session, button, state, || lines.keep_up(&callers))?;
+    }
     let rungs = show_ladder(&mut browser, &session, &bench.folder)?;
     let mut widest = Vec::new();
     for width in [360, 1_280, 1_920] {
@@ -159,6 +162,30 @@ fn sign_in(browser: &mut Browser, bench: &Bench, config: &str) -> Result<String>
     Ok("a user of the command line signs in and out over HTTPS".to_owned())
 }
 
+/// Presses a button in the row of the call that is recorded, and waits until the exchange and the page say so.
+fn press(
+    browser: &mut Browser,
+    session: &str,
+    button: &str,
+    state: &str,
+    mut keep_up: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let click = format!(
+        "(() => {{ const found = [...document.querySelectorAll('#calls button')].find((b) => b.textContent === '{button}');
+                  found?.click(); return !!found; }})()"
+    );
+    wait_for(&format!("the button '{button}'"), SHOWN_WITHIN, || {
+        keep_up()?;
+        Ok((browser.evaluate(session, &click)? == true).then_some(()))
+    })?;
+    let shown = if state == "paused" { "recording paused" } else { "Pause recording" };
+    wait_for(&format!("the page to show '{shown}'"), SHOWN_WITHIN, || {
+        keep_up()?;
+        let text = browser.evaluate(session, "document.getElementById('calls').innerText")?;
+        Ok(text.as_str().is_some_and(|text| text.contains(shown)).then_some(()))
+    })
+}
+
 /// The configuration of the peers with sealed recordings; gives its path.
 fn sealing(bench: &Bench) -> Result<String> {
     let key = bench.folder.join("recording.key");
@@ -230,7 +257,9 @@ fn find(folder: &Path, extension: &str) -> Result<usize> {
 
 /// Opens the ladder of the call that talks; gives how many messages are drawn.
 fn show_ladder(browser: &mut Browser, session: &str, folder: &Path) -> Result<u64> {
-    let open = "[...document.querySelectorAll('#calls tr')].find(row => row.innerText.includes('talking')).querySelector('button').click()";
+    let open =
+        "const talking = [...document.querySelectorAll('#calls tr')].find(row => row.innerText.includes('talking'));
+                [...talking.querySelectorAll('button')].find(button => button.textContent === 'Ladder').click()";
     browser.evaluate(session, open)?;
     let drawn = "document.querySelectorAll('#ladder .rung').length";
     let rungs = wait_for("the ladder of a call", SHOWN_WITHIN, || {

@@ -1,5 +1,5 @@
 //! A supervisor with a real phone: listens to a call of two softphones, whispers, joins in, leaves; takes the next one over. Then a
-//! conference of three. Everybody says a tone of its own, so that it can be told who heard whom, and when.
+//! conference of three, and a call whose recording is paused: by the real phone's keys, then by the customer's. Everybody says a tone of its own, so that it can be told who heard whom, and when.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Bench;
 use super::agents::{Account, Agent, Place, softphone};
 use super::exchange::Exchange;
 use super::sipp::loopback;
 use super::transfer::Phone;
+use super::{Bench, pausing};
 use crate::children::wait_for;
 use crate::speech::{self, Recording};
 use crate::{g711, http};
@@ -92,10 +92,9 @@ pub fn run(bench: &Bench) -> Result<String> {
     let ours = |user, password| softphone(&bench.offhook, account(user, password), &bench.folder, "0s");
     let mut ann = Phone::start("ann", ours("ann", "ann-secret")?, &bench.folder, &tone(ANN))?;
     let mut bob = Phone::start("bob", ours("bob", "bob-secret")?, &bench.folder, &tone(BOB))?;
-    let place = Place { address: loopback(5, 25_180), media: 42_400 };
+    let (place, control) = (Place { address: loopback(5, 25_180), media: 42_400 }, loopback(5, 25_190));
     let folder = bench.folder.join("carl");
-    let mut carl =
-        Agent::baresip_with_control(account("carl", "carl-secret"), place, loopback(5, 25_190), &tone(CARL), &folder)?;
+    let mut carl = Agent::baresip_with_control(account("carl", "carl-secret"), place, control, &tone(CARL), &folder)?;
     let mut command = Command::new(&bench.offhook);
     command.args(["phone", "--headless", "--events", "--listen", "127.0.1.2:0"]);
     let mut customer = Phone::start("customer", command, &bench.folder, &tone(CUSTOMER))?;
@@ -150,7 +149,11 @@ pub fn run(bench: &Bench) -> Result<String> {
     bob.event("ended")?;
     customer.event("ended")?;
 
-    let records = exchange.wait_records(3, SOON)?;
+    // The fourth is the real phone's.
+    exchange.wait_available(3, SOON)?;
+    pausing::call(&mut exchange, &mut customer, control)?;
+
+    let records = exchange.wait_records(4, SOON)?;
     carl.must_run()?;
     for phone in [&mut customer, &mut ann, &mut bob] {
         phone.tell(&json!({ "do": "off" }))?;
@@ -159,11 +162,13 @@ pub fn run(bench: &Bench) -> Result<String> {
     let carl = carl.finish()?;
     let supervisor = carl.received_by_call.first().context("baresip has kept its first call")?;
     let figures = [
-        supervised(&exchange, &records[2], &customer.payloads("in", 1)?, &ann.payloads("in", 1)?, supervisor)?,
-        taken_over(&records[1], &customer.payloads("in", 2)?)?,
-        conference(&records[0], &customer.payloads("in", 3)?, &bob.payloads("in", 1)?)?,
+        supervised(&exchange, &records[3], &customer.payloads("in", 1)?, &ann.payloads("in", 1)?, supervisor)?,
+        taken_over(&records[2], &customer.payloads("in", 2)?)?,
+        conference(&records[1], &customer.payloads("in", 3)?, &bob.payloads("in", 1)?)?,
+        pausing::check(&exchange, &records[0])?,
     ];
     exchange.stop()?;
+    pausing::verify(&bench.offhook, &data)?;
     Ok(figures.join("; "))
 }
 

@@ -1,0 +1,103 @@
+//! What becomes of calls' speech: whether it is recorded, and pauses.
+
+use offhook_call::config::{Percent, Rule};
+use offhook_units::Span;
+
+use super::{GOOD, check_added, check_fault, loaded};
+use crate::recording::Kept;
+
+#[test]
+fn recordings_are_paused_by_star_3_for_5_minutes_at_most_or_as_the_file_says() {
+    let config = |section: &str| loaded(&format!("{GOOD}{section}")).exchange.recording;
+    let pauses = |section: &str| {
+        let recording = config(section);
+        (recording.pause_code, recording.pause_max.as_s())
+    };
+    assert_eq!(pauses(""), (Some("*3".to_owned()), 300));
+    assert_eq!(pauses("[recording]\npause_code = \"#72\"\npause_max = \"90s\"\n"), (Some("#72".to_owned()), 90));
+    assert_eq!(pauses("[recording]\npause_code = \"none\"\n").0, None);
+    for (line, place, message, advice) in [
+        ("pause_code = \"*x\"", (2, 14), "cannot be pressed", "0-9, * and #"),
+        ("pause_code = \"123456789\"", (2, 14), "cannot be pressed", "at most 8"),
+        ("pause_code = \"*\"", (2, 14), "one key", "two keys or more"),
+        ("pause_code = 3", (2, 14), "a text in quotes", "\"*3\""),
+        ("pause_max = \"2h\"", (2, 13), "pause_max", "10 s"),
+        ("pause_max = \"5s\"", (2, 13), "pause_max", "10 s"),
+    ] {
+        check_added(&format!("[recording]\n{line}\n"), place, message, advice);
+    }
+}
+
+#[test]
+fn the_callers_keys_pause_where_the_queue_is_recorded_and_says_for_how_long() {
+    let with = |lines: &str| GOOD.replace("name = \"sales\"\n", &format!("name = \"sales\"\n{lines}\n"));
+    let queue = |lines: &str| loaded(&with(lines)).exchange.queues.remove(0);
+    assert_eq!(queue("record = true").pause_on_keys, None);
+    assert_eq!(queue("record = true\npause_recording_on_keys = \"8s\"").pause_on_keys, Some(Span::from_s(8)));
+    let never = "record = false\npause_recording_on_keys = \"8s\"";
+    check_fault(&with(never), (6, 1), "are never recorded", "record = true");
+    check_fault(&with("record = true\npause_recording_on_keys = \"1s\""), (9, 27), "pause_recording_on_keys", "2 s");
+}
+
+#[test]
+fn calls_are_recorded_by_queue_number_agent_and_direction_always_never_on_demand_or_by_share() {
+    let share = |of_hundred| Rule::Share(Percent::new(of_hundred).expect("a share"));
+    for (written, rule) in [
+        ("true", Rule::Always),
+        ("\"always\"", Rule::Always),
+        ("false", Rule::Never),
+        ("\"never\"", Rule::Never),
+        ("\"on-demand\"", Rule::OnDemand),
+        ("\"25%\"", share(25)),
+        ("\"1%\"", share(1)),
+    ] {
+        let text = GOOD
+            .replace("name = \"sales\"\n", &format!("name = \"sales\"\nrecord = {written}\n"))
+            .replace("account = \"ann\"\n", &format!("account = \"ann\"\nrecord = {written}\n"))
+            .replace("number = \"700\"\n", &format!("number = \"700\"\nrecord = {written}\n"));
+        let config = loaded(&format!("{text}[recording]\noutgoing = {written}\n")).exchange;
+        let rules =
+            [config.queues[0].record, config.agents[0].record, config.numbers["700"].record, config.recording.outgoing];
+        assert_eq!(rules, [Some(rule); 4], "{written}");
+    }
+    let config = loaded(GOOD).exchange;
+    let silent = [config.queues[0].record, config.agents[0].record, config.numbers["700"].record];
+    assert_eq!((silent, config.recording.outgoing), ([None; 3], None));
+    for (written, message) in [
+        ("\"0%\"", "is not known"),
+        ("\"100%\"", "is not known"),
+        ("\"25\"", "is not known"),
+        ("\"2.5%\"", "is not known"),
+        ("25", "true, false or a word"),
+    ] {
+        check_added(&format!("[recording]\noutgoing = {written}\n"), (2, 12), message, "\"on-demand\"");
+    }
+}
+
+#[test]
+fn recordings_are_kept_for_ever_or_for_the_days_of_their_queue_or_of_all_and_erased_at_a_quiet_hour() {
+    let recording = |text: &str| loaded(text).recording;
+    let silent = recording(GOOD);
+    assert!(!silent.keep.ends());
+    assert_eq!((silent.hour.at.as_s(), silent.hour.zone.name.as_str()), (10_800, "UTC"));
+    let section = "[recording]\nkeep = \"90d\"\nerase_at = \"02:30\"\nzone = \"Asia/Shanghai\"\n";
+    let queues = "[[queue]]\nname = \"trade\"\nkeep_recordings = \"3650d\"\n[[queue]]\nname = \"law\"\nkeep_recordings = \"forever\"\n\
+                  [[agent]]\nname = \"bob\"\ncontact = \"sip:bob@127.0.0.3:5060\"\nqueues = [\"trade\", \"law\"]\n";
+    let said = recording(&format!("{GOOD}{queues}{section}"));
+    let days = |days: u64| Kept::For(Span::from_s(days * 86_400));
+    assert_eq!(said.keep.all, days(90));
+    let by_queue: Vec<_> = said.keep.queues.iter().map(|(name, keep)| (name.as_str(), *keep)).collect();
+    assert_eq!(by_queue, [("law", Kept::Forever), ("trade", days(3_650))]);
+    assert_eq!((said.hour.at.as_s(), said.hour.zone.name.as_str()), (9_000, "Asia/Shanghai"));
+    for (line, place, message, advice) in [
+        ("keep = \"0d\"", (2, 8), "no number of days", "\"forever\""),
+        ("keep = \"12h\"", (2, 8), "no number of days", "\"1d\""),
+        ("keep = 90", (2, 8), "a text in quotes", "\"90d\""),
+        ("keep = \"1d\"\nerase_at = \"24:00\"", (3, 12), "no time of day", "\"03:00\""),
+        ("keep = \"1d\"\nerase_at = \"3\"", (3, 12), "no time of day", "\"03:00\""),
+        ("keep = \"1d\"\nzone = \"Asia/Shangai\"", (3, 8), "is not known", "Asia/Shanghai"),
+        ("zone = \"Asia/Shanghai\"", (1, 1), "nothing is ever erased", "keep = "),
+    ] {
+        check_added(&format!("[recording]\n{line}\n"), place, message, advice);
+    }
+}
