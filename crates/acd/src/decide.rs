@@ -42,6 +42,7 @@ impl Acd {
                 events.extend(prefers.and_then(|preferred| self.preference(now, contact, queue, preferred)));
                 Ok(events)
             }
+            Command::Forecast { contact } => self.forecast(contact),
             Command::Leave { contact, outcome } => self.leave(contact, outcome),
             Command::Requeue { contact, visit, queue, priority } => self.requeue(now, contact, visit, queue, priority),
             Command::Accept { offer } => self.accept_asked(offer),
@@ -226,6 +227,16 @@ impl Acd {
         let Preferred { agent, wait } = preferred;
         let waits = self.state.agents.get(&agent)?.serves_in(queue) && wait > Span::ZERO;
         waits.then(|| Event::Preferred { contact, agent, until: now + wait })
+    }
+
+    fn forecast(&self, id: ContactId) -> Decision {
+        let contact = self.contact(id)?;
+        if !contact.is_waiting() {
+            return Err(Refusal::BeingServed(id));
+        }
+        let Contact { visit, queue, entered_at, .. } = *contact;
+        let said = self.expected_wait(id).into_iter();
+        Ok(said.map(|said| Event::Forecast { contact: id, visit, queue, entered_at, said }).collect())
     }
 
     fn leave(&self, id: ContactId, outcome: Left) -> Decision {

@@ -139,6 +139,11 @@ impl QueueIndex {
         self.serving.iter().all(|count| *count == 0)
     }
 
+    /// Agents who serve the queue.
+    pub fn agents(&self) -> u32 {
+        self.serving.iter().sum()
+    }
+
     /// Whether no level below `level` has anybody who serves the queue.
     pub fn opens_at_once(&self, level: u8) -> bool {
         self.serving.iter().take(usize::from(level)).all(|count| *count == 0)

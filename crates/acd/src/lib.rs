@@ -66,6 +66,7 @@ mod digest;
 mod explain;
 mod few;
 mod figures;
+mod forecast;
 mod index;
 mod route;
 #[cfg(test)]
@@ -81,8 +82,10 @@ pub use config::{
 };
 pub use explain::{Candidate, Explanation, PassedOver, Standing};
 pub use figures::{
-    AgentFigures, Histogram, INTERVAL, INTERVALS_MAX, QueueFigures, WAIT_BOUNDS_S, service_level_per_myriad,
+    AgentFigures, ForecastFigures, Histogram, INTERVAL, INTERVALS_MAX, QuantileFigures, QueueFigures, WAIT_BOUNDS_S,
+    service_level_per_myriad,
 };
+pub use forecast::{DELAYED_MIN, Expected, FORECASTS_MAX};
 pub use state::{AgentKind, IdleKey, MEASURE_EVERY, SHIFT_GAP};
 pub use words::{
     Command, Effect, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Output, Preferred, Refusal, WrapUpStart,

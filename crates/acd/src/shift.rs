@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, SkillId, Span, Tick, VisitId};
 
 use crate::config::{AgentConfig, Capacity, Channel, Need, NoAgents, Order, QueueConfig, Ring, Strategy, WrapUp};
+use crate::forecast::Expected;
 use crate::index::{Index, Timer};
 use crate::state::{Agent, Contact, Place, Queue, State, draw};
 use crate::words::{Command, Effect, Event, FlowOut, Left, Output, Preferred, Refusal};
@@ -26,6 +27,8 @@ struct Shift {
     ended_offers: Vec<OfferId>,
     open_visits: BTreeMap<VisitId, QueueId>,
     ended_visits: BTreeSet<VisitId>,
+    /// What was said last of each visit.
+    said: BTreeMap<VisitId, Expected>,
     snapshot: Option<(usize, crate::Snapshot)>,
     /// Agents whose capacity may have been lowered under what they have.
     changed: BTreeSet<AgentId>,
@@ -50,9 +53,13 @@ impl Shift {
             ended_offers: Vec::new(),
             open_visits: BTreeMap::new(),
             ended_visits: BTreeSet::new(),
+            said: BTreeMap::new(),
             snapshot: None,
             changed: BTreeSet::new(),
         };
+        if seed.is_multiple_of(2) {
+            shift.measure_pace();
+        }
         for id in 1..=QUEUES {
             let config = shift.some_queue(QueueId(id));
             shift.command(&Command::AddQueue(config)).expect("a valid queue");
@@ -63,6 +70,33 @@ impl Shift {
             shift.command(&Command::LogIn { agent: AgentId(id) }).expect("an agent who is known");
         }
         shift
+    }
+
+    /// A morning with a single agent, so that the first queue can forecast waits.
+    fn measure_pace(&mut self) {
+        let (queue, agent) = (QueueId(1), AgentId(1));
+        let mut config = QueueConfig::new(queue, "queue 1");
+        config.wrap_up = WrapUp::For(Span::ZERO);
+        self.command(&Command::AddQueue(config)).expect("a valid queue");
+        self.command(&Command::AddAgent(AgentConfig::new(agent, "agent 1").in_queue(queue, 1, 1))).expect("an agent");
+        self.command(&Command::LogIn { agent }).expect("an agent who is known");
+        for served in 0..u64::from(crate::DELAYED_MIN) + 2 {
+            self.next_id += 1;
+            let (contact, visit) = (ContactId(self.next_id), VisitId(self.next_id));
+            let (priority, place_at, needs, prefers) = (0, None, Vec::new(), None);
+            let channel = Channel::Voice;
+            let enter = Command::Enter { contact, visit, queue, channel, priority, place_at, needs, prefers };
+            self.command(&enter).expect("an agent serves the queue");
+            if served > 0 {
+                let talks = self.span(60);
+                self.now += talks;
+                self.command(&Command::Finish { contact: ContactId(self.next_id - 1) }).expect("a contact in talk");
+            }
+            let offer = *self.open_offers.first().expect("the agent is free");
+            self.command(&Command::Accept { offer }).expect("an open offer");
+        }
+        self.command(&Command::Finish { contact: ContactId(self.next_id) }).expect("a contact in talk");
+        self.command(&Command::LogOut { agent }).expect("an agent at work");
     }
 
     fn below(&mut self, bound: u64) -> u64 {
@@ -178,7 +212,8 @@ impl Shift {
         self.next_id += 1;
         let visit = VisitId(self.next_id);
         Some(match self.below(100) {
-            0..25 => Command::Enter {
+            0..5 => Command::Forecast { contact: contact? },
+            5..25 => Command::Enter {
                 contact: ContactId(self.next_id),
                 visit,
                 queue,
@@ -276,6 +311,14 @@ impl Shift {
             Event::Left { visit, .. } => self.end_visit(*visit),
             Event::Offered { offer, .. } => assert!(self.open_offers.insert(*offer), "an offer is made once"),
             Event::OfferEnded { offer, .. } => self.end_offer(*offer),
+            Event::Forecast { visit, said, .. } => {
+                assert!(self.open_visits.contains_key(visit) && said.p50 <= said.p80);
+                if let Some(before) = self.said.insert(*visit, *said) {
+                    let worse = said.place > before.place || said.agents < before.agents;
+                    let grows = said.p50 > before.p50 || said.p80 > before.p80;
+                    assert!(worse || !grows, "a forecast never grows while time passes: {before:?}, then {said:?}");
+                }
+            }
             _ => {}
         }
     }
@@ -602,7 +645,7 @@ fn no_shift_loses_a_contact_or_offers_one_twice_and_every_log_replays() {
         shift.check_log_replays();
         kinds.extend(shift.log.iter().map(|(_, event)| kind(event)));
     }
-    assert!(!whole || kinds.len() == 27, "shifts in which something never happens prove little: {kinds:?}");
+    assert!(!whole || kinds.len() == 28, "shifts in which something never happens prove little: {kinds:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 
 use crate::config::{AgentConfig, Channel, Membership, Need, Order, QueueConfig, Strategy};
+use crate::forecast::{Pace, Told};
 
 /// Away for at least this long, an agent begins a new shift with the next log-in; a shorter absence continues the old one.
 pub const SHIFT_GAP: Span = Span::from_s(4 * 3_600);
@@ -126,6 +127,8 @@ pub(crate) struct Queue {
     pub nobody_told: bool,
     /// Where contacts wait, or have waited.
     pub lanes: BTreeSet<(Channel, ProfileId)>,
+    /// How fast those who have to wait are answered, by channel.
+    pub paces: [Pace; Channel::ALL.len()],
 }
 
 impl Queue {
@@ -138,7 +141,8 @@ impl Queue {
             }
         }
         let lanes = Channel::ALL.into_iter().map(|channel| (channel, ProfileId::default())).collect();
-        Self { config, steps, last: None, nobody_since: None, nobody_told: false, lanes }
+        let paces = Default::default();
+        Self { config, steps, last: None, nobody_since: None, nobody_told: false, lanes, paces }
     }
 
     /// What a contact with these needs must find here, stage by stage: when each begins, and the skills. Stages that ask for the same as the one before
@@ -420,6 +424,10 @@ pub(crate) struct Contact {
     pub needs: Vec<Need>,
     /// What it must find in its queue, by time; empty when that is nothing from the beginning.
     pub stages: Vec<Stage>,
+    /// Nobody was free for it when it entered.
+    pub delayed: bool,
+    /// Forecasts of its wait that are not scored yet.
+    pub told: Vec<Told>,
     pub place: Place,
 }
 

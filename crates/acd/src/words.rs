@@ -3,6 +3,7 @@
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 
 use crate::config::{AgentConfig, Channel, Need, QueueConfig};
+use crate::forecast::Expected;
 
 /// The reason given to an agent who let too many offers ring out.
 pub const MISSED_REASON: &str = "missed-offers";
@@ -65,6 +66,12 @@ pub enum Command {
         needs: Vec<Need>,
         /// Whom it waits for first. Passed over where the agent does not serve the queue now.
         prefers: Option<Preferred>,
+    },
+    /// Somebody is about to tell a waiting contact how long it will wait: what [`Acd::expected_wait`](crate::Acd::expected_wait) says now is
+    /// noted, and scored when the wait is over. Nothing is noted where it says nothing.
+    Forecast {
+        /// Which.
+        contact: ContactId,
     },
     /// A waiting contact goes, also while it is ringing.
     Leave {
@@ -470,6 +477,19 @@ pub enum Event {
     PreferenceEnded {
         /// Which contact.
         contact: ContactId,
+    },
+    /// It was said how long a contact has still to wait.
+    Forecast {
+        /// Which contact.
+        contact: ContactId,
+        /// This stay.
+        visit: VisitId,
+        /// Where it waits.
+        queue: QueueId,
+        /// When the visit began.
+        entered_at: Tick,
+        /// What was said.
+        said: Expected,
     },
 }
 

@@ -191,9 +191,11 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
     use offhook_acd::Event as E;
     match event {
         E::QueueSet(queue) => (None, Some(queue.id)),
-        E::QueueRemoved { queue } | E::NobodyHere { queue } | E::Entered { queue, .. } | E::Left { queue, .. } => {
-            (None, Some(*queue))
-        }
+        E::QueueRemoved { queue }
+        | E::NobodyHere { queue }
+        | E::Entered { queue, .. }
+        | E::Left { queue, .. }
+        | E::Forecast { queue, .. } => (None, Some(*queue)),
         E::AgentSet(agent) => (Some(agent.id), None),
         E::AgentRemoved { agent }
         | E::Measured { agent }
