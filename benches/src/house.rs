@@ -296,6 +296,7 @@ fn config() -> Config {
             music: vec![AssetId(0)],
             announce_every: Span::ZERO,
             announcement: Announcement::default(),
+            expected_wait: Announcement::default(),
             nobody_here: vec![AssetId(1)],
             full: vec![AssetId(2)],
             record: false,

@@ -1,5 +1,6 @@
 //! What the exchange looks like now.
 
+use offhook_acd::Channel;
 use offhook_units::{AgentId, CallId, LegId, QueueId, Span, Tick};
 
 use super::Exchange;
@@ -62,6 +63,8 @@ impl Exchange {
             service_level: stats.service_level(queue.service_level.formula),
             service_level_formula: queue.service_level.formula.name(),
             asa: stats.asa(),
+            expected_wait: self.acd.expected_wait_of_next(id, Channel::Voice),
+            forecasts: stats.forecasts,
             hours: self.hours_of(settings.ways.gate.as_ref()),
             callbacks: self.callbacks_of(id),
         }

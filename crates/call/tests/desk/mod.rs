@@ -141,6 +141,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
                 music: vec![AssetId(7)],
                 announce_every: Span::ZERO,
                 announcement: Announcement::default(),
+                expected_wait: Announcement::default(),
                 nobody_here: Vec::new(),
                 full: Vec::new(),
                 record: name == "sales",

@@ -2,6 +2,7 @@
 
 mod dropped;
 mod elsewhere;
+mod waits;
 mod world;
 
 use offhook_call::view::Sounds;
