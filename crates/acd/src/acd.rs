@@ -187,6 +187,9 @@ impl Acd {
             | Event::Preferred { .. }
             | Event::PreferenceEnded { .. }
             | Event::Forecast { .. }
+            | Event::LendingSet { .. }
+            | Event::LendingReviewed { .. }
+            | Event::Lent { .. }
             | Event::Measured { .. }
             | Event::Accepted { .. }
             | Event::Left { .. }

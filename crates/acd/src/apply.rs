@@ -123,6 +123,14 @@ impl Acd {
                 agent.work.retain(|work| work.contact != *contact || work.is_served());
                 agent.worked_at = at;
             }),
+            Event::LendingSet { queue, terms } => self.change_lending(at, *queue, |queue| {
+                queue.lending = *terms;
+                (queue.lends, queue.reviewed_at) = (queue.lends && terms.is_some(), at);
+            }),
+            Event::LendingReviewed { queue, lends } => self.change_lending(at, *queue, |queue| {
+                (queue.lends, queue.reviewed_at) = (*lends && queue.lending.is_some(), at);
+            }),
+            Event::Lent { agent, queue, by } => self.set_loan(at, *agent, *queue, *by),
             Event::Forecast { contact, visit: _, queue: _, entered_at: _, said } => {
                 if let Some(contact) = self.state.contacts.get_mut(contact).filter(|contact| contact.is_waiting()) {
                     forecast::note(&mut contact.told, Told { at, said: *said });
@@ -140,13 +148,14 @@ impl Acd {
             (queue.last, queue.nobody_since, queue.nobody_told) = (old.last, old.nobody_since, old.nobody_told);
             queue.lanes.clone_from(&old.lanes);
             queue.paces.clone_from(&old.paces);
+            (queue.lending, queue.lends, queue.reviewed_at) = (old.lending, old.lends, old.reviewed_at);
         } else {
             queue.nobody_since = Some(at);
         }
         let is_new = known.is_none();
         if is_new {
             self.index.queues.entry(id).or_default();
-            self.index.add_queue_timer(id, &queue);
+            self.index.add_queue_timers(id, &queue);
             let lanes = queue.lanes.clone();
             self.state.queues.insert(id, queue);
             for (channel, profile) in lanes {
@@ -169,7 +178,7 @@ impl Acd {
 
     fn remove_queue(&mut self, id: QueueId) {
         if let Some(queue) = self.state.queues.remove(&id) {
-            self.index.remove_queue_timer(id, &queue);
+            self.index.remove_queue_timers(id, &queue);
             self.index = Index::build(&self.state);
         }
     }
@@ -182,6 +191,8 @@ impl Acd {
         self.index.remove_agent(*seed, queues, agent);
         self.index.part(agent);
         agent.config = config.clone();
+        let stays = |queue| config.queues.iter().any(|membership| membership.queue == queue);
+        agent.loans.retain(|loan| stays(loan.to) && stays(loan.by));
         agent.measured_at = at;
         self.index.join(agent);
         self.index.add_agent(*seed, queues, agent);
@@ -222,7 +233,7 @@ impl Acd {
         self.index.add_agent(*seed, queues, agent);
         if agent.serves() != served {
             let serves = !served;
-            let memberships: Vec<_> = agent.config.queues.iter().map(|member| (member.queue, member.level)).collect();
+            let memberships: Vec<_> = agent.memberships().map(|member| (member.queue, member.level)).collect();
             for (queue, level) in memberships {
                 if self.index.is_turning_point(queue, level)
                     && let Some(settings) = self.state.queues.get(&queue)
@@ -267,7 +278,7 @@ impl Acd {
     }
 
     /// Contacts wait no longer for an agent who does not serve their queue.
-    fn end_preferences(&mut self, id: AgentId) {
+    pub(crate) fn end_preferences(&mut self, id: AgentId) {
         let Some(agent) = self.state.agents.get(&id) else { return };
         let over: Vec<ContactId> = self.index.waiting_for(id, |queue| !agent.serves_in(queue)).collect();
         for contact in over {
@@ -275,7 +286,7 @@ impl Acd {
         }
     }
 
-    fn update_nobody(&mut self, at: Tick, id: QueueId) {
+    pub(crate) fn update_nobody(&mut self, at: Tick, id: QueueId) {
         let Some(index) = self.index.queues.get(&id) else { return };
         let empty = index.is_deserted();
         if self.state.queues.get(&id).is_some_and(|queue| queue.nobody_since.is_some() != empty) {
@@ -287,9 +298,9 @@ impl Acd {
 
     fn change_nobody(&mut self, id: QueueId, change: impl FnOnce(&mut Queue)) {
         let Some(queue) = self.state.queues.get_mut(&id) else { return };
-        self.index.remove_queue_timer(id, queue);
+        self.index.remove_queue_timers(id, queue);
         change(queue);
-        self.index.add_queue_timer(id, queue);
+        self.index.add_queue_timers(id, queue);
     }
 
     fn enter(&mut self, mut contact: Contact) {

@@ -410,6 +410,9 @@ impl Figures {
             | Event::Widened { .. }
             | Event::Preferred { .. }
             | Event::PreferenceEnded { .. }
+            | Event::LendingSet { .. }
+            | Event::LendingReviewed { .. }
+            | Event::Lent { .. }
             | Event::Measured { .. }
             | Event::WaitedTooLong { .. }
             | Event::NobodyHere { .. }
@@ -446,10 +449,18 @@ impl Figures {
     }
 
     pub fn since_midnight(&self, id: QueueId, now: Tick) -> QueueFigures {
-        let midnight = Tick::from_us(now.as_us() / DAY.as_us() * DAY.as_us());
+        self.since_interval(id, now.as_us() / DAY.as_us() * (DAY.as_us() / INTERVAL.as_us()))
+    }
+
+    /// Of the visits that entered in the latest intervals, the one that lasts included.
+    pub fn lately(&self, id: QueueId, now: Tick, intervals: u64) -> QueueFigures {
+        self.since_interval(id, (interval_of(now) + 1).saturating_sub(intervals))
+    }
+
+    fn since_interval(&self, id: QueueId, first: u64) -> QueueFigures {
         let mut sum = QueueFigures::default();
         let record = self.queues.get(&id).into_iter();
-        for (_, figures) in record.flat_map(|record| record.intervals.range(interval_of(midnight)..)) {
+        for (_, figures) in record.flat_map(|record| record.intervals.range(first..)) {
             sum.merge(figures);
         }
         sum

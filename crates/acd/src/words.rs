@@ -2,7 +2,7 @@
 
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 
-use crate::config::{AgentConfig, Channel, Need, QueueConfig};
+use crate::config::{AgentConfig, Channel, Lending, Need, QueueConfig};
 use crate::forecast::Expected;
 
 /// The reason given to an agent who let too many offers ring out.
@@ -25,6 +25,22 @@ pub enum Command {
     RemoveAgent {
         /// Who.
         agent: AgentId,
+    },
+    /// Says on which terms a queue lends its agents; without terms it lends nobody.
+    SetLending {
+        /// Which.
+        queue: QueueId,
+        /// The terms.
+        terms: Option<Lending>,
+    },
+    /// An agent's membership of a queue holds only while another queue of the agent lends; or always again.
+    Lend {
+        /// Who.
+        agent: AgentId,
+        /// To which queue.
+        queue: QueueId,
+        /// By which.
+        by: Option<QueueId>,
     },
     /// Comes to work, and is ready at once.
     LogIn {
@@ -490,6 +506,29 @@ pub enum Event {
         entered_at: Tick,
         /// What was said.
         said: Expected,
+    },
+    /// The terms changed on which a queue lends its agents.
+    LendingSet {
+        /// Which.
+        queue: QueueId,
+        /// The terms; none where it lends nobody.
+        terms: Option<Lending>,
+    },
+    /// A queue looked at how well it does.
+    LendingReviewed {
+        /// Which.
+        queue: QueueId,
+        /// It lends its agents from now on.
+        lends: bool,
+    },
+    /// An agent's membership of a queue became a loan, or ceased to be one.
+    Lent {
+        /// Who.
+        agent: AgentId,
+        /// To which queue.
+        queue: QueueId,
+        /// By which; none for a member like any other.
+        by: Option<QueueId>,
     },
 }
 

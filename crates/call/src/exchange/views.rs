@@ -198,7 +198,9 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::NobodyHere { queue }
         | E::Entered { queue, .. }
         | E::Left { queue, .. }
-        | E::Forecast { queue, .. } => (None, Some(*queue)),
+        | E::Forecast { queue, .. }
+        | E::LendingSet { queue, .. }
+        | E::LendingReviewed { queue, .. } => (None, Some(*queue)),
         E::AgentSet(agent) => (Some(agent.id), None),
         E::AgentRemoved { agent }
         | E::Measured { agent }
@@ -211,7 +213,8 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::Held { agent, .. }
         | E::Retrieved { agent, .. }
         | E::Preferred { agent, .. } => (Some(*agent), None),
-        E::Offered { agent, queue, .. }
+        E::Lent { agent, queue, .. }
+        | E::Offered { agent, queue, .. }
         | E::OfferEnded { agent, queue, .. }
         | E::Accepted { agent, queue, .. }
         | E::Finished { agent, queue, .. }

@@ -118,10 +118,16 @@ impl Floor {
             let config = floor.plan.trades[trade].config.clone();
             floor.acd.handle(floor.now, Command::AddQueue(config))?;
         }
+        for (queue, terms) in floor.plan.lending.clone() {
+            floor.acd.handle(floor.now, Command::SetLending { queue, terms: Some(terms) })?;
+        }
         for (at, agent) in floor.plan.agents.clone().into_iter().enumerate() {
             let id = agent.id;
             floor.acd.handle(floor.now, Command::AddAgent(agent))?;
             floor.begin_shift(id, at);
+        }
+        for (agent, queue, by) in floor.plan.loans.clone() {
+            floor.acd.handle(floor.now, Command::Lend { agent, queue, by: Some(by) })?;
         }
         floor.arrivals = floor.plan.arrivals();
         Ok(floor)
@@ -385,6 +391,9 @@ impl Floor {
             | Event::Preferred { .. }
             | Event::PreferenceEnded { .. }
             | Event::Forecast { .. }
+            | Event::LendingSet { .. }
+            | Event::LendingReviewed { .. }
+            | Event::Lent { .. }
             | Event::Measured { .. }
             | Event::WaitedTooLong { .. }
             | Event::NobodyHere { .. }
