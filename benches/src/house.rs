@@ -304,6 +304,7 @@ fn config() -> Config {
             ways: Ways::default(),
         }],
         agents: (1..=PEOPLE).map(|n| agent(n, queue)).collect(),
+        lending: offhook_call::config::Lending::default(),
         registrar: RegistrarLimits { digest, ..RegistrarLimits::default() },
         accounts: (1..=PEOPLE).map(|n| (format!("r{n:04}"), Account::new(format!("pw{n:04}")))).collect(),
         limits: Limits::default(),

@@ -60,6 +60,8 @@ pub struct Config {
     pub queues: Vec<Queue>,
     /// Agents.
     pub agents: Vec<Agent>,
+    /// Which of them are lent by one queue to another, and when.
+    pub lending: Lending,
     /// What phones are asked for, and what they are granted.
     pub registrar: RegistrarLimits,
     /// Who may register: user part to account.
@@ -223,6 +225,15 @@ pub struct Queue {
     pub sticky: Option<Sticky>,
     /// When callers are let in, and the ways out.
     pub ways: Ways,
+}
+
+/// Agents on loan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lending {
+    /// Queues that lend, and on which terms.
+    pub terms: Vec<(QueueId, offhook_acd::Lending)>,
+    /// Who is lent, to which queue, by which.
+    pub loans: Vec<(AgentId, QueueId, QueueId)>,
 }
 
 /// How a queue keeps callers with their agents.

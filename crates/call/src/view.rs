@@ -41,6 +41,8 @@ pub struct QueueView {
     pub expected_wait: Option<Expected>,
     /// What was said of waits since midnight UTC, and what became of it.
     pub forecasts: ForecastFigures,
+    /// Whether it lends agents to other queues now; none where it never does.
+    pub lends: Option<bool>,
     /// Its hours, where it has any.
     pub hours: Option<HoursView>,
     /// Callbacks that are open, those included that rest.

@@ -55,6 +55,7 @@ impl World {
             agents: Vec::new(),
             accounts: BTreeMap::new(),
             limits: Limits::default(),
+            lending: offhook_call::config::Lending::default(),
             registrar: RegistrarLimits::default(),
             large_requests_over: Vec::new(),
             nat_ping: offhook_call::config::NAT_PING,

@@ -242,6 +242,9 @@ fn views(queues: &[QueueView], agents: &[AgentView]) -> Vec<ViewFamily> {
             let expected = q.expected_wait?;
             Some((expected.p50.as_us() as f64 / 1e6, expected.p80.as_us() as f64 / 1e6))
         }),
+        each("offhook_queue_lends", "1 while the queue lends agents to other queues", Kind::Gauge, |q| {
+            q.lends.map(|lends| f64::from(u8::from(lends)))
+        }),
         each("offhook_queue_forecasts", "Forecasts of waits since midnight UTC", Kind::Counter, |q| {
             Some(q.forecasts.made as f64)
         }),

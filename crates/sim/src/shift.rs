@@ -550,6 +550,7 @@ fn config(setting: &Setting) -> Config {
         flows: BTreeMap::from([("main".to_owned(), menu)]),
         queues: vec![queue(1, "sales", Strategy::LongestIdle), queue(2, "support", Strategy::RoundRobin)],
         agents: agents.collect(),
+        lending: offhook_call::config::Lending::default(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: (0..setting.agents)
             .map(|n| (agent_name(n), account(n)))

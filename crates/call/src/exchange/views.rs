@@ -65,6 +65,7 @@ impl Exchange {
             asa: stats.asa(),
             expected_wait: self.acd.expected_wait_of_next(id, Channel::Voice),
             forecasts: stats.forecasts,
+            lends: self.acd.lends(id),
             hours: self.hours_of(settings.ways.gate.as_ref()),
             callbacks: self.callbacks_of(id),
         }

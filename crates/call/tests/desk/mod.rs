@@ -150,6 +150,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
             })
             .collect(),
         agents: agents.collect(),
+        lending: offhook_call::config::Lending::default(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: names.iter().map(|name| ((*name).to_owned(), account(name))).collect(),
         limits: Limits::default(),

@@ -2,6 +2,7 @@
 
 mod dropped;
 mod elsewhere;
+mod lending;
 mod waits;
 mod world;
 

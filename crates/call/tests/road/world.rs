@@ -514,7 +514,7 @@ fn offer(phone: SocketAddr, direction: Direction) -> Body {
     Body::sdp(sdp::offer(&local, &MediaCaps::g711(), direction))
 }
 
-fn config(agents: u16) -> Config {
+pub fn config(agents: u16) -> Config {
     let support = QueueId(1);
     let flow = |peer| Flow { transport: Transport::Udp, local: SERVER.into(), peer };
     let number = |answer, to| Number { answer, to, tones: None, gate: None };
@@ -583,6 +583,7 @@ fn config(agents: u16) -> Config {
         flows: BTreeMap::from([("main".to_owned(), menu)]),
         queues: vec![queue],
         agents: people.collect(),
+        lending: offhook_call::config::Lending::default(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: BTreeMap::new(),
         limits: Limits::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use offhook_acd::{Formula, Order, QueueConfig, Strategy, WrapUp};
+use offhook_acd::{Formula, Lending, Order, QueueConfig, Strategy, WrapUp};
 use offhook_call::calendar::Calendar;
 use offhook_call::config::{Announcement, Answer, Queue, Sticky, Ways};
 use offhook_plan::AssetId;
@@ -29,6 +29,8 @@ pub struct Queues {
     pub needs: Vec<NeedsNamed>,
     /// The ways out of each, in the same order.
     pub ways: Vec<WaysNamed>,
+    /// On which terms each lends its agents, in the same order.
+    pub lending: Vec<Option<At<Lending>>>,
 }
 
 impl Queues {
@@ -60,6 +62,7 @@ impl Reader {
             self.queue(section, false);
             self.needs(section);
             self.ways(section, calendars);
+            self.lending(section);
         }
         let defaults = defaults.map(|section| {
             let table = section.raw();
@@ -73,6 +76,7 @@ impl Reader {
             let mut queue = self.queue(&mut section, true);
             let needs = self.needs(&mut section);
             let ways = self.ways(&mut section, calendars);
+            let lending = self.lending(&mut section);
             section.finish(&mut self.sink);
             if let Some(waited) = ways.waited.as_ref().filter(|_| queue.acd.max_wait.is_none()) {
                 let advice = "add max_wait = \"2m\": after so long callers are sent there";
@@ -92,6 +96,7 @@ impl Reader {
             queues.list.push(name.map(|_| queue));
             queues.needs.push(needs);
             queues.ways.push(ways);
+            queues.lending.push(lending);
         }
         queues
     }
@@ -396,6 +401,7 @@ impl Reader {
             let message = format!("agent '{}' serves no queue", agent.value.acd.name);
             self.sink.warn(agent.span.clone(), message, "add queues = [\"..\"]");
         }
+        self.look_at_lenders(queues, agents);
         let led_to: Vec<&Target> = numbers.values().map(|number| &number.value.to).collect();
         for (name, flow) in flows {
             if !led_to.contains(&&Target::Flow(name.clone())) {

@@ -1,6 +1,7 @@
 //! Faults as rows: a fragment of a file, where its fault is, what it says, what it advises.
 
 mod elsewhere;
+mod lending;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -18,6 +18,7 @@ pub struct Queue {
     hours: Option<Hours>,
     callbacks: u32,
     expected_wait: Option<ExpectedWait>,
+    lends: Option<bool>,
     today: QueueToday,
 }
 
@@ -102,6 +103,7 @@ impl From<&QueueView> for Queue {
             asa,
             expected_wait,
             forecasts,
+            lends,
             hours,
             callbacks,
         } = view;
@@ -116,6 +118,7 @@ impl From<&QueueView> for Queue {
             hours: hours.as_ref().map(Hours::from),
             callbacks: *callbacks,
             expected_wait: expected_wait.as_ref().map(ExpectedWait::from),
+            lends: *lends,
             today: QueueToday {
                 offered: *offered,
                 answered: *answered,

@@ -394,6 +394,7 @@ pub fn queue(id: u64, name: &str, waiting: u32, talking: u32) -> QueueView {
         asa: Some(Span::from_ms(9_250)),
         expected_wait: (id == 1).then(expected),
         forecasts: forecasts(),
+        lends: (id == 2).then_some(true),
         hours: (id == 1).then(|| HoursView {
             name: "office".to_owned(),
             zone: "Europe/Berlin".to_owned(),
