@@ -25,7 +25,7 @@ pub(crate) struct Loan {
 }
 
 impl Agent {
-    /// The queue that keeps the agent from another one for now.
+    /// The queue that keeps the agent from another one now.
     pub fn kept_by(&self, queue: QueueId) -> Option<QueueId> {
         self.loans.iter().find(|loan| loan.to == queue && !loan.open).map(|loan| loan.by)
     }
