@@ -4,7 +4,8 @@ use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick};
 
 use crate::Acd;
 use crate::config::{AgentConfig, Need, PROFILES_MAX, QueueConfig, Strategy};
-use crate::index::{Index, LaneId};
+use crate::forecast::{self, Told};
+use crate::index::{Index, LaneId, QueueIndex};
 use crate::state::{Agent, Contact, Offer, Phase, Place, Profile, ProfileId, Queue, Stage, State, Work};
 use crate::words::{Event, OfferEnd, WrapUpStart};
 
@@ -52,6 +53,8 @@ impl Acd {
                     place_at: *place_at,
                     needs: needs.clone(),
                     stages: Vec::new(),
+                    delayed: true,
+                    told: Vec::new(),
                     place: Place::Waiting {
                         step: 0,
                         ring: 0,
@@ -104,9 +107,13 @@ impl Acd {
                 });
             }
             Event::Accepted { offer, contact, visit: _, queue, agent, entered_at: _ } => {
+                self.end_wait(at, *contact, true);
                 self.accept(at, *offer, *contact, *queue, *agent);
             }
-            Event::Left { contact, .. } => self.drop_contact(at, *contact),
+            Event::Left { contact, .. } => {
+                self.end_wait(at, *contact, false);
+                self.drop_contact(at, *contact);
+            }
             Event::Held { contact, agent } => self.change_phase(at, *agent, *contact, Phase::Held),
             Event::Retrieved { contact, agent } => self.change_phase(at, *agent, *contact, Phase::Talking),
             Event::Finished { contact, agent, talk, wrap_up, .. } => {
@@ -116,6 +123,19 @@ impl Acd {
                 agent.work.retain(|work| work.contact != *contact || work.is_served());
                 agent.worked_at = at;
             }),
+            Event::LendingSet { queue, terms } => self.change_lending(at, *queue, |queue| {
+                queue.lending = *terms;
+                (queue.lends, queue.reviewed_at) = (queue.lends && terms.is_some(), at);
+            }),
+            Event::LendingReviewed { queue, lends } => self.change_lending(at, *queue, |queue| {
+                (queue.lends, queue.reviewed_at) = (*lends && queue.lending.is_some(), at);
+            }),
+            Event::Lent { agent, queue, by } => self.set_loan(at, *agent, *queue, *by),
+            Event::Forecast { contact, visit: _, queue: _, entered_at: _, said } => {
+                if let Some(contact) = self.state.contacts.get_mut(contact).filter(|contact| contact.is_waiting()) {
+                    forecast::note(&mut contact.told, Told { at, said: *said });
+                }
+            }
         }
         self.figures.fold(at, event);
     }
@@ -127,13 +147,15 @@ impl Acd {
         if let Some(old) = known {
             (queue.last, queue.nobody_since, queue.nobody_told) = (old.last, old.nobody_since, old.nobody_told);
             queue.lanes.clone_from(&old.lanes);
+            queue.paces.clone_from(&old.paces);
+            (queue.lending, queue.lends, queue.reviewed_at) = (old.lending, old.lends, old.reviewed_at);
         } else {
             queue.nobody_since = Some(at);
         }
         let is_new = known.is_none();
         if is_new {
             self.index.queues.entry(id).or_default();
-            self.index.add_queue_timer(id, &queue);
+            self.index.add_queue_timers(id, &queue);
             let lanes = queue.lanes.clone();
             self.state.queues.insert(id, queue);
             for (channel, profile) in lanes {
@@ -156,7 +178,7 @@ impl Acd {
 
     fn remove_queue(&mut self, id: QueueId) {
         if let Some(queue) = self.state.queues.remove(&id) {
-            self.index.remove_queue_timer(id, &queue);
+            self.index.remove_queue_timers(id, &queue);
             self.index = Index::build(&self.state);
         }
     }
@@ -169,6 +191,8 @@ impl Acd {
         self.index.remove_agent(*seed, queues, agent);
         self.index.part(agent);
         agent.config = config.clone();
+        let stays = |queue| config.queues.iter().any(|membership| membership.queue == queue);
+        agent.loans.retain(|loan| stays(loan.to) && stays(loan.by));
         agent.measured_at = at;
         self.index.join(agent);
         self.index.add_agent(*seed, queues, agent);
@@ -209,7 +233,7 @@ impl Acd {
         self.index.add_agent(*seed, queues, agent);
         if agent.serves() != served {
             let serves = !served;
-            let memberships: Vec<_> = agent.config.queues.iter().map(|member| (member.queue, member.level)).collect();
+            let memberships: Vec<_> = agent.memberships().map(|member| (member.queue, member.level)).collect();
             for (queue, level) in memberships {
                 if self.index.is_turning_point(queue, level)
                     && let Some(settings) = self.state.queues.get(&queue)
@@ -230,6 +254,7 @@ impl Acd {
         if contacts.get(&contact).is_some_and(|contact| waits_for(contact.queue)) {
             self.change_contact(contact, |contact| {
                 if let Place::Waiting { prefers, .. } = &mut contact.place {
+                    contact.delayed = false;
                     *prefers = Some(Box::new((agent, until)));
                 }
             });
@@ -253,7 +278,7 @@ impl Acd {
     }
 
     /// Contacts wait no longer for an agent who does not serve their queue.
-    fn end_preferences(&mut self, id: AgentId) {
+    pub(crate) fn end_preferences(&mut self, id: AgentId) {
         let Some(agent) = self.state.agents.get(&id) else { return };
         let over: Vec<ContactId> = self.index.waiting_for(id, |queue| !agent.serves_in(queue)).collect();
         for contact in over {
@@ -261,7 +286,7 @@ impl Acd {
         }
     }
 
-    fn update_nobody(&mut self, at: Tick, id: QueueId) {
+    pub(crate) fn update_nobody(&mut self, at: Tick, id: QueueId) {
         let Some(index) = self.index.queues.get(&id) else { return };
         let empty = index.is_deserted();
         if self.state.queues.get(&id).is_some_and(|queue| queue.nobody_since.is_some() != empty) {
@@ -273,9 +298,9 @@ impl Acd {
 
     fn change_nobody(&mut self, id: QueueId, change: impl FnOnce(&mut Queue)) {
         let Some(queue) = self.state.queues.get_mut(&id) else { return };
-        self.index.remove_queue_timer(id, queue);
+        self.index.remove_queue_timers(id, queue);
         change(queue);
-        self.index.add_queue_timer(id, queue);
+        self.index.add_queue_timers(id, queue);
     }
 
     fn enter(&mut self, mut contact: Contact) {
@@ -343,6 +368,24 @@ impl Acd {
         }
     }
 
+    /// A visit's wait is over: its forecasts are scored, and the pace of its queue is measured where nobody was free for it.
+    fn end_wait(&mut self, at: Tick, id: ContactId, answered: bool) {
+        let Some(contact) = self.state.contacts.get_mut(&id).filter(|contact| contact.is_waiting()) else { return };
+        let (id, entered_at) = (contact.queue, contact.entered_at);
+        for told in core::mem::take(&mut contact.told) {
+            self.figures.score(id, entered_at, told.said, at - told.at, answered);
+        }
+        let agents = self.index.queues.get(&id).map_or(0, QueueIndex::agents);
+        if let Some(queue) = self.state.queues.get_mut(&id).filter(|_| contact.delayed) {
+            let pace = &mut queue.paces[contact.channel as usize];
+            if answered {
+                pace.answered(at, entered_at, agents);
+            } else {
+                pace.left(at, entered_at);
+            }
+        }
+    }
+
     fn change_contact(&mut self, id: ContactId, change: impl FnOnce(&mut Contact)) {
         let State { queues, contacts, .. } = &mut self.state;
         let Some(contact) = contacts.get_mut(&id) else { return };
@@ -384,6 +427,7 @@ impl Acd {
         let widens = progressive.map(|queue| at + queue.widen_every);
         self.change_contact(offer.contact, |contact| {
             if let Place::Waiting { offers, ring_level, last_tried, widens_at, wants_more, .. } = &mut contact.place {
+                contact.delayed &= last_tried.is_some() || at > contact.entered_at;
                 offers.push(id);
                 *ring_level = level;
                 *last_tried = Some((position, offer.agent));

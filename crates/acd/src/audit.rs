@@ -82,7 +82,7 @@ impl Acd {
         let mut idle: BTreeMap<QueueId, Vec<&Agent>> = BTreeMap::new();
         let free = |agent: &Agent| Channel::ALL.iter().any(|channel| agent.can_take(*channel));
         for agent in self.state.agents.values().filter(|agent| free(agent)) {
-            for membership in &agent.config.queues {
+            for membership in agent.memberships() {
                 idle.entry(membership.queue).or_default().push(agent);
             }
         }

@@ -256,6 +256,14 @@ impl Default for ServiceLevel {
     }
 }
 
+/// On which terms a queue lends its agents to other queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Lending {
+    /// Its own service level is at least this, in hundredths of a percent, 1..=10,000.
+    pub target: u32,
+}
+
 /// A queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -20,6 +20,8 @@ impl Acd {
             Command::RemoveQueue { queue } => self.remove_queue_asked(queue),
             Command::AddAgent(config) => self.add_agent(config),
             Command::RemoveAgent { agent } => self.remove_agent_asked(agent),
+            Command::SetLending { queue, terms } => self.set_lending(now, queue, terms),
+            Command::Lend { agent, queue, by } => self.lend(agent, queue, by),
             Command::LogIn { agent } => self.log_in(now, agent),
             Command::LogOut { agent } => self.log_out(now, agent),
             Command::SetReady { agent } => self.set_ready(now, agent),
@@ -42,6 +44,7 @@ impl Acd {
                 events.extend(prefers.and_then(|preferred| self.preference(now, contact, queue, preferred)));
                 Ok(events)
             }
+            Command::Forecast { contact } => self.forecast(contact),
             Command::Leave { contact, outcome } => self.leave(contact, outcome),
             Command::Requeue { contact, visit, queue, priority } => self.requeue(now, contact, visit, queue, priority),
             Command::Accept { offer } => self.accept_asked(offer),
@@ -73,10 +76,11 @@ impl Acd {
             Timer::Measure(agent) => vec![Event::Measured { agent }],
             Timer::MaxWait(contact) => vec![Event::WaitedTooLong { contact }],
             Timer::Nobody(queue) => vec![Event::NobodyHere { queue }],
+            Timer::Review(queue) => self.review(now, queue).into_iter().collect(),
         }
     }
 
-    fn known_agent(&self, id: AgentId) -> Result<&Agent, Refusal> {
+    pub(crate) fn known_agent(&self, id: AgentId) -> Result<&Agent, Refusal> {
         self.state.agents.get(&id).map(|agent| &**agent).ok_or(Refusal::UnknownAgent(id))
     }
 
@@ -88,7 +92,7 @@ impl Acd {
         self.state.contacts.get(&id).map(|contact| &**contact).ok_or(Refusal::UnknownContact(id))
     }
 
-    fn queue_known(&self, id: QueueId) -> Result<&Queue, Refusal> {
+    pub(crate) fn queue_known(&self, id: QueueId) -> Result<&Queue, Refusal> {
         self.state.queues.get(&id).ok_or(Refusal::UnknownQueue(id))
     }
 
@@ -226,6 +230,16 @@ impl Acd {
         let Preferred { agent, wait } = preferred;
         let waits = self.state.agents.get(&agent)?.serves_in(queue) && wait > Span::ZERO;
         waits.then(|| Event::Preferred { contact, agent, until: now + wait })
+    }
+
+    fn forecast(&self, id: ContactId) -> Decision {
+        let contact = self.contact(id)?;
+        if !contact.is_waiting() {
+            return Err(Refusal::BeingServed(id));
+        }
+        let Contact { visit, queue, entered_at, .. } = *contact;
+        let said = self.expected_wait(id).into_iter();
+        Ok(said.map(|said| Event::Forecast { contact: id, visit, queue, entered_at, said }).collect())
     }
 
     fn leave(&self, id: ContactId, outcome: Left) -> Decision {

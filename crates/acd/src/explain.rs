@@ -64,6 +64,8 @@ pub enum PassedOver {
     ContactRings,
     /// The contact waits for that agent alone, until then.
     AnotherPreferred(AgentId, Tick),
+    /// Is lent by this queue, which needs its agents for itself now.
+    NotLent(QueueId),
     /// Lacks a skill that the contact needs now, or has it at too low a level.
     LacksSkill(SkillId),
 }
@@ -88,6 +90,8 @@ impl Acd {
                 Some(PassedOver::LoggedOut)
             } else if let Some(reason) = &agent.not_ready {
                 Some(PassedOver::NotReady(reason.clone()))
+            } else if let Some(lender) = agent.kept_by(contact.queue) {
+                Some(PassedOver::NotLent(lender))
             } else if agent.offer.is_some() {
                 Some(PassedOver::HasOffer)
             } else if !agent.has_room(contact.channel) {

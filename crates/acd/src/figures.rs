@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use offhook_units::{AgentId, QueueId, Span, Tick};
 
 use crate::config::{Formula, ServiceLevel};
+use crate::forecast::Expected;
 use crate::state::AgentKind;
 use crate::words::{Event, Left, OfferEnd};
 
@@ -87,6 +88,75 @@ pub struct QueueFigures {
     pub hold: Span,
     /// Time in wrap-up.
     pub wrap_up: Span,
+    /// How good the forecasts were of the waits of these visits.
+    pub forecasts: ForecastFigures,
+}
+
+/// Forecasts of waits, held against what happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ForecastFigures {
+    /// Forecasts made.
+    pub made: u64,
+    /// Of the median.
+    pub p50: QuantileFigures,
+    /// Of the 80th percentile.
+    pub p80: QuantileFigures,
+}
+
+/// One quantile of the forecasts. It is within where the wait that was left ended answered by then, and beyond where it went on for longer. Of a contact
+/// that left before then nobody knows, and it is in neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct QuantileFigures {
+    /// Waits that ended answered within the quantile.
+    pub within: u64,
+    /// Waits that went beyond it.
+    pub beyond: u64,
+    /// Waits that ended answered: those that the loss is of.
+    pub answered: u64,
+    /// Sum of the pinball loss: q x (wait - quantile) where the wait was longer, (1 - q) x (quantile - wait) where it was shorter.
+    pub loss: Span,
+}
+
+impl ForecastFigures {
+    /// Takes the forecasts of other visits in.
+    pub fn merge(&mut self, other: &Self) {
+        let Self { made, p50, p80 } = other;
+        self.made += made;
+        self.p50.merge(p50);
+        self.p80.merge(p80);
+    }
+}
+
+impl QuantileFigures {
+    /// within / (within + beyond) in hundredths of a percent: 80 % is right for the 80th percentile.
+    pub fn coverage(&self) -> Option<u32> {
+        ratio(self.within, self.within + self.beyond)
+    }
+
+    /// Mean pinball loss: what the forecast was off by, weighed by how likely it was to be off that way. Less is better.
+    pub fn mean_loss(&self) -> Option<Span> {
+        (self.answered > 0).then(|| self.loss / self.answered)
+    }
+
+    fn score(&mut self, percent: u64, quantile: Span, wait: Span, answered: bool) {
+        self.within += u64::from(answered && wait <= quantile);
+        self.beyond += u64::from(wait > quantile);
+        if answered {
+            self.answered += 1;
+            let (over, under) = (wait.saturating_sub(quantile), quantile.saturating_sub(wait));
+            self.loss += (over * percent + under * (100 - percent)) / 100;
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        let Self { within, beyond, answered, loss } = other;
+        self.within += within;
+        self.beyond += beyond;
+        self.answered += answered;
+        self.loss += *loss;
+    }
 }
 
 impl QueueFigures {
@@ -125,7 +195,7 @@ impl QueueFigures {
     fn merge(&mut self, other: &Self) {
         let Self { offered, answered, abandoned, flowed_out, answered_in_time, abandoned_in_time, .. } = other;
         let Self { abandoned_short, answered_wait, abandoned_wait, answered_waits, abandoned_waits, .. } = other;
-        let Self { longest_wait, offers, declined, missed, handled, talk, hold, wrap_up, .. } = other;
+        let Self { longest_wait, offers, declined, missed, handled, talk, hold, wrap_up, forecasts, .. } = other;
         self.offered += offered;
         self.answered += answered;
         self.abandoned += abandoned;
@@ -147,6 +217,7 @@ impl QueueFigures {
         self.talk += *talk;
         self.hold += *hold;
         self.wrap_up += *wrap_up;
+        self.forecasts.merge(forecasts);
     }
 }
 
@@ -324,6 +395,9 @@ impl Figures {
                 self.queue(*queue, at, |figures, _| figures.wrap_up += *lasted);
                 self.agent_mut(*agent, |figures| figures.wrap_up += *lasted);
             }
+            Event::Forecast { queue, entered_at, .. } => {
+                self.queue(*queue, *entered_at, |figures, _| figures.forecasts.made += 1);
+            }
             // What these change is counted as time in a state, or not at all.
             Event::AgentSet(_)
             | Event::LogOutAsked { .. }
@@ -336,12 +410,23 @@ impl Figures {
             | Event::Widened { .. }
             | Event::Preferred { .. }
             | Event::PreferenceEnded { .. }
+            | Event::LendingSet { .. }
+            | Event::LendingReviewed { .. }
+            | Event::Lent { .. }
             | Event::Measured { .. }
             | Event::WaitedTooLong { .. }
             | Event::NobodyHere { .. }
             | Event::Held { .. }
             | Event::Retrieved { .. } => {}
         }
+    }
+
+    /// Holds a forecast against what was left of the wait; comes before the end of the visit itself is counted.
+    pub fn score(&mut self, queue: QueueId, entered_at: Tick, said: Expected, wait: Span, answered: bool) {
+        self.queue(queue, entered_at, |figures, _| {
+            figures.forecasts.p50.score(50, said.p50, wait, answered);
+            figures.forecasts.p80.score(80, said.p80, wait, answered);
+        });
     }
 
     /// An agent leaves a state that lasted so long; comes before the event itself is counted.
@@ -364,10 +449,18 @@ impl Figures {
     }
 
     pub fn since_midnight(&self, id: QueueId, now: Tick) -> QueueFigures {
-        let midnight = Tick::from_us(now.as_us() / DAY.as_us() * DAY.as_us());
+        self.since_interval(id, now.as_us() / DAY.as_us() * (DAY.as_us() / INTERVAL.as_us()))
+    }
+
+    /// Of the visits that entered in the latest intervals, the one that lasts included.
+    pub fn lately(&self, id: QueueId, now: Tick, intervals: u64) -> QueueFigures {
+        self.since_interval(id, (interval_of(now) + 1).saturating_sub(intervals))
+    }
+
+    fn since_interval(&self, id: QueueId, first: u64) -> QueueFigures {
         let mut sum = QueueFigures::default();
         let record = self.queues.get(&id).into_iter();
-        for (_, figures) in record.flat_map(|record| record.intervals.range(interval_of(midnight)..)) {
+        for (_, figures) in record.flat_map(|record| record.intervals.range(first..)) {
             sum.merge(figures);
         }
         sum

@@ -8,6 +8,7 @@ use offhook_units::{AgentId, ContactId, OfferId, QueueId, Tick};
 
 use crate::config::{Channel, LEVELS_MAX, Membership, Need, Strategy};
 use crate::few::{Few, Tiers};
+use crate::lending::REVIEW_EVERY;
 use crate::state::{
     Agent, AgentKind, Contact, IdleKey, LineKey, MEASURE_EVERY, Offer, Phase, Place, ProfileId, Queue, State, draw,
 };
@@ -25,6 +26,7 @@ pub(crate) enum Timer {
     Measure(AgentId),
     MaxWait(ContactId),
     Nobody(QueueId),
+    Review(QueueId),
 }
 
 /// Where contacts of one channel and one requirement profile wait in one queue.
@@ -55,6 +57,8 @@ pub(crate) struct Index {
     preferring: BTreeMap<AgentId, BTreeSet<(Reverse<u32>, LineKey, QueueId)>>,
     /// Agents who may have become able to take a contact that waits for them; empty after every step.
     wanted: BTreeSet<AgentId>,
+    /// Whom a queue lends to others, now or at other times.
+    lent: BTreeMap<QueueId, BTreeSet<AgentId>>,
     pub timers: BTreeSet<(Tick, Timer)>,
     pub profiles: BTreeMap<Vec<Need>, ProfileId>,
 }
@@ -139,6 +143,11 @@ impl QueueIndex {
         self.serving.iter().all(|count| *count == 0)
     }
 
+    /// Agents who serve the queue.
+    pub fn agents(&self) -> u32 {
+        self.serving.iter().sum()
+    }
+
     /// Whether no level below `level` has anybody who serves the queue.
     pub fn opens_at_once(&self, level: u8) -> bool {
         self.serving.iter().take(usize::from(level)).all(|count| *count == 0)
@@ -218,7 +227,7 @@ impl Index {
         }
         for (id, queue) in &state.queues {
             index.queues.insert(*id, QueueIndex::default());
-            index.add_queue_timer(*id, queue);
+            index.add_queue_timers(*id, queue);
             for (channel, profile) in &queue.lanes {
                 index.open_lane(state, LaneId { queue: *id, channel: *channel, profile: *profile });
             }
@@ -283,6 +292,9 @@ impl Index {
         for seat in self.seats.get(&agent.config.id)?.iter().filter(|seat| free[seat.channel as usize]) {
             if at.is_none_or(|(number, _)| number != seat.membership) {
                 let queue = state.queues.get(&agent.config.queues.get(usize::from(seat.membership))?.queue)?;
+                if agent.kept_by(queue.config.id).is_some() {
+                    continue;
+                }
                 if queue.steps.len() > 1 || queue.config.strategy == Strategy::RingAll {
                     return None;
                 }
@@ -314,6 +326,7 @@ impl Index {
                 self.seats.entry(agent.config.id).or_default().push(seat);
                 if !is_fresh
                     && agent.can_take(id.channel)
+                    && agent.kept_by(id.queue).is_none()
                     && let Some(membership) = agent.config.queues.get(usize::from(seat.membership))
                 {
                     lane.seat(queue, agent.idle_key(state.seed, queue, membership, &lane.needs));
@@ -325,7 +338,7 @@ impl Index {
     }
 
     pub fn add_agent(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
-        for membership in &agent.config.queues {
+        for membership in agent.memberships() {
             let Some(index) = self.queues.get_mut(&membership.queue) else { continue };
             index.logged_in += u32::from(agent.logged_in);
             index.available += u32::from(agent.kind == AgentKind::Available);
@@ -361,7 +374,7 @@ impl Index {
                 (!none).then(|| lane.head(queue, index).is_some())
             });
         }
-        for membership in &agent.config.queues {
+        for membership in agent.memberships() {
             let Some(index) = self.queues.get_mut(&membership.queue) else { continue };
             index.logged_in -= u32::from(agent.logged_in);
             index.available -= u32::from(agent.kind == AgentKind::Available);
@@ -390,6 +403,9 @@ impl Index {
         for seat in seats.iter().filter(|seat| free[seat.channel as usize]) {
             if at.is_none_or(|(number, ..)| number != seat.membership) {
                 let Some(membership) = agent.config.queues.get(usize::from(seat.membership)) else { continue };
+                if agent.kept_by(membership.queue).is_some() {
+                    continue;
+                }
                 let found = queues.get(&membership.queue).zip(self.queues.get(&membership.queue));
                 let Some((queue, index)) = found else { continue };
                 at = Some((seat.membership, membership, queue, index));
@@ -412,6 +428,9 @@ impl Index {
             seats.extend(index.lanes.values().filter_map(|slot| seat_in(agent, &self.lanes[*slot as usize], *slot)));
         }
         self.seats.insert(agent.config.id, seats);
+        for loan in &agent.loans {
+            self.lent.entry(loan.by).or_default().insert(agent.config.id);
+        }
     }
 
     /// Forgets of which queues an agent is a member.
@@ -422,6 +441,19 @@ impl Index {
             }
         }
         self.seats.remove(&agent.config.id);
+        for loan in &agent.loans {
+            if let Some(lent) = self.lent.get_mut(&loan.by) {
+                lent.remove(&agent.config.id);
+                if lent.is_empty() {
+                    self.lent.remove(&loan.by);
+                }
+            }
+        }
+    }
+
+    /// Whom a queue lends to others, now or at other times.
+    pub fn lent_by(&self, queue: QueueId) -> Vec<AgentId> {
+        self.lent.get(&queue).into_iter().flatten().copied().collect()
     }
 
     /// Sees where contacts and agents can meet in a queue: a tier may be open, or closed, because somebody came or went.
@@ -526,12 +558,12 @@ impl Index {
         self.timers.remove(&(offer.deadline, Timer::OfferDeadline(id)));
     }
 
-    pub fn add_queue_timer(&mut self, id: QueueId, queue: &Queue) {
-        self.timers.extend(queue_timer(id, queue));
+    pub fn add_queue_timers(&mut self, id: QueueId, queue: &Queue) {
+        self.timers.extend(queue_timers(id, queue));
     }
 
-    pub fn remove_queue_timer(&mut self, id: QueueId, queue: &Queue) {
-        if let Some(timer) = queue_timer(id, queue) {
+    pub fn remove_queue_timers(&mut self, id: QueueId, queue: &Queue) {
+        for timer in queue_timers(id, queue) {
             self.timers.remove(&timer);
         }
     }
@@ -555,7 +587,7 @@ impl PartialEq for Index {
                 .map(|(id, seats)| (*id, seats.iter().map(|seat| (seat.membership, lane(seat.lane))).collect()))
                 .collect();
             let matchable: BTreeSet<LaneId> = index.matchable.iter().map(lane).collect();
-            (queues, lanes, seats, matchable, &index.timers, &index.profiles, &index.preferring)
+            (queues, lanes, seats, matchable, &index.timers, &index.profiles, &index.preferring, &index.lent)
         }
         view(self) == view(other)
     }
@@ -622,7 +654,9 @@ fn contact_timers(queue: &Queue, contact: &Contact) -> impl Iterator<Item = (Tic
     [tier, ring, widen, max_wait, preference].into_iter().flatten()
 }
 
-fn queue_timer(id: QueueId, queue: &Queue) -> Option<(Tick, Timer)> {
-    let since = queue.nobody_since.filter(|_| !queue.nobody_told)?;
-    Some((since + queue.config.no_agents.leave_after?, Timer::Nobody(id)))
+fn queue_timers(id: QueueId, queue: &Queue) -> impl Iterator<Item = (Tick, Timer)> + use<> {
+    let since = queue.nobody_since.filter(|_| !queue.nobody_told);
+    let nobody = since.zip(queue.config.no_agents.leave_after).map(|(since, after)| (since + after, Timer::Nobody(id)));
+    let review = queue.lending.map(|_| (queue.reviewed_at + REVIEW_EVERY, Timer::Review(id)));
+    [nobody, review].into_iter().flatten()
 }

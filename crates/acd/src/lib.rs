@@ -66,7 +66,9 @@ mod digest;
 mod explain;
 mod few;
 mod figures;
+mod forecast;
 mod index;
+mod lending;
 mod route;
 #[cfg(test)]
 mod shift;
@@ -75,14 +77,17 @@ mod words;
 
 pub use acd::{Acd, AgentState, Snapshot};
 pub use config::{
-    AgentConfig, Capacity, Channel, Formula, LEVELS_MAX, Limits, MEMBERSHIPS_MAX, Membership, NEEDS_MAX, Need,
+    AgentConfig, Capacity, Channel, Formula, LEVELS_MAX, Lending, Limits, MEMBERSHIPS_MAX, Membership, NEEDS_MAX, Need,
     NoAgents, Order, PROFILES_MAX, QueueConfig, RINGS_MAX, Ring, SKILLS_MAX, ServiceLevel, Skill, Strategy,
     TEXT_BYTES_MAX, WEIGHT_MAX, WrapUp,
 };
 pub use explain::{Candidate, Explanation, PassedOver, Standing};
 pub use figures::{
-    AgentFigures, Histogram, INTERVAL, INTERVALS_MAX, QueueFigures, WAIT_BOUNDS_S, service_level_per_myriad,
+    AgentFigures, ForecastFigures, Histogram, INTERVAL, INTERVALS_MAX, QuantileFigures, QueueFigures, WAIT_BOUNDS_S,
+    service_level_per_myriad,
 };
+pub use forecast::{DELAYED_MIN, Expected, FORECASTS_MAX};
+pub use lending::{REVIEW_EVERY, REVIEWED_INTERVALS};
 pub use state::{AgentKind, IdleKey, MEASURE_EVERY, SHIFT_GAP};
 pub use words::{
     Command, Effect, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Output, Preferred, Refusal, WrapUpStart,

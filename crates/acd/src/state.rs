@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 
-use crate::config::{AgentConfig, Channel, Membership, Need, Order, QueueConfig, Strategy};
+use crate::config::{AgentConfig, Channel, Lending, Membership, Need, Order, QueueConfig, Strategy};
+use crate::forecast::{Pace, Told};
+use crate::lending::Loan;
 
 /// Away for at least this long, an agent begins a new shift with the next log-in; a shorter absence continues the old one.
 pub const SHIFT_GAP: Span = Span::from_s(4 * 3_600);
@@ -126,6 +128,13 @@ pub(crate) struct Queue {
     pub nobody_told: bool,
     /// Where contacts wait, or have waited.
     pub lanes: BTreeSet<(Channel, ProfileId)>,
+    /// How fast those who have to wait are answered, by channel.
+    pub paces: [Pace; Channel::ALL.len()],
+    /// On which terms it lends its agents.
+    pub lending: Option<Lending>,
+    /// It lends them now, as of the last review.
+    pub lends: bool,
+    pub reviewed_at: Tick,
 }
 
 impl Queue {
@@ -138,7 +147,18 @@ impl Queue {
             }
         }
         let lanes = Channel::ALL.into_iter().map(|channel| (channel, ProfileId::default())).collect();
-        Self { config, steps, last: None, nobody_since: None, nobody_told: false, lanes }
+        Self {
+            config,
+            steps,
+            last: None,
+            nobody_since: None,
+            nobody_told: false,
+            lanes,
+            paces: Default::default(),
+            lending: None,
+            lends: false,
+            reviewed_at: Tick::ZERO,
+        }
     }
 
     /// What a contact with these needs must find here, stage by stage: when each begins, and the skills. Stages that ask for the same as the one before
@@ -209,6 +229,8 @@ impl Queue {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Agent {
     pub config: AgentConfig,
+    /// Memberships that hold only while another queue lends; each once.
+    pub loans: Vec<Loan>,
     pub logged_in: bool,
     /// Goes home when the conversations are over.
     pub leaving: bool,
@@ -284,6 +306,7 @@ impl Agent {
     pub fn new(config: AgentConfig, at: Tick) -> Self {
         Self {
             config,
+            loans: Vec::new(),
             logged_in: false,
             leaving: false,
             not_ready: None,
@@ -310,9 +333,14 @@ impl Agent {
         self.logged_in && !self.leaving && self.not_ready.is_none()
     }
 
-    /// The same, and a member of that queue.
+    /// The same, and a member of that queue whom no other one keeps from it.
     pub fn serves_in(&self, queue: QueueId) -> bool {
-        self.serves() && self.membership(queue).is_some()
+        self.serves() && self.membership(queue).is_some() && self.kept_by(queue).is_none()
+    }
+
+    /// Memberships that hold now.
+    pub fn memberships(&self) -> impl Iterator<Item = &Membership> {
+        self.config.queues.iter().filter(|membership| self.kept_by(membership.queue).is_none())
     }
 
     /// Whether a contact of `channel` may be offered now. One offer rings at a time, from whichever queue.
@@ -420,6 +448,10 @@ pub(crate) struct Contact {
     pub needs: Vec<Need>,
     /// What it must find in its queue, by time; empty when that is nothing from the beginning.
     pub stages: Vec<Stage>,
+    /// Nobody was free for it when it entered.
+    pub delayed: bool,
+    /// Forecasts of its wait that are not scored yet.
+    pub told: Vec<Told>,
     pub place: Place,
 }
 

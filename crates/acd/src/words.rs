@@ -2,7 +2,8 @@
 
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 
-use crate::config::{AgentConfig, Channel, Need, QueueConfig};
+use crate::config::{AgentConfig, Channel, Lending, Need, QueueConfig};
+use crate::forecast::Expected;
 
 /// The reason given to an agent who let too many offers ring out.
 pub const MISSED_REASON: &str = "missed-offers";
@@ -24,6 +25,22 @@ pub enum Command {
     RemoveAgent {
         /// Who.
         agent: AgentId,
+    },
+    /// Says on which terms a queue lends its agents; without terms it lends nobody.
+    SetLending {
+        /// Which.
+        queue: QueueId,
+        /// The terms.
+        terms: Option<Lending>,
+    },
+    /// An agent's membership of a queue holds only while another queue of the agent lends; or always again.
+    Lend {
+        /// Who.
+        agent: AgentId,
+        /// To which queue.
+        queue: QueueId,
+        /// By which.
+        by: Option<QueueId>,
     },
     /// Comes to work, and is ready at once.
     LogIn {
@@ -65,6 +82,12 @@ pub enum Command {
         needs: Vec<Need>,
         /// Whom it waits for first. Passed over where the agent does not serve the queue now.
         prefers: Option<Preferred>,
+    },
+    /// Somebody is about to tell a waiting contact how long it will wait: what [`Acd::expected_wait`](crate::Acd::expected_wait) says now is
+    /// noted, and scored when the wait is over. Nothing is noted where it says nothing.
+    Forecast {
+        /// Which.
+        contact: ContactId,
     },
     /// A waiting contact goes, also while it is ringing.
     Leave {
@@ -470,6 +493,42 @@ pub enum Event {
     PreferenceEnded {
         /// Which contact.
         contact: ContactId,
+    },
+    /// It was said how long a contact has still to wait.
+    Forecast {
+        /// Which contact.
+        contact: ContactId,
+        /// This stay.
+        visit: VisitId,
+        /// Where it waits.
+        queue: QueueId,
+        /// When the visit began.
+        entered_at: Tick,
+        /// What was said.
+        said: Expected,
+    },
+    /// The terms changed on which a queue lends its agents.
+    LendingSet {
+        /// Which.
+        queue: QueueId,
+        /// The terms; none where it lends nobody.
+        terms: Option<Lending>,
+    },
+    /// A queue looked at how well it does.
+    LendingReviewed {
+        /// Which.
+        queue: QueueId,
+        /// It lends its agents from now on.
+        lends: bool,
+    },
+    /// An agent's membership of a queue became a loan, or ceased to be one.
+    Lent {
+        /// Who.
+        agent: AgentId,
+        /// To which queue.
+        queue: QueueId,
+        /// By which; none for a member like any other.
+        by: Option<QueueId>,
     },
 }
 

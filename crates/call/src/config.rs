@@ -63,6 +63,8 @@ pub struct Config {
     pub agents: Vec<Agent>,
     /// Whether calls outside are recorded, and how recordings are paused.
     pub recording: Recording,
+    /// Which of them are lent by one queue to another, and when.
+    pub lending: Lending,
     /// What phones are asked for, and what they are granted.
     pub registrar: RegistrarLimits,
     /// Who may register: user part to account.
@@ -224,10 +226,13 @@ pub struct Queue {
     pub acd: offhook_acd::QueueConfig,
     /// Played while waiting, again and again.
     pub music: Vec<AssetId>,
-    /// Between two announcements of the position; zero for none.
+    /// Between two announcements of the position and the wait; zero for none.
     pub announce_every: Span,
     /// The words of the position announcement.
     pub announcement: Announcement,
+    /// The words of the announcement that follows it: within how many minutes four of five such callers are answered. Left out where nothing
+    /// can be said (see [`offhook_acd::Acd::expected_wait`]); empty for never.
+    pub expected_wait: Announcement,
     /// Played when nobody is logged in, before the call ends.
     pub nobody_here: Vec<AssetId>,
     /// Played when the queue is full, before the call ends.
@@ -242,6 +247,15 @@ pub struct Queue {
     pub ways: Ways,
 }
 
+/// Agents on loan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lending {
+    /// Queues that lend, and on which terms.
+    pub terms: Vec<(QueueId, offhook_acd::Lending)>,
+    /// Who is lent, to which queue, by which.
+    pub loans: Vec<(AgentId, QueueId, QueueId)>,
+}
+
 /// How a queue keeps callers with their agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sticky {
@@ -251,15 +265,25 @@ pub struct Sticky {
     pub within: Span,
 }
 
-/// The words of "you are number N".
+/// Words around a number, such as "you are number N".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Announcement {
     /// Before the number.
     pub before: Vec<AssetId>,
-    /// The numbers 0 to 9, in order; a larger position is spoken digit by digit. Empty: the position is left out.
+    /// The numbers 0 to 9, in order; a larger one is spoken digit by digit. Empty: the number is left out.
     pub digits: Vec<AssetId>,
     /// After the number.
     pub after: Vec<AssetId>,
+    /// Instead of all that where the number is 1; empty for no difference.
+    pub one: Vec<AssetId>,
+}
+
+impl Announcement {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        let Self { before, digits, after, one } = self;
+        before.is_empty() && digits.is_empty() && after.is_empty() && one.is_empty()
+    }
 }
 
 /// An agent as the calls see it.

@@ -1,5 +1,6 @@
 //! What the exchange looks like now, for pages and programs: made on request, never kept.
 
+pub use offhook_acd::{Expected, ForecastFigures, QuantileFigures};
 use offhook_plan::{Grade, LevelReport, PeerMetrics, SpeechReport};
 use offhook_units::{AgentId, CallId, ContactId, LegId, QueueId, RecordingId, Span, Tick};
 
@@ -37,6 +38,12 @@ pub struct QueueView {
     pub service_level_formula: &'static str,
     /// Mean wait of the answered.
     pub asa: Option<Span>,
+    /// How long a caller would wait who came now, where that can be said.
+    pub expected_wait: Option<Expected>,
+    /// What was said of waits since midnight UTC, and what became of it.
+    pub forecasts: ForecastFigures,
+    /// Whether it lends agents to other queues now; none where it never does.
+    pub lends: Option<bool>,
     /// Its hours, where it has any.
     pub hours: Option<HoursView>,
     /// Callbacks that are open, those included that rest.

@@ -56,6 +56,7 @@ impl World {
             accounts: BTreeMap::new(),
             entrances: Vec::new(),
             limits: Limits::default(),
+            lending: offhook_call::config::Lending::default(),
             registrar: RegistrarLimits::default(),
             large_requests_over: Vec::new(),
             nat_ping: offhook_call::config::NAT_PING,

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use offhook_acd::{Acd, Event, Left, Standing};
-use offhook_sim::floor::Outcome;
+use offhook_sim::floor::{Outcome, forecasts_of};
 use offhook_units::{ContactId, Tick};
 
 use crate::simulate::{EVENT_BYTES_MAX, LOG_WORD, Progress, print};
@@ -60,6 +60,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     }
     let queues: Vec<_> = acd.queues().map(|queue| queue.id).collect();
     outcome.waiting = queues.iter().map(|queue| u64::from(acd.waiting(*queue))).sum();
+    outcome.forecasts = forecasts_of(&acd);
     outcome.state_hash = acd.state_hash();
     let broken = acd.audit();
     outcome.invariants_broken = broken.len() as u64;

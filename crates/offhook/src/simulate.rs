@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
-use offhook_acd::Event;
+use offhook_acd::{Event, QuantileFigures};
 use offhook_sim::floor::{Floor, FloorPlan, Outcome};
 use offhook_units::Tick;
 
@@ -78,14 +78,16 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
 
 /// Prints what a day came to.
 pub fn print(outcome: &Outcome, took: Duration, json: bool) {
-    let Outcome { offered, answered, abandoned, flowed_out, waiting, invariants_broken, state_hash } = *outcome;
+    let Outcome { offered, answered, abandoned, flowed_out, waiting, forecasts, invariants_broken, state_hash } =
+        *outcome;
     let wall_s = (took.as_secs_f64() * 1_000.0).round() / 1_000.0;
     // A number of 64 bits does not survive every JSON reader; sixteen hexadecimal digits do.
     let state_hash = format!("{state_hash:016x}");
     if json {
         let object = serde_json::json!({
             "wall_s": wall_s, "offered": offered, "answered": answered, "abandoned": abandoned, "flowed_out": flowed_out,
-            "waiting": waiting, "invariants_broken": invariants_broken, "state_hash": state_hash,
+            "waiting": waiting, "forecasts": forecasts.made, "forecast_p50": scored(&forecasts.p50),
+            "forecast_p80": scored(&forecasts.p80), "invariants_broken": invariants_broken, "state_hash": state_hash,
         });
         println!("{object}");
         return;
@@ -96,9 +98,25 @@ pub fn print(outcome: &Outcome, took: Duration, json: bool) {
     println!("abandoned          {abandoned:>12}  {:>6.2} %", part(abandoned));
     println!("flowed out         {flowed_out:>12}  {:>6.2} %", part(flowed_out));
     println!("waiting            {waiting:>12}");
+    println!("forecasts          {:>12}", forecasts.made);
+    for (name, quantile) in [("p50", forecasts.p50), ("p80", forecasts.p80)] {
+        if let (Some(coverage), Some(loss)) = (quantile.coverage(), quantile.mean_loss()) {
+            let (coverage, loss_s) = (f64::from(coverage) / 100.0, loss.as_us() as f64 / 1e6);
+            println!("  within {name}                    {coverage:>6.2} %  loss {loss_s:.1} s");
+        }
+    }
     println!("invariants broken  {invariants_broken:>12}");
     println!("state hash         {state_hash}");
     println!("took               {wall_s:>12.3} s");
+}
+
+/// One quantile of the forecasts for programs.
+fn scored(quantile: &QuantileFigures) -> serde_json::Value {
+    serde_json::json!({
+        "within": quantile.within, "beyond": quantile.beyond,
+        "coverage_percent": quantile.coverage().map(|hundredths| f64::from(hundredths) / 100.0),
+        "mean_loss_s": quantile.mean_loss().map(|loss| loss.as_us() as f64 / 1e6),
+    })
 }
 
 /// Events as they happen: a line that says what this is and the seed, then each event's length (4 bytes, little-endian) and the event in postcard.

@@ -228,7 +228,34 @@ fn views(queues: &[QueueView], agents: &[AgentView]) -> Vec<ViewFamily> {
         let count = agents.iter().filter(|agent| agent.state == state).count();
         (vec![("state".to_owned(), state.to_owned())], count as f64)
     });
+    let quantiles = |name, help, read: fn(&QueueView) -> Option<(f64, f64)>| {
+        let of = |queue: &QueueView, quantile: &str, value| {
+            let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+            (vec![label("queue", &queue.name), label("quantile", quantile)], value)
+        };
+        let both = queues.iter().filter_map(|queue| read(queue).map(|values| (queue, values)));
+        let series = both.flat_map(|(queue, (p50, p80))| [of(queue, "0.5", p50), of(queue, "0.8", p80)]).collect();
+        ViewFamily { name, help, kind: Kind::Gauge, series }
+    };
     vec![
+        quantiles("offhook_queue_expected_wait_seconds", "Expected wait of a caller who came now", |q| {
+            let expected = q.expected_wait?;
+            Some((expected.p50.as_us() as f64 / 1e6, expected.p80.as_us() as f64 / 1e6))
+        }),
+        each("offhook_queue_lends", "1 while the queue lends agents to other queues", Kind::Gauge, |q| {
+            q.lends.map(|lends| f64::from(u8::from(lends)))
+        }),
+        each("offhook_queue_forecasts", "Forecasts of waits since midnight UTC", Kind::Counter, |q| {
+            Some(q.forecasts.made as f64)
+        }),
+        quantiles("offhook_queue_forecast_coverage_ratio", "Waits within their forecast since midnight UTC", |q| {
+            let (p50, p80) = (q.forecasts.p50.coverage()?, q.forecasts.p80.coverage()?);
+            Some((f64::from(p50) / 10_000.0, f64::from(p80) / 10_000.0))
+        }),
+        quantiles("offhook_queue_forecast_loss_seconds", "Mean pinball loss of forecasts since midnight UTC", |q| {
+            let (p50, p80) = (q.forecasts.p50.mean_loss()?, q.forecasts.p80.mean_loss()?);
+            Some((p50.as_us() as f64 / 1e6, p80.as_us() as f64 / 1e6))
+        }),
         each("offhook_queue_waiting", "Contacts waiting", Kind::Gauge, |q| Some(f64::from(q.waiting))),
         each("offhook_queue_longest_wait_seconds", "Wait of the contact at the head", Kind::Gauge, |q| {
             Some(q.longest_wait.as_us() as f64 / 1e6)

@@ -109,6 +109,7 @@ function drawQueues() {
       element("dl", {},
         figure("waiting", queue.waiting, unserved ? "alarm" : ""),
         figure("longest wait", queue.waiting ? length(queue.longest_wait_ms) : "–"),
+        ...(queue.expected_wait ? [figure("new callers wait", `${length(queue.expected_wait.p50_ms)}–${length(queue.expected_wait.p80_ms)}`)] : []),
         figure("talking", queue.talking),
         ...(queue.callbacks ? [figure("to call back", queue.callbacks)] : []),
         figure("available", `${queue.agents_available} of ${queue.agents_logged_in}`),

@@ -498,7 +498,9 @@ fn queue(id: u64, name: &str, strategy: Strategy) -> Queue {
             before: vec![AssetId(1)],
             digits: (10..20).map(AssetId).collect(),
             after: Vec::new(),
+            one: Vec::new(),
         },
+        expected_wait: Announcement { digits: (10..20).map(AssetId).collect(), ..Announcement::default() },
         nobody_here: vec![AssetId(2)],
         full: vec![AssetId(3)],
         record: if id == 2 { Some(Rule::Always) } else { Percent::new(60).map(Rule::Share) },
@@ -609,6 +611,7 @@ fn config(setting: &Setting) -> Config {
         queues: vec![queue(1, "sales", Strategy::LongestIdle), queue(2, "support", Strategy::RoundRobin)],
         agents: agents.collect(),
         recording: Recording { outgoing: Some(Rule::OnDemand), pause_max: Span::from_s(10), ..Recording::default() },
+        lending: offhook_call::config::Lending::default(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: (0..setting.agents)
             .map(|n| (agent_name(n), account(n)))

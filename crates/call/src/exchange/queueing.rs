@@ -3,7 +3,7 @@
 use offhook_acd::{Command, Effect, Left, OfferEnd, Refusal};
 use offhook_plan::AssetId;
 use offhook_sip::{Body, Flow, Invite, NameAddr, SessionId, Uri};
-use offhook_units::{AgentId, CallId, ContactId, OfferId, QueueId, Tick};
+use offhook_units::{AgentId, CallId, ContactId, OfferId, QueueId, Span, Tick};
 
 use super::elsewhere::Why;
 use super::joining::ELSEWHERE;
@@ -14,6 +14,9 @@ use crate::config::{Announcement, Answer, Elsewhere, Reach};
 use crate::event::{CallEvent, Missed};
 use crate::record::CallEnd;
 use crate::timers::Kind;
+
+/// What waits are told in.
+const MINUTE: Span = Span::from_s(60);
 
 impl Exchange {
     /// The call enters a queue, or hears why it can't.
@@ -36,6 +39,7 @@ impl Exchange {
     pub(super) fn wait_in(&mut self, now: Tick, id: CallId, queue: QueueId) {
         let Some(settings) = self.queue(queue) else { return };
         let (mut music, announces) = (settings.music.clone(), settings.announce_every.as_us() > 0);
+        let tells_wait = announces && !settings.expected_wait.is_empty();
         if music.is_empty() {
             music.clone_from(&self.tones_of(id).ringback);
         }
@@ -50,16 +54,32 @@ impl Exchange {
         if announces {
             self.timers.arm(id, Kind::Announce, now);
         }
+        if !tells_wait {
+            // Nobody is told; what would be said is scored all the same, so that it can be judged beforehand.
+            self.forecast(now, id);
+        }
     }
 
-    /// Tells a waiting caller the place; an agent's answer cuts it short.
+    /// How long a waiting caller has still to wait, where that can be said; it is noted, to be scored.
+    fn forecast(&mut self, now: Tick, id: CallId) -> Option<Span> {
+        let contact = self.calls.get(&id)?.contact?;
+        let expected = self.acd.expected_wait(contact)?;
+        // Not refused: it waits.
+        let _waits = self.tell(now, Command::Forecast { contact });
+        Some(expected.p80)
+    }
+
+    /// Tells a waiting caller the place and the wait; an agent's answer cuts it short.
     pub(super) fn announce(&mut self, now: Tick, id: CallId) {
         let Some(call) = self.calls.get(&id) else { return };
         let (Some(contact), Some(queue)) = (call.contact, call.queue) else { return };
         let Some(settings) = self.queue(queue) else { return };
-        let every = settings.announce_every;
+        let (every, tells_wait) = (settings.announce_every, !settings.expected_wait.is_empty());
         let Some(position) = self.acd.position(contact) else { return };
-        let words = words(&settings.announcement, position);
+        let mut words = words(&settings.announcement, u64::from(position));
+        if tells_wait && let Some(wait) = self.forecast(now, id) {
+            words.extend(self.queue(queue).into_iter().flat_map(|queue| wait_words(&queue.expected_wait, wait)));
+        }
         let playing = self.playing(words);
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Stage::Queued { announcement, .. } = &mut call.stage else { return };
@@ -232,10 +252,18 @@ impl Exchange {
 }
 
 /// "You are number 12": before, one, two, after.
-fn words(announcement: &Announcement, position: u32) -> Vec<AssetId> {
-    let digits = position.to_string();
+fn words(announcement: &Announcement, number: u64) -> Vec<AssetId> {
+    if number == 1 && !announcement.one.is_empty() {
+        return announcement.one.clone();
+    }
+    let digits = number.to_string();
     let spoken = digits.bytes().filter_map(|digit| announcement.digits.get(usize::from(digit - b'0')));
     announcement.before.iter().chain(spoken).chain(&announcement.after).copied().collect()
+}
+
+/// "Less than 12 minutes": whole minutes, rounded up, one at least.
+fn wait_words(announcement: &Announcement, wait: Span) -> Vec<AssetId> {
+    words(announcement, wait.as_us().div_ceil(MINUTE.as_us()).max(1))
 }
 
 #[cfg(test)]
@@ -248,8 +276,25 @@ mod tests {
             before: vec![AssetId(100)],
             digits: (0..10).map(AssetId).collect(),
             after: vec![AssetId(101)],
+            one: Vec::new(),
         };
         assert_eq!(words(&announcement, 12), [AssetId(100), AssetId(1), AssetId(2), AssetId(101)]);
         assert_eq!(words(&Announcement::default(), 3), []);
+    }
+
+    #[test]
+    fn a_wait_is_spoken_in_minutes_rounded_up_and_a_single_minute_in_words_of_its_own() {
+        let announcement = Announcement {
+            before: vec![AssetId(100)],
+            digits: (0..10).map(AssetId).collect(),
+            after: vec![AssetId(101)],
+            one: vec![AssetId(102)],
+        };
+        let spoken = |ms: u64| -> Vec<u32> {
+            wait_words(&announcement, Span::from_ms(ms)).into_iter().map(|asset| asset.0).collect()
+        };
+        assert_eq!((spoken(0), spoken(60_000)), (vec![102], vec![102]));
+        assert_eq!((spoken(60_001), spoken(120_000)), (vec![100, 2, 101], vec![100, 2, 101]));
+        assert_eq!(spoken(11 * 60_000 + 1), [100, 1, 2, 101]);
     }
 }

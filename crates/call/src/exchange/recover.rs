@@ -6,7 +6,7 @@ use offhook_units::{ContactId, Entropy, IdSource, Tick};
 
 use super::{Exchange, Output, Role};
 use crate::callback::Callbacks;
-use crate::config::{Config, Login};
+use crate::config::{self, Config, Login};
 use crate::event::{CallEvent, LogEvent};
 use crate::record::{CallEnd, Fold};
 
@@ -103,12 +103,38 @@ impl Exchange {
                 let _checked = self.tell(now, Command::LogIn { agent: id });
             }
         }
+        self.apply_lending(now);
         // Calls do not outlive a restart, and nobody is kept from the queues by one.
         for agent in self.agents.keys().copied().collect::<Vec<_>>() {
             self.bring_back(now, agent);
         }
         for account in self.accounts.keys().cloned().collect::<Vec<_>>() {
             self.follow_phone(now, &account);
+        }
+    }
+
+    /// Terms and loans as configured. What is so already is no event; what is not any more goes first, so that no order of changes is
+    /// refused for what was.
+    fn apply_lending(&mut self, now: Tick) {
+        let config::Lending { terms, loans } = self.config.lending.clone();
+        for queue in self.queues.keys().copied().collect::<Vec<_>>() {
+            let terms = terms.iter().find(|(id, _)| *id == queue).map(|(_, terms)| *terms);
+            // The configuration was checked as a whole.
+            let _checked = self.tell(now, Command::SetLending { queue, terms });
+        }
+        let places = self.config.agents.iter().map(|agent| &agent.acd);
+        let places = places.flat_map(|agent| agent.queues.iter().map(|place| (agent.id, place.queue)));
+        let over = places.filter(|(agent, queue)| {
+            let wanted = loans.iter().find(|(who, to, _)| who == agent && to == queue).map(|(.., by)| *by);
+            self.acd.lender(*agent, *queue).is_some_and(|(by, _)| Some(by) != wanted)
+        });
+        for (agent, queue) in over.collect::<Vec<_>>() {
+            // As above.
+            let _checked = self.tell(now, Command::Lend { agent, queue, by: None });
+        }
+        for (agent, queue, by) in loans {
+            // As above.
+            let _checked = self.tell(now, Command::Lend { agent, queue, by: Some(by) });
         }
     }
 }

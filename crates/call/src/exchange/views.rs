@@ -1,5 +1,6 @@
 //! What the exchange looks like now.
 
+use offhook_acd::Channel;
 use offhook_units::{AgentId, CallId, LegId, QueueId, Span, Tick};
 
 use super::Exchange;
@@ -62,6 +63,9 @@ impl Exchange {
             service_level: stats.service_level(queue.service_level.formula),
             service_level_formula: queue.service_level.formula.name(),
             asa: stats.asa(),
+            expected_wait: self.acd.expected_wait_of_next(id, Channel::Voice),
+            forecasts: stats.forecasts,
+            lends: self.acd.lends(id),
             hours: self.hours_of(settings.ways.gate.as_ref()),
             callbacks: self.callbacks_of(id),
         }
@@ -192,9 +196,13 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
     use offhook_acd::Event as E;
     match event {
         E::QueueSet(queue) => (None, Some(queue.id)),
-        E::QueueRemoved { queue } | E::NobodyHere { queue } | E::Entered { queue, .. } | E::Left { queue, .. } => {
-            (None, Some(*queue))
-        }
+        E::QueueRemoved { queue }
+        | E::NobodyHere { queue }
+        | E::Entered { queue, .. }
+        | E::Left { queue, .. }
+        | E::Forecast { queue, .. }
+        | E::LendingSet { queue, .. }
+        | E::LendingReviewed { queue, .. } => (None, Some(*queue)),
         E::AgentSet(agent) => (Some(agent.id), None),
         E::AgentRemoved { agent }
         | E::Measured { agent }
@@ -207,7 +215,8 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::Held { agent, .. }
         | E::Retrieved { agent, .. }
         | E::Preferred { agent, .. } => (Some(*agent), None),
-        E::Offered { agent, queue, .. }
+        E::Lent { agent, queue, .. }
+        | E::Offered { agent, queue, .. }
         | E::OfferEnded { agent, queue, .. }
         | E::Accepted { agent, queue, .. }
         | E::Finished { agent, queue, .. }

@@ -2,6 +2,8 @@
 
 mod dropped;
 mod elsewhere;
+mod lending;
+mod waits;
 mod world;
 
 use offhook_call::view::Sounds;

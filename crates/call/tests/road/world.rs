@@ -514,7 +514,7 @@ fn offer(phone: SocketAddr, direction: Direction) -> Body {
     Body::sdp(sdp::offer(&local, &MediaCaps::g711(), direction))
 }
 
-fn config(agents: u16) -> Config {
+pub fn config(agents: u16) -> Config {
     let support = QueueId(1);
     let flow = |peer| Flow { transport: Transport::Udp, local: SERVER.into(), peer };
     let number = |answer, to| Number { answer, to, tones: None, gate: None, record: None };
@@ -540,7 +540,9 @@ fn config(agents: u16) -> Config {
             before: vec![AssetId(2)],
             digits: [9, 1, 9, 9, 9, 9, 9, 9, 9, 9].map(AssetId).into(),
             after: Vec::new(),
+            one: Vec::new(),
         },
+        expected_wait: Announcement::default(),
         nobody_here: vec![AssetId(3)],
         full: vec![AssetId(4)],
         record: Some(offhook_call::config::Rule::Always),
@@ -584,6 +586,7 @@ fn config(agents: u16) -> Config {
         queues: vec![queue],
         agents: people.collect(),
         recording: offhook_call::config::Recording::default(),
+        lending: offhook_call::config::Lending::default(),
         registrar: offhook_sip::RegistrarLimits::default(),
         accounts: BTreeMap::new(),
         entrances: Vec::new(),

@@ -11,6 +11,7 @@ mod elsewhere;
 mod entrances;
 mod exchange;
 mod fault;
+mod lending;
 mod numbering;
 mod outside;
 mod pattern;
@@ -33,6 +34,7 @@ use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use offhook_acd::Lending;
 use offhook_call::calendar::Calendar;
 use offhook_call::config::{
     Account, Answer, Entrance, Limits, Login, NumberFormat, Numbering, Queue, Rule, SrtpSettings, TrunkLimits,
@@ -129,6 +131,8 @@ pub struct Checked {
     pub needs: Vec<NeedsNamed>,
     /// The ways out of each of them.
     pub ways: Vec<WaysNamed>,
+    /// On which terms each of them lends its agents.
+    pub lending: Vec<Option<Lending>>,
     /// Opening hours.
     pub calendars: Vec<Calendar>,
     /// Agents in the order of the file.
@@ -205,13 +209,20 @@ impl core::fmt::Debug for Http {
     }
 }
 
+/// A queue by name, the tier level there, the weight.
+pub type Place = (String, u8, u32);
+/// To which queue, by which.
+pub type Loan = (String, String);
+
 /// An agent whose queues are names.
 #[derive(Debug, Clone)]
 pub struct Agent {
     /// Everything but ids.
     pub acd: offhook_acd::AgentConfig,
     /// Queue, tier level, weight.
-    pub queues: Vec<(String, u8, u32)>,
+    pub queues: Vec<Place>,
+    /// To which of them the agent is lent, and by which.
+    pub loans: Vec<Loan>,
     /// Skill, level.
     pub skills: Vec<(String, u8)>,
     /// Where the phone is.
@@ -455,6 +466,7 @@ impl Reader {
             accounts: accounts.into_iter().map(|(name, account)| (name, account.value)).collect(),
             needs: queues.needs,
             ways: queues.ways,
+            lending: queues.lending.into_iter().map(|lending| Some(lending?.value)).collect(),
             calendars,
             queues: queues.list.into_iter().map(|queue| queue.value).collect(),
             agents: agents.into_iter().map(|agent| agent.value).collect(),

@@ -13,10 +13,11 @@ use toml::de::DeValue;
 
 use super::exchange::Sip;
 use super::fault::Sink;
+use super::lending::LoanNamed;
 use super::pattern::Pattern;
 use super::read::{At, Section, nearest};
 use super::routing::Queues;
-use super::{Agent, Reach, Reader, Trunk};
+use super::{Agent, Loan, Place, Reach, Reader, Trunk};
 
 /// Most that one table makes.
 const RANGE_MAX: u64 = 100_000;
@@ -27,6 +28,14 @@ const PASSWORD_CHARS_MIN: usize = 8;
 
 /// Accounts by user part, each with where it is written.
 pub type Accounts = BTreeMap<String, At<Account>>;
+
+/// A place in a queue, as it is written.
+struct Member {
+    queue: At<String>,
+    level: u8,
+    weight: u32,
+    lent_by: Option<At<String>>,
+}
 
 impl Reader {
     /// `[[trunk]]`.
@@ -211,7 +220,7 @@ impl Reader {
         for mut section in root.tables(&mut self.sink, "agent") {
             let range = self.range(&mut section);
             let name = section.need_text(&mut self.sink, "name", "\"alice\"");
-            let memberships = self.memberships(&mut section, queues);
+            let (memberships, loans) = self.memberships(&mut section, queues);
             let reach = self.reach(&mut section, range.is_some());
             let login = self.login(&mut section, reach.as_ref());
             let acd = self.agent_settings(&mut section);
@@ -241,6 +250,7 @@ impl Reader {
                 let value = Agent {
                     acd,
                     queues: memberships.clone(),
+                    loans: loans.clone(),
                     skills: skills.clone(),
                     reach,
                     login,
@@ -276,10 +286,11 @@ impl Reader {
         named.into_iter().filter(|name| known(&mut self.sink, name)).map(|name| name.value).collect()
     }
 
-    fn memberships(&mut self, section: &mut Section<'_>, queues: &Queues) -> Vec<(String, u8, u32)> {
-        let mut memberships: Vec<(String, u8, u32)> = Vec::new();
+    /// The agent's queues with tier level and weight, and to which of them the agent is lent by which.
+    fn memberships(&mut self, section: &mut Section<'_>, queues: &Queues) -> (Vec<Place>, Vec<Loan>) {
+        let (mut memberships, mut loans): (Vec<Place>, Vec<LoanNamed>) = Default::default();
         for item in section.items(&mut self.sink, "queues", "[\"sales\"]") {
-            let Some((queue, level, weight)) = self.membership(item) else { continue };
+            let Some(Member { queue, level, weight, lent_by }) = self.membership(item) else { continue };
             if !queues.must_have(&mut self.sink, &queue) {
                 continue;
             }
@@ -293,15 +304,18 @@ impl Reader {
                 self.sink.fault(queue.span, "too many queues", advice);
                 break;
             }
+            loans.extend(lent_by.map(|by| (queue.value.clone(), by)));
             memberships.push((queue.value, level, weight));
         }
-        memberships
+        let loans = self.loans(queues, &memberships, loans);
+        (memberships, loans)
     }
 
-    /// `"sales"` or `{ queue = "sales", level = 2, weight = 5 }`.
-    fn membership(&mut self, item: &Spanned<DeValue<'_>>) -> Option<(At<String>, u8, u32)> {
+    /// `"sales"` or `{ queue = "sales", level = 2, weight = 5, lent_by = "support" }`.
+    fn membership(&mut self, item: &Spanned<DeValue<'_>>) -> Option<Member> {
         if let Some(name) = item.get_ref().as_str() {
-            return Some((At { value: name.to_owned(), span: item.span() }, 1, 1));
+            let queue = At { value: name.to_owned(), span: item.span() };
+            return Some(Member { queue, level: 1, weight: 1, lent_by: None });
         }
         let Some(table) = item.get_ref().as_table() else {
             let advice = "write \"sales\", or { queue = \"sales\", level = 2 }";
@@ -312,9 +326,11 @@ impl Reader {
         let queue = section.need_text(&mut self.sink, "queue", "\"sales\"");
         let level = section.number(&mut self.sink, "level", 1..=u64::from(offhook_acd::LEVELS_MAX));
         let weight = section.number(&mut self.sink, "weight", 1..=u64::from(offhook_acd::WEIGHT_MAX));
+        let lent_by = section.text(&mut self.sink, "lent_by", "\"support\"");
         section.finish(&mut self.sink);
+        let level = level.map_or(1, |level| level.value as u8);
         let weight = weight.map_or(1, |weight| weight.value as u32);
-        Some((queue?, level.map_or(1, |level| level.value as u8), weight))
+        Some(Member { queue: queue?, level, weight, lent_by })
     }
 
     fn reach(&mut self, section: &mut Section<'_>, ranged: bool) -> Option<At<ReachPattern>> {

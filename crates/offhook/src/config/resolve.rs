@@ -113,6 +113,8 @@ impl Checked {
         let queue_id = |name: &String| ids[name];
 
         let mut agents = Vec::with_capacity(self.agents.len());
+        let terms = queues.iter().zip(self.lending).filter_map(|(queue, terms)| Some((queue.acd.id, terms?)));
+        let mut lending = config::Lending { terms: terms.collect(), loans: Vec::new() };
         let mut positions: BTreeMap<QueueId, u32> = BTreeMap::new();
         for (agent, skills) in self.agents.into_iter().zip(agent_skills) {
             let mut acd = agent.acd;
@@ -124,6 +126,8 @@ impl Checked {
                 *position += 1;
                 acd.queues.push(Membership { queue, level: *level, position: *position, weight: *weight });
             }
+            let loans = agent.loans.iter().map(|(to, by)| (acd.id, queue_id(to), queue_id(by)));
+            lending.loans.extend(loans);
             let reach = match agent.reach {
                 Reach::Account(account) => config::Reach::Account(account),
                 Reach::Static { uri, transport, peer } => config::Reach::Static { uri, flow: flow_to(transport, peer) },
@@ -200,6 +204,7 @@ impl Checked {
             queues,
             agents,
             recording: self.recording.rules.clone(),
+            lending,
             registrar: self.registrar,
             accounts: self.accounts,
             entrances,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use offhook_acd::{Formula, Order, QueueConfig, Strategy, WrapUp};
+use offhook_acd::{Formula, Lending, Order, QueueConfig, Strategy, WrapUp};
 use offhook_call::calendar::Calendar;
 use offhook_call::config::{Announcement, Answer, Queue, Rule, Sticky, Ways};
 use offhook_plan::AssetId;
@@ -34,6 +34,8 @@ pub struct Queues {
     pub ways: Vec<WaysNamed>,
     /// How long the recordings of each are kept, by its name, where it says so.
     pub keep: BTreeMap<String, Kept>,
+    /// On which terms each lends its agents, in the same order.
+    pub lending: Vec<Option<At<Lending>>>,
 }
 
 impl Queues {
@@ -66,6 +68,7 @@ impl Reader {
             self.needs(section);
             self.ways(section, calendars);
             self.keep(section, KEEP);
+            self.lending(section);
         }
         let defaults = defaults.map(|section| {
             let table = section.raw();
@@ -80,6 +83,7 @@ impl Reader {
             let needs = self.needs(&mut section);
             let ways = self.ways(&mut section, calendars);
             let keep = self.keep(&mut section, KEEP);
+            let lending = self.lending(&mut section);
             section.finish(&mut self.sink);
             if let Some(waited) = ways.waited.as_ref().filter(|_| queue.acd.max_wait.is_none()) {
                 let advice = "add max_wait = \"2m\": after so long callers are sent there";
@@ -100,6 +104,7 @@ impl Reader {
             queues.list.push(name.map(|_| queue));
             queues.needs.push(needs);
             queues.ways.push(ways);
+            queues.lending.push(lending);
         }
         queues
     }
@@ -116,7 +121,12 @@ impl Reader {
         let full = prompts(self, "full", "\"tt-allbusy\"");
         let seconds = Span::from_s(5)..=Span::from_s(3_600);
         let announce_every = section.span(&mut self.sink, "announce_position_every", seconds).unwrap_or(Span::ZERO);
-        let announcement = self.announcement(section, whole && announce_every != Span::ZERO);
+        let expected_wait = self.announcement(section, "expected_wait", "\"queue-minutes\"");
+        let announcement = self.announcement(section, "position", "\"queue-callswaiting\"");
+        if whole {
+            self.announced_whole(section, announce_every, announcement.is_some(), expected_wait.as_ref());
+        }
+        let (announcement, expected_wait) = (words_of(announcement), words_of(expected_wait));
         let record = self.record(section, "record");
         let rests = Span::from_s(2)..=Span::from_s(120);
         let pause_on_keys = section.span(&mut self.sink, "pause_recording_on_keys", rests);
@@ -126,8 +136,19 @@ impl Reader {
             self.sink.missing(section.span.clone(), message, advice);
         }
         let sticky = self.sticky(section);
-        let ways = Ways::default();
-        Queue { acd, music, announce_every, announcement, nobody_here, full, record, pause_on_keys, sticky, ways }
+        Queue {
+            acd,
+            music,
+            announce_every,
+            announcement,
+            expected_wait,
+            nobody_here,
+            full,
+            record,
+            pause_on_keys,
+            sticky,
+            ways: Ways::default(),
+        }
     }
 
     fn sticky(&mut self, section: &mut Section<'_>) -> Option<Sticky> {
@@ -189,37 +210,47 @@ impl Reader {
         acd
     }
 
-    /// `position = { before = .., digits = "digits/{n}", after = .. }`.
-    fn announcement(&mut self, section: &mut Section<'_>, needed: bool) -> Announcement {
-        let mut announcement = Announcement::default();
-        let Some(mut words) = section.table(&mut self.sink, "position") else {
-            if needed {
-                let message = "the position is announced, and its words are missing";
-                let advice = "add position = { before = \"queue-thereare\", digits = \"digits/{n}\", after = \
-                              \"queue-callswaiting\" }";
-                self.sink.missing(section.span.clone(), message, advice);
-            }
-            return announcement;
-        };
+    /// Whether announcements are made that have words, and words are there for those that are made.
+    fn announced_whole(&mut self, section: &Section<'_>, every: Span, place: bool, wait: Option<&At<Announcement>>) {
+        if let Some(wait) = wait.filter(|_| every == Span::ZERO) {
+            let advice = "add announce_position_every = \"30s\": the wait is told together with the position";
+            self.sink.missing(wait.span.clone(), "the expected wait is never announced", advice);
+        }
+        if every != Span::ZERO && !place && wait.is_none() {
+            let message = "the position is announced, and its words are missing";
+            let advice = "add position = { before = \"queue-thereare\", digits = \"digits/{n}\", after = \
+                          \"queue-callswaiting\" }";
+            self.sink.missing(section.span.clone(), message, advice);
+        }
+    }
+
+    /// `position = { before = .., digits = "digits/{n}", after = .., one = .. }`, and `expected_wait` likewise.
+    fn announcement(&mut self, section: &mut Section<'_>, key: &'static str, after: &str) -> Option<At<Announcement>> {
+        let mut words = section.table(&mut self.sink, key)?;
+        let mut said = Announcement::default();
         if let Some(before) = words.texts(&mut self.sink, "before", "\"queue-thereare\"") {
-            announcement.before = self.prompts.find_all(&mut self.sink, &before.value);
+            said.before = self.prompts.find_all(&mut self.sink, &before.value);
         }
         if let Some(digits) = words.need_text(&mut self.sink, "digits", "\"digits/{n}\"") {
             if digits.value.contains("{n}") {
                 let named =
                     |n: u32| At { value: digits.value.replace("{n}", &n.to_string()), span: digits.span.clone() };
                 let names: Vec<_> = (0..10).map(named).collect();
-                announcement.digits = self.prompts.find_all(&mut self.sink, &names);
+                said.digits = self.prompts.find_all(&mut self.sink, &names);
             } else {
                 let advice = "write digits = \"digits/{n}\": {n} stands for 0 to 9";
                 self.sink.fault(digits.span, "digits needs a place for the number", advice);
             }
         }
-        if let Some(after) = words.texts(&mut self.sink, "after", "\"queue-callswaiting\"") {
-            announcement.after = self.prompts.find_all(&mut self.sink, &after.value);
+        if let Some(after) = words.texts(&mut self.sink, "after", after) {
+            said.after = self.prompts.find_all(&mut self.sink, &after.value);
         }
+        if let Some(one) = words.texts(&mut self.sink, "one", "\"queue-youarenext\"") {
+            said.one = self.prompts.find_all(&mut self.sink, &one.value);
+        }
+        let span = words.span.clone();
         words.finish(&mut self.sink);
-        announcement
+        Some(At { value: said, span })
     }
 
     /// `[[flow]]`.
@@ -387,6 +418,7 @@ impl Reader {
             let message = format!("agent '{}' serves no queue", agent.value.acd.name);
             self.sink.warn(agent.span.clone(), message, "add queues = [\"..\"]");
         }
+        self.look_at_lenders(queues, agents);
         let led_to: Vec<&Target> = numbers.values().map(|number| &number.value.to).collect();
         for (name, flow) in flows {
             if !led_to.contains(&&Target::Flow(name.clone())) {
@@ -402,4 +434,8 @@ impl Reader {
             (false, false) => {}
         }
     }
+}
+
+fn words_of(announcement: Option<At<Announcement>>) -> Announcement {
+    announcement.map(|announcement| announcement.value).unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod entrances;
+mod lending;
 mod recording;
 mod users;
 
@@ -389,6 +390,8 @@ fn prompts_are_found_or_told_where_they_were_looked_for() {
     let silent = format!("{GOOD}{}", with("announce_position_every = \"30s\""));
     check_fault(&silent, (6, 1), "its words are missing", "digits/{n}");
     check_added(&with("position = { digits = \"digits/1\" }"), (2, 23), "a place for the number", "{n} stands for");
+    let mute = format!("{GOOD}{}", with("expected_wait = { digits = \"digits/{n}\" }"));
+    check_fault(&mute, (19, 17), "never announced", "announce_position_every");
     check_added(&with("music = \"make.py\""), (2, 9), "no prompt 'make.py.wav'", "");
     check_added(
         "[prompts]\nfolders = [\"nowhere\"]\n",
@@ -485,6 +488,7 @@ fn the_newcomers_files_lead_a_call_from_a_trunk_through_a_menu_to_two_agents() {
                     && !queue.full.is_empty()
             );
             assert_eq!((queue.announce_every, queue.announcement.digits.len()), (Span::from_s(30), 10));
+            assert_eq!((queue.expected_wait.digits.len(), queue.expected_wait.one.len()), (10, 3));
             assert_eq!(queue.acd.wrap_up, WrapUp::For(Span::from_s(5)));
         }
         let support = &exchange.queues[1];

@@ -169,7 +169,7 @@ fn without_equal(key: &str) -> &'static str {
         "periodic-announce" | "periodic-announce-frequency" => {
             "has no equal: put it into the music, or into position = { after = [..] }"
         }
-        "announce-holdtime" => "has no equal: expected waits are not announced",
+        "announce-holdtime" => "write expected_wait, with its words, and announce_position_every",
         "penaltymemberslimit" | "defaultrule" => "has no equal: tiers open by tier_waits",
         "timeoutrestart" | "timeoutpriority" => {
             "has no equal: each phone has its ring_for, and the contact its max_wait"

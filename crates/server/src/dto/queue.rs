@@ -1,6 +1,6 @@
 //! Queues, opening hours and callbacks.
 
-use offhook_call::view::{CallbackView, HoursView, QueueView};
+use offhook_call::view::{CallbackView, Expected, ForecastFigures, HoursView, QuantileFigures, QueueView};
 use serde::Serialize;
 
 use crate::time::rfc3339;
@@ -17,6 +17,8 @@ pub struct Queue {
     talking: u32,
     hours: Option<Hours>,
     callbacks: u32,
+    expected_wait: Option<ExpectedWait>,
+    lends: Option<bool>,
     today: QueueToday,
 }
 
@@ -30,6 +32,56 @@ struct QueueToday {
     service_level_percent: Option<f64>,
     service_level_formula: &'static str,
     average_speed_of_answer_ms: Option<u64>,
+    forecasts: Forecasts,
+}
+
+/// How long a caller would wait who came now: half of all such waits end within p50, four of five within p80.
+#[derive(Debug, Serialize)]
+struct ExpectedWait {
+    place: u32,
+    agents: u32,
+    p50_ms: u64,
+    p80_ms: u64,
+}
+
+impl From<&Expected> for ExpectedWait {
+    fn from(expected: &Expected) -> Self {
+        let Expected { place, agents, p50, p80 } = *expected;
+        Self { place, agents, p50_ms: p50.as_ms(), p80_ms: p80.as_ms() }
+    }
+}
+
+/// Forecasts of waits, held against what happened.
+#[derive(Debug, Serialize)]
+struct Forecasts {
+    made: u64,
+    p50: Quantile,
+    p80: Quantile,
+}
+
+impl From<&ForecastFigures> for Forecasts {
+    fn from(figures: &ForecastFigures) -> Self {
+        let ForecastFigures { made, p50, p80 } = figures;
+        Self { made: *made, p50: p50.into(), p80: p80.into() }
+    }
+}
+
+/// One quantile of the forecasts.
+#[derive(Debug, Serialize)]
+struct Quantile {
+    within: u64,
+    beyond: u64,
+    coverage_percent: Option<f64>,
+    mean_loss_ms: Option<u64>,
+}
+
+impl From<&QuantileFigures> for Quantile {
+    fn from(figures: &QuantileFigures) -> Self {
+        let QuantileFigures { within, beyond, answered: _, loss: _ } = figures;
+        let coverage_percent = figures.coverage().map(|hundredths| f64::from(hundredths) / 100.0);
+        let mean_loss_ms = figures.mean_loss().map(offhook_units::Span::as_ms);
+        Self { within: *within, beyond: *beyond, coverage_percent, mean_loss_ms }
+    }
 }
 
 impl From<&QueueView> for Queue {
@@ -49,6 +101,9 @@ impl From<&QueueView> for Queue {
             service_level,
             service_level_formula,
             asa,
+            expected_wait,
+            forecasts,
+            lends,
             hours,
             callbacks,
         } = view;
@@ -62,6 +117,8 @@ impl From<&QueueView> for Queue {
             talking: *talking,
             hours: hours.as_ref().map(Hours::from),
             callbacks: *callbacks,
+            expected_wait: expected_wait.as_ref().map(ExpectedWait::from),
+            lends: *lends,
             today: QueueToday {
                 offered: *offered,
                 answered: *answered,
@@ -70,6 +127,7 @@ impl From<&QueueView> for Queue {
                 service_level_percent: service_level.map(|hundredths| f64::from(hundredths) / 100.0),
                 service_level_formula,
                 average_speed_of_answer_ms: asa.map(offhook_units::Span::as_ms),
+                forecasts: forecasts.into(),
             },
         }
     }

@@ -186,6 +186,13 @@ async fn queues_agents_and_calls_are_told_as_they_are_now() {
     assert_eq!(sales["today"]["service_level_percent"], 81.9);
     assert_eq!(sales["today"]["service_level_formula"], "short-excluded");
 
+    let expected = serde_json::json!({ "place": 3, "agents": 3, "p50_ms": 95_500, "p80_ms": 170_000 });
+    assert_eq!((&sales["expected_wait"], &queues["queues"][1]["expected_wait"]), (&expected, &Value::Null));
+    assert_eq!((&sales["lends"], &queues["queues"][1]["lends"]), (&Value::Null, &true.into()));
+    let forecasts = &sales["today"]["forecasts"];
+    let p80 = serde_json::json!({ "within": 62, "beyond": 18, "coverage_percent": 77.5, "mean_loss_ms": 9_000 });
+    assert_eq!((&forecasts["made"], &forecasts["p80"]), (&84.into(), &p80));
+
     let hours = &sales["hours"];
     assert_eq!((&hours["calendar"], &hours["until"]), (&"office".into(), &"2027-01-15T08:00:00.000Z".into()));
     assert_eq!(running.get("/api/v1/calendars").await.json()["calendars"][0], *hours);
@@ -471,6 +478,11 @@ async fn metrics_hold_what_their_owners_count_and_what_the_views_show() {
         r#"offhook_calls_total{end="lost"} 0"#,
         "offhook_calls_active 4.0",
         r#"offhook_queue_waiting{queue="sales"} 2.0"#,
+        r#"offhook_queue_expected_wait_seconds{queue="sales",quantile="0.8"} 170.0"#,
+        r#"offhook_queue_lends{queue="support"} 1.0"#,
+        r#"offhook_queue_forecasts_total{queue="support"} 84.0"#,
+        r#"offhook_queue_forecast_coverage_ratio{queue="sales",quantile="0.5"} 0.6"#,
+        r#"offhook_queue_forecast_loss_seconds{queue="sales",quantile="0.5"} 12.5"#,
         r#"offhook_queue_answered_total{queue="support"} 100.0"#,
         r#"offhook_queue_service_level_ratio{queue="sales"} 0.819"#,
         r#"offhook_agents{state="not-ready"} 1.0"#,

@@ -9,8 +9,8 @@ use offhook_call::guests::{Denied, Part};
 use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime, Pause};
 use offhook_call::recording::{PausedBy, RecordingWish};
 use offhook_call::view::{
-    AgentView, CallView, CallbackView, GuestView, HoursView, QueueView, Recorded, RegistrationView, Sounds, TargetView,
-    TrunkCounts, TrunkView,
+    AgentView, CallView, CallbackView, Expected, ForecastFigures, GuestView, HoursView, QuantileFigures, QueueView,
+    Recorded, RegistrationView, Sounds, TargetView, TrunkCounts, TrunkView,
 };
 use offhook_call::visit::{NotWelcome, Ticket};
 use offhook_plan::{Grade, LegReport, LevelReport, PeerMetrics, Quality, SpeechReport, SrtpReport};
@@ -404,6 +404,16 @@ pub fn trunk() -> TrunkView {
     }
 }
 
+fn expected() -> Expected {
+    Expected { place: 3, agents: 3, p50: Span::from_ms(95_500), p80: Span::from_s(170) }
+}
+
+/// 48 medians of 80 were kept, 62 80th percentiles of 80.
+fn forecasts() -> ForecastFigures {
+    let of = |within, loss_s| QuantileFigures { within, beyond: 80 - within, answered: 80, loss: Span::from_s(loss_s) };
+    ForecastFigures { made: 84, p50: of(48, 1_000), p80: of(62, 720) }
+}
+
 pub fn queue(id: u64, name: &str, waiting: u32, talking: u32) -> QueueView {
     QueueView {
         id: QueueId(id),
@@ -420,6 +430,9 @@ pub fn queue(id: u64, name: &str, waiting: u32, talking: u32) -> QueueView {
         service_level: Some(8_190),
         service_level_formula: "short-excluded",
         asa: Some(Span::from_ms(9_250)),
+        expected_wait: (id == 1).then(expected),
+        forecasts: forecasts(),
+        lends: (id == 2).then_some(true),
         hours: (id == 1).then(|| HoursView {
             name: "office".to_owned(),
             zone: "Europe/Berlin".to_owned(),

@@ -10,7 +10,7 @@ mod plan;
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use offhook_acd::{Acd, Command, Effect, Event, FlowOut, Left, Limits, Output, Refusal};
+use offhook_acd::{Acd, Command, Effect, Event, FlowOut, ForecastFigures, Left, Limits, Output, Refusal};
 use offhook_units::{AgentId, ContactId, OfferId, Span, Tick, VisitId};
 
 pub use plan::{FloorPlan, Handling, Humans, Trade};
@@ -65,6 +65,8 @@ pub struct Outcome {
     pub flowed_out: u64,
     /// Still waiting at the end.
     pub waiting: u64,
+    /// What was forecast of waits, and what became of it.
+    pub forecasts: ForecastFigures,
     /// Invariants found broken, each time it was seen.
     pub invariants_broken: u64,
     /// Of the distributor at the end.
@@ -116,10 +118,16 @@ impl Floor {
             let config = floor.plan.trades[trade].config.clone();
             floor.acd.handle(floor.now, Command::AddQueue(config))?;
         }
+        for (queue, terms) in floor.plan.lending.clone() {
+            floor.acd.handle(floor.now, Command::SetLending { queue, terms: Some(terms) })?;
+        }
         for (at, agent) in floor.plan.agents.clone().into_iter().enumerate() {
             let id = agent.id;
             floor.acd.handle(floor.now, Command::AddAgent(agent))?;
             floor.begin_shift(id, at);
+        }
+        for (agent, queue, by) in floor.plan.loans.clone() {
+            floor.acd.handle(floor.now, Command::Lend { agent, queue, by: Some(by) })?;
         }
         floor.arrivals = floor.plan.arrivals();
         Ok(floor)
@@ -181,7 +189,8 @@ impl Floor {
 
     /// What the day has come to so far.
     pub fn outcome(&self) -> Outcome {
-        Outcome { waiting: self.waits.unsigned_abs(), state_hash: self.acd.state_hash(), ..self.outcome }
+        let forecasts = forecasts_of(&self.acd);
+        Outcome { waiting: self.waits.unsigned_abs(), forecasts, state_hash: self.acd.state_hash(), ..self.outcome }
     }
 
     fn next(&mut self) -> Option<(Tick, From)> {
@@ -217,9 +226,12 @@ impl Floor {
         let (visit, channel) = (VisitId(number), offhook_acd::Channel::Voice);
         let enter = Command::Enter { contact, visit, queue, channel, priority, place_at: None, needs, prefers: None };
         // A queue that lets nobody in turns the customer away before a visit begins.
-        if self.acd.handle(self.now, enter).is_ok()
-            && let Some(mean) = patience
-        {
+        if self.acd.handle(self.now, enter).is_err() {
+            return;
+        }
+        // Refused where somebody has taken it already.
+        let _taken = self.acd.handle(self.now, Command::Forecast { contact });
+        if let Some(mean) = patience {
             let ends = self.now + exponential(self.chance(Stream::Patience, number), mean);
             self.plan_at(ends, Coming::PatienceEnds(contact));
         }
@@ -378,6 +390,10 @@ impl Floor {
             | Event::Widened { .. }
             | Event::Preferred { .. }
             | Event::PreferenceEnded { .. }
+            | Event::Forecast { .. }
+            | Event::LendingSet { .. }
+            | Event::LendingReviewed { .. }
+            | Event::Lent { .. }
             | Event::Measured { .. }
             | Event::WaitedTooLong { .. }
             | Event::NobodyHere { .. }
@@ -395,6 +411,14 @@ impl Floor {
             ));
         }
     }
+}
+
+/// The forecasts of all queues together.
+pub fn forecasts_of(acd: &Acd) -> ForecastFigures {
+    acd.queues().fold(ForecastFigures::default(), |mut sum, queue| {
+        sum.merge(&acd.figures_of_all_time(queue.id).forecasts);
+        sum
+    })
 }
 
 /// Where the next thing comes from; at the same tick the distributor's timers go first.

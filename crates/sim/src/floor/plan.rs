@@ -1,6 +1,6 @@
 //! What a floor is to be: trades, agents, how people behave, and when contacts arrive.
 
-use offhook_acd::{AgentConfig, Need, QueueConfig, Ring, Strategy, WrapUp};
+use offhook_acd::{AgentConfig, Lending, Need, QueueConfig, Ring, Strategy, WrapUp};
 use offhook_units::{AgentId, QueueId, SkillId, Span, Tick};
 
 use super::Stream;
@@ -132,6 +132,10 @@ pub struct FloorPlan {
     pub trades: Vec<Trade>,
     /// Agents.
     pub agents: Vec<AgentConfig>,
+    /// On which terms queues lend their agents.
+    pub lending: Vec<(QueueId, Lending)>,
+    /// Agents on loan: who, to which queue, by which.
+    pub loans: Vec<(AgentId, QueueId, QueueId)>,
     /// How they behave.
     pub humans: Humans,
 }
@@ -150,7 +154,8 @@ impl FloorPlan {
         let agents = agents.unwrap_or_else(|| staffing(contacts, lasts, humans));
         let agents = (0..agents).map(agent).collect();
         let begins = Tick::from_us(1_700_006_400_000_000);
-        Self { seed, begins, lasts, contacts, waves: true, trades, agents, humans }
+        let (lending, loans) = Default::default();
+        Self { seed, begins, lasts, contacts, waves: true, trades, agents, lending, loans, humans }
     }
 
     /// One queue as Erlang drew it up: Poisson arrivals, exponential conversations, agents who are machines; patience for Erlang A.
@@ -168,6 +173,8 @@ impl FloorPlan {
             waves: false,
             trades,
             agents: (1..=agents).map(agent).collect(),
+            lending: Vec::new(),
+            loans: Vec::new(),
             humans: Humans::PERFECT,
         }
     }
