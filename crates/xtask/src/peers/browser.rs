@@ -227,7 +227,7 @@ fn visitor(browser: &mut Browser, pages: &[Page; 2], exchange: &mut Exchange, fo
     let [agent, colleague] = pages;
     let session = browser.open(&format!("http://{}/call/shop", exchange.http))?;
     let page = Page { session, account: "visitor" };
-    page.wait_for_text(browser, "title", "Call the shop")?;
+    page.wait(browser, "the page", "document.getElementById('title')?.textContent === 'Call the shop'")?;
     let call = "document.getElementById('name').value = 'Jane Doe'; document.getElementById('enter').requestSubmit()";
     browser.evaluate(&page.session, call)?;
     agent.answer(browser)?;
