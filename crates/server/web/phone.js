@@ -31,6 +31,7 @@ function show(state, who = "", more = "") {
   byId("talking").hidden = call === null || rings;
   byId("transfer").hidden = phone.aside !== null;
   byId("asking").hidden = phone.aside === null;
+  byId("waiting").textContent = phone.aside ? `${nameOf(phone.aside)} waits on hold` : "";
   byId("put-through").disabled = !(phone.aside && call?.isEstablished());
   document.title = rings ? `☎ ${who}` : "Offhook phone";
 }
@@ -291,7 +292,10 @@ function consult(target) {
     if (phone.call !== call || !call.isEstablished()) return;
     [phone.aside, phone.call] = [call, null];
     // A track of its own: holding the one call silences no other.
-    phone.ua.call(target, { mediaStream: phone.stream.clone(), pcConfig: CONNECTION });
+    const mediaStream = phone.stream.clone();
+    mediaStream.getAudioTracks().forEach((track) => { track.enabled = true; });
+    meter("microphone", mediaStream);
+    phone.ua.call(target, { mediaStream, pcConfig: CONNECTION });
   };
   const hold = () => {
     if (phone.call !== call) return;
@@ -321,6 +325,7 @@ function takeBack(more = "") {
   const call = phone.aside;
   [phone.aside, phone.call] = [null, call];
   if (!call) return;
+  if (phone.stream) meter("microphone", phone.stream);
   const stream = new MediaStream(call.connection.getReceivers().map((receiver) => receiver.track));
   byId("ear").srcObject = stream;
   meter("speaker", stream);
