@@ -242,10 +242,11 @@ fn a_call_outside_that_is_transferred_to_a_colleague_stays_one_and_its_recording
     assert!(world.at("ann").endpoint.refer(now, ann, &"sip:bob@offhook".parse().expect("a uri")));
     world.run(Span::from_ms(100));
     let (bob, ..) = world.ringing("bob").expect("bob's phone rings");
+    assert_eq!(world.recorded(), Recorded::Yes, "while bob's phone rings too");
     world.answer("bob", bob);
     let tapped = |world: &World| world.plans[&world.newest()].taps.first().map(|tap| tap.leg);
     assert_eq!(tapped(&world), Some(customer));
-    assert_eq!(world.recorder.iter().filter(|(what, _)| *what == "open").count(), 1);
+    assert_eq!(world.recorder_told(), ["open"]);
 }
 
 #[test]

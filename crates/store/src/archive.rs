@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use offhook_units::{CallId, RecordingId};
+use offhook_units::{CallId, PersonRef, RecordingId};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{ConnectOptions, Connection, SqlitePool};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 
 use crate::packing::{self, Record};
 use crate::recordings::Change;
 use crate::rows::{AuditRow, CallFilter, CallRow, RecordingRow};
-use crate::{StoreError, reads, recordings};
+use crate::{StoreError, people, reads, recordings};
 
 /// How long another writer is waited for.
 const BUSY_MAX: Duration = Duration::from_secs(5);
@@ -109,10 +109,8 @@ impl Archive {
     /// exchange waits for these few milliseconds, and this for the exchange's.
     pub fn write(&self, changes: &[Change]) -> Result<(), StoreError> {
         let refused = StoreError::database("keep what was done to a recording");
-        let options =
-            SqliteConnectOptions::new().filename(&self.file).pragma("secure_delete", "ON").busy_timeout(BUSY_MAX);
         self.runtime.block_on(async {
-            let mut writer = options.connect().await.map_err(&refused)?;
+            let mut writer = self.writer().await?;
             sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut writer).await.map_err(&refused)?;
             for change in changes {
                 recordings::apply(&mut writer, change).await.map_err(&refused)?;
@@ -120,6 +118,25 @@ impl Archive {
             sqlx::raw_sql("COMMIT").execute(&mut writer).await.map_err(&refused)?;
             writer.close().await.map_err(&refused)
         })
+    }
+
+    /// Every reference that stands for a number or name, as it was presented; none where it is not known, or forgotten.
+    pub fn persons(&self, text: &str) -> Result<Vec<PersonRef>, StoreError> {
+        self.runtime.block_on(people::refs(&self.readers, text))
+    }
+
+    /// Forgets the person that a reference stands for; gives how many references became void.
+    pub fn forget(&self, person: PersonRef) -> Result<u64, StoreError> {
+        self.runtime.block_on(async {
+            let mut writer = self.writer().await?;
+            people::forget(&mut writer, person).await
+        })
+    }
+
+    async fn writer(&self) -> Result<SqliteConnection, StoreError> {
+        let options =
+            SqliteConnectOptions::new().filename(&self.file).pragma("secure_delete", "ON").busy_timeout(BUSY_MAX);
+        options.connect().await.map_err(StoreError::database("open the database to write"))
     }
 
     /// The newest entries of the audit log, oldest first; at most 10,000.

@@ -115,6 +115,18 @@ pub async fn get(readers: &SqlitePool, person: PersonRef) -> Result<Option<Strin
     String::from_utf8(text).map(Some).map_err(|_| damaged())
 }
 
+/// Every reference that stands for this text, oldest first.
+pub async fn refs(readers: &SqlitePool, text: &str) -> Result<Vec<PersonRef>, StoreError> {
+    let refused = StoreError::database("look for a person");
+    let secret: Vec<u8> =
+        sqlx::query_scalar("SELECT bytes FROM meta WHERE name = 'who'").fetch_one(readers).await.map_err(&refused)?;
+    let secret = <[u8; 32]>::try_from(secret);
+    let damaged = |_| StoreError::Damaged { place: "meta 'who'".into(), cause: "it is not 32 bytes".into() };
+    let who = who(&secret.map_err(damaged)?, text);
+    let rows = sqlx::query("SELECT ref FROM person WHERE who = ? ORDER BY ref").bind(&who[..]).fetch_all(readers).await;
+    Ok(rows.map_err(&refused)?.iter().map(|row| PersonRef(row.get::<i64, _>(0) as u64)).collect())
+}
+
 /// Deletes key and texts of the person behind `person`; gives how many references became void. The write-ahead log is folded
 /// into the database and emptied, so that the key does not live on there.
 pub async fn forget(writer: &mut SqliteConnection, person: PersonRef) -> Result<u64, StoreError> {

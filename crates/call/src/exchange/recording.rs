@@ -1,8 +1,9 @@
 //! Recordings of calls: begun where a rule asks for one, paused while card numbers are said or keyed in, and gone on with.
 //!
-//! What the rules say is looked at with every plan, since it turns on who talks (docs/decisions/0097). A pause takes the tap out of the call's plan. It is in force, and told, once the worker says that the plan is; what is said from
-//! then on never reaches the recorder. A pause ends by itself: after the longest one that the configuration allows, or where the
-//! caller's keys began it, some seconds after the last of them (docs/decisions/0096).
+//! What the rules say is looked at with every plan, since it turns on who talks (docs/decisions/0097). A pause takes the tap out of
+//! the call's plan. It is in force, and told, once the worker says that the plan is; what is said from then on never reaches the
+//! recorder. A pause ends by itself: after the longest one that the configuration allows, or where the caller's keys began it, some
+//! seconds after the last of them (docs/decisions/0096).
 
 use offhook_units::{AgentId, CallId, RecordingId, Tick};
 
@@ -39,7 +40,7 @@ impl Exchange {
         let others = others.filter(|_| talks).filter_map(|other| other.agent);
         let agents = others.chain(call.caller_agent).filter_map(|agent| self.agent(agent)?.record);
         let queue = call.queue.and_then(|queue| self.queue(queue)).and_then(|queue| queue.record);
-        let is_outside = call.placed && talks && customer(call).trunk.is_some();
+        let is_outside = call.placed && customer(call).trunk.is_some();
         let outside = self.config.recording.outgoing.filter(|_| is_outside);
         let mut rules = agents.chain(call.number_rule).chain(queue).chain(outside);
         rules.clone().find(|rule| *rule == Rule::Never).or_else(|| rules.next())

@@ -19,12 +19,13 @@ pub fn now() -> Tick {
 
 /// An entry of the audit log, of whoever runs this program.
 pub fn entry(at: Tick, action: &str, id: RecordingId, detail: &str) -> Change {
-    entry_of(&at_the_command_line(), at, action, id, detail)
+    entry_of(&at_the_command_line(), at, action, &id.to_string(), detail)
 }
 
-fn entry_of(who: &str, at: Tick, action: &str, id: RecordingId, detail: &str) -> Change {
-    let (who, action, subject) = (who.to_owned(), action.to_owned(), id.to_string());
-    Change::Audit(AuditRow { at, who, action, subject, detail: detail.to_owned() })
+/// The same, of whoever it is.
+pub fn entry_of(who: &str, at: Tick, action: &str, subject: &str, detail: &str) -> Change {
+    let [who, action, subject, detail] = [who, action, subject, detail].map(str::to_owned);
+    Change::Audit(AuditRow { at, who, action, subject, detail })
 }
 
 /// Who runs this program, as the audit log has it.
@@ -81,7 +82,7 @@ pub fn erase(archive: &Archive, folder: &Path, who: &str, at: Tick, manifest: &M
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context(manifest.path.clone()),
         _ => {}
     }
-    archive.write(&[Change::Erased(id, at, why.to_owned()), entry_of(who, at, "erase", id, why)])?;
+    archive.write(&[Change::Erased(id, at, why.to_owned()), entry_of(who, at, "erase", &id.to_string(), why)])?;
     Ok(json!({
         "erased": id.to_string(),
         "call": manifest.call.map(|call| call.to_string()),

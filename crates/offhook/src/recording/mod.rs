@@ -3,6 +3,7 @@
 
 mod erase;
 mod export;
+mod forget;
 mod speech;
 #[cfg(test)]
 pub mod tests;
@@ -90,6 +91,15 @@ enum Verb {
         #[arg(long)]
         why: String,
     },
+    /// Erase every recording of calls with a person, and then the person's number. Prints a certificate; what is held stays, and the
+    /// number with it.
+    Forget {
+        /// The number, or name, as it was presented and the page shows it.
+        number: String,
+        /// On whose wish, or by which rule.
+        #[arg(long)]
+        why: String,
+    },
     /// Erase every recording of this age that is not held; for a daily timer. Prints a certificate a line.
     Expire {
         /// Age in days.
@@ -146,6 +156,13 @@ pub fn run(args: &RecordingArgs) -> Result<ExitCode> {
             for (manifest, kept) in erase::due(&archive, manifests(&folder)?, &keep, now)?.free {
                 println!("{}", erase::erase(&archive, &folder, &who, now, &manifest, &erase::retention(kept))?);
             }
+        }
+        Verb::Forget { number, why } => {
+            let (archive, who) = (archive(args)?, erase::at_the_command_line());
+            let certificate = forget::forget(&archive, &folder, &who, erase::now(), number, why)?;
+            println!("{certificate:#}");
+            let is_complete = certificate["complete"] == true;
+            return Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Verb::Audit => {
             for AuditRow { at, who, action, subject, detail } in archive(args)?.audit(10_000)? {

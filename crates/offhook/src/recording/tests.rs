@@ -303,6 +303,65 @@ fn pauses_of_the_log_and_of_the_manifest_explain_each_other_and_speech_in_one_is
 }
 
 #[test]
+fn a_person_is_erased_with_all_recordings_but_for_those_that_are_held_and_others_stay() {
+    let centre = centre(6, 30);
+    let store = Store::open(centre.data.path()).expect("a store");
+    // 1, 3 and 5 are of one caller, the others of another.
+    (1..=6).for_each(|id| store.put_person(PersonRef(id), if id % 2 == 1 { "+49301234" } else { "+49305678" }));
+    store.shutdown().expect("closed");
+    let archive = Archive::open(centre.data.path()).expect("an archive");
+    let (folder, at) = (centre.folder(), BEGAN + Span::from_s(100));
+    let forget = |number: &str| super::forget::forget(&archive, &folder, "ann", at, number, "asked by the caller");
+    assert!(forget("+49309999").expect_err("nobody").to_string().contains("nobody is known"));
+    hold(&archive, at, RecordingId(5), Some("case 7")).expect("held");
+    let first = forget("+49301234").expect("what can be");
+    let ids = |certificate: &serde_json::Value, what: &str, key: &str| {
+        let list = certificate[what].as_array().expect("a list").iter();
+        list.map(|one| one[key].as_str().expect("an id").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (ids(&first, "erased", "erased"), ids(&first, "held", "recording")),
+        (vec!["r-1".into(), "r-3".into()], vec!["r-5".into()])
+    );
+    assert_eq!((&first["complete"], &first["references_void"]), (&false.into(), &0.into()));
+    assert!(!first.to_string().contains("49301234"), "a certificate names nobody");
+    hold(&archive, at, RecordingId(5), None).expect("released");
+    let second = forget("+49301234").expect("the rest");
+    assert_eq!(ids(&second, "erased", "erased"), ["r-5"]);
+    assert_eq!((&second["complete"], &second["references_void"]), (&true.into(), &3.into()));
+    assert!(archive.persons("+49301234").expect("read").is_empty());
+    assert!(forget("+49301234").is_err(), "nobody any more");
+    assert_eq!([1, 2, 3, 4, 5, 6].map(|id| centre.file(id).exists()), [false, true, false, true, false, true]);
+    assert_eq!(archive.persons("+49305678").expect("read").len(), 3, "another person stays");
+    let audit = centre.verify();
+    assert_eq!((audit.faults, audit.erased), (Vec::new(), 3));
+    let told = archive.audit(100).expect("entries").into_iter().filter(|entry| entry.action == "forget");
+    assert_eq!(
+        told.map(|entry| (entry.who, entry.detail)).collect::<Vec<_>>(),
+        vec![("ann".to_owned(), "asked by the caller".to_owned()); 2]
+    );
+}
+
+#[test]
+fn a_number_that_phones_of_ours_dialled_stays_in_its_records_and_the_certificate_says_so() {
+    let centre = centre(2, 30);
+    let mut rows = Vec::new();
+    Archive::open(centre.data.path()).expect("an archive").calls(|row| rows.push(row)).expect("rows");
+    let mut row = rows.into_iter().find(|row| row.id == CallId(1_001)).expect("the first call");
+    let json = row.json.replace("\"placed_by\":null", "\"placed_by\":\"ann\"");
+    row.json = json.replace("\"number\":\"700\"", "\"number\":\"0301234\"");
+    let store = Store::open(centre.data.path()).expect("a store");
+    store.put_call(row);
+    store.shutdown().expect("closed");
+    let archive = Archive::open(centre.data.path()).expect("an archive");
+    let at = BEGAN + Span::from_s(100);
+    let certificate = super::forget::forget(&archive, &centre.folder(), "ann", at, "0301234", "asked").expect("erased");
+    assert_eq!(certificate["erased"][0]["erased"], "r-1");
+    assert_eq!((&certificate["complete"], &certificate["number_stays_in"][0]), (&false.into(), &"call-3e9".into()));
+    assert_eq!([1, 2].map(|id| centre.file(id).exists()), [false, true]);
+}
+
+#[test]
 fn an_export_holds_each_side_as_16_bit_samples() {
     let centre = centre(2, 30);
     let out = centre.data.path().join("out.wav");
