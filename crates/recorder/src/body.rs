@@ -87,6 +87,7 @@ impl Sealer {
     fn seal(&mut self, place: u64, text: &[u8]) -> io::Result<&[u8]> {
         self.count += 1;
         self.scratch.clear();
+        self.scratch.reserve_exact(text.len() + SEAL_BYTES);
         self.scratch.extend_from_slice(&self.salt);
         self.scratch.extend_from_slice(&self.count.to_le_bytes());
         self.scratch.extend_from_slice(text);

@@ -9,6 +9,12 @@ use crate::wav::{FRAME_BYTES, HEADER_BYTES};
 /// Growth by more than this (10 s) in one step does not go through memory.
 const LEAP_FRAMES: u64 = 80_000;
 
+/// The window's memory grows by this: an eighth of a second. Doubled, it would mostly be half empty.
+const GROWTH_BYTES: usize = 2_048;
+
+/// Memory that a window which has become short is left with: what both sides say between two flushes, and what is in flight.
+const ROOM_BYTES: usize = 10 * 1_024;
+
 /// What is to be written before the window.
 #[derive(Debug)]
 enum Queued {
@@ -74,7 +80,7 @@ impl Canvas {
         let end = self.frames();
         if frame > end + LEAP_FRAMES {
             let end = end.next_multiple_of(self.grain);
-            self.bytes.resize(((end - self.base) * FRAME_BYTES) as usize, self.silence);
+            self.lengthen_to(end);
             if let Some(Dirty { bytes, .. }) = self.window_dirty() {
                 let bytes = bytes.to_vec();
                 self.queue.push_back(Queued::Bytes(self.dirty_from(), bytes));
@@ -85,8 +91,16 @@ impl Canvas {
             (self.base, self.dirty) = (base, base);
         }
         if frame > self.frames() {
-            self.bytes.resize(((frame - self.base) * FRAME_BYTES) as usize, self.silence);
+            self.lengthen_to(frame);
         }
+    }
+
+    fn lengthen_to(&mut self, frame: u64) {
+        let length = ((frame - self.base) * FRAME_BYTES) as usize;
+        if length > self.bytes.capacity() {
+            self.bytes.reserve_exact(length.next_multiple_of(GROWTH_BYTES) - self.bytes.len());
+        }
+        self.bytes.resize(length, self.silence);
     }
 
     /// Ends the window at `frame`, for good.
@@ -134,13 +148,26 @@ impl Canvas {
             return None;
         }
         let hole = (self.dirty < base).then_some((self.dirty_from(), base));
-        self.bytes.drain(..((base - self.base) * FRAME_BYTES) as usize);
-        self.base = base;
+        self.begin_at(base);
         self.dirty = self.dirty.max(base);
         if let Some((from, to)) = hole {
             self.queue_silence(from, to);
         }
         hole
+    }
+
+    /// Lets go of what lies before `frame`, which nothing will change any more, as far as it is on disk.
+    pub fn let_go(&mut self, frame: u64) {
+        let base = self.floor(frame.min(self.dirty));
+        if base > self.base {
+            self.begin_at(base);
+        }
+    }
+
+    fn begin_at(&mut self, base: u64) {
+        self.bytes.drain(..((base - self.base) * FRAME_BYTES) as usize);
+        self.base = base;
+        self.bytes.shrink_to(ROOM_BYTES);
     }
 
     fn queue_silence(&mut self, from: u64, to: u64) {
