@@ -67,10 +67,12 @@ impl Canvas {
         let frame = frame.max(self.base);
         self.pad_to(frame + payload.len() as u64);
         self.dirty = self.dirty.min(frame);
-        let channel = usize::from(side == Side::Sent);
-        let at = ((frame - self.base) * FRAME_BYTES) as usize + channel;
-        for (slot, byte) in self.bytes[at..].iter_mut().step_by(FRAME_BYTES as usize).zip(payload) {
-            *slot = byte;
+        let at = ((frame - self.base) * FRAME_BYTES) as usize;
+        // As numbers of 16 bits, so that many frames are put in place at once.
+        let (kept, shift) = if side == Side::Heard { (0xff00, 0) } else { (0x00ff, 8) };
+        let (frames, _) = self.bytes[at..].as_chunks_mut();
+        for (frame, byte) in frames.iter_mut().zip(payload) {
+            *frame = (u16::from_le_bytes(*frame) & kept | u16::from(byte) << shift).to_le_bytes();
         }
     }
 
