@@ -9,11 +9,12 @@ use crate::wav::{FRAME_BYTES, HEADER_BYTES};
 /// Growth by more than this (10 s) in one step does not go through memory.
 const LEAP_FRAMES: u64 = 80_000;
 
-/// The window's memory grows by this: an eighth of a second. Doubled, it would mostly be half empty.
-const GROWTH_BYTES: usize = 2_048;
-
-/// Memory that a window which has become short is left with: what both sides say between two flushes, and what is in flight.
+/// Memory that a window begins with, and is left with when it has become short: what both sides say between two flushes, and
+/// what is in flight.
 const ROOM_BYTES: usize = 10 * 1_024;
+
+/// A longer window's memory grows by this: an eighth of a second. Doubled, it would mostly be half empty.
+const GROWTH_BYTES: usize = 2_048;
 
 /// What is to be written before the window.
 #[derive(Debug)]
@@ -49,7 +50,8 @@ pub struct Dirty<'a> {
 
 impl Canvas {
     pub fn new(silence: u8, grain: u64) -> Self {
-        Self { silence, grain, base: 0, bytes: Vec::new(), dirty: 0, queue: VecDeque::new() }
+        let bytes = Vec::with_capacity(ROOM_BYTES);
+        Self { silence, grain, base: 0, bytes, dirty: 0, queue: VecDeque::new() }
     }
 
     /// Frames from the start of the recording to the end of the window.
