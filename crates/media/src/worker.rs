@@ -93,7 +93,11 @@ impl Worker {
     pub fn command(&mut self, io: &mut impl Io, now: Tick, command: MediaCommand) {
         match command {
             MediaCommand::Apply(plan) => self.apply(io, now, &plan),
-            MediaCommand::Close(call) => self.close_call(io, now, call),
+            MediaCommand::Close(call) => {
+                self.close_call(io, now, call);
+                // A recording may end with it.
+                self.taps.hand_over(now);
+            }
             // Without the driver's help it goes no further than to another call here.
             MediaCommand::Move(goes) => {
                 self.part(now, &goes);
@@ -101,8 +105,6 @@ impl Worker {
             }
         }
         self.mind_rounds(now);
-        // A recording may end with it.
-        self.taps.hand_over(now);
     }
 
     /// Rounds are made while there are legs.

@@ -255,6 +255,29 @@ fn a_full_recorders_ring_drops_the_newest_and_says_how_many() {
 }
 
 #[test]
+fn a_record_is_the_recorders_within_10_ms_and_the_last_ones_are_when_the_call_ends() {
+    let mut floor = Floor::new();
+    let mut caller = Speaker::new(CALLER);
+    floor.command(plan(1, vec![pcmu(CALLER)], vec![], tapped()));
+    let read = |floor: &mut Floor| floor.tap.drain(usize::MAX, |_, _| ());
+    for n in 1..=3 {
+        let said = 100 * n;
+        floor.run_to(at(said));
+        caller.say(&mut floor);
+        floor.run_to(at(said));
+        assert_eq!(read(&mut floor), 1, "at once, since none was handed over for long");
+        caller.say(&mut floor);
+        floor.run_to(at(said + 9));
+        assert_eq!(read(&mut floor), 0);
+        floor.run_to(at(said + 10));
+        assert_eq!(read(&mut floor), 1);
+    }
+    caller.say(&mut floor);
+    floor.command(MediaCommand::Close(CALL));
+    assert_eq!((read(&mut floor), floor.worker.next_tick()), (1, None));
+}
+
+#[test]
 fn legs_open_when_they_appear_and_close_when_they_go() {
     let mut floor = Floor::new();
     floor.command(talk(1, Tick::MAX));

@@ -207,7 +207,7 @@ impl Floor {
     /// Everything in the recorder's ring.
     pub fn recorded(&mut self) -> Vec<(TapHeader, Vec<u8>)> {
         let mut records = Vec::new();
-        // With a command the worker hands over what it holds; where half the ring waited, when that was read.
+        // When a call ends the worker hands over what it holds; where half the ring waited, when that was read.
         for _ in 0..2 {
             self.worker.command(&mut self.network, self.now, MediaCommand::Close(CallId(u64::MAX)));
             self.tap.drain(usize::MAX, |header, payload| records.push((*header, payload.to_vec())));
