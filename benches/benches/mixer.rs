@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use offhook_codec::opus;
-use offhook_media::{Assets, Io, Limits, SocketKey, Worker, tap_ring};
+use offhook_media::{Assets, Io, Limits, SocketKey, Worker};
+use offhook_plan::tap::tap_ring;
 use offhook_plan::{CodecKind, Direction, Edge, LegPlan, MediaCommand, MediaPlan, Negotiated, Source};
 use offhook_rtp::{Header, SRTP_TAIL_MAX};
 use offhook_units::{CallId, Entropy, LegId, RtpSeq, RtpTime, SampleRate, Span, Tick};

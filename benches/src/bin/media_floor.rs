@@ -15,7 +15,6 @@ use offhook_net::Clock;
 use offhook_net::media::{Backend, DriverConfig, MediaDriver};
 use offhook_plan::{CodecKind, Direction, Edge, LegPlan, MediaCommand, MediaPlan, Negotiated, Source, Tap};
 use offhook_units::{CallId, Entropy, LegId, RecordingId, Tick};
-use ringbuf::traits::Consumer;
 use rustix::event::{Timespec, epoll};
 
 const LEGS_AT: u16 = 21_000;
@@ -93,7 +92,7 @@ fn driver(flows: u16, seconds: u64, backend: Backend, tapped: bool) -> std::io::
     while begin.elapsed() < Duration::from_secs(seconds) {
         std::thread::sleep(Duration::from_millis(100));
         if let Some(tap) = &mut tap {
-            tap.clear();
+            tap.drain(usize::MAX, |_, _| ());
         }
     }
     let ((user, system), after, wall) = (usage(), counters.figures(), begin.elapsed().as_secs_f64());

@@ -41,6 +41,5 @@ pub use limits::{Figures, Limits};
 pub use mix::SPEAKERS_MAX;
 pub use moves::{MOVE_WITHIN, Moving, Parted};
 pub use replay::{Arrival, PULL_EVERY, Step, replay};
-pub use taps::{TapConsumer, TapProducer, tap_ring};
 pub use transport::{Deed, HANDSHAKE_BYTES_MAX, Handshakes, Transport};
 pub use worker::Worker;

@@ -8,7 +8,7 @@ pub struct Limits {
     /// Legs at once; a further one fails, but for one that comes from another worker in the midst of a talk. Default 4,000.
     pub legs_max: usize,
     /// Bytes of the ring to the recorder; a record that finds no room is dropped and counted. Default 4 MiB: 100 recorded
-    /// calls for two seconds.
+    /// calls for two seconds. As much of it is touched as lies between two turns of the writer.
     pub tap_ring_bytes: usize,
     /// Events waiting for the control plane above which new legs fail and peers' doings (digits, new addresses, silence) are
     /// counted instead of told. Answers to commands are never dropped. Default 16,384.

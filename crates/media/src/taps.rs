@@ -1,39 +1,21 @@
 //! What is heard and sent at tapped legs, into the recorder's ring (`plan::tap`).
 
-use offhook_plan::tap::{HEADER_BYTES, PAYLOAD_BYTES_MAX, Side, TapHeader};
+use offhook_plan::tap::{HAND_OVER_EVERY, PAYLOAD_BYTES_MAX, Side, TapHeader, TapWriter};
 use offhook_rtp::Header;
 use offhook_units::{LegId, RecordingId, Tick};
-use ringbuf::traits::{Observer, Producer, Split};
-use ringbuf::{HeapCons, HeapProd, HeapRb};
-
-/// The worker's end of the ring.
-pub type TapProducer = HeapProd<u8>;
-/// The recorder's end of the ring.
-pub type TapConsumer = HeapCons<u8>;
-
-/// A ring of `bytes`.
-pub fn tap_ring(bytes: usize) -> (TapProducer, TapConsumer) {
-    HeapRb::new(bytes.max(HEADER_BYTES + PAYLOAD_BYTES_MAX)).split()
-}
 
 /// Writes records whole or not at all.
 pub struct Taps {
-    ring: TapProducer,
-    record: Box<[u8; HEADER_BYTES + PAYLOAD_BYTES_MAX]>,
+    ring: TapWriter,
+    handed_over: Tick,
     dropped_before: u32,
     pub written: u64,
     pub dropped: u64,
 }
 
 impl Taps {
-    pub fn new(ring: TapProducer) -> Self {
-        Self {
-            ring,
-            record: Box::new([0; HEADER_BYTES + PAYLOAD_BYTES_MAX]),
-            dropped_before: 0,
-            written: 0,
-            dropped: 0,
-        }
+    pub const fn new(ring: TapWriter) -> Self {
+        Self { ring, handed_over: Tick::ZERO, dropped_before: 0, written: 0, dropped: 0 }
     }
 
     /// One packet of speech, into every recording of its leg.
@@ -47,12 +29,6 @@ impl Taps {
         payload: &[u8],
     ) {
         for recording in recordings {
-            let total = HEADER_BYTES + payload.len();
-            if payload.len() > PAYLOAD_BYTES_MAX || self.ring.vacant_len() < total {
-                self.dropped_before = self.dropped_before.saturating_add(1);
-                self.dropped += 1;
-                continue;
-            }
             let head = TapHeader {
                 recording: *recording,
                 leg,
@@ -65,12 +41,24 @@ impl Taps {
                 payload_bytes: payload.len() as u16,
                 dropped_before: self.dropped_before,
             };
-            self.record[..HEADER_BYTES].copy_from_slice(&head.encode());
-            self.record[HEADER_BYTES..total].copy_from_slice(payload);
-            // One push: the reader never sees half a record.
-            self.ring.push_slice(&self.record[..total]);
-            self.dropped_before = 0;
-            self.written += 1;
+            if payload.len() <= PAYLOAD_BYTES_MAX && self.ring.push(&head, payload) {
+                self.dropped_before = 0;
+                self.written += 1;
+            } else {
+                self.dropped_before = self.dropped_before.saturating_add(1);
+                self.dropped += 1;
+            }
         }
+    }
+
+    /// When records are to be handed over; [`Tick::MAX`] where there are none.
+    pub fn due(&self) -> Tick {
+        if self.ring.is_holding() { self.handed_over + HAND_OVER_EVERY } else { Tick::MAX }
+    }
+
+    /// Lets the recorder have what was written.
+    pub fn hand_over(&mut self, now: Tick) {
+        self.ring.hand_over();
+        self.handed_over = now;
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use offhook_plan::tap::TapWriter;
 use offhook_plan::{MediaCommand, MediaEvent, MediaPlan};
 use offhook_rtp::{REPORT_BYTES_MAX, SRTP_TAIL_MAX};
 use offhook_units::{CallId, Entropy, LegId, Span, Tick};
@@ -14,7 +15,7 @@ use crate::leg::Leg;
 use crate::moves::Moves;
 use crate::taps::Taps;
 use crate::transport::Handshakes;
-use crate::{Assets, Figures, Io, Limits, SocketKey, TapProducer};
+use crate::{Assets, Figures, Io, Limits, SocketKey};
 
 /// Reports and silence are looked after this often: 250 ms.
 const ROUND: Span = Span::from_ms(250);
@@ -60,7 +61,7 @@ pub struct Worker {
 
 impl Worker {
     /// A worker without calls.
-    pub fn new(assets: Arc<Assets>, tap: TapProducer, limits: Limits, entropy: Entropy) -> Self {
+    pub fn new(assets: Arc<Assets>, tap: TapWriter, limits: Limits, entropy: Entropy) -> Self {
         Self {
             assets,
             taps: Taps::new(tap),
@@ -92,7 +93,11 @@ impl Worker {
     pub fn command(&mut self, io: &mut impl Io, now: Tick, command: MediaCommand) {
         match command {
             MediaCommand::Apply(plan) => self.apply(io, now, &plan),
-            MediaCommand::Close(call) => self.close_call(io, now, call),
+            MediaCommand::Close(call) => {
+                self.close_call(io, now, call);
+                // A recording may end with it.
+                self.taps.hand_over(now);
+            }
             // Without the driver's help it goes no further than to another call here.
             MediaCommand::Move(goes) => {
                 self.part(now, &goes);
@@ -134,7 +139,7 @@ impl Worker {
         self.take_in(io, now, key, from, buffer, length);
     }
 
-    /// Sends what players and mixes have due, reports, and looks for silence. Call when [`Worker::next_tick`] is reached.
+    /// Sends what players and mixes have due, reports, looks for silence, and lets the recorder have its records. Call when [`Worker::next_tick`] is reached.
     pub fn tick(&mut self, io: &mut impl Io, now: Tick) {
         if now >= self.next_frame {
             self.play(io, now);
@@ -146,11 +151,14 @@ impl Worker {
             self.next_round = now + ROUND;
             self.round(io, now);
         }
+        if now >= self.taps.due() {
+            self.taps.hand_over(now);
+        }
     }
 
     /// When [`Worker::tick`] has something to do; `None` while there are no legs.
     pub fn next_tick(&self) -> Option<Tick> {
-        let next = self.next_frame.min(self.next_mix).min(self.next_round);
+        let next = self.next_frame.min(self.next_mix).min(self.next_round).min(self.taps.due());
         (next != Tick::MAX).then_some(next)
     }
 

@@ -247,10 +247,34 @@ fn a_full_recorders_ring_drops_the_newest_and_says_how_many() {
         floor.run_to(at(n * 20));
         caller.say(&mut floor);
     }
-    let kept = floor.recorded().len();
-    assert_eq!((kept, floor.worker.figures().tap_dropped), (10, 10));
+    // One chunk, which goes to the recorder with the first packet and is not given back.
+    let kept: Vec<u16> = floor.recorded().iter().map(|(header, _)| header.seq).collect();
+    assert_eq!((kept, floor.worker.figures().tap_dropped), (vec![100], 19));
     caller.say(&mut floor);
-    assert_eq!(floor.recorded()[0].0.dropped_before, 10);
+    assert_eq!(floor.recorded()[0].0.dropped_before, 19);
+}
+
+#[test]
+fn a_record_is_the_recorders_within_10_ms_and_the_last_ones_are_when_the_call_ends() {
+    let mut floor = Floor::new();
+    let mut caller = Speaker::new(CALLER);
+    floor.command(plan(1, vec![pcmu(CALLER)], vec![], tapped()));
+    let read = |floor: &mut Floor| floor.tap.drain(usize::MAX, |_, _| ());
+    for n in 1..=3 {
+        let said = 100 * n;
+        floor.run_to(at(said));
+        caller.say(&mut floor);
+        floor.run_to(at(said));
+        assert_eq!(read(&mut floor), 1, "at once, since none was handed over for long");
+        caller.say(&mut floor);
+        floor.run_to(at(said + 9));
+        assert_eq!(read(&mut floor), 0);
+        floor.run_to(at(said + 10));
+        assert_eq!(read(&mut floor), 1);
+    }
+    caller.say(&mut floor);
+    floor.command(MediaCommand::Close(CALL));
+    assert_eq!((read(&mut floor), floor.worker.next_tick()), (1, None));
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn music_for_g722_is_encoded_at_16_khz_and_a_prompt_ends_in_silence() {
     let pcm = tone(5_000.0, 16_000.0, 4_000);
     let rate = offhook_units::SampleRate::WIDE;
     let sound = offhook_media::Asset::from_pcm(&pcm, rate).unwrap().with_g722(&pcm, rate).unwrap();
-    let (producer, _tap) = offhook_media::tap_ring(1 << 16);
+    let (producer, _tap) = offhook_plan::tap::tap_ring(1 << 16);
     floor.worker = offhook_media::Worker::new(
         std::sync::Arc::new(offhook_media::Assets::new(vec![sound])),
         producer,

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Sender, TrySendError};
-use offhook_media::{Assets, Figures, Handshakes, Limits, SocketKey, Worker, tap_ring};
+use offhook_media::{Assets, Figures, Handshakes, Limits, SocketKey, Worker};
+use offhook_plan::tap::tap_ring;
 use offhook_plan::{MediaCommand, MediaEvent};
 use offhook_units::{Entropy, Span, Tick};
 use ringbuf::HeapCons;

@@ -1,9 +1,13 @@
-//! The wire format of the recorder's ring: one record per packet heard or sent at a tapped leg.
+//! The recorder's ring and its wire format: one record per packet heard or sent at a tapped leg.
 //!
-//! A record is a fixed header of [`HEADER_BYTES`] followed by `payload_bytes` of payload. Written and read whole: a writer
-//! first checks that the ring has room for all of it and otherwise drops the record and counts it.
+//! A record is a fixed header of [`HEADER_BYTES`] followed by `payload_bytes` of payload. Written and read whole: one that
+//! finds no room in the ring is dropped and counted.
+
+mod ring;
 
 use offhook_units::{LegId, RecordingId, Tick};
+
+pub use ring::{HAND_OVER_EVERY, TapReader, TapWriter, tap_ring};
 
 /// Which direction of the tapped leg a record belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

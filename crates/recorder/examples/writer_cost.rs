@@ -8,11 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use offhook_plan::CodecKind;
-use offhook_plan::tap::{Side, TapHeader};
+use offhook_plan::tap::{Side, TapHeader, tap_ring};
 use offhook_recorder::{KeyRing, Protection, RecordingSpec, Writer};
 use offhook_units::{CallId, Entropy, LegId, RecordingId, Span, Tick};
-use ringbuf::HeapRb;
-use ringbuf::traits::{Observer, Producer, Split};
 
 const STARTED: Tick = Tick::from_us(1_709_251_199_000_000);
 
@@ -32,7 +30,7 @@ fn recorder_cpu_ns() -> u64 {
 /// CPU nanoseconds of the writer while `calls` of `seconds` were recorded; their closing and hashing is not in it.
 fn run(calls: u64, seconds: u64, sealed: bool) -> Result<u64, Box<dyn std::error::Error>> {
     let folder = std::env::temp_dir().join(format!("writer-cost-{}-{sealed}", std::process::id()));
-    let (mut tap, out) = HeapRb::<u8>::new(1 << 22).split();
+    let (mut tap, out) = tap_ring(1 << 22);
     let (told, _events) = crossbeam_channel::unbounded();
     let now = Arc::new(AtomicU64::new(STARTED.as_us()));
     let clock = now.clone();
@@ -62,16 +60,15 @@ fn run(calls: u64, seconds: u64, sealed: bool) -> Result<u64, Box<dyn std::error
                 payload_bytes: 160,
                 dropped_before: 0,
             };
-            while tap.vacant_len() < 200 {
+            while !tap.push(&header, &payload) {
                 std::thread::yield_now();
             }
-            tap.push_slice(&header.encode());
-            tap.push_slice(&payload);
         }
         // Half a second at once, so that each flush is as large as in life.
         if n % 25 == 24 {
             now.store(at.as_us(), Ordering::Relaxed);
-            while tap.occupied_len() > 0 {
+            while writer.stats().records < (n + 1) * calls * 2 {
+                tap.hand_over();
                 std::thread::yield_now();
             }
         }

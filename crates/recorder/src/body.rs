@@ -50,8 +50,10 @@ pub struct Sealer {
     id: RecordingId,
     salt: [u8; 16],
     count: u64,
-    scratch: Vec<u8>,
 }
+
+/// Room to seal a chunk in.
+type Room = [u8; CHUNK_BYTES + SEAL_BYTES];
 
 impl core::fmt::Debug for Sealer {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -73,7 +75,7 @@ impl Sealer {
     }
 
     fn with_salt(key: &DataKey, id: RecordingId, salt: [u8; 16]) -> Self {
-        Self { cipher: XChaCha20Poly1305::new(key.into()), id, salt, count: 0, scratch: Vec::new() }
+        Self { cipher: XChaCha20Poly1305::new(key.into()), id, salt, count: 0 }
     }
 
     fn bound_to(&self, place: u64) -> [u8; 16] {
@@ -83,19 +85,18 @@ impl Sealer {
         bound
     }
 
-    /// Seals `text` at `place` under a nonce that was never used.
-    fn seal(&mut self, place: u64, text: &[u8]) -> io::Result<&[u8]> {
+    /// Seals `text`, a chunk or less, at `place` under a nonce that was never used.
+    fn seal<'a>(&mut self, place: u64, text: &[u8], room: &'a mut Room) -> io::Result<&'a [u8]> {
         self.count += 1;
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&self.salt);
-        self.scratch.extend_from_slice(&self.count.to_le_bytes());
-        self.scratch.extend_from_slice(text);
-        let bound = self.bound_to(place);
-        let (nonce, text) = self.scratch.split_at_mut(NONCE_BYTES);
-        let tag = self.cipher.encrypt_in_place_detached(XNonce::from_slice(nonce), &bound, text);
-        let tag = tag.map_err(|_| io::Error::other("cannot seal"))?;
-        self.scratch.extend_from_slice(&tag);
-        Ok(&self.scratch)
+        let sealed = &mut room[..text.len() + SEAL_BYTES];
+        let (nonce, rest) = sealed.split_at_mut(NONCE_BYTES);
+        let (body, tag) = rest.split_at_mut(text.len());
+        nonce[..self.salt.len()].copy_from_slice(&self.salt);
+        nonce[self.salt.len()..].copy_from_slice(&self.count.to_le_bytes());
+        body.copy_from_slice(text);
+        let made = self.cipher.encrypt_in_place_detached(XNonce::from_slice(nonce), &self.bound_to(place), body);
+        tag.copy_from_slice(&made.map_err(|_| io::Error::other("cannot seal"))?);
+        Ok(sealed)
     }
 
     /// Opens what [`Sealer::seal`] gave, in place; `None` where a byte of it was changed or moved.
@@ -154,7 +155,8 @@ impl Body {
                 if sealer.count == 0 {
                     file.write_all_at(&[&MAGIC[..], &sealer.id.0.to_le_bytes()].concat(), 0)?;
                 }
-                file.write_all_at(sealer.seal(HEADER_PLACE, &header.encode())?, HEADER_AT)
+                let mut room = [0; CHUNK_BYTES + SEAL_BYTES];
+                file.write_all_at(sealer.seal(HEADER_PLACE, &header.encode(), &mut room)?, HEADER_AT)
             }
         }
     }
@@ -185,8 +187,9 @@ impl Body {
             Self::Plain(file) => file.write_all_at(bytes, offset),
             Self::Sealed(file, sealer) => {
                 let first = (offset - HEADER_BYTES as u64) / CHUNK_BYTES as u64;
+                let mut room = [0; CHUNK_BYTES + SEAL_BYTES];
                 for (place, chunk) in (first..).zip(bytes.chunks(CHUNK_BYTES)) {
-                    file.write_all_at(sealer.seal(place, chunk)?, DATA_AT + place * STEP)?;
+                    file.write_all_at(sealer.seal(place, chunk, &mut room)?, DATA_AT + place * STEP)?;
                 }
                 Ok(())
             }

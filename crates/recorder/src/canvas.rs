@@ -9,6 +9,13 @@ use crate::wav::{FRAME_BYTES, HEADER_BYTES};
 /// Growth by more than this (10 s) in one step does not go through memory.
 const LEAP_FRAMES: u64 = 80_000;
 
+/// Memory that a window begins with, and is left with when it has become short: what both sides say between two flushes, and
+/// what is in flight.
+const ROOM_BYTES: usize = 10 * 1_024;
+
+/// A longer window's memory grows by this: an eighth of a second. Doubled, it would mostly be half empty.
+const GROWTH_BYTES: usize = 2_048;
+
 /// What is to be written before the window.
 #[derive(Debug)]
 enum Queued {
@@ -43,7 +50,8 @@ pub struct Dirty<'a> {
 
 impl Canvas {
     pub fn new(silence: u8, grain: u64) -> Self {
-        Self { silence, grain, base: 0, bytes: Vec::new(), dirty: 0, queue: VecDeque::new() }
+        let bytes = Vec::with_capacity(ROOM_BYTES);
+        Self { silence, grain, base: 0, bytes, dirty: 0, queue: VecDeque::new() }
     }
 
     /// Frames from the start of the recording to the end of the window.
@@ -61,10 +69,12 @@ impl Canvas {
         let frame = frame.max(self.base);
         self.pad_to(frame + payload.len() as u64);
         self.dirty = self.dirty.min(frame);
-        let channel = usize::from(side == Side::Sent);
-        let at = ((frame - self.base) * FRAME_BYTES) as usize + channel;
-        for (slot, byte) in self.bytes[at..].iter_mut().step_by(FRAME_BYTES as usize).zip(payload) {
-            *slot = byte;
+        let at = ((frame - self.base) * FRAME_BYTES) as usize;
+        // As numbers of 16 bits, so that many frames are put in place at once.
+        let (kept, shift) = if side == Side::Heard { (0xff00, 0) } else { (0x00ff, 8) };
+        let (frames, _) = self.bytes[at..].as_chunks_mut();
+        for (frame, byte) in frames.iter_mut().zip(payload) {
+            *frame = (u16::from_le_bytes(*frame) & kept | u16::from(byte) << shift).to_le_bytes();
         }
     }
 
@@ -74,7 +84,7 @@ impl Canvas {
         let end = self.frames();
         if frame > end + LEAP_FRAMES {
             let end = end.next_multiple_of(self.grain);
-            self.bytes.resize(((end - self.base) * FRAME_BYTES) as usize, self.silence);
+            self.lengthen_to(end);
             if let Some(Dirty { bytes, .. }) = self.window_dirty() {
                 let bytes = bytes.to_vec();
                 self.queue.push_back(Queued::Bytes(self.dirty_from(), bytes));
@@ -85,8 +95,16 @@ impl Canvas {
             (self.base, self.dirty) = (base, base);
         }
         if frame > self.frames() {
-            self.bytes.resize(((frame - self.base) * FRAME_BYTES) as usize, self.silence);
+            self.lengthen_to(frame);
         }
+    }
+
+    fn lengthen_to(&mut self, frame: u64) {
+        let length = ((frame - self.base) * FRAME_BYTES) as usize;
+        if length > self.bytes.capacity() {
+            self.bytes.reserve_exact(length.next_multiple_of(GROWTH_BYTES) - self.bytes.len());
+        }
+        self.bytes.resize(length, self.silence);
     }
 
     /// Ends the window at `frame`, for good.
@@ -134,13 +152,26 @@ impl Canvas {
             return None;
         }
         let hole = (self.dirty < base).then_some((self.dirty_from(), base));
-        self.bytes.drain(..((base - self.base) * FRAME_BYTES) as usize);
-        self.base = base;
+        self.begin_at(base);
         self.dirty = self.dirty.max(base);
         if let Some((from, to)) = hole {
             self.queue_silence(from, to);
         }
         hole
+    }
+
+    /// Lets go of what lies before `frame`, which nothing will change any more, as far as it is on disk.
+    pub fn let_go(&mut self, frame: u64) {
+        let base = self.floor(frame.min(self.dirty));
+        if base > self.base {
+            self.begin_at(base);
+        }
+    }
+
+    fn begin_at(&mut self, base: u64) {
+        self.bytes.drain(..((base - self.base) * FRAME_BYTES) as usize);
+        self.base = base;
+        self.bytes.shrink_to(ROOM_BYTES);
     }
 
     fn queue_silence(&mut self, from: u64, to: u64) {

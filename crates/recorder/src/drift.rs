@@ -78,7 +78,10 @@ impl Drift {
     }
 
     fn slope_at(&self, rtp: i64) -> i64 {
-        (i128::from(rtp) * i128::from(self.slope_ppb) / 1_000_000_000) as i64
+        match rtp.checked_mul(self.slope_ppb) {
+            Some(product) => product / 1_000_000_000,
+            None => (i128::from(rtp) * i128::from(self.slope_ppb) / 1_000_000_000) as i64,
+        }
     }
 
     fn above_slope(&self, point: Point) -> i64 {

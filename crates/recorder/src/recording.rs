@@ -14,7 +14,8 @@ use crate::wav::{HEADER_BYTES, WavHeader};
 /// How often a recording's data and then its header go to disk.
 pub const FLUSH_EVERY: Span = Span::from_ms(500);
 
-/// How much written speech stays in memory, so that what comes late is put in place: 64 KB a recording.
+/// How much written speech stays in memory at most while a side says nothing, so that what comes late is put in place: 64 KB a
+/// recording. What both sides have passed is let go of at once.
 pub const KEEP: Span = Span::from_s(4);
 
 /// How much unwritten speech is held while the disk refuses; what is older becomes a gap.
@@ -198,6 +199,8 @@ impl Recording {
         self.canvas.written(bytes);
         if self.canvas.unwritten() == 0 {
             self.canvas.keep(frames_of(KEEP));
+            // Nothing is placed before the end of its side's last packet.
+            self.canvas.let_go(self.left.decided().min(self.right.decided()));
         }
     }
 

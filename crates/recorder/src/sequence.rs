@@ -35,21 +35,36 @@ const RESTART_PACKETS: usize = 2;
 
 const _: () = assert!(SETTLE_PACKETS < REORDER_PACKETS_MAX, "settling ends before the window is full");
 
-/// One packet, copied out of the ring.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packet {
+/// One packet: its payload lies in the ring, or here where it has to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet<P> {
     pub at: Tick,
     pub payload_type: u8,
     pub seq: u16,
     pub timestamp: u32,
     pub ssrc: u32,
-    pub payload: Vec<u8>,
+    pub payload: P,
 }
 
-impl Packet {
-    pub fn new(header: &TapHeader, payload: &[u8]) -> Self {
+/// A packet that waits.
+pub type Held = Packet<Vec<u8>>;
+
+impl<'a> Packet<&'a [u8]> {
+    pub const fn new(header: &TapHeader, payload: &'a [u8]) -> Self {
         let TapHeader { at, payload_type, seq, timestamp, ssrc, .. } = *header;
-        Self { at, payload_type, seq, timestamp, ssrc, payload: payload.to_vec() }
+        Self { at, payload_type, seq, timestamp, ssrc, payload }
+    }
+
+    fn held(self) -> Held {
+        let Self { at, payload_type, seq, timestamp, ssrc, payload } = self;
+        Packet { at, payload_type, seq, timestamp, ssrc, payload: payload.to_vec() }
+    }
+}
+
+impl Held {
+    pub fn lent(&self) -> Packet<&[u8]> {
+        let Self { at, payload_type, seq, timestamp, ssrc, ref payload } = *self;
+        Packet { at, payload_type, seq, timestamp, ssrc, payload }
     }
 }
 
@@ -67,7 +82,7 @@ pub enum Before {
 /// A packet in its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Released {
-    pub packet: Packet,
+    pub packet: Held,
     /// Sequence numbers that never came, between the packet before and this one.
     pub lost: u64,
     pub before: Before,
@@ -81,35 +96,43 @@ pub struct Sequencer {
     next: Option<u64>,
     /// One bit for each of the 64 numbers before `next`: whether it was released.
     released: u64,
-    held: BTreeMap<u64, Packet>,
+    held: BTreeMap<u64, Held>,
     /// The highest unwrapped number seen; `None` before the first packet.
     highest: Option<u64>,
     last_arrival: Tick,
     settling: Option<(Tick, Before)>,
-    suspects: Vec<Packet>,
+    suspects: Vec<Held>,
     pub duplicates: u64,
     pub late: u64,
     pub strays: u64,
 }
 
 impl Sequencer {
-    /// Takes a packet in. Where it proves that a new stream has begun, the rest of the old one is appended to `rest`.
-    pub fn push(&mut self, packet: Packet, rest: &mut Vec<Released>) {
+    /// Takes a packet in; says whether it is its turn, with nothing special before it, so that it need not wait here. Where it
+    /// proves that a new stream has begun, the rest of the old one is appended to `rest`.
+    pub fn push(&mut self, packet: Packet<&[u8]>, rest: &mut Vec<Released>) -> bool {
         let Some(highest) = self.highest else {
-            self.start(vec![packet]);
-            return;
+            self.start(vec![packet.held()]);
+            return false;
         };
         let steps = RtpSeq(packet.seq).distance(RtpSeq(highest as u16));
-        if packet.ssrc == self.ssrc && (-MISORDER_MAX..=DROPOUT_MAX).contains(&steps) {
-            self.strays += self.suspects.drain(..).len() as u64;
-            if self.settling.is_none() && packet.at.since(self.last_arrival) > PAUSE {
-                self.settling = Some((packet.at, Before::Pause));
-            }
-            self.last_arrival = packet.at;
-            self.accept(highest.saturating_add_signed(i64::from(steps)), packet);
-        } else {
-            self.suspect(packet, rest);
+        if packet.ssrc != self.ssrc || !(-MISORDER_MAX..=DROPOUT_MAX).contains(&steps) {
+            self.suspect(packet.held(), rest);
+            return false;
         }
+        self.strays += self.suspects.drain(..).len() as u64;
+        if self.settling.is_none() && packet.at.since(self.last_arrival) > PAUSE {
+            self.settling = Some((packet.at, Before::Pause));
+        }
+        self.last_arrival = packet.at;
+        let number = highest.saturating_add_signed(i64::from(steps));
+        if self.settling.is_none() && self.next == Some(number) {
+            self.highest = Some(highest.max(number));
+            self.pass(number, 0);
+            return true;
+        }
+        self.accept(number, packet.held());
+        false
     }
 
     /// The next packet whose turn has come at `now`; at the `end` of the recording nothing is waited for.
@@ -130,9 +153,7 @@ impl Sequencer {
         self.settling = None;
         let packet = self.held.remove(&first)?;
         let lost = first - next;
-        let steps = lost + 1;
-        self.released = if steps < 64 { self.released << steps | 1 } else { 1 };
-        self.next = Some(first + 1);
+        self.pass(first, lost);
         Some(Released { packet, lost, before })
     }
 
@@ -144,12 +165,18 @@ impl Sequencer {
         self.settling = None;
     }
 
+    /// `number` is released, and `lost` before it are given up.
+    const fn pass(&mut self, number: u64, lost: u64) {
+        self.released = if lost < 63 { self.released << (lost + 1) | 1 } else { 1 };
+        self.next = Some(number + 1);
+    }
+
     /// Packets that arrived and wait behind the one released last.
-    pub fn waiting(&self) -> impl Iterator<Item = &Packet> {
+    pub fn waiting(&self) -> impl Iterator<Item = &Held> {
         self.held.values()
     }
 
-    fn start(&mut self, packets: Vec<Packet>) {
+    fn start(&mut self, packets: Vec<Held>) {
         let (Some(first), Some(last)) = (packets.first(), packets.last()) else { return };
         self.ssrc = first.ssrc;
         self.settling = Some((first.at, Before::Start));
@@ -166,7 +193,7 @@ impl Sequencer {
         }
     }
 
-    fn accept(&mut self, number: u64, packet: Packet) {
+    fn accept(&mut self, number: u64, packet: Held) {
         self.highest = self.highest.max(Some(number));
         if let Some(behind) = self.next.and_then(|next| next.checked_sub(number + 1)) {
             let seen = behind < 64 && self.released >> behind & 1 == 1;
@@ -179,7 +206,7 @@ impl Sequencer {
     }
 
     /// A packet that does not fit the stream: kept until others agree with it.
-    fn suspect(&mut self, packet: Packet, rest: &mut Vec<Released>) {
+    fn suspect(&mut self, packet: Held, rest: &mut Vec<Released>) {
         if let Some(last) = self.suspects.last() {
             let steps = RtpSeq(packet.seq).distance(RtpSeq(last.seq));
             if last.ssrc != packet.ssrc || !(-MISORDER_MAX..=MISORDER_MAX).contains(&steps) {
@@ -211,8 +238,12 @@ mod tests {
         let mut out = Vec::new();
         for &(ms, ssrc, seq) in packets {
             let at = Tick::from_us(ms * 1_000);
-            let packet = Packet { at, payload_type: 0, seq, timestamp: 0, ssrc, payload: vec![] };
-            sequencer.push(packet, &mut out);
+            let packet = Packet { at, payload_type: 0, seq, timestamp: 0, ssrc, payload: &[][..] };
+            let queued = out.len();
+            if sequencer.push(packet, &mut out) {
+                assert_eq!(out.len(), queued, "the rest of an old stream comes before a new one, which settles");
+                out.push(Released { packet: packet.held(), lost: 0, before: Before::Running });
+            }
             while let Some(released) = sequencer.pop(at, false) {
                 out.push(released);
             }
@@ -279,7 +310,7 @@ mod tests {
         for n in 0..100_000 {
             let at = Tick::from_us(n * entropy.below(40_000));
             let (seq, ssrc) = (entropy.next_u32() as u16, entropy.below(3) as u32);
-            sequencer.push(Packet { at, payload_type: 0, seq, timestamp: 0, ssrc, payload: vec![] }, &mut rest);
+            sequencer.push(Packet { at, payload_type: 0, seq, timestamp: 0, ssrc, payload: &[] }, &mut rest);
             while sequencer.pop(at, false).is_some() {}
             rest.clear();
             assert!(sequencer.held.len() <= REORDER_PACKETS_MAX && sequencer.suspects.len() <= RESTART_PACKETS);

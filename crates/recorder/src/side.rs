@@ -10,7 +10,7 @@ use crate::canvas::Canvas;
 use crate::drift::{Drift, US_PER_FRAME};
 use crate::gaps::{Gap, GapReason, Gaps};
 use crate::recording::{FRAMES_MAX, LEAD_MAX};
-use crate::sequence::{Before, Packet, Released, Sequencer};
+use crate::sequence::{Before, Held, Packet, Released, Sequencer};
 
 /// A packet this much off the mapping of its stream has a new RTP time: it is placed by its arrival.
 const JUMP_US: i64 = 400_000;
@@ -108,9 +108,12 @@ impl SideTrack {
     /// Takes a packet in and places what its arrival releases.
     pub fn receive(&mut self, header: &TapHeader, payload: &[u8], canvas: &mut Canvas) {
         let mut rest = std::mem::take(&mut self.rest);
-        self.sequencer.push(Packet::new(header, payload), &mut rest);
-        for released in rest.drain(..) {
-            self.take(released, canvas);
+        let packet = Packet::new(header, payload);
+        if self.sequencer.push(packet, &mut rest) {
+            self.take(packet, 0, Before::Running, canvas);
+        }
+        for Released { packet, lost, before } in rest.drain(..) {
+            self.take(packet.lent(), lost, before, canvas);
         }
         self.rest = rest;
         self.release(header.at, false, canvas);
@@ -118,8 +121,8 @@ impl SideTrack {
 
     /// Places what has waited long enough at `now`; at the `end`, everything.
     pub fn release(&mut self, now: Tick, end: bool, canvas: &mut Canvas) {
-        while let Some(released) = self.sequencer.pop(now, end) {
-            self.take(released, canvas);
+        while let Some(Released { packet, lost, before }) = self.sequencer.pop(now, end) {
+            self.take(packet.lent(), lost, before, canvas);
         }
     }
 
@@ -199,8 +202,8 @@ impl SideTrack {
         self.hash.clone().finalize().into()
     }
 
-    fn take(&mut self, released: Released, canvas: &mut Canvas) {
-        let Released { packet, lost, before } = released;
+    /// A packet in its turn, after `lost` that never came.
+    fn take(&mut self, packet: Packet<&[u8]>, lost: u64, before: Before, canvas: &mut Canvas) {
         if lost > 0 {
             self.counts.lost += lost;
             let ring = self.ring_lost.take_if(|since| packet.at >= *since).is_some();
@@ -214,7 +217,7 @@ impl SideTrack {
             self.expected = None;
         }
         self.paused |= before == Before::Pause;
-        let coding = match self.content(&packet) {
+        let coding = match self.content(packet) {
             Content::Speech(coding) => coding,
             Content::Event => return self.raise(GapReason::TelephoneEvent),
             Content::Noise => return self.raise(GapReason::ComfortNoise),
@@ -223,7 +226,7 @@ impl SideTrack {
                 return self.raise(GapReason::UnknownCodec);
             }
         };
-        let (frame, samples) = self.find_place(&packet, lost, canvas.base());
+        let (frame, samples) = self.find_place(packet, lost, canvas.base());
         let length = packet.payload.len() as u64;
         let lead = frame_at(self.started, packet.at.as_us() as i64) + LEAD_MAX.as_us() / US_PER_FRAME as u64;
         if frame + length > lead.min(FRAMES_MAX) {
@@ -240,7 +243,7 @@ impl SideTrack {
             None => self.unspoken(),
         };
         self.gaps.push(Gap { side: self.side, from: self.next_frame, to: frame, why });
-        self.put(frame, coding, &packet.payload, canvas);
+        self.put(frame, coding, packet.payload, canvas);
         self.next_frame = frame + length;
         self.expected = Some((RtpTime(packet.timestamp).wrapping_add(length as u32), samples + length as i64));
     }
@@ -260,7 +263,7 @@ impl SideTrack {
     }
 
     /// The frame of a packet of speech, and its unwrapped RTP time.
-    fn find_place(&mut self, packet: &Packet, lost: u64, base: u64) -> (u64, i64) {
+    fn find_place(&mut self, packet: Packet<&[u8]>, lost: u64, base: u64) -> (u64, i64) {
         let paused = std::mem::take(&mut self.paused);
         let Some((expected, expected_samples)) = self.expected else {
             return self.place_by_arrival(packet, lost, base);
@@ -296,7 +299,7 @@ impl SideTrack {
     }
 
     /// Begins the mapping of RTP time anew with the packets at hand.
-    fn place_by_arrival(&mut self, packet: &Packet, lost: u64, base: u64) -> (u64, i64) {
+    fn place_by_arrival(&mut self, packet: Packet<&[u8]>, lost: u64, base: u64) -> (u64, i64) {
         let samples = i64::from(packet.timestamp);
         let mut drift = Drift::default();
         drift.observe(packet.at, samples);
@@ -312,15 +315,15 @@ impl SideTrack {
     }
 
     /// The packets of speech that wait behind `packet`, with their RTP times unwrapped by its own, `samples`.
-    fn waiting(&self, packet: &Packet, samples: i64) -> impl Iterator<Item = (&Packet, i64)> {
+    fn waiting(&self, packet: Packet<&[u8]>, samples: i64) -> impl Iterator<Item = (&Held, i64)> {
         let origin = RtpTime(packet.timestamp);
-        let speech = self.sequencer.waiting().filter(|p| matches!(self.content(p), Content::Speech(_)));
+        let speech = self.sequencer.waiting().filter(|p| matches!(self.content(p.lent()), Content::Speech(_)));
         speech.map(move |p| (p, samples + i64::from(RtpTime(p.timestamp).distance(origin))))
     }
 
     /// Static payload types speak for themselves (RFC 3551 table 4); a dynamic one is an event where it is as short as one,
     /// otherwise the codec that was agreed.
-    fn content(&self, packet: &Packet) -> Content {
+    fn content(&self, packet: Packet<&[u8]>) -> Content {
         match packet.payload_type {
             _ if packet.payload.is_empty() => Content::Noise,
             0 => Content::Speech(Coding::G711(Law::Mu)),

@@ -15,9 +15,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use offhook_codec::{Law, g722};
 use offhook_plan::CodecKind;
-use offhook_plan::tap::{HEADER_BYTES as TAP_HEADER_BYTES, TapHeader};
+use offhook_plan::tap::{HAND_OVER_EVERY, TapHeader, TapReader};
 use offhook_units::{Entropy, RecordingId, Span, Tick};
-use ringbuf::traits::Consumer;
 
 use crate::body::{Body, Sealer};
 use crate::files::{self, ManifestFile, SEALED, recording_path};
@@ -30,11 +29,16 @@ use crate::wav::FRAME_BYTES;
 /// How often the rings are drained while recordings are open.
 pub const TURN: Duration = Duration::from_millis(40);
 
+/// All records that are older than this lie in the rings, or were drained: a worker hands them over, and may be late.
+const IN_AFTER: Span = Span::from_us(2 * HAND_OVER_EVERY.as_us());
+
 /// How long after its close a recording still takes records out of the rings.
 pub const CLOSE_LINGER: Span = Span::from_ms(100);
 
 /// Most recordings open at once; a further one fails to open.
 pub const RECORDINGS_MAX: usize = 5_000;
+
+const _: () = assert!(CLOSE_LINGER.as_us() > IN_AFTER.as_us(), "a recording's last records are in when it is closed");
 
 /// Unwritten bytes of one recording at which it is written before its time.
 const UNWRITTEN_MAX: usize = 256 * 1_024;
@@ -49,8 +53,8 @@ const _: () = assert!(
     "a refusing disk is not asked again for each packet"
 );
 
-/// Records taken from one ring before the next one has its turn.
-const RECORDS_A_TURN: usize = 20_000;
+/// How much longer it does so at most while a ring is found half full or more, since a worker then holds records back.
+const CATCH_UP: Span = Span::from_s(1);
 
 /// At most one [`RecorderEvent::Dropped`] in this time.
 const DROPPED_EVERY: Span = Span::from_s(1);
@@ -166,9 +170,8 @@ impl Writer {
     ///
     /// # Errors
     /// The folder cannot be made or read, or its manifest cannot be opened.
-    pub fn start<T, E, C>(dir: &Path, taps: Vec<T>, events: E, clock: C) -> io::Result<WriterHandle>
+    pub fn start<E, C>(dir: &Path, taps: Vec<TapReader>, events: E, clock: C) -> io::Result<WriterHandle>
     where
-        T: Consumer<Item = u8> + Send + 'static,
         E: Fn(RecorderEvent) + Send + 'static,
         C: Fn() -> Tick + Send + 'static,
     {
@@ -179,15 +182,14 @@ impl Writer {
     ///
     /// # Errors
     /// As there.
-    pub fn start_sealed<T, E, C>(
+    pub fn start_sealed<E, C>(
         dir: &Path,
-        taps: Vec<T>,
+        taps: Vec<TapReader>,
         events: E,
         clock: C,
         mut protection: Option<Protection>,
     ) -> io::Result<WriterHandle>
     where
-        T: Consumer<Item = u8> + Send + 'static,
         E: Fn(RecorderEvent) + Send + 'static,
         C: Fn() -> Tick + Send + 'static,
     {
@@ -203,7 +205,6 @@ impl Writer {
         let closer = Closer { dir: dir.into(), manifest, events, counters: counters.clone(), protection: mending };
         let closing = thread::Builder::new().name("recorder-closer".into()).spawn(move || closer.run(&jobs_out))?;
         let (commands, commands_out) = unbounded();
-        let ring = |tap| Ring { tap, scratch: vec![0; TAP_HEADER_BYTES + usize::from(u16::MAX)] };
         let desk = Desk {
             open: BTreeMap::new(),
             jobs,
@@ -213,8 +214,7 @@ impl Writer {
             untold_drops: 0,
             drops_told: Tick::ZERO,
         };
-        let rings = taps.into_iter().map(ring).collect();
-        let mut thread = Thread { dir: dir.into(), rings, commands: commands_out, clock, desk, ending: false };
+        let mut thread = Thread { dir: dir.into(), taps, commands: commands_out, clock, desk, ending: false };
         let body = move || {
             thread.run();
             // The closing thread ends when its last job is done and nobody can send another.
@@ -292,24 +292,19 @@ impl Drop for WriterHandle {
 }
 
 /// The writer's thread.
-struct Thread<T, C> {
+struct Thread<C> {
     dir: PathBuf,
-    rings: Vec<Ring<T>>,
+    taps: Vec<TapReader>,
     commands: Receiver<Command>,
     clock: C,
     desk: Desk,
     ending: bool,
 }
 
-/// One worker's tap ring.
-struct Ring<T> {
-    tap: T,
-    scratch: Vec<u8>,
-}
-
 /// The open recordings.
 struct Desk {
-    open: BTreeMap<RecordingId, Open>,
+    /// In boxes: the nodes of the map are half empty.
+    open: BTreeMap<RecordingId, Box<Open>>,
     jobs: Sender<Job>,
     counters: Arc<Counters>,
     protection: Option<Protection>,
@@ -333,7 +328,7 @@ struct Open {
     paused: Option<[u64; 2]>,
 }
 
-impl<T: Consumer<Item = u8>, C: Fn() -> Tick> Thread<T, C> {
+impl<C: Fn() -> Tick> Thread<C> {
     fn run(&mut self) {
         loop {
             let command = if self.desk.open.is_empty() {
@@ -342,15 +337,15 @@ impl<T: Consumer<Item = u8>, C: Fn() -> Tick> Thread<T, C> {
                 self.commands.recv_timeout(TURN)
             };
             match command {
-                Ok(command) => self.obey(command),
+                Ok(command) => self.ending |= self.desk.obey(command, &self.dir, &self.clock),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => self.ending = true,
             }
             self.obey_all();
-            // Before the rings are drained: all records up to here are then in.
+            // Before the rings are drained: all records up to `IN_AFTER` before are then in.
             let now = (self.clock)();
-            self.drain();
-            self.desk.turn(now, self.ending);
+            let behind = self.drain();
+            self.desk.turn(now, behind, self.ending);
             self.desk.counters.turn_us_max.fetch_max((self.clock)().since(now).as_us(), Relaxed);
             if self.ending {
                 return;
@@ -359,71 +354,68 @@ impl<T: Consumer<Item = u8>, C: Fn() -> Tick> Thread<T, C> {
     }
 
     fn obey_all(&mut self) {
-        while let Ok(command) = self.commands.try_recv() {
-            self.obey(command);
-        }
+        self.ending |= self.desk.obey_all(&self.commands, &self.dir, &self.clock);
     }
 
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Open(spec) => self.desk.open(&self.dir, *spec, (self.clock)()),
-            Command::Pause(id, at) => {
-                if let Some(open) = self.desk.open.get_mut(&id) {
-                    open.recording.pause(at);
+    /// Takes what lies in the rings, of each as much as it holds; says whether one was behind.
+    fn drain(&mut self) -> bool {
+        let Self { dir, taps, commands, clock, desk, ending } = self;
+        let mut behind = false;
+        for (index, tap) in taps.iter_mut().enumerate() {
+            behind |= tap.is_behind();
+            let records = tap.drain(tap.chunks(), |header, payload| {
+                if header.dropped_before > 0 {
+                    *ending |= desk.obey_all(commands, dir, clock);
+                    desk.dropped(index, header);
                 }
-            }
-            Command::Resume(id, at) => {
-                if let Some(open) = self.desk.open.get_mut(&id) {
-                    open.recording.resume(at);
+                if desk.receive(index, header, payload, false) {
+                    return;
                 }
-            }
-            Command::Close(id, at) => {
-                if let Some(open) = self.desk.open.get_mut(&id) {
-                    open.closing = Some(at);
-                }
-            }
-            Command::Shutdown => self.ending = true,
-        }
-    }
-
-    fn drain(&mut self) {
-        for index in 0..self.rings.len() {
-            for _ in 0..RECORDS_A_TURN {
-                let Some(header) = self.rings[index].next() else { break };
                 // A record may overtake the command that opens its recording, or goes on with it.
-                if self.desk.open.get(&header.recording).is_none_or(|open| open.recording.is_paused()) {
-                    self.obey_all();
+                *ending |= desk.obey_all(commands, dir, clock);
+                if !desk.receive(index, header, payload, true) {
+                    desk.counters.orphans.fetch_add(1, Relaxed);
                 }
-                let payload = self.rings[index].payload(&header);
-                self.desk.receive(index, &header, payload);
-            }
+            });
+            desk.counters.records.fetch_add(records as u64, Relaxed);
         }
-    }
-}
-
-impl<T: Consumer<Item = u8>> Ring<T> {
-    /// Takes the next whole record into the scratch space.
-    fn next(&mut self) -> Option<TapHeader> {
-        let mut head = [0; TAP_HEADER_BYTES];
-        if self.tap.occupied_len() < TAP_HEADER_BYTES || self.tap.peek_slice(&mut head) < TAP_HEADER_BYTES {
-            return None;
-        }
-        let header = TapHeader::decode(&head);
-        let length = TAP_HEADER_BYTES + usize::from(header.payload_bytes);
-        if self.tap.occupied_len() < length {
-            return None;
-        }
-        self.tap.pop_slice(&mut self.scratch[..length]);
-        Some(header)
-    }
-
-    /// The payload of the record taken last.
-    fn payload(&self, header: &TapHeader) -> &[u8] {
-        &self.scratch[TAP_HEADER_BYTES..][..usize::from(header.payload_bytes)]
+        behind
     }
 }
 
 impl Desk {
+    /// Carries out what was asked for; says whether the writer is to end.
+    fn obey_all(&mut self, commands: &Receiver<Command>, dir: &Path, clock: &impl Fn() -> Tick) -> bool {
+        let mut ends = false;
+        while let Ok(command) = commands.try_recv() {
+            ends |= self.obey(command, dir, clock);
+        }
+        ends
+    }
+
+    fn obey(&mut self, command: Command, dir: &Path, clock: &impl Fn() -> Tick) -> bool {
+        match command {
+            Command::Open(spec) => self.open(dir, *spec, clock()),
+            Command::Pause(id, at) => {
+                if let Some(open) = self.open.get_mut(&id) {
+                    open.recording.pause(at);
+                }
+            }
+            Command::Resume(id, at) => {
+                if let Some(open) = self.open.get_mut(&id) {
+                    open.recording.resume(at);
+                }
+            }
+            Command::Close(id, at) => {
+                if let Some(open) = self.open.get_mut(&id) {
+                    open.closing = Some(at);
+                }
+            }
+            Command::Shutdown => return true,
+        }
+        false
+    }
+
     fn open(&mut self, dir: &Path, spec: RecordingSpec, now: Tick) {
         let id = spec.id;
         let opened = if self.open.contains_key(&id) {
@@ -435,7 +427,7 @@ impl Desk {
         };
         match opened {
             Ok(open) => {
-                self.open.insert(id, open);
+                self.open.insert(id, Box::new(open));
             }
             Err(error) => {
                 self.counters.failed.fetch_add(1, Relaxed);
@@ -445,44 +437,43 @@ impl Desk {
         }
     }
 
-    fn receive(&mut self, ring: usize, header: &TapHeader, payload: &[u8]) {
-        self.counters.records.fetch_add(1, Relaxed);
-        if header.dropped_before > 0 {
-            let count = u64::from(header.dropped_before);
-            self.counters.dropped.fetch_add(count, Relaxed);
-            self.untold_drops += count;
-            for open in self.open.values_mut().filter(|open| open.ring.is_none_or(|its| its == ring)) {
-                open.recording.ring_dropped(header.at, header.dropped_before);
-            }
-        }
-        let Some(open) = self.open.get_mut(&header.recording) else {
-            self.counters.orphans.fetch_add(1, Relaxed);
-            return;
-        };
-        open.ring = Some(ring);
-        open.recording.receive(header, payload);
-        if open.recording.unwritten() > UNWRITTEN_MAX {
-            let outcome = open.flush(&self.counters);
-            self.judge(outcome);
+    /// Records of any recording that this ring feeds were lost.
+    fn dropped(&mut self, ring: usize, header: &TapHeader) {
+        let count = u64::from(header.dropped_before);
+        self.counters.dropped.fetch_add(count, Relaxed);
+        self.untold_drops += count;
+        for open in self.open.values_mut().filter(|open| open.ring.is_none_or(|its| its == ring)) {
+            open.recording.ring_dropped(header.at, header.dropped_before);
         }
     }
 
+    /// Says whether its recording is open and, where it is not `known` that no command waits, not paused.
+    fn receive(&mut self, ring: usize, header: &TapHeader, payload: &[u8], known: bool) -> bool {
+        let open = self.open.get_mut(&header.recording).filter(|open| known || !open.recording.is_paused());
+        let Some(open) = open else { return false };
+        open.ring = Some(ring);
+        open.recording.receive(header, payload);
+        if open.recording.unwritten() > UNWRITTEN_MAX {
+            judge(&mut self.trouble, &self.jobs, open.flush(&self.counters));
+        }
+        true
+    }
+
     /// Lets time pass: writes what is due, closes what is over (everything at the `end`).
-    fn turn(&mut self, now: Tick, end: bool) {
-        let ids: Vec<RecordingId> = self.open.keys().copied().collect();
-        for id in ids {
-            let Some(open) = self.open.get_mut(&id) else { continue };
-            let over = open.closing.is_some_and(|at| now >= at + CLOSE_LINGER);
-            if over || end {
-                if let Some(open) = self.open.remove(&id) {
-                    self.finish(open, now);
-                }
-            } else if now.since(open.flushed) >= FLUSH_EVERY {
-                open.flushed = now;
-                open.recording.advance(open.closing.unwrap_or(now).min(now));
-                let outcome = open.flush(&self.counters);
-                self.judge(outcome);
+    fn turn(&mut self, now: Tick, behind: bool, end: bool) {
+        let linger = if behind { CLOSE_LINGER + CATCH_UP } else { CLOSE_LINGER };
+        let is_over = |open: &Open| end || open.closing.is_some_and(|at| now >= at + linger);
+        let over: Vec<RecordingId> = self.open.iter().filter(|(_, open)| is_over(open)).map(|(id, _)| *id).collect();
+        for id in over {
+            if let Some(open) = self.open.remove(&id) {
+                self.finish(*open, now);
             }
+        }
+        let all_in = Tick::from_us(now.as_us().saturating_sub(IN_AFTER.as_us()));
+        for open in self.open.values_mut().filter(|open| now.since(open.flushed) >= FLUSH_EVERY) {
+            open.flushed = now;
+            open.recording.advance(open.closing.unwrap_or(all_in).min(all_in));
+            judge(&mut self.trouble, &self.jobs, open.flush(&self.counters));
         }
         if self.untold_drops > 0 && now.since(self.drops_told) >= DROPPED_EVERY {
             self.drops_told = now;
@@ -515,25 +506,21 @@ impl Desk {
         }
     }
 
-    /// Reports when the disk begins to refuse and when it takes data again.
-    fn judge(&mut self, outcome: io::Result<()>) {
-        match outcome {
-            Ok(()) if self.trouble => {
-                self.trouble = false;
-                self.tell(RecorderEvent::DiskRecovered);
-            }
-            Err(error) if !self.trouble => {
-                self.trouble = true;
-                self.tell(RecorderEvent::DiskTrouble { error: error.to_string() });
-            }
-            Ok(()) | Err(_) => {}
-        }
-    }
-
     /// By way of the closing thread, which may wait for the listener.
     fn tell(&self, event: RecorderEvent) {
         let _ = self.jobs.send(Job::Tell(event));
     }
+}
+
+/// Reports when the disk begins to refuse and when it takes data again.
+fn judge(trouble: &mut bool, jobs: &Sender<Job>, outcome: io::Result<()>) {
+    let event = match outcome {
+        Ok(()) if *trouble => RecorderEvent::DiskRecovered,
+        Err(error) if !*trouble => RecorderEvent::DiskTrouble { error: error.to_string() },
+        Ok(()) | Err(_) => return,
+    };
+    *trouble = !*trouble;
+    let _ = jobs.send(Job::Tell(event));
 }
 
 /// Makes a recording's journal and file.

@@ -76,11 +76,22 @@ struct Taken {
 
 /// Sends packets in order of arrival through a recording that is flushed every 500 ms and ended at `end_us`.
 fn record(codec: CodecKind, packets: Vec<Sent>, end_us: u64) -> Taken {
-    record_but(codec, packets, &[], end_us)
+    record_with(codec, packets, &[], end_us, true)
 }
 
 /// The same, with pauses from and to these instants, each told at once.
-fn record_but(codec: CodecKind, mut packets: Vec<Sent>, pauses: &[(u64, Option<u64>)], end_us: u64) -> Taken {
+fn record_but(codec: CodecKind, packets: Vec<Sent>, pauses: &[(u64, Option<u64>)], end_us: u64) -> Taken {
+    record_with(codec, packets, pauses, end_us, true)
+}
+
+/// As [`record_but`]; what is not flushed on the way is written at the end, out of memory.
+fn record_with(
+    codec: CodecKind,
+    mut packets: Vec<Sent>,
+    pauses: &[(u64, Option<u64>)],
+    end_us: u64,
+    flushes: bool,
+) -> Taken {
     packets.sort_by_key(|p| p.at);
     let mut recording = Recording::new(spec(codec));
     for (from, to) in pauses {
@@ -95,7 +106,9 @@ fn record_but(codec: CodecKind, mut packets: Vec<Sent>, pauses: &[(u64, Option<u
         while packet.at >= flushed + 500_000 {
             flushed += 500_000;
             recording.advance(Tick::from_us(STARTED + flushed));
-            flush(&mut recording, &mut file);
+            if flushes {
+                flush(&mut recording, &mut file);
+            }
         }
         let header = TapHeader {
             recording: RecordingId(1),
@@ -453,6 +466,38 @@ fn records_lost_in_the_ring_are_told_from_packets_lost_on_the_way() {
     let gaps: Vec<_> = summary.gaps.iter().filter(|g| g.side == Side::Heard).map(|g| (g.from, g.to, g.why)).collect();
     assert_eq!(gaps, [(8_000, 8_800, GapReason::RingFull), (16_000, 16_160, GapReason::NetworkLoss)]);
     assert_eq!(summary.ring_dropped, 5);
+}
+
+#[test]
+fn what_was_let_go_of_lies_in_the_file_as_if_all_had_stayed_in_memory() {
+    for seed in 0..30 {
+        let mut entropy = Entropy::from_number(seed);
+        let mut packets = Vec::new();
+        for (side, from_us) in [(Side::Heard, 30_000), (Side::Sent, 900_000)] {
+            let mut talk = Talker { from_us, jitter_us: 60_000, ..Talker::new(side, 1_500) }.talk();
+            // Pauses and stalls of up to 3 s, losses, doubles, and another source in the midst.
+            let (pause, stall, other) = (entropy.below(700), entropy.below(700) + 700, entropy.below(1_400));
+            let (paused_us, stalled_us) = (entropy.below(3_000_000), entropy.below(3_000_000));
+            let until = talk[stall as usize].at + stalled_us;
+            for (n, packet) in (0..).zip(&mut talk) {
+                packet.at += if n > pause { paused_us } else { 0 };
+                packet.at = if n >= stall { packet.at.max(until) } else { packet.at };
+                packet.ssrc += u32::from(n > other);
+            }
+            for packet in talk {
+                match entropy.below(25) {
+                    0 => {}
+                    1 => packets.extend([packet.clone(), Sent { at: packet.at + entropy.below(90_000), ..packet }]),
+                    _ => packets.push(packet),
+                }
+            }
+        }
+        let flushed = record_with(CodecKind::Pcmu, packets.clone(), &[], 40_000_000, true);
+        let kept = record_with(CodecKind::Pcmu, packets, &[], 40_000_000, false);
+        assert!(flushed.left == kept.left && flushed.right == kept.right, "seed {seed}");
+        assert_eq!(flushed.summary, kept.summary, "seed {seed}");
+        assert!(flushed.summary.gaps.len() > 20, "seed {seed}");
+    }
 }
 
 #[test]

@@ -8,14 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, unbounded};
 use offhook_plan::CodecKind;
-use offhook_plan::tap::{Side, TapHeader};
+use offhook_plan::tap::{Side, TapHeader, TapWriter, tap_ring};
 use offhook_recorder::{
     CHUNK_FRAMES, FileFault, HEADER_BYTES, KeyError, KeyRing, Manifest, OpenError, Playback, Protection, RecorderEvent,
     RecordingSpec, Writer, WriterHandle, destroy_key, examine, key_path,
 };
 use offhook_units::{CallId, Entropy, LegId, RecordingId, Span, Tick};
-use ringbuf::traits::{Observer, Producer, Split};
-use ringbuf::{HeapProd, HeapRb};
 use tempfile::TempDir;
 
 const STARTED: Tick = Tick::from_us(1_709_251_199_000_000);
@@ -24,9 +22,10 @@ const ID: RecordingId = RecordingId(1);
 
 struct Bench {
     now: Arc<AtomicU64>,
-    tap: HeapProd<u8>,
+    tap: TapWriter,
     events: Receiver<RecorderEvent>,
     writer: WriterHandle,
+    said: u64,
 }
 
 fn ring() -> KeyRing {
@@ -34,7 +33,7 @@ fn ring() -> KeyRing {
 }
 
 fn start(dir: &Path, sealed: bool) -> Bench {
-    let (tap, out) = HeapRb::<u8>::new(1 << 20).split();
+    let (tap, out) = tap_ring(16 << 20);
     let (told, events) = unbounded();
     let now = Arc::new(AtomicU64::new(STARTED.as_us()));
     let clock = now.clone();
@@ -42,7 +41,7 @@ fn start(dir: &Path, sealed: bool) -> Bench {
     let protection = sealed.then(|| Protection { keys: ring(), entropy: Entropy::from_number(3) });
     let writer =
         Writer::start_sealed(dir, vec![out], move |event| _ = told.send(event), clock, protection).expect("a writer");
-    Bench { now, tap, events, writer }
+    Bench { now, tap, events, writer, said: 0 }
 }
 
 impl Bench {
@@ -51,7 +50,12 @@ impl Bench {
         self.writer.open(RecordingSpec { id: ID, call: CallId(9), started: STARTED, meta, codec: CodecKind::Pcmu });
     }
 
-    fn set(&self, ms: u64) {
+    /// What was said is handed over before the clock goes on.
+    fn set(&mut self, ms: u64) {
+        while self.tap.is_holding() {
+            self.tap.hand_over();
+            std::thread::yield_now();
+        }
         self.now.store((STARTED + Span::from_ms(ms)).as_us(), Ordering::Relaxed);
     }
 
@@ -72,14 +76,13 @@ impl Bench {
                 payload_bytes: 160,
                 dropped_before: 0,
             };
-            while self.tap.vacant_len() < 200 {
+            while !self.tap.push(&header, &payload) {
                 std::thread::yield_now();
             }
-            self.tap.push_slice(&header.encode());
-            self.tap.push_slice(&payload);
+            self.said += 1;
             self.set(u64::from(n) * 20);
             // Every second the writer is waited for, so that it flushes many times.
-            while n % 50 == 0 && self.tap.occupied_len() > 0 {
+            while n % 50 == 0 && self.writer.stats().records < self.said {
                 std::thread::yield_now();
             }
         }

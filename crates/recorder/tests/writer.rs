@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, unbounded};
 use offhook_plan::CodecKind;
-use offhook_plan::tap::{Side, TapHeader};
+use offhook_plan::tap::{Side, TapHeader, TapWriter, tap_ring};
 use offhook_recorder::{
     GapReason, HEADER_BYTES, Manifest, RecorderEvent, RecordingSpec, WavHeader, Writer, WriterHandle, recording_path,
 };
 use offhook_units::{CallId, Entropy, LegId, RecordingId, Span, Tick};
-use ringbuf::traits::{Observer, Producer, Split};
-use ringbuf::{HeapProd, HeapRb};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -22,19 +20,27 @@ const STARTED: Tick = Tick::from_us(1_709_251_199_000_000);
 struct Bench {
     dir: TempDir,
     now: Arc<AtomicU64>,
-    tap: HeapProd<u8>,
+    /// The writer stands still, as on a disk that does not answer: where it looks at its clock.
+    stalled: Arc<AtomicBool>,
+    tap: TapWriter,
     events: Receiver<RecorderEvent>,
     writer: WriterHandle,
 }
 
 fn start(dir: TempDir) -> Bench {
-    let (tap, out) = HeapRb::<u8>::new(1 << 20).split();
+    let (tap, out) = tap_ring(16 << 20);
     let (told, events) = unbounded();
     let now = Arc::new(AtomicU64::new(STARTED.as_us()));
-    let clock = now.clone();
-    let clock = move || Tick::from_us(clock.load(Ordering::Relaxed));
+    let stalled = Arc::new(AtomicBool::new(false));
+    let (clock, stall) = (now.clone(), stalled.clone());
+    let clock = move || {
+        while stall.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        Tick::from_us(clock.load(Ordering::Relaxed))
+    };
     let writer = Writer::start(dir.path(), vec![out], move |event| _ = told.send(event), clock).expect("a writer");
-    Bench { dir, now, tap, events, writer }
+    Bench { dir, now, stalled, tap, events, writer }
 }
 
 fn spec(id: u64) -> RecordingSpec {
@@ -43,7 +49,12 @@ fn spec(id: u64) -> RecordingSpec {
 }
 
 impl Bench {
-    fn set(&self, ms: u64) {
+    /// What was said is handed over before the clock goes on.
+    fn set(&mut self, ms: u64) {
+        while self.tap.is_holding() {
+            self.tap.hand_over();
+            std::thread::yield_now();
+        }
         self.now.store((STARTED + Span::from_ms(ms)).as_us(), Ordering::Relaxed);
     }
 
@@ -63,11 +74,9 @@ impl Bench {
             dropped_before,
         };
         // Never waits for long: the writer drains.
-        while self.tap.vacant_len() < 200 {
+        while !self.tap.push(&header, &payload) {
             std::thread::yield_now();
         }
-        self.tap.push_slice(&header.encode());
-        self.tap.push_slice(&payload);
         payload
     }
 
@@ -139,6 +148,34 @@ fn shutdown_closes_what_is_open_and_records_of_unknown_recordings_are_counted() 
 }
 
 #[test]
+fn a_recording_closed_while_the_writer_was_stalled_has_its_last_words() {
+    let mut bench = start(TempDir::new().expect("a folder"));
+    bench.writer.open(spec(1));
+    bench.packet(1, 0, 0);
+    bench.set(20);
+    while bench.writer.stats().records < 1 {
+        std::thread::yield_now();
+    }
+    bench.stalled.store(true, Ordering::Relaxed);
+    // Half the ring is handed over; what follows waits for a full chunk.
+    let mut n = 1;
+    while !bench.tap.is_holding() {
+        bench.packet(1, n, 0);
+        bench.tap.hand_over();
+        n += 1;
+    }
+    bench.packet(1, n, 0);
+    let end = u64::from(n + 1) * 20;
+    bench.writer.close(RecordingId(1), STARTED + Span::from_ms(end));
+    bench.now.store((STARTED + Span::from_ms(end + 500)).as_us(), Ordering::Relaxed);
+    bench.stalled.store(false, Ordering::Relaxed);
+    bench.set(end + 600);
+    let manifest = bench.closed();
+    assert_eq!((manifest.left.packets, manifest.duration_ms), (u64::from(n) + 1, end));
+    assert_eq!(bench.writer.stats().orphans, 0);
+}
+
+#[test]
 fn drops_of_a_full_ring_are_told_and_listed() {
     let mut bench = start(TempDir::new().expect("a folder"));
     bench.writer.open(spec(1));
@@ -183,10 +220,12 @@ fn crashed() -> (TempDir, Vec<u8>) {
         }
     }
     // The recording is open before time passes, so that the flush is due.
+    bench.tap.hand_over();
     while bench.writer.stats().records < 195 {
         std::thread::yield_now();
     }
-    bench.set(4_000);
+    // All records up to 4 s are in by then.
+    bench.set(4_020);
     let path = bench.dir.path().join(recording_path(RecordingId(1), STARTED));
     let copy = TempDir::new().expect("a second folder");
     let to = copy.path().join(recording_path(RecordingId(1), STARTED));
@@ -310,6 +349,7 @@ fn a_crash_in_a_pause_leaves_a_pause_and_one_after_it_does_not() {
         let mut bench = start(TempDir::new().expect("a folder"));
         bench.writer.open(spec(1));
         (0..101).for_each(|n| _ = bench.packet(1, n, 0));
+        bench.tap.hand_over();
         while bench.writer.stats().records < 101 {
             std::thread::yield_now();
         }

@@ -4,15 +4,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use offhook_media::{Asset, Assets, Io, Limits, SocketKey, TapConsumer, Worker, tap_ring};
-use offhook_plan::tap::{HEADER_BYTES, TapHeader};
+use offhook_media::{Asset, Assets, Io, Limits, SocketKey, Worker};
+use offhook_plan::tap::{TapHeader, TapReader, tap_ring};
 use offhook_plan::{
     AssetId, CodecKind, Direction, Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source,
     Tap,
 };
 use offhook_rtp::{Header, Packet, SRTP_TAIL_MAX};
 use offhook_units::{CallId, Entropy, LegId, PlayerId, RecordingId, RtpSeq, RtpTime, SampleRate, Span, Tick};
-use ringbuf::traits::Consumer;
 
 pub const CALL: CallId = CallId(1);
 pub const CALLER: LegId = LegId(1);
@@ -139,7 +138,7 @@ pub fn talk(generation: u32, since: Tick) -> MediaCommand {
 pub struct Floor {
     pub worker: Worker,
     pub network: Network,
-    pub tap: TapConsumer,
+    pub tap: TapReader,
     pub now: Tick,
 }
 
@@ -208,12 +207,10 @@ impl Floor {
     /// Everything in the recorder's ring.
     pub fn recorded(&mut self) -> Vec<(TapHeader, Vec<u8>)> {
         let mut records = Vec::new();
-        let mut header = [0; HEADER_BYTES];
-        while self.tap.pop_slice(&mut header) == HEADER_BYTES {
-            let header = TapHeader::decode(&header);
-            let mut payload = vec![0; usize::from(header.payload_bytes)];
-            assert_eq!(self.tap.pop_slice(&mut payload), payload.len());
-            records.push((header, payload));
+        // When a call ends the worker hands over what it holds; where half the ring waited, when that was read.
+        for _ in 0..2 {
+            self.worker.command(&mut self.network, self.now, MediaCommand::Close(CallId(u64::MAX)));
+            self.tap.drain(usize::MAX, |header, payload| records.push((*header, payload.to_vec())));
         }
         records
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use offhook_media::TapConsumer;
+use offhook_plan::tap::TapReader;
 use offhook_plan::{MediaCommand, MediaPlan};
 use offhook_units::{CallId, LegId};
 use ringbuf::traits::{Producer, Split};
@@ -39,13 +39,13 @@ pub struct MediaHandle {
     wake: Arc<Wake>,
     stop: Arc<AtomicBool>,
     counters: Arc<MediaCounters>,
-    tap: Option<TapConsumer>,
+    tap: Option<TapReader>,
     thread: Option<JoinHandle<()>>,
     backend: Backend,
 }
 
 impl MediaHandle {
-    pub(super) fn new(config: &DriverConfig, tap: TapConsumer) -> std::io::Result<(Self, HeapCons<Handed>)> {
+    pub(super) fn new(config: &DriverConfig, tap: TapReader) -> std::io::Result<(Self, HeapCons<Handed>)> {
         let (commands, taken) = HeapRb::new(config.commands_max.max(1)).split();
         let handle = Self {
             commands,
@@ -136,7 +136,7 @@ impl MediaHandle {
     }
 
     /// The recorder's end of the worker's tap ring; given out once.
-    pub fn take_tap(&mut self) -> Option<TapConsumer> {
+    pub fn take_tap(&mut self) -> Option<TapReader> {
         self.tap.take()
     }
 

@@ -10,13 +10,11 @@ use offhook_call::event::{CallEvent, LogEvent};
 use offhook_call::record::{CallEnd, Fold};
 use offhook_call::recording::PausedBy;
 use offhook_plan::CodecKind;
-use offhook_plan::tap::{Side, TapHeader};
+use offhook_plan::tap::{Side, TapHeader, tap_ring};
 use offhook_recorder::{GapReason, KeyRing, Manifest, ManifestGap, Protection, RecorderEvent, RecordingSpec, Writer};
 use offhook_server::Speech;
 use offhook_store::{Archive, CallRow, Record, Store};
 use offhook_units::{CallId, Entropy, LegId, PersonRef, RecordingId, Span, Tick};
-use ringbuf::HeapRb;
-use ringbuf::traits::{Observer, Producer, Split};
 use tempfile::TempDir;
 
 use super::Samples;
@@ -54,7 +52,7 @@ pub fn sealed_centre(
     let protection = keys.map(|keys| Protection { keys, entropy: Entropy::from_number(1) });
     let data = TempDir::new().expect("a folder");
     let folder = data.path().join("recordings");
-    let (mut tap, out) = HeapRb::<u8>::new(1 << 20).split();
+    let (mut tap, out) = tap_ring(1 << 20);
     let (told, events) = unbounded();
     let clock = Arc::new(AtomicU64::new(BEGAN.as_us()));
     let now = clock.clone();
@@ -88,13 +86,13 @@ pub fn sealed_centre(
                 payload_bytes: 160,
                 dropped_before: 0,
             };
-            while tap.vacant_len() < 200 {
+            while !tap.push(&header, &payload(id, n)) {
                 std::thread::yield_now();
             }
-            tap.push_slice(&header.encode());
-            tap.push_slice(&payload(id, n));
         }
     }
+    // Whoever goes hands over what it holds.
+    drop(tap);
     let end = BEGAN + Span::from_ms(20) * u64::from(packets + 1);
     clock.store(end.as_us(), Ordering::Relaxed);
     writer.shutdown();
