@@ -152,8 +152,8 @@ impl House {
 }
 
 #[test]
-fn a_recording_holds_at_most_14_kib_while_both_speak_and_some_72_kib_while_one_is_silent() {
-    for (sealed, most) in [(false, 14 << 10), (true, 16 << 10)] {
+fn a_recording_holds_at_most_13_kib_while_both_speak_and_some_72_kib_while_one_is_silent() {
+    for (sealed, most) in [(false, 13 << 10), (true, 15 << 10)] {
         let mut house = House::new(sealed);
         let (both, caller) = ([Side::Heard, Side::Sent], [Side::Heard]);
         let begins = house.talk(2, &both);
