@@ -187,6 +187,9 @@ impl Acd {
             | Event::Preferred { .. }
             | Event::PreferenceEnded { .. }
             | Event::Forecast { .. }
+            | Event::MustReach { .. }
+            | Event::Reached { .. }
+            | Event::Unreached { .. }
             | Event::LendingSet { .. }
             | Event::LendingReviewed { .. }
             | Event::Lent { .. }

@@ -6,7 +6,7 @@ use crate::Acd;
 use crate::config::{AgentConfig, Need, PROFILES_MAX, QueueConfig, Strategy};
 use crate::forecast::{self, Told};
 use crate::index::{Index, LaneId, QueueIndex};
-use crate::state::{Agent, Contact, Offer, Phase, Place, Profile, ProfileId, Queue, Stage, State, Work};
+use crate::state::{Agent, Contact, Offer, Phase, Place, Profile, ProfileId, Queue, Reach, Stage, State, Work};
 use crate::words::{Event, OfferEnd, WrapUpStart};
 
 impl Acd {
@@ -53,6 +53,7 @@ impl Acd {
                     place_at: *place_at,
                     needs: needs.clone(),
                     stages: Vec::new(),
+                    reach: Reach::There,
                     delayed: true,
                     told: Vec::new(),
                     place: Place::Waiting {
@@ -123,6 +124,16 @@ impl Acd {
                 agent.work.retain(|work| work.contact != *contact || work.is_served());
                 agent.worked_at = at;
             }),
+            Event::MustReach { contact } => {
+                if let Some(contact) = self.state.contacts.get_mut(contact).filter(|contact| contact.is_waiting()) {
+                    contact.reach = Reach::Away;
+                }
+            }
+            Event::Reached { contact, .. } | Event::Unreached { contact, .. } => {
+                if let Some(contact) = self.state.contacts.get_mut(contact) {
+                    contact.reach = Reach::There;
+                }
+            }
             Event::LendingSet { queue, terms } => self.change_lending(at, *queue, |queue| {
                 queue.lending = *terms;
                 (queue.lends, queue.reviewed_at) = (queue.lends && terms.is_some(), at);
@@ -137,7 +148,11 @@ impl Acd {
                 }
             }
         }
-        self.figures.fold(at, event);
+        let taken = if let Event::Accepted { contact, agent, .. } = event { Some((contact, agent)) } else { None };
+        match taken.filter(|(contact, _)| self.state.contacts.get(contact).is_some_and(|contact| contact.is_open())) {
+            Some((_, agent)) => self.figures.take(*agent),
+            None => self.figures.fold(at, event),
+        }
     }
 
     fn set_queue(&mut self, at: Tick, config: &QueueConfig) {
@@ -479,6 +494,9 @@ impl Acd {
         let mut stages = Vec::new();
         self.change_contact(id, |contact| {
             contact.place = Place::Served { agent: by };
+            if contact.reach == Reach::Away {
+                contact.reach = Reach::TakenAt(at);
+            }
             stages = core::mem::take(&mut contact.stages);
         });
         self.leave_profiles(&stages);

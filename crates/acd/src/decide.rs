@@ -8,7 +8,7 @@ use crate::config::{
     TEXT_BYTES_MAX, WEIGHT_MAX, WrapUp,
 };
 use crate::index::Timer;
-use crate::state::{Agent, Contact, Offer, Phase, Place, Queue, SHIFT_GAP, Stage, Work};
+use crate::state::{Agent, Contact, Offer, Phase, Place, Queue, Reach, SHIFT_GAP, Stage, Work};
 use crate::words::{Command, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Preferred, Refusal, WrapUpStart};
 
 type Decision = Result<Vec<Event>, Refusal>;
@@ -45,6 +45,8 @@ impl Acd {
                 Ok(events)
             }
             Command::Forecast { contact } => self.forecast(contact),
+            Command::MustReach { contact } => self.must_reach(contact),
+            Command::Reached { contact } => self.reached(contact),
             Command::Leave { contact, outcome } => self.leave(contact, outcome),
             Command::Requeue { contact, visit, queue, priority } => self.requeue(now, contact, visit, queue, priority),
             Command::Accept { offer } => self.accept_asked(offer),
@@ -242,6 +244,28 @@ impl Acd {
         Ok(said.map(|said| Event::Forecast { contact: id, visit, queue, entered_at, said }).collect())
     }
 
+    fn must_reach(&self, id: ContactId) -> Decision {
+        let contact = self.contact(id)?;
+        if !contact.is_waiting() {
+            return Err(Refusal::BeingServed(id));
+        }
+        Ok(if contact.reach == Reach::Away { Vec::new() } else { vec![Event::MustReach { contact: id }] })
+    }
+
+    fn reached(&self, id: ContactId) -> Decision {
+        let contact = self.contact(id)?;
+        if contact.is_waiting() {
+            return Err(Refusal::NotServed(id));
+        }
+        let Contact { visit, queue, entered_at, reach, .. } = *contact;
+        Ok(match reach {
+            Reach::TakenAt(at) => {
+                vec![Event::Reached { contact: id, visit, queue, entered_at, waited: at - entered_at }]
+            }
+            Reach::There | Reach::Away => Vec::new(),
+        })
+    }
+
     fn leave(&self, id: ContactId, outcome: Left) -> Decision {
         let contact = self.contact(id)?;
         if !contact.is_waiting() {
@@ -312,7 +336,12 @@ impl Acd {
             Some(WrapUp::For(span)) => WrapUpStart::Until(now + span),
             Some(WrapUp::UntilDone) => WrapUpStart::UntilDone,
         };
-        let mut events = vec![Event::Finished { contact: id, queue: contact.queue, agent: by, talk, hold, wrap_up }];
+        let Contact { visit, queue, entered_at, reach, .. } = *contact;
+        let mut events = Vec::with_capacity(1);
+        if let Reach::TakenAt(at) = reach {
+            events.push(Event::Unreached { contact: id, visit, queue, entered_at, waited: at - entered_at });
+        }
+        events.push(Event::Finished { contact: id, queue, agent: by, talk, hold, wrap_up });
         let others = agent.work.iter().any(|work| work.is_served() && work.contact != id);
         if agent.leaving && !others {
             events.extend(end_wrap_ups(now, agent));

@@ -448,11 +448,25 @@ pub(crate) struct Contact {
     pub needs: Vec<Need>,
     /// What it must find in its queue, by time; empty when that is nothing from the beginning.
     pub stages: Vec<Stage>,
+    /// Whether its customer is there.
+    pub reach: Reach,
     /// Nobody was free for it when it entered.
     pub delayed: bool,
     /// Forecasts of its wait that are not scored yet.
     pub told: Vec<Told>,
     pub place: Place,
+}
+
+/// Whether a contact's customer is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) enum Reach {
+    /// Yes.
+    There,
+    /// Whoever takes the contact has to reach the customer.
+    Away,
+    /// An agent took it then, and is about it.
+    TakenAt(Tick),
 }
 
 /// The one place where a contact is.
@@ -526,6 +540,11 @@ impl Contact {
             Place::Waiting { prefers, .. } => prefers.as_deref().copied(),
             Place::Served { .. } => None,
         }
+    }
+
+    /// The visit goes on: it waits, or an agent has taken it and its customer is not there yet.
+    pub fn is_open(&self) -> bool {
+        self.is_waiting() || matches!(self.reach, Reach::TakenAt(_))
     }
 
     pub fn is_waiting(&self) -> bool {

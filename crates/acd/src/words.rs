@@ -89,6 +89,17 @@ pub enum Command {
         /// Which.
         contact: ContactId,
     },
+    /// The customer of a waiting contact is not there (a callback): whoever takes it has to reach the customer first, and only then is the visit
+    /// answered. Where the contact is finished before that, the visit flowed out.
+    MustReach {
+        /// Which.
+        contact: ContactId,
+    },
+    /// The customer is there.
+    Reached {
+        /// Which contact.
+        contact: ContactId,
+    },
     /// A waiting contact goes, also while it is ringing.
     Leave {
         /// Which.
@@ -411,7 +422,7 @@ pub enum Event {
         /// Nothing is offered to the agent until then.
         rest_until: Option<Tick>,
     },
-    /// An offer was accepted: the visit ends answered, service begins.
+    /// An offer was accepted: the visit ends answered, service begins. Where the customer must be reached first, the visit goes on.
     Accepted {
         /// Which.
         offer: OfferId,
@@ -529,6 +540,37 @@ pub enum Event {
         queue: QueueId,
         /// By which; none for a member like any other.
         by: Option<QueueId>,
+    },
+    /// The customer of a contact is to be reached by whoever takes it: `Accepted` does not end this visit.
+    MustReach {
+        /// Which contact.
+        contact: ContactId,
+    },
+    /// The customer was reached: the visit ends answered.
+    Reached {
+        /// The contact.
+        contact: ContactId,
+        /// The stay that ends.
+        visit: VisitId,
+        /// Where it waited.
+        queue: QueueId,
+        /// When the visit began.
+        entered_at: Tick,
+        /// How long it waited for an agent.
+        waited: Span,
+    },
+    /// The customer was not reached: the visit ends flowed out. `Finished` follows.
+    Unreached {
+        /// The contact.
+        contact: ContactId,
+        /// The stay that ends.
+        visit: VisitId,
+        /// Where it waited.
+        queue: QueueId,
+        /// When the visit began.
+        entered_at: Tick,
+        /// How long it waited for an agent.
+        waited: Span,
     },
 }
 

@@ -200,6 +200,8 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::Entered { queue, .. }
         | E::Left { queue, .. }
         | E::Forecast { queue, .. }
+        | E::Reached { queue, .. }
+        | E::Unreached { queue, .. }
         | E::LendingSet { queue, .. }
         | E::LendingReviewed { queue, .. } => (None, Some(*queue)),
         E::AgentSet(agent) => (Some(agent.id), None),
@@ -224,6 +226,7 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::RingOpened { .. }
         | E::Widened { .. }
         | E::PreferenceEnded { .. }
+        | E::MustReach { .. }
         | E::WaitedTooLong { .. } => (None, None),
     }
 }

@@ -391,6 +391,9 @@ impl Floor {
             | Event::Preferred { .. }
             | Event::PreferenceEnded { .. }
             | Event::Forecast { .. }
+            | Event::MustReach { .. }
+            | Event::Reached { .. }
+            | Event::Unreached { .. }
             | Event::LendingSet { .. }
             | Event::LendingReviewed { .. }
             | Event::Lent { .. }
