@@ -428,9 +428,7 @@ impl Index {
             seats.extend(index.lanes.values().filter_map(|slot| seat_in(agent, &self.lanes[*slot as usize], *slot)));
         }
         self.seats.insert(agent.config.id, seats);
-        for loan in &agent.loans {
-            self.lent.entry(loan.by).or_default().insert(agent.config.id);
-        }
+        self.note_loans(agent);
     }
 
     /// Forgets of which queues an agent is a member.
@@ -441,6 +439,18 @@ impl Index {
             }
         }
         self.seats.remove(&agent.config.id);
+        self.forget_loans(agent);
+    }
+
+    /// Notes which queues lend an agent.
+    pub fn note_loans(&mut self, agent: &Agent) {
+        for loan in &agent.loans {
+            self.lent.entry(loan.by).or_default().insert(agent.config.id);
+        }
+    }
+
+    /// Forgets which queues lend an agent.
+    pub fn forget_loans(&mut self, agent: &Agent) {
         for loan in &agent.loans {
             if let Some(lent) = self.lent.get_mut(&loan.by) {
                 lent.remove(&agent.config.id);
