@@ -4,7 +4,7 @@ use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick};
 
 use crate::Acd;
 use crate::config::{AgentConfig, Need, PROFILES_MAX, QueueConfig, Strategy};
-use crate::forecast::{self, Told};
+use crate::forecast::{self, Expected, Told};
 use crate::index::{Index, LaneId, QueueIndex};
 use crate::state::{Agent, Contact, Offer, Phase, Place, Profile, ProfileId, Queue, Reach, Stage, State, Work};
 use crate::words::{Event, OfferEnd, WrapUpStart};
@@ -55,6 +55,7 @@ impl Acd {
                     stages: Vec::new(),
                     reach: Reach::There,
                     delayed: true,
+                    ready_at: at,
                     told: Vec::new(),
                     place: Place::Waiting {
                         step: 0,
@@ -65,6 +66,7 @@ impl Acd {
                         last_tried: None,
                         widens_at: None,
                         wants_more: false,
+                        asks: None,
                         prefers: None,
                     },
                 });
@@ -124,15 +126,16 @@ impl Acd {
                 agent.work.retain(|work| work.contact != *contact || work.is_served());
                 agent.worked_at = at;
             }),
-            Event::MustReach { contact } => {
-                if let Some(contact) = self.state.contacts.get_mut(contact).filter(|contact| contact.is_waiting()) {
-                    contact.reach = Reach::Away;
+            Event::ExternalSet { queue, within } => {
+                if let Some(queue) = self.state.queues.get_mut(queue) {
+                    queue.external = *within;
                 }
             }
+            Event::Asked { contact, queue: _, until } => self.set_asks(at, *contact, Some(*until)),
+            Event::AskEnded { contact } => self.set_asks(at, *contact, None),
+            Event::MustReach { contact } => self.set_reach(*contact, Reach::Away),
             Event::Reached { contact, .. } | Event::Unreached { contact, .. } => {
-                if let Some(contact) = self.state.contacts.get_mut(contact) {
-                    contact.reach = Reach::There;
-                }
+                self.set_reach(*contact, Reach::There);
             }
             Event::LendingSet { queue, terms } => self.change_lending(at, *queue, |queue| {
                 queue.lending = *terms;
@@ -143,9 +146,7 @@ impl Acd {
             }),
             Event::Lent { agent, queue, by } => self.set_loan(at, *agent, *queue, *by),
             Event::Forecast { contact, visit: _, queue: _, entered_at: _, said } => {
-                if let Some(contact) = self.state.contacts.get_mut(contact).filter(|contact| contact.is_waiting()) {
-                    forecast::note(&mut contact.told, Told { at, said: *said });
-                }
+                self.note_forecast(at, *contact, *said);
             }
         }
         let taken = if let Event::Accepted { contact, agent, .. } = event { Some((contact, agent)) } else { None };
@@ -164,6 +165,7 @@ impl Acd {
             queue.lanes.clone_from(&old.lanes);
             queue.paces.clone_from(&old.paces);
             (queue.lending, queue.lends, queue.reviewed_at) = (old.lending, old.lends, old.reviewed_at);
+            queue.external = old.external;
         } else {
             queue.nobody_since = Some(at);
         }
@@ -383,6 +385,27 @@ impl Acd {
         }
     }
 
+    fn note_forecast(&mut self, at: Tick, id: ContactId, said: Expected) {
+        if let Some(contact) = self.state.contacts.get_mut(&id).filter(|contact| contact.is_waiting()) {
+            forecast::note(&mut contact.told, Told { at, said });
+        }
+    }
+
+    /// Whether the customer is there matters to nothing but the outcome.
+    fn set_reach(&mut self, id: ContactId, reach: Reach) {
+        if let Some(contact) = self.state.contacts.get_mut(&id) {
+            contact.reach = reach;
+        }
+    }
+
+    fn set_asks(&mut self, at: Tick, id: ContactId, until: Option<Tick>) {
+        self.change_contact(id, |contact| {
+            if let Place::Waiting { asks, .. } = &mut contact.place {
+                (*asks, contact.ready_at) = (until, at);
+            }
+        });
+    }
+
     /// A visit's wait is over: its forecasts are scored, and the pace of its queue is measured where nobody was free for it.
     fn end_wait(&mut self, at: Tick, id: ContactId, answered: bool) {
         let Some(contact) = self.state.contacts.get_mut(&id).filter(|contact| contact.is_waiting()) else { return };
@@ -442,7 +465,7 @@ impl Acd {
         let widens = progressive.map(|queue| at + queue.widen_every);
         self.change_contact(offer.contact, |contact| {
             if let Place::Waiting { offers, ring_level, last_tried, widens_at, wants_more, .. } = &mut contact.place {
-                contact.delayed &= last_tried.is_some() || at > contact.entered_at;
+                contact.delayed &= last_tried.is_some() || at > contact.ready_at;
                 offers.push(id);
                 *ring_level = level;
                 *last_tried = Some((position, offer.agent));

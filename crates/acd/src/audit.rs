@@ -105,6 +105,9 @@ impl Acd {
         else {
             return false;
         };
+        if contact.asks().is_some() {
+            return false;
+        }
         let needs = self.state.needs_of(contact);
         let Some(level) = agent.membership(contact.queue).map(|membership| membership.level) else { return false };
         let tier = if let Some((preferred, _)) = contact.prefers() {

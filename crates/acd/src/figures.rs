@@ -409,6 +409,9 @@ impl Figures {
             | Event::Preferred { .. }
             | Event::PreferenceEnded { .. }
             | Event::MustReach { .. }
+            | Event::ExternalSet { .. }
+            | Event::AskEnded { .. }
+            | Event::Asked { .. }
             | Event::LendingSet { .. }
             | Event::LendingReviewed { .. }
             | Event::Lent { .. }

@@ -251,7 +251,11 @@ impl Shift {
         Some(match self.below(100) {
             0 => Command::MustReach { contact: contact? },
             1 => Command::Reached { contact: contact? },
-            2 => Command::Forecast { contact: contact? },
+            2 if self.chance(50) => Command::Forecast { contact: contact? },
+            2 => {
+                let within = self.pick(&[None, Some(1), Some(10), Some(30)]).map(Span::from_s);
+                Command::SetExternal { queue, within }
+            }
             3 => {
                 let terms = self.pick(&[None, Some(1), Some(5_000), Some(10_000)]).map(|target| Lending { target });
                 Command::SetLending { queue, terms }
@@ -260,7 +264,13 @@ impl Shift {
                 let by = QueueId(1 + self.below(QUEUES));
                 Command::Lend { agent, queue, by: self.chance(80).then_some(by) }
             }
-            5..25 => Command::Enter {
+            5..8 => {
+                let wait = self.span(20);
+                let to = self.chance(70).then_some(Preferred { agent, wait });
+                let asked = self.acd.state.contacts.values().find(|contact| contact.asks().is_some());
+                Command::Direct { contact: asked.map(|contact| contact.id).or(contact)?, to }
+            }
+            8..25 => Command::Enter {
                 contact: ContactId(self.next_id),
                 visit,
                 queue,
@@ -587,6 +597,7 @@ fn check_effect(effect: &Effect, event: Option<&Event>) {
     let fits = match (effect, event) {
         (Effect::Offer { offer, .. }, Some(Event::Offered { offer: made, .. })) => offer == made,
         (Effect::Withdraw { offer, .. }, Some(Event::OfferEnded { offer: ended, .. })) => offer == ended,
+        (Effect::Ask { contact, .. }, Some(Event::Asked { contact: asked, .. })) => contact == asked,
         (Effect::WaitedTooLong { contact }, Some(Event::WaitedTooLong { contact: told })) => contact == told,
         (Effect::NobodyHere { .. }, Some(Event::NobodyHere { .. } | Event::Entered { .. })) => true,
         _ => false,
@@ -620,7 +631,7 @@ fn no_shift_loses_a_contact_or_offers_one_twice_and_every_log_replays() {
         shift.check_log_replays();
         kinds.extend(shift.log.iter().map(|(_, event)| kind(event)));
     }
-    assert!(!whole || kinds.len() == 34, "shifts in which something never happens prove little: {kinds:?}");
+    assert!(!whole || kinds.len() == 37, "shifts in which something never happens prove little: {kinds:?}");
 }
 
 #[test]

@@ -135,6 +135,8 @@ pub(crate) struct Queue {
     /// It lends them now, as of the last review.
     pub lends: bool,
     pub reviewed_at: Tick,
+    /// For how long an integrator is asked about each contact, at most.
+    pub external: Option<Span>,
 }
 
 impl Queue {
@@ -158,6 +160,7 @@ impl Queue {
             lending: None,
             lends: false,
             reviewed_at: Tick::ZERO,
+            external: None,
         }
     }
 
@@ -450,8 +453,10 @@ pub(crate) struct Contact {
     pub stages: Vec<Stage>,
     /// Whether its customer is there.
     pub reach: Reach,
-    /// Nobody was free for it when it entered.
+    /// Nobody was free for it when it could be offered.
     pub delayed: bool,
+    /// When it could be offered first.
+    pub ready_at: Tick,
     /// Forecasts of its wait that are not scored yet.
     pub told: Vec<Told>,
     pub place: Place,
@@ -490,6 +495,8 @@ pub(crate) enum Place {
         widens_at: Option<Tick>,
         /// One more agent may ring, although some do.
         wants_more: bool,
+        /// Nobody is offered it until then, unless it is said sooner to whom.
+        asks: Option<Tick>,
         /// The only agent who may take it, until then.
         prefers: Option<Box<(AgentId, Tick)>>,
     },
@@ -530,6 +537,14 @@ impl Contact {
     pub fn last_tried(&self) -> Option<(u32, AgentId)> {
         match self.place {
             Place::Waiting { last_tried, .. } => last_tried,
+            Place::Served { .. } => None,
+        }
+    }
+
+    /// Until when an integrator is asked about it.
+    pub fn asks(&self) -> Option<Tick> {
+        match self.place {
+            Place::Waiting { asks, .. } => asks,
             Place::Served { .. } => None,
         }
     }

@@ -202,6 +202,7 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::Forecast { queue, .. }
         | E::Reached { queue, .. }
         | E::Unreached { queue, .. }
+        | E::ExternalSet { queue, .. }
         | E::LendingSet { queue, .. }
         | E::LendingReviewed { queue, .. } => (None, Some(*queue)),
         E::AgentSet(agent) => (Some(agent.id), None),
@@ -227,6 +228,8 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::Widened { .. }
         | E::PreferenceEnded { .. }
         | E::MustReach { .. }
+        | E::Asked { .. }
+        | E::AskEnded { .. }
         | E::WaitedTooLong { .. } => (None, None),
     }
 }
