@@ -268,12 +268,11 @@ impl Shift {
     /// What holds after every step.
     pub fn check(&self) {
         let acd = self.exchange.acd();
-        let going_on: Vec<_> =
-            self.exchange.calls(self.now).into_iter().filter(|call| call.state != "ending").collect();
         for queue in self.exchange.queues(self.now) {
             let settled = queue.answered + queue.abandoned + queue.flowed_out;
             // An agent has these, and their customers are not there yet.
-            let of_queue = going_on.iter().filter(|call| call.queue.as_ref() == Some(&queue.name));
+            let of_queue = self.exchange.calls(self.now).into_iter();
+            let of_queue = of_queue.filter(|call| call.queue.as_ref() == Some(&queue.name));
             let reaching = of_queue.filter(|call| call.state == "calling-back").count() as u64;
             assert_eq!(
                 queue.offered,
@@ -282,6 +281,8 @@ impl Shift {
                 self.seed
             );
         }
+        let going_on: Vec<_> =
+            self.exchange.calls(self.now).into_iter().filter(|call| call.state != "ending").collect();
         let guests = going_on.iter().flat_map(|call| &call.guests).map(|guest| &guest.name);
         let guests = guests.filter(|name| name.starts_with("agent"));
         let mut busy: Vec<_> = going_on.iter().filter_map(|call| call.agent.as_ref()).chain(guests).collect();
