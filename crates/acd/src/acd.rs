@@ -162,6 +162,7 @@ impl Acd {
                 | OfferEnd::AgentNotReady
                 | OfferEnd::AgentLoggedOut => vec![Effect::Withdraw { offer, agent, contact, why: how }],
             },
+            Event::Asked { contact, queue, until } => vec![Effect::Ask { contact, queue, deadline: until }],
             Event::WaitedTooLong { contact } => vec![Effect::WaitedTooLong { contact }],
             Event::NobodyHere { queue } => {
                 let waiting = self.index.queues.get(&queue).into_iter().flat_map(|queue| &queue.waiting);
@@ -187,6 +188,11 @@ impl Acd {
             | Event::Preferred { .. }
             | Event::PreferenceEnded { .. }
             | Event::Forecast { .. }
+            | Event::MustReach { .. }
+            | Event::ExternalSet { .. }
+            | Event::AskEnded { .. }
+            | Event::Reached { .. }
+            | Event::Unreached { .. }
             | Event::LendingSet { .. }
             | Event::LendingReviewed { .. }
             | Event::Lent { .. }

@@ -4,9 +4,9 @@ use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick};
 
 use crate::Acd;
 use crate::config::{AgentConfig, Need, PROFILES_MAX, QueueConfig, Strategy};
-use crate::forecast::{self, Told};
+use crate::forecast::{self, Expected, Told};
 use crate::index::{Index, LaneId, QueueIndex};
-use crate::state::{Agent, Contact, Offer, Phase, Place, Profile, ProfileId, Queue, Stage, State, Work};
+use crate::state::{Agent, Contact, Offer, Phase, Place, Profile, ProfileId, Queue, Reach, Stage, State, Work};
 use crate::words::{Event, OfferEnd, WrapUpStart};
 
 impl Acd {
@@ -53,7 +53,9 @@ impl Acd {
                     place_at: *place_at,
                     needs: needs.clone(),
                     stages: Vec::new(),
+                    reach: Reach::There,
                     delayed: true,
+                    ready_at: at,
                     told: Vec::new(),
                     place: Place::Waiting {
                         step: 0,
@@ -64,6 +66,7 @@ impl Acd {
                         last_tried: None,
                         widens_at: None,
                         wants_more: false,
+                        asks: None,
                         prefers: None,
                     },
                 });
@@ -123,6 +126,17 @@ impl Acd {
                 agent.work.retain(|work| work.contact != *contact || work.is_served());
                 agent.worked_at = at;
             }),
+            Event::ExternalSet { queue, within } => {
+                if let Some(queue) = self.state.queues.get_mut(queue) {
+                    queue.external = *within;
+                }
+            }
+            Event::Asked { contact, queue: _, until } => self.set_asks(at, *contact, Some(*until)),
+            Event::AskEnded { contact } => self.set_asks(at, *contact, None),
+            Event::MustReach { contact } => self.set_reach(*contact, Reach::Away),
+            Event::Reached { contact, .. } | Event::Unreached { contact, .. } => {
+                self.set_reach(*contact, Reach::There);
+            }
             Event::LendingSet { queue, terms } => self.change_lending(at, *queue, |queue| {
                 queue.lending = *terms;
                 (queue.lends, queue.reviewed_at) = (queue.lends && terms.is_some(), at);
@@ -132,12 +146,14 @@ impl Acd {
             }),
             Event::Lent { agent, queue, by } => self.set_loan(at, *agent, *queue, *by),
             Event::Forecast { contact, visit: _, queue: _, entered_at: _, said } => {
-                if let Some(contact) = self.state.contacts.get_mut(contact).filter(|contact| contact.is_waiting()) {
-                    forecast::note(&mut contact.told, Told { at, said: *said });
-                }
+                self.note_forecast(at, *contact, *said);
             }
         }
-        self.figures.fold(at, event);
+        let taken = if let Event::Accepted { contact, agent, .. } = event { Some((contact, agent)) } else { None };
+        match taken.filter(|(contact, _)| self.state.contacts.get(contact).is_some_and(|contact| contact.is_open())) {
+            Some((_, agent)) => self.figures.take(*agent),
+            None => self.figures.fold(at, event),
+        }
     }
 
     fn set_queue(&mut self, at: Tick, config: &QueueConfig) {
@@ -149,6 +165,7 @@ impl Acd {
             queue.lanes.clone_from(&old.lanes);
             queue.paces.clone_from(&old.paces);
             (queue.lending, queue.lends, queue.reviewed_at) = (old.lending, old.lends, old.reviewed_at);
+            queue.external = old.external;
         } else {
             queue.nobody_since = Some(at);
         }
@@ -368,6 +385,27 @@ impl Acd {
         }
     }
 
+    fn note_forecast(&mut self, at: Tick, id: ContactId, said: Expected) {
+        if let Some(contact) = self.state.contacts.get_mut(&id).filter(|contact| contact.is_waiting()) {
+            forecast::note(&mut contact.told, Told { at, said });
+        }
+    }
+
+    /// Whether the customer is there matters to nothing but the outcome.
+    fn set_reach(&mut self, id: ContactId, reach: Reach) {
+        if let Some(contact) = self.state.contacts.get_mut(&id) {
+            contact.reach = reach;
+        }
+    }
+
+    fn set_asks(&mut self, at: Tick, id: ContactId, until: Option<Tick>) {
+        self.change_contact(id, |contact| {
+            if let Place::Waiting { asks, .. } = &mut contact.place {
+                (*asks, contact.ready_at) = (until, at);
+            }
+        });
+    }
+
     /// A visit's wait is over: its forecasts are scored, and the pace of its queue is measured where nobody was free for it.
     fn end_wait(&mut self, at: Tick, id: ContactId, answered: bool) {
         let Some(contact) = self.state.contacts.get_mut(&id).filter(|contact| contact.is_waiting()) else { return };
@@ -427,7 +465,7 @@ impl Acd {
         let widens = progressive.map(|queue| at + queue.widen_every);
         self.change_contact(offer.contact, |contact| {
             if let Place::Waiting { offers, ring_level, last_tried, widens_at, wants_more, .. } = &mut contact.place {
-                contact.delayed &= last_tried.is_some() || at > contact.entered_at;
+                contact.delayed &= last_tried.is_some() || at > contact.ready_at;
                 offers.push(id);
                 *ring_level = level;
                 *last_tried = Some((position, offer.agent));
@@ -479,6 +517,9 @@ impl Acd {
         let mut stages = Vec::new();
         self.change_contact(id, |contact| {
             contact.place = Place::Served { agent: by };
+            if contact.reach == Reach::Away {
+                contact.reach = Reach::TakenAt(at);
+            }
             stages = core::mem::take(&mut contact.stages);
         });
         self.leave_profiles(&stages);

@@ -52,20 +52,24 @@ impl Acd {
     }
 
     fn audit_contacts(&self, broken: &mut Vec<String>) {
-        let mut waiting: BTreeMap<QueueId, u64> = BTreeMap::new();
+        let (mut waiting, mut visits): (BTreeMap<QueueId, u64>, BTreeMap<QueueId, u64>) = Default::default();
         let mut open: BTreeSet<OfferId> = BTreeSet::new();
         let mut stages = 0;
         for contact in self.state.contacts.values() {
             if contact.is_waiting() {
                 *waiting.entry(contact.queue).or_default() += 1;
             }
+            if contact.is_open() {
+                *visits.entry(contact.queue).or_default() += 1;
+            }
             open.extend(contact.open_offers());
             stages += contact.stages.iter().filter(|stage| self.state.profiles.contains_key(&stage.profile)).count();
         }
         for queue in self.state.queues.keys() {
-            let (count, open) = (waiting.get(queue).copied().unwrap_or(0), self.figures.open_visits(*queue));
-            if open != count || u64::from(self.waiting(*queue)) != count {
-                broken.push(format!("{queue}: {count} wait, and the outcomes leave {open}"));
+            let of = |counts: &BTreeMap<QueueId, u64>| counts.get(queue).copied().unwrap_or(0);
+            let (count, open) = (of(&visits), self.figures.open_visits(*queue));
+            if open != count || u64::from(self.waiting(*queue)) != of(&waiting) {
+                broken.push(format!("{queue}: {count} visits go on, and the outcomes leave {open}"));
             }
         }
         let held: BTreeSet<OfferId> = self.state.agents.values().filter_map(|agent| agent.offer).collect();
@@ -101,6 +105,9 @@ impl Acd {
         else {
             return false;
         };
+        if contact.asks().is_some() {
+            return false;
+        }
         let needs = self.state.needs_of(contact);
         let Some(level) = agent.membership(contact.queue).map(|membership| membership.level) else { return false };
         let tier = if let Some((preferred, _)) = contact.prefers() {

@@ -8,7 +8,7 @@ use crate::config::{
     TEXT_BYTES_MAX, WEIGHT_MAX, WrapUp,
 };
 use crate::index::Timer;
-use crate::state::{Agent, Contact, Offer, Phase, Place, Queue, SHIFT_GAP, Stage, Work};
+use crate::state::{Agent, Contact, Offer, Phase, Place, Queue, Reach, SHIFT_GAP, Stage, Work};
 use crate::words::{Command, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Preferred, Refusal, WrapUpStart};
 
 type Decision = Result<Vec<Event>, Refusal>;
@@ -20,6 +20,8 @@ impl Acd {
             Command::RemoveQueue { queue } => self.remove_queue_asked(queue),
             Command::AddAgent(config) => self.add_agent(config),
             Command::RemoveAgent { agent } => self.remove_agent_asked(agent),
+            Command::SetExternal { queue, within } => self.set_external(queue, within),
+            Command::Direct { contact, to } => self.direct(now, contact, to),
             Command::SetLending { queue, terms } => self.set_lending(now, queue, terms),
             Command::Lend { agent, queue, by } => self.lend(agent, queue, by),
             Command::LogIn { agent } => self.log_in(now, agent),
@@ -41,10 +43,13 @@ impl Acd {
                 self.check_entry(queue, None)?;
                 self.check_profiles(queue, &needs, &[])?;
                 let mut events = vec![Event::Entered { contact, visit, queue, channel, priority, place_at, needs }];
-                events.extend(prefers.and_then(|preferred| self.preference(now, contact, queue, preferred)));
+                let preference = prefers.and_then(|preferred| self.preference(now, contact, queue, preferred));
+                events.extend(preference.or_else(|| self.ask(now, contact, queue)));
                 Ok(events)
             }
             Command::Forecast { contact } => self.forecast(contact),
+            Command::MustReach { contact } => self.must_reach(contact),
+            Command::Reached { contact } => self.reached(contact),
             Command::Leave { contact, outcome } => self.leave(contact, outcome),
             Command::Requeue { contact, visit, queue, priority } => self.requeue(now, contact, visit, queue, priority),
             Command::Accept { offer } => self.accept_asked(offer),
@@ -71,6 +76,7 @@ impl Acd {
             }
             Timer::Tier(contact) => self.open_tiers(now, contact).into_iter().collect(),
             Timer::Ring(contact) => self.open_rings(now, contact).into_iter().collect(),
+            Timer::Ask(contact) => vec![Event::AskEnded { contact }],
             Timer::Preference(contact) => vec![Event::PreferenceEnded { contact }],
             Timer::Widen(contact) => vec![Event::Widened { contact }],
             Timer::Measure(agent) => vec![Event::Measured { agent }],
@@ -232,6 +238,31 @@ impl Acd {
         waits.then(|| Event::Preferred { contact, agent, until: now + wait })
     }
 
+    fn set_external(&self, id: QueueId, within: Option<Span>) -> Decision {
+        if within == Some(Span::ZERO) {
+            return Err(Refusal::Misuse("an integrator needs some time to answer: within is zero"));
+        }
+        let known = self.queue_known(id)?.external;
+        Ok(if known == within { Vec::new() } else { vec![Event::ExternalSet { queue: id, within }] })
+    }
+
+    fn ask(&self, now: Tick, contact: ContactId, queue: QueueId) -> Option<Event> {
+        let within = self.state.queues.get(&queue)?.external?;
+        Some(Event::Asked { contact, queue, until: now + within })
+    }
+
+    fn direct(&self, now: Tick, id: ContactId, to: Option<Preferred>) -> Decision {
+        let contact = self.contact(id)?;
+        if contact.asks().is_none() {
+            return Err(Refusal::NotAsked(id));
+        }
+        if let Some(Preferred { agent, .. }) = to {
+            self.known_agent(agent)?;
+        }
+        let preference = to.and_then(|preferred| self.preference(now, id, contact.queue, preferred));
+        Ok([Event::AskEnded { contact: id }].into_iter().chain(preference).collect())
+    }
+
     fn forecast(&self, id: ContactId) -> Decision {
         let contact = self.contact(id)?;
         if !contact.is_waiting() {
@@ -240,6 +271,28 @@ impl Acd {
         let Contact { visit, queue, entered_at, .. } = *contact;
         let said = self.expected_wait(id).into_iter();
         Ok(said.map(|said| Event::Forecast { contact: id, visit, queue, entered_at, said }).collect())
+    }
+
+    fn must_reach(&self, id: ContactId) -> Decision {
+        let contact = self.contact(id)?;
+        if !contact.is_waiting() {
+            return Err(Refusal::BeingServed(id));
+        }
+        Ok(if contact.reach == Reach::Away { Vec::new() } else { vec![Event::MustReach { contact: id }] })
+    }
+
+    fn reached(&self, id: ContactId) -> Decision {
+        let contact = self.contact(id)?;
+        if contact.is_waiting() {
+            return Err(Refusal::NotServed(id));
+        }
+        let Contact { visit, queue, entered_at, reach, .. } = *contact;
+        Ok(match reach {
+            Reach::TakenAt(at) => {
+                vec![Event::Reached { contact: id, visit, queue, entered_at, waited: at - entered_at }]
+            }
+            Reach::There | Reach::Away => Vec::new(),
+        })
     }
 
     fn leave(&self, id: ContactId, outcome: Left) -> Decision {
@@ -264,6 +317,7 @@ impl Acd {
             Place::Served { .. } => self.finish_asked(now, id)?,
         };
         events.push(Event::Entered { contact: id, visit, queue, channel, priority, place_at, needs });
+        events.extend(self.ask(now, id, queue));
         Ok(events)
     }
 
@@ -312,7 +366,12 @@ impl Acd {
             Some(WrapUp::For(span)) => WrapUpStart::Until(now + span),
             Some(WrapUp::UntilDone) => WrapUpStart::UntilDone,
         };
-        let mut events = vec![Event::Finished { contact: id, queue: contact.queue, agent: by, talk, hold, wrap_up }];
+        let Contact { visit, queue, entered_at, reach, .. } = *contact;
+        let mut events = Vec::with_capacity(1);
+        if let Reach::TakenAt(at) = reach {
+            events.push(Event::Unreached { contact: id, visit, queue, entered_at, waited: at - entered_at });
+        }
+        events.push(Event::Finished { contact: id, queue, agent: by, talk, hold, wrap_up });
         let others = agent.work.iter().any(|work| work.is_served() && work.contact != id);
         if agent.leaving && !others {
             events.extend(end_wrap_ups(now, agent));

@@ -62,6 +62,8 @@ pub enum PassedOver {
     TierClosed(Tick),
     /// The contact is ringing already, on this tier or for somebody else.
     ContactRings,
+    /// An integrator is asked about the contact, until then.
+    Asking(Tick),
     /// The contact waits for that agent alone, until then.
     AnotherPreferred(AgentId, Tick),
     /// Is lent by this queue, which needs its agents for itself now.
@@ -106,6 +108,8 @@ impl Acd {
                 Some(PassedOver::Resting(until))
             } else if let Some(lacks) = needs.iter().find(|need| !agent.config.meets(&[**need])) {
                 Some(PassedOver::LacksSkill(lacks.skill))
+            } else if let Some(until) = contact.asks() {
+                Some(PassedOver::Asking(until))
             } else if let Some((preferred, until)) = prefers.filter(|(preferred, _)| *preferred != agent.config.id) {
                 Some(PassedOver::AnotherPreferred(preferred, until))
             } else if !contact.wants_offer() && (prefers.is_some() || !rings_all || level > *ring_level) {

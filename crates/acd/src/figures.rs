@@ -160,7 +160,7 @@ impl QuantileFigures {
 }
 
 impl QueueFigures {
-    /// Visits still open: O - A - B - F.
+    /// Visits still open: O - A - B - F. Those are included that an agent has taken and whose customer is not reached yet.
     pub fn waiting(&self) -> u64 {
         self.offered.saturating_sub(self.answered + self.abandoned + self.flowed_out)
     }
@@ -353,16 +353,14 @@ impl Figures {
                 });
             }
             Event::Accepted { queue, agent, entered_at, .. } => {
-                let wait = at - *entered_at;
-                self.queue(*queue, *entered_at, |figures, promise| {
-                    figures.answered += 1;
-                    figures.answered_in_time += u64::from(wait <= promise.threshold);
-                    figures.answered_wait += wait;
-                    figures.answered_waits.add(wait);
-                    figures.longest_wait = figures.longest_wait.max(wait);
-                });
-                self.agent_mut(*agent, |figures| figures.accepted += 1);
+                self.answer(*queue, *entered_at, at - *entered_at);
+                self.take(*agent);
             }
+            Event::Reached { queue, entered_at, waited, .. } => self.answer(*queue, *entered_at, *waited),
+            Event::Unreached { queue, entered_at, waited, .. } => self.queue(*queue, *entered_at, |figures, _| {
+                figures.longest_wait = figures.longest_wait.max(*waited);
+                figures.flowed_out += 1;
+            }),
             Event::Left { queue, entered_at, outcome, .. } => {
                 let wait = at - *entered_at;
                 self.queue(*queue, *entered_at, |figures, promise| {
@@ -410,6 +408,10 @@ impl Figures {
             | Event::Widened { .. }
             | Event::Preferred { .. }
             | Event::PreferenceEnded { .. }
+            | Event::MustReach { .. }
+            | Event::ExternalSet { .. }
+            | Event::AskEnded { .. }
+            | Event::Asked { .. }
             | Event::LendingSet { .. }
             | Event::LendingReviewed { .. }
             | Event::Lent { .. }
@@ -419,6 +421,22 @@ impl Figures {
             | Event::Held { .. }
             | Event::Retrieved { .. } => {}
         }
+    }
+
+    /// An agent accepted an offer.
+    pub fn take(&mut self, agent: AgentId) {
+        self.agent_mut(agent, |figures| figures.accepted += 1);
+    }
+
+    /// A visit ended answered.
+    fn answer(&mut self, queue: QueueId, entered_at: Tick, wait: Span) {
+        self.queue(queue, entered_at, |figures, promise| {
+            figures.answered += 1;
+            figures.answered_in_time += u64::from(wait <= promise.threshold);
+            figures.answered_wait += wait;
+            figures.answered_waits.add(wait);
+            figures.longest_wait = figures.longest_wait.max(wait);
+        });
     }
 
     /// Holds a forecast against what was left of the wait; comes before the end of the visit itself is counted.

@@ -21,6 +21,7 @@ pub(crate) enum Timer {
     Rest(AgentId),
     Tier(ContactId),
     Ring(ContactId),
+    Ask(ContactId),
     Preference(ContactId),
     Widen(ContactId),
     Measure(AgentId),
@@ -428,9 +429,7 @@ impl Index {
             seats.extend(index.lanes.values().filter_map(|slot| seat_in(agent, &self.lanes[*slot as usize], *slot)));
         }
         self.seats.insert(agent.config.id, seats);
-        for loan in &agent.loans {
-            self.lent.entry(loan.by).or_default().insert(agent.config.id);
-        }
+        self.note_loans(agent);
     }
 
     /// Forgets of which queues an agent is a member.
@@ -441,6 +440,18 @@ impl Index {
             }
         }
         self.seats.remove(&agent.config.id);
+        self.forget_loans(agent);
+    }
+
+    /// Notes which queues lend an agent.
+    pub fn note_loans(&mut self, agent: &Agent) {
+        for loan in &agent.loans {
+            self.lent.entry(loan.by).or_default().insert(agent.config.id);
+        }
+    }
+
+    /// Forgets which queues lend an agent.
+    pub fn forget_loans(&mut self, agent: &Agent) {
         for loan in &agent.loans {
             if let Some(lent) = self.lent.get_mut(&loan.by) {
                 lent.remove(&agent.config.id);
@@ -525,7 +536,10 @@ impl Index {
         let (Some(queue), Some(index)) = (queues.get(&contact.queue), self.queues.get(&contact.queue)) else {
             return;
         };
-        let Place::Waiting { step, ring_level, prefers, .. } = &contact.place else { return };
+        let Place::Waiting { step, ring_level, prefers, asks, .. } = &contact.place else { return };
+        if asks.is_some() {
+            return;
+        }
         if let Some((agent, _)) = prefers.as_deref() {
             let line = self.preferring.entry(*agent).or_default();
             put(line, (Reverse(queue.config.weight), contact.line_key(queue), contact.queue), add);
@@ -639,19 +653,20 @@ fn agent_timers<'a>(
 
 fn contact_timers(queue: &Queue, contact: &Contact) -> impl Iterator<Item = (Tick, Timer)> + use<> {
     let (entered_at, id) = (contact.entered_at, contact.id);
-    let (tier, ring, widen, max_wait, preference) = match &contact.place {
-        Place::Waiting { step, ring, widens_at, too_long, prefers, .. } => {
+    let (tier, ring, widen, max_wait, preference, ask) = match &contact.place {
+        Place::Waiting { step, ring, widens_at, too_long, prefers, asks, .. } => {
             let tier = queue.steps.get(usize::from(*step) + 1).map(|wait| (entered_at + *wait, Timer::Tier(id)));
             let next = contact.stages.get(usize::from(*ring) + 1);
             let ring = next.map(|stage| (entered_at + stage.after, Timer::Ring(id)));
             let widen = widens_at.map(|at| (at, Timer::Widen(id)));
             let most = queue.config.max_wait.filter(|_| !too_long);
             let preference = prefers.as_deref().map(|(_, until)| (*until, Timer::Preference(id)));
-            (tier, ring, widen, most.map(|wait| (entered_at + wait, Timer::MaxWait(id))), preference)
+            let ask = asks.map(|until| (until, Timer::Ask(id)));
+            (tier, ring, widen, most.map(|wait| (entered_at + wait, Timer::MaxWait(id))), preference, ask)
         }
-        Place::Served { .. } => (None, None, None, None, None),
+        Place::Served { .. } => (None, None, None, None, None, None),
     };
-    [tier, ring, widen, max_wait, preference].into_iter().flatten()
+    [tier, ring, widen, max_wait, preference, ask].into_iter().flatten()
 }
 
 fn queue_timers(id: QueueId, queue: &Queue) -> impl Iterator<Item = (Tick, Timer)> + use<> {

@@ -1,5 +1,7 @@
 //! Conditional lending: an agent of one queue serves another one only while the first keeps its promise (docs/decisions/0093).
 
+use std::collections::BTreeSet;
+
 use offhook_units::{AgentId, QueueId, Span, Tick};
 
 use crate::Acd;
@@ -103,15 +105,17 @@ impl Acd {
         if lends == before {
             return;
         }
+        let mut touched = BTreeSet::new();
         for agent in self.index.lent_by(id) {
-            let Some(loans) = self.state.agents.get(&agent).map(|agent| agent.loans.clone()) else { continue };
-            for loan in loans.iter().filter(|loan| loan.by == id) {
-                self.change_loans(at, agent, loan.to, |agent| {
-                    if let Some(loan) = agent.loans.iter_mut().find(|other| other.to == loan.to) {
-                        loan.open = lends;
-                    }
-                });
-            }
+            self.change_loans(agent, |loans| {
+                for loan in loans.iter_mut().filter(|loan| loan.by == id) {
+                    loan.open = lends;
+                    touched.insert(loan.to);
+                }
+            });
+        }
+        for queue in touched {
+            self.settle_loans(at, queue);
         }
     }
 
@@ -119,27 +123,33 @@ impl Acd {
         let lends = |queue: &Queue| queue.lends;
         let loan = by.map(|by| Loan { to, by, open: self.state.queues.get(&by).is_some_and(lends) });
         let fits = |agent: &Agent| [Some(to), by].into_iter().flatten().all(|queue| agent.membership(queue).is_some());
-        if self.state.agents.get(&id).is_some_and(|agent| fits(agent)) {
-            self.change_loans(at, id, to, |agent| {
-                agent.loans.retain(|loan| loan.to != to);
-                agent.loans.extend(loan);
-            });
+        let Some(agent) = self.state.agents.get(&id).filter(|agent| fits(agent)) else { return };
+        self.index.forget_loans(agent);
+        self.change_loans(id, |loans| {
+            loans.retain(|loan| loan.to != to);
+            loans.extend(loan);
+        });
+        if let Some(agent) = self.state.agents.get(&id) {
+            self.index.note_loans(agent);
         }
+        self.settle_loans(at, to);
     }
 
-    /// Changes whether an agent is in a queue now, and brings everything that depends on it up to date.
-    fn change_loans(&mut self, at: Tick, id: AgentId, to: QueueId, change: impl FnOnce(&mut Agent)) {
+    /// Changes in which queues an agent is now. What depends on it there, and not on the agent alone, is brought up to date by
+    /// [`Acd::settle_loans`].
+    fn change_loans(&mut self, id: AgentId, change: impl FnOnce(&mut Vec<Loan>)) {
         let State { seed, queues, agents, .. } = &mut self.state;
         let Some(agent) = agents.get_mut(&id) else { return };
         self.index.remove_agent(*seed, queues, agent);
-        self.index.part(agent);
-        change(agent);
-        self.index.join(agent);
+        change(&mut agent.loans);
         self.index.add_agent(*seed, queues, agent);
         self.end_preferences(id);
-        if let Some(settings) = self.state.queues.get(&to) {
-            self.index.refresh_queue(to, settings);
+    }
+
+    fn settle_loans(&mut self, at: Tick, id: QueueId) {
+        if let Some(queue) = self.state.queues.get(&id) {
+            self.index.refresh_queue(id, queue);
         }
-        self.update_nobody(at, to);
+        self.update_nobody(at, id);
     }
 }

@@ -11,7 +11,7 @@ use crate::config::{
 };
 use crate::forecast::Expected;
 use crate::index::{Index, Timer};
-use crate::state::{Agent, Contact, Place, draw};
+use crate::state::{Agent, Contact, Place, Reach, draw};
 use crate::words::{Command, Effect, Event, FlowOut, Left, Output, Preferred, Refusal};
 use crate::{Acd, Standing, service_level_per_myriad};
 use model::{feasible, reference_choice, serves_in};
@@ -33,6 +33,8 @@ struct Shift {
     open_visits: BTreeMap<VisitId, (QueueId, Tick)>,
     /// Visits that have ended, for whoever looks back.
     past: Vec<Past>,
+    /// When a visit was taken whose customer is not there yet.
+    reaching: BTreeMap<VisitId, Tick>,
     ended_visits: BTreeSet<VisitId>,
     /// What was said last of each visit.
     said: BTreeMap<VisitId, Expected>,
@@ -69,6 +71,7 @@ impl Shift {
             ended_offers: Vec::new(),
             open_visits: BTreeMap::new(),
             past: Vec::new(),
+            reaching: BTreeMap::new(),
             ended_visits: BTreeSet::new(),
             said: BTreeMap::new(),
             snapshot: None,
@@ -246,7 +249,13 @@ impl Shift {
         self.next_id += 1;
         let visit = VisitId(self.next_id);
         Some(match self.below(100) {
-            0..3 => Command::Forecast { contact: contact? },
+            0 => Command::MustReach { contact: contact? },
+            1 => Command::Reached { contact: contact? },
+            2 if self.chance(50) => Command::Forecast { contact: contact? },
+            2 => {
+                let within = self.pick(&[None, Some(1), Some(10), Some(30)]).map(Span::from_s);
+                Command::SetExternal { queue, within }
+            }
             3 => {
                 let terms = self.pick(&[None, Some(1), Some(5_000), Some(10_000)]).map(|target| Lending { target });
                 Command::SetLending { queue, terms }
@@ -255,7 +264,13 @@ impl Shift {
                 let by = QueueId(1 + self.below(QUEUES));
                 Command::Lend { agent, queue, by: self.chance(80).then_some(by) }
             }
-            5..25 => Command::Enter {
+            5..8 => {
+                let wait = self.span(20);
+                let to = self.chance(70).then_some(Preferred { agent, wait });
+                let asked = self.acd.state.contacts.values().find(|contact| contact.asks().is_some());
+                Command::Direct { contact: asked.map(|contact| contact.id).or(contact)?, to }
+            }
+            8..25 => Command::Enter {
                 contact: ContactId(self.next_id),
                 visit,
                 queue,
@@ -346,9 +361,21 @@ impl Shift {
             Event::Entered { visit, queue, .. } => {
                 assert!(self.open_visits.insert(*visit, (*queue, at)).is_none(), "a visit begins once");
             }
-            Event::Accepted { visit, offer, .. } => {
-                self.end_visit(at, *visit, Some(true));
+            Event::Accepted { contact, visit, offer, .. } => {
+                if self.shadow.state.contacts[contact].reach == Reach::Away {
+                    self.reaching.insert(*visit, at);
+                } else {
+                    self.end_visit(at, *visit, Some(true));
+                }
                 self.end_offer(*offer);
+            }
+            Event::Reached { visit, .. } => {
+                let taken_at = self.reaching.remove(visit).expect("somebody took it");
+                self.end_visit(taken_at, *visit, Some(true));
+            }
+            Event::Unreached { visit, .. } => {
+                let taken_at = self.reaching.remove(visit).expect("somebody took it");
+                self.end_visit(taken_at, *visit, None);
             }
             Event::Left { visit, outcome, .. } => {
                 self.end_visit(at, *visit, (*outcome == Left::Abandoned).then_some(false));
@@ -393,7 +420,8 @@ impl Shift {
         let (b, b_t) = (count(|past| !past.answered), count(|past| !past.answered && past.in_time));
         let level =
             service_level_per_myriad(promise.formula, a, b, a_t, b_t, count(|past| !past.answered && past.short));
-        let mut open = self.open_visits.values().filter(|(there, _)| *there == queue);
+        let waits = self.open_visits.iter().filter(|(visit, _)| !self.reaching.contains_key(visit));
+        let mut open = waits.map(|(_, open)| open).filter(|(there, _)| *there == queue);
         let target = state.lending.expect("a lender").target;
         level.is_none_or(|level| level >= target) && open.all(|(_, entered_at)| at - *entered_at <= promise.threshold)
     }
@@ -531,11 +559,13 @@ impl Shift {
     fn check_sums(&self) {
         for queue in self.acd.state.queues.keys().copied() {
             let waiting = self.acd.waiting(queue);
-            let visits = self.open_visits.values().filter(|(at, _)| *at == queue).count();
-            assert_eq!(waiting as usize, visits);
-            assert_eq!(self.acd.figures_of_all_time(queue).waiting(), u64::from(waiting), "O = A + B + F + waiting");
+            let visits = self.open_visits.iter().filter(|(_, (at, _))| *at == queue);
+            let (reaching, waits): (Vec<_>, Vec<_>) = visits.partition(|(visit, _)| self.reaching.contains_key(visit));
+            assert_eq!(waiting as usize, waits.len());
+            let open = (waits.len() + reaching.len()) as u64;
+            assert_eq!(self.acd.figures_of_all_time(queue).waiting(), open, "O = A + B + F + open");
             let mut by_interval: BTreeMap<u64, u64> = BTreeMap::new();
-            for contact in self.acd.state.contacts.values().filter(|c| c.queue == queue && c.is_waiting()) {
+            for contact in self.acd.state.contacts.values().filter(|c| c.queue == queue && c.is_open()) {
                 *by_interval.entry(contact.entered_at.as_us() / crate::INTERVAL.as_us()).or_default() += 1;
             }
             for (began, figures) in self.acd.intervals(queue) {
@@ -567,6 +597,7 @@ fn check_effect(effect: &Effect, event: Option<&Event>) {
     let fits = match (effect, event) {
         (Effect::Offer { offer, .. }, Some(Event::Offered { offer: made, .. })) => offer == made,
         (Effect::Withdraw { offer, .. }, Some(Event::OfferEnded { offer: ended, .. })) => offer == ended,
+        (Effect::Ask { contact, .. }, Some(Event::Asked { contact: asked, .. })) => contact == asked,
         (Effect::WaitedTooLong { contact }, Some(Event::WaitedTooLong { contact: told })) => contact == told,
         (Effect::NobodyHere { .. }, Some(Event::NobodyHere { .. } | Event::Entered { .. })) => true,
         _ => false,
@@ -600,7 +631,7 @@ fn no_shift_loses_a_contact_or_offers_one_twice_and_every_log_replays() {
         shift.check_log_replays();
         kinds.extend(shift.log.iter().map(|(_, event)| kind(event)));
     }
-    assert!(!whole || kinds.len() == 31, "shifts in which something never happens prove little: {kinds:?}");
+    assert!(!whole || kinds.len() == 37, "shifts in which something never happens prove little: {kinds:?}");
 }
 
 #[test]

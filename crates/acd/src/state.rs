@@ -135,6 +135,8 @@ pub(crate) struct Queue {
     /// It lends them now, as of the last review.
     pub lends: bool,
     pub reviewed_at: Tick,
+    /// For how long an integrator is asked about each contact, at most.
+    pub external: Option<Span>,
 }
 
 impl Queue {
@@ -158,6 +160,7 @@ impl Queue {
             lending: None,
             lends: false,
             reviewed_at: Tick::ZERO,
+            external: None,
         }
     }
 
@@ -448,11 +451,27 @@ pub(crate) struct Contact {
     pub needs: Vec<Need>,
     /// What it must find in its queue, by time; empty when that is nothing from the beginning.
     pub stages: Vec<Stage>,
-    /// Nobody was free for it when it entered.
+    /// Whether its customer is there.
+    pub reach: Reach,
+    /// Nobody was free for it when it could be offered.
     pub delayed: bool,
+    /// When it could be offered first.
+    pub ready_at: Tick,
     /// Forecasts of its wait that are not scored yet.
     pub told: Vec<Told>,
     pub place: Place,
+}
+
+/// Whether a contact's customer is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) enum Reach {
+    /// Yes.
+    There,
+    /// Whoever takes the contact has to reach the customer.
+    Away,
+    /// An agent took it then, and is about it.
+    TakenAt(Tick),
 }
 
 /// The one place where a contact is.
@@ -476,6 +495,8 @@ pub(crate) enum Place {
         widens_at: Option<Tick>,
         /// One more agent may ring, although some do.
         wants_more: bool,
+        /// Nobody is offered it until then, unless it is said sooner to whom.
+        asks: Option<Tick>,
         /// The only agent who may take it, until then.
         prefers: Option<Box<(AgentId, Tick)>>,
     },
@@ -520,12 +541,25 @@ impl Contact {
         }
     }
 
+    /// Until when an integrator is asked about it.
+    pub fn asks(&self) -> Option<Tick> {
+        match self.place {
+            Place::Waiting { asks, .. } => asks,
+            Place::Served { .. } => None,
+        }
+    }
+
     /// The only agent who may take it now, and until when.
     pub fn prefers(&self) -> Option<(AgentId, Tick)> {
         match &self.place {
             Place::Waiting { prefers, .. } => prefers.as_deref().copied(),
             Place::Served { .. } => None,
         }
+    }
+
+    /// The visit goes on: it waits, or an agent has taken it and its customer is not there yet.
+    pub fn is_open(&self) -> bool {
+        self.is_waiting() || matches!(self.reach, Reach::TakenAt(_))
     }
 
     pub fn is_waiting(&self) -> bool {

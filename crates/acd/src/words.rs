@@ -83,10 +83,36 @@ pub enum Command {
         /// Whom it waits for first. Passed over where the agent does not serve the queue now.
         prefers: Option<Preferred>,
     },
+    /// Contacts that enter a queue from now on are asked about ([`Effect::Ask`]) for at most so long before the queue's strategy decides; none for
+    /// not at all.
+    SetExternal {
+        /// Which.
+        queue: QueueId,
+        /// At most; not zero.
+        within: Option<Span>,
+    },
+    /// The answer to [`Effect::Ask`]: whom the contact waits for first, as [`Preferred`] says; none for the queue's strategy.
+    Direct {
+        /// Which contact.
+        contact: ContactId,
+        /// Whom to.
+        to: Option<Preferred>,
+    },
     /// Somebody is about to tell a waiting contact how long it will wait: what [`Acd::expected_wait`](crate::Acd::expected_wait) says now is
     /// noted, and scored when the wait is over. Nothing is noted where it says nothing.
     Forecast {
         /// Which.
+        contact: ContactId,
+    },
+    /// The customer of a waiting contact is not there (a callback): whoever takes it has to reach the customer first, and only then is the visit
+    /// answered. Where the contact is finished before that, the visit flowed out.
+    MustReach {
+        /// Which.
+        contact: ContactId,
+    },
+    /// The customer is there.
+    Reached {
+        /// Which contact.
         contact: ContactId,
     },
     /// A waiting contact goes, also while it is ringing.
@@ -182,6 +208,9 @@ pub enum Refusal {
     /// The contact waits; it is not being served.
     #[error("contact {0} is not being served")]
     NotServed(ContactId),
+    /// Nobody is asked about the contact: the deadline has passed, or it was answered already. The queue's strategy decides.
+    #[error("nobody is asked about contact {0}")]
+    NotAsked(ContactId),
     /// The contact is being served; finish it instead.
     #[error("contact {0} is being served")]
     BeingServed(ContactId),
@@ -411,7 +440,7 @@ pub enum Event {
         /// Nothing is offered to the agent until then.
         rest_until: Option<Tick>,
     },
-    /// An offer was accepted: the visit ends answered, service begins.
+    /// An offer was accepted: the visit ends answered, service begins. Where the customer must be reached first, the visit goes on.
     Accepted {
         /// Which.
         offer: OfferId,
@@ -530,6 +559,58 @@ pub enum Event {
         /// By which; none for a member like any other.
         by: Option<QueueId>,
     },
+    /// The customer of a contact is to be reached by whoever takes it: `Accepted` does not end this visit.
+    MustReach {
+        /// Which contact.
+        contact: ContactId,
+    },
+    /// The customer was reached: the visit ends answered.
+    Reached {
+        /// The contact.
+        contact: ContactId,
+        /// The stay that ends.
+        visit: VisitId,
+        /// Where it waited.
+        queue: QueueId,
+        /// When the visit began.
+        entered_at: Tick,
+        /// How long it waited for an agent.
+        waited: Span,
+    },
+    /// The customer was not reached: the visit ends flowed out. `Finished` follows.
+    Unreached {
+        /// The contact.
+        contact: ContactId,
+        /// The stay that ends.
+        visit: VisitId,
+        /// Where it waited.
+        queue: QueueId,
+        /// When the visit began.
+        entered_at: Tick,
+        /// How long it waited for an agent.
+        waited: Span,
+    },
+    /// Whether a queue's contacts are asked about changed.
+    ExternalSet {
+        /// Which.
+        queue: QueueId,
+        /// For how long, at most.
+        within: Option<Span>,
+    },
+    /// A contact that has just entered is asked about; nobody is offered it until then.
+    Asked {
+        /// Which contact.
+        contact: ContactId,
+        /// Where it waits.
+        queue: QueueId,
+        /// At most.
+        until: Tick,
+    },
+    /// A contact is no longer asked about: there was an answer, or none in time.
+    AskEnded {
+        /// Which contact.
+        contact: ContactId,
+    },
 }
 
 /// What the embedding program is to do. Each follows the event that it comes from.
@@ -559,6 +640,15 @@ pub enum Effect {
         contact: ContactId,
         /// Why; never `Declined` or `NoAnswer`, which came from the phone itself.
         why: OfferEnd,
+    },
+    /// Say who is to be offered the contact (`Direct`), before the deadline; then the queue's strategy decides.
+    Ask {
+        /// Which.
+        contact: ContactId,
+        /// Where it waits.
+        queue: QueueId,
+        /// Until when.
+        deadline: Tick,
     },
     /// Take the contact out (`Leave` with [`FlowOut::TimedOut`] or another way out); it waits on until then.
     WaitedTooLong {

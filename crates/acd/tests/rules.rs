@@ -429,3 +429,68 @@ fn a_snapshot_and_a_log_survive_being_written_down() {
     let log: Vec<(Tick, Event)> = serde_json::from_str(&written).expect("a log that can be read");
     assert_eq!(Acd::replay(7, log).state_hash(), desk.acd.state_hash());
 }
+
+fn must_reach(desk: &mut Desk, contact: u64) {
+    desk.enter(contact);
+    desk.run(Command::MustReach { contact: ContactId(contact) });
+}
+
+#[test]
+fn a_visit_whose_customer_must_be_reached_is_answered_when_that_is_done_by_its_wait_for_the_agent() {
+    let mut desk = Desk::with_queue(|_| {});
+    desk.agent(1, 1, 1);
+    must_reach(&mut desk, 1);
+    desk.pass_s(5);
+    desk.accept(1);
+    desk.pass_s(60);
+    let figures = desk.figures();
+    assert_eq!((figures.offered, figures.answered, figures.waiting()), (1, 0, 1), "the customer is rung");
+    assert_eq!((desk.acd.waiting(QueueId(1)), desk.acd.talking(QueueId(1))), (0, 1));
+    assert!(desk.acd.audit().is_empty(), "{:?}", desk.acd.audit());
+    desk.run(Command::Reached { contact: ContactId(1) });
+    desk.run(Command::Reached { contact: ContactId(1) });
+    desk.pass_s(60);
+    desk.finish(1);
+    let figures = desk.figures();
+    assert_eq!((figures.answered, figures.answered_in_time, figures.flowed_out), (1, 1, 0));
+    assert_eq!((figures.asa(), figures.talk), (Some(Span::from_s(5)), Span::from_s(120)));
+    let agent = desk.acd.agent_figures(AgentId(1), desk.now).expect("an agent at work");
+    assert_eq!((agent.accepted, agent.handled), (1, 1));
+}
+
+#[test]
+fn a_visit_whose_customer_is_not_reached_flowed_out_and_is_in_no_service_level() {
+    let mut desk = Desk::with_queue(|_| {});
+    desk.agent(1, 1, 1);
+    desk.served_by(9);
+    must_reach(&mut desk, 1);
+    desk.pass_s(19);
+    desk.accept(1);
+    desk.pass_s(30);
+    desk.finish(1);
+    let figures = desk.figures();
+    assert_eq!((figures.offered, figures.answered, figures.flowed_out, figures.waiting()), (2, 1, 1, 0));
+    assert_eq!(figures.service_level(offhook_acd::Formula::Strict), Some(10_000));
+    assert_eq!((figures.longest_wait, figures.handled), (Span::from_s(19), 2));
+
+    // It waits again, and another agent's attempt is a visit of its own.
+    must_reach(&mut desk, 1);
+    desk.accept(1);
+    desk.run(Command::Requeue { contact: ContactId(1), visit: VisitId(77), queue: QueueId(1), priority: 0 });
+    assert_eq!((desk.figures().offered, desk.figures().flowed_out, desk.figures().waiting()), (4, 2, 1));
+}
+
+#[test]
+fn only_who_waits_can_be_said_to_be_away_and_only_who_is_served_to_be_reached() {
+    let mut desk = Desk::with_queue(|_| {});
+    desk.agent(1, 1, 1);
+    let contact = ContactId(1);
+    assert_eq!(desk.try_run(Command::MustReach { contact }), Err(Refusal::UnknownContact(contact)));
+    desk.enter(1);
+    assert_eq!(desk.try_run(Command::Reached { contact }), Err(Refusal::NotServed(contact)));
+    desk.accept(1);
+    assert_eq!(desk.try_run(Command::MustReach { contact }), Err(Refusal::BeingServed(contact)));
+    let before = desk.log.len();
+    desk.run(Command::Reached { contact });
+    assert_eq!((desk.log.len(), desk.figures().answered), (before, 1), "who was there all the time is answered once");
+}

@@ -299,10 +299,14 @@ impl Shift {
         self.check_rules();
         for queue in self.exchange.queues(self.now) {
             let settled = queue.answered + queue.abandoned + queue.flowed_out;
+            // An agent has these, and their customers are not there yet.
+            let of_queue = self.exchange.calls(self.now).into_iter();
+            let of_queue = of_queue.filter(|call| call.queue.as_ref() == Some(&queue.name));
+            let reaching = of_queue.filter(|call| call.state == "calling-back").count() as u64;
             assert_eq!(
                 queue.offered,
-                settled + u64::from(queue.waiting),
-                "O = A + B + F + waiting, seed {}: {queue:?}",
+                settled + u64::from(queue.waiting) + reaching,
+                "O = A + B + F + waiting + being reached, seed {}: {queue:?}",
                 self.seed
             );
         }

@@ -19,7 +19,9 @@ pub(super) fn feasible(state: &State, now: Tick) -> impl Iterator<Item = (&Conta
 }
 
 fn could_take(state: &State, now: Tick, contact: &Contact, agent: &Agent) -> bool {
-    let Place::Waiting { offers, ring, ring_level, wants_more, prefers, .. } = &contact.place else { return false };
+    let Place::Waiting { offers, ring, ring_level, wants_more, prefers, asks, .. } = &contact.place else {
+        return false;
+    };
     let Some(membership) = agent.config.queues.iter().find(|membership| membership.queue == contact.queue) else {
         return false;
     };
@@ -53,6 +55,10 @@ fn could_take(state: &State, now: Tick, contact: &Contact, agent: &Agent) -> boo
     }
     let due = contact.stages.iter().filter(|stage| contact.entered_at + stage.after <= now).count();
     assert!(contact.stages.is_empty() || due == usize::from(*ring) + 1, "rings open when their time comes");
+    if let Some(until) = asks {
+        assert!(*until > now, "an ask ends when its time comes");
+        return false;
+    }
     if let Some((preferred, until)) = prefers.as_deref() {
         assert!(*until > now, "a preference ends when its time comes");
         let by = &state.agents[preferred];

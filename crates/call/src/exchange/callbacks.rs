@@ -193,6 +193,8 @@ impl Exchange {
             // No room, or nobody there.
             return self.rest_callback(now, contact, now + rules.retry_after);
         }
+        // Not refused: it waits. Taken by an agent, it is answered only once the customer is there.
+        let _waits = self.tell(now, Command::MustReach { contact });
         let closes = opening.and_then(|opening| opening.until);
         self.callbacks.arm(contact, closes.unwrap_or(until).min(until));
     }
@@ -406,6 +408,8 @@ impl Exchange {
         self.timers.disarm(id, Kind::Ring);
         self.timers.disarm(id, Kind::Failover);
         if let Some(contact) = contact {
+            // Not refused: an agent has it.
+            let _served = self.tell(now, Command::Reached { contact });
             self.end_callback(now, contact, CallbackEnd::Reached);
         }
         self.note(now, CallEvent::Connected { call: id, agent });

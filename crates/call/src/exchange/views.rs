@@ -201,6 +201,9 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::Entered { queue, .. }
         | E::Left { queue, .. }
         | E::Forecast { queue, .. }
+        | E::Reached { queue, .. }
+        | E::Unreached { queue, .. }
+        | E::ExternalSet { queue, .. }
         | E::LendingSet { queue, .. }
         | E::LendingReviewed { queue, .. } => (None, Some(*queue)),
         E::AgentSet(agent) => (Some(agent.id), None),
@@ -225,6 +228,9 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::RingOpened { .. }
         | E::Widened { .. }
         | E::PreferenceEnded { .. }
+        | E::MustReach { .. }
+        | E::Asked { .. }
+        | E::AskEnded { .. }
         | E::WaitedTooLong { .. } => (None, None),
     }
 }

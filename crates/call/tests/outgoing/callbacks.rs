@@ -156,6 +156,9 @@ fn a_customer_who_does_not_answer_is_tried_again_after_300_s_and_twice_in_all() 
     assert_eq!(world.ends(), [CallbackEnd::GivenUp]);
     let ends: Vec<_> = world.settled().iter().map(|record| record.end).collect();
     assert_eq!(ends, [CallEnd::CallbackAsked, CallEnd::AgentHungUp, CallEnd::NotReached, CallEnd::NotReached]);
+    // Ann took all three, and talked to one.
+    let figures = world.exchange.queue_now(world.now, SALES).expect("a queue");
+    assert_eq!((figures.offered, figures.answered, figures.flowed_out, figures.abandoned), (4, 1, 3, 0));
 }
 
 #[test]

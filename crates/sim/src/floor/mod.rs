@@ -308,7 +308,8 @@ impl Floor {
             }
             Effect::WaitedTooLong { contact } => self.send_away(contact, FlowOut::TimedOut),
             Effect::NobodyHere { contact } => self.send_away(contact, FlowOut::NobodyHere),
-            Effect::Withdraw { .. } => {}
+            // Nobody answers: the strategy decides at the deadline.
+            Effect::Withdraw { .. } | Effect::Ask { .. } => {}
         }
     }
 
@@ -391,6 +392,12 @@ impl Floor {
             | Event::Preferred { .. }
             | Event::PreferenceEnded { .. }
             | Event::Forecast { .. }
+            | Event::MustReach { .. }
+            | Event::ExternalSet { .. }
+            | Event::AskEnded { .. }
+            | Event::Asked { .. }
+            | Event::Reached { .. }
+            | Event::Unreached { .. }
             | Event::LendingSet { .. }
             | Event::LendingReviewed { .. }
             | Event::Lent { .. }
