@@ -14,6 +14,9 @@ use crate::player::{CATCH_UP_MAX, FRAME_BYTES_MAX, Frame};
 use crate::worker::DATAGRAM_BYTES_MAX;
 use crate::{Io, SocketKey, Worker};
 
+/// What a recording is given of a key's packet: that there was one, so that its time line has no loss there, and not which key.
+const NO_KEY: [u8; 4] = [0; 4];
+
 /// Whether it begins like RTP or RTCP (RFC 7983 section 7). What does not is a phone's keep-alive, STUN or nothing at all
 /// (RFC 6263 section 4), and has no tag that could fail.
 fn is_rtp_or_rtcp(datagram: &[u8]) -> bool {
@@ -88,7 +91,8 @@ impl Worker {
                     voice.push_noise(now, &incoming.header, payload);
                 }
             }
-            Kind::Key(_) | Kind::Unknown => {}
+            Kind::Key(_) => self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, &NO_KEY),
+            Kind::Unknown => {}
         }
         if incoming.kind == Kind::Unknown && leg.media.is_some() {
             self.figures.discarded_packets += 1;
@@ -190,8 +194,8 @@ impl Worker {
         let sounds_for = || if noise { 0 } else { samples_in(media.codec, payload) };
         out.sent(now, &header, speech.then(sounds_for), payload.len());
         self.figures.sent_packets += 1;
-        if speech && !taps.is_empty() {
-            self.taps.record(taps, *id, now, Side::Sent, &header, payload);
+        if !taps.is_empty() {
+            self.taps.record(taps, *id, now, Side::Sent, &header, if speech { payload } else { &NO_KEY });
         }
         let length = packet.len();
         let Some(sealed) = seal_rtp(crypto.as_deref_mut(), &mut datagram[packet.start..], length) else {
@@ -204,7 +208,7 @@ impl Worker {
     /// Sends a key press of one whom a leg hears among others, on the time line of the mix. Its speech comes from the mix.
     fn forward_key(&mut self, io: &mut impl Io, now: Tick, to: u32, incoming: &Incoming, datagram: &mut [u8]) {
         let Some(leg) = self.legs.get_mut(to as usize).and_then(Option::as_deref_mut) else { return };
-        let Leg { media, hears, out, to: address, crypto, .. } = leg;
+        let Leg { media, hears, out, to: address, taps, id, crypto, .. } = leg;
         let (Some(media), Source::Mix(mix), Some(address)) = (media.as_ref(), hears, *address) else { return };
         let (Kind::Key(_), Some((payload_type, _))) = (incoming.kind, media.telephone_event) else { return };
         if !media.direction.sends() {
@@ -216,6 +220,7 @@ impl Worker {
         let Some(packet) = rewrite(datagram, incoming.payload.clone(), &header) else { return };
         out.sent(now, &header, None, incoming.payload.len());
         self.figures.sent_packets += 1;
+        self.taps.record(taps, *id, now, Side::Sent, &header, &NO_KEY);
         let length = packet.len();
         match seal_rtp(crypto.as_deref_mut(), &mut datagram[packet.start..], length) {
             Some(sealed) => io.send(SocketKey::rtp(to), address, &datagram[packet.start..][..sealed]),

@@ -4,9 +4,10 @@ mod harness;
 
 use harness::*;
 use offhook_media::SocketKey;
-use offhook_plan::MediaEvent;
+use offhook_plan::tap::Side;
+use offhook_plan::{MediaEvent, Tap};
 use offhook_rtp::{ReportWriter, SenderInfo, TelephoneEvent, ntp_of, read_reports};
-use offhook_units::{Entropy, RtpTime, Tick};
+use offhook_units::{Entropy, RecordingId, RtpTime, Tick};
 
 /// The packets of one key press, each 20 ms, the end three times (RFC 4733 section 2.5.1.4).
 fn key(speaker: &mut Speaker, digit: char, packets: u16) -> Vec<Vec<u8>> {
@@ -88,6 +89,32 @@ fn keys_are_relayed_with_the_other_sides_payload_type_or_as_speech_without_a_gap
             assert_eq!(types, [0; 9]);
         }
         assert_eq!(digits(&mut floor), "5");
+    }
+}
+
+#[test]
+fn a_recording_is_told_that_there_were_packets_of_a_key_and_not_which_key() {
+    let mut floor = Floor::new();
+    let mut caller = Speaker::new(CALLER);
+    let mut agent_leg = pcmu(AGENT);
+    agent_leg.negotiated.as_mut().unwrap().telephone_event = Some((96, 97));
+    let edges = vec![hears(AGENT, CALLER, Tick::MAX)];
+    let tap = |leg| Tap { recording: RecordingId(1), leg };
+    floor.command(plan(1, vec![pcmu(CALLER), agent_leg], edges, vec![tap(CALLER), tap(AGENT)]));
+    caller.say(&mut floor);
+    for (n, packet) in key(&mut caller, '5', 4).iter().enumerate() {
+        floor.run_to(at(20 + n as u64 * 20));
+        floor.receive(CALLER, peer(CALLER), packet);
+    }
+    floor.run_to(at(160));
+    caller.say(&mut floor);
+    let records = floor.recorded();
+    for (side, payload_type) in [(Side::Heard, 101), (Side::Sent, 96)] {
+        let of: Vec<_> = records.iter().filter(|(header, _)| header.side == side).collect();
+        assert!(of.windows(2).all(|pair| pair[1].0.seq.wrapping_sub(pair[0].0.seq) == 1), "nothing is missing");
+        let keys: Vec<_> = of.iter().filter(|(header, _)| header.payload_type == payload_type).collect();
+        assert_eq!((of.len(), keys.len()), (9, 7), "{side:?}");
+        assert!(keys.iter().all(|(_, payload)| payload == &[0; 4]), "the key is in the recording");
     }
 }
 
