@@ -308,6 +308,7 @@ fn config() -> Config {
             nobody_here: vec![AssetId(1)],
             full: vec![AssetId(2)],
             record: None,
+            consent: None,
             pause_on_keys: None,
             sticky: None,
             ways: Ways::default(),

@@ -16,7 +16,7 @@ use offhook_units::{AgentId, QueueId, Span};
 pub use crate::calendar::Calendar;
 pub use crate::guests::Supervises;
 pub use crate::numbering::{NumberFormat, Numbering};
-pub use crate::recording::{Percent, Recording, Rule};
+pub use crate::recording::{Consent, Percent, Recording, Rule};
 pub use trunk::{Outgoing, Registering, Trunk, TrunkLimits};
 pub use ways::{CallbackRules, Elsewhere, Gate, Ways};
 
@@ -239,6 +239,8 @@ pub struct Queue {
     pub full: Vec<AssetId>,
     /// Whether calls are recorded, where it has a word on that.
     pub record: Option<Rule>,
+    /// How callers are asked whether they may be recorded; needed where `record` is [`Rule::WithConsent`].
+    pub consent: Option<Consent>,
     /// The first key that a caller presses in a talk pauses the recording, until no key came for so long; none where keys do not.
     pub pause_on_keys: Option<Span>,
     /// Callers wait a while for whom they talked to last.

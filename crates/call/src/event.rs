@@ -360,6 +360,16 @@ pub enum CallEvent {
         /// Who ended the pause.
         by: PausedBy,
     },
+    /// The caller is told that the call may be recorded, and asked to agree by a key.
+    ConsentAsked {
+        /// Which call.
+        call: CallId,
+    },
+    /// The caller agrees to being recorded.
+    ConsentGiven {
+        /// Which call.
+        call: CallId,
+    },
 }
 
 impl CallEvent {
@@ -396,7 +406,9 @@ impl CallEvent {
             | Self::CalledBack { call, .. }
             | Self::Dropped { call, .. }
             | Self::RecordingPaused { call, .. }
-            | Self::RecordingResumed { call, .. } => *call,
+            | Self::RecordingResumed { call, .. }
+            | Self::ConsentAsked { call }
+            | Self::ConsentGiven { call } => *call,
         }
     }
 
@@ -434,6 +446,8 @@ impl CallEvent {
             Self::Dropped { .. } => "agent-dropped",
             Self::RecordingPaused { .. } => "recording-paused",
             Self::RecordingResumed { .. } => "recording-resumed",
+            Self::ConsentAsked { .. } => "consent-asked",
+            Self::ConsentGiven { .. } => "consent-given",
         }
     }
 }

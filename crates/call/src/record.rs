@@ -12,7 +12,7 @@ use crate::guests::Part;
 use crate::recording::PausedBy;
 
 /// The version of the fold that wrote a record; printed on it.
-pub const FORMULA: u32 = 8;
+pub const FORMULA: u32 = 9;
 
 /// One call from its INVITE to its end. Instants are exchange-clock microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +113,18 @@ pub struct CallRecord {
     /// Pauses of the recording, in order.
     #[serde(default)]
     pub pauses: Vec<Pause>,
+    /// Whether the caller agreed to being recorded, where that was asked.
+    #[serde(default)]
+    pub consent: Option<Consent>,
+}
+
+/// The caller was asked whether the call may be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consent {
+    /// When the question began to be heard.
+    pub asked: Tick,
+    /// When the caller agreed.
+    pub given: Option<Tick>,
 }
 
 /// One pause of a recording.
@@ -399,6 +411,7 @@ impl OpenCall {
             guests: Vec::new(),
             callback_of: None,
             pauses: Vec::new(),
+            consent: None,
         };
         let (dialogs, contacts, guests) = (Vec::new(), Vec::new(), Vec::new());
         Self { record, dialogs, contacts, hold: [None; 2], talk: None, guests, paused: None }
@@ -451,6 +464,8 @@ impl OpenCall {
             | CallEvent::RecordingStarted { .. }
             | CallEvent::RecordingPaused { .. }
             | CallEvent::RecordingResumed { .. }
+            | CallEvent::ConsentAsked { .. }
+            | CallEvent::ConsentGiven { .. }
             | CallEvent::DialogConfirmed { .. }
             | CallEvent::LegClosed { .. }
             | CallEvent::Placed { .. }
@@ -530,6 +545,12 @@ impl OpenCall {
             CallEvent::RecordingStarted { recording, .. } => record.recording = Some(*recording),
             CallEvent::RecordingPaused { by, .. } => self.paused = self.paused.or(Some((at, *by))),
             CallEvent::RecordingResumed { by, .. } => self.end_pause(at, Some(*by)),
+            CallEvent::ConsentAsked { .. } => record.consent = Some(Consent { asked: at, given: None }),
+            CallEvent::ConsentGiven { .. } => {
+                if let Some(consent) = &mut record.consent {
+                    consent.given = Some(at);
+                }
+            }
             CallEvent::DialogConfirmed { party, dialog, .. } => {
                 self.dialogs.retain(|(known, _)| known != party);
                 self.dialogs.push((*party, (**dialog).clone()));

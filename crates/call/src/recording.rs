@@ -1,5 +1,6 @@
 //! What may be asked of a call's recording, and by whom.
 
+use offhook_plan::AssetId;
 use offhook_units::{AgentId, CallId, Span};
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ pub struct Recording {
     pub outgoing: Option<Rule>,
 }
 
-/// Whether calls are recorded. Of several that have a word "never" counts; without one the agents' does, then the number's, the
+/// Whether calls are recorded. Of several that have a word "never" counts, then "with consent"; without them the agents' does, then the number's, the
 /// queue's, and the one on calls outside (docs/decisions/0097).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
@@ -33,6 +34,17 @@ pub enum Rule {
     OnDemand,
     /// So many of a hundred calls.
     Share(Percent),
+    /// When the caller has agreed to it by a key, as [`Consent`] says; before that not, whoever else asks.
+    WithConsent,
+}
+
+/// How a queue asks its callers whether they may be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// What they hear as soon as they wait: that they may be recorded, and which key they press for that.
+    pub ask: Vec<AssetId>,
+    /// That key. It leads nowhere else.
+    pub key: char,
 }
 
 /// A share of calls, 1 to 99 of a hundred.

@@ -3,13 +3,13 @@
 mod desk;
 
 use desk::{World, credentials, number, trunk};
-use offhook_call::config::{Config, Percent, Rule};
+use offhook_call::config::{Config, Consent, Percent, Rule};
 use offhook_call::event::{CallEvent, LogEvent};
 use offhook_call::guests::{Denied, Supervision};
 use offhook_call::recording::{PausedBy, RecordingWish};
 use offhook_call::view::Recorded;
 use offhook_call::{Command, Input};
-use offhook_plan::Source;
+use offhook_plan::{AssetId, MediaEvent, Source};
 use offhook_sip::SessionId;
 use offhook_units::{AgentId, CallId, LegId, Span};
 
@@ -306,4 +306,81 @@ fn a_number_that_the_caller_is_transferred_to_has_its_word_from_then_on() {
     assert!(matches!(world.recorded(), Recorded::Paused { by: PausedBy::Rule, .. }));
     assert_eq!(world.wish(Some(BOB), RecordingWish::Pause), Ok(()));
     assert_eq!(world.tapped(), None);
+}
+
+/// The queue asks for consent by the key 1.
+fn asks(config: &mut Config) {
+    config.queues[0].consent = Some(Consent { ask: vec![AssetId(77)], key: '1' });
+    rules(config, Some(Rule::WithConsent), None, Some(Rule::Always));
+    // Nobody is free, so that the caller waits.
+    config.agents.truncate(1);
+}
+
+fn press(world: &mut World, digit: char) {
+    let call = world.newest();
+    let leg = world.plans[&call].legs[0].leg;
+    let now = world.now;
+    let source = offhook_plan::DigitSource::Event;
+    world.exchange.handle(now, Input::Media { worker: 0, event: MediaEvent::Digit { call, leg, source, digit } });
+    world.run(Span::from_ms(20));
+}
+
+fn consent_events(world: &World) -> Vec<&'static str> {
+    let of_call = world.log.iter().filter_map(|(_, event)| match event {
+        LogEvent::Call(event @ (CallEvent::ConsentAsked { .. } | CallEvent::ConsentGiven { .. })) => Some(event.name()),
+        _ => None,
+    });
+    of_call.collect()
+}
+
+#[test]
+fn who_agrees_by_the_key_is_recorded_from_then_on_and_the_record_says_when() {
+    let mut world = world(asks);
+    let first = world.dial("carrier2", "700", None);
+    assert_eq!((world.recorded(), world.tapped()), (Recorded::No, None));
+    assert_eq!(consent_events(&world), ["consent-asked"]);
+    press(&mut world, '5');
+    assert_eq!(world.tapped(), None, "another key agrees to nothing");
+    press(&mut world, '1');
+    press(&mut world, '1');
+    assert_eq!(consent_events(&world), ["consent-asked", "consent-given"]);
+    assert_eq!((world.recorded(), world.tapped()), (Recorded::Yes, Some(0)));
+    let (ringing, ..) = world.ringing("ann").expect("ann's phone rings");
+    world.answer("ann", ringing);
+    assert_eq!(world.recorded(), Recorded::Yes);
+    world.hang_up("carrier2", first);
+    world.run(Span::from_s(2));
+    let consent = world.records[0].consent.expect("it was asked");
+    assert!(consent.given.is_some_and(|given| given > consent.asked));
+    assert!(world.records[0].recording.is_some());
+}
+
+#[test]
+fn who_does_not_agree_is_not_recorded_whatever_the_agents_rule_says() {
+    let mut world = world(asks);
+    let call = world.dial("carrier2", "700", None);
+    let (ringing, ..) = world.ringing("ann").expect("ann's phone rings");
+    world.answer("ann", ringing);
+    press(&mut world, '1');
+    assert_eq!(consent_events(&world), ["consent-asked"], "in the talk the key says nothing any more");
+    assert_eq!((world.recorded(), world.tapped()), (Recorded::No, None));
+    assert!(world.wish(None, RecordingWish::Record).is_err(), "nobody else agrees for the caller");
+    world.hang_up("carrier2", call);
+    world.run(Span::from_s(2));
+    let record = &world.records[0];
+    assert_eq!((record.recording, record.consent.map(|consent| consent.given)), (None, Some(None)));
+}
+
+#[test]
+fn the_question_is_heard_before_the_music_and_where_never_is_said_it_is_not_asked() {
+    let mut world = world(asks);
+    world.dial("carrier2", "700", None);
+    let heard = format!("{:?}", world.plans[&world.newest()].edges);
+    assert!(heard.contains("AssetId(77)"), "{heard}");
+    let mut world = self::world(|config| {
+        asks(config);
+        config.numbers.get_mut("700").expect("a number").record = Some(Rule::Never);
+    });
+    world.dial("carrier2", "700", None);
+    assert_eq!(consent_events(&world), [""; 0]);
 }

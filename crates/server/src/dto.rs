@@ -338,6 +338,14 @@ pub struct Record {
     cause: Option<u8>,
     guests: Vec<GuestDto>,
     pauses: Vec<Paused>,
+    consent: Option<Consent>,
+}
+
+/// Whether the caller agreed to being recorded.
+#[derive(Debug, Serialize)]
+struct Consent {
+    asked: String,
+    given: Option<String>,
 }
 
 /// That a call was sent on before it came to us.
@@ -490,6 +498,7 @@ impl From<&RecordEntry> for Record {
             cause,
             guests,
             pauses,
+            consent,
         } = record;
         let instant = |at: &Option<Tick>| at.map(rfc3339);
         Self {
@@ -532,6 +541,8 @@ impl From<&RecordEntry> for Record {
             cause: *cause,
             guests: guests.iter().map(GuestDto::from).collect(),
             pauses: pauses.iter().map(Paused::from).collect(),
+            consent: consent
+                .map(|consent| Consent { asked: rfc3339(consent.asked), given: consent.given.map(rfc3339) }),
         }
     }
 }

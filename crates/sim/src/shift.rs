@@ -508,6 +508,7 @@ fn queue(id: u64, name: &str, strategy: Strategy) -> Queue {
         nobody_here: vec![AssetId(2)],
         full: vec![AssetId(3)],
         record: if id == 2 { Some(Rule::Always) } else { Percent::new(60).map(Rule::Share) },
+        consent: None,
         pause_on_keys: (id == 2).then_some(Span::from_s(3)),
         sticky: (id == 1).then_some(Sticky { wait: Span::from_s(5), within: Span::from_s(600) }),
         ways: ways(id),

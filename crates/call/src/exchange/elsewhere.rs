@@ -91,7 +91,11 @@ impl Exchange {
 
     /// A caller who waits pressed a key. One that leads nowhere, now or at all, changes nothing: nobody loses a place by it.
     pub(super) fn pressed_waiting(&mut self, now: Tick, id: CallId, digit: char) {
-        let Some(call) = self.calls.get(&id).filter(|call| matches!(call.stage, Stage::Queued { .. })) else { return };
+        let waits = self.calls.get(&id).is_some_and(|call| matches!(call.stage, Stage::Queued { .. }));
+        if !waits || self.key_consents(now, id, digit) {
+            return;
+        }
+        let Some(call) = self.calls.get(&id) else { return };
         let Some(queue) = call.queue.and_then(|queue| self.queue(queue)) else { return };
         let Some(to) = queue.ways.keys.get(&digit) else { return };
         if *to == Elsewhere::Callback {

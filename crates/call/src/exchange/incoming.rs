@@ -254,6 +254,8 @@ pub(super) fn new_call(id: CallId, now: Tick, number: String, from: Presented, c
         pause: None,
         pauses: 0,
         wanted: false,
+        asked_consent: false,
+        consents: false,
         number_rule: None,
         placed: false,
         worker,

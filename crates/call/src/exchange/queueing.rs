@@ -38,7 +38,8 @@ impl Exchange {
     /// What a caller hears who has just entered a queue.
     pub(super) fn wait_in(&mut self, now: Tick, id: CallId, queue: QueueId) {
         let Some(settings) = self.queue(queue) else { return };
-        let (mut music, announces) = (settings.music.clone(), settings.announce_every.as_us() > 0);
+        let (mut music, every) = (settings.music.clone(), settings.announce_every);
+        let announces = every > Span::ZERO;
         let tells_wait = announces && !settings.expected_wait.is_empty();
         if music.is_empty() {
             music.clone_from(&self.tones_of(id).ringback);
@@ -49,10 +50,13 @@ impl Exchange {
             Answer::AtStart | Answer::AtQueue => self.answer_caller(now, id),
             Answer::AtAgent => self.early_media(now, id),
         }
-        self.enter(now, id, Stage::Queued { music, announcement: None });
+        let asked = self.ask_consent(now, id);
+        let first = if asked.is_some() { now + every } else { now };
+        let announcement = asked.map(|words| self.playing(words)).filter(|playing| !playing.assets.is_empty());
+        self.enter(now, id, Stage::Queued { music, announcement });
         self.replan(now, id);
         if announces {
-            self.timers.arm(id, Kind::Announce, now);
+            self.timers.arm(id, Kind::Announce, first);
         }
         if !tells_wait {
             // Nobody is told; what would be said is scored all the same, so that it can be judged beforehand.

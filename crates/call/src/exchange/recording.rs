@@ -5,6 +5,7 @@
 //! recorder. A pause ends by itself: after the longest one that the configuration allows, or where the caller's keys began it, some
 //! seconds after the last of them (docs/decisions/0096).
 
+use offhook_plan::AssetId;
 use offhook_units::{AgentId, CallId, RecordingId, Tick};
 
 use super::state::{Call, Hand, Leg, Pause, Stage};
@@ -43,7 +44,8 @@ impl Exchange {
         let is_outside = call.placed && customer(call).trunk.is_some();
         let outside = self.config.recording.outgoing.filter(|_| is_outside);
         let mut rules = agents.chain(call.number_rule).chain(queue).chain(outside);
-        rules.clone().find(|rule| *rule == Rule::Never).or_else(|| rules.next())
+        let says = |wanted: Rule| rules.clone().find(|rule| *rule == wanted);
+        says(Rule::Never).or_else(|| says(Rule::WithConsent)).or_else(|| rules.next())
     }
 
     fn is_wanted(&self, call: &Call) -> bool {
@@ -52,6 +54,7 @@ impl Exchange {
             Some(Rule::Always) => true,
             Some(Rule::OnDemand) => call.wanted,
             Some(Rule::Share(percent)) => percent.draws(call.id),
+            Some(Rule::WithConsent) => call.consents,
         }
     }
 
@@ -61,6 +64,38 @@ impl Exchange {
         let agent = call.caller_agent.and_then(|agent| self.agent(agent)?.record);
         let rules = [agent, self.config.recording.outgoing];
         call.placed && rules.iter().flatten().any(|rule| *rule != Rule::Never)
+    }
+
+    /// What a caller hears first who has entered a queue and is asked whether the call may be recorded: once in a call.
+    pub(super) fn ask_consent(&mut self, now: Tick, id: CallId) -> Option<Vec<AssetId>> {
+        let call = self.calls.get(&id).filter(|call| !call.asked_consent)?;
+        if self.rule_of(call) != Some(Rule::WithConsent) {
+            return None;
+        }
+        let ask = call.queue.and_then(|queue| self.queue(queue))?.consent.as_ref()?.ask.clone();
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.asked_consent = true;
+        }
+        self.note(now, CallEvent::ConsentAsked { call: id });
+        Some(ask)
+    }
+
+    /// A caller who waits pressed a key: whether it is the one that agrees to being recorded.
+    pub(super) fn key_consents(&mut self, now: Tick, id: CallId, digit: char) -> bool {
+        let Some(call) = self.calls.get(&id) else { return false };
+        let consent = call.queue.and_then(|queue| self.queue(queue)).and_then(|queue| queue.consent.as_ref());
+        let (asked, given) = (call.asked_consent, call.consents);
+        if !asked || consent.is_none_or(|consent| consent.key != digit) {
+            return false;
+        }
+        if !given {
+            if let Some(call) = self.calls.get_mut(&id) {
+                call.consents = true;
+            }
+            self.note(now, CallEvent::ConsentGiven { call: id });
+            self.replan(now, id);
+        }
+        true
     }
 
     /// A number of ours has a word on the calls that it is followed in.

@@ -69,6 +69,10 @@ pub(super) struct Call {
     pub pauses: u32,
     /// Somebody wants it, where it is recorded on demand.
     pub wanted: bool,
+    /// The caller was asked whether it may be recorded.
+    pub asked_consent: bool,
+    /// The caller agreed.
+    pub consents: bool,
     /// What the number says that the caller dialled, or was led to.
     pub number_rule: Option<Rule>,
     /// A phone of ours made it.

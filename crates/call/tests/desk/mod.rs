@@ -152,6 +152,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
                 nobody_here: Vec::new(),
                 full: Vec::new(),
                 record: (name == "sales").then_some(Rule::Always),
+                consent: None,
                 pause_on_keys: None,
                 sticky: None,
                 ways: Ways::default(),

@@ -546,6 +546,7 @@ pub fn config(agents: u16) -> Config {
         nobody_here: vec![AssetId(3)],
         full: vec![AssetId(4)],
         record: Some(offhook_call::config::Rule::Always),
+        consent: None,
         pause_on_keys: None,
         sticky: None,
         ways: Ways::default(),

@@ -4,7 +4,7 @@ use core::ops::Range;
 use std::path::PathBuf;
 
 use offhook_call::calendar::Zone;
-use offhook_call::config::{Percent, Recording as Rules, Rule};
+use offhook_call::config::{Consent, Percent, Recording as Rules, Rule};
 use offhook_call::recording::PAUSE_CODE_KEYS_MAX;
 use offhook_recorder::{KeyFileError, KeyRing};
 use offhook_units::Span;
@@ -82,6 +82,7 @@ impl Reader {
             "true" | "always" => Some(Rule::Always),
             "false" | "never" => Some(Rule::Never),
             "on-demand" => Some(Rule::OnDemand),
+            "with-consent" if key == "record" && section.title.contains("queue") => Some(Rule::WithConsent),
             share => share.strip_suffix('%').and_then(|n| Percent::new(n.parse().ok()?)).map(Rule::Share),
         };
         if rule.is_none() {
@@ -89,6 +90,33 @@ impl Reader {
             self.sink.fault(span, format!("{key} = \"{value}\" is not known"), advice);
         }
         rule
+    }
+
+    /// `consent` of a queue: what callers hear, and the key by which they agree to being recorded.
+    pub fn consent(&mut self, section: &mut Section<'_>) -> Option<Consent> {
+        let mut table = section.table(&mut self.sink, "consent")?;
+        let ask = table.texts(&mut self.sink, "ask", "[\"may-we-record\"]");
+        let key = table.need_text(&mut self.sink, "key", "\"1\"");
+        let span = table.span.clone();
+        table.finish(&mut self.sink);
+        let ask = match ask {
+            Some(ask) if !ask.value.is_empty() => self.prompts.find_all(&mut self.sink, &ask.value),
+            _ => {
+                let advice = "add ask = [\"may-we-record\"]: a prompt that says so, and which key to press";
+                self.sink.missing(span, "consent does not say what callers are asked", advice);
+                return None;
+            }
+        };
+        let key = key?;
+        let mut keys = key.value.chars();
+        match (keys.next(), keys.next()) {
+            (Some(digit), None) if CODE_KEYS.contains(digit) => Some(Consent { ask, key: digit }),
+            _ => {
+                let message = format!("key = \"{}\" is not one key of a phone", key.value);
+                self.sink.fault(key.span, message, "write one of 0-9, * and #");
+                None
+            }
+        }
     }
 
     /// How long recordings are kept: `"90d"` or `"forever"`.

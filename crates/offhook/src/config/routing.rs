@@ -85,6 +85,10 @@ impl Reader {
             let keep = self.keep(&mut section, KEEP);
             let lending = self.lending(&mut section);
             section.finish(&mut self.sink);
+            if let Some(other) = queue.consent.as_ref().and_then(|consent| ways.keys.get(&consent.key)) {
+                let message = "this key agrees to being recorded, too";
+                self.sink.fault(other.span.clone(), message, "give one of the two another key");
+            }
             if let Some(waited) = ways.waited.as_ref().filter(|_| queue.acd.max_wait.is_none()) {
                 let advice = "add max_wait = \"2m\": after so long callers are sent there";
                 self.sink.missing(waited.span.clone(), "callers wait for as long as they like", advice);
@@ -130,6 +134,14 @@ impl Reader {
         let record = self.record(section, "record");
         let rests = Span::from_s(2)..=Span::from_s(120);
         let pause_on_keys = section.span(&mut self.sink, "pause_recording_on_keys", rests);
+        let consent = self.consent(section);
+        // What the defaults ask is for those queues that record with consent.
+        let (wants, own) = (record == Some(Rule::WithConsent), section.has("consent"));
+        if whole && (wants && consent.is_none() && !own || !wants && own) {
+            let message = "record = \"with-consent\" and consent = { .. } go together";
+            let advice = "write both: consent = { ask = [\"may-we-record\"], key = \"1\" }";
+            self.sink.missing(section.span.clone(), message, advice);
+        }
         if whole && pause_on_keys.is_some() && record == Some(Rule::Never) {
             let message = "the caller's keys pause a recording, and calls of this queue are never recorded";
             let advice = "write record = true, or take pause_recording_on_keys out";
@@ -145,6 +157,7 @@ impl Reader {
             nobody_here,
             full,
             record,
+            consent,
             pause_on_keys,
             sticky,
             ways: Ways::default(),

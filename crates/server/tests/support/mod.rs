@@ -531,6 +531,7 @@ pub fn record(id: u64, started: Tick) -> RecordEntry {
             callback_of: None,
             cause: None,
             pauses: vec![Pause { from: started, until: started, by: PausedBy::Keys, ended_by: Some(PausedBy::Limit) }],
+            consent: Some(offhook_call::record::Consent { asked: NOW, given: None }),
             guests: vec![GuestTime { agent: Some(AgentId(3)), part: Part::Listen, from: started, until: started }],
         },
         queue: Some("sales".to_owned()),

@@ -3,7 +3,7 @@
 use offhook_call::config::{Percent, Rule};
 use offhook_units::Span;
 
-use super::{GOOD, check_added, check_fault, loaded};
+use super::{GOOD, check_added, check_fault, faults_of, loaded};
 use crate::recording::Kept;
 
 #[test]
@@ -37,6 +37,29 @@ fn the_callers_keys_pause_where_the_queue_is_recorded_and_says_for_how_long() {
     let never = "record = false\npause_recording_on_keys = \"8s\"";
     check_fault(&with(never), (6, 1), "are never recorded", "record = true");
     check_fault(&with("record = true\npause_recording_on_keys = \"1s\""), (9, 27), "pause_recording_on_keys", "2 s");
+}
+
+#[test]
+fn a_queue_asks_for_consent_where_it_records_with_it_and_a_number_cannot() {
+    let with = |lines: &str| GOOD.replace("name = \"sales\"\n", &format!("name = \"sales\"\n{lines}\n"));
+    let ask = "record = \"with-consent\"\nconsent = { ask = \"vm-goodbye\", key = \"1\" }";
+    let queue = loaded(&with(ask)).exchange.queues.remove(0);
+    let consent = queue.consent.expect("it asks");
+    assert_eq!((queue.record, consent.key, consent.ask.len()), (Some(Rule::WithConsent), '1', 1));
+    for (lines, message, advice) in [
+        ("record = \"with-consent\"", "go together", "consent = {"),
+        ("record = true\nconsent = { ask = \"vm-goodbye\", key = \"1\" }", "go together", "write both"),
+        (&ask.replace("\"1\"", "\"12\""), "is not one key", "0-9, * and #"),
+        (&ask.replace("ask = \"vm-goodbye\", ", ""), "does not say what callers are asked", "ask = ["),
+    ] {
+        let faults = faults_of(&with(lines));
+        let fault = faults.list.first().expect("a fault");
+        assert!(fault.message.contains(message) && fault.advice.contains(advice), "{lines}: {faults}");
+    }
+    let twice = with(&format!("{ask}\nkeys = {{ 1 = {{ number = \"700\" }} }}"));
+    assert!(faults_of(&twice).list[0].message.contains("agrees to being recorded, too"));
+    let number = GOOD.replace("number = \"700\"\n", "number = \"700\"\nrecord = \"with-consent\"\n");
+    assert!(faults_of(&number).list[0].message.contains("is not known"));
 }
 
 #[test]
