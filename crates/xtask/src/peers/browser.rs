@@ -254,9 +254,10 @@ fn visitor(browser: &mut Browser, pages: &[Page; 2], exchange: &mut Exchange, fo
     browser.screenshot(&page.session, &folder.join("visitor-360.png"))?;
     page.click(browser, "hang-up")?;
     page.wait_for_text(browser, "state", "The call is over")?;
-    let records = exchange.wait_records(3, SOON)?;
-    let record = records.iter().find(|record| record["caller"]["text"] == "Jane Doe (shop)");
-    let record = record.with_context(|| format!("no record of the visitor: {records:?}"))?;
+    let record = wait_for("the record of the visitor", SOON, || {
+        let of_her = |record: &serde_json::Value| record["caller"]["text"] == "Jane Doe (shop)";
+        Ok(exchange.records()?.into_iter().find(of_her))
+    })?;
     ensure!(record["caller_srtp"].is_object(), "the visitor's record: {record}");
     let talked = record["talks"].as_array().map_or(0, Vec::len);
     ensure!(talked == 2, "{talked} talked with the visitor: {record}");
