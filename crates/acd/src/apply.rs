@@ -4,7 +4,7 @@ use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick};
 
 use crate::Acd;
 use crate::config::{AgentConfig, Need, PROFILES_MAX, QueueConfig, Strategy};
-use crate::forecast::{self, Expected, Told};
+use crate::forecast::{Expected, Notes, Told};
 use crate::index::{Index, LaneId, QueueIndex};
 use crate::state::{Agent, Contact, Offer, Phase, Place, Profile, ProfileId, Queue, Reach, Stage, State, Work};
 use crate::words::{Event, OfferEnd, WrapUpStart};
@@ -56,7 +56,7 @@ impl Acd {
                     reach: Reach::There,
                     delayed: true,
                     ready_at: at,
-                    told: Vec::new(),
+                    told: Notes::default(),
                     place: Place::Waiting {
                         step: 0,
                         ring: 0,
@@ -387,7 +387,7 @@ impl Acd {
 
     fn note_forecast(&mut self, at: Tick, id: ContactId, said: Expected) {
         if let Some(contact) = self.state.contacts.get_mut(&id).filter(|contact| contact.is_waiting()) {
-            forecast::note(&mut contact.told, Told { at, said });
+            contact.told.note(Told { at, said });
         }
     }
 
@@ -401,7 +401,7 @@ impl Acd {
     fn set_asks(&mut self, at: Tick, id: ContactId, until: Option<Tick>) {
         self.change_contact(id, |contact| {
             if let Place::Waiting { asks, .. } = &mut contact.place {
-                (*asks, contact.ready_at) = (until, at);
+                (*asks, contact.ready_at) = (until.map(Box::new), at);
             }
         });
     }
@@ -410,7 +410,7 @@ impl Acd {
     fn end_wait(&mut self, at: Tick, id: ContactId, answered: bool) {
         let Some(contact) = self.state.contacts.get_mut(&id).filter(|contact| contact.is_waiting()) else { return };
         let (id, entered_at) = (contact.queue, contact.entered_at);
-        for told in core::mem::take(&mut contact.told) {
+        for told in contact.told.take() {
             self.figures.score(id, entered_at, told.said, at - told.at, answered);
         }
         let agents = self.index.queues.get(&id).map_or(0, QueueIndex::agents);

@@ -53,12 +53,34 @@ pub(crate) struct Told {
     pub said: Expected,
 }
 
-/// Notes a forecast among those of its visit.
-pub(crate) fn note(told: &mut Vec<Told>, new: Told) {
-    if told.len() >= FORECASTS_MAX {
-        told.pop();
+/// Forecasts of one visit that are not scored yet. Most visits have none: then they take the room of a pointer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Notes(Option<Box<List>>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct List(Vec<Told>);
+
+impl Notes {
+    /// The latest.
+    pub fn last(&self) -> Option<&Told> {
+        self.0.as_ref()?.0.last()
     }
-    told.push(new);
+
+    /// One more, in the latest one's place where there are too many.
+    pub fn note(&mut self, new: Told) {
+        let List(told) = &mut **self.0.get_or_insert_default();
+        if told.len() >= FORECASTS_MAX {
+            told.pop();
+        }
+        told.push(new);
+    }
+
+    /// All of them, which are then gone.
+    pub fn take(&mut self) -> Vec<Told> {
+        self.0.take().map(|list| list.0).unwrap_or_default()
+    }
 }
 
 /// A queue's pace on one channel, measured where contacts waited because nobody was free.
@@ -249,11 +271,11 @@ mod tests {
     #[test]
     fn a_visit_keeps_its_first_forecasts_and_the_latest() {
         let said = Expected { place: 1, agents: 1, p50: Span::from_s(1), p80: Span::from_s(2) };
-        let mut told = Vec::new();
+        let mut told = Notes::default();
         for second in 0..100 {
-            note(&mut told, Told { at: Tick::from_us(second), said });
+            told.note(Told { at: Tick::from_us(second), said });
         }
-        let at: Vec<_> = told.iter().map(|told| told.at.as_us()).collect();
+        let at: Vec<_> = told.take().iter().map(|told| told.at.as_us()).collect();
         assert_eq!(at.len(), FORECASTS_MAX);
         assert_eq!((at[0], at[30], at[31]), (0, 30, 99));
     }

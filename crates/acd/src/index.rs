@@ -661,7 +661,7 @@ fn contact_timers(queue: &Queue, contact: &Contact) -> impl Iterator<Item = (Tic
             let widen = widens_at.map(|at| (at, Timer::Widen(id)));
             let most = queue.config.max_wait.filter(|_| !too_long);
             let preference = prefers.as_deref().map(|(_, until)| (*until, Timer::Preference(id)));
-            let ask = asks.map(|until| (until, Timer::Ask(id)));
+            let ask = asks.as_deref().map(|until| (*until, Timer::Ask(id)));
             (tier, ring, widen, most.map(|wait| (entered_at + wait, Timer::MaxWait(id))), preference, ask)
         }
         Place::Served { .. } => (None, None, None, None, None, None),

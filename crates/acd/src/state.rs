@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 
 use crate::config::{AgentConfig, Channel, Lending, Membership, Need, Order, QueueConfig, Strategy};
-use crate::forecast::{Pace, Told};
+use crate::forecast::{Notes, Pace};
 use crate::lending::Loan;
 
 /// Away for at least this long, an agent begins a new shift with the next log-in; a shorter absence continues the old one.
@@ -458,7 +458,7 @@ pub(crate) struct Contact {
     /// When it could be offered first.
     pub ready_at: Tick,
     /// Forecasts of its wait that are not scored yet.
-    pub told: Vec<Told>,
+    pub told: Notes,
     pub place: Place,
 }
 
@@ -496,7 +496,7 @@ pub(crate) enum Place {
         /// One more agent may ring, although some do.
         wants_more: bool,
         /// Nobody is offered it until then, unless it is said sooner to whom.
-        asks: Option<Tick>,
+        asks: Option<Box<Tick>>,
         /// The only agent who may take it, until then.
         prefers: Option<Box<(AgentId, Tick)>>,
     },
@@ -544,7 +544,7 @@ impl Contact {
     /// Until when an integrator is asked about it.
     pub fn asks(&self) -> Option<Tick> {
         match self.place {
-            Place::Waiting { asks, .. } => asks,
+            Place::Waiting { ref asks, .. } => asks.as_deref().copied(),
             Place::Served { .. } => None,
         }
     }

@@ -56,7 +56,7 @@ fn could_take(state: &State, now: Tick, contact: &Contact, agent: &Agent) -> boo
     let due = contact.stages.iter().filter(|stage| contact.entered_at + stage.after <= now).count();
     assert!(contact.stages.is_empty() || due == usize::from(*ring) + 1, "rings open when their time comes");
     if let Some(until) = asks {
-        assert!(*until > now, "an ask ends when its time comes");
+        assert!(**until > now, "an ask ends when its time comes");
         return false;
     }
     if let Some((preferred, until)) = prefers.as_deref() {
