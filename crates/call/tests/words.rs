@@ -134,7 +134,10 @@ fn the_cause_that_a_carrier_gives_is_kept_and_phones_that_ring_are_told_it() {
     world.at("carrier2").endpoint.hang_up(now, call, Some(reason));
     world.run(Span::from_s(10));
     assert_eq!(world.cancel_reasons, [Some("SIP;cause=200, Q.850;cause=31".to_owned())]);
-    assert_eq!(world.records.pop().map(|record| (record.formula, record.cause)), Some((8, Some(31))));
+    assert_eq!(
+        world.records.pop().map(|record| (record.formula, record.cause)),
+        Some((offhook_call::record::FORMULA, Some(31)))
+    );
 
     // A caller that is not answered yet says so in CANCEL.
     let outside = world.dial("ann", "0301234", Some(credentials("ann")));
