@@ -42,7 +42,7 @@ enum Command {
     Phone(phone::PhoneArgs),
     /// One scripted call; exits 0 when it was answered and ended as asked.
     Call(call::CallArgs),
-    /// Recordings: list, show, verify, export, hold, erase, and the keys that seal them.
+    /// Recordings: list, show, verify, export, hold, erase, forget a person, and the keys that seal them.
     Recording(recording::RecordingArgs),
     /// Let people and programs in: users and tokens of the page and the API.
     #[command(subcommand)]

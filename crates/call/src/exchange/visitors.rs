@@ -16,7 +16,7 @@ pub const TICKETS_MAX: usize = 1_000;
 pub const TICKET_LASTS: Span = Span::from_s(60);
 /// Longest name that a visitor gives, in characters.
 pub const NAME_CHARS_MAX: usize = 64;
-/// What the user parts of visitors begin with: no account is called so.
+/// What the user parts of visitors begin with. Which of them are good is known by the whole word, so that an account may begin so, too.
 const PREFIX: &str = "visitor-";
 
 /// Who was given a ticket and has not called yet.

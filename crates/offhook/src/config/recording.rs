@@ -75,18 +75,24 @@ impl Reader {
         recording
     }
 
-    /// Whether calls are recorded: `true` or `"always"`, `false` or `"never"`, `"on-demand"`, or a share such as `"25%"`.
+    /// Whether calls are recorded: `true` or `"always"`, `false` or `"never"`, `"on-demand"`, or a share such as `"25%"`; of
+    /// queues also `"with-consent"`.
     pub fn record(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<Rule> {
         let At { value, span } = section.flag_or_text(&mut self.sink, key, "\"on-demand\"")?;
+        // A number or an agent has nobody to ask.
+        let asks = key == "record" && section.title.contains("queue");
         let rule = match value.as_str() {
             "true" | "always" => Some(Rule::Always),
             "false" | "never" => Some(Rule::Never),
             "on-demand" => Some(Rule::OnDemand),
-            "with-consent" if key == "record" && section.title.contains("queue") => Some(Rule::WithConsent),
+            "with-consent" if asks => Some(Rule::WithConsent),
             share => share.strip_suffix('%').and_then(|n| Percent::new(n.parse().ok()?)).map(Rule::Share),
         };
         if rule.is_none() {
-            let advice = "write true (\"always\"), false (\"never\"), \"on-demand\", or a share of 1 to 99 in a hundred, \"25%\"";
+            let consent = if asks { ", \"with-consent\"" } else { "" };
+            let advice = format!(
+                "write true (\"always\"), false (\"never\"), \"on-demand\"{consent}, or a share of 1 to 99 in a hundred, \"25%\""
+            );
             self.sink.fault(span, format!("{key} = \"{value}\" is not known"), advice);
         }
         rule
