@@ -8,7 +8,7 @@ use crate::config::{AgentConfig, Channel, Limits, QueueConfig};
 use crate::digest::Digest;
 use crate::figures::{AgentFigures, Figures, QueueFigures};
 use crate::forecast::Expected;
-use crate::index::Index;
+use crate::index::{Index, Timer};
 use crate::state::{AgentKind, Place, State};
 use crate::words::{Command, Effect, Event, OfferEnd, Output, Refusal};
 
@@ -120,12 +120,22 @@ impl Acd {
     /// is due happens before anything is offered, so that timers of one tick cannot overtake each other.
     pub fn timeout(&mut self, now: Tick) {
         let now = now.max(self.state.at);
-        while let Some((_, timer)) = self.index.timers.first().copied().filter(|(due, _)| *due <= now) {
-            for event in self.due(now, timer) {
-                self.record(now, event);
+        loop {
+            while let Some(timer) = self.first_due(now) {
+                for event in self.due(now, timer) {
+                    self.record(now, event);
+                }
+            }
+            self.offer_all(now);
+            // Who sat down meanwhile may be due to be measured.
+            if self.first_due(now).is_none() {
+                return;
             }
         }
-        self.offer_all(now);
+    }
+
+    fn first_due(&self, now: Tick) -> Option<Timer> {
+        self.index.timers.first().filter(|(due, _)| *due <= now).map(|(_, timer)| *timer)
     }
 
     fn offer_all(&mut self, now: Tick) {

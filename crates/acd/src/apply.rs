@@ -5,7 +5,7 @@ use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick};
 use crate::Acd;
 use crate::config::{AgentConfig, Need, PROFILES_MAX, QueueConfig, Strategy};
 use crate::forecast::{Expected, Notes, Told};
-use crate::index::{Index, LaneId, QueueIndex};
+use crate::index::{Counted, Index, LaneId, QueueIndex};
 use crate::state::{Agent, Contact, Offer, Phase, Place, Profile, ProfileId, Queue, Reach, Stage, State, Work};
 use crate::words::{Event, OfferEnd, WrapUpStart};
 
@@ -171,7 +171,7 @@ impl Acd {
         }
         let is_new = known.is_none();
         if is_new {
-            self.index.queues.entry(id).or_default();
+            self.index.queues.or_insert_with(id, QueueIndex::default);
             self.index.add_queue_timers(id, &queue);
             let lanes = queue.lanes.clone();
             self.state.queues.insert(id, queue);
@@ -203,7 +203,7 @@ impl Acd {
     fn set_agent(&mut self, at: Tick, config: &AgentConfig) {
         let State { seed, queues, agents, .. } = &mut self.state;
         let mut touched: Vec<QueueId> = config.queues.iter().map(|membership| membership.queue).collect();
-        let agent = agents.entry(config.id).or_insert_with(|| Box::new(Agent::new(config.clone(), at)));
+        let agent = agents.or_insert_with(config.id, || Box::new(Agent::new(config.clone(), at)));
         touched.extend(agent.config.queues.iter().map(|membership| membership.queue));
         self.index.remove_agent(*seed, queues, agent);
         self.index.part(agent);
@@ -239,7 +239,8 @@ impl Acd {
         let State { seed, queues, agents, .. } = &mut self.state;
         let Some(agent) = agents.get_mut(&id) else { return };
         let served = agent.serves();
-        self.index.remove_agent(*seed, queues, agent);
+        let counted = Counted::of(agent);
+        self.index.lift(*seed, queues, agent);
         change(agent);
         let kind = agent.kind_now();
         if kind != agent.kind {
@@ -247,7 +248,8 @@ impl Acd {
             self.figures.leave_state(id, agent.kind, at - agent.since);
             (agent.kind, agent.since) = (kind, at);
         }
-        self.index.add_agent(*seed, queues, agent);
+        self.index.count(agent, counted, Counted::of(agent));
+        self.index.seat(*seed, queues, agent);
         if agent.serves() != served {
             let serves = !served;
             let memberships: Vec<_> = agent.memberships().map(|member| (member.queue, member.level)).collect();

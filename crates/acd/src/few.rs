@@ -1,5 +1,6 @@
 //! Sets as lanes need them: small ones without memory of their own, and the first contact of each tier at hand.
 
+use core::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 
@@ -107,7 +108,8 @@ pub(crate) struct Tiers(Vec<Tier>);
 struct Tier {
     at: u8,
     first: LineKey,
-    all: BTreeSet<LineKey>,
+    /// All others; mostly none, and then without memory.
+    rest: BTreeSet<LineKey>,
 }
 
 impl Tiers {
@@ -118,19 +120,27 @@ impl Tiers {
 
     pub fn put(&mut self, at: u8, key: LineKey, add: bool) {
         match (self.0.binary_search_by_key(&at, |tier| tier.at), add) {
-            (Err(place), true) => self.0.insert(place, Tier { at, first: key, all: BTreeSet::from([key]) }),
+            (Err(place), true) => {
+                self.0.reserve_exact(1);
+                self.0.insert(place, Tier { at, first: key, rest: BTreeSet::new() });
+            }
             (Err(_), false) => {}
             (Ok(place), true) => {
                 let tier = &mut self.0[place];
-                tier.all.insert(key);
-                tier.first = tier.first.min(key);
+                match key.cmp(&tier.first) {
+                    Ordering::Less => drop(tier.rest.insert(core::mem::replace(&mut tier.first, key))),
+                    Ordering::Equal => {}
+                    Ordering::Greater => drop(tier.rest.insert(key)),
+                }
             }
             (Ok(place), false) => {
                 let tier = &mut self.0[place];
-                tier.all.remove(&key);
-                match tier.all.first() {
-                    Some(first) => tier.first = *first,
-                    None => drop(self.0.remove(place)),
+                if key != tier.first {
+                    tier.rest.remove(&key);
+                } else if let Some(next) = tier.rest.pop_first() {
+                    tier.first = next;
+                } else {
+                    self.0.remove(place);
                 }
             }
         }

@@ -8,6 +8,7 @@ use offhook_units::{AgentId, QueueId, Span, Tick};
 use crate::config::{Formula, ServiceLevel};
 use crate::forecast::Expected;
 use crate::state::AgentKind;
+use crate::table::Table;
 use crate::words::{Event, Left, OfferEnd};
 
 /// How long an interval is; intervals begin at midnight UTC.
@@ -281,8 +282,9 @@ impl AgentFigures {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Figures {
-    queues: BTreeMap<QueueId, QueueRecord>,
-    agents: BTreeMap<AgentId, AgentFigures>,
+    queues: Table<QueueId, QueueRecord>,
+    /// Each in a place of its own: a table has more places than entries.
+    agents: Table<AgentId, Box<AgentFigures>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -322,7 +324,7 @@ impl Figures {
     pub fn fold(&mut self, at: Tick, event: &Event) {
         match event {
             Event::QueueSet(config) => {
-                self.queues.entry(config.id).or_default().promise = config.service_level;
+                self.queues.or_insert_with(config.id, QueueRecord::default).promise = config.service_level;
             }
             Event::QueueRemoved { queue } => {
                 self.queues.remove(queue);
@@ -333,7 +335,7 @@ impl Figures {
             Event::LoggedIn { agent, new_shift } => {
                 if *new_shift {
                     let fresh = AgentFigures { shift_began: Some(at), ..AgentFigures::default() };
-                    self.agents.insert(*agent, fresh);
+                    self.agents.insert(*agent, Box::new(fresh));
                 }
             }
             Event::Entered { queue, .. } => self.queue(*queue, at, |figures, _| figures.offered += 1),
@@ -506,7 +508,7 @@ impl Figures {
 
     /// An agent's figures with the state that lasts.
     pub fn agent(&self, id: AgentId, kind: AgentKind, lasts: Span) -> Option<AgentFigures> {
-        let mut figures = self.agents.get(&id)?.clone();
+        let mut figures = AgentFigures::clone(self.agents.get(&id)?);
         figures.in_state[kind as usize] += lasts;
         Some(figures)
     }

@@ -12,6 +12,7 @@ use crate::lending::REVIEW_EVERY;
 use crate::state::{
     Agent, AgentKind, Contact, IdleKey, LineKey, MEASURE_EVERY, Offer, Phase, Place, ProfileId, Queue, State, draw,
 };
+use crate::table::Table;
 
 /// Everything that waits for a time. The order is the order in which timers of the same tick fire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,20 +39,22 @@ pub(crate) struct LaneId {
     pub profile: ProfileId,
 }
 
+type Queues = Table<QueueId, Queue>;
+
 /// The number of a lane in [`Index::lanes`].
 pub(crate) type Slot = u32;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
-    pub queues: BTreeMap<QueueId, QueueIndex>,
+    pub queues: Table<QueueId, QueueIndex>,
     pub lanes: Vec<Lane>,
-    /// The first contact without an offer of each lane, side by side: what a free agent looks at is one line of cache a lane.
-    fronts: Vec<Option<LineKey>>,
+    /// Where the first contact without an offer of each lane stands, side by side and small: a free agent looks at many lanes.
+    fronts: Vec<Front>,
     /// An agent who has just become free, and is in none of the lanes yet: when somebody waits, the agent leaves without
     /// having sat down in any.
     fresh: Option<AgentId>,
     /// The lanes in which an agent can meet contacts when free.
-    seats: BTreeMap<AgentId, Vec<Seat>>,
+    seats: Table<AgentId, Vec<Seat>>,
     /// Lanes where a waiting contact and an idle agent can meet; empty after every step.
     pub matchable: Matchable,
     /// Contacts that wait for one agent alone, in line: queue weight, rank, queue.
@@ -62,6 +65,21 @@ pub(crate) struct Index {
     lent: BTreeMap<QueueId, BTreeSet<AgentId>>,
     pub timers: BTreeSet<(Tick, Timer)>,
     pub profiles: BTreeMap<Vec<Need>, ProfileId>,
+}
+
+/// What a contact is compared by with those of other lanes, but for what decides between equals; a lane without anybody comes last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Front {
+    rank: Reverse<i64>,
+    place_at: Tick,
+}
+
+impl Front {
+    const NOBODY: Self = Self { rank: Reverse(i64::MIN), place_at: Tick::MAX };
+
+    fn of(first: Option<LineKey>) -> Self {
+        first.map_or(Self::NOBODY, |LineKey { rank, place_at, .. }| Self { rank, place_at })
+    }
 }
 
 /// A set of lanes; each lane knows whether it is in it.
@@ -86,6 +104,21 @@ impl Matchable {
         } else if let Some(at) = self.0.iter().position(|other| *other == slot) {
             self.0.swap_remove(at);
         }
+    }
+}
+
+/// What of an agent the queues count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counted {
+    logged_in: bool,
+    available: bool,
+    serves: bool,
+}
+
+impl Counted {
+    pub fn of(agent: &Agent) -> Self {
+        let available = agent.kind == AgentKind::Available;
+        Self { logged_in: agent.logged_in, available, serves: agent.serves() }
     }
 }
 
@@ -288,7 +321,7 @@ impl Index {
         let alone = self.matchable.is_empty() && self.wanted.is_empty();
         let agent = state.agents.get(&self.fresh.filter(|_| alone)?)?;
         let free = Channel::ALL.map(|channel| agent.can_take(channel));
-        let mut first = None;
+        let mut first: Option<(Reverse<u32>, Front, QueueId, Slot)> = None;
         let mut at: Option<(u16, &Queue)> = None;
         for seat in self.seats.get(&agent.config.id)?.iter().filter(|seat| free[seat.channel as usize]) {
             if at.is_none_or(|(number, _)| number != seat.membership) {
@@ -301,13 +334,25 @@ impl Index {
                 }
                 at = Some((seat.membership, queue));
             }
-            let (Some((_, queue)), Some(front)) = (at, self.fronts[seat.lane as usize]) else { continue };
-            let key = (Reverse(queue.config.weight), front);
-            if first.is_none_or(|(least, _)| key < least) {
-                first = Some((key, queue.config.id));
+            let (Some((_, queue)), front) = (at, self.fronts[seat.lane as usize]) else { continue };
+            if front == Front::NOBODY {
+                continue;
+            }
+            let weight = Reverse(queue.config.weight);
+            let goes_first = first.is_none_or(|(least, other, _, slot)| {
+                (weight, front).cmp(&(least, other)).then_with(|| self.front(seat.lane).cmp(&self.front(slot))).is_lt()
+            });
+            if goes_first {
+                first = Some((weight, front, queue.config.id, seat.lane));
             }
         }
-        first.map(|((_, front), queue)| (agent.config.id, queue, front))
+        let (_, _, queue, slot) = first?;
+        Some((agent.config.id, queue, self.front(slot)?))
+    }
+
+    /// The first contact of a lane without an offer.
+    fn front(&self, slot: Slot) -> Option<LineKey> {
+        self.lanes[slot as usize].unoffered.first_from(0)
     }
 
     /// Opens a lane, and lets every member who fits sit down. Costs time in proportion to the members, once per profile and queue.
@@ -324,7 +369,9 @@ impl Index {
         for agent in index.members.iter().filter_map(|id| state.agents.get(id)) {
             let is_fresh = self.fresh == Some(agent.config.id);
             if let Some(seat) = seat_in(agent, &lane, slot) {
-                self.seats.entry(agent.config.id).or_default().push(seat);
+                let seats = self.seats.or_insert_with(agent.config.id, Vec::new);
+                seats.reserve_exact(1);
+                seats.push(seat);
                 if !is_fresh
                     && agent.can_take(id.channel)
                     && agent.kept_by(id.queue).is_none()
@@ -335,16 +382,39 @@ impl Index {
             }
         }
         self.lanes.push(lane);
-        self.fronts.push(None);
+        self.fronts.push(Front::NOBODY);
     }
 
-    pub fn add_agent(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
+    /// Counts an agent, and lets the agent sit down.
+    pub fn add_agent(&mut self, seed: u64, queues: &Queues, agent: &Agent) {
+        self.count(agent, Counted::default(), Counted::of(agent));
+        self.seat(seed, queues, agent);
+    }
+
+    /// Takes an agent out. Tiers that this opens are seen to by [`Index::refresh_queue`].
+    pub fn remove_agent(&mut self, seed: u64, queues: &Queues, agent: &Agent) {
+        self.lift(seed, queues, agent);
+        self.count(agent, Counted::of(agent), Counted::default());
+    }
+
+    /// What the agent's queues count has changed.
+    pub fn count(&mut self, agent: &Agent, before: Counted, now: Counted) {
+        if now == before {
+            return;
+        }
         for membership in agent.memberships() {
             let Some(index) = self.queues.get_mut(&membership.queue) else { continue };
-            index.logged_in += u32::from(agent.logged_in);
-            index.available += u32::from(agent.kind == AgentKind::Available);
-            *index.serving_at(membership.level) += u32::from(agent.serves());
+            let change = |number: &mut u32, before: bool, now: bool| {
+                *number = *number + u32::from(now) - u32::from(before);
+            };
+            change(&mut index.logged_in, before.logged_in, now.logged_in);
+            change(&mut index.available, before.available, now.available);
+            change(index.serving_at(membership.level), before.serves, now.serves);
         }
+    }
+
+    /// Lets an agent who is counted sit down in the lanes, or be the fresh one.
+    pub fn seat(&mut self, seed: u64, queues: &Queues, agent: &Agent) {
         if self.preferring.contains_key(&agent.config.id) {
             self.wanted.insert(agent.config.id);
         }
@@ -353,35 +423,32 @@ impl Index {
         } else {
             self.sit_down(seed, queues, agent);
         }
-        self.timers.extend(agent_timers(queues, agent));
+        self.timers.extend(agent_timers(agent));
     }
 
-    fn sit_down(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
+    fn sit_down(&mut self, seed: u64, queues: &Queues, agent: &Agent) {
         self.each_seat(seed, queues, agent, |lane, queue, key, index| {
             lane.seat(queue, key);
             Some(lane.head(queue, index).is_some())
         });
+        self.timers.extend(measure_timer(queues, agent));
     }
 
-    /// Takes an agent out. Tiers that this opens are seen to by [`Index::refresh_queue`].
-    pub fn remove_agent(&mut self, seed: u64, queues: &BTreeMap<QueueId, Queue>, agent: &Agent) {
+    /// Takes an agent out of the lanes, counted all the same: who is only offered something opens no tier.
+    pub fn lift(&mut self, seed: u64, queues: &Queues, agent: &Agent) {
         if self.fresh == Some(agent.config.id) {
             self.fresh = None;
         } else {
-            // While the lanes are looked at, the agent still counts: who is only offered something opens no tier.
             let none = self.matchable.is_empty();
             self.each_seat(seed, queues, agent, |lane, queue, key, index| {
                 lane.unseat(queue, key);
                 (!none).then(|| lane.head(queue, index).is_some())
             });
+            if let Some(timer) = measure_timer(queues, agent) {
+                self.timers.remove(&timer);
+            }
         }
-        for membership in agent.memberships() {
-            let Some(index) = self.queues.get_mut(&membership.queue) else { continue };
-            index.logged_in -= u32::from(agent.logged_in);
-            index.available -= u32::from(agent.kind == AgentKind::Available);
-            *index.serving_at(membership.level) -= u32::from(agent.serves());
-        }
-        for timer in agent_timers(queues, agent) {
+        for timer in agent_timers(agent) {
             self.timers.remove(&timer);
         }
     }
@@ -390,7 +457,7 @@ impl Index {
     fn each_seat(
         &mut self,
         seed: u64,
-        queues: &BTreeMap<QueueId, Queue>,
+        queues: &Queues,
         agent: &Agent,
         mut act: impl FnMut(&mut Lane, &Queue, IdleKey, &QueueIndex) -> Option<bool>,
     ) {
@@ -428,6 +495,7 @@ impl Index {
             index.members.insert(agent.config.id);
             seats.extend(index.lanes.values().filter_map(|slot| seat_in(agent, &self.lanes[*slot as usize], *slot)));
         }
+        seats.shrink_to_fit();
         self.seats.insert(agent.config.id, seats);
         self.note_loans(agent);
     }
@@ -480,7 +548,7 @@ impl Index {
         self.queues.get(&queue).is_some_and(|index| index.serving[usize::from(level.min(LEVELS_MAX))] <= 1)
     }
 
-    pub fn add_contact(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
+    pub fn add_contact(&mut self, queues: &Queues, contact: &Contact) {
         if contact.is_waiting() {
             self.put_in_line(queues, contact, true);
             self.place(queues, contact);
@@ -489,7 +557,7 @@ impl Index {
         }
     }
 
-    pub fn remove_contact(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
+    pub fn remove_contact(&mut self, queues: &Queues, contact: &Contact) {
         if contact.is_waiting() {
             self.unplace(queues, contact);
             self.put_in_line(queues, contact, false);
@@ -499,7 +567,7 @@ impl Index {
     }
 
     /// A contact that was [unplaced](Index::unplace) is served now.
-    pub fn serve(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
+    pub fn serve(&mut self, queues: &Queues, contact: &Contact) {
         self.put_in_line(queues, contact, false);
         if let Some(index) = self.queues.get_mut(&contact.queue) {
             index.served += 1;
@@ -507,7 +575,7 @@ impl Index {
     }
 
     /// Puts a waiting contact into its lane, and its timers to the others: after a change that leaves its place in line.
-    pub fn place(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
+    pub fn place(&mut self, queues: &Queues, contact: &Contact) {
         self.put_in_lane(queues, contact, true);
         if let Some(queue) = queues.get(&contact.queue) {
             self.timers.extend(contact_timers(queue, contact));
@@ -515,7 +583,7 @@ impl Index {
     }
 
     /// Takes a waiting contact out of its lane, and its timers out of the others: before such a change.
-    pub fn unplace(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact) {
+    pub fn unplace(&mut self, queues: &Queues, contact: &Contact) {
         self.put_in_lane(queues, contact, false);
         if let Some(queue) = queues.get(&contact.queue) {
             for timer in contact_timers(queue, contact) {
@@ -524,7 +592,7 @@ impl Index {
         }
     }
 
-    fn put_in_line(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact, add: bool) {
+    fn put_in_line(&mut self, queues: &Queues, contact: &Contact, add: bool) {
         let (Some(queue), Some(index)) = (queues.get(&contact.queue), self.queues.get_mut(&contact.queue)) else {
             return;
         };
@@ -532,7 +600,7 @@ impl Index {
         put(&mut index.lines[contact.channel as usize], contact.line_key(queue), add);
     }
 
-    fn put_in_lane(&mut self, queues: &BTreeMap<QueueId, Queue>, contact: &Contact, add: bool) {
+    fn put_in_lane(&mut self, queues: &Queues, contact: &Contact, add: bool) {
         let (Some(queue), Some(index)) = (queues.get(&contact.queue), self.queues.get(&contact.queue)) else {
             return;
         };
@@ -560,7 +628,7 @@ impl Index {
             return;
         };
         tiers.put(at, contact.line_key(queue), add);
-        self.fronts[slot as usize] = lane.unoffered.first_from(0);
+        self.fronts[slot as usize] = Front::of(lane.unoffered.first_from(0));
         refresh(&mut self.matchable, slot, lane, queue, index);
     }
 
@@ -633,22 +701,21 @@ fn refresh(matchable: &mut Matchable, slot: Slot, lane: &mut Lane, queue: &Queue
     matchable.put(slot, lane, meet);
 }
 
-fn agent_timers<'a>(
-    queues: &'a BTreeMap<QueueId, Queue>,
-    agent: &'a Agent,
-) -> impl Iterator<Item = (Tick, Timer)> + use<'a> {
+fn agent_timers(agent: &Agent) -> impl Iterator<Item = (Tick, Timer)> + use<'_> {
     let id = agent.config.id;
     let wrap_ups = agent.work.iter().filter_map(move |work| match work.phase {
         Phase::WrapUp { until: Some(until) } => Some((until, Timer::WrapUp(id, work.contact))),
         Phase::WrapUp { until: None } | Phase::Talking | Phase::Held => None,
     });
-    let is_measured = || {
-        let strategy = |queue| queues.get(queue).map(|queue: &Queue| queue.config.strategy);
-        agent.kind == AgentKind::Available
-            && agent.config.queues.iter().any(|m| strategy(&m.queue) == Some(Strategy::LeastOccupied))
-    };
-    let measure = is_measured().then(|| (agent.measured() + MEASURE_EVERY, Timer::Measure(id)));
-    wrap_ups.chain(agent.rest_until.map(|until| (until, Timer::Rest(id)))).chain(measure)
+    wrap_ups.chain(agent.rest_until.map(|until| (until, Timer::Rest(id))))
+}
+
+/// When the occupancy of an agent who sits in a lane is taken anew.
+fn measure_timer(queues: &Queues, agent: &Agent) -> Option<(Tick, Timer)> {
+    let strategy = |queue| queues.get(queue).map(|queue: &Queue| queue.config.strategy);
+    let is_measured = agent.kind == AgentKind::Available
+        && agent.config.queues.iter().any(|m| strategy(&m.queue) == Some(Strategy::LeastOccupied));
+    is_measured.then(|| (agent.measured() + MEASURE_EVERY, Timer::Measure(agent.config.id)))
 }
 
 fn contact_timers(queue: &Queue, contact: &Contact) -> impl Iterator<Item = (Tick, Timer)> + use<> {

@@ -73,6 +73,7 @@ mod route;
 #[cfg(test)]
 mod shift;
 mod state;
+mod table;
 mod words;
 
 pub use acd::{Acd, AgentState, Snapshot};

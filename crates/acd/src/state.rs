@@ -7,6 +7,7 @@ use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 use crate::config::{AgentConfig, Channel, Lending, Membership, Need, Order, QueueConfig, Strategy};
 use crate::forecast::{Notes, Pace};
 use crate::lending::Loan;
+use crate::table::Table;
 
 /// Away for at least this long, an agent begins a new shift with the next log-in; a shorter absence continues the old one.
 pub const SHIFT_GAP: Span = Span::from_s(4 * 3_600);
@@ -57,11 +58,11 @@ pub(crate) struct State {
     pub offers_made: u64,
     /// When the last event happened.
     pub at: Tick,
-    pub queues: BTreeMap<QueueId, Queue>,
-    /// Each in a place of its own: the nodes of a tree are half empty.
-    pub agents: BTreeMap<AgentId, Box<Agent>>,
+    pub queues: Table<QueueId, Queue>,
+    /// Each in a place of its own: a table has more places than entries.
+    pub agents: Table<AgentId, Box<Agent>>,
     /// As agents.
-    pub contacts: BTreeMap<ContactId, Box<Contact>>,
+    pub contacts: Table<ContactId, Box<Contact>>,
     pub offers: BTreeMap<OfferId, Offer>,
     /// Profiles ever made; the last one has this id.
     pub profiles_made: u32,
@@ -97,9 +98,9 @@ impl State {
             seed,
             offers_made: 0,
             at: Tick::ZERO,
-            queues: BTreeMap::new(),
-            agents: BTreeMap::new(),
-            contacts: BTreeMap::new(),
+            queues: Table::default(),
+            agents: Table::default(),
+            contacts: Table::default(),
             offers: BTreeMap::new(),
             profiles_made: 0,
             profiles: BTreeMap::new(),

@@ -9,7 +9,8 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use clap::Args;
 use offhook_acd::{
-    Acd, AgentConfig, Channel, Command, Effect, Limits, NEEDS_MAX, Need, Output, QueueConfig, Strategy, WrapUp,
+    Acd, AgentConfig, AgentKind, Channel, Command, Effect, Limits, NEEDS_MAX, Need, Output, QueueConfig, Strategy,
+    WrapUp,
 };
 use offhook_units::{AgentId, ContactId, QueueId, SkillId, Span, Tick, VisitId};
 
@@ -25,7 +26,7 @@ const PAGE_BYTES: u64 = 4_096;
 /// What `offhook bench acd` is asked for.
 #[derive(Debug, Args)]
 pub struct AcdArgs {
-    /// Agents, each in 5 queues with 5 skills, all busy.
+    /// Agents, each in 5 queues with 5 skills, all busy with a contact.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     agents: u64,
     /// Queues: 60 % longest-idle, 20 % skills-best, 20 % least-occupied.
@@ -34,7 +35,7 @@ pub struct AcdArgs {
     /// Skills that there are.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     skills: u64,
-    /// Contacts that wait, each needing 0 to 3 skills, in 500 combinations.
+    /// Contacts that wait beside these, each needing 0 to 3 skills, in 500 combinations.
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     waiting: u64,
     /// Decisions to measure: an agent becomes free, and the next contact is found.
@@ -51,6 +52,7 @@ pub fn run(args: &AcdArgs) -> anyhow::Result<ExitCode> {
     let before = resident_bytes();
     floor.agents(args)?;
     let with_agents = resident_bytes();
+    floor.busy(args)?;
     floor.contacts(args)?;
     let with_contacts = resident_bytes();
     let mut took: BTreeMap<&'static str, Vec<u64>> = BTreeMap::new();
@@ -69,7 +71,7 @@ pub fn run(args: &AcdArgs) -> anyhow::Result<ExitCode> {
     let worst = rows.iter().max_by(|a, b| a.3.total_cmp(&b.3)).context("no strategy decided anything")?;
     let (p50, p999) = (us(&mut all, 500), us(&mut all, 999));
     let bytes_per_agent = with_agents.saturating_sub(before) / args.agents;
-    let bytes_per_contact = with_contacts.saturating_sub(with_agents) / args.waiting;
+    let bytes_per_contact = with_contacts.saturating_sub(with_agents) / (args.agents + args.waiting);
     if args.json {
         let object = serde_json::json!({
             "decision_us_p50": p50, "decision_us_p999": p999,
@@ -117,7 +119,7 @@ impl Floor {
         Ok(floor)
     }
 
-    /// Agents come one by one, and each is given a contact at once.
+    /// Agents come one by one, and nobody calls yet.
     fn agents(&mut self, args: &AcdArgs) -> anyhow::Result<()> {
         for id in 0..args.agents {
             let agent = AgentId(id);
@@ -136,7 +138,18 @@ impl Floor {
             }
             self.handle(Command::AddAgent(config))?;
             self.handle(Command::LogIn { agent })?;
-            self.enter(first, Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// Every agent is given a contact: calls come to the agent's first queue until it is the agent's turn.
+    fn busy(&mut self, args: &AcdArgs) -> anyhow::Result<()> {
+        for agent in (0..args.agents).map(AgentId) {
+            let first =
+                self.acd.agent(agent).and_then(|agent| agent.queues.first()).context("an agent has a queue")?.queue;
+            while self.acd.agent_state(agent).is_some_and(|state| state.kind == AgentKind::Available) {
+                self.enter(first.0, Vec::new())?;
+            }
         }
         Ok(())
     }
