@@ -1,0 +1,90 @@
+//! The exchange on the command line: all of the program but its first instruction, so that the fuzz target of the configuration stands on the program's own code.
+
+mod bench;
+mod call;
+mod check;
+mod config;
+mod doctor;
+mod import;
+mod phone;
+mod recording;
+mod replay;
+mod serve;
+mod simulate;
+mod user;
+mod webrtc;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// A contact-centre telephone exchange in one program.
+#[derive(Debug, Parser)]
+#[command(name = "offhook", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the exchange.
+    Serve(serve::ServeArgs),
+    /// Check a configuration as a whole.
+    Check(check::CheckArgs),
+    /// Import queues and agents of FreeSWITCH or Asterisk.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
+    /// Look at this machine: what an exchange would lack here, and what to do about it.
+    Doctor(doctor::DoctorArgs),
+    /// The softphone: a terminal screen, or `--headless`.
+    Phone(phone::PhoneArgs),
+    /// One scripted call; exits 0 when it was answered and ended as asked.
+    Call(call::CallArgs),
+    /// Recordings: list, show, verify, export, hold, erase, forget a person, and the keys that seal them.
+    Recording(recording::RecordingArgs),
+    /// Let people and programs in: users and tokens of the page and the API.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Quality and load from this machine, with a report.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// A day on the floor on a virtual clock, with the distributor that the exchange runs.
+    Simulate(simulate::SimulateArgs),
+    /// Replay the log of a simulated day: the same state again, and why each offer went where it went.
+    Replay(replay::ReplayArgs),
+}
+
+/// What is logged where nobody says otherwise: of the libraries, only what an operator can do something about.
+const QUIET: &str = "info,sqlx=warn,webrtc=error,rtc=error,rtc_ice=error,rtc_dtls=error";
+
+/// What a configuration of this text is refused for, place by place; none where it would be taken.
+#[doc(hidden)]
+pub fn faults_of(text: &str) -> Option<String> {
+    config::check_text(std::path::Path::new("fuzz.toml"), text).err().map(|faults| faults.to_string())
+}
+
+/// Does what the command line asks for.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("OFFHOOK_LOG").unwrap_or_else(|_| EnvFilter::new(QUIET));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let done = match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => Ok(check::run(&args)),
+        Command::Import(command) => import::run(&command),
+        Command::Doctor(args) => Ok(doctor::run(&args)),
+        Command::Phone(args) => phone::run(args),
+        Command::Call(args) => call::run(args),
+        Command::Recording(args) => recording::run(&args),
+        Command::User(command) => user::run(command),
+        Command::Bench(command) => bench::run(&command),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Replay(args) => replay::run(&args),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("offhook: {error:#}");
+        ExitCode::FAILURE
+    })
+}
