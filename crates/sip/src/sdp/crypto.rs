@@ -169,7 +169,7 @@ fn lifetime(text: &str) -> Option<u64> {
 /// Whether a session parameter (RFC 4568 section 6.3) leaves the stream as we do it. An unknown one that must be understood is
 /// not.
 fn is_harmless(parameter: &str) -> bool {
-    let is_window = parameter.len() >= 4 && parameter[..4].eq_ignore_ascii_case("WSH=");
+    let is_window = parameter.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("WSH="));
     parameter.starts_with('-') || parameter.eq_ignore_ascii_case("KDR=0") || is_window
 }
 
@@ -194,6 +194,7 @@ mod tests {
             (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNENCRYPTED_SRTCP"), false),
             (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} KDR=4"), false),
             (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} FANCY=1"), false),
+            (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} WSHξ=1"), false),
             (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{}", &KEY[4..]), false),
             (format!("1 F8_128_HMAC_SHA1_80 inline:{KEY}"), false),
             (format!("+1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"), false),
