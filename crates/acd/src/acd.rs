@@ -8,8 +8,9 @@ use crate::config::{AgentConfig, Channel, Limits, QueueConfig};
 use crate::digest::Digest;
 use crate::figures::{AgentFigures, Figures, QueueFigures};
 use crate::forecast::Expected;
-use crate::index::{Index, Timer};
+use crate::index::Index;
 use crate::state::{AgentKind, Place, State};
+use crate::timers::Timer;
 use crate::words::{Command, Effect, Event, OfferEnd, Output, Refusal};
 
 /// The distributor.
@@ -170,7 +171,8 @@ impl Acd {
                 | OfferEnd::ContactLeft
                 | OfferEnd::TakenByAnother
                 | OfferEnd::AgentNotReady
-                | OfferEnd::AgentLoggedOut => vec![Effect::Withdraw { offer, agent, contact, why: how }],
+                | OfferEnd::AgentLoggedOut
+                | OfferEnd::GivenToAnother => vec![Effect::Withdraw { offer, agent, contact, why: how }],
             },
             Event::Asked { contact, queue, until } => vec![Effect::Ask { contact, queue, deadline: until }],
             Event::WaitedTooLong { contact } => vec![Effect::WaitedTooLong { contact }],
@@ -295,6 +297,11 @@ impl Acd {
     /// As `Command::Enter` would be refused: no such queue, no room, or nobody there.
     pub fn may_enter(&self, queue: QueueId) -> Result<(), Refusal> {
         self.check_entry(queue, None)
+    }
+
+    /// Until when an integrator is asked about a waiting contact.
+    pub fn asked_until(&self, contact: ContactId) -> Option<Tick> {
+        self.state.contacts.get(&contact)?.asks()
     }
 
     /// Where a waiting contact waits, and since when.

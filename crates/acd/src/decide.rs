@@ -7,8 +7,8 @@ use crate::config::{
     AgentConfig, LEVELS_MAX, MEMBERSHIPS_MAX, NEEDS_MAX, Need, Order, PROFILES_MAX, QueueConfig, RINGS_MAX, SKILLS_MAX,
     TEXT_BYTES_MAX, WEIGHT_MAX, WrapUp,
 };
-use crate::index::Timer;
 use crate::state::{Agent, Contact, Offer, Phase, Place, Queue, Reach, SHIFT_GAP, Stage, Work};
+use crate::timers::Timer;
 use crate::words::{Command, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Preferred, Refusal, WrapUpStart};
 
 type Decision = Result<Vec<Event>, Refusal>;
@@ -22,6 +22,7 @@ impl Acd {
             Command::RemoveAgent { agent } => self.remove_agent_asked(agent),
             Command::SetExternal { queue, within } => self.set_external(queue, within),
             Command::Direct { contact, to } => self.direct(now, contact, to),
+            Command::Give { contact, to } => self.give(now, contact, to),
             Command::SetLending { queue, terms } => self.set_lending(now, queue, terms),
             Command::Lend { agent, queue, by } => self.lend(agent, queue, by),
             Command::LogIn { agent } => self.log_in(now, agent),
@@ -261,6 +262,29 @@ impl Acd {
         }
         let preference = to.and_then(|preferred| self.preference(now, id, contact.queue, preferred));
         Ok([Event::AskEnded { contact: id }].into_iter().chain(preference).collect())
+    }
+
+    fn give(&self, now: Tick, id: ContactId, to: Preferred) -> Decision {
+        let contact = self.contact(id)?;
+        let Preferred { agent, wait } = to;
+        if !contact.is_waiting() {
+            return Err(Refusal::BeingServed(id));
+        }
+        if wait == Span::ZERO {
+            return Err(Refusal::Misuse("a contact waits for an agent for some time: wait is zero"));
+        }
+        let taker = self.known_agent(agent)?;
+        let able = taker.config.capacity.iter().any(|room| room.channel == contact.channel && room.at_once > 0);
+        if !able || !taker.serves_in(contact.queue) || !taker.config.meets(self.state.needs_of(contact)) {
+            return Err(Refusal::CannotTake(agent));
+        }
+        let rings = taker.offer.filter(|offer| contact.open_offers().contains(offer));
+        let mut events = self.withdraw_all(contact, rings, OfferEnd::GivenToAnother);
+        if contact.asks().is_some() {
+            events.push(Event::AskEnded { contact: id });
+        }
+        events.push(Event::Preferred { contact: id, agent, until: now + wait });
+        Ok(events)
     }
 
     fn forecast(&self, id: ContactId) -> Decision {

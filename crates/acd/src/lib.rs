@@ -74,6 +74,7 @@ mod route;
 mod shift;
 mod state;
 mod table;
+mod timers;
 mod words;
 
 pub use acd::{Acd, AgentState, Snapshot};

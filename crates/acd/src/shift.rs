@@ -10,8 +10,9 @@ use crate::config::{
     AgentConfig, Capacity, Channel, Lending, Need, NoAgents, Order, QueueConfig, Ring, Strategy, WrapUp,
 };
 use crate::forecast::Expected;
-use crate::index::{Index, Timer};
+use crate::index::Index;
 use crate::state::{Agent, Contact, Place, Reach, draw};
+use crate::timers::Timer;
 use crate::words::{Command, Effect, Event, FlowOut, Left, Output, Preferred, Refusal};
 use crate::{Acd, Standing, service_level_per_myriad};
 use model::{feasible, reference_choice, serves_in};
@@ -264,7 +265,8 @@ impl Shift {
                 let by = QueueId(1 + self.below(QUEUES));
                 Command::Lend { agent, queue, by: self.chance(80).then_some(by) }
             }
-            5..8 => {
+            5 => Command::Give { contact: contact?, to: Preferred { agent, wait: self.span(20) } },
+            6..8 => {
                 let wait = self.span(20);
                 let to = self.chance(70).then_some(Preferred { agent, wait });
                 let asked = self.acd.state.contacts.values().find(|contact| contact.asks().is_some());

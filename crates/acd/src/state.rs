@@ -58,7 +58,7 @@ pub(crate) struct State {
     pub offers_made: u64,
     /// When the last event happened.
     pub at: Tick,
-    pub queues: Table<QueueId, Queue>,
+    pub queues: Queues,
     /// Each in a place of its own: a table has more places than entries.
     pub agents: Table<AgentId, Box<Agent>>,
     /// As agents.
@@ -68,6 +68,9 @@ pub(crate) struct State {
     pub profiles_made: u32,
     pub profiles: BTreeMap<ProfileId, Profile>,
 }
+
+/// The queues, by id.
+pub(crate) type Queues = Table<QueueId, Queue>;
 
 /// A requirement profile; zero is the one that asks for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

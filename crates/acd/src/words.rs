@@ -98,6 +98,14 @@ pub enum Command {
         /// Whom to.
         to: Option<Preferred>,
     },
+    /// A supervisor gives a waiting contact to an agent, or an agent takes it: it waits for that agent first, as [`Preferred`] says, and rings nobody
+    /// else meanwhile. Its place stays.
+    Give {
+        /// Which contact.
+        contact: ContactId,
+        /// Whom to.
+        to: Preferred,
+    },
     /// Somebody is about to tell a waiting contact how long it will wait: what [`Acd::expected_wait`](crate::Acd::expected_wait) says now is
     /// noted, and scored when the wait is over. Nothing is noted where it says nothing.
     Forecast {
@@ -211,6 +219,9 @@ pub enum Refusal {
     /// Nobody is asked about the contact: the deadline has passed, or it was answered already. The queue's strategy decides.
     #[error("nobody is asked about contact {0}")]
     NotAsked(ContactId),
+    /// The agent does not serve the contact's queue now, takes nothing of its channel, or lacks a skill that it needs. Give it to another one.
+    #[error("agent {0} cannot take the contact")]
+    CannotTake(AgentId),
     /// The contact is being served; finish it instead.
     #[error("contact {0} is being served")]
     BeingServed(ContactId),
@@ -281,6 +292,8 @@ pub enum OfferEnd {
     AgentNotReady,
     /// The agent logged out.
     AgentLoggedOut,
+    /// Somebody gave the contact to another agent.
+    GivenToAnother,
 }
 
 impl OfferEnd {
@@ -288,9 +301,12 @@ impl OfferEnd {
     pub const fn is_missed(self) -> bool {
         match self {
             Self::TimedOut | Self::NoAnswer => true,
-            Self::Declined | Self::ContactLeft | Self::TakenByAnother | Self::AgentNotReady | Self::AgentLoggedOut => {
-                false
-            }
+            Self::Declined
+            | Self::ContactLeft
+            | Self::TakenByAnother
+            | Self::AgentNotReady
+            | Self::AgentLoggedOut
+            | Self::GivenToAnother => false,
         }
     }
 }
