@@ -311,6 +311,7 @@ fn config() -> Config {
             consent: None,
             pause_on_keys: None,
             sticky: None,
+            external: None,
             ways: Ways::default(),
         }],
         agents: (1..=PEOPLE).map(|n| agent(n, queue)).collect(),

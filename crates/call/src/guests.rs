@@ -110,6 +110,18 @@ pub enum Denied {
     /// The configuration does not let this agent supervise the call's queue. Name the queue under `supervises`.
     #[error("{0} may not supervise this call: its queue is not under `supervises`")]
     NotAllowed(String),
+    /// There is no such queue. Look the id up again.
+    #[error("there is no such queue")]
+    NoQueue(QueueId),
+    /// The call waits in no queue: it is in a menu, in a talk, or being called back.
+    #[error("the call waits in no queue now")]
+    NotWaiting,
+    /// No program is asked about it: the time for an answer is over, or it was answered already. The queue's strategy decides.
+    #[error("nobody is asked about this call now")]
+    NotAsked,
+    /// The agent is not there, not a member of the queue, or lacks a skill that the call needs.
+    #[error("{0} does not serve this queue now, or lacks a skill that the call needs")]
+    CannotTake(String),
     /// Nobody talks in it now: ask again when somebody does.
     #[error("nobody talks in this call now")]
     NotTalking,

@@ -11,6 +11,7 @@ mod exchange;
 pub mod guests;
 mod health;
 mod numbering;
+pub mod placement;
 mod ports;
 pub mod record;
 pub mod recording;

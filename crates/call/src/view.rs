@@ -136,6 +136,8 @@ pub struct CallView {
     pub queue: Option<String>,
     /// Place in the queue, 1 for the next one, while waiting.
     pub position: Option<u32>,
+    /// Until when a program is asked whom it should go to, while waiting.
+    pub asked_until: Option<Tick>,
     /// Name of the agent who rings or talks.
     pub agent: Option<String>,
     /// Its recording.

@@ -27,6 +27,7 @@ use crate::guard::{self, Asker};
 use crate::metrics::Metrics;
 use crate::page;
 use crate::phone::{self, PhoneSettings};
+use crate::placement;
 use crate::playing::Playing;
 use crate::problem::Problem;
 use crate::recording_control;
@@ -84,6 +85,8 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/calls", get(calls))
         .route("/api/v1/calls/{id}/supervise", post(supervise))
         .route("/api/v1/calls/{id}/recording", post(recording_control::set))
+        .route("/api/v1/calls/{id}/placement", post(placement::set))
+        .route("/api/v1/calls/{id}/decision", post(placement::decide))
         .route("/api/v1/calls/{id}/guests", post(bring_in))
         .route("/api/v1/calls/{id}/guests/{guest}", delete(send_off))
         .route("/api/v1/trunks", get(trunks))

@@ -13,6 +13,7 @@ mod listen;
 mod metrics;
 mod page;
 mod phone;
+mod placement;
 mod playing;
 mod problem;
 mod recording_control;

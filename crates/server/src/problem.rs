@@ -63,10 +63,13 @@ impl From<Unavailable> for Problem {
 impl From<GuestError> for Problem {
     fn from(error: GuestError) -> Self {
         let status = match &error {
-            GuestError::Denied(Denied::NoCall(_) | Denied::NoAgent(_)) => StatusCode::NOT_FOUND,
+            GuestError::Denied(Denied::NoCall(_) | Denied::NoAgent(_) | Denied::NoQueue(_)) => StatusCode::NOT_FOUND,
             GuestError::Denied(Denied::NotAllowed(_)) => StatusCode::FORBIDDEN,
             GuestError::Denied(
                 Denied::NotTalking
+                | Denied::NotWaiting
+                | Denied::NotAsked
+                | Denied::CannotTake(_)
                 | Denied::Elsewhere(_)
                 | Denied::Unreachable(_)
                 | Denied::Number(_)

@@ -6,6 +6,7 @@ use core::pin::Pin;
 
 use crate::archive::Archive;
 use offhook_call::guests::{Denied, Supervision};
+use offhook_call::placement::Placement;
 use offhook_call::record::CallRecord;
 use offhook_call::recording::RecordingWish;
 use offhook_call::view::{AgentView, CallView, CallbackView, HoursView, QueueView, TrunkView};
@@ -54,6 +55,13 @@ pub trait View: Archive + Send + Sync + 'static {
     fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>>;
     /// Changes who takes part in a call beside the two who talk; answers with the call as it is afterwards, none where it is over.
     fn set_guest(&self, call: CallId, wish: GuestWish) -> Answer<'_, Result<Option<CallView>, GuestError>>;
+    /// Says where a waiting call goes, in an agent's name or a program's; answers with the call as it is afterwards, none where it is over.
+    fn place(
+        &self,
+        call: CallId,
+        by: Option<AgentId>,
+        wish: Placement,
+    ) -> Answer<'_, Result<Option<CallView>, GuestError>>;
     /// Gives a visitor of a page a ticket for one call.
     fn welcome(&self, entrance: String, name: Option<String>) -> Answer<'_, Result<Ticket, WelcomeError>>;
     /// Pauses the recording of a call, or goes on with it, in an agent's name or a program's; answers with the call as it is

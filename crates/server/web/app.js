@@ -1,4 +1,6 @@
+import { startAgents } from "./agents.js";
 import { startAudit, startDesk } from "./desk.js";
+import { startMoving } from "./moving.js";
 import { startRecordings } from "./recordings.js";
 import { SignInWanted, ask, may, send, session, startSession } from "./session.js";
 
@@ -216,7 +218,7 @@ function drawCalls() {
       cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), unheard, quiet, ...soundsOf(call), place, recordedOf(call))),
       cell("For", growing(call.since)),
       cell("Queue", call.queue),
-      cell("Agent", element("span", {}, element("span", { textContent: call.agent ?? "–" }), ...guestsOf(call), supervising(call))),
+      cell("Agent", element("span", {}, element("span", { textContent: call.agent ?? "–" }), ...guestsOf(call), supervising(call), " ", moving(call))),
       cell("Dialled", call.number),
       cell("Up since", clock(call.started)),
       cell("SIP", messagesOf(call.id)));
@@ -234,7 +236,7 @@ function drawAgents() {
     const reason = agent.reason ? element("span", { className: "quiet", textContent: ` ${agent.reason}` }) : null;
     return element("tr", {},
       cell("Agent", agent.name, "name"),
-      cell("State", element("span", {}, tag(agent.state, AGENT_TAGS[agent.state]), reason)),
+      cell("State", element("span", {}, tag(agent.state, AGENT_TAGS[agent.state]), reason, " ", changing(agent))),
       cell("For", growing(agent.since)),
       cell("Queues", agent.queues.join(", ") || null),
       cell("Phone", agent.unreachable ? element("span", {}, agent.contact, element("span", { className: "quiet", textContent: " does not answer" })) : agent.contact ?? element("span", { className: "quiet", textContent: "not registered" })));
@@ -479,6 +481,8 @@ byId("ladder-pcap").addEventListener("click", saveCapture);
 
 const door = startSession({ byId, run, stop: putAway });
 const desk = startDesk({ byId, element, tag, growing, tags: AGENT_TAGS, state, refused });
+const changing = startAgents({ byId, element, tag, tags: AGENT_TAGS, refused });
+const moving = startMoving({ byId, element, tag, tags: AGENT_TAGS, state, refused, moved: () => touch(["calls", "queues"]) });
 const audit = startAudit({ byId, element, cell, ask, refused });
 const recordings = startRecordings({ byId, element, shape, cell, tag, length, rows, ask, refused, state });
 

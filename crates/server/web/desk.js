@@ -1,15 +1,12 @@
 // Of whoever is an agent: the own state, and the buttons that change it. And of whoever may read it, the audit log.
 
+import { STATES, stateWanted } from "./agents.js";
 import { may, send, session } from "./session.js";
-
-const STATES = [["available", "Available"], ["not-ready", "Not ready"], ["logged-out", "Log out of queues"]];
 
 export function startDesk({ byId, element, tag, growing, tags, state, refused }) {
   async function change(wanted) {
-    const body = { state: wanted };
-    if (wanted === "not-ready" && byId("me-reason").value) body.reason = byId("me-reason").value;
     try {
-      await send(`/api/v1/agents/${session.agent.id}/state`, body);
+      await send(`/api/v1/agents/${session.agent.id}/state`, stateWanted(wanted, byId("me-reason").value));
       byId("me-note").textContent = "";
     } catch (error) {
       if (!refused(error)) byId("me-note").textContent = error.detail ?? "The exchange did not take that.";

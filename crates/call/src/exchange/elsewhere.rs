@@ -33,6 +33,8 @@ impl Why {
     pub const NOBODY: Self = Self { flow: FlowOut::NobodyHere, end: CallEnd::NobodyLoggedIn, status: 480 };
     /// The longest wait is over.
     pub const WAITED: Self = Self { flow: FlowOut::TimedOut, end: CallEnd::WaitedTooLong, status: 480 };
+    /// Somebody moved it. It goes only where it is let in.
+    pub const MOVED: Self = Self { flow: FlowOut::Requeued, end: CallEnd::NobodyLoggedIn, status: 480 };
     /// The caller wanted it.
     pub const KEY: Self = Self { flow: FlowOut::ExitKey, end: CallEnd::LeftByKey, status: 480 };
 }
@@ -121,7 +123,7 @@ impl Exchange {
     }
 
     /// Whether a queue is open and has room and somebody.
-    fn lets_in(&self, now: Tick, queue: QueueId) -> bool {
+    pub(super) fn lets_in(&self, now: Tick, queue: QueueId) -> bool {
         let gate = self.queue(queue).and_then(|queue| queue.ways.gate.as_ref());
         self.closed(now, gate).is_none() && self.acd.may_enter(queue).is_ok()
     }

@@ -8,6 +8,7 @@ use offhook_units::{AgentId, CallId, ContactId, LegId, PersonRef, Span, Tick};
 
 use crate::event::LogEvent;
 use crate::guests::Supervision;
+use crate::placement::Placement;
 use crate::record::CallRecord;
 use crate::recording::RecordingWish;
 
@@ -110,6 +111,15 @@ pub enum Command {
         by: Option<AgentId>,
         /// What.
         wish: RecordingWish,
+    },
+    /// Says where a waiting call goes.
+    Place {
+        /// Which call.
+        call: CallId,
+        /// In whose name; none for a program of its own.
+        by: Option<AgentId>,
+        /// Where.
+        wish: Placement,
     },
     /// Takes a callback back, unless its customer is being called just now.
     WithdrawCallback {

@@ -23,6 +23,7 @@ mod media;
 mod menu;
 mod phones;
 mod pings;
+mod placement;
 mod placing;
 mod queueing;
 mod recording;
@@ -443,7 +444,7 @@ impl Exchange {
         core::mem::take(&mut self.changed)
     }
 
-    /// Why the last one of [`Command::Supervise`], [`Command::BringIn`], [`Command::SendOff`] and [`Command::Record`] was not carried
+    /// Why the last one of [`Command::Supervise`], [`Command::BringIn`], [`Command::SendOff`], [`Command::Place`] and [`Command::Record`] was not carried
     /// out.
     pub const fn denied(&self) -> Option<&Denied> {
         self.denied.as_ref()
@@ -583,6 +584,10 @@ impl Exchange {
                 let done = self.set_recording(now, call, by, wish);
                 self.settle_recording(done);
             }
+            Command::Place { call, by, wish } => {
+                let done = self.place(now, call, by, wish);
+                self.settle_wish(done);
+            }
             Command::WithdrawCallback { callback } => self.withdraw_callback(now, callback),
             Command::Welcome { entrance, name } => self.welcome(now, &entrance, name),
             Command::Drain { grace } => {
@@ -600,6 +605,8 @@ impl Exchange {
                 self.changed.agents.extend(agent);
                 self.watches.touch_all(agent);
                 self.changed.queues.extend(queue);
+                let asked = views::asked(event).and_then(|contact| self.contacts.get(&contact));
+                self.changed.calls.extend(asked);
             }
             LogEvent::Call(event) => {
                 self.changed.calls.insert(event.call());

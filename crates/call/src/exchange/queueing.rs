@@ -116,7 +116,7 @@ impl Exchange {
                 let elsewhere = why == OfferEnd::TakenByAnother;
                 self.stop_ringing_for(now, offer, Missed::Withdrawn, elsewhere.then_some(ELSEWHERE));
             }
-            // Our queues ask nobody; where one did, its strategy decides at the deadline.
+            // The call is shown as asked about: whoever listens to live events answers, or the strategy decides at the deadline.
             Effect::Ask { .. } => {}
             Effect::WaitedTooLong { contact } => {
                 self.send_away(now, contact, Why::WAITED);

@@ -104,6 +104,7 @@ impl Exchange {
             }
         }
         self.apply_lending(now);
+        self.apply_external(now);
         // Calls do not outlive a restart, and nobody is kept from the queues by one.
         for agent in self.agents.keys().copied().collect::<Vec<_>>() {
             self.bring_back(now, agent);

@@ -1,7 +1,7 @@
 //! What the exchange looks like now.
 
 use offhook_acd::Channel;
-use offhook_units::{AgentId, CallId, LegId, QueueId, Span, Tick};
+use offhook_units::{AgentId, CallId, ContactId, LegId, QueueId, Span, Tick};
 
 use super::Exchange;
 use super::state::{Call, Guest, Stage};
@@ -124,6 +124,7 @@ impl Exchange {
             trunk: call.trunk.clone(),
             queue: call.queue.and_then(|queue| self.queue(queue)).map(|queue| queue.acd.name.clone()),
             position: waiting.and_then(|contact| self.acd.position(contact)),
+            asked_until: waiting.and_then(|contact| self.acd.asked_until(contact)),
             agent: agent.and_then(|agent| self.agent(agent)).map(|agent| agent.acd.name.clone()),
             recording: call.recording,
             recorded: self.recorded(call),
@@ -189,6 +190,12 @@ fn state_name(call: &Call) -> &'static str {
         Stage::Message { .. } => "announcing",
         Stage::Ending => "ending",
     }
+}
+
+/// The contact that a program is asked about from now on, or no longer.
+pub(super) fn asked(event: &offhook_acd::Event) -> Option<ContactId> {
+    use offhook_acd::Event as E;
+    if let E::Asked { contact, .. } | E::AskEnded { contact } = event { Some(*contact) } else { None }
 }
 
 /// The agent and the queue that look different after an event of the distributor.

@@ -155,6 +155,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
                 consent: None,
                 pause_on_keys: None,
                 sticky: None,
+                external: None,
                 ways: Ways::default(),
             })
             .collect(),

@@ -3,6 +3,7 @@
 mod dropped;
 mod elsewhere;
 mod lending;
+mod placement;
 mod waits;
 mod world;
 

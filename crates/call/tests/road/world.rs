@@ -8,8 +8,10 @@ use offhook_call::config::{
     Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Queue, Reach, SrtpSettings, Sticky,
     Trunk, Ways,
 };
+use offhook_call::guests::Denied;
+use offhook_call::placement::Placement;
 use offhook_call::view::{CallView, QueueView};
-use offhook_call::{Command, Counters, Exchange, Input, Output};
+use offhook_call::{Command, Counters, Exchange, Input, Output, WantedState};
 use offhook_plan::{
     AssetId, DigitSource, Direction, Grade, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan,
     Quality, Source, SpeechReport,
@@ -420,6 +422,32 @@ impl World {
         self.run();
     }
 
+    /// Somebody says where the newest call goes.
+    pub fn place(&mut self, by: Option<AgentId>, wish: Placement) -> Result<(), Denied> {
+        let call = self.call().id;
+        self.place_call(call, by, wish)
+    }
+
+    pub fn place_call(&mut self, call: CallId, by: Option<AgentId>, wish: Placement) -> Result<(), Denied> {
+        self.exchange.handle(self.now, Input::Command(Command::Place { call, by, wish }));
+        let denied = self.exchange.denied().cloned();
+        self.run();
+        denied.map_or(Ok(()), Err)
+    }
+
+    /// Whether the newest call looked different since this was asked last.
+    pub fn call_changed(&mut self) -> bool {
+        let call = self.call().id;
+        self.exchange.take_changed().calls.contains(&call)
+    }
+
+    /// An agent goes on break, or comes back.
+    pub fn agent_goes(&mut self, agent: u16, back: bool) {
+        let to = if back { WantedState::Available } else { WantedState::NotReady { reason: "break".to_owned() } };
+        self.exchange.handle(self.now, Input::Command(Command::SetAgent { agent: agent_id(agent), to }));
+        self.run();
+    }
+
     pub fn begin_drain(&mut self, grace: Span) {
         self.exchange.handle(self.now, Input::Command(Command::Drain { grace }));
         self.run();
@@ -549,6 +577,7 @@ pub fn config(agents: u16) -> Config {
         consent: None,
         pause_on_keys: None,
         sticky: None,
+        external: None,
         ways: Ways::default(),
     };
     let people = (0..agents).map(|n| Agent {

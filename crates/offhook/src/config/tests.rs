@@ -122,6 +122,7 @@ fn wrong_types_and_ranges_are_told_with_what_to_write() {
         ("[queue_defaults]\nring_for = \"20\"\n", (2, 12), "is not a length of time", "\"20s\""),
         ("[queue_defaults]\nring_for = \"1h\"\n", (2, 12), "out of range", "from 1 s to 180 s"),
         ("[queue_defaults]\nsticky_for = \"0s\"\n", (2, 14), "out of range", "from 1 s to 3600 s"),
+        ("[queue_defaults]\nexternal_decision = \"2m\"\n", (2, 21), "out of range", "from 100 ms to 60 s"),
         ("[queue_defaults]\nrecord = \"yes\"\n", (2, 10), "\"yes\" is not known", "\"on-demand\""),
         ("[queue_defaults]\nbreak_resets_idle = \"yes\"\n", (2, 21), "true or false, without quotes", "= true"),
         ("[queue_defaults]\nstrategy = \"longest\"\n", (2, 12), "is not known", "did you mean \"longest-idle\""),
@@ -574,6 +575,7 @@ fn strategies_are_known_by_the_names_of_freeswitch_and_asterisk() {
 #[test]
 fn skills_needs_and_rings_come_to_the_exchange_by_id() {
     let needs = "name = \"sales\"\nstrategy = \"skills-best\"\npoints_per_second_waited = 2\nsticky_for = \"20s\"\n\
+                 external_decision = \"2s\"\n\
                  needs = [\"french\", { skill = \"claims\", level = 3, weight = 2 }]\n\
                  rings = [{ after = \"20s\", drops = [\"french\"] }]";
     let skills =
@@ -587,6 +589,7 @@ fn skills_needs_and_rings_come_to_the_exchange_by_id() {
     assert_eq!(sales.order, offhook_acd::Order::Score { points_per_s: 2 });
     let (wait, within) = (Span::from_s(20), Span::from_s(86_400));
     assert_eq!(exchange.queues[0].sticky, Some(offhook_call::config::Sticky { wait, within }));
+    assert_eq!(exchange.queues[0].external, Some(Span::from_s(2)));
     assert!(ann.meets(&sales.needs) && ann.queues[0].weight == 7);
 }
 

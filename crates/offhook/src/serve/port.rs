@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook_call::config::Names;
+use offhook_call::placement::Placement;
 use offhook_call::record::CallRecord;
 use offhook_call::recording::RecordingWish;
 use offhook_call::view::{AgentView, CallView, CallbackView, HoursView, QueueView, TrunkView};
@@ -64,6 +65,15 @@ impl Port {
         look: impl FnOnce(&Exchange, Tick) -> T + Send + 'static,
     ) -> Result<T, Unavailable> {
         self.ask(Ask::Look, look).await
+    }
+
+    /// Has something done with a call that may be denied.
+    async fn order(&self, call: CallId, command: Command) -> Result<Option<CallView>, GuestError> {
+        let look = move |exchange: &Exchange, _| match exchange.denied() {
+            Some(denied) => Err(denied.clone()),
+            None => Ok(exchange.call_now(call)),
+        };
+        Ok(self.ask(|look| Ask::Do(command, look), look).await??)
     }
 
     async fn entry(&self, row: CallRow) -> Option<RecordEntry> {
@@ -189,12 +199,17 @@ impl View for Port {
                 GuestWish::BringIn(by, number) => Command::BringIn { call, by, number },
                 GuestWish::SendOff(guest) => Command::SendOff { call, guest },
             };
-            let look = move |exchange: &Exchange, _| match exchange.denied() {
-                Some(denied) => Err(denied.clone()),
-                None => Ok(exchange.call_now(call)),
-            };
-            Ok(self.ask(|look| Ask::Do(command, look), look).await??)
+            self.order(call, command).await
         })
+    }
+
+    fn place(
+        &self,
+        call: CallId,
+        by: Option<AgentId>,
+        wish: Placement,
+    ) -> Answer<'_, Result<Option<CallView>, GuestError>> {
+        Box::pin(self.order(call, Command::Place { call, by, wish }))
     }
 
     fn welcome(&self, entrance: String, name: Option<String>) -> Answer<'_, Result<Ticket, WelcomeError>> {
@@ -212,14 +227,7 @@ impl View for Port {
         by: Option<AgentId>,
         wish: RecordingWish,
     ) -> Answer<'_, Result<Option<CallView>, GuestError>> {
-        Box::pin(async move {
-            let command = Command::Record { call, by, wish };
-            let look = move |exchange: &Exchange, _| match exchange.denied() {
-                Some(denied) => Err(denied.clone()),
-                None => Ok(exchange.call_now(call)),
-            };
-            Ok(self.ask(|look| Ask::Do(command, look), look).await??)
-        })
+        Box::pin(self.order(call, Command::Record { call, by, wish }))
     }
 
     fn set_agent(&self, agent: AgentId, wish: AgentWish) -> Answer<'_, Result<AgentView, SetAgentError>> {

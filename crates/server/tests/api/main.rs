@@ -327,6 +327,43 @@ async fn a_supervisor_listens_turns_and_leaves_a_third_party_comes_and_goes_or_t
 }
 
 #[tokio::test]
+async fn a_waiting_call_is_given_to_an_agent_or_moved_to_a_queue_and_a_program_answers_where_it_is_asked() {
+    let running = start(None).await;
+    let calls = running.get("/api/v1/calls").await.json();
+    let up = |state: &str| calls["calls"].as_array().expect("calls").iter().find(|call| call["state"] == state);
+    let id = |state: &str| up(state).expect("one is")["id"].as_str().expect("an id").to_owned();
+    assert_eq!(up("waiting").expect("one waits")["asked_until"], Value::Null);
+    let place = |state: &str| format!("/api/v1/calls/{}/placement", id(state));
+    let decide = |state: &str| format!("/api/v1/calls/{}/decision", id(state));
+    let given = running.post(&place("waiting"), r#"{"agent":"a-1","wait_s":20}"#).await.json();
+    let alice = running.get("/api/v1/agents").await.json()["agents"][0]["name"].clone();
+    assert_eq!((&given["call"]["agent"], &given["call"]["state"]), (&alice, &"waiting".into()));
+    let moved = running.post(&place("waiting"), r#"{"queue":"q-2","by":"a-3"}"#).await.json();
+    assert_eq!(moved["call"]["queue"], "support");
+    let decided = running.post(&decide("waiting"), r#"{"agent":"a-1"}"#).await.json();
+    assert_eq!(decided["call"]["agent"], alice);
+    for (path, body, status) in [
+        (place("talking"), r#"{"queue":"q-2"}"#, 409),
+        (place("waiting"), r#"{"queue":"q-9"}"#, 404),
+        (place("waiting"), r#"{"agent":"a-99"}"#, 404),
+        (place("waiting"), r#"{"queue":"q-2","by":"a-9"}"#, 403),
+        (place("waiting"), r#"{"queue":"sales"}"#, 400),
+        (place("waiting"), r#"{"queue":"q-2","agent":"a-1"}"#, 400),
+        (place("waiting"), r#"{"queue":"q-2","wait_s":5}"#, 400),
+        (place("waiting"), r#"{"agent":"a-1","wait_s":0}"#, 400),
+        (place("waiting"), r#"{"agent":"a-1","wait_s":3601}"#, 400),
+        (place("waiting"), "{}", 400),
+        (decide("waiting"), "{}", 409),
+        (decide("waiting"), r#"{"wait_s":5}"#, 400),
+        ("/api/v1/calls/call-99/placement".to_owned(), r#"{"queue":"q-2"}"#, 404),
+        ("/api/v1/calls/nobody/decision".to_owned(), "{}", 400),
+    ] {
+        running.post(&path, body).await.check_problem(status);
+    }
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_recording_is_paused_in_somebodys_name_and_gone_on_with_or_the_reason_why_not_is_told() {
     let running = start(None).await;
     let calls = running.get("/api/v1/calls").await.json();

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use offhook_call::guests::{Denied, Part};
+use offhook_call::placement::Placement;
 use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime, Pause};
 use offhook_call::recording::{PausedBy, RecordingWish};
 use offhook_call::view::{
@@ -174,6 +175,38 @@ impl View for Fixed {
                     view.guests.push(guest);
                 }
                 GuestWish::SendOff(guest) => view.guests.retain(|known| known.id != guest),
+            }
+            Ok(Some(view))
+        })
+    }
+
+    fn place(
+        &self,
+        call: CallId,
+        by: Option<AgentId>,
+        wish: Placement,
+    ) -> Answer<'_, Result<Option<CallView>, GuestError>> {
+        let found = self.calls.iter().find(|view| view.id == call).cloned();
+        let queues: Vec<_> = self.queues.iter().map(|view| (view.id, view.name.clone())).collect();
+        let agents: Vec<_> = self.agents.iter().map(|view| (view.id, view.name.clone())).collect();
+        Box::pin(async move {
+            let mut view = found.ok_or(Denied::NoCall(call))?;
+            if by == Some(AgentId(9)) {
+                return Err(Denied::NotAllowed("i".to_owned()).into());
+            }
+            if view.state != "waiting" {
+                return Err(Denied::NotWaiting.into());
+            }
+            match wish {
+                Placement::Agent(agent, _) | Placement::Answer(Some((agent, _))) => {
+                    let found = agents.into_iter().find(|(id, _)| *id == agent);
+                    view.agent = Some(found.ok_or(Denied::NoAgent(agent))?.1);
+                }
+                Placement::Queue(queue) => {
+                    let found = queues.into_iter().find(|(id, _)| *id == queue);
+                    view.queue = Some(found.ok_or(Denied::NoQueue(queue))?.1);
+                }
+                Placement::Answer(None) => return Err(Denied::NotAsked.into()),
             }
             Ok(Some(view))
         })
@@ -471,6 +504,7 @@ pub fn call(id: u64, state: &'static str, since: Tick, agent: Option<&str>, posi
         trunk: Some("demo".to_owned()),
         queue: (state != "greeting").then(|| "sales".to_owned()),
         position,
+        asked_until: None,
         agent: agent.map(ToOwned::to_owned),
         recording: (state == "talking").then_some(RecordingId(9)),
         recorded: if state == "talking" { Recorded::Yes } else { Recorded::No },

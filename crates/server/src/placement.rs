@@ -1,0 +1,113 @@
+//! Where a call goes that waits: moved by hand, or sent by a program that is asked (`external_decision` of a queue).
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use offhook_call::placement::Placement;
+use offhook_units::{QueueId, Span};
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Shared, acting, agent_id, bad_request, call_id};
+use crate::dto::Call;
+use crate::guard::Asker;
+use crate::problem::Problem;
+use crate::session::audited;
+use crate::time::rfc3339;
+use crate::users::Right;
+
+/// Longest that a call may be told to wait for one agent, in seconds.
+const WAIT_S_MAX: u64 = 3_600;
+/// How long it waits for the agent where nobody says, in seconds.
+const WAIT_S: u64 = 60;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    agent: Option<String>,
+    queue: Option<String>,
+    wait_s: Option<u64>,
+    by: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    agent: Option<String>,
+    wait_s: Option<u64>,
+}
+
+/// The call as it is now.
+#[derive(Serialize)]
+pub struct Now {
+    at: String,
+    call: Call,
+}
+
+type Answer = Result<Json<Now>, Problem>;
+
+/// `POST /api/v1/calls/{id}/placement`: `{"agent": "a-1f", "wait_s": 60}` gives a waiting call to an agent, `{"queue": "q-2"}` moves
+/// it to another queue; in the name of the own agent, or of none, as the asker has the right to supervise.
+pub async fn set(
+    State(shared): State<Shared>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+    body: Result<Json<Wanted>, JsonRejection>,
+) -> Answer {
+    let call = call_id(&id)?;
+    let Json(Wanted { agent, queue, wait_s, by }) =
+        body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    let wish = match (agent, queue) {
+        (Some(agent), None) => Placement::Agent(agent_id(&agent)?, wait(wait_s)?),
+        (None, Some(queue)) if wait_s.is_none() => Placement::Queue(queue_id(&queue)?),
+        _ => return Err(bad_request("say either 'agent', and 'wait_s' if you like, or 'queue'")),
+    };
+    let by = match by {
+        None if asker.identity.rights.has(Right::Supervise) => None,
+        by => Some(acting(&asker, by.as_deref())?),
+    };
+    let where_to = match wish {
+        Placement::Agent(agent, _) => format!("to {agent}"),
+        Placement::Queue(queue) => format!("to {queue}"),
+        Placement::Answer(_) => String::new(),
+    };
+    audited(&shared, &asker, "move call", id, where_to).await?;
+    let view = shared.view.place(call, by, wish).await?;
+    answer(&shared, view.as_ref())
+}
+
+/// `POST /api/v1/calls/{id}/decision`: the answer where a queue asks about a call (`asked_until` in the call and on the live feed):
+/// `{"agent": "a-1f", "wait_s": 20}`, or `{}` for the queue's own strategy at once.
+pub async fn decide(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    body: Result<Json<Decision>, JsonRejection>,
+) -> Answer {
+    let call = call_id(&id)?;
+    let Json(Decision { agent, wait_s }) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    let to = match agent {
+        Some(agent) => Some((agent_id(&agent)?, wait(wait_s)?)),
+        None if wait_s.is_none() => None,
+        None => return Err(bad_request("'wait_s' goes with 'agent'")),
+    };
+    let view = shared.view.place(call, None, Placement::Answer(to)).await?;
+    answer(&shared, view.as_ref())
+}
+
+fn wait(seconds: Option<u64>) -> Result<Span, Problem> {
+    let seconds = seconds.unwrap_or(WAIT_S);
+    if (1..=WAIT_S_MAX).contains(&seconds) {
+        return Ok(Span::from_s(seconds));
+    }
+    Err(bad_request(format!("wait_s is a number of seconds from 1 to {WAIT_S_MAX}")))
+}
+
+fn queue_id(text: &str) -> Result<QueueId, Problem> {
+    text.parse().map_err(|_| bad_request("a queue's id looks like 'q-1f'"))
+}
+
+fn answer(shared: &Shared, view: Option<&offhook_call::view::CallView>) -> Answer {
+    // It may have ended in this very moment.
+    let view = view.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such call"))?;
+    Ok(Json(Now { at: rfc3339(shared.view.now()), call: Call::from(view) }))
+}
