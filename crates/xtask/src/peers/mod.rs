@@ -23,6 +23,7 @@ mod opus;
 mod overload;
 mod page;
 mod pausing;
+mod placement;
 mod prack;
 mod quality;
 mod readme;
@@ -141,6 +142,11 @@ const TESTS: &[Test] = &[
         name: "supervise",
         sentence: "baresip listens, whispers, joins in, leaves, takes over and pauses a recording; three softphones are in conference",
         run: supervise::run,
+    },
+    Test {
+        name: "placement",
+        sentence: "a call that rings one softphone is given to another, or moved to another queue; a program that is asked decides",
+        run: placement::run,
     },
     Test {
         name: "moving",
