@@ -4,6 +4,7 @@ use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick};
 
 use crate::Acd;
 use crate::config::{AgentConfig, Need, PROFILES_MAX, QueueConfig, Strategy};
+use crate::counting;
 use crate::forecast::{Expected, Notes, Told};
 use crate::index::{Counted, Index, LaneId, QueueIndex};
 use crate::state::{Agent, Contact, Offer, Phase, Place, Profile, ProfileId, Queue, Reach, Stage, State, Work};
@@ -151,8 +152,8 @@ impl Acd {
         }
         let taken = if let Event::Accepted { contact, agent, .. } = event { Some((contact, agent)) } else { None };
         match taken.filter(|(contact, _)| self.state.contacts.get(contact).is_some_and(|contact| contact.is_open())) {
-            Some((_, agent)) => self.figures.take(*agent),
-            None => self.figures.fold(at, event),
+            Some((_, agent)) => counting::take(&mut self.figures, *agent, at),
+            None => counting::count(&mut self.figures, at, event),
         }
     }
 

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use offhook_units::{AgentId, QueueId, Span, Tick};
 
 use crate::config::{Formula, ServiceLevel};
+use crate::counting::Sheet;
 use crate::forecast::Expected;
 use crate::state::AgentKind;
 use crate::table::Table;
-use crate::words::{Event, Left, OfferEnd};
 
 /// How long an interval is; intervals begin at midnight UTC.
 pub const INTERVAL: Span = Span::from_s(15 * 60);
@@ -34,7 +34,7 @@ impl Histogram {
         &self.0
     }
 
-    fn add(&mut self, wait: Span) {
+    pub(crate) fn add(&mut self, wait: Span) {
         let bucket = WAIT_BOUNDS_S.partition_point(|bound| Span::from_s(*bound) < wait);
         self.0[bucket] = self.0[bucket].saturating_add(1);
     }
@@ -193,7 +193,8 @@ impl QueueFigures {
         (self.handled > 0).then(|| (self.talk + self.hold + self.wrap_up) / self.handled)
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Takes the figures of other intervals, or of another queue, in.
+    pub fn merge(&mut self, other: &Self) {
         let Self { offered, answered, abandoned, flowed_out, answered_in_time, abandoned_in_time, .. } = other;
         let Self { abandoned_short, answered_wait, abandoned_wait, answered_waits, abandoned_waits, .. } = other;
         let Self { longest_wait, offers, declined, missed, handled, talk, hold, wrap_up, forecasts, .. } = other;
@@ -267,6 +268,20 @@ pub struct AgentFigures {
 }
 
 impl AgentFigures {
+    /// Takes the figures of other intervals in; the shift began when it did.
+    pub fn merge(&mut self, other: &Self) {
+        let Self { shift_began: _, in_state, offers, accepted, declined, missed, handled, talk, hold, wrap_up } = other;
+        self.in_state.iter_mut().zip(in_state).for_each(|(mine, theirs)| *mine += *theirs);
+        self.offers += offers;
+        self.accepted += accepted;
+        self.declined += declined;
+        self.missed += missed;
+        self.handled += handled;
+        self.talk += *talk;
+        self.hold += *hold;
+        self.wrap_up += *wrap_up;
+    }
+
     /// Time in one state.
     pub fn time_in(&self, kind: AgentKind) -> Span {
         self.in_state[kind as usize]
@@ -297,7 +312,7 @@ struct QueueRecord {
     older: QueueFigures,
 }
 
-const fn interval_of(at: Tick) -> u64 {
+pub(crate) const fn interval_of(at: Tick) -> u64 {
     at.as_us() / INTERVAL.as_us()
 }
 
@@ -319,139 +334,22 @@ impl QueueRecord {
     }
 }
 
-impl Figures {
-    /// Counts one event. Each kind is decided about here; a new kind does not compile until it is.
-    pub fn fold(&mut self, at: Tick, event: &Event) {
-        match event {
-            Event::QueueSet(config) => {
-                self.queues.or_insert_with(config.id, QueueRecord::default).promise = config.service_level;
-            }
-            Event::QueueRemoved { queue } => {
-                self.queues.remove(queue);
-            }
-            Event::AgentRemoved { agent } => {
-                self.agents.remove(agent);
-            }
-            Event::LoggedIn { agent, new_shift } => {
-                if *new_shift {
-                    let fresh = AgentFigures { shift_began: Some(at), ..AgentFigures::default() };
-                    self.agents.insert(*agent, Box::new(fresh));
-                }
-            }
-            Event::Entered { queue, .. } => self.queue(*queue, at, |figures, _| figures.offered += 1),
-            Event::Offered { queue, agent, .. } => {
-                self.queue(*queue, at, |figures, _| figures.offers += 1);
-                self.agent_mut(*agent, |figures| figures.offers += 1);
-            }
-            Event::OfferEnded { queue, agent, how, .. } => {
-                let (declined, missed) = (u64::from(*how == OfferEnd::Declined), u64::from(how.is_missed()));
-                self.queue(*queue, at, |figures, _| {
-                    figures.declined += declined;
-                    figures.missed += missed;
-                });
-                self.agent_mut(*agent, |figures| {
-                    figures.declined += declined;
-                    figures.missed += missed;
-                });
-            }
-            Event::Accepted { queue, agent, entered_at, .. } => {
-                self.answer(*queue, *entered_at, at - *entered_at);
-                self.take(*agent);
-            }
-            Event::Reached { queue, entered_at, waited, .. } => self.answer(*queue, *entered_at, *waited),
-            Event::Unreached { queue, entered_at, waited, .. } => self.queue(*queue, *entered_at, |figures, _| {
-                figures.longest_wait = figures.longest_wait.max(*waited);
-                figures.flowed_out += 1;
-            }),
-            Event::Left { queue, entered_at, outcome, .. } => {
-                let wait = at - *entered_at;
-                self.queue(*queue, *entered_at, |figures, promise| {
-                    figures.longest_wait = figures.longest_wait.max(wait);
-                    match outcome {
-                        Left::Abandoned => {
-                            figures.abandoned += 1;
-                            figures.abandoned_in_time += u64::from(wait <= promise.threshold);
-                            figures.abandoned_short += u64::from(wait <= promise.short_abandon);
-                            figures.abandoned_wait += wait;
-                            figures.abandoned_waits.add(wait);
-                        }
-                        Left::FlowedOut(_) => figures.flowed_out += 1,
-                    }
-                });
-            }
-            Event::Finished { queue, agent, talk, hold, .. } => {
-                self.queue(*queue, at, |figures, _| {
-                    figures.handled += 1;
-                    figures.talk += *talk;
-                    figures.hold += *hold;
-                });
-                self.agent_mut(*agent, |figures| {
-                    figures.handled += 1;
-                    figures.talk += *talk;
-                    figures.hold += *hold;
-                });
-            }
-            Event::WrapUpEnded { queue, agent, lasted, .. } => {
-                self.queue(*queue, at, |figures, _| figures.wrap_up += *lasted);
-                self.agent_mut(*agent, |figures| figures.wrap_up += *lasted);
-            }
-            Event::Forecast { queue, entered_at, .. } => {
-                self.queue(*queue, *entered_at, |figures, _| figures.forecasts.made += 1);
-            }
-            // What these change is counted as time in a state, or not at all.
-            Event::AgentSet(_)
-            | Event::LogOutAsked { .. }
-            | Event::LoggedOut { .. }
-            | Event::Ready { .. }
-            | Event::NotReady { .. }
-            | Event::Rested { .. }
-            | Event::TierOpened { .. }
-            | Event::RingOpened { .. }
-            | Event::Widened { .. }
-            | Event::Preferred { .. }
-            | Event::PreferenceEnded { .. }
-            | Event::MustReach { .. }
-            | Event::ExternalSet { .. }
-            | Event::AskEnded { .. }
-            | Event::Asked { .. }
-            | Event::LendingSet { .. }
-            | Event::LendingReviewed { .. }
-            | Event::Lent { .. }
-            | Event::Measured { .. }
-            | Event::WaitedTooLong { .. }
-            | Event::NobodyHere { .. }
-            | Event::Held { .. }
-            | Event::Retrieved { .. } => {}
-        }
+impl Sheet for Figures {
+    fn promise(&mut self, queue: QueueId, promise: ServiceLevel) {
+        self.queues.or_insert_with(queue, QueueRecord::default).promise = promise;
     }
 
-    /// An agent accepted an offer.
-    pub fn take(&mut self, agent: AgentId) {
-        self.agent_mut(agent, |figures| figures.accepted += 1);
+    fn drop_queue(&mut self, queue: QueueId) {
+        self.queues.remove(&queue);
     }
 
-    /// A visit ended answered.
-    fn answer(&mut self, queue: QueueId, entered_at: Tick, wait: Span) {
-        self.queue(queue, entered_at, |figures, promise| {
-            figures.answered += 1;
-            figures.answered_in_time += u64::from(wait <= promise.threshold);
-            figures.answered_wait += wait;
-            figures.answered_waits.add(wait);
-            figures.longest_wait = figures.longest_wait.max(wait);
-        });
+    fn drop_agent(&mut self, agent: AgentId) {
+        self.agents.remove(&agent);
     }
 
-    /// Holds a forecast against what was left of the wait; comes before the end of the visit itself is counted.
-    pub fn score(&mut self, queue: QueueId, entered_at: Tick, said: Expected, wait: Span, answered: bool) {
-        self.queue(queue, entered_at, |figures, _| {
-            figures.forecasts.p50.score(50, said.p50, wait, answered);
-            figures.forecasts.p80.score(80, said.p80, wait, answered);
-        });
-    }
-
-    /// An agent leaves a state that lasted so long; comes before the event itself is counted.
-    pub fn leave_state(&mut self, agent: AgentId, kind: AgentKind, lasted: Span) {
-        self.agent_mut(agent, |figures| figures.in_state[kind as usize] += lasted);
+    fn begin_shift(&mut self, agent: AgentId, at: Tick) {
+        let fresh = AgentFigures { shift_began: Some(at), ..AgentFigures::default() };
+        self.agents.insert(agent, Box::new(fresh));
     }
 
     fn queue(&mut self, id: QueueId, at: Tick, change: impl FnOnce(&mut QueueFigures, ServiceLevel)) {
@@ -462,9 +360,26 @@ impl Figures {
     }
 
     /// An agent counts from the first shift on.
-    fn agent_mut(&mut self, id: AgentId, change: impl FnOnce(&mut AgentFigures)) {
+    fn agent(&mut self, id: AgentId, _at: Tick, change: impl FnOnce(&mut AgentFigures)) {
         if let Some(figures) = self.agents.get_mut(&id) {
             change(figures);
+        }
+    }
+}
+
+impl Figures {
+    /// Holds a forecast against what was left of the wait; comes before the end of the visit itself is counted.
+    pub fn score(&mut self, queue: QueueId, entered_at: Tick, said: Expected, wait: Span, answered: bool) {
+        self.queue(queue, entered_at, |figures, _| {
+            figures.forecasts.p50.score(50, said.p50, wait, answered);
+            figures.forecasts.p80.score(80, said.p80, wait, answered);
+        });
+    }
+
+    /// An agent leaves a state that lasted so long; comes before the event itself is counted.
+    pub fn leave_state(&mut self, agent: AgentId, kind: AgentKind, lasted: Span) {
+        if let Some(figures) = self.agents.get_mut(&agent) {
+            figures.in_state[kind as usize] += lasted;
         }
     }
 

@@ -61,6 +61,7 @@ mod acd;
 mod apply;
 mod audit;
 mod config;
+mod counting;
 mod decide;
 mod digest;
 mod explain;
@@ -69,6 +70,7 @@ mod figures;
 mod forecast;
 mod index;
 mod lending;
+mod report;
 mod route;
 #[cfg(test)]
 mod shift;
@@ -90,6 +92,7 @@ pub use figures::{
 };
 pub use forecast::{DELAYED_MIN, Expected, FORECASTS_MAX};
 pub use lending::{REVIEW_EVERY, REVIEWED_INTERVALS};
+pub use report::Report;
 pub use state::{AgentKind, IdleKey, MEASURE_EVERY, SHIFT_GAP};
 pub use words::{
     Command, Effect, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Output, Preferred, Refusal, WrapUpStart,

@@ -18,6 +18,7 @@ use crate::{Acd, Standing, service_level_per_myriad};
 use model::{feasible, reference_choice, serves_in};
 
 mod model;
+mod report;
 
 struct Shift {
     seed: u64,
@@ -631,6 +632,7 @@ fn no_shift_loses_a_contact_or_offers_one_twice_and_every_log_replays() {
             shift.step();
         }
         shift.check_log_replays();
+        shift.check_report();
         kinds.extend(shift.log.iter().map(|(_, event)| kind(event)));
     }
     assert!(!whole || kinds.len() == 37, "shifts in which something never happens prove little: {kinds:?}");
