@@ -32,6 +32,7 @@ use crate::playing::Playing;
 use crate::problem::Problem;
 use crate::recording_control;
 use crate::recordings;
+use crate::reports;
 use crate::session::{self, audited};
 use crate::time::rfc3339;
 use crate::users::{Right, Users};
@@ -97,6 +98,8 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/bans/{source}", delete(lift_ban))
         .route("/api/v1/calls/{id}/ladder", get(ladder))
         .route("/api/v1/calls/{id}/pcap", get(pcap))
+        .route("/api/v1/reports/queues", get(reports::queues))
+        .route("/api/v1/reports/agents", get(reports::agents))
         .route("/api/v1/records", get(records))
         .route("/api/v1/records/{id}", get(record))
         .route("/api/v1/recordings", get(recordings::list))

@@ -18,6 +18,7 @@ mod playing;
 mod problem;
 mod recording_control;
 mod recordings;
+mod reports;
 mod session;
 mod time;
 mod users;
@@ -40,6 +41,6 @@ pub use users::{
 };
 pub use view::{
     AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RECORDS_PAGE_MAX,
-    RecordEntry, RecordingEntry, SetAgentError, Unavailable, View, WelcomeError, Withdrawal,
+    RecordEntry, RecordingEntry, Reported, SetAgentError, Unavailable, View, WelcomeError, Withdrawal,
 };
 pub use visitors::{ADDRESSES_MAX, EntrancePage, TICKETS_PER_MINUTE};

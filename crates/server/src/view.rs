@@ -3,15 +3,17 @@
 use core::future::Future;
 use core::net::{IpAddr, SocketAddr};
 use core::pin::Pin;
+use std::collections::BTreeMap;
 
 use crate::archive::Archive;
+use offhook_acd::{Formula, Report};
 use offhook_call::guests::{Denied, Supervision};
 use offhook_call::placement::Placement;
 use offhook_call::record::CallRecord;
 use offhook_call::recording::RecordingWish;
 use offhook_call::view::{AgentView, CallView, CallbackView, HoursView, QueueView, TrunkView};
 use offhook_call::visit::{NotWelcome, Ticket};
-use offhook_units::{AgentId, CallId, ContactId, LegId, Span, Tick};
+use offhook_units::{AgentId, CallId, ContactId, LegId, QueueId, Span, Tick};
 
 /// Most records in one page of an answer; a request for more is refused.
 pub const RECORDS_PAGE_MAX: u32 = 500;
@@ -62,6 +64,8 @@ pub trait View: Archive + Send + Sync + 'static {
         by: Option<AgentId>,
         wish: Placement,
     ) -> Answer<'_, Result<Option<CallView>, GuestError>>;
+    /// Figures of the intervals from `from` to before `until`, recomputed from the event log. Takes as long as reading that part of it.
+    fn report(&self, from: Tick, until: Tick) -> Answer<'_, Result<Reported, Unavailable>>;
     /// Gives a visitor of a page a ticket for one call.
     fn welcome(&self, entrance: String, name: Option<String>) -> Answer<'_, Result<Ticket, WelcomeError>>;
     /// Pauses the recording of a call, or goes on with it, in an agent's name or a program's; answers with the call as it is
@@ -72,6 +76,17 @@ pub trait View: Archive + Send + Sync + 'static {
         by: Option<AgentId>,
         wish: RecordingWish,
     ) -> Answer<'_, Result<Option<CallView>, GuestError>>;
+}
+
+/// Figures by interval, and what the ids in them are called.
+#[derive(Debug)]
+pub struct Reported {
+    /// The figures.
+    pub report: Report,
+    /// Queues by name, with the formula that each has chosen for its service level.
+    pub queues: BTreeMap<QueueId, (String, Formula)>,
+    /// Agents by name.
+    pub agents: BTreeMap<AgentId, String>,
 }
 
 /// Why a visitor was given no ticket.

@@ -2,6 +2,7 @@ import { startAgents } from "./agents.js";
 import { startAudit, startDesk } from "./desk.js";
 import { startMoving } from "./moving.js";
 import { startRecordings } from "./recordings.js";
+import { startReports } from "./reports.js";
 import { SignInWanted, ask, may, send, session, startSession } from "./session.js";
 
 // The page: fetches what it shows, listens to the live events, fetches again what they touch. Nothing comes from elsewhere.
@@ -484,6 +485,7 @@ const desk = startDesk({ byId, element, tag, growing, tags: AGENT_TAGS, state, r
 const changing = startAgents({ byId, element, tag, tags: AGENT_TAGS, refused });
 const moving = startMoving({ byId, element, tag, tags: AGENT_TAGS, state, refused, moved: () => touch(["calls", "queues"]) });
 const audit = startAudit({ byId, element, cell, ask, refused });
+startReports({ byId, element, shape, cell, length, rows, refused });
 const recordings = startRecordings({ byId, element, shape, cell, tag, length, rows, ask, refused, state });
 
 setInterval(tickClocks, 1000);

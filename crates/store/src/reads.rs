@@ -40,6 +40,8 @@ pub enum Read {
     Person(PersonRef, Reply<Option<String>>),
     /// Segments that end at or after this position.
     Log(u64, Reply<LogPage>),
+    /// Segments that begin at or after this position, of those that hold something between these instants.
+    LogBetween(u64, Tick, Tick, Reply<LogPage>),
 }
 
 /// Answers requests until every handle is gone or the store is shut down. Whoever asks sees all that was committed before.
@@ -61,6 +63,7 @@ pub async fn serve(mut requests: UnboundedReceiver<Read>, readers: SqlitePool, w
                 Read::ConfigIds(reply) => reply(config_ids(&readers).await),
                 Read::Person(person, reply) => reply(people::get(&readers, person).await),
                 Read::Log(from, reply) => reply(log(&readers, from).await),
+                Read::LogBetween(seq, from, until, reply) => reply(log_between(&readers, seq, from, until).await),
             }
         });
     }
@@ -135,6 +138,21 @@ pub async fn log(readers: &SqlitePool, from: u64) -> Result<LogPage, StoreError>
          ORDER BY first_seq LIMIT ?2",
     )
     .bind(i64::try_from(from).unwrap_or(i64::MAX))
+    .bind(PAGE_SEGMENTS as i64)
+    .fetch_all(readers)
+    .await
+    .map_err(StoreError::database("read the log"))?;
+    Ok(rows.iter().map(|row| (row.get::<i64, _>(0) as u64, row.get(1))).collect())
+}
+
+async fn log_between(readers: &SqlitePool, seq: u64, from: Tick, until: Tick) -> Result<LogPage, StoreError> {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let rows = sqlx::query(
+        "SELECT first_seq, packed FROM log WHERE first_seq >= ?1 AND last_at >= ?2 AND first_at < ?3 ORDER BY first_seq LIMIT ?4",
+    )
+    .bind(number(seq))
+    .bind(number(from.as_us()))
+    .bind(number(until.as_us()))
     .bind(PAGE_SEGMENTS as i64)
     .fetch_all(readers)
     .await

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::journal::Journal;
 use crate::packing::{self, Record};
-use crate::reads::{self, Read, Reply};
+use crate::reads::{self, LogPage, Read, Reply};
 use crate::recordings::Change;
 use crate::rows::{AuditRow, BindingRow, CallFilter, CallRow, RecordingFilter, RecordingRow};
 use crate::schema;
@@ -243,16 +243,39 @@ impl Store {
 
     /// Gives each committed record from position `from_seq` on to `each`, oldest first. Blocks: at start only.
     pub fn read_log(&self, from_seq: u64, mut each: impl FnMut(Record)) -> Result<(), StoreError> {
+        let wanted = |record: &Record| record.seq >= from_seq;
+        self.read_pages(from_seq, Read::Log, |record| {
+            if wanted(&record) {
+                each(record);
+            }
+        })
+    }
+
+    /// Gives each committed record of the time from `from` to before `until` to `each`, in the order of the log. Blocks: never from
+    /// a thread that others wait for.
+    pub fn read_log_between(&self, from: Tick, until: Tick, mut each: impl FnMut(Record)) -> Result<(), StoreError> {
+        let page = |seq, reply| Read::LogBetween(seq, from, until, reply);
+        self.read_pages(0, page, |record| {
+            if (from..until).contains(&record.at) {
+                each(record);
+            }
+        })
+    }
+
+    fn read_pages(
+        &self,
+        from_seq: u64,
+        ask: impl Fn(u64, Reply<LogPage>) -> Read,
+        mut each: impl FnMut(Record),
+    ) -> Result<(), StoreError> {
         let mut next = from_seq;
         loop {
-            let page = self.read_blocking(|reply| Read::Log(next, reply))?;
+            let page = self.read_blocking(|reply| ask(next, reply))?;
             let mut last = None;
             for (first_seq, packed) in &page {
                 let unpacked = packing::unpack(packed, |record| {
                     last = Some(record.seq);
-                    if record.seq >= from_seq {
-                        each(record);
-                    }
+                    each(record);
                 });
                 unpacked.map_err(|cause| StoreError::Damaged {
                     place: format!("log segment {first_seq}"),

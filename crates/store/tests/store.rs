@@ -133,6 +133,26 @@ fn a_log_of_many_pages_of_segments_is_read_whole() {
 }
 
 #[test]
+fn a_part_of_the_log_is_read_by_time_to_the_record_across_pages_of_segments() {
+    let dir = TempDir::new().expect("a folder");
+    let store = Store::open_with(dir.path(), Limits { gather: Span::ZERO, ..Limits::default() }).expect("a store");
+    for seq in (1..600).step_by(3) {
+        store.append((seq..seq + 3).map(record).collect()).expect("room");
+        committed(&store);
+        assert_eq!(store.bindings(), Ok(Vec::new()), "a segment of three each");
+    }
+    let between = |from: u64, until: u64| {
+        let mut read = Vec::new();
+        let span = (Tick::from_us(1_000 * from), Tick::from_us(1_000 * until));
+        store.read_log_between(span.0, span.1, |record| read.push(record.seq)).expect("a readable log");
+        read
+    };
+    for (from, until) in [(0, 900), (1, 2), (190, 196), (191, 577), (599, 900), (7, 7), (700, 800)] {
+        assert_eq!(between(from, until), (from.max(1)..until.min(601)).collect::<Vec<_>>(), "from {from} to {until}");
+    }
+}
+
+#[test]
 fn records_out_of_order_are_refused_and_a_queue_over_its_limits_says_so() {
     let dir = TempDir::new().expect("a folder");
     let limits = Limits { queue_full: 10, queue_max: 20, gather: Span::from_s(3_600), ..Limits::default() };

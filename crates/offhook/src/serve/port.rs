@@ -1,11 +1,14 @@
 //! The exchange as the HTTP server sees it: questions go into the control loop, records come from the store.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use offhook_acd::Report;
 use offhook_call::config::Names;
+use offhook_call::event::{LogEvent, STREAM_ACD};
 use offhook_call::placement::Placement;
 use offhook_call::record::CallRecord;
 use offhook_call::recording::RecordingWish;
@@ -18,11 +21,11 @@ use offhook_net::intake::Post;
 use offhook_net::trace::{self, Seen, Trace};
 use offhook_recorder::KeyRing;
 use offhook_server::{
-    AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry, SetAgentError,
-    Unavailable, View, WelcomeError, Withdrawal,
+    AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry, Reported,
+    SetAgentError, Unavailable, View, WelcomeError, Withdrawal,
 };
 use offhook_store::{CallFilter, CallRow, Store};
-use offhook_units::{AgentId, CallId, ContactId, Span, Tick};
+use offhook_units::{AgentId, CallId, ContactId, QueueId, Span, Tick};
 use tokio::sync::oneshot;
 
 use super::control::{Ask, Look};
@@ -30,6 +33,11 @@ use super::recordings::Recordings;
 
 /// How long a question may wait for the control loop.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// A report begins to read the log so long before its first interval: for what an agent was doing then, and which callbacks wait.
+const REPORT_LEAD: Span = Span::from_s(2 * 86_400);
+/// And goes on so long after its last one: for how visits ended that had begun by then.
+const REPORT_TAIL: Span = Span::from_s(86_400);
 
 /// Implements the server's [`View`].
 pub struct Port {
@@ -210,6 +218,46 @@ impl View for Port {
         wish: Placement,
     ) -> Answer<'_, Result<Option<CallView>, GuestError>> {
         Box::pin(self.order(call, Command::Place { call, by, wish }))
+    }
+
+    fn report(&self, from: Tick, until: Tick) -> Answer<'_, Result<Reported, Unavailable>> {
+        Box::pin(async move {
+            let now = self.clock.now();
+            let promises = self.look(|exchange, _| {
+                let queues = exchange.acd().queues();
+                queues.map(|queue| (queue.id, queue.service_level)).collect::<Vec<_>>()
+            });
+            let promises = promises.await?;
+            let formulas: BTreeMap<_, _> = promises.iter().map(|(id, promise)| (*id, promise.formula)).collect();
+            let store = self.store.clone();
+            let report = tokio::task::spawn_blocking(move || {
+                let mut report = Report::new(from, until, promises);
+                let mut unread = 0_u64;
+                let read = store.read_log_between(from.before(REPORT_LEAD), until + REPORT_TAIL, |record| {
+                    if record.stream == STREAM_ACD {
+                        match LogEvent::decode(&record.bytes) {
+                            Ok(LogEvent::Acd(event)) => report.fold(record.at, &event),
+                            Ok(LogEvent::Call(_) | LogEvent::Callback(_)) => {}
+                            Err(_) => unread += 1,
+                        }
+                    }
+                });
+                report.close(now.min(until));
+                if unread > 0 {
+                    tracing::error!(unread, "entries of the event log could not be read, and are in no report");
+                }
+                read.map(|()| report)
+            });
+            let report = report.await.map_err(|_| Unavailable)?.map_err(|error| {
+                tracing::error!(%error, "the event log could not be read for a report");
+                Unavailable
+            })?;
+            let named =
+                |(id, name): (&QueueId, &String)| (*id, (name.clone(), formulas.get(id).copied().unwrap_or_default()));
+            let queues = self.names.queues.iter().map(named).collect();
+            let agents = self.names.agents.iter().map(|(id, name)| (*id, name.clone())).collect();
+            Ok(Reported { report, queues, agents })
+        })
     }
 
     fn welcome(&self, entrance: String, name: Option<String>) -> Answer<'_, Result<Ticket, WelcomeError>> {

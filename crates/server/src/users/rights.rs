@@ -159,7 +159,7 @@ impl Role {
 }
 
 /// Each route of the API that is not open to everybody, with the right that it needs. A route that is not here is refused to everybody.
-pub const ROUTES: [(Method, &str, Right); 29] = [
+pub const ROUTES: [(Method, &str, Right); 31] = [
     (Method::GET, "/api/v1/queues", Right::Watch),
     (Method::GET, "/api/v1/agents", Right::Watch),
     (Method::POST, "/api/v1/agents/{id}/state", Right::OwnState),
@@ -178,6 +178,8 @@ pub const ROUTES: [(Method, &str, Right); 29] = [
     (Method::DELETE, "/api/v1/bans/{source}", Right::Bans),
     (Method::GET, "/api/v1/calls/{id}/ladder", Right::Signalling),
     (Method::GET, "/api/v1/calls/{id}/pcap", Right::Signalling),
+    (Method::GET, "/api/v1/reports/queues", Right::Records),
+    (Method::GET, "/api/v1/reports/agents", Right::Records),
     (Method::GET, "/api/v1/records", Right::Records),
     (Method::GET, "/api/v1/records/{id}", Right::Records),
     (Method::GET, "/api/v1/recordings", Right::Recordings),

@@ -13,7 +13,7 @@ use super::exchange::Exchange;
 use super::supervise::{PART, agent_id, ask, tenths, the_call};
 use super::transfer::Phone;
 use crate::children::wait_for;
-use crate::speech;
+use crate::{http, speech};
 
 /// Whatever is waited for.
 const SOON: Duration = Duration::from_secs(15);
@@ -87,8 +87,36 @@ pub fn run(bench: &Bench) -> Result<String> {
         heard.iter().zip(&right).all(|(heard, told)| near(heard, told)),
         "the customer heard {heard:?} tenths of a second of Eve and Fay"
     );
+    reported(&exchange, &records[2])?;
     exchange.stop()?;
     Ok(format!("given, moved and decided; the customer heard {heard:?} tenths of a second of the two agents"))
+}
+
+/// The report from the day of the first call on says the same, recomputed from the log.
+fn reported(exchange: &Exchange, first: &Value) -> Result<()> {
+    let now: Value = serde_json::from_str(&http::ask(exchange.http, "GET", "/api/v1/queues", None)?.1)?;
+    let day = |at: &Value| at.as_str().and_then(|at| at.get(..10)).map(str::to_owned).context("a time");
+    let (from, until) = (day(&first["started"])?, day(&now["at"])?);
+    let rows = |what: &str| -> Result<Vec<Value>> {
+        let path = format!("/api/v1/reports/{what}?from={from}&until={until}&per=total");
+        let (status, text) = http::ask(exchange.http, "GET", &path, None)?;
+        ensure!(status == 200, "{path} says {status}: {text}");
+        let report: Value = serde_json::from_str(&text)?;
+        Ok(report["rows"].as_array().context("rows")?.clone())
+    };
+    let picked = |rows: &[Value], figures: &[&str]| -> Vec<Vec<String>> {
+        let row = |row: &Value| figures.iter().map(|figure| row[*figure].to_string()).collect();
+        let mut picked: Vec<Vec<String>> = rows.iter().map(row).collect();
+        picked.sort();
+        picked
+    };
+    let queues = picked(&rows("queues")?, &["queue", "offered", "answered", "flowed_out", "handled"]);
+    let told = [["\"asking\"", "1", "1", "0", "1"], ["\"both\"", "2", "1", "1", "1"], ["\"fays\"", "1", "1", "0", "1"]];
+    ensure!(queues == told, "the report tells of {queues:?}");
+    let agents = picked(&rows("agents")?, &["agent", "offers", "accepted", "missed", "handled"]);
+    let told = [["\"Eve\"", "3", "1", "0", "1"], ["\"Fay\"", "2", "2", "0", "2"]];
+    ensure!(agents == told, "the report tells of {agents:?}");
+    Ok(())
 }
 
 fn dial(customer: &mut Phone, exchange: &Exchange, number: &str) -> Result<u64> {
@@ -102,7 +130,7 @@ fn place(exchange: &mut Exchange, to: &Value) -> Result<()> {
 }
 
 fn queue_id(exchange: &Exchange, name: &str) -> Result<Value> {
-    let answer: Value = serde_json::from_str(&crate::http::ask(exchange.http, "GET", "/api/v1/queues", None)?.1)?;
+    let answer: Value = serde_json::from_str(&http::ask(exchange.http, "GET", "/api/v1/queues", None)?.1)?;
     let queues = answer["queues"].as_array().context("queues")?;
     let queue = queues.iter().find(|queue| queue["name"] == name).with_context(|| format!("no queue {name}"))?;
     Ok(queue["id"].clone())
