@@ -1,8 +1,11 @@
 //! The routes of API version 1.
 
 use core::convert::Infallible;
+use core::fmt::Display;
 use core::net::IpAddr;
+use core::str::FromStr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,8 +19,8 @@ use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
 use offhook_call::guests::Supervision;
 use offhook_units::{AgentId, CallId, LegId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 
@@ -25,6 +28,7 @@ use crate::dto;
 use crate::events::{HubHandle, Numbered};
 use crate::guard::{self, Asker};
 use crate::metrics::Metrics;
+use crate::openapi;
 use crate::page;
 use crate::phone::{self, PhoneSettings};
 use crate::playing::Playing;
@@ -115,6 +119,8 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/session", get(session::show).post(session::sign_in).delete(session::sign_out))
         .route("/api/v1/visitors/{entrance}", get(visitors::settings).post(visitors::welcome))
         .route("/call/{entrance}", get(visitors::show))
+        .route("/api/v1/openapi.json", get(openapi::show))
+        .route("/api/docs", get(openapi::docs))
         .route("/healthz", get(healthz))
         .route("/", get(page::index))
         .route("/phone", get(page::phone))
@@ -138,8 +144,11 @@ async fn count(answered: Arc<[AtomicU64; 6]>, request: Request, next: Next) -> R
     response
 }
 
-#[derive(Serialize)]
-struct Queues {
+/// All queues.
+#[derive(JsonSchema, Serialize)]
+pub struct Queues {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     queues: Vec<dto::Queue>,
 }
@@ -149,8 +158,11 @@ async fn queues(State(shared): State<Shared>) -> Reply<Queues> {
     Ok(Json(Queues { at: rfc3339(shared.view.now()), queues: views.iter().map(dto::Queue::from).collect() }))
 }
 
-#[derive(Serialize)]
-struct Agents {
+/// All agents.
+#[derive(JsonSchema, Serialize)]
+pub struct Agents {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     agents: Vec<dto::Agent>,
 }
@@ -160,8 +172,11 @@ async fn agents(State(shared): State<Shared>) -> Reply<Agents> {
     Ok(Json(Agents { at: rfc3339(shared.view.now()), agents: views.iter().map(dto::Agent::from).collect() }))
 }
 
-#[derive(Serialize)]
-struct Calls {
+/// Calls that are up.
+#[derive(JsonSchema, Serialize)]
+pub struct Calls {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     calls: Vec<dto::Call>,
 }
@@ -172,8 +187,11 @@ async fn calls(State(shared): State<Shared>, Extension(asker): Extension<Asker>)
     Ok(Json(Calls { at: rfc3339(shared.view.now()), calls: views.iter().map(dto::Call::from).collect() }))
 }
 
-#[derive(Serialize)]
-struct Calendars {
+/// All calendars.
+#[derive(JsonSchema, Serialize)]
+pub struct Calendars {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     calendars: Vec<dto::Hours>,
 }
@@ -183,8 +201,11 @@ async fn calendars(State(shared): State<Shared>) -> Reply<Calendars> {
     Ok(Json(Calendars { at: rfc3339(shared.view.now()), calendars: views.iter().map(dto::Hours::from).collect() }))
 }
 
-#[derive(Serialize)]
-struct Callbacks {
+/// Callbacks that are open.
+#[derive(JsonSchema, Serialize)]
+pub struct Callbacks {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     callbacks: Vec<dto::Callback>,
 }
@@ -199,7 +220,7 @@ async fn withdraw_callback(
     Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let callback = id.parse().map_err(|_| bad_request("a callback's id looks like 'c-1f'"))?;
+    let callback = self::id(&id, "a callback's id looks like 'c-1f'")?;
     audited(&shared, &asker, "withdraw callback", id, String::new()).await?;
     match shared.view.withdraw_callback(callback).await? {
         Withdrawal::Done => Ok(StatusCode::NO_CONTENT),
@@ -208,8 +229,11 @@ async fn withdraw_callback(
     }
 }
 
-#[derive(Serialize)]
-struct Trunks {
+/// All trunks.
+#[derive(JsonSchema, Serialize)]
+pub struct Trunks {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     trunks: Vec<dto::Trunk>,
 }
@@ -219,8 +243,11 @@ async fn trunks(State(shared): State<Shared>) -> Reply<Trunks> {
     Ok(Json(Trunks { at: rfc3339(shared.view.now()), trunks: views.iter().map(dto::Trunk::from).collect() }))
 }
 
-#[derive(Serialize)]
-struct Bans {
+/// All bans.
+#[derive(JsonSchema, Serialize)]
+pub struct Bans {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     bans: Vec<dto::Ban>,
 }
@@ -261,15 +288,23 @@ fn nothing_kept() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no SIP messages of such a call are kept")
 }
 
-#[derive(Deserialize)]
+/// Which call records.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RecordsQuery {
+pub struct RecordsQuery {
+    /// At most so many; 50 where it is not said.
+    #[schemars(range(min = 1, max = RECORDS_PAGE_MAX))]
     limit: Option<u32>,
+    /// Only records before this one: `next` of the page before.
+    #[schemars(regex(pattern = r"^call-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     before: Option<String>,
 }
 
-#[derive(Serialize)]
-struct RecordsPage {
+/// A page of call records.
+#[derive(JsonSchema, Serialize)]
+pub struct RecordsPage {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     records: Vec<dto::Record>,
     /// Give it as `before` to get the page after this one; absent on the last page.
@@ -299,22 +334,37 @@ async fn record(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<d
     Ok(Json(dto::Record::from(&entry)))
 }
 
+/// An id as answers write it, and in no other way: what is one thing has one address.
+pub fn id<T: FromStr + Display>(text: &str, what: &str) -> Result<T, Problem> {
+    let id: Option<T> = text.parse().ok();
+    id.filter(|id| id.to_string() == text).ok_or_else(|| bad_request(what))
+}
+
 pub fn call_id(text: &str) -> Result<CallId, Problem> {
-    text.parse().map_err(|_| bad_request("a call's id looks like 'call-10000001f'"))
+    id(text, "a call's id looks like 'call-10000001f'")
 }
 
 pub fn agent_id(text: &str) -> Result<AgentId, Problem> {
-    text.parse().map_err(|_| bad_request("an agent's id looks like 'a-1f'"))
+    id(text, "an agent's id looks like 'a-1f'")
 }
 
 pub fn bad_request(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
-#[derive(Deserialize)]
+/// An agent's new state.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct SetAgent {
+#[schemars(extend("anyOf" = [
+    { "properties": { "state": { "const": "not-ready" } } },
+    { "properties": { "reason": { "type": "null" } } },
+]))]
+pub struct SetAgent {
+    /// Who is logged out is logged in where needed.
+    #[schemars(extend("enum" = ["available", "not-ready", "logged-out"]))]
     state: String,
+    /// Why not ready: only with that state.
+    #[schemars(length(max = REASON_CHARS_MAX))]
     reason: Option<String>,
 }
 
@@ -347,10 +397,15 @@ async fn set_agent(
     Ok(Json(dto::Agent::from(&view)))
 }
 
-#[derive(Deserialize)]
+/// What a supervisor wants with a call.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Supervise {
+pub struct Supervise {
+    /// In the name of this agent; one's own where it is not said.
+    #[schemars(regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     by: Option<String>,
+    /// What for; `take-over` talks to the caller instead of the agent.
+    #[schemars(extend("enum" = Supervision::ALL.map(|(_, name)| name)))]
     how: String,
 }
 
@@ -360,6 +415,7 @@ async fn supervise(
     Path(id): Path<String>,
     body: Result<Json<Supervise>, JsonRejection>,
 ) -> Reply<dto::Guests> {
+    let call = call_id(&id)?;
     let Json(Supervise { by, how }) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     let Some(supervision) = Supervision::by_name(&how) else {
         let known = Supervision::ALL.map(|(_, name)| format!("'{name}'")).join(", ");
@@ -367,13 +423,18 @@ async fn supervise(
     };
     let by = acting(&asker, by.as_deref())?;
     audited(&shared, &asker, "supervise", id.clone(), format!("{how} as {by}")).await?;
-    set_guest(&shared, &id, GuestWish::Supervise(by, supervision)).await
+    set_guest(&shared, call, GuestWish::Supervise(by, supervision)).await
 }
 
-#[derive(Deserialize)]
+/// Whom to bring into a call.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct BringIn {
+pub struct BringIn {
+    /// In the name of this agent; one's own where it is not said.
+    #[schemars(regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     by: Option<String>,
+    /// A number, or the name of a colleague.
+    #[schemars(length(min = 1, max = NUMBER_CHARS_MAX))]
     number: String,
 }
 
@@ -383,20 +444,26 @@ async fn bring_in(
     Path(id): Path<String>,
     body: Result<Json<BringIn>, JsonRejection>,
 ) -> Reply<dto::Guests> {
+    let call = call_id(&id)?;
     let Json(BringIn { by, number }) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     if number.is_empty() || number.chars().count() > NUMBER_CHARS_MAX {
         return Err(bad_request(format!("a number has 1 to {NUMBER_CHARS_MAX} characters")));
     }
     let by = acting(&asker, by.as_deref())?;
     audited(&shared, &asker, "bring into call", id.clone(), format!("as {by}")).await?;
-    set_guest(&shared, &id, GuestWish::BringIn(by, number)).await
+    set_guest(&shared, call, GuestWish::BringIn(by, number)).await
 }
 
 /// The agent for whom somebody acts: their own, where they name none.
 pub fn acting(asker: &Asker, named: Option<&str>) -> Result<AgentId, Problem> {
     let own = asker.identity.agent.as_ref().map(|(id, _)| *id);
     let named = named.map(agent_id).transpose()?;
-    let agent = named.or(own).ok_or_else(|| bad_request("by is an agent's id, such as 'a-1f'"))?;
+    let nobody = || {
+        let advice =
+            format!("{} is no agent: 'by' says in whose name, by an agent's id such as 'a-1f'", asker.identity.who);
+        Problem::new(StatusCode::FORBIDDEN, advice)
+    };
+    let agent = named.or(own).ok_or_else(nobody)?;
     if asker.identity.is_agent(agent) {
         return Ok(agent);
     }
@@ -408,19 +475,22 @@ async fn send_off(
     Extension(asker): Extension<Asker>,
     Path((id, guest)): Path<(String, String)>,
 ) -> Reply<dto::Guests> {
-    let guest: LegId = guest.parse().map_err(|_| bad_request("a guest's id looks like 'l-1f'"))?;
+    let (call, guest): (_, LegId) = (call_id(&id)?, self::id(&guest, "a guest's id looks like 'l-1f'")?);
     audited(&shared, &asker, "send off from call", id.clone(), guest.to_string()).await?;
-    set_guest(&shared, &id, GuestWish::SendOff(guest)).await
+    set_guest(&shared, call, GuestWish::SendOff(guest)).await
 }
 
-async fn set_guest(shared: &Shared, id: &str, wish: GuestWish) -> Reply<dto::Guests> {
-    let view = shared.view.set_guest(call_id(id)?, wish).await?;
+async fn set_guest(shared: &Shared, call: CallId, wish: GuestWish) -> Reply<dto::Guests> {
+    let view = shared.view.set_guest(call, wish).await?;
     Ok(Json(dto::Guests::new(rfc3339(shared.view.now()), view.as_ref())))
 }
 
-#[derive(Deserialize)]
+/// From where on events are told.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct EventsQuery {
+pub struct EventsQuery {
+    /// The number of the last event that was seen; what came after it is told first.
+    #[schemars(extend("maximum" = u64::MAX))]
     after: Option<u64>,
 }
 
@@ -472,14 +542,21 @@ async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
+/// Whether the exchange is well.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Health")]
+pub struct Healthy {
+    /// All parts are.
+    ok: bool,
+    /// `ok`, or what is wrong with it, by part.
+    parts: BTreeMap<&'static str, String>,
+}
+
 async fn healthz(State(shared): State<Shared>) -> Response {
     let health = shared.view.health().await;
-    let well = health.parts.iter().all(|(_, state)| state.is_ok());
-    let parts: serde_json::Map<_, _> = health
-        .parts
-        .into_iter()
-        .map(|(name, state)| (name.to_owned(), json!(state.err().unwrap_or_else(|| "ok".to_owned()))))
-        .collect();
-    let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ok": well, "parts": parts }))).into_response()
+    let ok = health.parts.iter().all(|(_, state)| state.is_ok());
+    let said = |state: Result<(), String>| state.err().unwrap_or_else(|| "ok".to_owned());
+    let parts = health.parts.into_iter().map(|(name, state)| (name, said(state))).collect();
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Healthy { ok, parts })).into_response()
 }

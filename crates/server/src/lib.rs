@@ -11,6 +11,7 @@ mod events;
 mod guard;
 mod listen;
 mod metrics;
+mod openapi;
 mod page;
 mod phone;
 mod playing;
@@ -30,6 +31,7 @@ pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_
 pub use events::{EventSender, LiveEvent, events};
 pub use listen::{CONNECTIONS_MAX, Server, ServerOptions, StartError};
 pub use metrics::{CallsEnded, Counter, Metrics};
+pub use openapi::document as openapi;
 pub use phone::{PhoneSettings, WebSocketAt};
 pub use playing::{PLAYBACKS_MAX, TICKETS_MAX};
 pub use time::rfc3339;

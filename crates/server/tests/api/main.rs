@@ -1,5 +1,6 @@
 //! The API over a real socket, against an exchange of fixed views.
 
+mod openapi;
 mod secure;
 #[path = "../support/mod.rs"]
 mod support;
