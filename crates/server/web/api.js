@@ -89,7 +89,7 @@ function required(type, name) {
 
 function sender(path, method, operation) {
   const parameters = operation.parameters ?? [];
-  const fields = parameters.map((parameter) => make("input", { name: parameter.name, placeholder: kindOf(parameter.schema), autocomplete: "off" }));
+  const fields = parameters.map((parameter) => make("input", { name: parameter.name, title: kindOf(parameter.schema), autocomplete: "off" }));
   const body = operation.requestBody?.content["application/json"]?.schema;
   const text = body ? make("textarea", { "aria-label": "Body", spellcheck: "false" }, example(body)) : null;
   const output = make("pre", { role: "status" });
