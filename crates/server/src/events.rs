@@ -14,6 +14,8 @@ use std::time::Duration;
 use offhook_call::record::CallEnd;
 use offhook_call::view::{AgentView, CallView, QueueView, TrunkView};
 use offhook_units::{CallId, Tick};
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -107,16 +109,42 @@ pub struct Numbered {
     data: OnceLock<String>,
 }
 
-#[derive(Serialize)]
-struct Ended {
+/// A call is over.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "CallEnded")]
+pub struct Ended {
+    /// Which call.
     id: String,
+    /// How it ended.
+    #[schemars(extend("enum" = dto::ENDS.map(dto::end_name)))]
     end: &'static str,
 }
 
-#[derive(Serialize)]
-struct Reference {
+/// A call record can be read.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "RecordReady")]
+pub struct Reference {
+    /// Of this call.
     id: String,
 }
+
+/// Events are missing before this one.
+#[derive(JsonSchema, Serialize)]
+pub struct Reset {
+    /// Why, for people.
+    reason: &'static str,
+}
+
+/// What each event is called and carries, beside when it was.
+pub const SHAPES: [(&str, fn(&mut SchemaGenerator) -> Schema); 7] = [
+    ("queue", SchemaGenerator::subschema_for::<dto::Queue>),
+    ("agent", SchemaGenerator::subschema_for::<dto::Agent>),
+    ("trunk", SchemaGenerator::subschema_for::<dto::Trunk>),
+    ("call", SchemaGenerator::subschema_for::<dto::Call>),
+    ("call-ended", SchemaGenerator::subschema_for::<Ended>),
+    ("record", SchemaGenerator::subschema_for::<Reference>),
+    ("reset", SchemaGenerator::subschema_for::<Reset>),
+];
 
 #[derive(Serialize)]
 struct Envelope<'a, T: Serialize> {
@@ -160,7 +188,7 @@ impl Numbered {
                 self.json(&Ended { id: call.to_string(), end: dto::end_name(*end) })
             }
             Some(LiveEvent::Record { call }) => self.json(&Reference { id: call.to_string() }),
-            None => self.json(&serde_json::json!({ "reason": "events are missing here: fetch what you show anew" })),
+            None => self.json(&Reset { reason: "events are missing here: fetch what you show anew" }),
         })
     }
 

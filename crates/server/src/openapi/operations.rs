@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::Schemas;
-use crate::{api, dto, phone, recording_control, recordings, session, visitors};
+use crate::{api, dto, events, phone, recording_control, recordings, session, visitors};
 
 /// Groups of operations, in the order in which they are shown.
 pub const TAGS: [(&str, &str); 9] = [
@@ -154,6 +154,25 @@ impl Operation {
     }
 }
 
+/// One event of a stream of server-sent events: what a reader of the stream has of it.
+fn event(s: &mut Schemas) -> Value {
+    let shapes: Vec<Value> = events::SHAPES.iter().map(|(_, shape)| shape(&mut s.answers).to_value()).collect();
+    json!({
+        "type": "object",
+        "required": ["id", "event", "data"],
+        "properties": {
+            "id": { "type": "string", "pattern": "^[0-9]+$", "description": "Its number." },
+            "event": { "type": "string", "enum": events::SHAPES.map(|(name, _)| name) },
+            "data": {
+                "type": "string",
+                "description": "What it carries, and `at`, when it was.",
+                "contentMediaType": "application/json",
+                "contentSchema": { "anyOf": shapes },
+            },
+        },
+    })
+}
+
 fn bytes() -> Value {
     json!({ "type": "string", "format": "binary" })
 }
@@ -208,7 +227,7 @@ fn floor(s: &mut Schemas) -> Vec<Operation> {
             .notes("Each event has a number, which rises by one with each event, also across restarts of the exchange. `queue`, `agent`, `trunk` and `call` carry the thing as it is now, in the shape that its list has; `call-ended` `{id, end}`, `record` `{id}`; `reset` says that events are missing before it: fetch anew what you show. Events that are not yours to see are left out.")
             .query::<api::EventsQuery>(s)
             .header("Last-Event-ID", "As `after`, and before it: what a browser sends that comes back.", json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }))
-            .gives_raw(200, "text/event-stream", json!({ "type": "string" }), "The events, until either side ends."),
+            .gives_raw(200, "text/event-stream", event(s), "The events, each in this shape, until either side ends."),
     ]
 }
 
