@@ -1,19 +1,16 @@
 //! The routes of API version 1.
 
-use core::convert::Infallible;
 use core::fmt::Display;
 use core::net::IpAddr;
 use core::str::FromStr;
-use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
@@ -21,11 +18,10 @@ use offhook_call::guests::Supervision;
 use offhook_units::{AgentId, CallId, LegId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_stream::{Stream, StreamExt};
 
 use crate::dto;
-use crate::events::{HubHandle, Numbered};
+use crate::events::HubHandle;
+use crate::feed;
 use crate::guard::{self, Asker};
 use crate::metrics::Metrics;
 use crate::openapi;
@@ -49,8 +45,6 @@ const REASON_CHARS_MAX: usize = 64;
 const NUMBER_CHARS_MAX: usize = 128;
 /// Records in a page where the request does not say.
 const RECORDS_PAGE_DEFAULT: u32 = 50;
-/// A comment is sent to a silent client this often, so that a dead connection is noticed.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// What handlers share.
 #[derive(Clone)]
@@ -106,7 +100,8 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/recordings/{id}/ticket", post(recordings::ticket))
         .route("/api/v1/recordings/{id}/export", get(recordings::export))
         .route("/api/v1/audit", get(recordings::audit))
-        .route("/api/v1/events", get(events))
+        .route("/api/v1/events", get(feed::server_sent))
+        .route("/api/v1/events/ws", get(feed::websocket))
         .route("/metrics", get(metrics))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&users), guard::authorise));
     let playback = (Arc::clone(&users), Arc::clone(&shared.playing));
@@ -483,52 +478,6 @@ async fn send_off(
 async fn set_guest(shared: &Shared, call: CallId, wish: GuestWish) -> Reply<dto::Guests> {
     let view = shared.view.set_guest(call, wish).await?;
     Ok(Json(dto::Guests::new(rfc3339(shared.view.now()), view.as_ref())))
-}
-
-/// From where on events are told.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EventsQuery {
-    /// The number of the last event that was seen; what came after it is told first.
-    #[schemars(extend("maximum" = u64::MAX))]
-    after: Option<u64>,
-}
-
-async fn events(
-    State(shared): State<Shared>,
-    Extension(asker): Extension<Asker>,
-    headers: HeaderMap,
-    query: Result<Query<EventsQuery>, QueryRejection>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
-    let after = match headers.get("last-event-id") {
-        None => query.after,
-        Some(id) => {
-            let id = id.to_str().ok().and_then(|id| id.trim().parse().ok());
-            Some(id.ok_or_else(|| bad_request("Last-Event-ID is the number of the last event you saw"))?)
-        }
-    };
-    let subscription = shared.hub.subscribe(after).await.ok_or_else(|| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many listeners, or the server is stopping")
-    })?;
-    let stream = tokio_stream::iter(subscription.backlog).chain(ReceiverStream::new(subscription.live));
-    // The first bytes go out at once, so that the client knows that it is connected.
-    let greeting = tokio_stream::once(Event::default().comment("connected").retry(Duration::from_secs(1)));
-    let Asker { identity, .. } = asker;
-    let lease = identity.lease.clone();
-    let stream =
-        greeting.chain(stream.filter(move |event| event.may_be_told(&identity)).map(|event: Arc<Numbered>| {
-            Event::default().id(event.id.to_string()).event(event.name).data(event.data())
-        }));
-    // What a session began ends with it.
-    let over = async move {
-        match lease {
-            Some(lease) => lease.over().await,
-            None => core::future::pending().await,
-        }
-    };
-    let stream = futures_util::StreamExt::take_until(stream.map(Ok), over);
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {

@@ -8,6 +8,7 @@ mod api;
 mod archive;
 mod dto;
 mod events;
+mod feed;
 mod guard;
 mod listen;
 mod metrics;

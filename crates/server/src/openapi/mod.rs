@@ -26,7 +26,7 @@ const GUARDED: [u16; 4] = [401, 403, 421, 503];
 const OPEN: [u16; 1] = [421];
 
 /// Each error by its name in `components`, and what it means.
-const PROBLEMS: [(u16, &str, &str); 14] = [
+const PROBLEMS: [(u16, &str, &str); 15] = [
     (
         400,
         "BadRequest",
@@ -42,6 +42,7 @@ const PROBLEMS: [(u16, &str, &str); 14] = [
     (416, "RangeNotSatisfiable", "The range lies beyond the end; `Content-Range` tells the length."),
     (421, "MisdirectedRequest", "Without a token or a user the server answers to `localhost` and to addresses only."),
     (422, "UnprocessableContent", "The body is JSON of another shape than the one described here."),
+    (426, "UpgradeRequired", "This address speaks WebSocket only."),
     (429, "TooManyRequests", "Too many requests; `Retry-After` says in how many seconds the next one is looked at."),
     (500, "Broken", "A file or a key of the exchange is not what it should be: the operator's move."),
     (

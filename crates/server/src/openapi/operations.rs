@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::Schemas;
-use crate::{api, dto, events, phone, recording_control, recordings, session, visitors};
+use crate::{api, dto, events, feed, phone, recording_control, recordings, session, visitors};
 
 /// Groups of operations, in the order in which they are shown.
 pub const TAGS: [(&str, &str); 9] = [
@@ -225,9 +225,14 @@ fn floor(s: &mut Schemas) -> Vec<Operation> {
             .refuses(&[409]),
         op(Method::GET, "/api/v1/events", "events", "Events", "Live events, as server-sent events")
             .notes("Each event has a number, which rises by one with each event, also across restarts of the exchange. `queue`, `agent`, `trunk` and `call` carry the thing as it is now, in the shape that its list has; `call-ended` `{id, end}`, `record` `{id}`; `reset` says that events are missing before it: fetch anew what you show. Events that are not yours to see are left out.")
-            .query::<api::EventsQuery>(s)
+            .query::<feed::EventsQuery>(s)
             .header("Last-Event-ID", "As `after`, and before it: what a browser sends that comes back.", json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }))
             .gives_raw(200, "text/event-stream", event(s), "The events, each in this shape, until either side ends."),
+        op(Method::GET, "/api/v1/events/ws", "eventsOverWebSocket", "Events", "Live events, over WebSocket (RFC 6455)")
+            .notes("Each message is an event, `{\"id\": 17, \"event\": \"call\", \"data\": {...}}`, with the numbers and the shapes of `/api/v1/events`. The listener says nothing and answers pings. One that does not keep up is closed with 1013 and comes back with `after`. Browsers open it from a page of this exchange only.")
+            .query::<feed::EventsQuery>(s)
+            .gives_nothing(101, "Events follow.")
+            .refuses(&[426]),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! The API over a real socket, against an exchange of fixed views.
 
+mod feed;
 mod openapi;
 mod secure;
 #[path = "../support/mod.rs"]
@@ -166,8 +167,10 @@ impl Listener {
         &self.text
     }
 
+    /// Numbers of events, in order. What has no data is none.
     fn ids(&self) -> Vec<u64> {
-        let ids = self.text.lines().filter_map(|line| line.strip_prefix("id: "));
+        let events = self.text.split("\n\n").filter(|event| event.contains("\ndata: "));
+        let ids = events.flat_map(str::lines).filter_map(|line| line.strip_prefix("id: "));
         ids.map(|id| id.trim().parse().expect("a number")).collect()
     }
 }

@@ -22,7 +22,7 @@ const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 /// An administrator's.
 const TOKEN: &str = "the-token-of-this-test";
 /// Requests for each operation in its longest phase.
-const EXAMPLES: &str = "40";
+const EXAMPLES: &str = "25";
 /// How long it may take.
 const WITHIN: Duration = Duration::from_mins(3);
 /// How long the exchange may take to show what was done.
@@ -124,8 +124,10 @@ fn settings(exchange: &Exchange) -> Result<String> {
     // What was erased is gone, however well it was asked for.
     text.push_str("[checks.positive_data_acceptance]\nexpected-statuses = [\"2xx\", 401, 403, 404, 409, 410, 429]\n");
     // A stream ends when it is no longer listened to; and no server refuses a header that it does not know.
-    text.push_str("[[operations]]\ninclude-path = \"/api/v1/events\"\nmax-stream-events = 1\nrequest-timeout = 1\n");
+    text.push_str("[[operations]]\ninclude-path = \"/api/v1/events\"\nmax-stream-events = 1\nrequest-timeout = 0.5\n");
     text.push_str("generation = { allow-extra-parameters = false, max-examples = 10 }\n");
+    text.push_str("[[operations]]\ninclude-path = \"/api/v1/events/ws\"\n");
+    text.push_str("[operations.checks.positive_data_acceptance]\nexpected-statuses = [426]\n");
     for (name, values, ..) in &named {
         ensure!(!values.is_empty(), "there are no {name}");
         writeln!(text, "[dictionaries.{name}]\nvalues = {values:?}")?;
