@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
 use offhook_call::guests::Supervision;
-use offhook_units::{AgentId, CallId, LegId};
+use offhook_units::{AgentId, CallId, ContactId, LegId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,7 @@ use crate::guard::{self, Asker};
 use crate::metrics::Metrics;
 use crate::openapi;
 use crate::page;
+use crate::paging::Paged;
 use crate::phone::{self, PhoneSettings};
 use crate::playing::Playing;
 use crate::problem::Problem;
@@ -43,6 +44,8 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 const REASON_CHARS_MAX: usize = 64;
 /// Longest number, or name, that is called.
 const NUMBER_CHARS_MAX: usize = 128;
+/// Most callbacks in a page, and how many where the request does not say.
+const CALLBACKS_PAGE_MAX: usize = 500;
 /// Records in a page where the request does not say.
 const RECORDS_PAGE_DEFAULT: u32 = 50;
 
@@ -202,12 +205,46 @@ pub struct Callbacks {
     /// When the answer was made.
     #[schemars(extend("format" = "date-time"))]
     at: String,
+    /// Oldest first.
     callbacks: Vec<dto::Callback>,
+    /// Give it as `after` to get the page after this one; null on the last page.
+    next: Option<String>,
 }
 
-async fn callbacks(State(shared): State<Shared>) -> Reply<Callbacks> {
+/// Which callbacks.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallbacksQuery {
+    /// At most so many; 500 where it is not said.
+    #[schemars(range(min = 1, max = CALLBACKS_PAGE_MAX))]
+    limit: Option<usize>,
+    /// Only callbacks after this one: `next` of the page before.
+    #[schemars(regex(pattern = r"^c-(0|[1-9a-f][0-9a-f]{0,15})$"))]
+    after: Option<String>,
+}
+
+async fn callbacks(
+    State(shared): State<Shared>,
+    uri: Uri,
+    query: Result<Query<CallbacksQuery>, QueryRejection>,
+) -> Result<Paged<Callbacks>, Problem> {
+    let Query(CallbacksQuery { limit, after }) = query.map_err(|error| bad_request(error.body_text()))?;
+    let limit = limit.unwrap_or(CALLBACKS_PAGE_MAX);
+    if !(1..=CALLBACKS_PAGE_MAX).contains(&limit) {
+        return Err(bad_request(format!("limit is a number from 1 to {CALLBACKS_PAGE_MAX}")));
+    }
+    let after: Option<ContactId> = after.as_deref().map(callback_id).transpose()?;
     let views = shared.view.callbacks().await?;
-    Ok(Json(Callbacks { at: rfc3339(shared.view.now()), callbacks: views.iter().map(dto::Callback::from).collect() }))
+    // One that is over meanwhile has left its place: ids rise with time, as the order does.
+    let mut rest = views.iter().skip_while(|view| after.is_some_and(|after| view.id <= after)).peekable();
+    let page: Vec<dto::Callback> = rest.by_ref().take(limit).map(dto::Callback::from).collect();
+    let next = rest.peek().and_then(|_| page.last()).map(|last| last.id.clone());
+    let page = Callbacks { at: rfc3339(shared.view.now()), callbacks: page, next: next.clone() };
+    Ok(Paged::new(page, &uri, "after", next.as_deref()))
+}
+
+fn callback_id(text: &str) -> Result<ContactId, Problem> {
+    id(text, "a callback's id looks like 'c-1f'")
 }
 
 async fn withdraw_callback(
@@ -215,7 +252,7 @@ async fn withdraw_callback(
     Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let callback = self::id(&id, "a callback's id looks like 'c-1f'")?;
+    let callback = callback_id(&id)?;
     audited(&shared, &asker, "withdraw callback", id, String::new()).await?;
     match shared.view.withdraw_callback(callback).await? {
         Withdrawal::Done => Ok(StatusCode::NO_CONTENT),
@@ -308,8 +345,9 @@ pub struct RecordsPage {
 
 async fn records(
     State(shared): State<Shared>,
+    uri: Uri,
     query: Result<Query<RecordsQuery>, QueryRejection>,
-) -> Reply<RecordsPage> {
+) -> Result<Paged<RecordsPage>, Problem> {
     let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
     let limit = query.limit.unwrap_or(RECORDS_PAGE_DEFAULT);
     if !(1..=RECORDS_PAGE_MAX).contains(&limit) {
@@ -320,7 +358,8 @@ async fn records(
     let records: Vec<_> = entries.iter().map(dto::Record::from).collect();
     let full = records.len() >= limit as usize;
     let next = records.last().filter(|_| full).map(|record| record.id.clone());
-    Ok(Json(RecordsPage { at: rfc3339(shared.view.now()), records, next }))
+    let page = RecordsPage { at: rfc3339(shared.view.now()), records, next: next.clone() };
+    Ok(Paged::new(page, &uri, "before", next.as_deref()))
 }
 
 async fn record(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<dto::Record> {

@@ -14,6 +14,7 @@ mod listen;
 mod metrics;
 mod openapi;
 mod page;
+mod paging;
 mod phone;
 mod playing;
 mod problem;

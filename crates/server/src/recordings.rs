@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -22,6 +22,7 @@ use crate::api::{Shared, agent_id, bad_request, id};
 use crate::archive::{AuditEntry, OpenFault, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES, Speech};
 use crate::dto::Named;
 use crate::guard::{self, Asker};
+use crate::paging::Paged;
 use crate::playing::Playing;
 use crate::problem::Problem;
 use crate::session::audited;
@@ -155,7 +156,11 @@ pub struct List {
 }
 
 /// `GET /api/v1/recordings`.
-pub async fn list(State(shared): State<Shared>, query: Result<Query<ListQuery>, QueryRejection>) -> Reply<List> {
+pub async fn list(
+    State(shared): State<Shared>,
+    uri: Uri,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Paged<List>, Problem> {
     let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
     let limit = query.limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=RECORDS_PAGE_MAX).contains(&limit) {
@@ -174,7 +179,8 @@ pub async fn list(State(shared): State<Shared>, query: Result<Query<ListQuery>, 
     let recordings: Vec<Found> = shared.view.recordings(wanted).await?.into_iter().map(Found::from).collect();
     let full = recordings.len() >= limit as usize;
     let next = recordings.last().filter(|_| full).map(|recording| recording.id.clone());
-    Ok(Json(List { at: rfc3339(shared.view.now()), recordings, next }))
+    let page = List { at: rfc3339(shared.view.now()), recordings, next: next.clone() };
+    Ok(Paged::new(page, &uri, "before", next.as_deref()))
 }
 
 fn recording_id(text: &str) -> Result<RecordingId, Problem> {
@@ -535,6 +541,9 @@ pub struct AuditQuery {
     /// At most so many; 200 where it is not said.
     #[schemars(range(min = 1, max = AUDIT_MAX))]
     limit: Option<u32>,
+    /// Only entries before the one of this number: `next` of the page before.
+    #[schemars(extend("maximum" = u64::MAX))]
+    before: Option<u64>,
 }
 
 /// Entries of the audit log.
@@ -543,13 +552,18 @@ pub struct Audit {
     /// When the answer was made.
     #[schemars(extend("format" = "date-time"))]
     at: String,
+    /// Oldest first.
     entries: Vec<Entry>,
+    /// Give it as `before` to get the entries before these; null where there are none.
+    next: Option<u64>,
 }
 
 /// Who did what to what.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "AuditEntry")]
 struct Entry {
+    /// Its number, which rises with time.
+    seq: u64,
     /// When.
     #[schemars(extend("format" = "date-time"))]
     at: String,
@@ -564,18 +578,25 @@ struct Entry {
 }
 
 /// `GET /api/v1/audit`: the newest entries, oldest first.
-pub async fn audit(State(shared): State<Shared>, query: Result<Query<AuditQuery>, QueryRejection>) -> Reply<Audit> {
+pub async fn audit(
+    State(shared): State<Shared>,
+    uri: Uri,
+    query: Result<Query<AuditQuery>, QueryRejection>,
+) -> Result<Paged<Audit>, Problem> {
     let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
     let limit = query.limit.unwrap_or(AUDIT_DEFAULT);
     if !(1..=AUDIT_MAX).contains(&limit) {
         return Err(bad_request(format!("limit is a number from 1 to {AUDIT_MAX}")));
     }
-    let entry = |entry: AuditEntry| {
+    let entry = |(seq, entry): (u64, AuditEntry)| {
         let AuditEntry { at, who, action, subject, detail } = entry;
-        Entry { at: rfc3339(at), who, action, subject, detail }
+        Entry { seq, at: rfc3339(at), who, action, subject, detail }
     };
-    let entries = shared.view.audit(limit).await?.into_iter().map(entry).collect();
-    Ok(Json(Audit { at: rfc3339(shared.view.now()), entries }))
+    let entries: Vec<Entry> = shared.view.audit(limit, query.before).await?.into_iter().map(entry).collect();
+    let full = entries.len() >= limit as usize;
+    let next = entries.first().filter(|first| full && first.seq > 1).map(|first| first.seq);
+    let page = Audit { at: rfc3339(shared.view.now()), entries, next };
+    Ok(Paged::new(page, &uri, "before", next.map(|next| next.to_string()).as_deref()))
 }
 
 #[cfg(test)]

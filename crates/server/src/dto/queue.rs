@@ -179,7 +179,7 @@ impl From<&HoursView> for Hours {
 #[derive(Debug, JsonSchema, Serialize)]
 pub struct Callback {
     /// Which.
-    id: String,
+    pub id: String,
     /// The call in which it was asked for.
     call: String,
     /// Name of the queue.

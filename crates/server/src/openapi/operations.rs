@@ -219,7 +219,9 @@ fn floor(s: &mut Schemas) -> Vec<Operation> {
             .refuses(&[409]),
         op(Method::GET, "/api/v1/calendars", "listCalendars", "Floor", "Opening hours").gives::<api::Calendars>(s, "All calendars, as they are now."),
         op(Method::GET, "/api/v1/callbacks", "listCallbacks", "Callbacks", "Callbacks that are open")
-            .gives::<api::Callbacks>(s, "The callbacks, oldest first."),
+            .query::<api::CallbacksQuery>(s)
+            .gives::<api::Callbacks>(s, "A page of callbacks, oldest first.")
+            .with_header("Link", "The next page (`rel=\"next\"`), where there is one."),
         op(Method::DELETE, "/api/v1/callbacks/{id}", "withdrawCallback", "Callbacks", "Take a callback back")
             .gives_nothing(204, "It is over.")
             .refuses(&[409]),
@@ -241,7 +243,8 @@ fn past(s: &mut Schemas) -> Vec<Operation> {
     vec![
         op(Method::GET, "/api/v1/records", "listRecords", "Records", "Call records, newest first")
             .query::<api::RecordsQuery>(s)
-            .gives::<api::RecordsPage>(s, "A page of records."),
+            .gives::<api::RecordsPage>(s, "A page of records.")
+            .with_header("Link", "The next page (`rel=\"next\"`), where there is one."),
         op(Method::GET, "/api/v1/records/{id}", "getRecord", "Records", "One call record")
             .gives::<dto::Record>(s, "The record."),
         op(
@@ -252,7 +255,8 @@ fn past(s: &mut Schemas) -> Vec<Operation> {
             "The newest entries of the audit log, oldest first",
         )
         .query::<recordings::AuditQuery>(s)
-        .gives::<recordings::Audit>(s, "The entries."),
+        .gives::<recordings::Audit>(s, "The entries.")
+        .with_header("Link", "The next page (`rel=\"next\"`), where there is one."),
     ]
 }
 
@@ -283,7 +287,8 @@ fn recorded(s: &mut Schemas) -> Vec<Operation> {
             "Recordings of calls that have ended, newest first",
         )
         .query::<recordings::ListQuery>(s)
-        .gives::<recordings::List>(s, "A page of recordings."),
+        .gives::<recordings::List>(s, "A page of recordings.")
+        .with_header("Link", "The next page (`rel=\"next\"`), where there is one."),
         op(
             Method::GET,
             "/api/v1/recordings/{id}",

@@ -2,6 +2,7 @@
 
 mod feed;
 mod openapi;
+mod paging;
 mod secure;
 #[path = "../support/mod.rs"]
 mod support;
