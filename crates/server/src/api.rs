@@ -23,6 +23,7 @@ use crate::dto;
 use crate::events::HubHandle;
 use crate::feed;
 use crate::guard::{self, Asker};
+use crate::idempotency::{self, Idempotency};
 use crate::metrics::Metrics;
 use crate::openapi;
 use crate::page;
@@ -30,6 +31,7 @@ use crate::paging::Paged;
 use crate::phone::{self, PhoneSettings};
 use crate::playing::Playing;
 use crate::problem::Problem;
+use crate::rates::{self, Rates};
 use crate::recording_control;
 use crate::recordings;
 use crate::session::{self, audited};
@@ -39,7 +41,7 @@ use crate::view::{AgentWish, GuestWish, Page, RECORDS_PAGE_MAX, View, Withdrawal
 use crate::visitors::{self, Entrances};
 
 /// Longest body that is read; a longer one gets 413.
-const BODY_BYTES_MAX: usize = 16 * 1024;
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Longest reason for not being ready, in characters.
 const REASON_CHARS_MAX: usize = 64;
 /// Longest number, or name, that is called.
@@ -68,6 +70,10 @@ pub struct Shared {
     pub entrances: Arc<Entrances>,
     /// Who may ask.
     pub users: Arc<Users>,
+    /// How often.
+    pub rates: Arc<Rates>,
+    /// Commands that were sent with a key.
+    pub idempotency: Arc<Idempotency>,
     /// Browsers reach this server over TLS only.
     pub secure: bool,
 }
@@ -78,6 +84,7 @@ type Reply<T> = Result<Json<T>, Problem>;
 pub fn router(shared: Shared) -> Router {
     let answered = Arc::clone(&shared.answered);
     let users = Arc::clone(&shared.users);
+    let rates = Arc::clone(&shared.rates);
     let guarded = Router::new()
         .route("/api/v1/queues", get(queues))
         .route("/api/v1/agents", get(agents))
@@ -106,6 +113,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/events", get(feed::server_sent))
         .route("/api/v1/events/ws", get(feed::websocket))
         .route("/metrics", get(metrics))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&shared.idempotency), idempotency::once))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&users), guard::authorise));
     let playback = (Arc::clone(&users), Arc::clone(&shared.playing));
     let ticketed = Router::new()
@@ -129,6 +137,7 @@ pub fn router(shared: Shared) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state((Arc::clone(&users), rates), rates::limit))
         .layer(middleware::from_fn_with_state(users, guard::own_name))
         .layer(middleware::from_fn(guard::headers))
         .layer(middleware::from_fn(move |request, next| count(Arc::clone(&answered), request, next)))
@@ -199,9 +208,9 @@ async fn calendars(State(shared): State<Shared>) -> Reply<Calendars> {
     Ok(Json(Calendars { at: rfc3339(shared.view.now()), calendars: views.iter().map(dto::Hours::from).collect() }))
 }
 
-/// Callbacks that are open.
+/// A page of callbacks that are open.
 #[derive(JsonSchema, Serialize)]
-pub struct Callbacks {
+pub struct CallbacksPage {
     /// When the answer was made.
     #[schemars(extend("format" = "date-time"))]
     at: String,
@@ -227,7 +236,7 @@ async fn callbacks(
     State(shared): State<Shared>,
     uri: Uri,
     query: Result<Query<CallbacksQuery>, QueryRejection>,
-) -> Result<Paged<Callbacks>, Problem> {
+) -> Result<Paged<CallbacksPage>, Problem> {
     let Query(CallbacksQuery { limit, after }) = query.map_err(|error| bad_request(error.body_text()))?;
     let limit = limit.unwrap_or(CALLBACKS_PAGE_MAX);
     if !(1..=CALLBACKS_PAGE_MAX).contains(&limit) {
@@ -239,7 +248,7 @@ async fn callbacks(
     let mut rest = views.iter().skip_while(|view| after.is_some_and(|after| view.id <= after)).peekable();
     let page: Vec<dto::Callback> = rest.by_ref().take(limit).map(dto::Callback::from).collect();
     let next = rest.peek().and_then(|_| page.last()).map(|last| last.id.clone());
-    let page = Callbacks { at: rfc3339(shared.view.now()), callbacks: page, next: next.clone() };
+    let page = CallbacksPage { at: rfc3339(shared.view.now()), callbacks: page, next: next.clone() };
     Ok(Paged::new(page, &uri, "after", next.as_deref()))
 }
 

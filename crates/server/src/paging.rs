@@ -33,8 +33,10 @@ impl<T: Serialize> IntoResponse for Paged<T> {
 /// The same request but for one parameter.
 fn link(uri: &Uri, by: &str, next: &str) -> Option<HeaderValue> {
     let same = |pair: &&str| !pair.is_empty() && pair.split('=').next() != Some(by);
-    let rest: String = uri.query().unwrap_or_default().split('&').filter(same).map(|pair| format!("{pair}&")).collect();
-    HeaderValue::from_str(&format!("<{}?{rest}{by}={next}>; rel=\"next\"", uri.path())).ok()
+    let place = format!("{by}={next}");
+    let rest = uri.query().unwrap_or_default().split('&').filter(same);
+    let query: Vec<&str> = rest.chain([place.as_str()]).collect();
+    HeaderValue::from_str(&format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"))).ok()
 }
 
 #[cfg(test)]

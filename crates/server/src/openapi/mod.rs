@@ -21,9 +21,9 @@ use crate::users::{Needed, needed};
 use self::operations::{Answer, Operation, Parameter};
 
 /// Errors that every guarded operation may answer.
-const GUARDED: [u16; 4] = [401, 403, 421, 503];
+const GUARDED: [u16; 5] = [401, 403, 421, 429, 503];
 /// What an operation that everybody may ask answers beside its own.
-const OPEN: [u16; 1] = [421];
+const OPEN: [u16; 2] = [421, 429];
 
 /// Each error by its name in `components`, and what it means.
 const PROBLEMS: [(u16, &str, &str); 15] = [
@@ -156,6 +156,7 @@ fn value() -> Value {
 const ABOUT: &str = "Ids are strings and never reused; instants are RFC 3339 in UTC; lengths of time are whole milliseconds. \
 Fields may be added to answers at any time: pass over what you do not know. A field that has no value is null. \
 Unknown fields of bodies and of queries are refused, so that a misspelt one is not silently without effect. \
+Each token, session and address has a quota; `RateLimit-Policy` and `RateLimit` tell of it. \
 Every error is a problem of RFC 9457, `application/problem+json`, whose `detail` says what to do. \
 What a role may do stands with each operation as the right that it needs; `GET /api/v1/session` tells your own.";
 
@@ -189,6 +190,11 @@ fn described(operation: Operation) -> Value {
     }
     if !parameters.is_empty() {
         refuse(400);
+    }
+    // Guarded commands may carry a key.
+    if right.is_some() && method != Method::GET {
+        parameters.push(Parameter::idempotency_key());
+        [400, 409, 413, 422].into_iter().for_each(&mut refuse);
     }
     if body.is_some() {
         [400, 413, 415, 422].into_iter().for_each(&mut refuse);

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::Schemas;
+use crate::idempotency::KEY_CHARS_MAX;
 use crate::{api, dto, events, feed, phone, recording_control, recordings, session, visitors};
 
 /// Groups of operations, in the order in which they are shown.
@@ -86,6 +87,15 @@ impl Parameter {
             }
         }
         Self { place: "query", name, meaning, schema }
+    }
+
+    /// What makes a command one that may be sent again.
+    pub fn idempotency_key() -> Self {
+        let meaning = "A key of the sender's choice for this one command: sent again within a day it is not done again, and answered as \
+                       before (with `Idempotency-Replayed`); 422 for another command with the same key, 409 while it is being done.";
+        // Blanks at its ends are no part of a header.
+        let pattern = format!("^[!-~]([ -~]{{0,{}}}[!-~])?$", KEY_CHARS_MAX - 2);
+        Self::header("Idempotency-Key", meaning, json!({ "type": "string", "pattern": pattern }))
     }
 
     fn header(name: &str, meaning: &str, schema: Value) -> Self {
@@ -220,7 +230,7 @@ fn floor(s: &mut Schemas) -> Vec<Operation> {
         op(Method::GET, "/api/v1/calendars", "listCalendars", "Floor", "Opening hours").gives::<api::Calendars>(s, "All calendars, as they are now."),
         op(Method::GET, "/api/v1/callbacks", "listCallbacks", "Callbacks", "Callbacks that are open")
             .query::<api::CallbacksQuery>(s)
-            .gives::<api::Callbacks>(s, "A page of callbacks, oldest first.")
+            .gives::<api::CallbacksPage>(s, "A page of callbacks, oldest first.")
             .with_header("Link", "The next page (`rel=\"next\"`), where there is one."),
         op(Method::DELETE, "/api/v1/callbacks/{id}", "withdrawCallback", "Callbacks", "Take a callback back")
             .gives_nothing(204, "It is over.")

@@ -1,8 +1,10 @@
 //! The API over a real socket, against an exchange of fixed views.
 
 mod feed;
+mod idempotency;
 mod openapi;
 mod paging;
+mod rates;
 mod secure;
 #[path = "../support/mod.rs"]
 mod support;
@@ -27,6 +29,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::rustls::ServerConfig;
 
 const TOKEN: &str = "0123456789abcdef";
+/// More than any test asks for, but the one that asks for more.
+const REQUESTS_PER_S: u32 = 40;
 
 fn shop() -> EntrancePage {
     let [name, title, origin] = ["shop", "Call the shop", "https://shop.test"].map(str::to_owned);
@@ -92,6 +96,7 @@ async fn start_over(
         entrances: vec![shop()],
         tls,
         phone,
+        requests_per_s: REQUESTS_PER_S,
     };
     let server = Server::start(options, Arc::clone(&view) as _, receiver, metrics).await.expect("a server");
     Running { server, view, events }
@@ -429,6 +434,7 @@ async fn without_a_token_the_server_is_on_loopback_only_and_answers_to_no_foreig
         entrances: Vec::new(),
         tls: None,
         phone: PhoneSettings::default(),
+        requests_per_s: REQUESTS_PER_S,
     };
     let started = Server::start(options, support::shared(Fixed::default()), receiver, Metrics::new()).await;
     assert!(matches!(started, Err(StartError::NoToken(_))));

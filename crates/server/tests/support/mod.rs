@@ -38,6 +38,8 @@ pub struct Fixed {
     pub banned: AtomicBool,
     pub recordings: Vec<RecordingFound>,
     pub audit: Mutex<Vec<AuditEntry>>,
+    /// Callbacks are withdrawn when nobody holds this.
+    pub withdrawals_wait: tokio::sync::Mutex<()>,
 }
 
 impl Fixed {
@@ -64,6 +66,7 @@ impl Fixed {
             banned: AtomicBool::new(true),
             recordings: (1..=4).rev().map(|n| recording(n, ago(600 * (5 - n)))).collect(),
             audit: Mutex::default(),
+            withdrawals_wait: tokio::sync::Mutex::default(),
         }
     }
 
@@ -115,10 +118,15 @@ impl View for Fixed {
     }
 
     fn withdraw_callback(&self, callback: ContactId) -> Answer<'_, Result<Withdrawal, Unavailable>> {
-        self.answer(match callback.0 {
+        let withdrawal = match callback.0 {
             0x1f => Withdrawal::Done,
             0x20 => Withdrawal::Busy,
             _ => Withdrawal::Unknown,
+        };
+        let answer = self.answer(withdrawal);
+        Box::pin(async move {
+            let _taken = self.withdrawals_wait.lock().await;
+            answer.await
         })
     }
 

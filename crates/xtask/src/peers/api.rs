@@ -55,8 +55,10 @@ pub fn run(bench: &Bench) -> Result<String> {
     wait("a talk", "calls", &|calls| calls.len() == 2 && calls.iter().any(|call| call["state"] == "talking"))?;
 
     std::fs::write(bench.folder.join("schemathesis.toml"), settings(&exchange)?)?;
+    std::fs::write(bench.folder.join("api_hooks.py"), include_str!("api_hooks.py"))?;
     let report = bench.folder.join("schemathesis.log");
     let mut command = Command::new(python);
+    command.env("SCHEMATHESIS_HOOKS", "api_hooks.py");
     command.current_dir(&bench.folder).args(["-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"]);
     command.arg(format!("http://{}/api/v1/openapi.json", exchange.http));
     command.args(["--max-examples", EXAMPLES, "--request-timeout", "10", "--seed", "1", "--no-color"]);
@@ -97,7 +99,7 @@ fn guarded(bench: &Bench) -> Result<String> {
     let plain = std::fs::read_to_string(crate::root().join("fixtures/peers/exchange.toml"))?;
     let prompts = crate::root().join("config/prompts");
     let text = plain.replace("../../config/prompts", &prompts.display().to_string());
-    let text = text.replace("[http]\n", &format!("[http]\ntoken = \"{TOKEN}\"\n"));
+    let text = text.replace("[http]\n", &format!("[http]\ntoken = \"{TOKEN}\"\nrequests_per_second = 1000\n"));
     let (plain, both) = ("\"udp:127.0.0.1:25060\"", "\"udp:127.0.0.1:25060\", \"ws:127.0.0.1:25066\"");
     let text = text.replace(plain, both);
     let path = bench.folder.join("exchange.toml");
