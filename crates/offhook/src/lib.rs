@@ -14,6 +14,7 @@ mod simulate;
 mod user;
 mod webrtc;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +48,9 @@ enum Command {
     /// Let people and programs in: users and tokens of the page and the API.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Print the description of the HTTP API, OpenAPI 3.1: the exchange serves the same at /api/v1/openapi.json.
+    #[command(after_help = "Example:\n  offhook api > openapi.json")]
+    Api,
     /// Quality and load from this machine, with a report.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -58,6 +62,11 @@ enum Command {
 
 /// What is logged where nobody says otherwise: of the libraries, only what an operator can do something about.
 const QUIET: &str = "info,sqlx=warn,webrtc=error,rtc=error,rtc_ice=error,rtc_dtls=error";
+
+fn api() -> anyhow::Result<ExitCode> {
+    std::io::stdout().write_all(offhook_server::openapi().as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
 
 /// What a configuration of this text is refused for, place by place; none where it would be taken.
 #[doc(hidden)]
@@ -79,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Call(args) => call::run(args),
         Command::Recording(args) => recording::run(&args),
         Command::User(command) => user::run(command),
+        Command::Api => api(),
         Command::Bench(command) => bench::run(&command),
         Command::Simulate(args) => simulate::run(&args),
         Command::Replay(args) => replay::run(&args),

@@ -49,6 +49,7 @@ async fn main() {
             entrances: Vec::new(),
             tls: None,
             phone: PhoneSettings::default(),
+            requests_per_s: 1_000,
         },
         support::shared(view),
         receiver,

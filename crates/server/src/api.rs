@@ -1,35 +1,38 @@
 //! The routes of API version 1.
 
-use core::convert::Infallible;
+use core::fmt::Display;
 use core::net::IpAddr;
-use core::time::Duration;
+use core::str::FromStr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::middleware::{self, Next};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
 use offhook_call::guests::Supervision;
-use offhook_units::{AgentId, CallId, LegId};
+use offhook_units::{AgentId, CallId, ContactId, LegId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_stream::{Stream, StreamExt};
 
 use crate::dto;
-use crate::events::{HubHandle, Numbered};
+use crate::events::HubHandle;
+use crate::feed;
 use crate::guard::{self, Asker};
+use crate::idempotency::{self, Idempotency};
 use crate::metrics::Metrics;
+use crate::openapi;
 use crate::page;
+use crate::paging::Paged;
 use crate::phone::{self, PhoneSettings};
 use crate::placement;
 use crate::playing::Playing;
 use crate::problem::Problem;
+use crate::rates::{self, Rates};
 use crate::recording_control;
 use crate::recordings;
 use crate::reports;
@@ -40,15 +43,15 @@ use crate::view::{AgentWish, GuestWish, Page, RECORDS_PAGE_MAX, View, Withdrawal
 use crate::visitors::{self, Entrances};
 
 /// Longest body that is read; a longer one gets 413.
-const BODY_BYTES_MAX: usize = 16 * 1024;
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Longest reason for not being ready, in characters.
 const REASON_CHARS_MAX: usize = 64;
 /// Longest number, or name, that is called.
 const NUMBER_CHARS_MAX: usize = 128;
+/// Most callbacks in a page, and how many where the request does not say.
+const CALLBACKS_PAGE_MAX: usize = 500;
 /// Records in a page where the request does not say.
 const RECORDS_PAGE_DEFAULT: u32 = 50;
-/// A comment is sent to a silent client this often, so that a dead connection is noticed.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// What handlers share.
 #[derive(Clone)]
@@ -69,6 +72,10 @@ pub struct Shared {
     pub entrances: Arc<Entrances>,
     /// Who may ask.
     pub users: Arc<Users>,
+    /// How often.
+    pub rates: Arc<Rates>,
+    /// Commands that were sent with a key.
+    pub idempotency: Arc<Idempotency>,
     /// Browsers reach this server over TLS only.
     pub secure: bool,
 }
@@ -79,6 +86,7 @@ type Reply<T> = Result<Json<T>, Problem>;
 pub fn router(shared: Shared) -> Router {
     let answered = Arc::clone(&shared.answered);
     let users = Arc::clone(&shared.users);
+    let rates = Arc::clone(&shared.rates);
     let guarded = Router::new()
         .route("/api/v1/queues", get(queues))
         .route("/api/v1/agents", get(agents))
@@ -108,8 +116,10 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/recordings/{id}/ticket", post(recordings::ticket))
         .route("/api/v1/recordings/{id}/export", get(recordings::export))
         .route("/api/v1/audit", get(recordings::audit))
-        .route("/api/v1/events", get(events))
+        .route("/api/v1/events", get(feed::server_sent))
+        .route("/api/v1/events/ws", get(feed::websocket))
         .route("/metrics", get(metrics))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&shared.idempotency), idempotency::once))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&users), guard::authorise));
     let playback = (Arc::clone(&users), Arc::clone(&shared.playing));
     let ticketed = Router::new()
@@ -121,6 +131,8 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/session", get(session::show).post(session::sign_in).delete(session::sign_out))
         .route("/api/v1/visitors/{entrance}", get(visitors::settings).post(visitors::welcome))
         .route("/call/{entrance}", get(visitors::show))
+        .route("/api/v1/openapi.json", get(openapi::show))
+        .route("/api/docs", get(openapi::docs))
         .route("/healthz", get(healthz))
         .route("/", get(page::index))
         .route("/phone", get(page::phone))
@@ -131,6 +143,7 @@ pub fn router(shared: Shared) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state((Arc::clone(&users), rates), rates::limit))
         .layer(middleware::from_fn_with_state(users, guard::own_name))
         .layer(middleware::from_fn(guard::headers))
         .layer(middleware::from_fn(move |request, next| count(Arc::clone(&answered), request, next)))
@@ -144,8 +157,11 @@ async fn count(answered: Arc<[AtomicU64; 6]>, request: Request, next: Next) -> R
     response
 }
 
-#[derive(Serialize)]
-struct Queues {
+/// All queues.
+#[derive(JsonSchema, Serialize)]
+pub struct Queues {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     queues: Vec<dto::Queue>,
 }
@@ -155,8 +171,11 @@ async fn queues(State(shared): State<Shared>) -> Reply<Queues> {
     Ok(Json(Queues { at: rfc3339(shared.view.now()), queues: views.iter().map(dto::Queue::from).collect() }))
 }
 
-#[derive(Serialize)]
-struct Agents {
+/// All agents.
+#[derive(JsonSchema, Serialize)]
+pub struct Agents {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     agents: Vec<dto::Agent>,
 }
@@ -166,8 +185,11 @@ async fn agents(State(shared): State<Shared>) -> Reply<Agents> {
     Ok(Json(Agents { at: rfc3339(shared.view.now()), agents: views.iter().map(dto::Agent::from).collect() }))
 }
 
-#[derive(Serialize)]
-struct Calls {
+/// Calls that are up.
+#[derive(JsonSchema, Serialize)]
+pub struct Calls {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     calls: Vec<dto::Call>,
 }
@@ -178,8 +200,11 @@ async fn calls(State(shared): State<Shared>, Extension(asker): Extension<Asker>)
     Ok(Json(Calls { at: rfc3339(shared.view.now()), calls: views.iter().map(dto::Call::from).collect() }))
 }
 
-#[derive(Serialize)]
-struct Calendars {
+/// All calendars.
+#[derive(JsonSchema, Serialize)]
+pub struct Calendars {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     calendars: Vec<dto::Hours>,
 }
@@ -189,15 +214,52 @@ async fn calendars(State(shared): State<Shared>) -> Reply<Calendars> {
     Ok(Json(Calendars { at: rfc3339(shared.view.now()), calendars: views.iter().map(dto::Hours::from).collect() }))
 }
 
-#[derive(Serialize)]
-struct Callbacks {
+/// A page of callbacks that are open.
+#[derive(JsonSchema, Serialize)]
+pub struct CallbacksPage {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
+    /// Oldest first.
     callbacks: Vec<dto::Callback>,
+    /// Give it as `after` to get the page after this one; null on the last page.
+    next: Option<String>,
 }
 
-async fn callbacks(State(shared): State<Shared>) -> Reply<Callbacks> {
+/// Which callbacks.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallbacksQuery {
+    /// At most so many; 500 where it is not said.
+    #[schemars(range(min = 1, max = CALLBACKS_PAGE_MAX))]
+    limit: Option<usize>,
+    /// Only callbacks after this one: `next` of the page before.
+    #[schemars(regex(pattern = r"^c-(0|[1-9a-f][0-9a-f]{0,15})$"))]
+    after: Option<String>,
+}
+
+async fn callbacks(
+    State(shared): State<Shared>,
+    uri: Uri,
+    query: Result<Query<CallbacksQuery>, QueryRejection>,
+) -> Result<Paged<CallbacksPage>, Problem> {
+    let Query(CallbacksQuery { limit, after }) = query.map_err(|error| bad_request(error.body_text()))?;
+    let limit = limit.unwrap_or(CALLBACKS_PAGE_MAX);
+    if !(1..=CALLBACKS_PAGE_MAX).contains(&limit) {
+        return Err(bad_request(format!("limit is a number from 1 to {CALLBACKS_PAGE_MAX}")));
+    }
+    let after: Option<ContactId> = after.as_deref().map(callback_id).transpose()?;
     let views = shared.view.callbacks().await?;
-    Ok(Json(Callbacks { at: rfc3339(shared.view.now()), callbacks: views.iter().map(dto::Callback::from).collect() }))
+    // One that is over meanwhile has left its place: ids rise with time, as the order does.
+    let mut rest = views.iter().skip_while(|view| after.is_some_and(|after| view.id <= after)).peekable();
+    let page: Vec<dto::Callback> = rest.by_ref().take(limit).map(dto::Callback::from).collect();
+    let next = rest.peek().and_then(|_| page.last()).map(|last| last.id.clone());
+    let page = CallbacksPage { at: rfc3339(shared.view.now()), callbacks: page, next: next.clone() };
+    Ok(Paged::new(page, &uri, "after", next.as_deref()))
+}
+
+fn callback_id(text: &str) -> Result<ContactId, Problem> {
+    id(text, "a callback's id looks like 'c-1f'")
 }
 
 async fn withdraw_callback(
@@ -205,7 +267,7 @@ async fn withdraw_callback(
     Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let callback = id.parse().map_err(|_| bad_request("a callback's id looks like 'c-1f'"))?;
+    let callback = callback_id(&id)?;
     audited(&shared, &asker, "withdraw callback", id, String::new()).await?;
     match shared.view.withdraw_callback(callback).await? {
         Withdrawal::Done => Ok(StatusCode::NO_CONTENT),
@@ -214,8 +276,11 @@ async fn withdraw_callback(
     }
 }
 
-#[derive(Serialize)]
-struct Trunks {
+/// All trunks.
+#[derive(JsonSchema, Serialize)]
+pub struct Trunks {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     trunks: Vec<dto::Trunk>,
 }
@@ -225,8 +290,11 @@ async fn trunks(State(shared): State<Shared>) -> Reply<Trunks> {
     Ok(Json(Trunks { at: rfc3339(shared.view.now()), trunks: views.iter().map(dto::Trunk::from).collect() }))
 }
 
-#[derive(Serialize)]
-struct Bans {
+/// All bans.
+#[derive(JsonSchema, Serialize)]
+pub struct Bans {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     bans: Vec<dto::Ban>,
 }
@@ -267,15 +335,23 @@ fn nothing_kept() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no SIP messages of such a call are kept")
 }
 
-#[derive(Deserialize)]
+/// Which call records.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RecordsQuery {
+pub struct RecordsQuery {
+    /// At most so many; 50 where it is not said.
+    #[schemars(range(min = 1, max = RECORDS_PAGE_MAX))]
     limit: Option<u32>,
+    /// Only records before this one: `next` of the page before.
+    #[schemars(regex(pattern = r"^call-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     before: Option<String>,
 }
 
-#[derive(Serialize)]
-struct RecordsPage {
+/// A page of call records.
+#[derive(JsonSchema, Serialize)]
+pub struct RecordsPage {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     records: Vec<dto::Record>,
     /// Give it as `before` to get the page after this one; absent on the last page.
@@ -284,8 +360,9 @@ struct RecordsPage {
 
 async fn records(
     State(shared): State<Shared>,
+    uri: Uri,
     query: Result<Query<RecordsQuery>, QueryRejection>,
-) -> Reply<RecordsPage> {
+) -> Result<Paged<RecordsPage>, Problem> {
     let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
     let limit = query.limit.unwrap_or(RECORDS_PAGE_DEFAULT);
     if !(1..=RECORDS_PAGE_MAX).contains(&limit) {
@@ -296,7 +373,8 @@ async fn records(
     let records: Vec<_> = entries.iter().map(dto::Record::from).collect();
     let full = records.len() >= limit as usize;
     let next = records.last().filter(|_| full).map(|record| record.id.clone());
-    Ok(Json(RecordsPage { at: rfc3339(shared.view.now()), records, next }))
+    let page = RecordsPage { at: rfc3339(shared.view.now()), records, next: next.clone() };
+    Ok(Paged::new(page, &uri, "before", next.as_deref()))
 }
 
 async fn record(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<dto::Record> {
@@ -305,22 +383,37 @@ async fn record(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<d
     Ok(Json(dto::Record::from(&entry)))
 }
 
+/// An id as answers write it, and in no other way: what is one thing has one address.
+pub fn id<T: FromStr + Display>(text: &str, what: &str) -> Result<T, Problem> {
+    let id: Option<T> = text.parse().ok();
+    id.filter(|id| id.to_string() == text).ok_or_else(|| bad_request(what))
+}
+
 pub fn call_id(text: &str) -> Result<CallId, Problem> {
-    text.parse().map_err(|_| bad_request("a call's id looks like 'call-10000001f'"))
+    id(text, "a call's id looks like 'call-10000001f'")
 }
 
 pub fn agent_id(text: &str) -> Result<AgentId, Problem> {
-    text.parse().map_err(|_| bad_request("an agent's id looks like 'a-1f'"))
+    id(text, "an agent's id looks like 'a-1f'")
 }
 
 pub fn bad_request(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
-#[derive(Deserialize)]
+/// An agent's new state.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct SetAgent {
+#[schemars(extend("anyOf" = [
+    { "properties": { "state": { "const": "not-ready" } } },
+    { "properties": { "reason": { "type": "null" } } },
+]))]
+pub struct SetAgent {
+    /// Who is logged out is logged in where needed.
+    #[schemars(extend("enum" = ["available", "not-ready", "logged-out"]))]
     state: String,
+    /// Why not ready: only with that state.
+    #[schemars(length(max = REASON_CHARS_MAX))]
     reason: Option<String>,
 }
 
@@ -353,10 +446,15 @@ async fn set_agent(
     Ok(Json(dto::Agent::from(&view)))
 }
 
-#[derive(Deserialize)]
+/// What a supervisor wants with a call.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Supervise {
+pub struct Supervise {
+    /// In the name of this agent; one's own where it is not said.
+    #[schemars(regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     by: Option<String>,
+    /// What for; `take-over` talks to the caller instead of the agent.
+    #[schemars(extend("enum" = Supervision::ALL.map(|(_, name)| name)))]
     how: String,
 }
 
@@ -366,6 +464,7 @@ async fn supervise(
     Path(id): Path<String>,
     body: Result<Json<Supervise>, JsonRejection>,
 ) -> Reply<dto::Guests> {
+    let call = call_id(&id)?;
     let Json(Supervise { by, how }) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     let Some(supervision) = Supervision::by_name(&how) else {
         let known = Supervision::ALL.map(|(_, name)| format!("'{name}'")).join(", ");
@@ -373,13 +472,18 @@ async fn supervise(
     };
     let by = acting(&asker, by.as_deref())?;
     audited(&shared, &asker, "supervise", id.clone(), format!("{how} as {by}")).await?;
-    set_guest(&shared, &id, GuestWish::Supervise(by, supervision)).await
+    set_guest(&shared, call, GuestWish::Supervise(by, supervision)).await
 }
 
-#[derive(Deserialize)]
+/// Whom to bring into a call.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct BringIn {
+pub struct BringIn {
+    /// In the name of this agent; one's own where it is not said.
+    #[schemars(regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     by: Option<String>,
+    /// A number, or the name of a colleague.
+    #[schemars(length(min = 1, max = NUMBER_CHARS_MAX))]
     number: String,
 }
 
@@ -389,20 +493,26 @@ async fn bring_in(
     Path(id): Path<String>,
     body: Result<Json<BringIn>, JsonRejection>,
 ) -> Reply<dto::Guests> {
+    let call = call_id(&id)?;
     let Json(BringIn { by, number }) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     if number.is_empty() || number.chars().count() > NUMBER_CHARS_MAX {
         return Err(bad_request(format!("a number has 1 to {NUMBER_CHARS_MAX} characters")));
     }
     let by = acting(&asker, by.as_deref())?;
     audited(&shared, &asker, "bring into call", id.clone(), format!("as {by}")).await?;
-    set_guest(&shared, &id, GuestWish::BringIn(by, number)).await
+    set_guest(&shared, call, GuestWish::BringIn(by, number)).await
 }
 
 /// The agent for whom somebody acts: their own, where they name none.
 pub fn acting(asker: &Asker, named: Option<&str>) -> Result<AgentId, Problem> {
     let own = asker.identity.agent.as_ref().map(|(id, _)| *id);
     let named = named.map(agent_id).transpose()?;
-    let agent = named.or(own).ok_or_else(|| bad_request("by is an agent's id, such as 'a-1f'"))?;
+    let nobody = || {
+        let advice =
+            format!("{} is no agent: 'by' says in whose name, by an agent's id such as 'a-1f'", asker.identity.who);
+        Problem::new(StatusCode::FORBIDDEN, advice)
+    };
+    let agent = named.or(own).ok_or_else(nobody)?;
     if asker.identity.is_agent(agent) {
         return Ok(agent);
     }
@@ -414,57 +524,14 @@ async fn send_off(
     Extension(asker): Extension<Asker>,
     Path((id, guest)): Path<(String, String)>,
 ) -> Reply<dto::Guests> {
-    let guest: LegId = guest.parse().map_err(|_| bad_request("a guest's id looks like 'l-1f'"))?;
+    let (call, guest): (_, LegId) = (call_id(&id)?, self::id(&guest, "a guest's id looks like 'l-1f'")?);
     audited(&shared, &asker, "send off from call", id.clone(), guest.to_string()).await?;
-    set_guest(&shared, &id, GuestWish::SendOff(guest)).await
+    set_guest(&shared, call, GuestWish::SendOff(guest)).await
 }
 
-async fn set_guest(shared: &Shared, id: &str, wish: GuestWish) -> Reply<dto::Guests> {
-    let view = shared.view.set_guest(call_id(id)?, wish).await?;
+async fn set_guest(shared: &Shared, call: CallId, wish: GuestWish) -> Reply<dto::Guests> {
+    let view = shared.view.set_guest(call, wish).await?;
     Ok(Json(dto::Guests::new(rfc3339(shared.view.now()), view.as_ref())))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EventsQuery {
-    after: Option<u64>,
-}
-
-async fn events(
-    State(shared): State<Shared>,
-    Extension(asker): Extension<Asker>,
-    headers: HeaderMap,
-    query: Result<Query<EventsQuery>, QueryRejection>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
-    let after = match headers.get("last-event-id") {
-        None => query.after,
-        Some(id) => {
-            let id = id.to_str().ok().and_then(|id| id.trim().parse().ok());
-            Some(id.ok_or_else(|| bad_request("Last-Event-ID is the number of the last event you saw"))?)
-        }
-    };
-    let subscription = shared.hub.subscribe(after).await.ok_or_else(|| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many listeners, or the server is stopping")
-    })?;
-    let stream = tokio_stream::iter(subscription.backlog).chain(ReceiverStream::new(subscription.live));
-    // The first bytes go out at once, so that the client knows that it is connected.
-    let greeting = tokio_stream::once(Event::default().comment("connected").retry(Duration::from_secs(1)));
-    let Asker { identity, .. } = asker;
-    let lease = identity.lease.clone();
-    let stream =
-        greeting.chain(stream.filter(move |event| event.may_be_told(&identity)).map(|event: Arc<Numbered>| {
-            Event::default().id(event.id.to_string()).event(event.name).data(event.data())
-        }));
-    // What a session began ends with it.
-    let over = async move {
-        match lease {
-            Some(lease) => lease.over().await,
-            None => core::future::pending().await,
-        }
-    };
-    let stream = futures_util::StreamExt::take_until(stream.map(Ok), over);
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {
@@ -478,14 +545,21 @@ async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
+/// Whether the exchange is well.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Health")]
+pub struct Healthy {
+    /// All parts are.
+    ok: bool,
+    /// `ok`, or what is wrong with it, by part.
+    parts: BTreeMap<&'static str, String>,
+}
+
 async fn healthz(State(shared): State<Shared>) -> Response {
     let health = shared.view.health().await;
-    let well = health.parts.iter().all(|(_, state)| state.is_ok());
-    let parts: serde_json::Map<_, _> = health
-        .parts
-        .into_iter()
-        .map(|(name, state)| (name.to_owned(), json!(state.err().unwrap_or_else(|| "ok".to_owned()))))
-        .collect();
-    let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ok": well, "parts": parts }))).into_response()
+    let ok = health.parts.iter().all(|(_, state)| state.is_ok());
+    let said = |state: Result<(), String>| state.err().unwrap_or_else(|| "ok".to_owned());
+    let parts = health.parts.into_iter().map(|(name, state)| (name, said(state))).collect();
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Healthy { ok, parts })).into_response()
 }

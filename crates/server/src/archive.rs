@@ -20,8 +20,8 @@ pub trait Archive {
     fn open(&self, id: RecordingId) -> Answer<'_, Result<Box<dyn Speech>, OpenFault>>;
     /// Writes down what is about to be done; it may be done once this has answered.
     fn note(&self, entry: AuditEntry) -> Answer<'_, Result<(), Unavailable>>;
-    /// The newest entries of the audit log, oldest first.
-    fn audit(&self, limit: u32) -> Answer<'_, Result<Vec<AuditEntry>, Unavailable>>;
+    /// The newest entries of the audit log, or of those before the one of this number, oldest first; each with its number.
+    fn audit(&self, limit: u32, before: Option<u64>) -> Answer<'_, Result<Vec<(u64, AuditEntry)>, Unavailable>>;
 }
 
 /// Which recordings; what is said of a call holds for recordings whose call has ended.

@@ -2,36 +2,50 @@
 //! decision here. Ids are strings, instants RFC 3339 in UTC, lengths of time whole milliseconds.
 
 mod queue;
+mod record;
 mod recorded;
 mod sound;
 
-use offhook_call::record::{CallEnd, CallRecord, Diversion, GuestTime, Talk, Transfer};
 use offhook_call::view::{AgentView, CallView, GuestView, RegistrationView, TargetView, TrunkCounts, TrunkView};
-use offhook_plan::{LegReport, SrtpReport};
 use offhook_units::{CallId, Tick};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use self::queue::{Callback, Hours, Queue};
-use self::recorded::Paused;
+pub use self::record::{ENDS, Named, Record, end_name};
 pub use self::recorded::RecordedNow;
-use self::sound::{Level, Sound, Sounding, Told};
+use self::sound::{Level, Sound, Sounding};
 use crate::time::rfc3339;
-use crate::view::{self, BanView, LadderMessage, RecordEntry, RecordingEntry};
+use crate::view::{self, BanView, LadderMessage};
 
 /// An agent now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Agent {
+    /// Which agent.
     id: String,
+    /// The name.
     name: String,
+    /// `logged-out`, `available`, `offered`, `busy`, `wrap-up` or `not-ready`.
+    #[schemars(extend("enum" = ["logged-out", "available", "offered", "busy", "wrap-up", "not-ready"]))]
     state: &'static str,
+    /// Since when.
+    #[schemars(extend("format" = "date-time"))]
     since: String,
+    /// Why not ready.
     reason: Option<String>,
+    /// The call that rings or talks.
     call: Option<String>,
+    /// Names of the queues.
     queues: Vec<String>,
+    /// Where the phone is now, if anywhere.
     contact: Option<String>,
+    /// The phone is registered, and answers no more behind its translator: calls pass it over.
     unreachable: bool,
+    /// Names of the queues whose calls it may supervise; `*` for every call.
     supervises: Vec<String>,
+    /// How calls sounded at the phone since the start.
     speech: Sound,
+    /// How loud the agent spoke in them.
     level: Level,
 }
 
@@ -57,35 +71,64 @@ impl From<&AgentView> for Agent {
 }
 
 /// A call now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Call {
+    /// Which call.
     id: String,
+    /// `greeting`, `waiting`, `ringing`, `talking`, `held`, `transferring`, `calling-back`, `announcing` or `ending`.
+    #[schemars(extend("enum" = ["greeting", "waiting", "ringing", "talking", "held", "transferring", "calling-back", "announcing", "ending"]))]
     state: &'static str,
+    /// Since when.
+    #[schemars(extend("format" = "date-time"))]
     since: String,
+    /// When the INVITE came.
+    #[schemars(extend("format" = "date-time"))]
     started: String,
+    /// The number dialled.
     number: String,
+    /// The caller's number or name as presented.
     caller: String,
+    /// Which trunk.
     trunk: Option<String>,
+    /// Name of the queue, once entered.
     queue: Option<String>,
+    /// Place in the queue, 1 for the next one, while waiting.
     position: Option<u32>,
     /// Until when a program is asked whom it should go to.
+    #[schemars(extend("format" = "date-time"))]
     asked_until: Option<String>,
+    /// Name of the agent who rings or talks.
     agent: Option<String>,
+    /// Its recording.
     recording: Option<String>,
+    /// Whether anything is taken in.
     recorded: RecordedNow,
+    /// How the caller sounds to us, and we to the caller.
     caller_sounds: Sounding,
+    /// How the agent sounds to us, and we to the agent, where there is one.
     agent_sounds: Option<Sounding>,
+    /// Who takes part beside the two.
     guests: Vec<Guest>,
+    /// `caller`, `agent` or `both`: who sends nothing, though all talk.
+    #[schemars(extend("enum" = ["caller", "agent", "both", null]))]
     unheard: Option<&'static str>,
+    /// `caller` or `agent`: who has sent nothing but silence for a while, though the other speaks.
+    #[schemars(extend("enum" = ["caller", "agent", null]))]
     quiet: Option<&'static str>,
 }
 
 /// A supervisor or a third party in a call.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Guest {
+    /// Which, by the leg.
     id: String,
+    /// Name of the agent whose phone it is; else the number.
     name: String,
+    /// What it does.
+    #[schemars(extend("enum" = ["listen", "whisper", "barge", "party"]))]
     part: &'static str,
+    /// Since when it is there; none while the phone rings.
+    #[schemars(extend("format" = "date-time"))]
     joined: Option<String>,
 }
 
@@ -96,8 +139,9 @@ impl From<&GuestView> for Guest {
 }
 
 /// Who takes part in a call now; nobody any more where it is over.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Guests {
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     guests: Vec<Guest>,
 }
@@ -155,11 +199,15 @@ impl From<&CallView> for Call {
 }
 
 /// A source of SIP that is banned.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Ban {
+    /// Its address; of IPv6 the first one of its /64.
     source: String,
+    /// What for.
     offence: &'static str,
+    /// How much longer, in seconds.
     seconds_left: u64,
+    /// How many bans in a row this one makes.
     times: u32,
 }
 
@@ -171,43 +219,70 @@ impl From<&BanView> for Ban {
 }
 
 /// A trunk now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Trunk {
+    /// Its name.
     name: String,
+    /// Calls that it has a part in, both directions.
     calls: u32,
+    /// How many it may have, where that is said.
     calls_max: Option<u32>,
+    /// Our registration with it, where it wants one.
     registration: Option<Registration>,
+    /// Where calls to it go, in the order in which they are tried.
     targets: Vec<Target>,
+    /// Its calls since the start.
     since_start: Counts,
+    /// How its calls sounded.
     speech: Sound,
+    /// How loud those at its far ends spoke.
     level: Level,
 }
 
 /// Our registration with a trunk.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "TrunkRegistration")]
 struct Registration {
+    /// `trying`, `registered`, `expired`, `failed` or `left`.
+    #[schemars(extend("enum" = ["trying", "registered", "expired", "failed", "left"]))]
     state: &'static str,
+    /// How long it holds, where it does; or held.
+    #[schemars(extend("format" = "date-time"))]
     until: Option<String>,
+    /// The status of a refusal; none where nobody answered.
     status: Option<u16>,
 }
 
 /// Where calls to a trunk go.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "TrunkTarget")]
 struct Target {
+    /// Transport and address, such as `udp:192.0.2.1:5060`.
     address: String,
+    /// Whether it answers; true where it was never asked.
     up: bool,
+    /// When it answered OPTIONS last.
+    #[schemars(extend("format" = "date-time"))]
     answered: Option<String>,
+    /// With which status.
     status: Option<u16>,
 }
 
 /// Calls of a trunk since the start.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "TrunkCounts")]
 struct Counts {
+    /// Calls from it that were taken on.
     incoming: u64,
+    /// Calls from it that its limits refused, with 503.
     incoming_refused: u64,
+    /// INVITEs sent to it.
     outgoing: u64,
+    /// Of these, answered.
     outgoing_answered: u64,
+    /// Of these, answered 5xx or 408, or not at all.
     outgoing_failed: u64,
+    /// Calls that its limits sent to the next trunk.
     outgoing_refused: u64,
 }
 
@@ -248,7 +323,7 @@ impl From<&TrunkView> for Trunk {
 }
 
 /// The SIP messages of a call.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Ladder {
     call: String,
     /// Who is at the other end of each leg.
@@ -259,11 +334,14 @@ pub struct Ladder {
 }
 
 /// One SIP message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "LadderMessage")]
 struct Message {
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     /// After the first message.
     after_us: u64,
+    #[schemars(extend("enum" = ["in", "out"]))]
     direction: &'static str,
     transport: &'static str,
     from: String,
@@ -299,343 +377,3 @@ impl Ladder {
         Self { call: call.to_string(), legs: legs.clone(), cut: *cut, messages }
     }
 }
-
-/// A call record.
-#[derive(Debug, Serialize)]
-pub struct Record {
-    pub id: String,
-    formula: u32,
-    contact: Option<String>,
-    trunk: Option<String>,
-    number: String,
-    caller: Caller,
-    started: String,
-    answered: Option<String>,
-    queued: Option<String>,
-    queue: Option<Named>,
-    first_offer: Option<String>,
-    connected: Option<String>,
-    agent: Option<Named>,
-    ended: String,
-    end: &'static str,
-    offers_missed: u32,
-    held_ms: u64,
-    digits: u32,
-    recording: Option<Recording>,
-    caller_media: Option<Media>,
-    agent_media: Option<Media>,
-    placed_by: Option<String>,
-    out_trunk: Option<String>,
-    talks: Vec<TalkDto>,
-    transfers: Vec<TransferDto>,
-    joined: Option<String>,
-    caller_srtp: Option<Encryption>,
-    agent_srtp: Option<Encryption>,
-    caller_speech: Option<Sound>,
-    agent_speech: Option<Sound>,
-    caller_level: Option<Level>,
-    agent_level: Option<Level>,
-    caller_told: Option<Told>,
-    agent_told: Option<Told>,
-    diverted: Option<DiversionDto>,
-    callback_of: Option<String>,
-    cause: Option<u8>,
-    guests: Vec<GuestDto>,
-    pauses: Vec<Paused>,
-    consent: Option<Consent>,
-}
-
-/// Whether the caller agreed to being recorded.
-#[derive(Debug, Serialize)]
-struct Consent {
-    asked: String,
-    given: Option<String>,
-}
-
-/// That a call was sent on before it came to us.
-#[derive(Debug, Serialize)]
-struct DiversionDto {
-    from: Option<Caller>,
-    why: &'static str,
-    times: u32,
-}
-
-impl DiversionDto {
-    fn new(diversion: &Diversion, text: Option<&String>) -> Self {
-        let Diversion { from, why, times } = diversion;
-        let from = from.map(|person| Caller { person: person.to_string(), text: text.cloned() });
-        Self { from, why: why.name(), times: *times }
-    }
-}
-
-/// One stretch of talk.
-#[derive(Debug, Serialize)]
-struct TalkDto {
-    agent: Option<String>,
-    from: String,
-    until: String,
-}
-
-impl From<&Talk> for TalkDto {
-    fn from(Talk { agent, from, until }: &Talk) -> Self {
-        Self { agent: agent.map(|id| id.to_string()), from: rfc3339(*from), until: rfc3339(*until) }
-    }
-}
-
-/// One stretch of a guest's time.
-#[derive(Debug, Serialize)]
-struct GuestDto {
-    agent: Option<String>,
-    part: &'static str,
-    from: String,
-    until: String,
-}
-
-impl From<&GuestTime> for GuestDto {
-    fn from(GuestTime { agent, part, from, until }: &GuestTime) -> Self {
-        let agent = agent.map(|id| id.to_string());
-        Self { agent, part: part.name(), from: rfc3339(*from), until: rfc3339(*until) }
-    }
-}
-
-/// One transfer.
-#[derive(Debug, Serialize)]
-struct TransferDto {
-    at: String,
-    by: Option<String>,
-    to: Option<String>,
-    attended: bool,
-    status: u16,
-}
-
-impl From<&Transfer> for TransferDto {
-    fn from(Transfer { at, by, to, attended, status }: &Transfer) -> Self {
-        let name = |id: &Option<offhook_units::AgentId>| id.map(|id| id.to_string());
-        Self { at: rfc3339(*at), by: name(by), to: name(to), attended: *attended, status: *status }
-    }
-}
-
-/// How a leg was encrypted.
-#[derive(Debug, Serialize)]
-struct Encryption {
-    suite: &'static str,
-    failed_packets: u64,
-}
-
-impl From<&SrtpReport> for Encryption {
-    fn from(report: &SrtpReport) -> Self {
-        let SrtpReport { suite, failed_packets } = report;
-        Self { suite: suite.name(), failed_packets: *failed_packets }
-    }
-}
-
-/// A person: the reference that stays, and the words that may be forgotten.
-#[derive(Debug, Serialize)]
-struct Caller {
-    person: String,
-    text: Option<String>,
-}
-
-/// An id with the name it had, where the name is known.
-#[derive(Debug, Serialize)]
-struct Named {
-    id: String,
-    name: Option<String>,
-}
-
-/// A recording; path and the rest once its file is known.
-#[derive(Debug, Serialize)]
-struct Recording {
-    id: String,
-    path: Option<String>,
-    sha256: Option<String>,
-    duration_ms: Option<u64>,
-}
-
-impl From<&RecordEntry> for Record {
-    fn from(entry: &RecordEntry) -> Self {
-        let RecordEntry {
-            record,
-            queue: queue_name,
-            agent: agent_name,
-            caller: caller_text,
-            diverted: sent_on_by,
-            recording: file,
-        } = entry;
-        let CallRecord {
-            formula,
-            id,
-            contact,
-            trunk,
-            number,
-            caller,
-            started,
-            answered,
-            queued,
-            queue,
-            first_offer,
-            connected,
-            agent,
-            ended,
-            end,
-            offers_missed,
-            held_us,
-            digits,
-            recording,
-            caller_media,
-            agent_media,
-            placed_by,
-            out_trunk,
-            talks,
-            transfers,
-            joined,
-            caller_srtp,
-            agent_srtp,
-            caller_speech,
-            agent_speech,
-            caller_level,
-            agent_level,
-            caller_told,
-            agent_told,
-            diverted,
-            callback_of,
-            cause,
-            guests,
-            pauses,
-            consent,
-        } = record;
-        let instant = |at: &Option<Tick>| at.map(rfc3339);
-        Self {
-            id: id.to_string(),
-            formula: *formula,
-            contact: contact.map(|id| id.to_string()),
-            trunk: trunk.clone(),
-            number: number.clone(),
-            caller: Caller { person: caller.to_string(), text: caller_text.clone() },
-            started: rfc3339(*started),
-            answered: instant(answered),
-            queued: instant(queued),
-            queue: queue.map(|id| Named { id: id.to_string(), name: queue_name.clone() }),
-            first_offer: instant(first_offer),
-            connected: instant(connected),
-            agent: agent.map(|id| Named { id: id.to_string(), name: agent_name.clone() }),
-            ended: rfc3339(*ended),
-            end: end_name(*end),
-            offers_missed: *offers_missed,
-            held_ms: held_us / 1_000,
-            digits: *digits,
-            recording: recording.map(|id| recording_of(id.to_string(), file.as_ref())),
-            caller_media: caller_media.as_ref().map(Media::from),
-            agent_media: agent_media.as_ref().map(Media::from),
-            placed_by: placed_by.clone(),
-            out_trunk: out_trunk.clone(),
-            talks: talks.iter().map(TalkDto::from).collect(),
-            transfers: transfers.iter().map(TransferDto::from).collect(),
-            joined: joined.map(|id| id.to_string()),
-            caller_srtp: caller_srtp.as_ref().map(Encryption::from),
-            agent_srtp: agent_srtp.as_ref().map(Encryption::from),
-            caller_speech: caller_speech.as_ref().map(Sound::from),
-            agent_speech: agent_speech.as_ref().map(Sound::from),
-            caller_level: caller_level.as_ref().map(Level::from),
-            agent_level: agent_level.as_ref().map(Level::from),
-            caller_told: caller_told.as_ref().map(Told::from),
-            agent_told: agent_told.as_ref().map(Told::from),
-            callback_of: callback_of.map(|call| call.to_string()),
-            diverted: diverted.as_ref().map(|diverted| DiversionDto::new(diverted, sent_on_by.as_ref())),
-            cause: *cause,
-            guests: guests.iter().map(GuestDto::from).collect(),
-            pauses: pauses.iter().map(Paused::from).collect(),
-            consent: consent
-                .map(|consent| Consent { asked: rfc3339(consent.asked), given: consent.given.map(rfc3339) }),
-        }
-    }
-}
-
-fn recording_of(id: String, file: Option<&RecordingEntry>) -> Recording {
-    let Some(RecordingEntry { path, sha256, duration }) = file else {
-        return Recording { id, path: None, sha256: None, duration_ms: None };
-    };
-    Recording { id, path: Some(path.clone()), sha256: sha256.clone(), duration_ms: Some(duration.as_ms()) }
-}
-
-/// What a leg saw.
-#[derive(Debug, Serialize)]
-struct Media {
-    received_packets: u64,
-    received_bytes: u64,
-    sent_packets: u64,
-    sent_bytes: u64,
-    lost_packets: u64,
-    duplicate_packets: u64,
-    discarded_packets: u64,
-    jitter_clock_units: u32,
-    peer_lost_percent: Option<f64>,
-    round_trip_us: Option<u32>,
-}
-
-impl From<&LegReport> for Media {
-    fn from(report: &LegReport) -> Self {
-        let LegReport {
-            received_packets,
-            received_bytes,
-            sent_packets,
-            sent_bytes,
-            lost_packets,
-            jitter,
-            duplicate_packets,
-            discarded_packets,
-            peer_fraction_lost,
-            round_trip_us,
-        } = report;
-        Self {
-            received_packets: *received_packets,
-            received_bytes: *received_bytes,
-            sent_packets: *sent_packets,
-            sent_bytes: *sent_bytes,
-            lost_packets: *lost_packets,
-            duplicate_packets: *duplicate_packets,
-            discarded_packets: *discarded_packets,
-            jitter_clock_units: *jitter,
-            peer_lost_percent: peer_fraction_lost.map(|of_256| f64::from(of_256) * 100.0 / 256.0),
-            round_trip_us: *round_trip_us,
-        }
-    }
-}
-
-/// The word for `end`.
-pub const fn end_name(end: CallEnd) -> &'static str {
-    match end {
-        CallEnd::CallerHungUp => "caller-hung-up",
-        CallEnd::AgentHungUp => "agent-hung-up",
-        CallEnd::Abandoned => "abandoned",
-        CallEnd::NobodyLoggedIn => "nobody-logged-in",
-        CallEnd::QueueFull => "queue-full",
-        CallEnd::WaitedTooLong => "waited-too-long",
-        CallEnd::NotReached => "not-reached",
-        CallEnd::Failed => "failed",
-        CallEnd::ShutDown => "shut-down",
-        CallEnd::Lost => "lost",
-        CallEnd::Transferred => "transferred",
-        CallEnd::Closed => "closed",
-        CallEnd::LeftByKey => "left-by-key",
-        CallEnd::CallbackAsked => "callback-asked",
-    }
-}
-
-/// All words of [`end_name`], for metrics that stand at zero before the first call.
-pub const ENDS: [CallEnd; 14] = [
-    CallEnd::CallerHungUp,
-    CallEnd::AgentHungUp,
-    CallEnd::Abandoned,
-    CallEnd::NobodyLoggedIn,
-    CallEnd::QueueFull,
-    CallEnd::WaitedTooLong,
-    CallEnd::NotReached,
-    CallEnd::Failed,
-    CallEnd::ShutDown,
-    CallEnd::Lost,
-    CallEnd::Transferred,
-    CallEnd::Closed,
-    CallEnd::LeftByKey,
-    CallEnd::CallbackAsked,
-];

@@ -14,6 +14,8 @@ use std::time::Duration;
 use offhook_call::record::CallEnd;
 use offhook_call::view::{AgentView, CallView, QueueView, TrunkView};
 use offhook_units::{CallId, Tick};
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -107,16 +109,45 @@ pub struct Numbered {
     data: OnceLock<String>,
 }
 
-#[derive(Serialize)]
-struct Ended {
+/// A call is over.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "CallEnded")]
+pub struct Ended {
+    /// Which call.
     id: String,
+    /// How it ended.
+    #[schemars(extend("enum" = dto::ENDS.map(dto::end_name)))]
     end: &'static str,
 }
 
-#[derive(Serialize)]
-struct Reference {
+/// A call record can be read.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "RecordReady")]
+pub struct Reference {
+    /// Of this call.
     id: String,
 }
+
+/// Events are missing before this one.
+#[derive(JsonSchema, Serialize)]
+pub struct Reset {
+    /// Why, for people.
+    reason: &'static str,
+}
+
+/// Makes the schema of what an event carries.
+type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// What each event is called and carries, beside when it was.
+pub const SHAPES: [(&str, Shape); 7] = [
+    ("queue", SchemaGenerator::subschema_for::<dto::Queue>),
+    ("agent", SchemaGenerator::subschema_for::<dto::Agent>),
+    ("trunk", SchemaGenerator::subschema_for::<dto::Trunk>),
+    ("call", SchemaGenerator::subschema_for::<dto::Call>),
+    ("call-ended", SchemaGenerator::subschema_for::<Ended>),
+    ("record", SchemaGenerator::subschema_for::<Reference>),
+    ("reset", SchemaGenerator::subschema_for::<Reset>),
+];
 
 #[derive(Serialize)]
 struct Envelope<'a, T: Serialize> {
@@ -160,7 +191,7 @@ impl Numbered {
                 self.json(&Ended { id: call.to_string(), end: dto::end_name(*end) })
             }
             Some(LiveEvent::Record { call }) => self.json(&Reference { id: call.to_string() }),
-            None => self.json(&serde_json::json!({ "reason": "events are missing here: fetch what you show anew" })),
+            None => self.json(&Reset { reason: "events are missing here: fetch what you show anew" }),
         })
     }
 
@@ -176,6 +207,8 @@ pub struct Subscription {
     pub backlog: Vec<Arc<Numbered>>,
     /// Everything from now on; ends when the client is dropped or the server stops.
     pub live: mpsc::Receiver<Arc<Numbered>>,
+    /// The number before the first of them; none where that is not known any more.
+    pub position: Option<u64>,
 }
 
 struct Subscribe {
@@ -300,25 +333,25 @@ impl Hub {
             let _ = request.reply.send(None);
             return;
         }
-        let backlog = self.backlog(request.after);
+        let (position, backlog) = self.backlog(request.after);
         let (sender, live) = mpsc::channel(CLIENT_QUEUE_MAX);
-        if request.reply.send(Some(Subscription { backlog, live })).is_ok() {
+        if request.reply.send(Some(Subscription { backlog, live, position })).is_ok() {
             self.clients.push(sender);
         }
         self.figures.clients.store(self.clients.len() as u64, Ordering::Relaxed);
     }
 
-    /// What a client that saw `after` last has missed; a `reset` where that is no longer known.
-    fn backlog(&self, after: Option<u64>) -> Vec<Arc<Numbered>> {
-        let Some(after) = after else { return Vec::new() };
+    /// What a client that saw `after` last has missed, and where it stands before that; a `reset` where that is no longer known.
+    fn backlog(&self, after: Option<u64>) -> (Option<u64>, Vec<Arc<Numbered>>) {
         let newest = self.next_id - 1;
+        let Some(after) = after else { return (Some(newest), Vec::new()) };
         let oldest = self.ring.front().map_or(self.next_id, |event| event.id);
         if after > newest || after + 1 < oldest {
             let at = self.ring.back().map_or(Tick::ZERO, |event| event.at);
-            return vec![Numbered::new(newest, at, None)];
+            return (None, vec![Numbered::new(newest, at, None)]);
         }
         let from = usize::try_from(after + 1 - oldest).unwrap_or(usize::MAX);
-        self.ring.iter().skip(from).cloned().collect()
+        (Some(after), self.ring.iter().skip(from).cloned().collect())
     }
 }
 
@@ -345,10 +378,12 @@ mod tests {
         for call in 0..3 {
             hub.take(Tick::ZERO, ended(call));
         }
-        assert_eq!(ids(&hub.backlog(Some(1_001))), [1_002, 1_003]);
-        assert_eq!(ids(&hub.backlog(Some(1_000))), [1_001, 1_002, 1_003]);
-        assert!(hub.backlog(Some(1_003)).is_empty());
-        assert!(hub.backlog(None).is_empty());
+        assert_eq!(ids(&hub.backlog(Some(1_001)).1), [1_002, 1_003]);
+        assert_eq!(ids(&hub.backlog(Some(1_000)).1), [1_001, 1_002, 1_003]);
+        for after in [Some(1_003), None] {
+            let (position, backlog) = hub.backlog(after);
+            assert_eq!((position, backlog.len()), (Some(1_003), 0));
+        }
     }
 
     #[test]
@@ -359,10 +394,10 @@ mod tests {
         }
         assert_eq!(hub.ring.len(), RING_MAX);
         for unknown in [7, 1_000, u64::MAX] {
-            let backlog = hub.backlog(Some(unknown));
-            assert_eq!((backlog.len(), backlog[0].name), (1, "reset"));
+            let (position, backlog) = hub.backlog(Some(unknown));
+            assert_eq!((position, backlog.len(), backlog[0].name), (None, 1, "reset"));
         }
-        assert_eq!(hub.backlog(Some(1_001)).len(), RING_MAX);
+        assert_eq!(hub.backlog(Some(1_001)).1.len(), RING_MAX);
     }
 
     #[test]

@@ -22,15 +22,22 @@ pub fn cookie(headers: &HeaderMap) -> Option<&str> {
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
 }
 
+/// The token that a request shows, where it shows one.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim())
+}
+
 /// Who asks.
 ///
 /// # Errors
 /// 401 where they do not show it, or not rightly; 403 where a page of another site sends a command in their name.
 pub fn identify(users: &Users, method: &Method, headers: &HeaderMap) -> Result<Identity, Problem> {
-    if let Some(given) = headers.get(header::AUTHORIZATION) {
-        let given = given.to_str().ok().and_then(|given| given.split_once(' '));
-        let token = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-        return token.and_then(|token| users.by_token(token)).or_else(|| users.by_nothing()).ok_or_else(refused);
+    if headers.contains_key(header::AUTHORIZATION) {
+        return bearer(headers)
+            .and_then(|token| users.by_token(token))
+            .or_else(|| users.by_nothing())
+            .ok_or_else(refused);
     }
     if let Some(identity) = cookie(headers).and_then(|cookie| users.by_cookie(cookie)) {
         if method != Method::GET && method != Method::HEAD && !from_own_page(headers) {

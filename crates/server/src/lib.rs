@@ -8,14 +8,19 @@ mod api;
 mod archive;
 mod dto;
 mod events;
+mod feed;
 mod guard;
+mod idempotency;
 mod listen;
 mod metrics;
+mod openapi;
 mod page;
+mod paging;
 mod phone;
 mod placement;
 mod playing;
 mod problem;
+mod rates;
 mod recording_control;
 mod recordings;
 mod reports;
@@ -30,10 +35,13 @@ pub use archive::{
 };
 pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_MAX};
 pub use events::{EventSender, LiveEvent, events};
+pub use idempotency::{KEPT_BYTES_MAX, KEPT_FOR, KEY_CHARS_MAX, KEYS_MAX};
 pub use listen::{CONNECTIONS_MAX, Server, ServerOptions, StartError};
 pub use metrics::{CallsEnded, Counter, Metrics};
+pub use openapi::document as openapi;
 pub use phone::{PhoneSettings, WebSocketAt};
 pub use playing::{PLAYBACKS_MAX, TICKETS_MAX};
+pub use rates::{ASKERS_MAX, REQUESTS_PER_S_DEFAULT, WINDOW as RATE_WINDOW};
 pub use time::rfc3339;
 pub use users::{
     ATTEMPTS_MAX, CHECKS_MAX, Codes, IDLE_MAX, LASTS_MAX, PASSWORD_CHARS_MIN, Password, ROUTES, Right, Rights, Role,

@@ -20,9 +20,11 @@ use tokio_rustls::server::TlsStream;
 
 use crate::api::{Shared, router};
 use crate::events::{EventsReceiver, Hub, HubFigures};
+use crate::idempotency::Idempotency;
 use crate::metrics::Metrics;
 use crate::phone::PhoneSettings;
 use crate::playing::Playing;
+use crate::rates::Rates;
 use crate::users::{TokenUser, User, Users};
 use crate::view::View;
 use crate::visitors::{EntrancePage, Entrances};
@@ -52,6 +54,8 @@ pub struct ServerOptions {
     pub tls: Option<Arc<ServerConfig>>,
     /// What the phone page is told.
     pub phone: PhoneSettings,
+    /// How often each token, session and address may ask in a second; see [`crate::REQUESTS_PER_S_DEFAULT`].
+    pub requests_per_s: u32,
 }
 
 /// Why the server did not start.
@@ -86,7 +90,7 @@ impl Server {
         events: EventsReceiver,
         mut metrics: Metrics,
     ) -> Result<Self, StartError> {
-        let ServerOptions { listen, token, tokens, users, entrances, tls, phone } = options;
+        let ServerOptions { listen, token, tokens, users, entrances, tls, phone, requests_per_s } = options;
         let token = token.filter(|token| !token.is_empty());
         let users = Arc::new(Users::new(token.as_deref(), tokens, users).map_err(StartError::Users)?);
         if users.is_open() && !listen.ip().is_loopback() {
@@ -106,6 +110,10 @@ impl Server {
         let playing = Arc::new(Playing::new());
         playing.register(&mut metrics);
         users.register(&mut metrics);
+        let rates = Arc::new(Rates::new(requests_per_s));
+        rates.register(&mut metrics);
+        let idempotency = Arc::new(Idempotency::default());
+        idempotency.register(&mut metrics);
         let entrances = Arc::new(Entrances::new(entrances));
         entrances.register(&mut metrics);
 
@@ -121,6 +129,8 @@ impl Server {
             phone: Arc::new(phone),
             entrances,
             users,
+            rates,
+            idempotency,
             secure: tls.is_some(),
         };
         let app = router(shared).into_make_service_with_connect_info::<Peer>();

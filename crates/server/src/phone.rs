@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::Shared;
@@ -26,13 +27,17 @@ pub struct PhoneSettings {
     pub websockets: Vec<WebSocketAt>,
 }
 
-#[derive(Serialize)]
+/// What the phone page has to know.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "PhoneSettings")]
 pub struct Settings {
     realm: String,
     websockets: Vec<Listener>,
 }
 
-#[derive(Serialize)]
+/// Where SIP over WebSocket is taken.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "WebSocketListener")]
 struct Listener {
     secure: bool,
     /// Nothing, where it listens on all addresses: then the one that the page came from.

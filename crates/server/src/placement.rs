@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use offhook_call::placement::Placement;
 use offhook_units::{QueueId, Span};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Shared, acting, agent_id, bad_request, call_id};
@@ -21,26 +22,46 @@ const WAIT_S_MAX: u64 = 3_600;
 /// How long it waits for the agent where nobody says, in seconds.
 const WAIT_S: u64 = 60;
 
-#[derive(Deserialize)]
+/// Where a waiting call is to go: to an agent or to a queue.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PlaceCall")]
 pub struct Wanted {
+    /// The agent whom it waits for.
+    #[schemars(regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     agent: Option<String>,
+    /// The queue that it goes on to.
+    #[schemars(regex(pattern = r"^q-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     queue: Option<String>,
+    /// For how many seconds it waits for the agent alone; 60 where nothing is said. Not with `queue`.
+    #[schemars(range(min = 1, max = 3_600))]
     wait_s: Option<u64>,
+    /// In the name of this agent; in none's where it is not said.
+    #[schemars(regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     by: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// Whom a call goes to about which a program is asked; nobody in particular where no agent is named.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "DecideCall")]
 pub struct Decision {
+    /// The agent whom it waits for.
+    #[schemars(regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     agent: Option<String>,
+    /// For how many seconds it waits for the agent alone; 60 where nothing is said. Only with `agent`.
+    #[schemars(range(min = 1, max = 3_600))]
     wait_s: Option<u64>,
 }
 
 /// The call as it is now.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "PlacedCall")]
 pub struct Now {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
+    /// The call.
     call: Call,
 }
 

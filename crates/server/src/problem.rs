@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use offhook_call::guests::Denied;
@@ -10,12 +11,15 @@ use offhook_call::guests::Denied;
 use crate::view::{GuestError, SetAgentError, Unavailable};
 
 /// One error answer, `application/problem+json`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Problem {
     /// `about:blank` where the status says what kind it is.
     r#type: &'static str,
+    /// The status in words.
     title: &'static str,
+    /// As the answer's own.
     status: u16,
+    /// What is wrong, and what to do about it.
     detail: String,
 }
 

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use offhook_call::recording::RecordingWish;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Shared, acting, bad_request, call_id};
@@ -15,17 +16,27 @@ use crate::session::audited;
 use crate::time::rfc3339;
 use crate::users::Right;
 
-#[derive(Deserialize)]
+/// What is to become of the recording.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SetRecording")]
 pub struct Wanted {
+    /// `recording` also begins one where calls are recorded on demand.
+    #[schemars(extend("enum" = ["paused", "recording"]))]
     state: String,
+    /// In the name of this agent; in none's, with the right `supervise`, where it is not said.
+    #[schemars(regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     by: Option<String>,
 }
 
 /// What becomes of a call's speech now.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "CallRecording")]
 pub struct Now {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
+    /// Which recording.
     recording: Option<String>,
     #[serde(flatten)]
     recorded: RecordedNow,

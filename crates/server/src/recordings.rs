@@ -7,19 +7,22 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use offhook_recorder::{Manifest, ManifestGap, SideSummary};
+use offhook_recorder::{GapReason, Manifest, ManifestGap, SideSummary};
 use offhook_units::{QueueId, RecordingId, Tick};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::api::{Shared, agent_id, bad_request};
+use crate::api::{Shared, agent_id, bad_request, id};
 use crate::archive::{AuditEntry, OpenFault, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES, Speech};
+use crate::dto::Named;
 use crate::guard::{self, Asker};
+use crate::paging::Paged;
 use crate::playing::Playing;
 use crate::problem::Problem;
 use crate::session::audited;
@@ -58,29 +61,39 @@ impl From<OpenFault> for Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Named {
-    id: String,
-    name: Option<String>,
-}
-
-#[derive(Serialize)]
+/// A recording, and the call that it is of.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Recording")]
 pub struct Found {
+    /// Which.
     id: String,
+    /// Of which call, where that is known.
     call: Option<String>,
+    /// Where its time line starts.
+    #[schemars(extend("format" = "date-time"))]
     started: String,
+    /// How long it lasts.
     duration_ms: u64,
+    /// The number dialled.
     number: Option<String>,
+    /// The caller as presented; null once forgotten.
     caller: Option<String>,
+    /// The last queue, and its name.
     queue: Option<Named>,
+    /// Who answered, and the name.
     agent: Option<Named>,
+    /// Encrypted on disk.
     sealed: bool,
+    /// Why it may not be erased, where it may not.
     held: Option<String>,
+    /// When it was erased, and why.
     erased: Option<Erased>,
 }
 
-#[derive(Serialize)]
+/// That it was erased.
+#[derive(JsonSchema, Serialize)]
 struct Erased {
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     why: String,
 }
@@ -104,20 +117,38 @@ impl From<RecordingFound> for Found {
     }
 }
 
-#[derive(Deserialize)]
+/// Which recordings.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListQuery {
+    /// At most so many; 50 where it is not said.
+    #[schemars(range(min = 1, max = RECORDS_PAGE_MAX))]
     limit: Option<u32>,
+    /// Only recordings before this one: `next` of the page before.
+    #[schemars(regex(pattern = r"^r-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     before: Option<String>,
+    /// Only such as began at this instant or later.
+    #[schemars(extend("format" = "date-time"))]
     from: Option<String>,
+    /// Only such as began before this instant.
+    #[schemars(extend("format" = "date-time"))]
     until: Option<String>,
+    /// Only of calls to this number.
     number: Option<String>,
+    /// Only of calls that were last in this queue; of all where it is empty.
+    #[schemars(regex(pattern = r"^(q-(0|[1-9a-f][0-9a-f]{0,15}))?$"))]
     queue: Option<String>,
+    /// Only of calls that this agent answered; of all where it is empty.
+    #[schemars(regex(pattern = r"^(a-(0|[1-9a-f][0-9a-f]{0,15}))?$"))]
     agent: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A page of recordings.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "RecordingsPage")]
 pub struct List {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     recordings: Vec<Found>,
     /// Give it as `before` to get the page after this one; absent on the last page.
@@ -125,13 +156,17 @@ pub struct List {
 }
 
 /// `GET /api/v1/recordings`.
-pub async fn list(State(shared): State<Shared>, query: Result<Query<ListQuery>, QueryRejection>) -> Reply<List> {
+pub async fn list(
+    State(shared): State<Shared>,
+    uri: Uri,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Paged<List>, Problem> {
     let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
     let limit = query.limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=RECORDS_PAGE_MAX).contains(&limit) {
         return Err(bad_request(format!("limit is a number from 1 to {RECORDS_PAGE_MAX}")));
     }
-    let queue = |id: &str| id.parse::<QueueId>().map_err(|_| bad_request("a queue's id looks like 'q-1f'"));
+    let queue = |text: &str| id::<QueueId>(text, "a queue's id looks like 'q-1f'");
     let wanted = RecordingsWanted {
         limit,
         before: query.before.as_deref().map(recording_id).transpose()?,
@@ -144,21 +179,28 @@ pub async fn list(State(shared): State<Shared>, query: Result<Query<ListQuery>, 
     let recordings: Vec<Found> = shared.view.recordings(wanted).await?.into_iter().map(Found::from).collect();
     let full = recordings.len() >= limit as usize;
     let next = recordings.last().filter(|_| full).map(|recording| recording.id.clone());
-    Ok(Json(List { at: rfc3339(shared.view.now()), recordings, next }))
+    let page = List { at: rfc3339(shared.view.now()), recordings, next: next.clone() };
+    Ok(Paged::new(page, &uri, "before", next.as_deref()))
 }
 
 fn recording_id(text: &str) -> Result<RecordingId, Problem> {
-    text.parse().map_err(|_| bad_request("a recording's id looks like 'r-10000001f'"))
+    id(text, "a recording's id looks like 'r-10000001f'")
 }
 
+/// An instant of RFC 3339; what lies before 1970, or beyond what can be told, is the first or the last instant there is.
 fn instant(text: &str) -> Result<Tick, Problem> {
-    let at: Option<jiff::Timestamp> = text.parse().ok();
-    let us = at.and_then(|at| u64::try_from(at.as_microsecond()).ok());
-    us.map(Tick::from_us).ok_or_else(|| bad_request("an instant looks like '2026-11-22T22:55:19Z' (RFC 3339)"))
+    let advice = || bad_request("an instant looks like '2026-11-22T22:55:19Z' (RFC 3339)");
+    let pieces = jiff::fmt::temporal::Pieces::parse(text).map_err(|_| advice())?;
+    let (date, time, offset) = (pieces.date(), pieces.time(), pieces.to_numeric_offset());
+    let (Some(time), Some(offset)) = (time, offset) else { return Err(advice()) };
+    let at = offset.to_timestamp(date.to_datetime(time));
+    let us = at.map_or(if date.year() < 1970 { 0 } else { i64::MAX }, jiff::Timestamp::as_microsecond);
+    Ok(Tick::from_us(u64::try_from(us).unwrap_or(0)))
 }
 
 /// A recording with the account of its time line.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "RecordingDetail")]
 pub struct One {
     #[serde(flatten)]
     found: Found,
@@ -166,20 +208,78 @@ pub struct One {
     file: Option<File>,
 }
 
-#[derive(Serialize)]
+/// Its file.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "RecordingFile")]
 struct File {
     path: String,
     sha256: String,
     codec: &'static str,
     mended: bool,
     /// The caller.
-    left: SideSummary,
+    left: Side,
     /// What the caller heard.
-    right: SideSummary,
+    right: Side,
     /// What no packet covers, with the reasons; `left` is the caller.
-    gaps: Vec<ManifestGap>,
+    gaps: Vec<Gap>,
     gaps_unlisted: u64,
     dropped: u64,
+}
+
+/// One side of a recording.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "RecordingSide")]
+struct Side {
+    /// Milliseconds covered by packets, rounded down; the rest is in the gaps.
+    covered_ms: u64,
+    /// Packets of speech in the file; zero in a mended one, where it is not known.
+    packets: u64,
+    /// Their payload bytes.
+    payload_bytes: u64,
+    /// SHA-256 of their payloads as they arrived, in lower-case hexadecimal.
+    payload_sha256: String,
+    /// Sequence numbers that never came.
+    lost: u64,
+    /// Packets that came twice.
+    duplicates: u64,
+    /// Packets that came after they were given up; they are counted as lost too.
+    late: u64,
+    /// Packets left out for another reason.
+    discarded: u64,
+}
+
+impl From<SideSummary> for Side {
+    fn from(side: SideSummary) -> Self {
+        let SideSummary { covered_ms, packets, payload_bytes, payload_sha256, lost, duplicates, late, discarded } =
+            side;
+        Self { covered_ms, packets, payload_bytes, payload_sha256, lost, duplicates, late, discarded }
+    }
+}
+
+/// A stretch of one side that no packet covers.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "RecordingGap")]
+struct Gap {
+    /// `left` is the caller.
+    #[schemars(extend("enum" = ["left", "right"]))]
+    side: &'static str,
+    /// Milliseconds from the start, rounded down.
+    from_ms: u64,
+    /// Milliseconds from the start, rounded up.
+    to_ms: u64,
+    /// Why, such as `network-loss`, `silent` or `pause`.
+    #[schemars(with = "String")]
+    why: GapReason,
+}
+
+impl From<&ManifestGap> for Gap {
+    fn from(ManifestGap { side, from_ms, to_ms, why }: &ManifestGap) -> Self {
+        let side = match side {
+            offhook_plan::tap::Side::Heard => "left",
+            offhook_plan::tap::Side::Sent => "right",
+        };
+        Self { side, from_ms: *from_ms, to_ms: *to_ms, why: *why }
+    }
 }
 
 /// `GET /api/v1/recordings/{id}`.
@@ -188,19 +288,23 @@ pub async fn one(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<
     let detail = detail.ok_or_else(|| Problem::from(OpenFault::Unknown))?;
     let file = detail.manifest.map(|manifest| {
         let Manifest { path, sha256, codec, mended, left, right, gaps, gaps_unlisted, dropped, .. } = manifest;
+        let (left, right, gaps) = (left.into(), right.into(), gaps.iter().map(Gap::from).collect());
         File { path, sha256, codec: codec.name(), mended, left, right, gaps, gaps_unlisted, dropped }
     });
     Ok(Json(One { found: detail.found.into(), file }))
 }
 
-#[derive(Deserialize)]
+/// How finely.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PeaksQuery {
+    /// So many stretches of the same length; 800 where it is not said.
+    #[schemars(range(min = 1, max = POINTS_MAX))]
     points: Option<usize>,
 }
 
 /// How loud both sides are over time, 0 to 255 of full scale, in `points` stretches of the same length.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub struct Peaks {
     left: Vec<u8>,
     right: Vec<u8>,
@@ -236,7 +340,9 @@ fn broken(error: String) -> Problem {
     OpenFault::Broken(error).into()
 }
 
-#[derive(Serialize)]
+/// An address for a player.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "PlaybackTicket")]
 pub struct Ticket {
     /// The address of the sound for a player that cannot send the token.
     audio: String,
@@ -271,8 +377,10 @@ pub async fn authorise(
     }
 }
 
-#[derive(Deserialize)]
+/// How one may hear without a token.
+#[derive(Deserialize, JsonSchema)]
 pub struct TicketQuery {
+    /// From a playback ticket, in the place of a token.
     ticket: Option<String>,
 }
 
@@ -426,40 +534,69 @@ fn part_of(range: Option<&str>, length: u64) -> Part {
     if from < to { Part::Range(from, to) } else { Part::Nothing }
 }
 
-#[derive(Deserialize)]
+/// How much of it.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditQuery {
+    /// At most so many; 200 where it is not said.
+    #[schemars(range(min = 1, max = AUDIT_MAX))]
     limit: Option<u32>,
+    /// Only entries before the one of this number: `next` of the page before.
+    #[schemars(extend("maximum" = u64::MAX))]
+    before: Option<u64>,
 }
 
-#[derive(Serialize)]
+/// Entries of the audit log.
+#[derive(JsonSchema, Serialize)]
 pub struct Audit {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
+    /// Oldest first.
     entries: Vec<Entry>,
+    /// Give it as `before` to get the entries before these; null where there are none.
+    next: Option<u64>,
 }
 
-#[derive(Serialize)]
+/// Who did what to what.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "AuditEntry")]
 struct Entry {
+    /// Its number, which rises with time.
+    seq: u64,
+    /// When.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
+    /// Who, as far as it is known.
     who: String,
+    /// What was done.
     action: String,
+    /// To what.
     subject: String,
+    /// What else is to be known.
     detail: String,
 }
 
 /// `GET /api/v1/audit`: the newest entries, oldest first.
-pub async fn audit(State(shared): State<Shared>, query: Result<Query<AuditQuery>, QueryRejection>) -> Reply<Audit> {
+pub async fn audit(
+    State(shared): State<Shared>,
+    uri: Uri,
+    query: Result<Query<AuditQuery>, QueryRejection>,
+) -> Result<Paged<Audit>, Problem> {
     let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
     let limit = query.limit.unwrap_or(AUDIT_DEFAULT);
     if !(1..=AUDIT_MAX).contains(&limit) {
         return Err(bad_request(format!("limit is a number from 1 to {AUDIT_MAX}")));
     }
-    let entry = |entry: AuditEntry| {
+    let entry = |(seq, entry): (u64, AuditEntry)| {
         let AuditEntry { at, who, action, subject, detail } = entry;
-        Entry { at: rfc3339(at), who, action, subject, detail }
+        Entry { seq, at: rfc3339(at), who, action, subject, detail }
     };
-    let entries = shared.view.audit(limit).await?.into_iter().map(entry).collect();
-    Ok(Json(Audit { at: rfc3339(shared.view.now()), entries }))
+    let entries: Vec<Entry> = shared.view.audit(limit, query.before).await?.into_iter().map(entry).collect();
+    let full = entries.len() >= limit as usize;
+    let next = entries.first().filter(|first| full && first.seq > 1).map(|first| first.seq);
+    let page = Audit { at: rfc3339(shared.view.now()), entries, next };
+    Ok(Paged::new(page, &uri, "before", next.map(|next| next.to_string()).as_deref()))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use offhook_acd::{AgentFigures, AgentKind, Formula, QueueFigures};
 use offhook_units::{Span, Tick};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -48,7 +49,7 @@ const AGENT_FORMULAS: [(&str, &str); 4] = [
 ];
 
 /// How long one row lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Per {
     #[serde(rename = "15m")]
     QuarterHour,
@@ -64,20 +65,30 @@ pub enum Per {
     Total,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     Json,
     Csv,
 }
 
-#[derive(Debug, Deserialize)]
+/// What is asked of a report.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ReportQuery")]
 pub struct Wanted {
-    from: String,
+    /// The first day, by the clocks of `zone`; today where nothing is said.
+    #[schemars(extend("format" = "date"))]
+    from: Option<String>,
+    /// The last day, at most 400 days with the first; the first one where nothing is said.
+    #[schemars(extend("format" = "date"))]
     until: Option<String>,
+    /// How long one row lasts; a day where nothing is said.
     per: Option<Per>,
+    /// A name of the time zone database, such as `Europe/Berlin`; UTC where nothing is said.
     zone: Option<String>,
+    /// JSON where nothing is said.
     format: Option<Format>,
 }
 
@@ -93,14 +104,15 @@ struct Cut {
 }
 
 impl Cut {
-    fn read(wanted: Wanted) -> Result<Self, Problem> {
+    fn read(wanted: Wanted, now: Tick) -> Result<Self, Problem> {
         let zone_name = wanted.zone.unwrap_or_else(|| "UTC".to_owned());
         let zone = TimeZone::get(&zone_name)
             .map_err(|_| bad_request("zone is a name of the time zone database, such as Europe/Berlin"))?;
         let day = |text: &str| -> Result<Date, Problem> {
             text.parse().map_err(|_| bad_request("from and until are days, such as 2026-11-28"))
         };
-        let first = day(&wanted.from)?;
+        let today = || timestamp(now).map_or(Date::MIN, |now| zone.to_datetime(now).date());
+        let first = wanted.from.as_deref().map(day).transpose()?.unwrap_or_else(today);
         let last = wanted.until.as_deref().map(day).transpose()?.unwrap_or(first);
         let days = (last - first).get_days();
         if last < first || days >= REPORT_DAYS_MAX {
@@ -155,71 +167,121 @@ fn midnight(zone: &TimeZone, day: Date) -> Option<Tick> {
 }
 
 /// A queue's figures of one stretch of time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct QueueRow {
     /// When it began, in the zone asked for.
+    #[schemars(extend("format" = "date-time"))]
     began: String,
+    /// Its name; empty where it is gone.
     queue: String,
+    /// Its id.
     queue_id: String,
+    /// Visits that entered.
     offered: u64,
+    /// Of these, answered.
     answered: u64,
+    /// Of these, abandoned.
     abandoned: u64,
+    /// Of these, sent elsewhere.
     flowed_out: u64,
+    /// Of these, still open.
     waiting: u64,
+    /// Answered within the threshold.
     answered_in_time: u64,
+    /// By the formula that follows; null where its denominator is zero.
     service_level_percent: Option<f64>,
+    /// Its name.
     service_level_formula: &'static str,
+    /// See `formulas`.
     average_speed_of_answer_ms: Option<u64>,
+    /// See `formulas`.
     mean_abandon_wait_ms: Option<u64>,
+    /// See `formulas`.
     longest_wait_ms: u64,
+    /// See `formulas`.
     abandonment_percent: Option<f64>,
+    /// Offers made.
     offers: u64,
+    /// Offers declined.
     declined: u64,
+    /// Offers not answered.
     missed: u64,
+    /// Contacts served to the end.
     handled: u64,
+    /// Time in conversation.
     talk_ms: u64,
+    /// Time on hold.
     hold_ms: u64,
+    /// Time in wrap-up.
     wrap_up_ms: u64,
+    /// See `formulas`.
     average_handling_time_ms: Option<u64>,
 }
 
 /// An agent's figures of one stretch of time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct AgentRow {
     /// When it began, in the zone asked for.
+    #[schemars(extend("format" = "date-time"))]
     began: String,
+    /// The name; empty where the agent is gone.
     agent: String,
+    /// The id.
     agent_id: String,
+    /// Time at work.
     signed_in_ms: u64,
+    /// Of this, free.
     available_ms: u64,
+    /// Of this, rung.
     offered_ms: u64,
+    /// Of this, with a contact.
     busy_ms: u64,
+    /// Of this, in wrap-up and with nothing else.
     wrapping_up_ms: u64,
+    /// Of this, not ready.
     not_ready_ms: u64,
+    /// See `formulas`.
     occupancy_percent: Option<f64>,
+    /// Offers made.
     offers: u64,
+    /// Offers accepted.
     accepted: u64,
+    /// Offers declined.
     declined: u64,
+    /// Offers not answered.
     missed: u64,
+    /// See `formulas`.
     answer_rate_percent: Option<f64>,
+    /// Contacts served to the end.
     handled: u64,
+    /// Time in conversation.
     talk_ms: u64,
+    /// Time on hold.
     hold_ms: u64,
+    /// Time in wrap-up.
     wrap_up_ms: u64,
+    /// See `formulas`.
     average_handling_time_ms: Option<u64>,
 }
 
 /// A report.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "ReportOf{R}")]
 pub struct ReportAnswer<R> {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     /// The first instant that counts.
+    #[schemars(extend("format" = "date-time"))]
     from: String,
     /// The first one that no longer does.
+    #[schemars(extend("format" = "date-time"))]
     until: String,
+    /// As it was asked for.
     zone: String,
     /// What the figures are.
     formulas: BTreeMap<&'static str, &'static str>,
+    /// By time, and within one time by id.
     rows: Vec<R>,
 }
 
@@ -228,7 +290,7 @@ pub async fn queues(
     State(shared): State<Shared>,
     query: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let cut = Cut::asked(query)?;
+    let cut = Cut::asked(&shared, query)?;
     let reported = make(&shared, &cut).await?;
     let intervals = reported.report.queues().map(|(queue, began, figures)| ((cut.row_of(began), queue), figures));
     let rows = sum(intervals, QueueFigures::merge)?;
@@ -245,7 +307,7 @@ pub async fn agents(
     State(shared): State<Shared>,
     query: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let cut = Cut::asked(query)?;
+    let cut = Cut::asked(&shared, query)?;
     let reported = make(&shared, &cut).await?;
     let intervals = reported.report.agents().map(|(agent, began, figures)| ((cut.row_of(began), agent), figures));
     let rows = sum(intervals, AgentFigures::merge)?;
@@ -292,9 +354,9 @@ fn share(part: u64, whole: u64) -> Option<f64> {
 }
 
 impl Cut {
-    fn asked(query: Result<Query<Wanted>, QueryRejection>) -> Result<Self, Problem> {
+    fn asked(shared: &Shared, query: Result<Query<Wanted>, QueryRejection>) -> Result<Self, Problem> {
         let Query(wanted) = query.map_err(|error| bad_request(error.body_text()))?;
-        Self::read(wanted)
+        Self::read(wanted, shared.view.now())
     }
 
     /// A name as it may stand in the answer: in a table no program takes it for a formula.

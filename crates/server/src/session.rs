@@ -6,6 +6,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use offhook_units::Tick;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Shared, bad_request};
@@ -17,17 +18,21 @@ use crate::users::{Identity, LASTS_MAX, PASSWORD_BYTES_MAX, Refusal};
 
 /// The type of the problem that a code is asked for.
 const CODE_WANTED: &str = "urn:offhook:code-wanted";
-/// Longest name of a user, in bytes.
-const NAME_BYTES_MAX: usize = 128;
+/// Longest name of a user, in characters.
+const NAME_CHARS_MAX: usize = 128;
 
 /// Who asks, as the page is told.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub struct Whoami {
+    /// Whether anybody is signed in, or shows a token.
     signed_in: bool,
     /// `user ann`, `token wallboard`.
     who: Option<String>,
+    /// What they are in the service centre.
     roles: Vec<&'static str>,
+    /// What they may do.
     rights: Vec<&'static str>,
+    /// Which agent they are.
     agent: Option<Own>,
     /// A session says who they are: it can be ended.
     session: bool,
@@ -35,7 +40,9 @@ pub struct Whoami {
     ways: Vec<&'static str>,
 }
 
-#[derive(Serialize)]
+/// An agent.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "OwnAgent")]
 struct Own {
     id: String,
     name: String,
@@ -61,11 +68,17 @@ pub async fn show(State(shared): State<Shared>, headers: HeaderMap) -> Json<Whoa
     Json(whoami(&shared, identity.as_ref()))
 }
 
-#[derive(Deserialize)]
+/// Who one is.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
+    /// The user's name.
+    #[schemars(length(max = NAME_CHARS_MAX))]
     name: String,
+    /// The password.
+    #[schemars(length(max = PASSWORD_BYTES_MAX))]
     password: String,
+    /// Of the authenticator, where the user has one.
     code: Option<String>,
 }
 
@@ -78,7 +91,7 @@ pub async fn sign_in(
 ) -> Result<Response, Problem> {
     let Json(SignIn { name, password, code }) =
         body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
-    if name.len() > NAME_BYTES_MAX || password.len() > PASSWORD_BYTES_MAX {
+    if name.chars().count() > NAME_CHARS_MAX || password.chars().count() > PASSWORD_BYTES_MAX {
         return Err(bad_request("the name or the password is too long"));
     }
     // A page of another site must not sign somebody in as somebody else.

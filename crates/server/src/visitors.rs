@@ -15,6 +15,7 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use offhook_call::visit::{NotWelcome, Ticket};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Shared, bad_request};
@@ -30,8 +31,8 @@ use crate::view::WelcomeError;
 pub const TICKETS_PER_MINUTE: u32 = 10;
 /// Addresses that are counted at once; one more, and all are forgotten.
 pub const ADDRESSES_MAX: usize = 10_000;
-/// Longest name of a visitor that is read, in bytes.
-const NAME_BYTES_MAX: usize = 512;
+/// Longest name of a visitor that is read, in characters.
+const NAME_CHARS_MAX: usize = 512;
 
 /// A page from which visitors call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +109,8 @@ pub async fn show(State(shared): State<Shared>, Path(name): Path<String>, header
 }
 
 /// What the page shows before anybody calls.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Entrance")]
 pub struct Shown {
     name: String,
     title: String,
@@ -120,19 +122,24 @@ pub async fn settings(State(shared): State<Shared>, Path(name): Path<String>) ->
     Ok(Json(Shown { name: page.name.clone(), title: page.title.clone() }))
 }
 
-#[derive(Deserialize)]
+/// Who comes.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Visit {
+    /// What the visitor is called, where they say it.
+    #[schemars(length(max = NAME_CHARS_MAX))]
     name: Option<String>,
 }
 
 /// A ticket as the page is given it: credentials for one call.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "VisitorTicket")]
 pub struct Given {
     user: String,
     password: String,
     realm: String,
     number: String,
+    #[schemars(extend("format" = "date-time"))]
     until: String,
 }
 
@@ -145,7 +152,7 @@ pub async fn welcome(
     body: Result<Json<Visit>, JsonRejection>,
 ) -> Result<Json<Given>, Problem> {
     let Json(Visit { name }) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
-    if name.as_ref().is_some_and(|name| name.len() > NAME_BYTES_MAX) {
+    if name.as_ref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX) {
         return Err(bad_request("the name is too long"));
     }
     if !guard::from_own_page(&headers) {

@@ -141,6 +141,7 @@ impl Archive {
 
     /// The newest entries of the audit log, oldest first; at most 10,000.
     pub fn audit(&self, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        self.runtime.block_on(recordings::audit(&self.readers, limit))
+        let rows = self.runtime.block_on(recordings::audit(&self.readers, limit, None))?;
+        Ok(rows.into_iter().map(|(_, row)| row).collect())
     }
 }

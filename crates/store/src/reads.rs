@@ -34,7 +34,8 @@ pub enum Read {
     Call(CallId, Reply<Option<CallRow>>),
     Recordings(RecordingFilter, Reply<Vec<(RecordingRow, Option<CallRow>)>>),
     Recording(RecordingId, Reply<Option<RecordingRow>>),
-    Audit(u32, Reply<Vec<AuditRow>>),
+    /// At most so many, before this one.
+    Audit(u32, Option<u64>, Reply<Vec<(u64, AuditRow)>>),
     Bindings(Reply<Vec<BindingRow>>),
     ConfigIds(Reply<BTreeMap<(String, String), u64>>),
     Person(PersonRef, Reply<Option<String>>),
@@ -58,7 +59,7 @@ pub async fn serve(mut requests: UnboundedReceiver<Read>, readers: SqlitePool, w
                 Read::Call(id, reply) => reply(call(&readers, id).await),
                 Read::Recordings(filter, reply) => reply(recordings::search(&readers, filter).await),
                 Read::Recording(id, reply) => reply(recordings::get(&readers, id).await),
-                Read::Audit(limit, reply) => reply(recordings::audit(&readers, limit).await),
+                Read::Audit(limit, before, reply) => reply(recordings::audit(&readers, limit, before).await),
                 Read::Bindings(reply) => reply(bindings(&readers).await),
                 Read::ConfigIds(reply) => reply(config_ids(&readers).await),
                 Read::Person(person, reply) => reply(people::get(&readers, person).await),

@@ -129,19 +129,24 @@ pub async fn search(
     rows.iter().map(pair).collect()
 }
 
-/// The newest entries of the audit log, oldest first; at most [`ROWS_MAX`].
-pub async fn audit(readers: &SqlitePool, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-    let rows = sqlx::query("SELECT at, who, action, subject, detail FROM audit ORDER BY seq DESC LIMIT ?")
+/// The newest entries of the audit log, or of those before one of them, oldest first, with their numbers; at most [`ROWS_MAX`].
+pub async fn audit(readers: &SqlitePool, limit: u32, before: Option<u64>) -> Result<Vec<(u64, AuditRow)>, StoreError> {
+    let text = "SELECT at, who, action, subject, detail, seq FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?";
+    let rows = sqlx::query(text)
+        .bind(before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX))
         .bind(i64::from(limit.min(ROWS_MAX)))
         .fetch_all(readers)
         .await
         .map_err(StoreError::database("read the audit log"))?;
-    let row = |row: &SqliteRow| AuditRow {
-        at: Tick::from_us(row.get::<i64, _>(0) as u64),
-        who: row.get(1),
-        action: row.get(2),
-        subject: row.get(3),
-        detail: row.get(4),
+    let row = |row: &SqliteRow| {
+        let entry = AuditRow {
+            at: Tick::from_us(row.get::<i64, _>(0) as u64),
+            who: row.get(1),
+            action: row.get(2),
+            subject: row.get(3),
+            detail: row.get(4),
+        };
+        (row.get::<i64, _>(5) as u64, entry)
     };
     Ok(rows.iter().rev().map(row).collect())
 }

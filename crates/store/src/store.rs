@@ -392,9 +392,9 @@ impl Store {
         wait.await.map_err(|_| StoreError::Closed)
     }
 
-    /// The newest entries of the audit log, oldest first; at most 10,000.
-    pub async fn audited(&self, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        self.read(|reply| Read::Audit(limit, reply)).await
+    /// The newest entries of the audit log, or of those before one of them, oldest first, with their numbers; at most 10,000.
+    pub async fn audited(&self, limit: u32, before: Option<u64>) -> Result<Vec<(u64, AuditRow)>, StoreError> {
+        self.read(|reply| Read::Audit(limit, before, reply)).await
     }
 
     /// The figures now.

@@ -251,7 +251,9 @@ fn recordings_are_searched_newest_first_by_pages_time_number_queue_and_agent_als
     for n in 1..=3 {
         wait(store.audit(entry(n))).expect("an answer");
     }
-    assert_eq!(wait(store.audited(2)).expect("an answer"), [entry(2), entry(3)]);
+    assert_eq!(wait(store.audited(2, None)).expect("an answer"), [(2, entry(2)), (3, entry(3))]);
+    assert_eq!(wait(store.audited(2, Some(2))).expect("an answer"), [(1, entry(1))]);
+    assert_eq!(wait(store.audited(2, Some(u64::MAX))).expect("an answer"), [(2, entry(2)), (3, entry(3))]);
     assert_eq!(wait(store.recording(RecordingId(11))).expect("an answer").expect("a row").path, "r-1.wav");
     assert_eq!(wait(store.recording(RecordingId(1))).expect("an answer"), None);
 }

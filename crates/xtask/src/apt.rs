@@ -48,7 +48,7 @@ pub const VERIFY: [Package; 16] = [
     package("chromium", "opens the page"),
     package("pulseaudio", "sound devices without hardware"),
     package("pulseaudio-utils", "plays into and records from them"),
-    package("python3-venv", "an environment for the PESQ speech quality measure (development only)"),
+    package("python3-venv", "environments for the PESQ speech quality measure and for schemathesis (development only)"),
     package("python3-dev", "PESQ is compiled where it is installed (development only)"),
 ];
 

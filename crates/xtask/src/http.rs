@@ -13,12 +13,23 @@ use serde_json::Value;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 fn request(server: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> Result<BufReader<TcpStream>> {
+    request_with(server, method, path, "", body)
+}
+
+/// With more lines of the head.
+fn request_with(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    more: &str,
+    body: Option<&Value>,
+) -> Result<BufReader<TcpStream>> {
     let stream = TcpStream::connect_timeout(&server, ANSWER_WITHIN)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     let body = body.map(Value::to_string).unwrap_or_default();
     // HTTP/1.0: the body ends with the connection and is never chunked.
     let head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {server}\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.0\r\nHost: {server}\r\nAccept: */*\r\nContent-Type: application/json\r\n{more}Content-Length: {}\r\n\r\n",
         body.len()
     );
     (&stream).write_all(format!("{head}{body}").as_bytes())?;
@@ -44,6 +55,18 @@ pub fn ask(server: SocketAddr, method: &str, path: &str, body: Option<&Value>) -
     let mut text = String::new();
     reader.read_to_string(&mut text)?;
     Ok((status, text))
+}
+
+/// As [`get`], with a token.
+pub fn get_as(server: SocketAddr, token: &str, path: &str) -> Result<Value> {
+    let mut reader = request_with(server, "GET", path, &format!("Authorization: Bearer {token}\r\n"), None)?;
+    let status = status_of(&mut reader)?;
+    let mut text = String::new();
+    reader.read_to_string(&mut text)?;
+    if status != 200 {
+        bail!("GET http://{server}{path}: {status} {text}");
+    }
+    serde_json::from_str(&text).with_context(|| format!("GET {path}: {text}"))
 }
 
 /// The first line of the answer to a GET over TLS, asked for with `openssl`; certificates are not looked at.

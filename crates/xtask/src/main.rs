@@ -14,6 +14,7 @@ mod http;
 mod law;
 mod peers;
 mod performance;
+mod python;
 mod speech;
 mod steps;
 mod verify;

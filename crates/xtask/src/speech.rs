@@ -3,12 +3,9 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-
-use crate::children::{self, Running};
 
 /// Where `asterisk-core-sounds-en-wav` puts its prompts: 8 kHz, mono.
 const VOICE: &str = "/usr/share/asterisk/sounds/en_US_f_Allison";
@@ -252,30 +249,8 @@ pub struct Pesq {
 impl Pesq {
     /// Installs it on the first use.
     pub fn install() -> Result<Self> {
-        let folder = crate::target().join("pesq");
-        let python = folder.join("bin/python");
-        std::fs::create_dir_all(&folder)?;
-        let ready = || Command::new(&python).args(["-c", "import pesq"]).output().is_ok_and(|o| o.status.success());
-        if !ready() {
-            let log = folder.join("install.log");
-            let run = |program: &Path, arguments: &[&str]| -> Result<()> {
-                let mut command = Command::new(program);
-                command.args(arguments);
-                let status =
-                    Running::start("PESQ's installation", &mut command, &log)?.wait(Duration::from_mins(10))?;
-                ensure!(
-                    status.success(),
-                    "{} {}: {status}\n{}",
-                    program.display(),
-                    arguments.join(" "),
-                    children::tail(&log, 15)
-                );
-                Ok(())
-            };
-            run(Path::new("/usr/bin/python3"), &["-m", "venv", "--clear", &folder.display().to_string()])?;
-            run(&python, &["-m", "pip", "install", "--quiet", "wheel", "numpy", "pesq"])?;
-        }
-        Ok(Self { python, folder })
+        let python = crate::python::environment("pesq", "pesq", &["wheel", "numpy", "pesq"])?;
+        Ok(Self { python, folder: crate::target().join("pesq") })
     }
 
     /// Scores pairs of (reference, degraded) at 8 kHz.

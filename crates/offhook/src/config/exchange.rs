@@ -357,6 +357,8 @@ impl Reader {
         let listen = section.need_text(&mut self.sink, "listen", example);
         let token = self.secret(&mut section, "token", "token_file", "\"at least 16 characters\"");
         let tls = section.flag(&mut self.sink, "tls") == Some(true);
+        let rate = section.number(&mut self.sink, "requests_per_second", 1..=100_000);
+        let requests_per_s = rate.map_or(offhook_server::REQUESTS_PER_S_DEFAULT, |rate| rate.value as u32);
         let span = section.span.clone();
         section.finish(&mut self.sink);
         if tls && self.tls.is_none() {
@@ -387,7 +389,7 @@ impl Reader {
             let advice = "add tls = true to [http], or listen on 127.0.0.1 behind a web server that speaks TLS";
             self.sink.warn(listen.span, "passwords cross the network in clear", advice);
         }
-        Some(Http { listen: address, token: token.map(|token| token.value), tls })
+        Some(Http { listen: address, token: token.map(|token| token.value), tls, requests_per_s })
     }
 
     /// A secret in the file, or in a file of its own.

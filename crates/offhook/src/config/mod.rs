@@ -192,6 +192,8 @@ pub struct Http {
     pub token: Option<String>,
     /// HTTPS, with the certificate of `[tls]`.
     pub tls: bool,
+    /// How often each token, session and address may ask in a second.
+    pub requests_per_s: u32,
 }
 
 impl Http {
@@ -203,9 +205,14 @@ impl Http {
 
 impl core::fmt::Debug for Http {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { listen, token, tls } = self;
+        let Self { listen, token, tls, requests_per_s } = self;
         let token = token.is_some();
-        f.debug_struct("Http").field("listen", listen).field("token", &token).field("tls", tls).finish()
+        f.debug_struct("Http")
+            .field("listen", listen)
+            .field("token", &token)
+            .field("tls", tls)
+            .field("requests_per_s", requests_per_s)
+            .finish()
     }
 }
 

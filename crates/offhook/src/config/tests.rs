@@ -236,6 +236,7 @@ fn http_outside_of_loopback_needs_a_token() {
         ("listen = \"127.0.0.1:0\"\ntoken = \"short\"\n", (3, 9), "the token is too short", "openssl rand -hex 16"),
         ("listen = \"127.0.0.1:0\"\ntoken = \"\"\n", (3, 9), "token is empty", "at least 16"),
         ("listen = \"127.0.0.1:0\"\ntoken_file = \"none.txt\"\n", (3, 14), "cannot be read", "relative to this one"),
+        ("listen = \"127.0.0.1:0\"\nrequests_per_second = 0\n", (3, 23), "is out of range", "from 1 to 100000"),
         ("token = \"0123456789abcdef\"\n", (1, 1), "[http] has no listen", "127.0.0.1:8080"),
     ] {
         check_added(&format!("[http]\n{fragment}"), place, message, advice);
@@ -243,6 +244,9 @@ fn http_outside_of_loopback_needs_a_token() {
     let outside = format!("{GOOD}[http]\nlisten = \"0.0.0.0:8080\"\ntoken = \"0123456789abcdef\"\n");
     let http = loaded(&outside).http.expect("http");
     assert_eq!(http.token.as_deref(), Some("0123456789abcdef"));
+    assert_eq!(http.requests_per_s, 50);
+    let slower = outside.replace("[http]\n", "[http]\nrequests_per_second = 5\n");
+    assert_eq!(loaded(&slower).http.expect("http").requests_per_s, 5);
     assert!(!format!("{http:?}").contains("0123456789abcdef"));
 }
 

@@ -74,12 +74,12 @@ impl Archive for Port {
         })
     }
 
-    fn audit(&self, limit: u32) -> Answer<'_, Result<Vec<AuditEntry>, Unavailable>> {
+    fn audit(&self, limit: u32, before: Option<u64>) -> Answer<'_, Result<Vec<(u64, AuditEntry)>, Unavailable>> {
         Box::pin(async move {
-            let rows = self.store.audited(limit).await.map_err(|_| Unavailable)?;
-            let entry = |row: AuditRow| {
+            let rows = self.store.audited(limit, before).await.map_err(|_| Unavailable)?;
+            let entry = |(seq, row): (u64, AuditRow)| {
                 let AuditRow { at, who, action, subject, detail } = row;
-                AuditEntry { at, who, action, subject, detail }
+                (seq, AuditEntry { at, who, action, subject, detail })
             };
             Ok(rows.into_iter().map(entry).collect())
         })

@@ -231,7 +231,8 @@ fn build(checked: Checked) -> Result<House> {
     let phone = PhoneSettings { realm: realm.clone(), websockets };
     let http = http.map(|http| {
         let tls = pages.filter(|_| http.tls);
-        let options = ServerOptions { listen: http.listen, token: http.token, tokens, users, entrances, tls, phone };
+        let (listen, token, requests_per_s) = (http.listen, http.token, http.requests_per_s);
+        let options = ServerOptions { listen, token, tokens, users, entrances, tls, phone, requests_per_s };
         (options, port, live_out, metrics)
     });
     let finder = Finder {

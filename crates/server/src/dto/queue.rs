@@ -1,42 +1,63 @@
 //! Queues, opening hours and callbacks.
 
 use offhook_call::view::{CallbackView, Expected, ForecastFigures, HoursView, QuantileFigures, QueueView};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::time::rfc3339;
 
 /// A queue now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Queue {
+    /// Which queue.
     pub id: String,
+    /// Its name.
     pub name: String,
+    /// Contacts waiting, those whose offer is open included.
     waiting: u32,
+    /// How long the one at the head has waited.
     longest_wait_ms: u64,
+    /// Agents logged in, whatever their state.
     agents_logged_in: u32,
+    /// Of these, available now.
     agents_available: u32,
+    /// Contacts being served.
     talking: u32,
+    /// Its hours, where it has any.
     hours: Option<Hours>,
+    /// Callbacks that are open, those included that rest.
     callbacks: u32,
+    /// How long a caller would wait who came now, where that can be said.
     expected_wait: Option<ExpectedWait>,
+    /// Whether it lends agents to other queues now; none where it never does.
     lends: Option<bool>,
+    /// Figures since midnight UTC.
     today: QueueToday,
 }
 
 /// A queue's figures since midnight UTC.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct QueueToday {
+    /// Visits that began.
     offered: u64,
+    /// Visits that ended answered.
     answered: u64,
+    /// Visits that ended abandoned.
     abandoned: u64,
+    /// Visits that ended flowed out.
     flowed_out: u64,
+    /// Service level in percent by the queue's formula, where it is defined.
     service_level_percent: Option<f64>,
+    /// The formula's name.
     service_level_formula: &'static str,
+    /// Mean wait of the answered.
     average_speed_of_answer_ms: Option<u64>,
+    /// What was said of waits since midnight UTC, and what became of it.
     forecasts: Forecasts,
 }
 
 /// How long a caller would wait who came now: half of all such waits end within p50, four of five within p80.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ExpectedWait {
     place: u32,
     agents: u32,
@@ -52,7 +73,7 @@ impl From<&Expected> for ExpectedWait {
 }
 
 /// Forecasts of waits, held against what happened.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Forecasts {
     made: u64,
     p50: Quantile,
@@ -67,7 +88,7 @@ impl From<&ForecastFigures> for Forecasts {
 }
 
 /// One quantile of the forecasts.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Quantile {
     within: u64,
     beyond: u64,
@@ -134,11 +155,16 @@ impl From<&QueueView> for Queue {
 }
 
 /// Opening hours now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Hours {
+    /// Name of the calendar.
     calendar: String,
+    /// Its time zone.
     zone: String,
+    /// Open now.
     open: bool,
+    /// When that changes; none where it stays so for a year and more.
+    #[schemars(extend("format" = "date-time"))]
     until: Option<String>,
 }
 
@@ -150,16 +176,28 @@ impl From<&HoursView> for Hours {
 }
 
 /// Somebody who is to be called back.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Callback {
-    id: String,
+    /// Which.
+    pub id: String,
+    /// The call in which it was asked for.
     call: String,
+    /// Name of the queue.
     queue: String,
+    /// The number that is called; none where it was forgotten.
     number: Option<String>,
+    /// When it was asked for.
+    #[schemars(extend("format" = "date-time"))]
     asked: String,
+    /// Nobody is called after this.
+    #[schemars(extend("format" = "date-time"))]
     until: String,
+    /// How often the customer was tried.
     tried: u32,
+    /// When it waits again, where it does not wait now.
+    #[schemars(extend("format" = "date-time"))]
     rests_until: Option<String>,
+    /// Its place in the queue, 1 for the next one, while waiting.
     position: Option<u32>,
 }
 

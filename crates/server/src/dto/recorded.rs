@@ -3,14 +3,16 @@
 use offhook_call::record::Pause;
 use offhook_call::recording::PausedBy;
 use offhook_call::view::Recorded;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::time::rfc3339;
 
 /// Who paused a recording, or ended a pause.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct By {
     /// `agent`, `program`, `keys`, `limit` or `rule`.
+    #[schemars(extend("enum" = ["agent", "program", "keys", "limit", "rule"]))]
     who: &'static str,
     agent: Option<String>,
 }
@@ -23,18 +25,21 @@ impl From<PausedBy> for By {
 }
 
 /// What becomes of a call's speech now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct RecordedNow {
     /// `off`, `on-demand`, `recording`, `pausing` or `paused`.
+    #[schemars(extend("enum" = ["off", "on-demand", "recording", "pausing", "paused"]))]
     state: &'static str,
     paused: Option<PausedNow>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct PausedNow {
+    #[schemars(extend("format" = "date-time"))]
     since: String,
     by: By,
     /// When the recording goes on at the latest; absent while the rules do not let the call be recorded.
+    #[schemars(extend("format" = "date-time"))]
     until: Option<String>,
 }
 
@@ -51,10 +56,15 @@ impl From<Recorded> for RecordedNow {
 }
 
 /// A pause that is over.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Paused {
+    /// It was in force.
+    #[schemars(extend("format" = "date-time"))]
     from: String,
+    /// The recording went on, or the call ended.
+    #[schemars(extend("format" = "date-time"))]
     until: String,
+    /// Who paused it.
     by: By,
     /// Absent where the call ended with it.
     ended_by: Option<By>,

@@ -2,12 +2,15 @@
 
 use offhook_call::view::Sounds;
 use offhook_plan::{LevelReport, PeerMetrics, Quality, SpeechReport};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How one side sounds at the time: `good`, `fair` or `poor`, and how loud it speaks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Sounding {
+    #[schemars(extend("enum" = ["good", "fair", "poor"]))]
     heard: &'static str,
+    #[schemars(extend("enum" = ["good", "fair", "poor"]))]
     sent: &'static str,
     level: Option<Level>,
     told: Option<Told>,
@@ -21,7 +24,7 @@ impl From<Sounds> for Sounding {
 }
 
 /// How loud the far end of a leg, or of all legs of an agent or a trunk, speaks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Level {
     /// While it speaks.
     speech_dbov: Option<f64>,
@@ -39,22 +42,37 @@ impl From<&LevelReport> for Level {
 }
 
 /// How a peer says that it hears us: VoIP metrics, RFC 3611.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Told {
+    /// Conversational quality, a mean opinion score.
     mos_conversational: Option<f64>,
+    /// Listening quality, a mean opinion score.
     mos_listening: Option<f64>,
+    /// The E-model's rating, 0 to 100.
     rating: Option<u8>,
+    /// Lost on the way.
     lost_percent: f64,
+    /// Came, and not in time for its jitter buffer.
     discarded_percent: f64,
+    /// Lost or discarded within bursts.
     burst_percent: f64,
+    /// Mean length of a burst.
     burst_ms: u16,
+    /// The same between them.
     gap_percent: f64,
+    /// Mean length of what lies between.
     gap_ms: u16,
+    /// Round trip as it measures it.
     round_trip_ms: Option<u16>,
+    /// Delay within it.
     end_system_ms: Option<u16>,
+    /// Its jitter buffer.
     jitter_buffer_ms: Option<u16>,
+    /// What that may be at most.
     jitter_buffer_max_ms: Option<u16>,
+    /// How loud we are.
     signal_dbm0: Option<i8>,
+    /// How loud our pauses are.
     noise_dbm0: Option<i8>,
 }
 
@@ -101,10 +119,11 @@ impl From<&PeerMetrics> for Told {
 }
 
 /// How a leg, or all legs of an agent or a trunk, sounded.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Sound {
     heard: Option<Rated>,
     sent: Option<Rated>,
+    /// How often nothing came, though it should.
     silences: u32,
     silent_ms: u64,
 }
@@ -118,7 +137,7 @@ impl From<&SpeechReport> for Sound {
 }
 
 /// Scores by the E-model of one direction.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Rated {
     mos: f64,
     mos_worst: f64,

@@ -202,6 +202,18 @@ impl Users {
         Some(Identity::new(format!("token {}", known.name), &known.roles, None))
     }
 
+    /// What a token hashes to, where it is somebody's.
+    pub fn known_token(&self, token: &str) -> Option<[u8; 32]> {
+        let hash = token_hash(token);
+        let known = self.token == Some(hash) || self.tokens.iter().any(|known| known.sha256 == hash);
+        known.then_some(hash)
+    }
+
+    /// What the cookie of a session hashes to, where there is such a session.
+    pub fn known_cookie(&self, cookie: &str) -> Option<[u8; 32]> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).known(cookie, Instant::now())
+    }
+
     /// Who everybody is, where nobody has to say it.
     pub fn by_nothing(&self) -> Option<Identity> {
         self.is_open().then(|| Identity::everything("API without a token"))

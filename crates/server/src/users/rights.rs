@@ -159,7 +159,7 @@ impl Role {
 }
 
 /// Each route of the API that is not open to everybody, with the right that it needs. A route that is not here is refused to everybody.
-pub const ROUTES: [(Method, &str, Right); 31] = [
+pub const ROUTES: [(Method, &str, Right); 32] = [
     (Method::GET, "/api/v1/queues", Right::Watch),
     (Method::GET, "/api/v1/agents", Right::Watch),
     (Method::POST, "/api/v1/agents/{id}/state", Right::OwnState),
@@ -190,6 +190,7 @@ pub const ROUTES: [(Method, &str, Right); 31] = [
     (Method::GET, "/api/v1/recordings/{id}/export", Right::Export),
     (Method::GET, "/api/v1/audit", Right::Audit),
     (Method::GET, "/api/v1/events", Right::Watch),
+    (Method::GET, "/api/v1/events/ws", Right::Watch),
     (Method::GET, "/metrics", Right::Metrics),
 ];
 

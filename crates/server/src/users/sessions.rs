@@ -95,6 +95,12 @@ impl Sessions {
         Some((session.user, Lease { until: session.began + LASTS_MAX, alive: session.alive.subscribe() }))
     }
 
+    /// What a cookie is kept as, where its session goes on.
+    pub fn known(&self, cookie: &str, now: Instant) -> Option<[u8; 32]> {
+        let key = key(cookie);
+        self.0.get(&key).filter(|session| !session.over(now)).map(|_| key)
+    }
+
     /// Ends a session; the answer is whose it was.
     pub fn end(&mut self, cookie: &str) -> Option<usize> {
         self.0.remove(&key(cookie)).map(|session| session.user)

@@ -1,5 +1,10 @@
 //! The API over a real socket, against an exchange of fixed views.
 
+mod feed;
+mod idempotency;
+mod openapi;
+mod paging;
+mod rates;
 mod reports;
 mod secure;
 #[path = "../support/mod.rs"]
@@ -25,6 +30,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::rustls::ServerConfig;
 
 const TOKEN: &str = "0123456789abcdef";
+/// More than any test asks for, but the one that asks for more.
+const REQUESTS_PER_S: u32 = 40;
 
 fn shop() -> EntrancePage {
     let [name, title, origin] = ["shop", "Call the shop", "https://shop.test"].map(str::to_owned);
@@ -90,6 +97,7 @@ async fn start_over(
         entrances: vec![shop()],
         tls,
         phone,
+        requests_per_s: REQUESTS_PER_S,
     };
     let server = Server::start(options, Arc::clone(&view) as _, receiver, metrics).await.expect("a server");
     Running { server, view, events }
@@ -166,8 +174,10 @@ impl Listener {
         &self.text
     }
 
+    /// Numbers of events, in order. What has no data is none.
     fn ids(&self) -> Vec<u64> {
-        let ids = self.text.lines().filter_map(|line| line.strip_prefix("id: "));
+        let events = self.text.split("\n\n").filter(|event| event.contains("\ndata: "));
+        let ids = events.flat_map(str::lines).filter_map(|line| line.strip_prefix("id: "));
         ids.map(|id| id.trim().parse().expect("a number")).collect()
     }
 }
@@ -462,6 +472,7 @@ async fn without_a_token_the_server_is_on_loopback_only_and_answers_to_no_foreig
         entrances: Vec::new(),
         tls: None,
         phone: PhoneSettings::default(),
+        requests_per_s: REQUESTS_PER_S,
     };
     let started = Server::start(options, support::shared(Fixed::default()), receiver, Metrics::new()).await;
     assert!(matches!(started, Err(StartError::NoToken(_))));

@@ -57,6 +57,8 @@ async fn a_report_tells_queues_and_agents_by_interval_in_the_zone_asked_for_with
 async fn a_report_is_a_table_where_that_is_asked_for_and_a_wrong_question_gets_an_answer_that_helps() {
     let running = start(None).await;
     let answer = running.get("/api/v1/reports/queues?from=2026-11-28&format=csv").await;
+    let today = running.get("/api/v1/reports/queues?zone=Pacific/Auckland").await.json();
+    assert_eq!(today["from"], "2026-11-23T00:00:00+13:00", "it is 22:55 of the day before in UTC");
     let (head, lines) = (&answer.head, &answer.body);
     assert!(head.to_lowercase().contains("content-type: text/csv"), "{head}");
     let lines: Vec<&str> = lines.split("\r\n").collect();
@@ -64,7 +66,6 @@ async fn a_report_is_a_table_where_that_is_asked_for_and_a_wrong_question_gets_a
     let row = "2026-11-28T00:00:00+00:00,\"'=sales, \"\"north\"\"\",q-1,2,1,0,0,1,";
     assert!(lines[1].starts_with(row), "no program takes a name for a formula: {lines:?}");
     for (question, says) in [
-        ("", "from"),
         ("from=yesterday", "2026-11-28"),
         ("from=2026-11-28&until=2026-11-27", "last day"),
         ("from=2026-11-28&until=2028-11-27", "400 days"),

@@ -24,7 +24,7 @@ fn user(name: &str, role: Role, agent: Option<u64>) -> User {
 }
 
 /// One user of each role, named after it; the agent is alice, who talks, and the supervisor is bob.
-fn staff() -> Vec<User> {
+pub fn staff() -> Vec<User> {
     let of = |role: Role| match role {
         Role::Agent => user("alice", role, Some(1)),
         Role::Supervisor => user("bob", role, Some(2)),
@@ -38,7 +38,7 @@ async fn sign_in(running: &Running, body: &Value) -> Reply {
 }
 
 /// The header of somebody who has signed in.
-async fn cookie_of(running: &Running, name: &str) -> String {
+pub async fn cookie_of(running: &Running, name: &str) -> String {
     let reply = sign_in(running, &json!({ "name": name, "password": PASSWORD })).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
     let line = reply.head.lines().find(|line| line.starts_with("set-cookie: ")).expect("a cookie");

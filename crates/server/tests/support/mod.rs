@@ -43,6 +43,8 @@ pub struct Fixed {
     pub banned: AtomicBool,
     pub recordings: Vec<RecordingFound>,
     pub audit: Mutex<Vec<AuditEntry>>,
+    /// Callbacks are withdrawn when nobody holds this.
+    pub withdrawals_wait: tokio::sync::Mutex<()>,
 }
 
 impl Fixed {
@@ -69,6 +71,7 @@ impl Fixed {
             banned: AtomicBool::new(true),
             recordings: (1..=4).rev().map(|n| recording(n, ago(600 * (5 - n)))).collect(),
             audit: Mutex::default(),
+            withdrawals_wait: tokio::sync::Mutex::default(),
         }
     }
 
@@ -105,8 +108,8 @@ impl View for Fixed {
     }
 
     fn callbacks(&self) -> Answer<'_, Result<Vec<CallbackView>, Unavailable>> {
-        self.answer(vec![CallbackView {
-            id: ContactId(0x1f),
+        let callback = |id| CallbackView {
+            id: ContactId(id),
             call: CallId(7),
             queue: "sales".to_owned(),
             number: Some("+4940111".to_owned()),
@@ -115,14 +118,20 @@ impl View for Fixed {
             tried: 1,
             rests_until: None,
             position: Some(2),
-        }])
+        };
+        self.answer([0x1f, 0x2f, 0x3f].map(callback).to_vec())
     }
 
     fn withdraw_callback(&self, callback: ContactId) -> Answer<'_, Result<Withdrawal, Unavailable>> {
-        self.answer(match callback.0 {
+        let withdrawal = match callback.0 {
             0x1f => Withdrawal::Done,
             0x20 => Withdrawal::Busy,
             _ => Withdrawal::Unknown,
+        };
+        let answer = self.answer(withdrawal);
+        Box::pin(async move {
+            let _taken = self.withdrawals_wait.lock().await;
+            answer.await
         })
     }
 
@@ -338,10 +347,12 @@ impl Archive for Fixed {
         Box::pin(async move { if busy { Err(Unavailable) } else { Ok(()) } })
     }
 
-    fn audit(&self, limit: u32) -> Answer<'_, Result<Vec<AuditEntry>, Unavailable>> {
+    fn audit(&self, limit: u32, before: Option<u64>) -> Answer<'_, Result<Vec<(u64, AuditEntry)>, Unavailable>> {
         let entries = self.audit.lock().expect("no panic before");
-        let first = entries.len().saturating_sub(limit as usize);
-        self.answer(entries[first..].to_vec())
+        let numbered = (1..).zip(entries.iter().cloned()).filter(|(seq, _)| before.is_none_or(|before| *seq < before));
+        let numbered: Vec<_> = numbered.collect();
+        let first = numbered.len().saturating_sub(limit as usize);
+        self.answer(numbered[first..].to_vec())
     }
 }
 

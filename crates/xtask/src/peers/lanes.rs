@@ -11,8 +11,8 @@ use crate::{apt, children};
 
 /// They load the machine, or measure how it keeps up: nothing else runs beside them.
 const ALONE: [&str; 7] = ["readme", "instruments", "browser", "trunk", "overload", "moving", "bench"];
-/// Their programs want an interface that is more than the loopback, which a network of one's own has not.
-const HERE: [&str; 5] = ["linphone", "linphone-transfer", "srtp", "watching", "nat"];
+/// Their programs want an interface that is more than the loopback, which a network of one's own has not; or are fetched by it.
+const HERE: [&str; 6] = ["linphone", "linphone-transfer", "srtp", "watching", "nat", "api"];
 
 /// Runs tests, two at a time where that can be; how many passed and failed.
 pub fn run(chosen: &[&Test], offhook: &Path) -> Result<(usize, usize)> {

@@ -1,6 +1,7 @@
 //! The exchange among real peers: each test starts the release build of `offhook` beside programs by others.
 
 pub mod agents;
+mod api;
 mod browser;
 mod chromium;
 mod crash;
@@ -202,6 +203,11 @@ const TESTS: &[Test] = &[
         name: "bench",
         sentence: "the load generator calls sipp and the exchange: every call answered, its speech back, all accounted for",
         run: load::run,
+    },
+    Test {
+        name: "api",
+        sentence: "schemathesis finds no answer of the API that its description does not have",
+        run: api::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];

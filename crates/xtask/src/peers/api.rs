@@ -1,0 +1,142 @@
+//! The API under schemathesis: requests that its description allows and that it does not, at an exchange with calls, records and
+//! recordings. No answer may be one that the description does not have.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::Bench;
+use super::agents::{Account, Agent};
+use super::exchange::Exchange;
+use super::sipp::{Sipp, loopback};
+use crate::children::{self, Running, wait_for};
+use crate::speech::{self, Speech};
+use crate::{apt, http, python};
+
+/// The version that the run was made clean with: another one may look for more.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+/// An administrator's.
+const TOKEN: &str = "the-token-of-this-test";
+/// Requests for each operation in its longest phase.
+const EXAMPLES: &str = "25";
+/// How long it may take.
+const WITHIN: Duration = Duration::from_mins(3);
+/// How long the exchange may take to show what was done.
+const SOON: Duration = Duration::from_secs(20);
+
+pub fn run(bench: &Bench) -> Result<String> {
+    apt::must_have("sipp")?;
+    let python = python::environment("schemathesis", "schemathesis", &[SCHEMATHESIS])?;
+    let config = guarded(bench)?;
+    let log = bench.folder.join("exchange.log");
+    let data = bench.folder.join("data");
+    let mut exchange = Exchange::start(&bench.offhook, &config, &data, &log)?;
+    let sip = exchange.sip;
+    let play = bench.folder.join("agent.wav");
+    speech::write_wav(&play, 8_000, &Speech::open()?.first(30).samples)?;
+    let account = Account { server: exchange.sip, user: "phone11", password: "phone11-secret" };
+    let _agent = Agent::softphone(&bench.offhook, account, &play, &bench.folder.join("phone11"))?;
+    let mut wait = |what: &str, path: &str, ready: &dyn Fn(&[Value]) -> bool| {
+        wait_for(what, SOON, || {
+            exchange.running.must_run()?;
+            let rows = rows(&exchange, path)?;
+            Ok(ready(&rows).then_some(rows))
+        })
+    };
+    wait("an available agent", "agents", &|agents| agents.iter().any(|agent| agent["state"] == "available"))?;
+    callers(sip, 1, Duration::from_secs(2)).start(&bench.folder)?.wait(SOON)?;
+    wait("a recording", "recordings", &|recordings| !recordings.is_empty())?;
+    // One talks and one waits for as long as this takes.
+    let _calls = callers(sip, 2, WITHIN).start(&bench.folder)?;
+    wait("a talk", "calls", &|calls| calls.len() == 2 && calls.iter().any(|call| call["state"] == "talking"))?;
+
+    std::fs::write(bench.folder.join("schemathesis.toml"), settings(&exchange)?)?;
+    std::fs::write(bench.folder.join("api_hooks.py"), include_str!("api_hooks.py"))?;
+    let report = bench.folder.join("schemathesis.log");
+    let mut command = Command::new(python);
+    command.env("SCHEMATHESIS_HOOKS", "api_hooks.py");
+    command.current_dir(&bench.folder).args(["-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"]);
+    command.arg(format!("http://{}/api/v1/openapi.json", exchange.http));
+    command.args(["--max-examples", EXAMPLES, "--request-timeout", "10", "--seed", "1", "--no-color"]);
+    let status = Running::start("schemathesis", &mut command, &report)?.wait(WITHIN)?;
+    let said = std::fs::read_to_string(&report)?;
+    ensure!(status.success(), "schemathesis: {status}\n{}", children::tail(&report, 60));
+    exchange.running.must_run()?;
+    let faults = std::fs::read_to_string(&log)?;
+    let fault = faults.lines().find(|line| line.contains("ERROR") || line.contains("panicked"));
+    ensure!(fault.is_none(), "the exchange logged {}", fault.unwrap_or_default());
+    exchange.stop()?;
+    let line = |what: &str| said.lines().skip_while(|line| !line.contains(what)).nth(1).unwrap_or_default().trim();
+    let tested = said.lines().find_map(|line| line.trim().strip_prefix("Tested: ")).context("a report")?;
+    Ok(format!("{tested} operations; {}", line("Test cases:")))
+}
+
+fn callers(sip: SocketAddr, calls: usize, hold: Duration) -> Sipp<'static> {
+    Sipp {
+        scenario: "caller",
+        local: loopback(2, 25_061),
+        remote: Some(sip),
+        media: 30_000,
+        service: "200",
+        calls,
+        rate: 2,
+        hold,
+    }
+}
+
+/// The list in an answer.
+fn rows(exchange: &Exchange, what: &str) -> Result<Vec<Value>> {
+    let answer = http::get_as(exchange.http, TOKEN, &format!("/api/v1/{what}"))?;
+    answer[what].as_array().cloned().with_context(|| format!("a list in {answer}"))
+}
+
+/// The exchange of the tests with a token and an entrance.
+fn guarded(bench: &Bench) -> Result<String> {
+    let plain = std::fs::read_to_string(crate::root().join("fixtures/peers/exchange.toml"))?;
+    let prompts = crate::root().join("config/prompts");
+    let text = plain.replace("../../config/prompts", &prompts.display().to_string());
+    let text = text.replace("[http]\n", &format!("[http]\ntoken = \"{TOKEN}\"\nrequests_per_second = 1000\n"));
+    let (plain, both) = ("\"udp:127.0.0.1:25060\"", "\"udp:127.0.0.1:25060\", \"ws:127.0.0.1:25066\"");
+    let text = text.replace(plain, both);
+    let path = bench.folder.join("exchange.toml");
+    let entrance = "[[entrance]]\nname = \"shop\"\ntitle = \"Call the shop\"\nnumber = \"200\"\n";
+    std::fs::write(&path, format!("{text}\n{entrance}"))?;
+    Ok(path.display().to_string())
+}
+
+/// What is there to be named, so that half of the requests reach more than a 404.
+fn settings(exchange: &Exchange) -> Result<String> {
+    let ids = |what: &str| -> Result<Vec<String>> {
+        let of = |row: &Value| row["id"].as_str().map(ToOwned::to_owned);
+        Ok(rows(exchange, what)?.iter().filter_map(of).collect())
+    };
+    let (calls, records) = (ids("calls")?, ids("records")?);
+    let named = [
+        ("agents", ids("agents")?, "^/api/v1/agents/", "path.id"),
+        ("calls", [calls, records.clone()].concat(), "^/api/v1/calls/", "path.id"),
+        ("records", records, "^/api/v1/records/", "path.id"),
+        ("recordings", ids("recordings")?, "^/api/v1/recordings/", "path.id"),
+        ("entrances", vec!["shop".to_owned()], "^/api/v1/visitors/", "path.entrance"),
+    ];
+    let mut text = format!("[auth.openapi]\ntoken = {{ bearer = {TOKEN:?} }}\n");
+    // What was erased is gone, however well it was asked for.
+    text.push_str("[checks.positive_data_acceptance]\nexpected-statuses = [\"2xx\", 401, 403, 404, 409, 410, 429]\n");
+    // A stream ends when it is no longer listened to; and no server refuses a header that it does not know.
+    text.push_str("[[operations]]\ninclude-path = \"/api/v1/events\"\nmax-stream-events = 1\nrequest-timeout = 0.5\n");
+    text.push_str("generation = { allow-extra-parameters = false, max-examples = 10 }\n");
+    text.push_str("[[operations]]\ninclude-path = \"/api/v1/events/ws\"\n");
+    text.push_str("[operations.checks.positive_data_acceptance]\nexpected-statuses = [426]\n");
+    for (name, values, ..) in &named {
+        ensure!(!values.is_empty(), "there are no {name}");
+        writeln!(text, "[dictionaries.{name}]\nvalues = {values:?}")?;
+    }
+    for (name, _, path, parameter) in &named {
+        writeln!(text, "[[operations]]\ninclude-path-regex = {path:?}")?;
+        writeln!(text, "parameters.{parameter:?} = {{ dictionary = {name:?}, probability = 0.5 }}")?;
+    }
+    Ok(text)
+}
