@@ -7,7 +7,8 @@ use axum::{Extension, Json};
 use offhook_call::placement::Placement;
 use offhook_units::{QueueId, Span};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::api::{Shared, acting, agent_id, bad_request, call_id};
 use crate::dto::Call;
@@ -25,32 +26,38 @@ const WAIT_S: u64 = 60;
 /// Where a waiting call is to go: to an agent or to a queue.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "PlaceCall")]
+#[schemars(rename = "PlaceCall", extend("oneOf" = [{ "required": ["agent"] }, { "required": ["queue"] }], "dependentRequired" = { "wait_s": ["agent"] }))]
 pub struct Wanted {
     /// The agent whom it waits for.
-    #[schemars(regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
+    #[serde(default, deserialize_with = "there")]
+    #[schemars(with = "String", regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     agent: Option<String>,
     /// The queue that it goes on to.
-    #[schemars(regex(pattern = r"^q-(0|[1-9a-f][0-9a-f]{0,15})$"))]
+    #[serde(default, deserialize_with = "there")]
+    #[schemars(with = "String", regex(pattern = r"^q-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     queue: Option<String>,
     /// For how many seconds it waits for the agent alone; 60 where nothing is said. Not with `queue`.
-    #[schemars(range(min = 1, max = 3_600))]
+    #[serde(default, deserialize_with = "whole")]
+    #[schemars(with = "u64", range(min = 1, max = 3_600))]
     wait_s: Option<u64>,
     /// In the name of this agent; in none's where it is not said.
-    #[schemars(regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
+    #[serde(default, deserialize_with = "there")]
+    #[schemars(with = "String", regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     by: Option<String>,
 }
 
 /// Whom a call goes to about which a program is asked; nobody in particular where no agent is named.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "DecideCall")]
+#[schemars(rename = "DecideCall", extend("dependentRequired" = { "wait_s": ["agent"] }))]
 pub struct Decision {
     /// The agent whom it waits for.
-    #[schemars(regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
+    #[serde(default, deserialize_with = "there")]
+    #[schemars(with = "String", regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     agent: Option<String>,
     /// For how many seconds it waits for the agent alone; 60 where nothing is said. Only with `agent`.
-    #[schemars(range(min = 1, max = 3_600))]
+    #[serde(default, deserialize_with = "whole")]
+    #[schemars(with = "u64", range(min = 1, max = 3_600))]
     wait_s: Option<u64>,
 }
 
@@ -63,6 +70,19 @@ pub struct Now {
     at: String,
     /// The call.
     call: Call,
+}
+
+/// What is given, if it is given, is not null.
+fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(from).map(Some)
+}
+
+/// A whole number, however it is written: 60 and 60.0 are the same in JSON.
+fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let number = serde_json::Number::deserialize(from)?;
+    let written = || number.as_f64().filter(|number| number.fract() == 0.0 && (0.0..1e15).contains(number));
+    let whole = number.as_u64().or_else(|| written().map(|number| number as u64));
+    whole.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is not a whole number of seconds")))
 }
 
 type Answer = Result<Json<Now>, Problem>;

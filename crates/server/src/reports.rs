@@ -106,8 +106,9 @@ struct Cut {
 impl Cut {
     fn read(wanted: Wanted, now: Tick) -> Result<Self, Problem> {
         let zone_name = wanted.zone.unwrap_or_else(|| "UTC".to_owned());
-        let zone = TimeZone::get(&zone_name)
-            .map_err(|_| bad_request("zone is a name of the time zone database, such as Europe/Berlin"))?;
+        let zone = TimeZone::get(&zone_name).map_err(|_| {
+            Problem::new(StatusCode::NOT_FOUND, "there is no such time zone: say for example Europe/Berlin")
+        })?;
         let day = |text: &str| -> Result<Date, Problem> {
             text.parse().map_err(|_| bad_request("from and until are days, such as 2026-11-28"))
         };

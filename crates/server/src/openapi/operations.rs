@@ -275,13 +275,8 @@ fn past(s: &mut Schemas) -> Vec<Operation> {
         .notes("Recomputed from the event log. A visit counts in the interval in which it began.")
         .query::<reports::Wanted>(s)
         .gives::<reports::ReportAnswer<reports::QueueRow>>(s, "The report; as a table (RFC 4180) without the formulas.")
-        .gives_raw(
-            200,
-            "text/csv",
-            json!({ "type": "string" }),
-            "The same as a table (RFC 4180), without the formulas.",
-        )
-        .refuses(&[400]),
+        .gives_raw(200, "text/csv", json!({ "type": "string" }), "The report.")
+        .refuses(&[404]),
         op(
             Method::GET,
             "/api/v1/reports/agents",
@@ -291,13 +286,8 @@ fn past(s: &mut Schemas) -> Vec<Operation> {
         )
         .query::<reports::Wanted>(s)
         .gives::<reports::ReportAnswer<reports::AgentRow>>(s, "The report; as a table (RFC 4180) without the formulas.")
-        .gives_raw(
-            200,
-            "text/csv",
-            json!({ "type": "string" }),
-            "The same as a table (RFC 4180), without the formulas.",
-        )
-        .refuses(&[400]),
+        .gives_raw(200, "text/csv", json!({ "type": "string" }), "The report.")
+        .refuses(&[404]),
         op(Method::GET, "/api/v1/records/{id}", "getRecord", "Records", "One call record")
             .gives::<dto::Record>(s, "The record."),
         op(

@@ -349,6 +349,7 @@ async fn a_waiting_call_is_given_to_an_agent_or_moved_to_a_queue_and_a_program_a
     let given = running.post(&place("waiting"), r#"{"agent":"a-1","wait_s":20}"#).await.json();
     let alice = running.get("/api/v1/agents").await.json()["agents"][0]["name"].clone();
     assert_eq!((&given["call"]["agent"], &given["call"]["state"]), (&alice, &"waiting".into()));
+    assert_eq!(running.post(&place("waiting"), r#"{"agent":"a-1","wait_s":20.0}"#).await.status, 200);
     let moved = running.post(&place("waiting"), r#"{"queue":"q-2","by":"a-3"}"#).await.json();
     assert_eq!(moved["call"]["queue"], "support");
     let decided = running.post(&decide("waiting"), r#"{"agent":"a-1"}"#).await.json();
@@ -364,6 +365,8 @@ async fn a_waiting_call_is_given_to_an_agent_or_moved_to_a_queue_and_a_program_a
         (place("waiting"), r#"{"agent":"a-1","wait_s":0}"#, 400),
         (place("waiting"), r#"{"agent":"a-1","wait_s":3601}"#, 400),
         (place("waiting"), "{}", 400),
+        (place("waiting"), r#"{"queue":"q-2","agent":null}"#, 422),
+        (place("waiting"), r#"{"agent":"a-1","wait_s":1.5}"#, 422),
         (decide("waiting"), "{}", 409),
         (decide("waiting"), r#"{"wait_s":5}"#, 400),
         ("/api/v1/calls/call-99/placement".to_owned(), r#"{"queue":"q-2"}"#, 404),
