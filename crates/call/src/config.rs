@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use offhook_plan::{AssetId, CodecKind, Fingerprint, MediaCaps};
 use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{Flow, RegistrarLimits};
-use offhook_units::{AgentId, QueueId, Span};
+use offhook_units::{AgentId, QueueId, SkillId, Span};
 
 pub use crate::calendar::Calendar;
 pub use crate::guests::Supervises;
@@ -392,4 +392,6 @@ pub struct Names {
     pub queues: BTreeMap<QueueId, String>,
     /// Agent names.
     pub agents: BTreeMap<AgentId, String>,
+    /// Skills as the configuration calls them.
+    pub skills: BTreeMap<SkillId, String>,
 }

@@ -94,6 +94,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/calls", get(calls))
         .route("/api/v1/calls/{id}/supervise", post(supervise))
         .route("/api/v1/calls/{id}/recording", post(recording_control::set))
+        .route("/api/v1/calls/{id}/explanation", get(placement::explain))
         .route("/api/v1/calls/{id}/placement", post(placement::set))
         .route("/api/v1/calls/{id}/decision", post(placement::decide))
         .route("/api/v1/calls/{id}/guests", post(bring_in))

@@ -48,7 +48,8 @@ pub use users::{
     SESSIONS_MAX, SESSIONS_OF_ONE_MAX, TokenUser, User, token_hash,
 };
 pub use view::{
-    AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RECORDS_PAGE_MAX,
-    RecordEntry, RecordingEntry, Reported, SetAgentError, Unavailable, View, WelcomeError, Withdrawal,
+    AgentWish, Answer, BanView, Explained, GuestError, GuestWish, Health, Ladder, LadderMessage, Page,
+    RECORDS_PAGE_MAX, RecordEntry, RecordingEntry, Reported, SetAgentError, Unavailable, View, WelcomeError,
+    Withdrawal,
 };
 pub use visitors::{ADDRESSES_MAX, EntrancePage, TICKETS_PER_MINUTE};

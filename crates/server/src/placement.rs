@@ -1,11 +1,13 @@
-//! Where a call goes that waits: moved by hand, or sent by a program that is asked (`external_decision` of a queue).
+//! Why a call waits, and where it goes: moved by hand, or sent by a program that is asked (`external_decision` of a queue).
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use offhook_acd::{PassedOver, Standing};
+use offhook_call::config::Names;
 use offhook_call::placement::Placement;
-use offhook_units::{QueueId, Span};
+use offhook_units::{AgentId, QueueId, Span, Tick};
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -17,6 +19,7 @@ use crate::problem::Problem;
 use crate::session::audited;
 use crate::time::rfc3339;
 use crate::users::Right;
+use crate::view::Explained;
 
 /// Longest that a call may be told to wait for one agent, in seconds.
 const WAIT_S_MAX: u64 = 3_600;
@@ -83,6 +86,95 @@ fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     let written = || number.as_f64().filter(|number| number.fract() == 0.0 && (0.0..1e15).contains(number));
     let whole = number.as_u64().or_else(|| written().map(|number| number as u64));
     whole.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is not a whole number of seconds")))
+}
+
+/// Why a call waits.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "CallExplanation")]
+pub struct Explanation {
+    /// When the answer was made.
+    #[schemars(extend("format" = "date-time"))]
+    at: String,
+    /// The queue in which it waits.
+    queue: String,
+    /// How that queue chooses.
+    strategy: &'static str,
+    /// Calls of the queue that go before it.
+    ahead: u32,
+    /// The members of the queue: who would be asked next, then who could take it, then the others.
+    candidates: Vec<Candidate>,
+}
+
+/// A member of the queue.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "CallCandidate")]
+pub struct Candidate {
+    /// The agent's id.
+    agent_id: String,
+    /// The agent's name.
+    agent: String,
+    /// The agent's tier in the queue; the first one is asked first.
+    tier: u8,
+    /// `chosen`, `eligible` or `passed-over`.
+    #[schemars(extend("enum" = ["chosen", "eligible", "passed-over"]))]
+    standing: &'static str,
+    /// Why passed over.
+    #[schemars(extend("enum" = ["logged-out", "not-ready", "has-offer", "busy", "wrap-up", "resting", "not-this-channel", "tier-closed", "call-rings", "asking", "another-preferred", "not-lent", "lacks-skill", null]))]
+    why: Option<&'static str>,
+    /// The reason, agent, queue or skill that it is about.
+    about: Option<String>,
+    /// Until when, where time alone changes it.
+    #[schemars(extend("format" = "date-time"))]
+    until: Option<String>,
+}
+
+impl Candidate {
+    fn new(candidate: &offhook_acd::Candidate, names: &Names) -> Self {
+        let agent = |id: &AgentId| names.agents.get(id).cloned();
+        let passed = |why, about, until: Option<Tick>| ("passed-over", Some(why), about, until.map(rfc3339));
+        let (standing, why, about, until) = match &candidate.standing {
+            Standing::Chosen => ("chosen", None, None, None),
+            Standing::Eligible => ("eligible", None, None, None),
+            Standing::PassedOver(why) => match why {
+                PassedOver::LoggedOut => passed("logged-out", None, None),
+                PassedOver::NotReady(reason) => passed("not-ready", Some(reason.clone()), None),
+                PassedOver::HasOffer => passed("has-offer", None, None),
+                PassedOver::Busy => passed("busy", None, None),
+                PassedOver::WrapUp => passed("wrap-up", None, None),
+                PassedOver::Resting(until) => passed("resting", None, Some(*until)),
+                PassedOver::NotThisChannel => passed("not-this-channel", None, None),
+                PassedOver::TierClosed(until) => passed("tier-closed", None, Some(*until)),
+                PassedOver::ContactRings => passed("call-rings", None, None),
+                PassedOver::Asking(until) => passed("asking", None, Some(*until)),
+                PassedOver::AnotherPreferred(other, until) => passed("another-preferred", agent(other), Some(*until)),
+                PassedOver::NotLent(queue) => passed("not-lent", names.queues.get(queue).cloned(), None),
+                PassedOver::LacksSkill(skill) => passed("lacks-skill", names.skills.get(skill).cloned(), None),
+            },
+        };
+        let (id, tier) = (candidate.agent, candidate.key.level);
+        Self { agent_id: id.to_string(), agent: agent(&id).unwrap_or_default(), tier, standing, why, about, until }
+    }
+}
+
+/// `GET /api/v1/calls/{id}/explanation`.
+pub async fn explain(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<Explanation>, Problem> {
+    let call = call_id(&id)?;
+    let Some(Explained { explanation, names }) = shared.view.explain(call).await? else {
+        let is_up = shared.view.calls().await?.iter().any(|view| view.id == call);
+        let (status, detail) = if is_up {
+            (StatusCode::CONFLICT, "the call waits in no queue now")
+        } else {
+            (StatusCode::NOT_FOUND, "there is no such call")
+        };
+        return Err(Problem::new(status, detail));
+    };
+    Ok(Json(Explanation {
+        at: rfc3339(shared.view.now()),
+        queue: names.queues.get(&explanation.queue).cloned().unwrap_or_default(),
+        strategy: explanation.strategy.name(),
+        ahead: explanation.ahead,
+        candidates: explanation.candidates.iter().map(|candidate| Candidate::new(candidate, &names)).collect(),
+    }))
 }
 
 type Answer = Result<Json<Now>, Problem>;

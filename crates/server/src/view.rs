@@ -6,7 +6,8 @@ use core::pin::Pin;
 use std::collections::BTreeMap;
 
 use crate::archive::Archive;
-use offhook_acd::{Formula, Report};
+use offhook_acd::{Explanation, Formula, Report};
+use offhook_call::config::Names;
 use offhook_call::guests::{Denied, Supervision};
 use offhook_call::placement::Placement;
 use offhook_call::record::CallRecord;
@@ -64,6 +65,8 @@ pub trait View: Archive + Send + Sync + 'static {
         by: Option<AgentId>,
         wish: Placement,
     ) -> Answer<'_, Result<Option<CallView>, GuestError>>;
+    /// Why a call waits; none where there is no such call, or it waits in no queue.
+    fn explain(&self, call: CallId) -> Answer<'_, Result<Option<Explained>, Unavailable>>;
     /// Figures of the intervals from `from` to before `until`, recomputed from the event log. Takes as long as reading that part of it.
     fn report(&self, from: Tick, until: Tick) -> Answer<'_, Result<Reported, Unavailable>>;
     /// Gives a visitor of a page a ticket for one call.
@@ -76,6 +79,15 @@ pub trait View: Archive + Send + Sync + 'static {
         by: Option<AgentId>,
         wish: RecordingWish,
     ) -> Answer<'_, Result<Option<CallView>, GuestError>>;
+}
+
+/// Why a call waits, and what the ids in it are called.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    /// How everybody stands.
+    pub explanation: Explanation,
+    /// The names.
+    pub names: Names,
 }
 
 /// Figures by interval, and what the ids in them are called.

@@ -483,7 +483,7 @@ byId("ladder-pcap").addEventListener("click", saveCapture);
 const door = startSession({ byId, run, stop: putAway });
 const desk = startDesk({ byId, element, tag, growing, tags: AGENT_TAGS, state, refused });
 const changing = startAgents({ byId, element, tag, tags: AGENT_TAGS, refused });
-const moving = startMoving({ byId, element, tag, tags: AGENT_TAGS, state, refused, moved: () => touch(["calls", "queues"]) });
+const moving = startMoving({ byId, element, state, clock, refused, moved: () => touch(["calls", "queues"]) });
 const audit = startAudit({ byId, element, cell, ask, refused });
 startReports({ byId, element, shape, cell, length, rows, refused });
 const recordings = startRecordings({ byId, element, shape, cell, tag, length, rows, ask, refused, state });

@@ -1,6 +1,6 @@
 //! Waiting calls that somebody moves, and those that a program is asked about.
 
-use offhook_acd::{Command, Preferred, Refusal};
+use offhook_acd::{Command, Explanation, Preferred, Refusal};
 use offhook_units::{AgentId, CallId, ContactId, QueueId, Span, Tick};
 
 use super::Exchange;
@@ -70,6 +70,11 @@ impl Exchange {
         }
         self.send_elsewhere(now, id, Elsewhere::Queue(queue), Why::MOVED);
         Ok(())
+    }
+
+    /// Why a call waits: how every member of its queue stands to it now. None where there is no such call, or it waits in no queue.
+    pub fn explain(&self, call: CallId) -> Option<Explanation> {
+        self.acd.explain(self.calls.get(&call)?.contact?)
     }
 
     /// Queues ask a program about each call, as configured.

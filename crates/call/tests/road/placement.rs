@@ -1,5 +1,6 @@
 //! Waiting calls that somebody moves, and those that a program is asked about.
 
+use offhook_acd::{PassedOver, Standing};
 use offhook_call::config::{Config, Supervises, Ways};
 use offhook_call::guests::Denied;
 use offhook_call::placement::Placement;
@@ -46,6 +47,10 @@ fn a_call_waits_for_a_busy_agent_alone_and_after_that_time_for_anybody() {
     assert_eq!(world.ringing_agent(), 1);
     assert_eq!(world.place(None, Placement::Agent(FIRST, MINUTE)), Ok(()));
     assert_eq!((world.call().state, world.call().agent), ("waiting", None), "though agent 1 is free");
+    let why: Vec<_> =
+        world.explain().candidates.into_iter().map(|candidate| (candidate.agent, candidate.standing)).collect();
+    let preferred = PassedOver::AnotherPreferred(FIRST, world.now() + MINUTE);
+    assert_eq!(why, [(FIRST, Standing::PassedOver(PassedOver::Busy)), (SECOND, Standing::PassedOver(preferred))]);
     world.pass(MINUTE);
     assert_eq!(world.ringing_agent(), 1);
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use offhook_acd::{AgentConfig, NoAgents, QueueConfig, WrapUp};
+use offhook_acd::{AgentConfig, Explanation, NoAgents, QueueConfig, WrapUp};
 use offhook_call::config::{
     Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Queue, Reach, SrtpSettings, Sticky,
     Trunk, Ways,
@@ -433,6 +433,11 @@ impl World {
         let denied = self.exchange.denied().cloned();
         self.run();
         denied.map_or(Ok(()), Err)
+    }
+
+    /// Why the newest call waits.
+    pub fn explain(&self) -> Explanation {
+        self.exchange.explain(self.call().id).expect("it waits")
     }
 
     /// Whether the newest call looked different since this was asked last.

@@ -49,6 +49,8 @@ pub struct Loaded {
     pub tokens: Vec<TokenUser>,
     /// Who signs in.
     pub users: Vec<User>,
+    /// What skills are called.
+    pub skills: BTreeMap<SkillId, String>,
     /// Pages from which visitors call.
     pub entrances: Vec<EntrancePage>,
     /// Where recordings lie, and what seals them.
@@ -109,6 +111,7 @@ impl Checked {
                 skills.map(|(name, level)| Skill { skill: skill_id(name), level: *level }).collect()
             })
             .collect();
+        let skills = skills.into_iter().map(|(name, id)| (id, name)).collect();
         // Every name was found when the file was checked.
         let queue_id = |name: &String| ids[name];
 
@@ -212,7 +215,7 @@ impl Checked {
         };
         let (node, http, recording, assets, dns) = (self.node, self.http, self.recording, self.assets, self.dns);
         let (tokens, tones) = (self.tokens, countries.list);
-        Loaded { exchange, node, http, tokens, users, entrances: pages, recording, assets, tones, named, dns }
+        Loaded { exchange, node, http, tokens, users, skills, entrances: pages, recording, assets, tones, named, dns }
     }
 }
 

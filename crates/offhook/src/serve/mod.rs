@@ -122,8 +122,20 @@ fn build(checked: Checked) -> Result<House> {
     let tls = files.as_ref().map(Tls::load).transpose().context("[tls]")?;
     let pages = tls.as_ref().map(Tls::pages);
     let loaded = resolve(checked, &store, &listeners)?;
-    let Loaded { exchange: mut config, node, http, tokens, users, entrances, recording, assets, tones, named, dns } =
-        loaded;
+    let Loaded {
+        exchange: mut config,
+        node,
+        http,
+        tokens,
+        users,
+        skills,
+        entrances,
+        recording,
+        assets,
+        tones,
+        named,
+        dns,
+    } = loaded;
     ban_limits.trusted.extend(trunk_addresses(&config).map(Network::from));
     let realm = config.realm.clone();
     let bans = Arc::new(Bans::new(ban_limits));
@@ -164,6 +176,7 @@ fn build(checked: Checked) -> Result<House> {
     let names = Names {
         queues: config.queues.iter().map(|queue| (queue.acd.id, queue.acd.name.clone())).collect(),
         agents: config.agents.iter().map(|agent| (agent.acd.id, agent.acd.name.clone())).collect(),
+        skills,
     };
     let names_entropy = entropy.fork();
     let domains = config.trunks.iter().map(|trunk| trunk.out.as_ref()?.domain.clone()).collect();

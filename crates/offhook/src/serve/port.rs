@@ -21,8 +21,8 @@ use offhook_net::intake::Post;
 use offhook_net::trace::{self, Seen, Trace};
 use offhook_recorder::KeyRing;
 use offhook_server::{
-    AgentWish, Answer, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry, Reported,
-    SetAgentError, Unavailable, View, WelcomeError, Withdrawal,
+    AgentWish, Answer, BanView, Explained, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry,
+    Reported, SetAgentError, Unavailable, View, WelcomeError, Withdrawal,
 };
 use offhook_store::{CallFilter, CallRow, Store};
 use offhook_units::{AgentId, CallId, ContactId, QueueId, Span, Tick};
@@ -218,6 +218,13 @@ impl View for Port {
         wish: Placement,
     ) -> Answer<'_, Result<Option<CallView>, GuestError>> {
         Box::pin(self.order(call, Command::Place { call, by, wish }))
+    }
+
+    fn explain(&self, call: CallId) -> Answer<'_, Result<Option<Explained>, Unavailable>> {
+        Box::pin(async move {
+            let explanation = self.look(move |exchange, _| exchange.explain(call)).await?;
+            Ok(explanation.map(|explanation| Explained { explanation, names: self.names.clone() }))
+        })
     }
 
     fn report(&self, from: Tick, until: Tick) -> Answer<'_, Result<Reported, Unavailable>> {

@@ -227,6 +227,9 @@ fn floor(s: &mut Schemas) -> Vec<Operation> {
             .body::<recording_control::Wanted>(s)
             .gives::<recording_control::Now>(s, "What becomes of the call's speech now.")
             .refuses(&[409]),
+        op(Method::GET, "/api/v1/calls/{id}/explanation", "explainCall", "Floor", "Why a call waits: how every member of its queue stands to it now")
+            .gives::<placement::Explanation>(s, "Who would be asked next, and why not the others.")
+            .refuses(&[409]),
         op(Method::POST, "/api/v1/calls/{id}/placement", "placeCall", "Floor", "Give a waiting call to an agent, or move it to another queue")
             .notes("To an agent: whoever is rung for it is left alone, its place stays, and after that time anybody may take it. To a queue: a new visit, at the place that its whole wait gives it; refused where that queue lets nobody in.")
             .body::<placement::Wanted>(s)

@@ -159,7 +159,7 @@ impl Role {
 }
 
 /// Each route of the API that is not open to everybody, with the right that it needs. A route that is not here is refused to everybody.
-pub const ROUTES: [(Method, &str, Right); 32] = [
+pub const ROUTES: [(Method, &str, Right); 33] = [
     (Method::GET, "/api/v1/queues", Right::Watch),
     (Method::GET, "/api/v1/agents", Right::Watch),
     (Method::POST, "/api/v1/agents/{id}/state", Right::OwnState),
@@ -168,6 +168,7 @@ pub const ROUTES: [(Method, &str, Right); 32] = [
     (Method::POST, "/api/v1/calls/{id}/guests", Right::Supervise),
     (Method::DELETE, "/api/v1/calls/{id}/guests/{guest}", Right::Supervise),
     (Method::POST, "/api/v1/calls/{id}/recording", Right::PauseRecording),
+    (Method::GET, "/api/v1/calls/{id}/explanation", Right::Supervise),
     (Method::POST, "/api/v1/calls/{id}/placement", Right::Supervise),
     (Method::POST, "/api/v1/calls/{id}/decision", Right::Supervise),
     (Method::GET, "/api/v1/trunks", Right::Signalling),

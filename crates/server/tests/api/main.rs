@@ -346,6 +346,14 @@ async fn a_waiting_call_is_given_to_an_agent_or_moved_to_a_queue_and_a_program_a
     assert_eq!(up("waiting").expect("one waits")["asked_until"], Value::Null);
     let place = |state: &str| format!("/api/v1/calls/{}/placement", id(state));
     let decide = |state: &str| format!("/api/v1/calls/{}/decision", id(state));
+    let why = running.get(&place("waiting").replace("placement", "explanation")).await.json();
+    assert_eq!((&why["queue"], &why["strategy"], &why["ahead"]), (&"sales".into(), &"longest-idle".into(), &1.into()));
+    let told = |at: usize| ["standing", "why", "about"].map(|what| why["candidates"][at][what].clone());
+    assert_eq!(told(0), ["chosen".into(), Value::Null, Value::Null]);
+    assert_eq!(told(1), ["passed-over", "not-ready", "lunch"]);
+    assert_eq!(told(2), ["passed-over", "lacks-skill", "claims"]);
+    running.get(&place("talking").replace("placement", "explanation")).await.check_problem(409);
+    running.get("/api/v1/calls/call-99/explanation").await.check_problem(404);
     let given = running.post(&place("waiting"), r#"{"agent":"a-1","wait_s":20}"#).await.json();
     let alice = running.get("/api/v1/agents").await.json()["agents"][0]["name"].clone();
     assert_eq!((&given["call"]["agent"], &given["call"]["state"]), (&alice, &"waiting".into()));

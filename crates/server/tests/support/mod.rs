@@ -1,12 +1,12 @@
 //! An exchange made of fixed views, for the tests of the server and for looking at the page.
 #![expect(clippy::disallowed_types, reason = "a stand-in for the edge that keeps the audit log")]
 
-use std::collections::BTreeMap;
+mod distributor;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use offhook_acd::{Channel, Formula, Report, WrapUpStart};
 use offhook_call::guests::{Denied, Part};
 use offhook_call::placement::Placement;
 use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime, Pause};
@@ -19,13 +19,11 @@ use offhook_call::visit::{NotWelcome, Ticket};
 use offhook_plan::{Grade, LegReport, LevelReport, PeerMetrics, Quality, SpeechReport, SrtpReport};
 use offhook_recorder::{GapReason, MANIFEST_VERSION, Manifest, ManifestGap, SideSummary};
 use offhook_server::{
-    AgentWish, Answer, Archive, AuditEntry, BanView, GuestError, GuestWish, Health, Ladder, LadderMessage, OpenFault,
-    Page, RecordEntry, RecordingDetail, RecordingEntry, RecordingFound, RecordingsWanted, Reported,
+    AgentWish, Answer, Archive, AuditEntry, BanView, Explained, GuestError, GuestWish, Health, Ladder, LadderMessage,
+    OpenFault, Page, RecordEntry, RecordingDetail, RecordingEntry, RecordingFound, RecordingsWanted, Reported,
     SAMPLE_HEADER_BYTES, SetAgentError, Speech, Unavailable, View, WelcomeError, Withdrawal,
 };
-use offhook_units::{
-    AgentId, CallId, ContactId, CryptoSuite, LegId, OfferId, PersonRef, QueueId, RecordingId, Span, Tick, VisitId,
-};
+use offhook_units::{AgentId, CallId, ContactId, CryptoSuite, LegId, PersonRef, QueueId, RecordingId, Span, Tick};
 
 /// 2026-11-22T22:55:19.042Z.
 pub const NOW: Tick = Tick::from_us(1_795_388_119_042_000);
@@ -225,35 +223,14 @@ impl View for Fixed {
         })
     }
 
-    /// Two visits of a queue and what an agent did, a quarter of an hour after `from`.
+    fn explain(&self, call: CallId) -> Answer<'_, Result<Option<Explained>, Unavailable>> {
+        let waits = self.calls.iter().any(|view| view.id == call && view.state == "waiting");
+        let agents = self.agents.iter().map(|view| (view.id, view.name.clone())).collect();
+        Box::pin(async move { Ok(waits.then(|| distributor::explained(agents))) })
+    }
+
     fn report(&self, from: Tick, until: Tick) -> Answer<'_, Result<Reported, Unavailable>> {
-        let mut report = Report::new(from, until, []);
-        let (queue, agent) = (QueueId(1), AgentId(1));
-        let at = |minutes: u64| from + Span::from_s(60 * (15 + minutes));
-        let entered = |contact, place_at| offhook_acd::Event::Entered {
-            contact: ContactId(contact),
-            visit: VisitId(contact),
-            queue,
-            channel: Channel::Voice,
-            priority: 0,
-            place_at,
-            needs: Vec::new(),
-        };
-        let (offer, contact, visit) = (OfferId(1), ContactId(1), VisitId(1));
-        let (talk, hold, wrap_up) = (Span::from_s(240), Span::from_s(60), WrapUpStart::None);
-        for (at, event) in [
-            (at(0), offhook_acd::Event::LoggedIn { agent, new_shift: true }),
-            (at(5), entered(1, at(5))),
-            (at(5), offhook_acd::Event::Offered { offer, contact, queue, agent, deadline: at(6) }),
-            (at(6), offhook_acd::Event::Accepted { offer, contact, visit, queue, agent, entered_at: at(5) }),
-            (at(11), offhook_acd::Event::Finished { contact, queue, agent, talk, hold, wrap_up }),
-            (at(16), entered(2, at(16))),
-        ] {
-            report.fold(at, &event);
-        }
-        report.close(at(20).min(until));
-        let queues = BTreeMap::from([(queue, ("=sales, \"north\"".to_owned(), Formula::Strict))]);
-        Box::pin(async move { Ok(Reported { report, queues, agents: BTreeMap::from([(agent, "alice".to_owned())]) }) })
+        Box::pin(async move { Ok(distributor::reported(from, until)) })
     }
 
     fn welcome(&self, entrance: String, name: Option<String>) -> Answer<'_, Result<Ticket, WelcomeError>> {
