@@ -27,6 +27,7 @@ mod time;
 mod users;
 mod view;
 mod visitors;
+mod webhooks;
 
 pub use archive::{
     Archive, AuditEntry, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES, Speech,
@@ -50,3 +51,7 @@ pub use view::{
     RecordEntry, RecordingEntry, SetAgentError, Unavailable, View, WelcomeError, Withdrawal,
 };
 pub use visitors::{ADDRESSES_MAX, EntrancePage, TICKETS_PER_MINUTE};
+pub use webhooks::{
+    DEAD_AFTER, EventLog, Happened, IdAndName, Occurred, Pace, WEBHOOKS_MAX, Webhook, WebhookEvent, WebhookSecret,
+    WebhookTarget, Webhooks, What,
+};

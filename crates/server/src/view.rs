@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::pin::Pin;
 
 use crate::archive::Archive;
+use crate::webhooks::EventLog;
 use offhook_call::guests::{Denied, Supervision};
 use offhook_call::record::CallRecord;
 use offhook_call::recording::RecordingWish;
@@ -19,7 +20,7 @@ pub const RECORDS_PAGE_MAX: u32 = 500;
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The exchange, seen from the server. Each method answers within milliseconds or says that it cannot.
-pub trait View: Archive + Send + Sync + 'static {
+pub trait View: Archive + EventLog + Send + Sync + 'static {
     /// The exchange clock.
     fn now(&self) -> Tick;
     /// Whether the parts of the exchange are well.

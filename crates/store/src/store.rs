@@ -266,6 +266,24 @@ impl Store {
         }
     }
 
+    /// Committed records from position `from_seq` on, oldest first: some of them, where there are many.
+    pub async fn log_page(&self, from_seq: u64) -> Result<Vec<Record>, StoreError> {
+        let page = self.read(|reply| Read::Log(from_seq, reply)).await?;
+        let mut records = Vec::new();
+        for (first_seq, packed) in &page {
+            let unpacked = packing::unpack(packed, |record| {
+                if record.seq >= from_seq {
+                    records.push(record);
+                }
+            });
+            unpacked.map_err(|cause| StoreError::Damaged {
+                place: format!("log segment {first_seq}"),
+                cause: cause.into(),
+            })?;
+        }
+        Ok(records)
+    }
+
     /// Keeps the record of an ended call. Committed with the log, in order. Never blocks.
     pub fn put_call(&self, row: CallRow) {
         self.write(Write::Call(row));
