@@ -16,6 +16,12 @@ fn record(seq: u64) -> Record {
 fn log(store: &Store, from: u64) -> Vec<Record> {
     let mut records = Vec::new();
     store.read_log(from, |record| records.push(record)).expect("a readable log");
+    let (mut paged, mut next) = (Vec::new(), Some(from));
+    while let Some(page) = next.map(|next| wait(store.log_page(next)).expect("a page")) {
+        next = page.last().and_then(|last| last.seq.checked_add(1));
+        paged.extend(page);
+    }
+    assert_eq!(paged, records, "page by page");
     records
 }
 

@@ -7,6 +7,8 @@ use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -82,33 +84,48 @@ pub fn run(bench: &Bench) -> Result<String> {
     let faults = std::fs::read_to_string(&log)?;
     let fault = faults.lines().find(|line| line.contains("ERROR") || line.contains("panicked"));
     ensure!(fault.is_none(), "the exchange logged {}", fault.unwrap_or_default());
-    exchange.stop()?;
+    let survived = survive(bench, exchange, &config, &told)?;
     let line = |what: &str| said.lines().skip_while(|line| !line.contains(what)).nth(1).unwrap_or_default().trim();
     let tested = said.lines().find_map(|line| line.trim().strip_prefix("Tested: ")).context("a report")?;
-    Ok(format!("{tested} operations; {}; webhooks {hooks}", line("Test cases:")))
+    Ok(format!("{tested} operations; {}; webhooks {hooks}; {survived}", line("Test cases:")))
 }
 
 /// One POST: its head and its body.
 type Told = (String, String);
 
+/// A receiver of webhooks.
+struct Hooks {
+    /// What it has taken.
+    told: Receiver<Told>,
+    /// Whether it takes anything.
+    taking: Arc<AtomicBool>,
+}
+
 /// Takes webhooks, and hands over what came.
-fn receive() -> Result<Receiver<Told>> {
+fn receive() -> Result<Hooks> {
     let listener = TcpListener::bind(RECEIVER).with_context(|| RECEIVER.to_owned())?;
     let (send, told) = channel();
+    let taking = Arc::new(AtomicBool::new(true));
+    let takes = Arc::clone(&taking);
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let mut stream = BufReader::new(stream);
             while let Ok(Some(one)) = take(&mut stream) {
-                if send.send(one).is_err() {
+                let taken = takes.load(Ordering::Relaxed);
+                let answer = if taken { "204 No Content" } else { "503 Not Now\r\nContent-Length: 0" };
+                if stream.get_ref().write_all(format!("HTTP/1.1 {answer}\r\n\r\n").as_bytes()).is_err() {
+                    break;
+                }
+                if taken && send.send(one).is_err() {
                     return;
                 }
             }
         }
     });
-    Ok(told)
+    Ok(Hooks { told, taking })
 }
 
-/// One request, answered with 204; none at the end.
+/// One request; none at the end.
 fn take(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Told>> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -119,15 +136,48 @@ fn take(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Told>> {
     let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
     let mut body = vec![0; length.unwrap_or_default()];
     stream.read_exact(&mut body)?;
-    stream.get_ref().write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
     Ok(Some((head, String::from_utf8_lossy(&body).into_owned())))
 }
 
+/// What happened while the receiver took nothing, and the exchange was killed, is told afterwards; each step of it once.
+fn survive(bench: &Bench, mut exchange: Exchange, config: &str, hooks: &Hooks) -> Result<String> {
+    hooks.taking.store(false, Ordering::Relaxed);
+    let newest = |exchange: &Exchange| -> Result<Option<String>> {
+        let records = rows(exchange, "records")?;
+        Ok(records.first().and_then(|record| record["id"].as_str()).map(ToOwned::to_owned))
+    };
+    let before = newest(&exchange)?;
+    let caller = Sipp { local: loopback(2, 25_065), media: 34_000, ..callers(exchange.sip, 1, Duration::from_secs(1)) };
+    caller.start(&bench.folder)?.wait(SOON)?;
+    let call = wait_for("its record", SOON, || {
+        exchange.running.must_run()?;
+        Ok(newest(&exchange)?.filter(|newest| before.as_ref() != Some(newest)))
+    })?;
+    exchange.running.kill()?;
+    let log = bench.folder.join("exchange-again.log");
+    let mut exchange = Exchange::start(&bench.offhook, config, &exchange.data, &log)?;
+    while hooks.told.try_recv().is_ok() {}
+    hooks.taking.store(true, Ordering::Relaxed);
+    let (mut steps, mut lost) = (Vec::new(), 0);
+    // Two calls were up.
+    while lost < 2 {
+        let (_, body) = hooks.told.recv_timeout(SOON).context("a webhook after the restart")?;
+        let message: Value = serde_json::from_str(&body)?;
+        if message["data"]["id"] == call.as_str() {
+            steps.push(message["type"].as_str().unwrap_or_default().to_owned());
+        }
+        lost += usize::from(message["data"]["end"] == "lost");
+    }
+    ensure!(steps == ["call.began", "call.queued", "call.ended"], "of {call} was told {steps:?}");
+    exchange.stop()?;
+    Ok("after kill -9 a call that no receiver took is told once, two more as lost".to_owned())
+}
+
 /// The way of one call, each step told in order and signed as the library of the specification checks it.
-fn check_told(told: &Receiver<Told>, python: &Path) -> Result<String> {
+fn check_told(hooks: &Hooks, python: &Path) -> Result<String> {
     let mut kinds = Vec::new();
     while !kinds.iter().any(|kind| kind == "call.ended") {
-        let (head, body) = told.recv_timeout(SOON).context("a webhook in time")?;
+        let (head, body) = hooks.told.recv_timeout(SOON).context("a webhook in time")?;
         let headers: BTreeMap<String, &str> =
             head.lines().filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_ascii_lowercase(), v)).collect();
         let script = "import sys, json, standardwebhooks as s; s.Webhook(sys.argv[1]).verify(sys.argv[2], json.loads(sys.argv[3]))";

@@ -200,7 +200,7 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "api",
-        sentence: "schemathesis finds no answer that the description of the API lacks; webhooks tell a call, signed as their library checks",
+        sentence: "schemathesis finds no answer that the description of the API lacks; webhooks tell a call, also after kill -9",
         run: api::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
