@@ -66,6 +66,21 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
+fn who_is_in_no_hurry_sees_what_the_database_has_and_hurries_nothing_there() {
+    let dir = TempDir::new().expect("a folder");
+    let limits = Limits { settle: Span::from_s(3_600), ..Limits::default() };
+    let store = Store::open_with(dir.path(), limits).expect("a new store");
+    let unhurried = store.unhurried();
+    store.append(vec![record(1)]).expect("room");
+    committed(&store);
+    let settlings = store.stats().settlings;
+    assert_eq!(wait(unhurried.log_page(1)).expect("an answer"), []);
+    assert_eq!(store.stats().settlings, settlings);
+    assert_eq!(wait(store.log_page(1)).expect("an answer"), [record(1)]);
+    assert_eq!(wait(unhurried.log_page(1)).expect("an answer"), [record(1)]);
+}
+
+#[test]
 fn appended_records_are_read_back_in_order_after_a_restart_and_time_goes_on() {
     let dir = TempDir::new().expect("a folder");
     let store = Store::open(dir.path()).expect("a new store");

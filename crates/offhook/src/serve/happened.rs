@@ -5,9 +5,9 @@ use std::sync::Arc;
 use offhook_acd::Event;
 use offhook_call::callback::CallbackEvent;
 use offhook_call::event::{CallEvent, LogEvent};
-use offhook_server::{Answer, EventLog, Happened, IdAndName, Occurred, Unavailable, WebhookEvent, What};
+use offhook_server::{Answer, EventLog, Happened, IdAndName, Occurred, RecordEntry, Unavailable, WebhookEvent, What};
 use offhook_store::Record;
-use offhook_units::{AgentId, PersonRef, QueueId, Tick};
+use offhook_units::{AgentId, CallId, PersonRef, QueueId, Tick};
 
 use super::port::Port;
 
@@ -52,7 +52,7 @@ impl EventLog for Port {
             if self.store.next_seq() <= from {
                 return Ok(Happened { events: Vec::new(), next: from });
             }
-            let page = self.store.log_page(from).await.map_err(|_| Unavailable)?;
+            let page = self.unhurried.log_page(from).await.map_err(|_| Unavailable)?;
             let next = page.last().map_or(from, |last| last.seq + 1);
             let told = tokio::task::spawn_blocking(move || told_of(&page)).await.map_err(|_| Unavailable)?;
             let mut events = Vec::new();
@@ -61,6 +61,16 @@ impl EventLog for Port {
                 events.push(Occurred { seq, at, what });
             }
             Ok(Happened { events, next })
+        })
+    }
+
+    fn ended(&self, call: CallId) -> Answer<'_, Result<Option<RecordEntry>, Unavailable>> {
+        Box::pin(async move {
+            let row = self.unhurried.call(call).await.map_err(|_| Unavailable)?;
+            Ok(match row {
+                Some(row) => self.entry(&self.unhurried, row).await,
+                None => None,
+            })
         })
     }
 }
@@ -79,14 +89,14 @@ impl Port {
     }
 
     async fn words(&self, person: PersonRef) -> Option<String> {
-        self.store.person_text(person).await.ok().flatten()
+        self.unhurried.person_text(person).await.ok().flatten()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use offhook_call::record::CallEnd;
-    use offhook_units::{CallId, ContactId};
+    use offhook_units::ContactId;
 
     use super::*;
 

@@ -214,6 +214,7 @@ fn build(checked: Checked) -> Result<House> {
     let port = Port {
         asks: asks_in.clone(),
         clock: clock.clone(),
+        unhurried: store.unhurried(),
         store: store.clone(),
         names,
         recordings: recordings.clone(),

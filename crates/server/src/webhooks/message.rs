@@ -18,6 +18,8 @@ pub trait EventLog {
     fn log_end(&self) -> u64;
     /// What happened from this position on, of these kinds, oldest first: some of it, where there is much.
     fn happened(&self, from: u64, wanted: Arc<[WebhookEvent]>) -> Answer<'_, Result<Happened, Unavailable>>;
+    /// The record of a call that is over; none where it is not there yet, which nobody is hurried for.
+    fn ended(&self, call: CallId) -> Answer<'_, Result<Option<RecordEntry>, Unavailable>>;
 }
 
 /// A stretch of the log.

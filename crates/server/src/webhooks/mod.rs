@@ -292,7 +292,7 @@ impl Receiver {
         let What::CallEnded { call, .. } = event.what else { return message::body(event, None) };
         // The record is kept in the same turn of the exchange as its last event, and may be read a moment later.
         for _ in 0..RECORD_TRIES {
-            if let Ok(Some(record)) = self.view.record(call).await {
+            if let Ok(Some(record)) = self.view.ended(call).await {
                 return message::body(event, Some(&record));
             }
             tokio::time::sleep(self.pace.look_every).await;
