@@ -5,7 +5,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use offhook_server::{LiveEvent, Metrics, Password, PhoneSettings, Role, Server, ServerOptions, User, events};
+use offhook_server::{
+    LiveEvent, Metrics, Password, PhoneSettings, Role, Server, ServerOptions, User, Webhooks, events,
+};
 use offhook_units::{AgentId, Span, Tick};
 
 #[path = "../tests/support/mod.rs"]
@@ -50,6 +52,7 @@ async fn main() {
             tls: None,
             phone: PhoneSettings::default(),
             requests_per_s: 1_000,
+            webhooks: Webhooks::default(),
         },
         support::shared(view),
         receiver,

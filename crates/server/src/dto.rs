@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use self::queue::{Callback, Hours, Queue};
-pub use self::record::{ENDS, Named, Record, end_name};
+pub use self::record::{ENDS, Named, Person, Record, end_name};
 pub use self::recorded::RecordedNow;
 use self::sound::{Level, Sound, Sounding};
 use crate::time::rfc3339;

@@ -167,7 +167,8 @@ impl Numbered {
         }
     }
 
-    fn new(id: u64, at: Tick, event: Option<LiveEvent>) -> Arc<Self> {
+    /// With its number; none says that events are missing.
+    pub fn new(id: u64, at: Tick, event: Option<LiveEvent>) -> Arc<Self> {
         let name = match &event {
             Some(LiveEvent::Queue(_)) => "queue",
             Some(LiveEvent::Agent(_)) => "agent",

@@ -14,17 +14,17 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, Stream, StreamExt, stream};
-use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{self, CloseFrame, WebSocketConfig};
 
 use crate::api::{Shared, bad_request};
 use crate::events::{Numbered, Subscription};
@@ -34,8 +34,6 @@ use crate::users::Identity;
 
 /// A listener to whom there is nothing to tell is told where it stands so often: a dead connection is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long a listener over WebSocket may answer no ping, or take nothing.
-const SILENT_MAX: Duration = Duration::from_secs(30);
 /// How long one message may take to be taken.
 const SEND_WITHIN: Duration = Duration::from_secs(10);
 /// Longest message that is read from a listener: they have nothing to say.
@@ -228,16 +226,16 @@ pub async fn websocket(
     Ok(response)
 }
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
-
-/// Tells one listener, until either side ends.
-async fn tell(stream: TokioIo<Upgraded>, mut feed: Feed) {
+/// Tells one listener, until either side ends. It is asked for a sign of life every [`KEEP_ALIVE`], and let go where it has given
+/// none since the last time.
+async fn tell<S: AsyncRead + AsyncWrite + Unpin>(stream: S, mut feed: Feed) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
         .write_buffer_size(0);
-    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    let mut socket = WebSocketStream::from_raw_socket(stream, protocol::Role::Server, Some(config)).await;
     let mut heard = Instant::now();
+    let mut asked = heard;
     let (code, reason) = loop {
         tokio::select! {
             biased;
@@ -249,16 +247,19 @@ async fn tell(stream: TokioIo<Upgraded>, mut feed: Feed) {
                 Some(Ok(Message::Close(_) | Message::Frame(_)) | Err(_)) | None => return,
             },
             told = feed.next() => match told {
-                Ok(Told::Event(event)) => {
-                    if !send(&mut socket, Message::text(carried(&event))).await {
+                Ok(told) => {
+                    if let Told::Event(event) = told
+                        && !send(&mut socket, Message::text(carried(&event))).await
+                    {
                         return;
                     }
-                }
-                Ok(Told::Position(_)) if heard.elapsed() > SILENT_MAX => return,
-                Ok(Told::Position(_)) => {
-                    if !send(&mut socket, Message::Ping(Vec::new().into())).await {
+                    if asked.elapsed() < KEEP_ALIVE {
+                        continue;
+                    }
+                    if heard < asked || !send(&mut socket, Message::Ping(Vec::new().into())).await {
                         return;
                     }
+                    asked = Instant::now();
                 }
                 Err(Over::Dropped) => {
                     let last = feed.position.map_or_else(String::new, |last| format!(" with after={last}"));
@@ -273,11 +274,88 @@ async fn tell(stream: TokioIo<Upgraded>, mut feed: Feed) {
 }
 
 /// Whether it was taken in time.
-async fn send(socket: &mut Socket, message: Message) -> bool {
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, message: Message) -> bool {
     matches!(tokio::time::timeout(SEND_WITHIN, socket.send(message)).await, Ok(Ok(())))
 }
 
 fn carried(event: &Numbered) -> String {
     let carried = Carried { id: event.id, event: event.name, data: serde_json::from_str(event.data()).ok() };
     serde_json::to_string(&carried).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use offhook_call::record::CallEnd;
+    use offhook_units::{CallId, Tick};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::events::LiveEvent;
+    use crate::users::{Role, TokenUser, Users, token_hash};
+
+    /// Somebody who sees no call but the own, and has none.
+    fn agent() -> Identity {
+        let user = TokenUser { name: "a".to_owned(), sha256: token_hash("a"), roles: vec![Role::Agent] };
+        Users::new(None, vec![user], Vec::new()).expect("randomness").by_token("a").expect("the token")
+    }
+
+    fn feed(backlog: Vec<Arc<Numbered>>) -> (mpsc::Sender<Arc<Numbered>>, Feed) {
+        let (sender, live) = mpsc::channel(10);
+        (sender, Feed::new(Subscription { backlog, live, position: Some(7) }, agent()))
+    }
+
+    /// What agents are not told.
+    fn of_a_record(id: u64) -> Arc<Numbered> {
+        Numbered::new(id, Tick::ZERO, Some(LiveEvent::Record { call: CallId(id) }))
+    }
+
+    fn ended(id: u64) -> Arc<Numbered> {
+        Numbered::new(id, Tick::ZERO, Some(LiveEvent::CallEnded { call: CallId(id), end: CallEnd::Lost }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_told_nothing_for_15_s_is_told_where_the_feed_stands() {
+        let (sender, mut feed) = feed(vec![of_a_record(8)]);
+        let begin = Instant::now();
+        sender.send(of_a_record(9)).await.expect("room");
+        assert!(matches!(feed.next().await, Ok(Told::Position(Some(9)))), "what is passed over counts");
+        assert_eq!(begin.elapsed(), KEEP_ALIVE);
+        sender.send(ended(10)).await.expect("room");
+        assert!(matches!(feed.next().await, Ok(Told::Event(event)) if event.id == 10));
+        drop(sender);
+        assert!(matches!(feed.next().await, Err(Over::Dropped)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_that_answers_no_ping_is_let_go_and_one_that_does_is_not() {
+        for answers in [true, false] {
+            let (server, client) = tokio::io::duplex(64 * 1_024);
+            let (sender, feed) = feed(Vec::new());
+            let begin = Instant::now();
+            let telling = tokio::spawn(tell(server, feed));
+            let mut client = WebSocketStream::from_raw_socket(client, protocol::Role::Client, None).await;
+            // Events come all the time: they say nothing of the listener.
+            let events = tokio::spawn(async move {
+                for id in 8.. {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    if id > 130 || sender.send(ended(id)).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            let mut told = 0;
+            // Reading answers pings; who does not read is a listener that is gone.
+            while answers && let Some(Ok(message)) = client.next().await {
+                told += usize::from(message.is_text());
+            }
+            telling.await.expect("no panic");
+            let lasted = begin.elapsed().as_secs();
+            if answers {
+                assert_eq!(told, 123, "each event until the feed ended");
+            } else {
+                assert!((30..=32).contains(&lasted), "{lasted} s");
+            }
+            events.abort();
+        }
+    }
 }

@@ -29,6 +29,7 @@ mod time;
 mod users;
 mod view;
 mod visitors;
+mod webhooks;
 
 pub use archive::{
     Archive, AuditEntry, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES, Speech,
@@ -53,3 +54,7 @@ pub use view::{
     Withdrawal,
 };
 pub use visitors::{ADDRESSES_MAX, EntrancePage, TICKETS_PER_MINUTE};
+pub use webhooks::{
+    DEAD_AFTER, EventLog, Happened, IdAndName, Occurred, Pace, WEBHOOKS_MAX, Webhook, WebhookEvent, WebhookSecret,
+    WebhookTarget, Webhooks, What,
+};

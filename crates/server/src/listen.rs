@@ -28,6 +28,7 @@ use crate::rates::Rates;
 use crate::users::{TokenUser, User, Users};
 use crate::view::View;
 use crate::visitors::{EntrancePage, Entrances};
+use crate::webhooks::{self, Webhooks};
 
 /// Connections at once; the next one waits in the kernel's queue until one of them ends.
 pub const CONNECTIONS_MAX: usize = 1_024;
@@ -56,6 +57,8 @@ pub struct ServerOptions {
     pub phone: PhoneSettings,
     /// How often each token, session and address may ask in a second; see [`crate::REQUESTS_PER_S_DEFAULT`].
     pub requests_per_s: u32,
+    /// Who is told what happened.
+    pub webhooks: Webhooks,
 }
 
 /// Why the server did not start.
@@ -67,6 +70,9 @@ pub enum StartError {
     /// What keeps users apart could not be made.
     #[error("users: {0}")]
     Users(String),
+    /// Where their receivers stand could not be read or written.
+    #[error("webhooks: {0}")]
+    Webhooks(io::Error),
     /// Another program listens there, or the address is not of this machine.
     #[error("cannot listen on {0} for HTTP: {1}")]
     Listen(SocketAddr, io::Error),
@@ -79,6 +85,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     hub: JoinHandle<()>,
+    told: Vec<JoinHandle<()>>,
     tls: Option<watch::Sender<Arc<ServerConfig>>>,
 }
 
@@ -90,7 +97,7 @@ impl Server {
         events: EventsReceiver,
         mut metrics: Metrics,
     ) -> Result<Self, StartError> {
-        let ServerOptions { listen, token, tokens, users, entrances, tls, phone, requests_per_s } = options;
+        let ServerOptions { listen, token, tokens, users, entrances, tls, phone, requests_per_s, webhooks } = options;
         let token = token.filter(|token| !token.is_empty());
         let users = Arc::new(Users::new(token.as_deref(), tokens, users).map_err(StartError::Users)?);
         if users.is_open() && !listen.ip().is_loopback() {
@@ -118,6 +125,7 @@ impl Server {
         entrances.register(&mut metrics);
 
         let (stop, stopped) = watch::channel(false);
+        let told = webhooks::start(webhooks, &view, &mut metrics, &stopped).map_err(StartError::Webhooks)?;
         let (hub, handle) = Hub::new(view.now().as_us(), events, figures);
         let hub = tokio::spawn(hub.run(stopped.clone()));
         let shared = Shared {
@@ -148,7 +156,7 @@ impl Server {
                 tracing::error!(%error, "HTTP listener ended");
             }
         });
-        Ok(Self { local, stop, serving, hub, tls })
+        Ok(Self { local, stop, serving, hub, told, tls })
     }
 
     /// The address that is listened on.
@@ -167,6 +175,9 @@ impl Server {
     pub async fn shutdown(mut self) {
         let _ = self.stop.send(true);
         let _ = self.hub.await;
+        for told in self.told {
+            let _ = told.await;
+        }
         if tokio::time::timeout(SHUTDOWN_MAX, &mut self.serving).await.is_err() {
             self.serving.abort();
         }

@@ -133,6 +133,8 @@ fn whose(users: &Users, headers: &HeaderMap, from: IpAddr) -> Option<Whose> {
     if let Some(hash) = guard::cookie(headers).and_then(|cookie| users.known_cookie(cookie)) {
         return Some(Whose::Session(hash));
     }
+    // IPv4 at a socket of IPv6 is IPv4.
+    let from = from.to_canonical();
     let source = match from {
         // Who has one address has all of its /64.
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -226,5 +228,7 @@ mod tests {
         let of = |text: &str| whose(&users, &HeaderMap::new(), text.parse().expect("an address"));
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.9"), of("192.0.2.9"));
+        assert_eq!(of("::ffff:127.0.0.1"), None);
     }
 }

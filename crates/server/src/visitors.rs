@@ -150,7 +150,7 @@ pub async fn welcome(
     ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
     body: Result<Json<Visit>, JsonRejection>,
-) -> Result<Json<Given>, Problem> {
+) -> Result<Response, Problem> {
     let Json(Visit { name }) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     if name.as_ref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX) {
         return Err(bad_request("the name is too long"));
@@ -159,11 +159,14 @@ pub async fn welcome(
         return Err(Problem::new(StatusCode::FORBIDDEN, "tickets are given to a page of this exchange only"));
     }
     if !shared.entrances.may_ask(peer.0.ip(), Instant::now()) {
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many tickets were asked for: wait a minute"));
+        let detail = "too many tickets were asked for: wait a minute";
+        let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response();
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+        return Ok(response);
     }
     let ticket = shared.view.welcome(entrance, name).await?;
     let Ticket { user, password, realm, number, until } = ticket;
-    Ok(Json(Given { user, password, realm, number, until: rfc3339(until) }))
+    Ok(Json(Given { user, password, realm, number, until: rfc3339(until) }).into_response())
 }
 
 impl From<WelcomeError> for Problem {

@@ -162,6 +162,15 @@ function shown(path, method, operation) {
   return details;
 }
 
+function hook([name, { post }]) {
+  const list = make("ul", { class: "shape" });
+  for (const one of post.parameters) list.append(make("li", {}, make("code", {}, one.name), ` header - ${one.description}`));
+  const message = post.requestBody.content["application/json"].schema;
+  const details = make("details", {}, make("summary", {}, make("span", { class: "method", "data-method": "post" }, "POST"), make("code", {}, name)), list, shape(message));
+  details.dataset.text = JSON.stringify([name, post]).toLowerCase();
+  return details;
+}
+
 function find() {
   const wanted = $("find").value.trim().toLowerCase();
   for (const details of document.querySelectorAll("#operations section > details")) details.hidden = !details.dataset.text.includes(wanted);
@@ -176,6 +185,11 @@ async function start() {
   for (const tag of api.tags) {
     const of = operations.filter(([, , operation]) => operation.tags.includes(tag.name));
     $("operations").append(make("section", {}, make("h2", {}, tag.name), make("p", { class: "quiet" }, tag.description), ...of.map((one) => shown(...one))));
+  }
+  const hooks = Object.entries(api.webhooks ?? {});
+  if (hooks.length) {
+    const text = "What a [[webhook]] of the configuration is sent, signed as standardwebhooks.com says.";
+    $("operations").append(make("section", {}, make("h2", {}, "Webhooks"), make("p", { class: "quiet" }, text), ...hooks.map(hook)));
   }
   $("find").addEventListener("input", find);
   const wanted = location.hash.slice(1) && $(location.hash.slice(1));

@@ -28,6 +28,15 @@ pub const PAGE_SEGMENTS: usize = 64;
 /// How long a reader waits for what is committed to be in the database. A disk that refuses to write may still be read.
 const SETTLED_WITHIN: Duration = Duration::from_secs(1);
 
+/// What a request sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sees {
+    /// All that was committed before: the database is given it first.
+    All,
+    /// What the database has.
+    Database,
+}
+
 /// One request.
 pub enum Read {
     Calls(CallFilter, Reply<Vec<CallRow>>),
@@ -45,13 +54,15 @@ pub enum Read {
     LogBetween(u64, Tick, Tick, Reply<LogPage>),
 }
 
-/// Answers requests until every handle is gone or the store is shut down. Whoever asks sees all that was committed before.
-pub async fn serve(mut requests: UnboundedReceiver<Read>, readers: SqlitePool, worker: UnboundedSender<Op>) {
-    while let Some(request) = requests.recv().await {
+/// Answers requests until every handle is gone or the store is shut down.
+pub async fn serve(mut requests: UnboundedReceiver<(Sees, Read)>, readers: SqlitePool, worker: UnboundedSender<Op>) {
+    while let Some((sees, request)) = requests.recv().await {
         let readers = readers.clone();
         let (settled, waits) = oneshot::channel();
-        // The worker is gone only after a shutdown: then nothing is left to wait for.
-        let _ = worker.send(Op::Settle(Box::new(move || _ = settled.send(()))));
+        if sees == Sees::All {
+            // The worker is gone only after a shutdown: then nothing is left to wait for.
+            let _ = worker.send(Op::Settle(Box::new(move || _ = settled.send(()))));
+        }
         tokio::spawn(async move {
             let _ = timeout(SETTLED_WITHIN, waits).await;
             match request {

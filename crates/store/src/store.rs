@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::journal::Journal;
 use crate::packing::{self, Record};
-use crate::reads::{self, LogPage, Read, Reply};
+use crate::reads::{self, LogPage, Read, Reply, Sees};
 use crate::recordings::Change;
 use crate::rows::{AuditRow, BindingRow, CallFilter, CallRow, RecordingFilter, RecordingRow};
 use crate::schema;
@@ -97,7 +97,8 @@ impl Counters {
 #[derive(Debug, Clone)]
 pub struct Store {
     ops: mpsc::UnboundedSender<Op>,
-    reads: mpsc::UnboundedSender<Read>,
+    reads: mpsc::UnboundedSender<(Sees, Read)>,
+    sees: Sees,
     shared: Arc<Shared>,
 }
 
@@ -187,7 +188,7 @@ impl Store {
             last_tick,
             last_appended: AtomicU64::new(last_seq),
         };
-        Ok(Self { ops, reads, shared: Arc::new(shared) })
+        Ok(Self { ops, reads, sees: Sees::All, shared: Arc::new(shared) })
     }
 
     /// Hands records to the log, which commits them within about 10 ms. Positions must rise strictly, from
@@ -287,6 +288,31 @@ impl Store {
                 _ => return Ok(()),
             }
         }
+    }
+
+    /// Committed records from position `from_seq` on, oldest first: some of them, where there are many.
+    pub async fn log_page(&self, from_seq: u64) -> Result<Vec<Record>, StoreError> {
+        let page = self.read(|reply| Read::Log(from_seq, reply)).await?;
+        let mut records = Vec::new();
+        for (first_seq, packed) in &page {
+            let unpacked = packing::unpack(packed, |record| {
+                if record.seq >= from_seq {
+                    records.push(record);
+                }
+            });
+            unpacked.map_err(|cause| StoreError::Damaged {
+                place: format!("log segment {first_seq}"),
+                cause: cause.into(),
+            })?;
+        }
+        Ok(records)
+    }
+
+    /// The same store, whose reads see what is in the database and hurry nothing there: what was committed within
+    /// [`Limits::settle`] may be missing, and the writer is not interrupted for it.
+    #[must_use]
+    pub fn unhurried(&self) -> Self {
+        Self { sees: Sees::Database, ..self.clone() }
     }
 
     /// Keeps the record of an ended call. Committed with the log, in order. Never blocks.
@@ -447,13 +473,13 @@ impl Store {
 
     async fn read<T: Send + 'static>(&self, request: impl FnOnce(Reply<T>) -> Read) -> Result<T, StoreError> {
         let (reply, answer) = waiting();
-        let _ = self.reads.send(request(reply));
+        let _ = self.reads.send((self.sees, request(reply)));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
     fn read_blocking<T: Send + 'static>(&self, request: impl FnOnce(Reply<T>) -> Read) -> Result<T, StoreError> {
         let (reply, answer) = blocking();
-        let _ = self.reads.send(request(reply));
+        let _ = self.reads.send((self.sees, request(reply)));
         answer.recv().unwrap_or(Err(StoreError::Closed))
     }
 

@@ -16,6 +16,12 @@ fn record(seq: u64) -> Record {
 fn log(store: &Store, from: u64) -> Vec<Record> {
     let mut records = Vec::new();
     store.read_log(from, |record| records.push(record)).expect("a readable log");
+    let (mut paged, mut next) = (Vec::new(), Some(from));
+    while let Some(page) = next.map(|next| wait(store.log_page(next)).expect("a page")) {
+        next = page.last().and_then(|last| last.seq.checked_add(1));
+        paged.extend(page);
+    }
+    assert_eq!(paged, records, "page by page");
     records
 }
 
@@ -57,6 +63,21 @@ fn keys_of_people(dir: &TempDir) -> Vec<Vec<u8>> {
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+#[test]
+fn who_is_in_no_hurry_sees_what_the_database_has_and_hurries_nothing_there() {
+    let dir = TempDir::new().expect("a folder");
+    let limits = Limits { settle: Span::from_s(3_600), ..Limits::default() };
+    let store = Store::open_with(dir.path(), limits).expect("a new store");
+    let unhurried = store.unhurried();
+    store.append(vec![record(1)]).expect("room");
+    committed(&store);
+    let settlings = store.stats().settlings;
+    assert_eq!(wait(unhurried.log_page(1)).expect("an answer"), []);
+    assert_eq!(store.stats().settlings, settlings);
+    assert_eq!(wait(store.log_page(1)).expect("an answer"), [record(1)]);
+    assert_eq!(wait(unhurried.log_page(1)).expect("an answer"), [record(1)]);
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod tests;
 mod tones;
 mod trace;
 mod users;
+mod webhooks;
 
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
@@ -43,7 +44,7 @@ use offhook_codec::CountryTones;
 use offhook_net::bans::BanLimits;
 use offhook_net::streams::{StreamLimits, TlsFiles, TrunkFiles};
 use offhook_plan::{AssetId, CodecKind, MediaCaps};
-use offhook_server::{EntrancePage, TokenUser};
+use offhook_server::{EntrancePage, TokenUser, Webhook};
 use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{RegistrarLimits, Transport};
 use offhook_units::Span;
@@ -103,6 +104,8 @@ pub struct Checked {
     pub http: Option<Http>,
     /// Programs that show tokens.
     pub tokens: Vec<TokenUser>,
+    /// Who is told what happened.
+    pub webhooks: Vec<Webhook>,
     /// Who signs in; their agents are names.
     pub users: Vec<UserNamed>,
     /// Pages from which visitors call.
@@ -430,6 +433,7 @@ impl Reader {
         let numbers = self.numbers(root, &queues, &flows, &calendars);
         let entrances = self.entrances(root, &sip, &numbers);
         let (tokens, users) = (self.tokens(root), self.users(root, &agents));
+        let webhooks = self.webhooks(root);
         self.check_elsewhere(&Known {
             queues: &queues,
             flows: &flows,
@@ -460,6 +464,7 @@ impl Reader {
             srtp: sip.srtp,
             http,
             tokens,
+            webhooks,
             users,
             entrances,
             data,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use offhook_acd::{Membership, Need, Ring, Skill};
 use offhook_call::config::{self, Config, Destination};
 use offhook_codec::CountryTones;
-use offhook_server::{EntrancePage, TokenUser, User};
+use offhook_server::{EntrancePage, TokenUser, User, Webhook};
 use offhook_sip::{Flow, Transport};
 use offhook_units::{AgentId, QueueId, SkillId};
 
@@ -47,6 +47,8 @@ pub struct Loaded {
     pub http: Option<Http>,
     /// Programs that show tokens.
     pub tokens: Vec<TokenUser>,
+    /// Who is told what happened.
+    pub webhooks: Vec<Webhook>,
     /// Who signs in.
     pub users: Vec<User>,
     /// What skills are called.
@@ -214,8 +216,22 @@ impl Checked {
             limits: self.limits,
         };
         let (node, http, recording, assets, dns) = (self.node, self.http, self.recording, self.assets, self.dns);
-        let (tokens, tones) = (self.tokens, countries.list);
-        Loaded { exchange, node, http, tokens, users, skills, entrances: pages, recording, assets, tones, named, dns }
+        let (tokens, webhooks, tones) = (self.tokens, self.webhooks, countries.list);
+        Loaded {
+            exchange,
+            node,
+            http,
+            tokens,
+            webhooks,
+            users,
+            skills,
+            entrances: pages,
+            recording,
+            assets,
+            tones,
+            named,
+            dns,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod archive;
 mod assets;
 mod control;
+mod happened;
 mod listeners;
 mod metrics;
 mod names;
@@ -33,7 +34,7 @@ use offhook_net::streams::{Certifier, Lead, StreamLimits, StreamListener, Stream
 use offhook_net::trace::Trace;
 use offhook_plan::CodecKind;
 use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer};
-use offhook_server::{EventsReceiver, Metrics, PhoneSettings, Server, ServerOptions, events};
+use offhook_server::{EventsReceiver, Metrics, Pace, PhoneSettings, Server, ServerOptions, Webhooks, events};
 use offhook_store::Store;
 use offhook_units::{Entropy, IdSource, Span, Tick};
 use tokio::signal::unix::{SignalKind, signal};
@@ -127,6 +128,7 @@ fn build(checked: Checked) -> Result<House> {
         node,
         http,
         tokens,
+        webhooks,
         users,
         skills,
         entrances,
@@ -214,6 +216,7 @@ fn build(checked: Checked) -> Result<House> {
     let port = Port {
         asks: asks_in.clone(),
         clock: clock.clone(),
+        unhurried: store.unhurried(),
         store: store.clone(),
         names,
         recordings: recordings.clone(),
@@ -244,8 +247,9 @@ fn build(checked: Checked) -> Result<House> {
     let phone = PhoneSettings { realm: realm.clone(), websockets };
     let http = http.map(|http| {
         let tls = pages.filter(|_| http.tls);
+        let webhooks = Webhooks { receivers: webhooks, folder: data.join("webhooks"), pace: Pace::default() };
         let (listen, token, requests_per_s) = (http.listen, http.token, http.requests_per_s);
-        let options = ServerOptions { listen, token, tokens, users, entrances, tls, phone, requests_per_s };
+        let options = ServerOptions { listen, token, tokens, users, entrances, tls, phone, requests_per_s, webhooks };
         (options, port, live_out, metrics)
     });
     let finder = Finder {

@@ -25,7 +25,7 @@ pub struct Record {
     /// The number dialled.
     number: String,
     /// The caller, in the sealed table.
-    caller: Caller,
+    caller: Person,
     /// The INVITE came.
     #[schemars(extend("format" = "date-time"))]
     started: String,
@@ -120,7 +120,7 @@ struct Consent {
 #[schemars(rename = "Diversion")]
 struct DiversionDto {
     /// Who sent it on last, in the sealed table; none where that is not told.
-    from: Option<Caller>,
+    from: Option<Person>,
     /// Why.
     why: &'static str,
     /// How often it was sent on.
@@ -130,7 +130,7 @@ struct DiversionDto {
 impl DiversionDto {
     fn new(diversion: &Diversion, text: Option<&String>) -> Self {
         let Diversion { from, why, times } = diversion;
-        let from = from.map(|person| Caller { person: person.to_string(), text: text.cloned() });
+        let from = from.map(|person| Person { person: person.to_string(), text: text.cloned() });
         Self { from, why: why.name(), times: *times }
     }
 }
@@ -219,10 +219,11 @@ impl From<&SrtpReport> for Encryption {
 
 /// A person: the reference that stays, and the words that may be forgotten.
 #[derive(Debug, JsonSchema, Serialize)]
-#[schemars(rename = "Person")]
-struct Caller {
-    person: String,
-    text: Option<String>,
+pub struct Person {
+    /// The reference, which stays the same.
+    pub person: String,
+    /// The number or the name; null once forgotten.
+    pub text: Option<String>,
 }
 
 /// An id with the name it had, where the name is known.
@@ -307,7 +308,7 @@ impl From<&RecordEntry> for Record {
             contact: contact.map(|id| id.to_string()),
             trunk: trunk.clone(),
             number: number.clone(),
-            caller: Caller { person: caller.to_string(), text: caller_text.clone() },
+            caller: Person { person: caller.to_string(), text: caller_text.clone() },
             started: rfc3339(*started),
             answered: instant(answered),
             queued: instant(queued),

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::page;
 use crate::problem::Problem;
 use crate::users::{Needed, needed};
+use crate::webhooks::{self, WebhookEvent};
 
 use self::operations::{Answer, Operation, Parameter};
 
@@ -121,6 +122,7 @@ fn value() -> Value {
         let method = operation.method.as_str().to_ascii_lowercase();
         paths.entry(operation.path).or_default().insert(method, described(operation));
     }
+    let webhooks: Map<String, Value> = WebhookEvent::ALL.iter().map(|kind| webhook(kind, &mut schemas)).collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -133,6 +135,7 @@ fn value() -> Value {
         "servers": [{ "url": "/", "description": "This exchange" }],
         "tags": operations::TAGS.map(|(name, description)| json!({ "name": name, "description": description })),
         "paths": paths,
+        "webhooks": webhooks,
         "components": {
             "schemas": schemas.definitions(),
             "responses": responses(&problem),
@@ -151,6 +154,36 @@ fn value() -> Value {
             },
         },
     })
+}
+
+/// What a receiver of `[[webhook]]` is sent.
+fn webhook((kind, name): &(WebhookEvent, &'static str), schemas: &mut Schemas) -> (String, Value) {
+    let data = webhooks::schema_of(*kind, &mut schemas.answers);
+    let message = json!({
+        "type": "object",
+        "required": ["type", "timestamp", "data"],
+        "properties": {
+            "type": { "type": "string", "const": name },
+            "timestamp": { "type": "string", "format": "date-time", "description": "When it happened." },
+            "data": data,
+        },
+    });
+    let header = |name: &str, meaning: &str| json!({ "in": "header", "name": name, "required": true, "description": meaning, "schema": { "type": "string" } });
+    let parameters = [
+        header("webhook-id", "The same for each attempt: what has come before is passed over."),
+        header("webhook-timestamp", "When the attempt was made, in seconds since 1970; it is signed, too."),
+        header(
+            "webhook-signature",
+            "`v1,` and the HMAC-SHA256 of `ID.TIMESTAMP.BODY` in Base64 (standardwebhooks.com).",
+        ),
+    ];
+    let post = json!({
+        "summary": format!("`{name}`"),
+        "parameters": parameters,
+        "requestBody": { "required": true, "content": { "application/json": { "schema": message } } },
+        "responses": { "2XX": { "description": "It is taken. With any other answer it is tried again, for a day." } },
+    });
+    ((*name).to_owned(), json!({ "post": post }))
 }
 
 const ABOUT: &str = "Ids are strings and never reused; instants are RFC 3339 in UTC; lengths of time are whole milliseconds. \

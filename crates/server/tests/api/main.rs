@@ -1,4 +1,5 @@
 //! The API over a real socket, against an exchange of fixed views.
+#![expect(clippy::disallowed_types, reason = "a stand-in for the event log")]
 
 mod feed;
 mod idempotency;
@@ -11,16 +12,17 @@ mod secure;
 mod support;
 mod users;
 mod visitors;
+mod webhooks;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use offhook_call::record::CallEnd;
 use offhook_server::{
-    EntrancePage, EventSender, LiveEvent, Metrics, PhoneSettings, Server, ServerOptions, StartError, TokenUser, User,
-    WebSocketAt, events,
+    EntrancePage, EventSender, LiveEvent, Metrics, Occurred, PhoneSettings, Server, ServerOptions, StartError,
+    TokenUser, User, WebSocketAt, Webhooks, events,
 };
 use offhook_units::CallId;
 use serde_json::Value;
@@ -79,7 +81,27 @@ async fn start_over(
     tokens: Vec<TokenUser>,
     users: Vec<User>,
 ) -> Running {
-    let view = support::shared(Fixed::centre(NOW));
+    start_all(Fixed::centre(NOW), tls, token, (tokens, users), Webhooks::default()).await
+}
+
+async fn start_telling(webhooks: Webhooks) -> Running {
+    start_telling_of(Vec::new(), webhooks).await
+}
+
+/// With an event log that holds this.
+async fn start_telling_of(log: Vec<Occurred>, webhooks: Webhooks) -> Running {
+    let view = Fixed { log: Mutex::new(log), ..Fixed::centre(NOW) };
+    start_all(view, None, None, (Vec::new(), Vec::new()), webhooks).await
+}
+
+async fn start_all(
+    view: Fixed,
+    tls: Option<Arc<ServerConfig>>,
+    token: Option<&str>,
+    (tokens, users): (Vec<TokenUser>, Vec<User>),
+    webhooks: Webhooks,
+) -> Running {
+    let view = support::shared(view);
     let (events, receiver) = events();
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut metrics = Metrics::new();
@@ -98,6 +120,7 @@ async fn start_over(
         tls,
         phone,
         requests_per_s: REQUESTS_PER_S,
+        webhooks,
     };
     let server = Server::start(options, Arc::clone(&view) as _, receiver, metrics).await.expect("a server");
     Running { server, view, events }
@@ -484,6 +507,7 @@ async fn without_a_token_the_server_is_on_loopback_only_and_answers_to_no_foreig
         tls: None,
         phone: PhoneSettings::default(),
         requests_per_s: REQUESTS_PER_S,
+        webhooks: Webhooks::default(),
     };
     let started = Server::start(options, support::shared(Fixed::default()), receiver, Metrics::new()).await;
     assert!(matches!(started, Err(StartError::NoToken(_))));

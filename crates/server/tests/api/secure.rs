@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::{Running, start_over};
 
-fn file(name: &str) -> PathBuf {
+pub fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tls").join(name)
 }
 
@@ -23,7 +23,7 @@ fn chain(name: &str) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_file_iter(file(name)).expect("a file").map(|der| der.expect("a certificate")).collect()
 }
 
-fn shown(name: &str) -> Arc<ServerConfig> {
+pub fn shown(name: &str) -> Arc<ServerConfig> {
     let key = PrivateKeyDer::from_pem_file(file(&format!("{name}.key"))).expect("a key");
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();

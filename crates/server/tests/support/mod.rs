@@ -19,9 +19,10 @@ use offhook_call::visit::{NotWelcome, Ticket};
 use offhook_plan::{Grade, LegReport, LevelReport, PeerMetrics, Quality, SpeechReport, SrtpReport};
 use offhook_recorder::{GapReason, MANIFEST_VERSION, Manifest, ManifestGap, SideSummary};
 use offhook_server::{
-    AgentWish, Answer, Archive, AuditEntry, BanView, Explained, GuestError, GuestWish, Health, Ladder, LadderMessage,
-    OpenFault, Page, RecordEntry, RecordingDetail, RecordingEntry, RecordingFound, RecordingsWanted, Reported,
-    SAMPLE_HEADER_BYTES, SetAgentError, Speech, Unavailable, View, WelcomeError, Withdrawal,
+    AgentWish, Answer, Archive, AuditEntry, BanView, EventLog, Explained, GuestError, GuestWish, Happened, Health,
+    Ladder, LadderMessage, Occurred, OpenFault, Page, RecordEntry, RecordingDetail, RecordingEntry, RecordingFound,
+    RecordingsWanted, Reported, SAMPLE_HEADER_BYTES, SetAgentError, Speech, Unavailable, View, WebhookEvent,
+    WelcomeError, Withdrawal,
 };
 use offhook_units::{AgentId, CallId, ContactId, CryptoSuite, LegId, PersonRef, QueueId, RecordingId, Span, Tick};
 
@@ -43,6 +44,8 @@ pub struct Fixed {
     pub audit: Mutex<Vec<AuditEntry>>,
     /// Callbacks are withdrawn when nobody holds this.
     pub withdrawals_wait: tokio::sync::Mutex<()>,
+    /// The event log: each event at the position of its number.
+    pub log: Mutex<Vec<Occurred>>,
 }
 
 impl Fixed {
@@ -70,6 +73,7 @@ impl Fixed {
             recordings: (1..=4).rev().map(|n| recording(n, ago(600 * (5 - n)))).collect(),
             audit: Mutex::default(),
             withdrawals_wait: tokio::sync::Mutex::default(),
+            log: Mutex::default(),
         }
     }
 
@@ -283,6 +287,25 @@ impl View for Fixed {
             };
             Ok(view)
         })
+    }
+}
+
+impl EventLog for Fixed {
+    fn log_end(&self) -> u64 {
+        self.log.lock().expect("no panic before").last().map_or(1, |last| last.seq + 1)
+    }
+
+    fn happened(&self, from: u64, wanted: Arc<[WebhookEvent]>) -> Answer<'_, Result<Happened, Unavailable>> {
+        let log = self.log.lock().expect("no panic before");
+        // Stretch by stretch.
+        let stretch: Vec<&Occurred> = log.iter().filter(|event| event.seq >= from).take(3).collect();
+        let next = stretch.last().map_or(from, |last| last.seq + 1);
+        let events = stretch.into_iter().filter(|event| wanted.contains(&event.what.kind())).cloned().collect();
+        self.answer(Happened { events, next })
+    }
+
+    fn ended(&self, call: CallId) -> Answer<'_, Result<Option<RecordEntry>, Unavailable>> {
+        self.record(call)
     }
 }
 

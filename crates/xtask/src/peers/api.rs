@@ -1,9 +1,15 @@
 //! The API under schemathesis: requests that its description allows and that it does not, at an exchange with calls, records and
 //! recordings. No answer may be one that the description does not have.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -19,6 +25,12 @@ use crate::{apt, http, python};
 
 /// The version that the run was made clean with: another one may look for more.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+/// The library of standardwebhooks.com, by which receivers check who sends them something.
+const STANDARDWEBHOOKS: &str = "standardwebhooks==1.0.0";
+/// Where the test takes webhooks.
+const RECEIVER: &str = "127.0.0.1:28099";
+/// What they are signed with.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// An administrator's.
 const TOKEN: &str = "the-token-of-this-test";
 /// Requests for each operation in its longest phase.
@@ -30,10 +42,12 @@ const SOON: Duration = Duration::from_secs(20);
 
 pub fn run(bench: &Bench) -> Result<String> {
     apt::must_have("sipp")?;
-    let python = python::environment("schemathesis", "schemathesis", &[SCHEMATHESIS])?;
+    let python =
+        python::environment("schemathesis", "schemathesis, standardwebhooks", &[SCHEMATHESIS, STANDARDWEBHOOKS])?;
     let config = guarded(bench)?;
     let log = bench.folder.join("exchange.log");
     let data = bench.folder.join("data");
+    let told = receive()?;
     let mut exchange = Exchange::start(&bench.offhook, &config, &data, &log)?;
     let sip = exchange.sip;
     let play = bench.folder.join("agent.wav");
@@ -50,6 +64,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     wait("an available agent", "agents", &|agents| agents.iter().any(|agent| agent["state"] == "available"))?;
     callers(sip, 1, Duration::from_secs(2)).start(&bench.folder)?.wait(SOON)?;
     wait("a recording", "recordings", &|recordings| !recordings.is_empty())?;
+    let hooks = check_told(&told, &python)?;
     // One talks and one waits for as long as this takes.
     let _calls = callers(sip, 2, WITHIN).start(&bench.folder)?;
     wait("a talk", "calls", &|calls| calls.len() == 2 && calls.iter().any(|call| call["state"] == "talking"))?;
@@ -57,7 +72,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     std::fs::write(bench.folder.join("schemathesis.toml"), settings(&exchange)?)?;
     std::fs::write(bench.folder.join("api_hooks.py"), include_str!("api_hooks.py"))?;
     let report = bench.folder.join("schemathesis.log");
-    let mut command = Command::new(python);
+    let mut command = Command::new(&python);
     command.env("SCHEMATHESIS_HOOKS", "api_hooks.py");
     command.current_dir(&bench.folder).args(["-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"]);
     command.arg(format!("http://{}/api/v1/openapi.json", exchange.http));
@@ -69,10 +84,115 @@ pub fn run(bench: &Bench) -> Result<String> {
     let faults = std::fs::read_to_string(&log)?;
     let fault = faults.lines().find(|line| line.contains("ERROR") || line.contains("panicked"));
     ensure!(fault.is_none(), "the exchange logged {}", fault.unwrap_or_default());
-    exchange.stop()?;
+    let survived = survive(bench, exchange, &config, &told)?;
     let line = |what: &str| said.lines().skip_while(|line| !line.contains(what)).nth(1).unwrap_or_default().trim();
     let tested = said.lines().find_map(|line| line.trim().strip_prefix("Tested: ")).context("a report")?;
-    Ok(format!("{tested} operations; {}", line("Test cases:")))
+    Ok(format!("{tested} operations; {}; webhooks {hooks}; {survived}", line("Test cases:")))
+}
+
+/// One POST: its head and its body.
+type Told = (String, String);
+
+/// A receiver of webhooks.
+struct Hooks {
+    /// What it has taken.
+    told: Receiver<Told>,
+    /// Whether it takes anything.
+    taking: Arc<AtomicBool>,
+}
+
+/// Takes webhooks, and hands over what came.
+fn receive() -> Result<Hooks> {
+    let listener = TcpListener::bind(RECEIVER).with_context(|| RECEIVER.to_owned())?;
+    let (send, told) = channel();
+    let taking = Arc::new(AtomicBool::new(true));
+    let takes = Arc::clone(&taking);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut stream = BufReader::new(stream);
+            while let Ok(Some(one)) = take(&mut stream) {
+                let taken = takes.load(Ordering::Relaxed);
+                let answer = if taken { "204 No Content" } else { "503 Not Now\r\nContent-Length: 0" };
+                if stream.get_ref().write_all(format!("HTTP/1.1 {answer}\r\n\r\n").as_bytes()).is_err() {
+                    break;
+                }
+                if taken && send.send(one).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    Ok(Hooks { told, taking })
+}
+
+/// One request; none at the end.
+fn take(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Told>> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head)? == 0 {
+            return Ok(None);
+        }
+    }
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or_default()];
+    stream.read_exact(&mut body)?;
+    Ok(Some((head, String::from_utf8_lossy(&body).into_owned())))
+}
+
+/// What happened while the receiver took nothing, and the exchange was killed, is told afterwards; each step of it once.
+fn survive(bench: &Bench, mut exchange: Exchange, config: &str, hooks: &Hooks) -> Result<String> {
+    hooks.taking.store(false, Ordering::Relaxed);
+    let newest = |exchange: &Exchange| -> Result<Option<String>> {
+        let records = rows(exchange, "records")?;
+        Ok(records.first().and_then(|record| record["id"].as_str()).map(ToOwned::to_owned))
+    };
+    let before = newest(&exchange)?;
+    let caller = Sipp { local: loopback(2, 25_065), media: 34_000, ..callers(exchange.sip, 1, Duration::from_secs(1)) };
+    caller.start(&bench.folder)?.wait(SOON)?;
+    let call = wait_for("its record", SOON, || {
+        exchange.running.must_run()?;
+        Ok(newest(&exchange)?.filter(|newest| before.as_ref() != Some(newest)))
+    })?;
+    exchange.running.kill()?;
+    let log = bench.folder.join("exchange-again.log");
+    let mut exchange = Exchange::start(&bench.offhook, config, &exchange.data, &log)?;
+    while hooks.told.try_recv().is_ok() {}
+    hooks.taking.store(true, Ordering::Relaxed);
+    let (mut steps, mut lost) = (Vec::new(), 0);
+    // Two calls were up.
+    while lost < 2 {
+        let (_, body) = hooks.told.recv_timeout(SOON).context("a webhook after the restart")?;
+        let message: Value = serde_json::from_str(&body)?;
+        if message["data"]["id"] == call.as_str() {
+            steps.push(message["type"].as_str().unwrap_or_default().to_owned());
+        }
+        lost += usize::from(message["data"]["end"] == "lost");
+    }
+    ensure!(steps == ["call.began", "call.queued", "call.ended"], "of {call} was told {steps:?}");
+    exchange.stop()?;
+    Ok("after kill -9 a call that no receiver took is told once, two more as lost".to_owned())
+}
+
+/// The way of one call, each step told in order and signed as the library of the specification checks it.
+fn check_told(hooks: &Hooks, python: &Path) -> Result<String> {
+    let mut kinds = Vec::new();
+    while !kinds.iter().any(|kind| kind == "call.ended") {
+        let (head, body) = hooks.told.recv_timeout(SOON).context("a webhook in time")?;
+        let headers: BTreeMap<String, &str> =
+            head.lines().filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_ascii_lowercase(), v)).collect();
+        let script = "import sys, json, standardwebhooks as s; s.Webhook(sys.argv[1]).verify(sys.argv[2], json.loads(sys.argv[3]))";
+        let headers = serde_json::to_string(&headers)?;
+        let checked = Command::new(python).args(["-c", script, SECRET, &body, &headers]).output()?;
+        ensure!(checked.status.success(), "standardwebhooks: {}", String::from_utf8_lossy(&checked.stderr));
+        let message: Value = serde_json::from_str(&body)?;
+        if message["type"] == "call.ended" {
+            ensure!(message["data"]["record"]["connected"].is_string(), "no record of a talk in {body}");
+        }
+        kinds.push(message["type"].as_str().context("a type")?.to_owned());
+    }
+    let calls: Vec<&str> = kinds.iter().filter(|kind| kind.starts_with("call.")).map(String::as_str).collect();
+    ensure!(calls == ["call.began", "call.queued", "call.connected", "call.ended"], "told of {calls:?}");
+    Ok(kinds.join(", "))
 }
 
 fn callers(sip: SocketAddr, calls: usize, hold: Duration) -> Sipp<'static> {
@@ -100,11 +220,18 @@ fn guarded(bench: &Bench) -> Result<String> {
     let prompts = crate::root().join("config/prompts");
     let text = plain.replace("../../config/prompts", &prompts.display().to_string());
     let text = text.replace("[http]\n", &format!("[http]\ntoken = \"{TOKEN}\"\nrequests_per_second = 1000\n"));
+    let secret = bench.folder.join("webhook.secret");
+    std::fs::write(&secret, SECRET)?;
+    let hook = format!(
+        "[[webhook]]\nname = \"test\"\nurl = \"http://{RECEIVER}/hook\"\nevents = [\"agent.logged-in\", \"call.began\", \"call.queued\", \
+         \"call.connected\", \"call.ended\"]\nsecret_file = \"{}\"\n",
+        secret.display()
+    );
     let (plain, both) = ("\"udp:127.0.0.1:25060\"", "\"udp:127.0.0.1:25060\", \"ws:127.0.0.1:25066\"");
     let text = text.replace(plain, both);
     let path = bench.folder.join("exchange.toml");
     let entrance = "[[entrance]]\nname = \"shop\"\ntitle = \"Call the shop\"\nnumber = \"200\"\n";
-    std::fs::write(&path, format!("{text}\n{entrance}"))?;
+    std::fs::write(&path, format!("{text}\n{entrance}\n{hook}"))?;
     Ok(path.display().to_string())
 }
 

@@ -206,7 +206,7 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "api",
-        sentence: "schemathesis finds no answer of the API that its description does not have",
+        sentence: "schemathesis finds no answer that the description of the API lacks; webhooks tell a call, also after kill -9",
         run: api::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
