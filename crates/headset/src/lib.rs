@@ -16,12 +16,14 @@ mod microphone;
 mod rate;
 mod speaker;
 mod supervisor;
+pub mod voice;
 mod watchdog;
 
 pub use device::{DeviceInfo, HeadsetError, devices};
 pub use microphone::Microphone;
 pub use speaker::Speaker;
 pub use supervisor::{Headset, HeadsetConfig, HeadsetEvent, Way};
+pub use voice::{Voice, VoiceFigures, VoiceSwitches};
 pub use watchdog::{SILENT_FOR, Watchdog};
 
 /// Sound kept between the call and the device to begin with, in milliseconds.
