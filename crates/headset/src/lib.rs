@@ -3,7 +3,8 @@
 //! [`Headset::open`] starts the chosen (or default) devices and hands out a [`Microphone`] and a [`Speaker`]: plain objects for
 //! the thread that carries the call, which take and give 10 ms at the call's rate and never wait. Between them and the device
 //! lies a ring of `ringbuf`; the device's callback moves samples and does nothing else ([`ends`]). The two clocks are kept together
-//! by a change of speed nobody hears ([`drift`]). A device that dies, loudly or silently, is opened again or replaced by the default one.
+//! by a change of speed nobody hears ([`drift`]). A device that dies, loudly or silently, or is pulled out, is replaced by the next one until
+//! it is back. What was captured can be made fit to be sent by [`Voice`].
 //!
 //! This crate is an edge: it has threads, clocks and devices.
 #![expect(clippy::disallowed_methods, reason = "the edge that touches sound devices: threads and clocks")]

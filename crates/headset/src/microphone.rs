@@ -16,6 +16,8 @@ pub struct Microphone {
     open: Option<Open>,
     /// Frames of which a part had to be silence.
     missing_frames: u64,
+    /// Of devices before this one.
+    xruns_before: u64,
 }
 
 struct Open {
@@ -32,12 +34,13 @@ struct Open {
 
 impl Microphone {
     pub(crate) fn new(taps: HeapCons<(CaptureTap, Converter)>) -> Self {
-        Self { taps, open: None, missing_frames: 0 }
+        Self { taps, open: None, missing_frames: 0, xruns_before: 0 }
     }
 
     /// Fills `frame`: 10 ms at the call's rate, to be asked for every 10 ms. Never waits; what the device did not bring is silence.
     pub fn read(&mut self, frame: &mut [i16]) {
         while let Some((tap, converter)) = self.taps.try_pop() {
+            self.xruns_before = self.xruns();
             self.open = Some(Open::new(tap, converter));
         }
         let whole = if let Some(open) = &mut self.open {
@@ -52,6 +55,16 @@ impl Microphone {
     /// What the device's callbacks counted, zero while none is open.
     pub fn reading(&self) -> Reading {
         self.open.as_ref().map_or_else(Reading::default, |open| open.tap.counters.read())
+    }
+
+    /// How often a device's sound found no room, of this one and those before it.
+    pub fn xruns(&self) -> u64 {
+        self.xruns_before + self.reading().xruns
+    }
+
+    /// How much captured sound lies between the device and us now, in milliseconds.
+    pub fn delay_ms(&self) -> u32 {
+        self.open.as_ref().map_or(0, |open| open.tap.ring.occupied_len() as u32 * 1_000 / open.tap.rate.max(1))
     }
 
     /// Frames of 10 ms that were silence, in whole or part, because nothing had been captured.
@@ -149,6 +162,44 @@ mod tests {
             }
         }
         assert_eq!(microphone.missing_frames(), after_two_seconds);
+    }
+
+    #[test]
+    fn devices_200_ppm_off_are_heard_for_an_hour_without_a_gap_or_a_click_after_the_first_second() {
+        for ppm in [-200.0, 200.0_f64] {
+            let (mut taps, taken) = HeapRb::new(2).split();
+            let (mut device, tap) = capture_ring(16_000, 1);
+            assert!(taps.try_push((tap, same_rate())).is_ok());
+            let mut microphone = Microphone::new(taken);
+            let (mut owed, mut at, mut after_first_second) = (0.0, 0_u64, 0);
+            let (mut last, mut worst) = ([0.0_f32; 2], 0.0_f32);
+            for step in 0..360_000_u32 {
+                owed += 160.0 * (1.0 + ppm * 1e-6);
+                while owed >= 256.0 {
+                    owed -= 256.0;
+                    let heard: [i16; 256] = core::array::from_fn(|n| {
+                        let phase = (at + n as u64) % 400;
+                        ((phase as f32 * 440.0 * core::f32::consts::TAU / 16_000.0).sin() * 10_000.0) as i16
+                    });
+                    at += 256;
+                    device.take(&heard);
+                }
+                let mut frame = [0; 160];
+                microphone.read(&mut frame);
+                for sample in frame.map(f32::from) {
+                    if step > 100 {
+                        worst = worst.max((sample - 2.0 * last[1] + last[0]).abs());
+                    }
+                    last = [last[1], sample];
+                }
+                if step == 100 {
+                    after_first_second = microphone.missing_frames();
+                }
+            }
+            assert_eq!(microphone.missing_frames(), after_first_second, "{ppm} ppm");
+            assert_eq!(microphone.reading().xruns, 0, "{ppm} ppm");
+            assert!(worst < 305.0, "{ppm} ppm: a click of {worst}");
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ use clap::Args;
 use crossbeam_channel::{Receiver, bounded, never};
 use offhook_loadgen::arrivals::span;
 use offhook_phone::{
-    Account, CallStatistics, Clock, EngineConfig, Phone, PhoneConfig, PhoneEvent, Sound, Told, headset,
+    Account, CallStatistics, Clock, DeviceConfig, EngineConfig, Phone, PhoneConfig, PhoneEvent, Sound, Told,
+    VoiceSwitches,
 };
 use offhook_units::{Entropy, Span};
 use orders::Order;
@@ -26,7 +27,10 @@ Examples:
   offhook phone --account sip:alice@192.168.1.10 --password-file ~/.alice
       an agent's phone on this terminal, with the default headset
   offhook phone --list-devices
-      the sound devices there are, and what to write for --input-device and --output-device
+      the sound devices there are, and what to write for --input-device, --output-device and --ring-device
+  offhook phone --account sip:alice@192.168.1.10 --password-file ~/.alice \\
+      --input-device usb --output-device usb --ring-device speakers
+      rings on the loudspeakers, talks on the headset
   offhook phone --headless --account sip:alice@127.0.0.1 --password secret \\
       --auto-answer --play answer.wav --record heard.wav --events
       an agent that answers by itself and speaks a file, one JSON line per event
@@ -34,7 +38,8 @@ Examples:
       a phone without account that answers after two seconds
   offhook phone --headless --account sip:alice@127.0.0.1 --password secret --lines 2 --commands --events
       a phone for a program: {\"do\":\"dial\",\"to\":\"bob\"}, answer, hang_up, hold, mute, keys,
-      {\"do\":\"transfer\",\"call\":1,\"to\":\"bob\"}, {\"do\":\"join\",\"call\":1,\"with\":2}, off")]
+      {\"do\":\"transfer\",\"call\":1,\"to\":\"bob\"}, {\"do\":\"join\",\"call\":1,\"with\":2},
+      {\"do\":\"voice\",\"noise\":false}, off")]
 pub struct PhoneArgs {
     /// Who we are, such as sip:alice@HOST. Without it the phone is called at the address it listens on.
     #[arg(long, value_name = "URI")]
@@ -77,6 +82,11 @@ pub struct PhoneArgs {
     /// Playback device: its id, or a part of its name. The default one otherwise.
     #[arg(long, value_name = "DEVICE")]
     output_device: Option<String>,
+    /// Device that rings: its id, or a part of its name. The playback device otherwise, also while it is missing.
+    #[arg(long, value_name = "DEVICE")]
+    ring_device: Option<String>,
+    #[command(flatten)]
+    voice: VoiceArgs,
     /// List the sound devices and stop.
     #[arg(long)]
     list_devices: bool,
@@ -92,6 +102,30 @@ pub struct PhoneArgs {
     /// Print one JSON object with the figures of all calls at the end; with --list-devices the list as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// What is done to the microphone's sound; all of it can be switched while the phone is on, too.
+#[derive(Debug, Args)]
+struct VoiceArgs {
+    /// Leave the echo of the loudspeaker in the microphone's sound.
+    #[arg(long)]
+    no_echo_cancellation: bool,
+    /// Leave the room's noise in it: for whoever sends other sounds than speech.
+    #[arg(long)]
+    no_noise_suppression: bool,
+    /// Leave it as loud as it is.
+    #[arg(long)]
+    no_gain_control: bool,
+}
+
+impl VoiceArgs {
+    const fn switches(&self) -> VoiceSwitches {
+        VoiceSwitches {
+            echo: !self.no_echo_cancellation,
+            noise: !self.no_noise_suppression,
+            gain: !self.no_gain_control,
+        }
+    }
 }
 
 /// Files in the place of devices, and beside them.
@@ -120,7 +154,8 @@ impl SoundArgs {
         let play = self.play.as_deref().map(Sound::load).transpose()?;
         Ok(EngineConfig {
             clock,
-            headset: None,
+            devices: None,
+            voice: VoiceSwitches::OFF,
             play: play.map(|sound| (Arc::new(sound), !self.play_once)),
             record: self.record,
             payloads_in: self.payloads_in,
@@ -199,9 +234,12 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
     }
     let clock = Clock::start();
     let mut engine = args.sound.engine(clock)?;
-    if !args.headless || args.input_device.is_some() || args.output_device.is_some() {
-        engine.headset = Some(headset(args.input_device, args.output_device));
+    let devices = [&args.input_device, &args.output_device, &args.ring_device];
+    if !args.headless || devices.iter().any(|device| device.is_some()) {
+        engine.devices = Some(DeviceConfig::new(args.input_device, args.output_device, args.ring_device));
+        engine.voice = args.voice.switches();
     }
+    let voice = engine.voice;
     let account = account(args.account.as_deref(), args.server.as_deref(), args.password, args.password_file.as_ref())?;
     let title = account.as_ref().map_or_else(|| "offhook phone".to_owned(), |account| account.aor.to_string());
     let config = PhoneConfig {
@@ -220,7 +258,7 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
         let orders = if args.commands { orders::from_stdin().context("standard input")? } else { never() };
         without_screen(&phone, &told, &stop, orders, args.events)?
     } else {
-        offhook_phone::screen::run(&phone, &told, &stop, clock, &title).context("the terminal")?
+        offhook_phone::screen::run(&phone, &told, &stop, clock, &title, voice).context("the terminal")?
     };
     if args.json {
         print_line(&json!({ "calls": calls }));

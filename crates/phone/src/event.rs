@@ -114,6 +114,15 @@ pub enum PhoneEvent {
         /// Muted.
         on: bool,
     },
+    /// The microphone's sound is processed so from now on.
+    Voice {
+        /// Echo is cancelled.
+        echo: bool,
+        /// Noise is suppressed.
+        noise: bool,
+        /// The level is kept.
+        gain: bool,
+    },
     /// A transfer that we asked for goes on, or came to its end: then we are out of the call, or still in it.
     Transfer {
         /// Which call.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use offhook_headset::VoiceSwitches;
 use offhook_net::sip::{Incoming, SipSocket, route_to};
 use offhook_plan::MediaCaps;
 use offhook_sip::{Credentials, NameAddr, Uri};
@@ -172,6 +173,29 @@ impl Dial {
     }
 }
 
+/// Parts of the microphone's processing that are switched; what is none stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VoiceChange {
+    /// Echo cancellation.
+    pub echo: Option<bool>,
+    /// Noise suppression.
+    pub noise: Option<bool>,
+    /// Automatic gain.
+    pub gain: Option<bool>,
+}
+
+impl VoiceChange {
+    /// What `before` becomes.
+    pub(crate) fn of(self, before: VoiceSwitches) -> VoiceSwitches {
+        VoiceSwitches {
+            echo: self.echo.unwrap_or(before.echo),
+            noise: self.noise.unwrap_or(before.noise),
+            gain: self.gain.unwrap_or(before.gain),
+        }
+    }
+}
+
 /// What the control thread is given.
 pub(crate) enum Input {
     Sip(Vec<Incoming>),
@@ -187,6 +211,7 @@ pub(crate) enum Command {
     Hold(u32, bool),
     Mute(u32, bool),
     Keys(u32, String),
+    Voice(VoiceChange),
     Transfer { call: u32, to: Uri },
     Join { call: u32, with: u32 },
     Off,
@@ -281,6 +306,11 @@ impl Phone {
     /// Presses keys, RFC 4733.
     pub fn press(&self, call: u32, keys: &str) {
         self.tell(Command::Keys(call, keys.to_owned()));
+    }
+
+    /// Switches parts of what is done to the microphone's sound, for all calls from now on.
+    pub fn voice(&self, change: VoiceChange) {
+        self.tell(Command::Voice(change));
     }
 
     /// Asks the peer of a call to call somebody else in our place (RFC 3515): a blind transfer. A name or number without a host

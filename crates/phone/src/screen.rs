@@ -11,11 +11,12 @@ use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyEventKind, 
 use crossterm::style::{Attribute, Print, SetAttribute};
 use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{cursor, execute, queue, terminal};
+use offhook_headset::VoiceSwitches;
 use offhook_units::Tick;
 
 use crate::clock::Clock;
 use crate::event::{PhoneEvent, Told};
-use crate::phone::{Dial, Phone, PhoneError};
+use crate::phone::{Dial, Phone, PhoneError, VoiceChange};
 use crate::statistics::CallStatistics;
 
 /// Lines of history that are kept.
@@ -68,6 +69,8 @@ pub enum Wish {
     Transfer(u32, String),
     /// Join this call with that one, and leave both.
     Join(u32, u32),
+    /// Switch parts of the microphone's processing.
+    Voice(VoiceChange),
     /// Switch off.
     Quit,
 }
@@ -80,6 +83,7 @@ pub struct View {
     calls: Vec<Shown>,
     history: VecDeque<String>,
     typed: Option<Typed>,
+    voice: VoiceSwitches,
 }
 
 /// An address that is being typed.
@@ -92,13 +96,14 @@ struct Typed {
 
 impl View {
     /// An empty screen under this title.
-    pub fn new(title: &str) -> Self {
+    pub fn new(title: &str, voice: VoiceSwitches) -> Self {
         Self {
             title: title.to_owned(),
             standing: String::new(),
             calls: Vec::new(),
             history: VecDeque::new(),
             typed: None,
+            voice,
         }
     }
 
@@ -162,6 +167,9 @@ impl View {
                     shown.muted = *on;
                 }
             }
+            PhoneEvent::Voice { echo, noise, gain } => {
+                self.voice = VoiceSwitches { echo: *echo, noise: *noise, gain: *gain };
+            }
             PhoneEvent::Transfer { status: 200, over: true, .. } => self.note(at, "transferred"),
             PhoneEvent::Transfer { status, over: true, .. } => {
                 self.note(
@@ -222,6 +230,15 @@ impl View {
             (KeyCode::Char('h'), _, Some(shown)) => Wish::Hold(shown.call, !shown.held_by_us),
             (KeyCode::Char('m'), _, Some(shown)) => Wish::Mute(shown.call, !shown.muted),
             (KeyCode::Char(key @ ('0'..='9' | '*' | '#')), _, Some(shown)) => Wish::Press(shown.call, key),
+            (KeyCode::Char('e'), _, _) => {
+                Wish::Voice(VoiceChange { echo: Some(!self.voice.echo), ..VoiceChange::default() })
+            }
+            (KeyCode::Char('n'), _, _) => {
+                Wish::Voice(VoiceChange { noise: Some(!self.voice.noise), ..VoiceChange::default() })
+            }
+            (KeyCode::Char('g'), _, _) => {
+                Wish::Voice(VoiceChange { gain: Some(!self.voice.gain), ..VoiceChange::default() })
+            }
             (KeyCode::Char('c'), _, _) => {
                 self.typed = Some(Typed { text: String::new(), transfer: None });
                 Wish::Nothing
@@ -265,11 +282,18 @@ impl View {
             lines.push(format!("           {}", remarks.join(" · ")));
         }
         lines.push(rule.clone());
+        let part = |name: &str, on: bool| format!("{name} {}", if on { "on" } else { "OFF" });
+        lines.push(format!(
+            "  microphone: {} · {} · {}",
+            part("echo cancelled", self.voice.echo),
+            part("noise lowered", self.voice.noise),
+            part("level kept", self.voice.gain)
+        ));
         let keys = match &self.typed {
             Some(Typed { text, transfer: None }) => format!("  call: {text}_   (Enter calls, Esc forgets)"),
             Some(Typed { text, .. }) => format!("  transfer to: {text}_   (Enter transfers, Esc forgets)"),
             None => {
-                "  a answer   d hang up   h hold   m mute   0-9*# keys   c call   t transfer   j join   q quit".into()
+                "  a answer  d hang up  h hold  m mute  0-9*# keys  c call  t transfer  j join  e n g microphone  q quit".into()
             }
         };
         let room = height.saturating_sub(lines.len() + 2);
@@ -316,12 +340,13 @@ pub fn run(
     stop: &Receiver<()>,
     clock: Clock,
     title: &str,
+    voice: VoiceSwitches,
 ) -> io::Result<Vec<CallStatistics>> {
     let terminal = Terminal::take()?;
     let (tell_keys, keys) = bounded(64);
     let (alive, gone) = bounded::<()>(0);
     let reader = std::thread::Builder::new().name("phone-keys".into()).spawn(move || read_keys(&tell_keys, &gone))?;
-    let mut view = View::new(title);
+    let mut view = View::new(title, voice);
     let mut calls = Vec::new();
     let mut stop = stop.clone();
     loop {
@@ -380,6 +405,7 @@ fn grant(phone: &Phone, view: &mut View, now: Tick, wish: Wish) {
             }
         }
         Wish::Join(call, with) => phone.join(call, with),
+        Wish::Voice(change) => phone.voice(change),
         Wish::Quit => phone.off(),
     }
 }
@@ -438,7 +464,7 @@ mod tests {
 
     #[test]
     fn a_ringing_call_shows_caller_and_queue_and_a_answers_it() {
-        let mut view = View::new("sip:alice@example.com");
+        let mut view = View::new("sip:alice@example.com", VoiceSwitches::ON);
         view.take(&told(incoming("Anna")));
         let lines = view.lines(Tick::from_us(3_730_000_000), 80, 24);
         assert_eq!(lines.len(), 24);
@@ -456,7 +482,7 @@ mod tests {
 
     #[test]
     fn a_talk_is_transferred_blind_or_after_a_word_with_the_target() {
-        let mut view = View::new("x");
+        let mut view = View::new("x", VoiceSwitches::ON);
         view.take(&told(incoming("Anna")));
         assert_eq!(press(&mut view, 't'), Wish::Nothing);
         press(&mut view, 'a');
@@ -479,7 +505,7 @@ mod tests {
 
     #[test]
     fn an_address_is_typed_and_called() {
-        let mut view = View::new("x");
+        let mut view = View::new("x", VoiceSwitches::ON);
         press(&mut view, 'c');
         "bob@h".chars().for_each(|letter| assert_eq!(press(&mut view, letter), Wish::Nothing));
         assert!(view.lines(Tick::ZERO, 60, 10)[9].contains("call: bob@h_"));
@@ -488,14 +514,14 @@ mod tests {
 
     #[test]
     fn a_name_with_escape_sequences_does_not_steer_the_terminal() {
-        let mut view = View::new("x");
+        let mut view = View::new("x", VoiceSwitches::ON);
         view.take(&told(incoming("\u{1b}[2Jevil")));
         assert!(view.lines(Tick::ZERO, 80, 24).iter().all(|line| !line.contains('\u{1b}')));
     }
 
     #[test]
     fn every_size_of_terminal_gets_no_more_than_it_holds() {
-        let mut view = View::new("a long title that does not fit");
+        let mut view = View::new("a long title that does not fit", VoiceSwitches::ON);
         (0..50).for_each(|_| view.take(&told(incoming("A name that is rather long, too"))));
         for (width, height) in [(0, 0), (1, 1), (10, 3), (80, 24), (300, 5)] {
             let lines = view.lines(Tick::ZERO, width, height);
