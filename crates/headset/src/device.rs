@@ -192,7 +192,7 @@ fn by_id(way: Way, id: &str) -> Result<cpal::Device, HeadsetError> {
 
 /// Periods of 10 ms where the device can: cpal's default lets a sound server buffer two seconds.
 fn periods(config: &SupportedStreamConfig) -> [StreamConfig; 2] {
-    let wish = config.sample_rate() / 100;
+    let wish = config.sample_rate() / 200;
     let frames = match config.buffer_size() {
         SupportedBufferSize::Range { min, max } => wish.clamp(*min, (*max).max(*min)),
         SupportedBufferSize::Unknown => wish,

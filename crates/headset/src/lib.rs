@@ -10,6 +10,7 @@
 #![expect(clippy::disallowed_methods, reason = "the edge that touches sound devices: threads and clocks")]
 
 pub mod counters;
+mod cushion;
 mod device;
 pub mod drift;
 pub mod ends;
@@ -28,7 +29,9 @@ pub use voice::{Voice, VoiceFigures, VoiceSwitches};
 pub use watchdog::{SILENT_FOR, Watchdog};
 
 /// Sound kept between the call and the device to begin with, in milliseconds.
-pub const CUSHION_MS: u32 = 30;
+pub const CUSHION_MS: u32 = 15;
+/// The smallest cushion, in milliseconds.
+pub const CUSHION_MS_MIN: u32 = 8;
 /// How much the cushion grows when the device was left without, in milliseconds.
 pub const CUSHION_STEP_MS: u32 = 10;
 /// The largest cushion, in milliseconds.

@@ -3,12 +3,13 @@
 use ringbuf::HeapCons;
 use ringbuf::traits::{Consumer, Observer};
 
+use crate::SURPLUS_MS_MAX;
 use crate::counters::Reading;
+use crate::cushion::Cushion;
 use crate::drift::{Drift, Slip};
 use crate::ends::CaptureTap;
 use crate::rate::Converter;
 use crate::speaker::samples;
-use crate::{CUSHION_MS, CUSHION_MS_MAX, CUSHION_STEP_MS, SURPLUS_MS_MAX};
 
 /// Hears whatever device the headset has open; silence where there is none.
 pub struct Microphone {
@@ -25,7 +26,7 @@ struct Open {
     converter: Converter,
     drift: Drift,
     slip: Slip,
-    cushion_ms: u32,
+    cushion: Cushion,
     primed: bool,
     raw: Vec<i16>,
     slipped: Vec<i16>,
@@ -79,7 +80,7 @@ impl Open {
             converter,
             drift: Drift::new(tap.rate),
             slip: Slip::default(),
-            cushion_ms: CUSHION_MS,
+            cushion: Cushion::default(),
             primed: false,
             raw: Vec::new(),
             slipped: Vec::new(),
@@ -90,7 +91,7 @@ impl Open {
 
     /// Whether the whole frame was captured sound.
     fn read(&mut self, frame: &mut [i16]) -> bool {
-        let target = samples(self.tap.rate, self.cushion_ms);
+        let target = samples(self.tap.rate, self.cushion.ms());
         let fill = self.tap.ring.occupied_len();
         if !self.primed && fill < target {
             frame.fill(0);
@@ -119,8 +120,10 @@ impl Open {
         frame[got..].fill(0);
         self.ready.drain(..got);
         if got < frame.len() {
-            self.cushion_ms = (self.cushion_ms + CUSHION_STEP_MS).min(CUSHION_MS_MAX);
+            self.cushion.ran_out();
             self.primed = false;
+        } else {
+            self.cushion.left(self.tap.ring.occupied_len() as u32 * 1_000 / self.tap.rate.max(1));
         }
         got == frame.len()
     }
@@ -129,6 +132,7 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CUSHION_MS;
     use crate::ends::capture_ring;
     use offhook_units::SampleRate;
     use ringbuf::HeapRb;

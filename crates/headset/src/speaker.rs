@@ -3,11 +3,12 @@
 use ringbuf::HeapCons;
 use ringbuf::traits::{Consumer, Observer, Producer};
 
+use crate::SURPLUS_MS_MAX;
 use crate::counters::Reading;
+use crate::cushion::Cushion;
 use crate::drift::{Drift, Slip};
 use crate::ends::PlaybackFeed;
 use crate::rate::Converter;
-use crate::{CUSHION_MS, CUSHION_MS_MAX, CUSHION_STEP_MS, SURPLUS_MS_MAX};
 
 /// Plays frames on whatever device the headset has open; silence goes where there is none.
 pub struct Speaker {
@@ -24,7 +25,7 @@ struct Open {
     converter: Converter,
     drift: Drift,
     slip: Slip,
-    cushion_ms: u32,
+    cushion: Cushion,
     xruns: u64,
     primed: bool,
     resampled: Vec<i16>,
@@ -73,7 +74,7 @@ impl Open {
             converter,
             drift: Drift::new(feed.rate),
             slip: Slip::default(),
-            cushion_ms: CUSHION_MS,
+            cushion: Cushion::default(),
             xruns: 0,
             primed: false,
             resampled: Vec::new(),
@@ -88,11 +89,14 @@ impl Open {
         let fill = self.feed.ring.occupied_len();
         if self.primed && reading.xruns > self.xruns {
             // The device asked for more than we keep ready: its periods are longer or less regular than thought.
-            self.cushion_ms = (self.cushion_ms + CUSHION_STEP_MS).min(CUSHION_MS_MAX);
+            self.cushion.ran_out();
             self.primed = false;
         }
         self.xruns = reading.xruns;
-        let target = samples(self.feed.rate, self.cushion_ms);
+        if self.primed {
+            self.cushion.left(fill as u32 * 1_000 / self.feed.rate.max(1));
+        }
+        let target = samples(self.feed.rate, self.cushion.ms());
         if !self.primed {
             self.feed.ring.push_iter(core::iter::repeat_n(0, target.saturating_sub(fill)));
             self.drift.reset();
@@ -118,6 +122,7 @@ pub(crate) fn samples(rate: u32, ms: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CUSHION_MS;
     use crate::ends::playback_ring;
     use offhook_units::SampleRate;
     use ringbuf::HeapRb;
