@@ -3,6 +3,11 @@
 //!
 //! The devices are those of a sound server of its own: one null sink, whose left channel is the mouth and whose right channel is the ear, so
 //! that both are recorded by one clock. The phones are as agents have them, with all that is done to a microphone's sound.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "it starts programs, waits for them and asks for free ports"
+)]
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
