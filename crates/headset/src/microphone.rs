@@ -17,8 +17,7 @@ pub struct Microphone {
     open: Option<Open>,
     /// Frames of which a part had to be silence.
     missing_frames: u64,
-    /// Of devices before this one.
-    xruns_before: u64,
+    gaps: u64,
 }
 
 struct Open {
@@ -35,17 +34,16 @@ struct Open {
 
 impl Microphone {
     pub(crate) fn new(taps: HeapCons<(CaptureTap, Converter)>) -> Self {
-        Self { taps, open: None, missing_frames: 0, xruns_before: 0 }
+        Self { taps, open: None, missing_frames: 0, gaps: 0 }
     }
 
     /// Fills `frame`: 10 ms at the call's rate, to be asked for every 10 ms. Never waits; what the device did not bring is silence.
     pub fn read(&mut self, frame: &mut [i16]) {
         while let Some((tap, converter)) = self.taps.try_pop() {
-            self.xruns_before = self.xruns();
             self.open = Some(Open::new(tap, converter));
         }
         let whole = if let Some(open) = &mut self.open {
-            open.read(frame)
+            open.read(frame, &mut self.gaps)
         } else {
             frame.fill(0);
             false
@@ -58,9 +56,9 @@ impl Microphone {
         self.open.as_ref().map_or_else(Reading::default, |open| open.tap.counters.read())
     }
 
-    /// How often a device's sound found no room, of this one and those before it.
-    pub fn xruns(&self) -> u64 {
-        self.xruns_before + self.reading().xruns
+    /// How often a device in use had brought too little: gaps that the other side hears.
+    pub const fn gaps(&self) -> u64 {
+        self.gaps
     }
 
     /// How much captured sound lies between the device and us now, in milliseconds.
@@ -90,7 +88,7 @@ impl Open {
     }
 
     /// Whether the whole frame was captured sound.
-    fn read(&mut self, frame: &mut [i16]) -> bool {
+    fn read(&mut self, frame: &mut [i16], gaps: &mut u64) -> bool {
         let target = samples(self.tap.rate, self.cushion.ms());
         let fill = self.tap.ring.occupied_len();
         if !self.primed && fill < target {
@@ -120,6 +118,7 @@ impl Open {
         frame[got..].fill(0);
         self.ready.drain(..got);
         if got < frame.len() {
+            *gaps += 1;
             self.cushion.ran_out();
             self.primed = false;
         } else {

@@ -16,8 +16,7 @@ pub struct Speaker {
     open: Option<Open>,
     /// Frames given while the device had too much to play or none was open.
     dropped_frames: u64,
-    /// Of devices before this one.
-    xruns_before: u64,
+    gaps: u64,
 }
 
 struct Open {
@@ -34,16 +33,16 @@ struct Open {
 
 impl Speaker {
     pub(crate) fn new(feeds: HeapCons<(PlaybackFeed, Converter)>) -> Self {
-        Self { feeds, open: None, dropped_frames: 0, xruns_before: 0 }
+        Self { feeds, open: None, dropped_frames: 0, gaps: 0 }
     }
 
     /// Plays `frame`: 10 ms at the call's rate, to be given every 10 ms. Never waits.
     pub fn play(&mut self, frame: &[i16]) {
         while let Some((feed, converter)) = self.feeds.try_pop() {
-            self.xruns_before = self.xruns();
             self.open = Some(Open::new(feed, converter));
         }
-        let played = self.open.as_mut().is_some_and(|open| open.play(frame));
+        let gaps = &mut self.gaps;
+        let played = self.open.as_mut().is_some_and(|open| open.play(frame, gaps));
         self.dropped_frames += u64::from(!played);
     }
 
@@ -52,9 +51,9 @@ impl Speaker {
         self.open.as_ref().map_or_else(Reading::default, |open| open.feed.counters.read())
     }
 
-    /// How often a device was left without sound, this one and those before it.
-    pub fn xruns(&self) -> u64 {
-        self.xruns_before + self.reading().xruns
+    /// How often a device in use was left without sound: gaps that were heard.
+    pub const fn gaps(&self) -> u64 {
+        self.gaps
     }
 
     /// Frames of 10 ms that could not be played because the device was closed, had not started or had fallen behind.
@@ -84,11 +83,12 @@ impl Open {
     }
 
     /// Whether the frame was put into the ring.
-    fn play(&mut self, frame: &[i16]) -> bool {
+    fn play(&mut self, frame: &[i16], gaps: &mut u64) -> bool {
         let reading = self.feed.counters.read();
         let fill = self.feed.ring.occupied_len();
         if self.primed && reading.xruns > self.xruns {
             // The device asked for more than we keep ready: its periods are longer or less regular than thought.
+            *gaps += reading.xruns - self.xruns;
             self.cushion.ran_out();
             self.primed = false;
         }

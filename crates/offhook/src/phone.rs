@@ -96,6 +96,9 @@ pub struct PhoneArgs {
     /// Print one JSON line per event as it happens (with --headless).
     #[arg(long, requires = "headless")]
     events: bool,
+    /// Tell five times a second how each call sounds (with --events).
+    #[arg(long, requires = "events")]
+    meters: bool,
     /// Read commands from standard input, one JSON object a line (with --headless).
     #[arg(long, requires = "headless")]
     commands: bool,
@@ -156,6 +159,7 @@ impl SoundArgs {
             clock,
             devices: None,
             voice: VoiceSwitches::OFF,
+            meters: false,
             play: play.map(|sound| (Arc::new(sound), !self.play_once)),
             record: self.record,
             payloads_in: self.payloads_in,
@@ -240,6 +244,7 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
         engine.voice = args.voice.switches();
     }
     let voice = engine.voice;
+    engine.meters = args.meters || !args.headless;
     let account = account(args.account.as_deref(), args.server.as_deref(), args.password, args.password_file.as_ref())?;
     let title = account.as_ref().map_or_else(|| "offhook phone".to_owned(), |account| account.aor.to_string());
     let config = PhoneConfig {

@@ -248,7 +248,7 @@ impl Control {
             let due = self.lines.get_mut(&call).map(|line| line.take_due(now)).unwrap_or_default();
             for what in due {
                 match what {
-                    Due::Answer => self.answer(now, call),
+                    Due::Answer => self.answer_by_itself(now, call),
                     Due::HangUp => self.hang_up(now, call),
                     Due::GiveUp => self.give_up(now, call),
                     Due::Keys(keys) => self.command(now, Command::Keys(call, keys)),
@@ -425,7 +425,8 @@ impl Control {
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let Some((engine, local)) = self.open_engine(call, flow.local) else { return refuse(self, 500) };
         self.endpoint.progress(now, session, 180, None);
-        engine.tell(Order::Ring(ringing()));
+        let talks = self.lines.values().any(|line| line.stage == Stage::Talking);
+        engine.tell(if talks { Order::Tone(Some(waiting())) } else { Order::Ring(ringing()) });
         let (number, name, queue) = caller_of(request);
         let mut due = Vec::new();
         let asked = if self.config.answer_when_asked && self.is_ours(flow) { asked_to_answer(request) } else { None };
@@ -535,11 +536,17 @@ impl Control {
             Report::KeysSent => self.say(PhoneEvent::KeysSent { call }),
             Report::KeysFailed(why) => self.fault(Some(call), format!("the keys were not sent: {why}")),
             Report::Quiet => self.leave(now, call),
+            Report::Meters(meters) => self.say(PhoneEvent::Meters { call, meters }),
             Report::Device(what) => self.say(PhoneEvent::Device { call, what }),
             Report::File(what) => self.fault(Some(call), what),
             Report::Stopped(media) => self.finish(now, call, *media),
         }
     }
+}
+
+/// What another call sounds like in the ear of who talks: short, soft and seldom.
+fn waiting() -> Tone {
+    Tone::new(SampleRate::NARROW, [440.0, 440.0], 1_500, Cadence { on: Span::from_ms(200), off: Span::from_s(4) })
 }
 
 /// What an incoming call sounds like here.

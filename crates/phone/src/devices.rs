@@ -3,10 +3,17 @@
 //! Devices are opened and closed on threads of their own: a sound server may take its time, the call goes on.
 
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
-use offhook_codec::Tone;
+use offhook_codec::{Cadence, Tone};
 use offhook_headset::voice::FRAME;
-use offhook_headset::{Headset, HeadsetConfig, HeadsetError, HeadsetEvent, Microphone, Speaker, Voice, VoiceSwitches};
-use offhook_units::SampleRate;
+use offhook_headset::{
+    Headset, HeadsetConfig, HeadsetError, HeadsetEvent, Microphone, Speaker, Voice, VoiceFigures, VoiceSwitches,
+};
+use offhook_units::{SampleRate, Span};
+
+/// What tells an agent that a call has answered by itself.
+const ZIP_HZ: f32 = 800.0;
+const ZIP_LOUD: i16 = 4_000;
+const ZIP_FOR: Span = Span::from_ms(200);
 
 /// Devices that are being opened, open, or not there.
 enum Slot<T> {
@@ -78,9 +85,11 @@ pub(crate) struct Devices {
     talk: Slot<(Headset, Microphone, Speaker)>,
     ring: Slot<(Headset, Speaker)>,
     ringing: Option<Tone>,
+    /// The tone of a call that answered by itself, and for how many more turns.
+    zip: Option<(Tone, u32)>,
     voice: Voice,
     /// Of devices that were closed before the end.
-    xruns: u64,
+    gaps: u64,
 }
 
 impl Devices {
@@ -92,14 +101,14 @@ impl Devices {
         });
         // What has no microphone has nothing to process.
         let voice = Voice::new(if config.is_some() { switches } else { VoiceSwitches::OFF });
-        Self { config, talk, ring: Slot::None, ringing: None, voice, xruns: 0 }
+        Self { config, talk, ring: Slot::None, ringing: None, zip: None, voice, gaps: 0 }
     }
 
     /// Rings with this tone, until told to stop; on the device for it, or on the headset where there is none.
     pub fn ring(&mut self, tone: Option<Tone>) {
         if tone.is_none() {
             if let Slot::Open(open) = &self.ring {
-                self.xruns += open.1.reading().xruns;
+                self.gaps += open.1.gaps();
             }
             self.ring.close();
         } else if let (Slot::None, Some(config)) = (&self.ring, &self.config)
@@ -110,6 +119,13 @@ impl Devices {
             self.ring = Slot::open(move || Headset::open_speaker(wanted));
         }
         self.ringing = tone;
+    }
+
+    /// A short tone at the ear, over what is heard: a call has answered by itself, and somebody listens.
+    pub fn zip(&mut self) {
+        let cadence = Cadence { on: ZIP_FOR, off: Span::ZERO };
+        self.zip =
+            Some((Tone::new(SampleRate::NARROW, [ZIP_HZ, ZIP_HZ], ZIP_LOUD, cadence), ZIP_FOR.as_ms() as u32 / 10));
     }
 
     /// Switches parts of the processing.
@@ -150,6 +166,17 @@ impl Devices {
             }
         }
         let Slot::Open(open) = &mut self.talk else { return };
+        if let Some((tone, turns)) = &mut self.zip {
+            let mut frame = [0; FRAME];
+            tone.fill(&mut frame);
+            for (sample, tone) in ear.iter_mut().zip(frame) {
+                *sample = sample.saturating_add(tone);
+            }
+            *turns -= 1;
+            if *turns == 0 {
+                self.zip = None;
+            }
+        }
         let (_, microphone, speaker) = &mut **open;
         speaker.play(ear);
         microphone.read(mouth);
@@ -157,13 +184,18 @@ impl Devices {
         self.voice.captured(mouth);
     }
 
-    /// How often a device was left without sound, or its sound found no room.
-    pub fn xruns(&self) -> u64 {
+    /// How often a device in use was left without sound, or had brought too little.
+    pub fn gaps(&self) -> u64 {
         let talk = match &self.talk {
-            Slot::Open(open) => open.1.xruns() + open.2.xruns(),
+            Slot::Open(open) => open.1.gaps() + open.2.gaps(),
             Slot::None | Slot::Opening(_) => 0,
         };
-        self.xruns + talk
+        self.gaps + talk
+    }
+
+    /// How the processing goes.
+    pub fn figures(&self) -> VoiceFigures {
+        self.voice.figures()
     }
 }
 

@@ -24,6 +24,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::clock::Clock;
 use crate::devices::{DeviceConfig, Devices};
 use crate::listener::{Listener, Noticed, coding_of};
+use crate::meters::{Meter, Meters};
 use crate::sound::{Player, Sound};
 use crate::spool::{Kind, Spool};
 use crate::statistics::MediaStatistics;
@@ -53,6 +54,8 @@ pub struct EngineConfig {
     pub voice: VoiceSwitches,
     /// Speaks in the place of a microphone; `true`: again and again.
     pub play: Option<(Arc<Sound>, bool)>,
+    /// Whether it tells five times a second how the call sounds.
+    pub meters: bool,
     /// What is heard goes into this WAV file from the answer on.
     pub record: Option<PathBuf>,
     /// Every payload received, in sequence order.
@@ -68,6 +71,8 @@ pub(crate) enum Order {
     Tone(Option<Tone>),
     /// Ring with this tone until told to talk.
     Ring(Tone),
+    /// Tell the ear that a call was answered by itself: a short tone over what is heard.
+    Zip,
     /// Process the microphone so from now on.
     Voice(VoiceSwitches),
     /// Media is agreed on, or anew.
@@ -99,6 +104,8 @@ pub(crate) enum Report {
     KeysFailed(&'static str),
     /// Nothing more is sent.
     Quiet,
+    /// How it sounds now.
+    Meters(Box<Meters>),
     /// A device came, went or failed.
     Device(String),
     /// A file could not be written.
@@ -198,6 +205,7 @@ struct Worker {
     stop_at: Option<Tick>,
     concealed_turns: u64,
     late_frames: u64,
+    meter: Meter,
     file_bytes_dropped: u64,
 }
 
@@ -237,6 +245,7 @@ impl Worker {
             stop_at: None,
             concealed_turns: 0,
             late_frames: 0,
+            meter: Meter::default(),
             file_bytes_dropped: 0,
         }
     }
@@ -279,6 +288,7 @@ impl Worker {
         match order {
             Order::Tone(tone) => self.tone = tone,
             Order::Ring(tone) => self.devices.ring(Some(tone)),
+            Order::Zip => self.devices.zip(),
             Order::Voice(switches) => self.devices.switch(switches),
             Order::Talk(negotiated) => self.talk(now, *negotiated),
             Order::Mute(on) => self.muted = on,
@@ -362,9 +372,20 @@ impl Worker {
         let mut mouth = [0_i16; TURN_SAMPLES];
         self.devices.turn(&mut ear, &mut mouth);
         self.speak(&mouth);
+        self.measure(&mouth, &ear);
         if now >= self.next_reports {
             self.next_reports = now + self.reports_after();
             self.send_reports(now, false);
+        }
+    }
+
+    /// Tells how it sounds, where somebody wants to know. A file in the place of a microphone is not measured.
+    fn measure(&mut self, mouth: &[i16; TURN_SAMPLES], ear: &[i16; TURN_SAMPLES]) {
+        let Some(listener) = self.listener.as_ref().filter(|_| self.config.meters) else { return };
+        let silent = self.muted || self.held;
+        if self.meter.turn(if silent { &[0; TURN_SAMPLES] } else { mouth }, ear) {
+            let meters = self.meter.tell(&listener.heard(), self.devices.gaps(), self.devices.figures());
+            (self.report)(Report::Meters(Box::new(meters)));
         }
     }
 
@@ -515,7 +536,7 @@ impl Worker {
         }
         statistics.concealed_ms = self.concealed_turns * TURN.as_ms();
         statistics.late_frames = self.late_frames;
-        statistics.device_xruns = self.devices.xruns();
+        statistics.device_xruns = self.devices.gaps();
         for (spool, path) in [
             (self.recorder.take(), &self.config.record),
             (self.payloads_in.take(), &self.config.payloads_in),

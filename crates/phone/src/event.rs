@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use offhook_units::Tick;
 use serde::Serialize;
 
+use crate::meters::Meters;
 use crate::statistics::CallStatistics;
 
 /// An event and when it happened.
@@ -148,6 +149,14 @@ pub enum PhoneEvent {
     PlayFinished {
         /// Which call.
         call: u32,
+    },
+    /// How a call sounds now; five times a second where that was asked for.
+    Meters {
+        /// Which call.
+        call: u32,
+        /// The figures.
+        #[serde(flatten)]
+        meters: Box<Meters>,
     },
     /// A sound device came, went or failed.
     Device {

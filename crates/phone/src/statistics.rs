@@ -67,7 +67,7 @@ pub struct MediaStatistics {
     pub round_trip_ms: Option<f64>,
     /// Keys that the peer pressed, in order.
     pub keys: String,
-    /// How often the loudspeaker was left without sound, or the microphone's sound found no room.
+    /// How often a loudspeaker in use was left without sound, or a microphone had brought too little: gaps that are heard.
     pub device_xruns: u64,
     /// Frames of 10 ms that the clock owed and the machine could not keep up with.
     pub late_frames: u64,

@@ -10,7 +10,8 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use harness::{Desk, WITHIN, files, on_loopback, share_of, tone};
-use offhook_phone::{DeviceConfig, Dial, PhoneEvent};
+use offhook_phone::{DeviceConfig, Dial, PhoneConfig, PhoneEvent};
+use offhook_units::Span;
 use pulse::{Running, SoundServer};
 
 const SINKS: &str = "load-module module-null-sink sink_name=desk sink_properties=device.description=desk\n\
@@ -22,6 +23,8 @@ const SINKS: &str = "load-module module-null-sink sink_name=desk sink_properties
 /// Of the tone of an incoming call, and of whoever calls.
 const RING_HZ: f32 = 440.0;
 const CALLER_HZ: f32 = 1_000.0;
+/// What tells that a call has answered by itself.
+const ZIP_HZ: f32 = 800.0;
 
 /// An ear at a loudspeaker, from now on.
 struct Ear(Running);
@@ -76,8 +79,9 @@ fn it_rings_in_the_room_and_is_talked_at_the_desk_and_rings_at_the_desk_while_th
 
     let mut engine = files(folder.path(), "desk", None);
     engine.devices = Some(DeviceConfig::new(Some("mouth".into()), Some("desk".into()), Some("room".into())));
-    let desk = Desk::start(on_loopback(engine), 1);
-    let caller = Desk::start(on_loopback(files(folder.path(), "caller", Some(tone(CALLER_HZ, 400_000)))), 2);
+    let devices = engine.devices.clone();
+    let desk = Desk::start(PhoneConfig { lines_max: 2, ..on_loopback(engine) }, 1);
+    let caller = Desk::start(on_loopback(files(folder.path(), "caller", Some(tone(CALLER_HZ, 24_000)))), 2);
     let call = caller.phone.dial(Dial::to(&desk.uri()).unwrap()).unwrap();
     let rings = desk.incoming();
     desk.wait("the ringer", |event| {
@@ -91,9 +95,28 @@ fn it_rings_in_the_room_and_is_talked_at_the_desk_and_rings_at_the_desk_while_th
     // What was on its way is out by then.
     in_room.hears_silence_again();
     in_room.hears_nothing("while we talk, in the room");
+
+    // Another call only knocks, in the ear of who talks.
+    let second = Desk::start(on_loopback(files(folder.path(), "second", None)), 3);
+    let knocks = second.phone.dial(Dial::to(&desk.uri()).unwrap()).unwrap();
+    desk.incoming();
+    at_desk.hears("the call that waits, at the desk", RING_HZ);
+    in_room.hears_nothing("while a call waits, in the room");
+    second.phone.hang_up(knocks);
+    second.ended();
+    desk.ended();
     caller.phone.hang_up(call);
     caller.ended();
     desk.ended();
+
+    // A call that answers by itself says so.
+    let mut engine = files(folder.path(), "zip", None);
+    engine.devices = devices;
+    let zip = Desk::start(PhoneConfig { auto_answer: Some(Span::ZERO), ..on_loopback(engine) }, 4);
+    let call = second.phone.dial(Dial::to(&zip.uri()).unwrap()).unwrap();
+    at_desk.hears("the tone of a call that has answered by itself", ZIP_HZ);
+    second.phone.hang_up(call);
+    second.ended();
 
     let sinks = server.pactl(&["list", "short", "modules"]);
     let room = sinks.lines().find(|line| line.contains("sink_name=room")).unwrap();

@@ -196,6 +196,7 @@ fn phone(name: &str, input: &str, output: &str, sip: SocketAddr, clock: Clock) -
         clock,
         devices: Some(DeviceConfig::new(Some(input.to_owned()), Some(output.to_owned()), None)),
         voice: VoiceSwitches::ON,
+        meters: false,
         play: None,
         record: None,
         payloads_in: None,

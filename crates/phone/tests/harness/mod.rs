@@ -29,6 +29,7 @@ pub fn files(folder: &Path, name: &str, play: Option<Vec<i16>>) -> EngineConfig 
         clock: Clock::start(),
         devices: None,
         voice: VoiceSwitches::OFF,
+        meters: false,
         play: play.map(|samples| (Arc::new(Sound::new(samples)), false)),
         record: Some(folder.join(format!("{name}.wav"))),
         payloads_in: Some(folder.join(format!("{name}.in"))),
