@@ -313,7 +313,7 @@ impl View {
         next.map_or(Wish::Nothing, |shown| Wish::Select(shown.call))
     }
 
-    /// What a key asks for now.
+    /// What a key asks for at this moment.
     pub fn key(&mut self, key: KeyEvent) -> Wish {
         if key.kind == KeyEventKind::Release {
             return Wish::Nothing;
