@@ -180,7 +180,8 @@ impl Devices {
         let (_, microphone, speaker) = &mut **open;
         speaker.play(ear);
         microphone.read(mouth);
-        self.voice.played(ear, speaker.delay_ms() + microphone.delay_ms());
+        let delay_ms = speaker.delay_ms() + microphone.delay_ms();
+        self.voice.played(ear, delay_ms);
         self.voice.captured(mouth);
     }
 
@@ -191,6 +192,14 @@ impl Devices {
             Slot::None | Slot::Opening(_) => 0,
         };
         self.gaps + talk
+    }
+
+    /// Sound that lies between the call and its devices, both ways, in milliseconds.
+    pub fn delay_ms(&self) -> u32 {
+        match &self.talk {
+            Slot::Open(open) => open.1.delay_ms() + open.2.delay_ms(),
+            Slot::None | Slot::Opening(_) => 0,
+        }
     }
 
     /// How the processing goes.

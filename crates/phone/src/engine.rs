@@ -384,7 +384,7 @@ impl Worker {
         let Some(listener) = self.listener.as_ref().filter(|_| self.config.meters) else { return };
         let silent = self.muted || self.held;
         if self.meter.turn(if silent { &[0; TURN_SAMPLES] } else { mouth }, ear) {
-            let meters = self.meter.tell(&listener.heard(), self.devices.gaps(), self.devices.figures());
+            let meters = self.meter.tell(&listener.heard(), &self.devices);
             (self.report)(Report::Meters(Box::new(meters)));
         }
     }

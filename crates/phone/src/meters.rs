@@ -5,6 +5,7 @@ use offhook_headset::voice::FRAME;
 use offhook_rtp::emodel::{Impairment, mos, rating};
 use serde::Serialize;
 
+use crate::devices::Devices;
 use crate::listener::Heard;
 
 /// Turns of 10 ms between two tellings: five a second, what a meter needs to look alive.
@@ -58,6 +59,10 @@ pub struct Meters {
     pub lost_percent: f32,
     /// Interarrival jitter, in milliseconds.
     pub jitter_ms: f32,
+    /// How long what comes waits to be played, in milliseconds.
+    pub jitter_buffer_ms: f32,
+    /// Sound that lies between the call and its devices, both ways, in milliseconds.
+    pub devices_ms: u32,
     /// From the other side's mouth to our ear and back, as far as the network's reports tell, in milliseconds.
     pub round_trip_ms: Option<f32>,
     /// How often a device was left without sound, in this call.
@@ -89,7 +94,11 @@ impl Meter {
     }
 
     /// What there is to tell, and begins anew.
-    pub fn tell(&mut self, heard: &Heard, device_xruns: u64, voice: VoiceFigures) -> Meters {
+    pub fn tell(&mut self, heard: &Heard, devices: &Devices) -> Meters {
+        self.tell_of(heard, devices.gaps(), devices.delay_ms(), devices.figures())
+    }
+
+    fn tell_of(&mut self, heard: &Heard, device_xruns: u64, devices_ms: u32, voice: VoiceFigures) -> Meters {
         let samples = f64::from(self.turns.max(1)) * FRAME as f64;
         let db = |squares: f64| {
             let power = squares / samples / f64::from(i16::MIN).powi(2);
@@ -114,6 +123,8 @@ impl Meter {
             why,
             lost_percent: (lost * 100.0) as f32,
             jitter_ms: heard.jitter_ms as f32,
+            jitter_buffer_ms: heard.wait_ms as f32,
+            devices_ms,
             round_trip_ms: heard.round_trip_ms.map(|ms| ms as f32),
             device_xruns,
             echo_cut_db: voice.echo_cut_db,
@@ -168,7 +179,7 @@ mod tests {
             // Ten packets a telling, of which the first two seconds lose five.
             heard.expected += 10;
             heard.lost += if telling < 10 { 5 } else { 0 };
-            told.push(meter.tell(&heard, 0, voice));
+            told.push(meter.tell_of(&heard, 0, 0, voice));
         }
         assert!((told[29].mouth_db + 20.0).abs() < 0.1 && told[29].ear_db < -89.0, "{:?}", told[29]);
         assert!(told[59].mouth_db < -89.0);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::Receiver;
 use offhook_phone::{
-    Account, Clock, DeviceConfig, Dial, EngineConfig, Phone, PhoneConfig, PhoneEvent, Told, VoiceSwitches,
+    Account, Clock, DeviceConfig, Dial, EngineConfig, Meters, Phone, PhoneConfig, PhoneEvent, Told, VoiceSwitches,
 };
 use offhook_units::Span;
 
@@ -59,11 +59,14 @@ impl Drop for Programs {
 pub fn look() -> Finding {
     const WHAT: &str = "audio loop";
     match measure() {
-        Ok(delays) => {
+        Ok((delays, at_ear)) => {
             let (median, worst) = (delays[delays.len() / 2], delays[delays.len() - 1]);
             let found = format!(
-                "mouth to ear {median:.0} ms (median), {worst:.0} ms at most of {} clicks, through two softphones and an exchange",
-                delays.len()
+                "mouth to ear {median:.0} ms (median), {worst:.0} ms at most of {} clicks, through two softphones and an exchange; \
+                 {:.0} ms of it in the jitter buffer, {} gaps at the device",
+                delays.len(),
+                at_ear.jitter_buffer_ms,
+                at_ear.device_xruns
             );
             if worst <= ALLOWED_MS {
                 Finding::good(WHAT, found)
@@ -78,8 +81,8 @@ pub fn look() -> Finding {
     }
 }
 
-/// The delays of the clicks that were counted, in milliseconds, shortest first.
-fn measure() -> Result<Vec<f64>> {
+/// The delays of the clicks that were counted, in milliseconds, shortest first, and how it sounded at the ear.
+fn measure() -> Result<(Vec<f64>, Meters)> {
     let folder = tempfile::tempdir()?;
     let mut programs = Programs(Vec::new());
     let server = start_sound(folder.path(), &mut programs)?;
@@ -108,9 +111,14 @@ fn measure() -> Result<Vec<f64>> {
     programs.0.push(record);
     let mut bytes = vec![0; EVERY * (CLICKS + 2) * 4];
     output.context("parec")?.read_exact(&mut bytes).context("parec")?;
+    let last = told_ear.try_iter().filter_map(|told| match told.event {
+        PhoneEvent::Meters { meters, .. } => Some(*meters),
+        _ => None,
+    });
+    let at_ear = last.last().context("the ear's phone told nothing of its sound")?;
     drop((mouth, ear));
     let heard: Vec<i16> = bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
-    delays_of(&heard)
+    Ok((delays_of(&heard)?, at_ear))
 }
 
 /// A sound server of our own; gives its address.
@@ -196,7 +204,7 @@ fn phone(name: &str, input: &str, output: &str, sip: SocketAddr, clock: Clock) -
         clock,
         devices: Some(DeviceConfig::new(Some(input.to_owned()), Some(output.to_owned()), None)),
         voice: VoiceSwitches::ON,
-        meters: false,
+        meters: true,
         play: None,
         record: None,
         payloads_in: None,

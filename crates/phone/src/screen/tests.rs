@@ -130,6 +130,8 @@ fn levels_and_the_line_are_told_in_words() {
         why: Some("words are lost in the network"),
         lost_percent: 7.5,
         jitter_ms: 12.0,
+        jitter_buffer_ms: 30.0,
+        devices_ms: 40,
         round_trip_ms: Some(80.0),
         device_xruns: 3,
         echo_cut_db: 20.0,
