@@ -1,6 +1,7 @@
 //! `offhook phone`: the softphone on a terminal, or without one for programs.
 
 mod orders;
+mod remote;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use crossbeam_channel::{Receiver, bounded, never};
+use crossbeam_channel::{Receiver, Sender, bounded, never};
 use offhook_loadgen::arrivals::span;
 use offhook_phone::{
     Account, CallStatistics, Clock, DeviceConfig, EngineConfig, Phone, PhoneConfig, PhoneEvent, Sound, Told,
@@ -18,6 +19,7 @@ use offhook_phone::{
 };
 use offhook_units::{Entropy, Span};
 use orders::Order;
+use remote::Remote;
 use serde_json::json;
 
 /// Arguments of `offhook phone`.
@@ -96,6 +98,12 @@ pub struct PhoneArgs {
     /// Print one JSON line per event as it happens (with --headless).
     #[arg(long, requires = "headless")]
     events: bool,
+    /// Let a page on this machine drive the phone, by a WebSocket here (127.0.0.1:PORT); it shows the pairing code that the phone shows.
+    #[arg(long, value_name = "ADDR:PORT")]
+    control: Option<SocketAddr>,
+    /// The site of such a page, such as https://pbx.example.com. May be given again; pages of others are refused.
+    #[arg(long, value_name = "ORIGIN", requires = "control")]
+    control_origin: Vec<String>,
     /// Tell five times a second how each call sounds (with --events).
     #[arg(long, requires = "events")]
     meters: bool,
@@ -258,17 +266,86 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
         ..PhoneConfig::new(args.listen, engine)
     };
     let stop = stop_signals()?;
-    let (phone, told) = Phone::start(config, entropy()?)?;
-    let calls = if args.headless {
-        let orders = if args.commands { orders::from_stdin().context("standard input")? } else { never() };
-        without_screen(&phone, &told, &stop, orders, args.events)?
-    } else {
-        offhook_phone::screen::run(&phone, &told, &stop, clock, &title, voice).context("the terminal")?
+    let (tell_notice, notices) = bounded(NOTICES_MAX);
+    let remote = match args.control {
+        Some(address) => {
+            let notice = tell_notice.clone();
+            let remote =
+                Remote::open(address, args.control_origin, entropy()?, move |what| drop(notice.try_send(what)))?;
+            drop(tell_notice.try_send(format!(
+                "a page drives this phone at ws://{} with the code {}",
+                remote.address, remote.code
+            )));
+            Some(remote)
+        }
+        None => None,
     };
+    let (phone, told) = Phone::start(config, entropy()?)?;
+    let calls = std::thread::scope(|scope| {
+        let told = match &remote {
+            None => told,
+            Some(remote) => {
+                let (show, shown) = bounded(offhook_phone::EVENTS_MAX);
+                let phone = &phone;
+                scope.spawn(move || between(phone, remote, clock, &told, &notices, &show));
+                shown
+            }
+        };
+        let done = if args.headless {
+            let orders = if args.commands { orders::from_stdin().context("standard input") } else { Ok(never()) };
+            orders.and_then(|orders| without_screen(&phone, &told, &stop, orders, args.events))
+        } else {
+            offhook_phone::screen::run(&phone, &told, &stop, clock, &title, voice).context("the terminal")
+        };
+        if done.is_err() {
+            // Whoever hands on what the phone tells waits for its end.
+            phone.off();
+        }
+        done
+    })?;
     if args.json {
         print_line(&json!({ "calls": calls }));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Words about pages that wait to be shown.
+const NOTICES_MAX: usize = 64;
+
+/// Hands on what the phone tells, to pages too, and what they want to the phone; until it is off.
+fn between(
+    phone: &Phone,
+    remote: &Remote,
+    clock: Clock,
+    told: &Receiver<Told>,
+    notices: &Receiver<String>,
+    show: &Sender<Told>,
+) {
+    loop {
+        let event = crossbeam_channel::select! {
+            recv(told) -> event => {
+                let Ok(event) = event else { return };
+                event
+            }
+            recv(notices) -> what => {
+                let Ok(what) = what else { return };
+                Told { at: clock.now(), event: PhoneEvent::Remote { what } }
+            }
+            recv(remote.orders) -> order => {
+                let given = order.map_or(Ok(()), |order| order.give(phone));
+                let Err(error) = given else { continue };
+                Told { at: clock.now(), event: PhoneEvent::Fault { call: None, what: error.to_string() } }
+            }
+        };
+        // The pairing code is for who sits here.
+        if !matches!(event.event, PhoneEvent::Remote { .. }) {
+            remote.tell(&event);
+        }
+        let off = matches!(event.event, PhoneEvent::Off);
+        if show.send(event).is_err() || off {
+            return;
+        }
+    }
 }
 
 /// Until a signal: prints events, or a line for each thing that matters.
@@ -332,7 +409,9 @@ fn say(event: &PhoneEvent) {
             eprintln!("{} {number} calls{from}", name.as_deref().unwrap_or_default());
         }
         PhoneEvent::Answered { setup_ms, .. } => eprintln!("answered after {setup_ms:.0} ms"),
-        PhoneEvent::Device { what, .. } | PhoneEvent::Fault { what, .. } => eprintln!("{what}"),
+        PhoneEvent::Device { what, .. } | PhoneEvent::Fault { what, .. } | PhoneEvent::Remote { what } => {
+            eprintln!("{what}");
+        }
         PhoneEvent::Ended { statistics } => eprintln!("{}", statistics.line()),
         _ => {}
     }

@@ -165,6 +165,11 @@ pub enum PhoneEvent {
         /// In words.
         what: String,
     },
+    /// A page drives this phone, or wants to.
+    Remote {
+        /// In words.
+        what: String,
+    },
     /// Something that was asked for did not work; the phone goes on.
     Fault {
         /// Which call, where it concerns one.

@@ -238,7 +238,9 @@ impl View {
                 self.note(at, &format!("the transfer came to nothing: {status} {why}"));
             }
             PhoneEvent::Key { digit, .. } => self.note(at, &format!("the other side pressed {digit}")),
-            PhoneEvent::Device { what, .. } | PhoneEvent::Fault { what, .. } => self.note(at, what),
+            PhoneEvent::Device { what, .. } | PhoneEvent::Fault { what, .. } | PhoneEvent::Remote { what } => {
+                self.note(at, what);
+            }
             PhoneEvent::Ended { statistics } => {
                 self.calls.retain(|shown| shown.call != statistics.call);
                 self.chosen = self.chosen.filter(|call| *call != statistics.call);

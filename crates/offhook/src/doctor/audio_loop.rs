@@ -63,7 +63,7 @@ pub fn look() -> Finding {
             let (median, worst) = (delays[delays.len() / 2], delays[delays.len() - 1]);
             let found = format!(
                 "mouth to ear {median:.0} ms (median), {worst:.0} ms at most of {} clicks, through two softphones and an exchange; \
-                 {:.0} ms of it in the ear's jitter buffer, {} gaps at the device ",
+                 {:.0} ms of it in the ear's jitter buffer, {} ms between its call and its devices",
                 delays.len(),
                 at_ear.jitter_buffer_ms,
                 at_ear.devices_ms

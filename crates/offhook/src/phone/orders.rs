@@ -110,7 +110,8 @@ pub fn from_stdin() -> std::io::Result<Receiver<Result<Order, String>>> {
     Ok(told)
 }
 
-fn parse(line: &[u8]) -> Result<Order, String> {
+/// Reads one order, or says what is wrong with it.
+pub fn parse(line: &[u8]) -> Result<Order, String> {
     serde_json::from_slice(line).map_err(|error| format!("no command: {error}"))
 }
 
