@@ -4,11 +4,12 @@
 //! the thread that carries the call, which take and give 10 ms at the call's rate and never wait. Between them and the device
 //! lies a ring of `ringbuf`; the device's callback moves samples and does nothing else ([`ends`]). The two clocks are kept together
 //! by a change of speed nobody hears ([`drift`]). A device that dies, loudly or silently, or is pulled out, is replaced by the next one until
-//! it is back. What was captured can be made fit to be sent by [`Voice`].
+//! it is back. What was captured can be made fit to be sent by [`Voice`]. [`Buttons`] are those of a USB headset, and its lamps.
 //!
 //! This crate is an edge: it has threads, clocks and devices.
 #![expect(clippy::disallowed_methods, reason = "the edge that touches sound devices: threads and clocks")]
 
+pub mod buttons;
 pub mod counters;
 mod cushion;
 mod device;
@@ -21,6 +22,7 @@ mod supervisor;
 pub mod voice;
 mod watchdog;
 
+pub use buttons::{Buttons, Lamps, Press};
 pub use device::{DeviceInfo, HeadsetError, devices};
 pub use microphone::Microphone;
 pub use speaker::Speaker;

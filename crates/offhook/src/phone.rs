@@ -12,6 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::Args;
 use crossbeam_channel::{Receiver, Sender, bounded, never};
+use offhook_headset::Buttons;
 use offhook_loadgen::arrivals::span;
 use offhook_phone::{
     Account, CallStatistics, Clock, DeviceConfig, EngineConfig, Phone, PhoneConfig, PhoneEvent, Sound, Told,
@@ -87,6 +88,9 @@ pub struct PhoneArgs {
     /// Device that rings: its id, or a part of its name. The playback device otherwise, also while it is missing.
     #[arg(long, value_name = "DEVICE")]
     ring_device: Option<String>,
+    /// Leave the buttons and lamps of a USB headset alone.
+    #[arg(long)]
+    no_buttons: bool,
     #[command(flatten)]
     voice: VoiceArgs,
     /// List the sound devices and stop.
@@ -252,6 +256,7 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
         engine.voice = args.voice.switches();
     }
     let voice = engine.voice;
+    let buttons = engine.devices.is_some() && !args.no_buttons;
     engine.meters = args.meters || !args.headless;
     let account = account(args.account.as_deref(), args.server.as_deref(), args.password, args.password_file.as_ref())?;
     let title = account.as_ref().map_or_else(|| "offhook phone".to_owned(), |account| account.aor.to_string());
@@ -259,6 +264,7 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
         register: account.is_some() && !args.no_register,
         account,
         name: args.name,
+        buttons: buttons.then(Buttons::open).transpose().context("the headset's buttons")?,
         auto_answer: args.auto_answer,
         answer_when_asked: args.answer_when_asked,
         hang_up_after: args.hang_up_after,

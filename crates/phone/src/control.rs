@@ -1,5 +1,6 @@
 //! The control thread: one owner of the SIP endpoint and of every call's state, fed in order by one channel.
 
+mod buttons;
 mod dial;
 mod keepalive;
 mod media;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use offhook_codec::{Cadence, Tone};
-use offhook_headset::VoiceSwitches;
+use offhook_headset::{Lamps, VoiceSwitches};
 use offhook_net::sip::{Incoming, SipSocket};
 use offhook_plan::Direction;
 use offhook_sip::{
@@ -56,6 +57,9 @@ pub(crate) struct Control {
     keep_alive: KeepAlive,
     wake_at: Option<Tick>,
     off_by: Option<Tick>,
+    /// What the headset shows, and whom we called last.
+    lamps: Lamps,
+    dialed: Option<(SocketAddr, Uri)>,
 }
 
 impl Control {
@@ -94,6 +98,8 @@ impl Control {
             keep_alive,
             wake_at: None,
             off_by: None,
+            lamps: Lamps::default(),
+            dialed: None,
         }
     }
 
@@ -121,6 +127,7 @@ impl Control {
             }
             self.do_what_is_due(now);
             self.drain();
+            self.light();
             if self.off_by.is_some_and(|by| by <= now || (self.lines.is_empty() && self.registration.is_none())) {
                 break;
             }
@@ -188,6 +195,7 @@ impl Control {
             }
             Input::Media(call, report) => self.report(now, call, report),
             Input::Command(command) => self.command(now, command),
+            Input::Press(press) => self.pressed(now, press),
         }
     }
 
@@ -198,7 +206,8 @@ impl Control {
             Command::HangUp(call) => self.hang_up(now, call),
             Command::Hold(call, on) => self.hold(now, call, on),
             Command::Mute(call, on) => {
-                if let Some(line) = self.lines.get(&call) {
+                if let Some(line) = self.lines.get_mut(&call) {
+                    line.muted = on;
                     line.engine.tell(Order::Mute(on));
                     self.say(PhoneEvent::Muted { call, on });
                 }
@@ -422,7 +431,7 @@ impl Control {
                 return refuse(self, error.status());
             }
         }
-        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let call = self.next_call();
         let Some((engine, local)) = self.open_engine(call, flow.local) else { return refuse(self, 500) };
         self.endpoint.progress(now, session, 180, None);
         let talks = self.lines.values().any(|line| line.stage == Stage::Talking);
@@ -444,6 +453,7 @@ impl Control {
             negotiated: None,
             carrier: None,
             carried: None,
+            muted: false,
             held_by_us: false,
             hold_next: None,
             held_by_peer: false,
@@ -463,6 +473,10 @@ impl Control {
         self.lines.insert(call, line);
         self.by_session.insert(session, call);
         self.say(PhoneEvent::Incoming { call, number, name, queue });
+    }
+
+    fn next_call(&self) -> u32 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Whether a message comes from our server, where we have one.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use offhook_headset::VoiceSwitches;
+use offhook_headset::{Buttons, Press, VoiceSwitches};
 use offhook_net::sip::{Incoming, SipSocket, route_to};
 use offhook_plan::MediaCaps;
 use offhook_sip::{Credentials, NameAddr, Uri};
@@ -102,6 +102,8 @@ pub struct PhoneConfig {
     pub keep_alive: Span,
     /// The name shown to those we call.
     pub name: Option<String>,
+    /// The buttons and lamps of a headset, where there is one.
+    pub buttons: Option<Buttons>,
     /// Sound of every call. A second call's files get `-2` before their ending, and so on.
     pub engine: EngineConfig,
     /// Answers by itself, this long after the call came.
@@ -126,6 +128,7 @@ impl PhoneConfig {
             register: false,
             keep_alive: KEEP_ALIVE_EVERY,
             name: None,
+            buttons: None,
             engine,
             auto_answer: None,
             answer_when_asked: false,
@@ -161,15 +164,20 @@ impl Dial {
     /// # Errors
     /// [`PhoneError::BadUri`].
     pub fn to(uri: &str) -> Result<Self, PhoneError> {
-        Ok(Self {
-            uri: parse_uri(uri)?,
+        Ok(Self::plain(parse_uri(uri)?))
+    }
+
+    /// A plain call to this address.
+    pub(crate) const fn plain(uri: Uri) -> Self {
+        Self {
+            uri,
             from: None,
             headers: Vec::new(),
             keys: Vec::new(),
             hang_up_after: None,
             give_up_after: None,
             carrier: None,
-        })
+        }
     }
 }
 
@@ -201,6 +209,7 @@ pub(crate) enum Input {
     Sip(Vec<Incoming>),
     Media(u32, Report),
     Command(Command),
+    Press(Press),
 }
 
 /// What a person or a program wants.
@@ -250,6 +259,11 @@ impl Phone {
             Some(account) => local_towards(&socket, account.server)?,
             None => socket.local(),
         };
+        if let Some(buttons) = &config.buttons {
+            let (presses, deliver) = (buttons.presses.clone(), inputs.clone());
+            let hand_on = move || presses.iter().all(|press| deliver.send(Input::Press(press)).is_ok());
+            std::thread::Builder::new().name("phone-buttons".into()).spawn(hand_on).map_err(refused("buttons"))?;
+        }
         let calls = Arc::new(AtomicU32::new(0));
         let account = config.account.clone();
         let mut control = Control::new(config, socket, local, inputs.clone(), tell, Arc::clone(&calls), entropy.fork());

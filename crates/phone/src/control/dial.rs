@@ -15,6 +15,7 @@ use crate::statistics::{Bound, CallStatistics, EndedBy, MediaStatistics};
 
 impl Control {
     pub(super) fn dial(&mut self, now: Tick, call: u32, peer: SocketAddr, dial: Dial) {
+        self.dialed = Some((peer, dial.uri.clone()));
         let Dial { uri, from, headers, keys, hang_up_after, give_up_after, carrier } = dial;
         let local = match local_towards(&self.socket, peer) {
             Ok(local) => local,
@@ -66,6 +67,7 @@ impl Control {
             negotiated: None,
             carrier,
             carried: None,
+            muted: false,
             held_by_us: false,
             hold_next: None,
             held_by_peer: false,
