@@ -31,11 +31,11 @@ pub use voice::{Voice, VoiceFigures, VoiceSwitches};
 pub use watchdog::{SILENT_FOR, Watchdog};
 
 /// Sound kept between the call and the device to begin with, in milliseconds.
-pub const CUSHION_MS: u32 = 15;
+pub const CUSHION_MS: u32 = 12;
 /// The smallest cushion, in milliseconds.
 pub const CUSHION_MS_MIN: u32 = 8;
 /// How much the cushion grows when the device was left without, in milliseconds.
-pub const CUSHION_STEP_MS: u32 = 10;
+pub const CUSHION_STEP_MS: u32 = 5;
 /// The largest cushion, in milliseconds.
 pub const CUSHION_MS_MAX: u32 = 120;
 /// Sound beyond the cushion that is tolerated before it is cut, in milliseconds.

@@ -260,13 +260,13 @@ fn delays_of(heard: &[i16]) -> Result<Vec<f64>> {
         let said = click + loudest(&left[click..click + CLICK]).map_or(0, |(n, _)| n);
         let (behind, loud) = loudest(window).context("nothing recorded")?;
         seen += 1;
-        if seen > SETTLE {
-            ensure!(loud > i32::from(LOUD) / 100, "click {seen} is not heard at the other end");
+        // One that a busy machine swallowed says nothing of the way; many are a fault.
+        if seen > SETTLE && loud > i32::from(LOUD) / 100 {
             delays.push((click + behind).saturating_sub(said) as f64 * 1_000.0 / RATE as f64);
         }
         at = click + HEARD_WITHIN;
     }
-    ensure!(delays.len() >= CLICKS / 2, "{} of {CLICKS} clicks were heard", delays.len());
+    ensure!(delays.len() >= CLICKS / 2, "{} of {seen} clicks were heard at the other end", delays.len());
     delays.sort_by(f64::total_cmp);
     Ok(delays)
 }
