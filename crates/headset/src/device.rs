@@ -26,7 +26,7 @@ pub struct DeviceInfo {
 #[non_exhaustive]
 pub enum HeadsetError {
     /// The name fits no device. Choose one of those listed.
-    #[error("no {way} device is called `{wanted}`; `--list-devices` shows which there are")]
+    #[error("no {way} device is called `{wanted}` now; `--list-devices` shows which there are")]
     Unknown {
         /// Capture or playback.
         way: Way,
@@ -84,7 +84,8 @@ fn name_of(device: &cpal::Device) -> String {
 pub(crate) struct Running {
     /// Held for its `Drop`.
     pub stream: cpal::Stream,
-    /// What the device is called.
+    /// The device's id, and what it is called.
+    pub id: String,
     pub device: String,
     /// Its samples per second.
     pub rate: u32,
@@ -108,32 +109,90 @@ impl Trouble {
     }
 }
 
-fn find(way: Way, wanted: Option<&str>) -> Result<cpal::Device, HeadsetError> {
+/// What there is now, and what the system would choose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// Ids of capture and of playback devices, each with its name.
+    present: [Vec<(String, String)>; 2],
+    default: [Option<String>; 2],
+}
+
+const fn side(way: Way) -> usize {
+    match way {
+        Way::Capture => 0,
+        Way::Playback => 1,
+    }
+}
+
+impl Survey {
+    /// Asks the sound system.
+    pub fn take(host: &cpal::Host) -> Result<Self, HeadsetError> {
+        let all = host.devices().map_err(|error| HeadsetError::System { why: error.to_string() })?;
+        let mut survey = Self::default();
+        for device in all {
+            let Ok(id) = device.id() else { continue };
+            for (way, usable) in [(Way::Capture, device.supports_input()), (Way::Playback, device.supports_output())] {
+                if usable {
+                    survey.present[side(way)].push((id.to_string(), name_of(&device)));
+                }
+            }
+        }
+        let id_of = |device: Option<cpal::Device>| device.and_then(|device| device.id().ok()).map(|id| id.to_string());
+        survey.default = [id_of(host.default_input_device()), id_of(host.default_output_device())];
+        Ok(survey)
+    }
+
+    /// The ids to try in turn: those that are wanted, the system's choice, and all others. What a loudspeaker plays is nobody's voice:
+    /// monitors are captured where they are wanted only.
+    pub fn candidates(&self, way: Way, wanted: &[String]) -> Vec<String> {
+        let present = &self.present[side(way)];
+        let first = wanted.iter().filter_map(|wanted| self.find(way, wanted)).collect::<Vec<_>>();
+        let rest = self.default[side(way)].iter().chain(present.iter().map(|(id, _)| id));
+        let mut ids: Vec<String> = Vec::new();
+        for id in first.iter().chain(rest.filter(|id| way == Way::Playback || !is_monitor(id))) {
+            if !ids.contains(id) {
+                ids.push(id.clone());
+            }
+        }
+        ids
+    }
+
+    /// The id of the device that is meant by an id or a part of a name.
+    pub fn find(&self, way: Way, wanted: &str) -> Option<String> {
+        let present = &self.present[side(way)];
+        let lower = wanted.to_lowercase();
+        let by_id =
+            |(id, _): &&(String, String)| id == wanted || id.split_once(':').is_some_and(|(_, id)| id == wanted);
+        let by_name = |(_, name): &&(String, String)| name.to_lowercase().contains(&lower);
+        let found = present.iter().find(by_id).or_else(|| present.iter().find(by_name));
+        found.map(|(id, _)| id.clone())
+    }
+
+    /// Whether the device is there.
+    pub fn has(&self, way: Way, id: &str) -> bool {
+        self.present[side(way)].iter().any(|(present, _)| present == id)
+    }
+}
+
+/// What PulseAudio and PipeWire call the sound of a loudspeaker.
+fn is_monitor(id: &str) -> bool {
+    id.ends_with(".monitor")
+}
+
+fn by_id(way: Way, id: &str) -> Result<cpal::Device, HeadsetError> {
     let host = cpal::default_host();
-    let Some(wanted) = wanted else {
-        let default = match way {
-            Way::Capture => host.default_input_device(),
-            Way::Playback => host.default_output_device(),
-        };
-        return default.ok_or(HeadsetError::NoDevice { way });
+    let mut devices = host.devices().map_err(|error| HeadsetError::System { why: error.to_string() })?;
+    let gone = || HeadsetError::Unknown { way, wanted: id.to_owned() };
+    let usable = |device: &cpal::Device| match way {
+        Way::Capture => device.supports_input(),
+        Way::Playback => device.supports_output(),
     };
-    let devices = host.devices().map_err(|error| HeadsetError::System { why: error.to_string() })?;
-    let usable: Vec<cpal::Device> = devices
-        .filter(|device| match way {
-            Way::Capture => device.supports_input(),
-            Way::Playback => device.supports_output(),
-        })
-        .collect();
-    let lower = wanted.to_lowercase();
-    let by_id = |device: &&cpal::Device| device.id().is_ok_and(|id| id.id() == wanted || id.to_string() == wanted);
-    let by_name = |device: &&cpal::Device| name_of(device).to_lowercase().contains(&lower);
-    let found = usable.iter().find(by_id).or_else(|| usable.iter().find(by_name)).cloned();
-    found.ok_or_else(|| HeadsetError::Unknown { way, wanted: wanted.to_owned() })
+    devices.find(|device| usable(device) && device.id().is_ok_and(|other| other.to_string() == id)).ok_or_else(gone)
 }
 
 /// Periods of 10 ms where the device can: cpal's default lets a sound server buffer two seconds.
 fn periods(config: &SupportedStreamConfig) -> [StreamConfig; 2] {
-    let wish = config.sample_rate() / 100;
+    let wish = config.sample_rate() / 200;
     let frames = match config.buffer_size() {
         SupportedBufferSize::Range { min, max } => wish.clamp(*min, (*max).max(*min)),
         SupportedBufferSize::Unknown => wish,
@@ -142,12 +201,12 @@ fn periods(config: &SupportedStreamConfig) -> [StreamConfig; 2] {
     [fixed, config.config()]
 }
 
-/// Opens and starts playback on the wanted or default device.
+/// Opens and starts playback on the device of this id.
 pub(crate) fn open_playback(
-    wanted: Option<&str>,
+    id: &str,
     trouble: impl Fn(Trouble) + Send + Clone + 'static,
 ) -> Result<(Running, PlaybackFeed), HeadsetError> {
-    let device = find(Way::Playback, wanted)?;
+    let device = by_id(Way::Playback, id)?;
     let refused = |error: cpal::Error| HeadsetError::Refused {
         way: Way::Playback,
         device: name_of(&device),
@@ -160,7 +219,10 @@ pub(crate) fn open_playback(
         match build_playback(&device, config.sample_format(), period, end, trouble.clone()) {
             Ok(stream) => {
                 stream.play().map_err(refused)?;
-                return Ok((Running { stream, device: name_of(&device), rate: config.sample_rate() }, feed));
+                return Ok((
+                    Running { stream, id: id.to_owned(), device: name_of(&device), rate: config.sample_rate() },
+                    feed,
+                ));
             }
             Err(error) => last = Some(error),
         }
@@ -168,12 +230,12 @@ pub(crate) fn open_playback(
     Err(refused(last.unwrap_or_else(|| ErrorKind::UnsupportedConfig.into())))
 }
 
-/// Opens and starts capture on the wanted or default device.
+/// Opens and starts capture on the device of this id.
 pub(crate) fn open_capture(
-    wanted: Option<&str>,
+    id: &str,
     trouble: impl Fn(Trouble) + Send + Clone + 'static,
 ) -> Result<(Running, CaptureTap), HeadsetError> {
-    let device = find(Way::Capture, wanted)?;
+    let device = by_id(Way::Capture, id)?;
     let refused = |error: cpal::Error| HeadsetError::Refused {
         way: Way::Capture,
         device: name_of(&device),
@@ -186,7 +248,10 @@ pub(crate) fn open_capture(
         match build_capture(&device, config.sample_format(), period, end, trouble.clone()) {
             Ok(stream) => {
                 stream.play().map_err(refused)?;
-                return Ok((Running { stream, device: name_of(&device), rate: config.sample_rate() }, tap));
+                return Ok((
+                    Running { stream, id: id.to_owned(), device: name_of(&device), rate: config.sample_rate() },
+                    tap,
+                ));
             }
             Err(error) => last = Some(error),
         }
@@ -252,5 +317,39 @@ fn build_capture(
         SampleFormat::U8 => build!(u8),
         SampleFormat::U16 => build!(u16),
         _ => Err(ErrorKind::UnsupportedConfig.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survey() -> Survey {
+        let named =
+            |list: &[(&str, &str)]| list.iter().map(|(id, name)| ((*id).to_owned(), (*name).to_owned())).collect();
+        Survey {
+            present: [
+                named(&[("p:spk.monitor", "Monitor of Speakers"), ("p:cam", "Camera"), ("p:usb-in", "USB Headset")]),
+                named(&[("p:spk", "Speakers"), ("p:usb", "USB Headset")]),
+            ],
+            default: [Some("p:cam".into()), Some("p:spk".into())],
+        }
+    }
+
+    #[test]
+    fn the_wanted_device_is_tried_first_then_the_systems_choice_then_the_others_and_never_a_monitor() {
+        let survey = survey();
+        for (way, wanted, expected) in [
+            (Way::Playback, vec!["usb"], vec!["p:usb", "p:spk"]),
+            (Way::Playback, vec![], vec!["p:spk", "p:usb"]),
+            (Way::Playback, vec!["gone", "usb"], vec!["p:usb", "p:spk"]),
+            (Way::Capture, vec!["headset"], vec!["p:usb-in", "p:cam"]),
+            (Way::Capture, vec!["gone"], vec!["p:cam", "p:usb-in"]),
+            (Way::Capture, vec!["p:spk.monitor"], vec!["p:spk.monitor", "p:cam", "p:usb-in"]),
+        ] {
+            let wanted: Vec<String> = wanted.into_iter().map(str::to_owned).collect();
+            assert_eq!(survey.candidates(way, &wanted), expected, "{wanted:?}");
+        }
+        assert!(survey.has(Way::Playback, "p:usb") && !survey.has(Way::Capture, "p:usb"));
     }
 }

@@ -3,12 +3,13 @@
 use ringbuf::HeapCons;
 use ringbuf::traits::{Consumer, Observer};
 
+use crate::SURPLUS_MS_MAX;
 use crate::counters::Reading;
+use crate::cushion::Cushion;
 use crate::drift::{Drift, Slip};
 use crate::ends::CaptureTap;
 use crate::rate::Converter;
 use crate::speaker::samples;
-use crate::{CUSHION_MS, CUSHION_MS_MAX, CUSHION_STEP_MS, SURPLUS_MS_MAX};
 
 /// Hears whatever device the headset has open; silence where there is none.
 pub struct Microphone {
@@ -16,6 +17,7 @@ pub struct Microphone {
     open: Option<Open>,
     /// Frames of which a part had to be silence.
     missing_frames: u64,
+    gaps: u64,
 }
 
 struct Open {
@@ -23,7 +25,7 @@ struct Open {
     converter: Converter,
     drift: Drift,
     slip: Slip,
-    cushion_ms: u32,
+    cushion: Cushion,
     primed: bool,
     raw: Vec<i16>,
     slipped: Vec<i16>,
@@ -32,7 +34,7 @@ struct Open {
 
 impl Microphone {
     pub(crate) fn new(taps: HeapCons<(CaptureTap, Converter)>) -> Self {
-        Self { taps, open: None, missing_frames: 0 }
+        Self { taps, open: None, missing_frames: 0, gaps: 0 }
     }
 
     /// Fills `frame`: 10 ms at the call's rate, to be asked for every 10 ms. Never waits; what the device did not bring is silence.
@@ -41,7 +43,7 @@ impl Microphone {
             self.open = Some(Open::new(tap, converter));
         }
         let whole = if let Some(open) = &mut self.open {
-            open.read(frame)
+            open.read(frame, &mut self.gaps)
         } else {
             frame.fill(0);
             false
@@ -52,6 +54,16 @@ impl Microphone {
     /// What the device's callbacks counted, zero while none is open.
     pub fn reading(&self) -> Reading {
         self.open.as_ref().map_or_else(Reading::default, |open| open.tap.counters.read())
+    }
+
+    /// How often a device in use had brought too little: gaps that the other side hears.
+    pub const fn gaps(&self) -> u64 {
+        self.gaps
+    }
+
+    /// How much captured sound lies between the device and us now, in milliseconds.
+    pub fn delay_ms(&self) -> u32 {
+        self.open.as_ref().map_or(0, |open| open.tap.ring.occupied_len() as u32 * 1_000 / open.tap.rate.max(1))
     }
 
     /// Frames of 10 ms that were silence, in whole or part, because nothing had been captured.
@@ -66,7 +78,7 @@ impl Open {
             converter,
             drift: Drift::new(tap.rate),
             slip: Slip::default(),
-            cushion_ms: CUSHION_MS,
+            cushion: Cushion::default(),
             primed: false,
             raw: Vec::new(),
             slipped: Vec::new(),
@@ -76,8 +88,8 @@ impl Open {
     }
 
     /// Whether the whole frame was captured sound.
-    fn read(&mut self, frame: &mut [i16]) -> bool {
-        let target = samples(self.tap.rate, self.cushion_ms);
+    fn read(&mut self, frame: &mut [i16], gaps: &mut u64) -> bool {
+        let target = samples(self.tap.rate, self.cushion.ms());
         let fill = self.tap.ring.occupied_len();
         if !self.primed && fill < target {
             frame.fill(0);
@@ -106,8 +118,11 @@ impl Open {
         frame[got..].fill(0);
         self.ready.drain(..got);
         if got < frame.len() {
-            self.cushion_ms = (self.cushion_ms + CUSHION_STEP_MS).min(CUSHION_MS_MAX);
+            *gaps += 1;
+            self.cushion.ran_out();
             self.primed = false;
+        } else {
+            self.cushion.left(self.tap.ring.occupied_len() as u32 * 1_000 / self.tap.rate.max(1));
         }
         got == frame.len()
     }
@@ -116,6 +131,7 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CUSHION_MS;
     use crate::ends::capture_ring;
     use offhook_units::SampleRate;
     use ringbuf::HeapRb;
@@ -149,6 +165,44 @@ mod tests {
             }
         }
         assert_eq!(microphone.missing_frames(), after_two_seconds);
+    }
+
+    #[test]
+    fn devices_200_ppm_off_are_heard_for_an_hour_without_a_gap_or_a_click_after_the_first_second() {
+        for ppm in [-200.0, 200.0_f64] {
+            let (mut taps, taken) = HeapRb::new(2).split();
+            let (mut device, tap) = capture_ring(16_000, 1);
+            assert!(taps.try_push((tap, same_rate())).is_ok());
+            let mut microphone = Microphone::new(taken);
+            let (mut owed, mut at, mut after_first_second) = (0.0, 0_u64, 0);
+            let (mut last, mut worst) = ([0.0_f32; 2], 0.0_f32);
+            for step in 0..360_000_u32 {
+                owed += 160.0 * (1.0 + ppm * 1e-6);
+                while owed >= 256.0 {
+                    owed -= 256.0;
+                    let heard: [i16; 256] = core::array::from_fn(|n| {
+                        let phase = (at + n as u64) % 400;
+                        ((phase as f32 * 440.0 * core::f32::consts::TAU / 16_000.0).sin() * 10_000.0) as i16
+                    });
+                    at += 256;
+                    device.take(&heard);
+                }
+                let mut frame = [0; 160];
+                microphone.read(&mut frame);
+                for sample in frame.map(f32::from) {
+                    if step > 100 {
+                        worst = worst.max((sample - 2.0 * last[1] + last[0]).abs());
+                    }
+                    last = [last[1], sample];
+                }
+                if step == 100 {
+                    after_first_second = microphone.missing_frames();
+                }
+            }
+            assert_eq!(microphone.missing_frames(), after_first_second, "{ppm} ppm");
+            assert_eq!(microphone.reading().xruns, 0, "{ppm} ppm");
+            assert!(worst < 305.0, "{ppm} ppm: a click of {worst}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use ringbuf::traits::{Producer, Split};
 use ringbuf::{HeapProd, HeapRb};
 
 use crate::counters::Counters;
-use crate::device::{HeadsetError, Running, Trouble, open_capture, open_playback};
+use crate::device::{HeadsetError, Running, Survey, Trouble, open_capture, open_playback};
 use crate::ends::{CaptureTap, PlaybackFeed};
 use crate::microphone::Microphone;
 use crate::rate::Converter;
@@ -43,8 +43,26 @@ pub struct HeadsetConfig {
     pub input: Option<String>,
     /// Id or part of the name of the playback device; none for the default one.
     pub output: Option<String>,
+    /// The playback device to take where `output` is not there, before the default one.
+    pub instead: Option<String>,
     /// The call's rate: what [`Microphone`] gives and [`Speaker`] takes.
     pub call_rate: SampleRate,
+}
+
+/// What is opened of a [`HeadsetConfig`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ways {
+    Both,
+    Playback,
+}
+
+impl Ways {
+    const fn list(self) -> &'static [Way] {
+        match self {
+            Self::Both => &[Way::Playback, Way::Capture],
+            Self::Playback => &[Way::Playback],
+        }
+    }
 }
 
 /// What happened to the devices. Never more than [`EVENTS_MAX`] wait; further ones are dropped, for the state is what counts.
@@ -66,6 +84,13 @@ pub enum HeadsetEvent {
         /// The sound system's words, or that it fell silent.
         why: String,
     },
+    /// The device that is wanted is not there, or does not open: another one stands in until it is.
+    Missing {
+        /// Capture or playback.
+        way: Way,
+        /// What was asked for.
+        wanted: String,
+    },
     /// A passing fault; the stream goes on.
     Trouble {
         /// Capture or playback.
@@ -79,11 +104,16 @@ pub enum HeadsetEvent {
 pub const EVENTS_MAX: usize = 64;
 /// How often a lost device is tried again.
 pub const RETRY_EVERY: Span = Span::from_ms(500);
+/// How often a device that is better than the one in use, and did not open, is tried again.
+const BETTER_EVERY: Span = Span::from_s(2);
 /// How often the watchdog looks.
 const LOOK_EVERY: Span = Span::from_ms(100);
+/// How often the system is asked which devices there are: most sound servers say nothing when one comes or goes.
+const SURVEY_EVERY: Span = Span::from_ms(300);
 
 enum Order {
     Trouble(Way, u64, Trouble),
+    Survey(Box<Survey>),
     Close,
 }
 
@@ -95,11 +125,23 @@ pub struct Headset {
 }
 
 impl Headset {
-    /// Opens capture and playback and starts them.
+    /// Opens capture and playback and starts them. Where a device named is not there, another one stands in and an event says so.
     ///
     /// # Errors
-    /// [`HeadsetError`] where a device named does not exist, none exists at all, or one refuses. Later losses are events.
+    /// [`HeadsetError`] where neither opens. Later losses, and one of two that does not open, are events.
     pub fn open(config: HeadsetConfig) -> Result<(Self, Microphone, Speaker), HeadsetError> {
+        Self::start(config, Ways::Both)
+    }
+
+    /// Opens playback alone, on `config.output`: for what rings.
+    ///
+    /// # Errors
+    /// [`HeadsetError`] where it does not open.
+    pub fn open_speaker(config: HeadsetConfig) -> Result<(Self, Speaker), HeadsetError> {
+        Self::start(config, Ways::Playback).map(|(headset, _, speaker)| (headset, speaker))
+    }
+
+    fn start(config: HeadsetConfig, ways: Ways) -> Result<(Self, Microphone, Speaker), HeadsetError> {
         let (orders, inbox) = bounded(EVENTS_MAX);
         let (events_out, events) = bounded(EVENTS_MAX);
         let (feeds, taken_feeds) = HeapRb::new(8).split();
@@ -111,8 +153,8 @@ impl Headset {
         let thread = std::thread::Builder::new()
             .name("headset".into())
             .spawn(move || {
-                let mut supervisor = Supervisor::new(config, to_self, events_out, feeds, taps);
-                let opened = supervisor.open_both();
+                let mut supervisor = Supervisor::new(config, ways, to_self, events_out, feeds, taps);
+                let opened = supervisor.open_all();
                 let go = opened.is_ok();
                 if ready_out.send(opened).is_ok() && go {
                     supervisor.run(&inbox);
@@ -150,6 +192,7 @@ struct Live {
 
 struct Supervisor {
     config: HeadsetConfig,
+    ways: Ways,
     to_self: Sender<Order>,
     events: Sender<HeadsetEvent>,
     feeds: HeapProd<(PlaybackFeed, Converter)>,
@@ -159,12 +202,18 @@ struct Supervisor {
     generation: u64,
     playback: Option<(u64, Live)>,
     capture: Option<(u64, Live)>,
+    /// Capture and playback were said to be missing.
+    told_missing: [bool; 2],
+    survey: Survey,
+    /// When a better device that did not open is tried again.
+    better_at: Tick,
     retry_at: Tick,
 }
 
 impl Supervisor {
     fn new(
         config: HeadsetConfig,
+        ways: Ways,
         to_self: Sender<Order>,
         events: Sender<HeadsetEvent>,
         feeds: HeapProd<(PlaybackFeed, Converter)>,
@@ -172,6 +221,7 @@ impl Supervisor {
     ) -> Self {
         Self {
             config,
+            ways,
             to_self,
             events,
             feeds,
@@ -180,6 +230,9 @@ impl Supervisor {
             generation: 0,
             playback: None,
             capture: None,
+            told_missing: [false; 2],
+            survey: Survey::default(),
+            better_at: Tick::ZERO,
             retry_at: Tick::ZERO,
         }
     }
@@ -188,41 +241,79 @@ impl Supervisor {
         Tick::ZERO + Span::from(self.started.elapsed())
     }
 
-    fn open_both(&mut self) -> Result<(), HeadsetError> {
-        self.open(Way::Playback, true)?;
-        self.open(Way::Capture, true)
+    fn wanted(&self, way: Way) -> Option<&str> {
+        match way {
+            Way::Capture => self.config.input.as_deref(),
+            Way::Playback => self.config.output.as_deref(),
+        }
     }
 
-    /// Opens one way; unless `strict`, the default device stands in for a named one that is gone.
-    fn open(&mut self, way: Way, strict: bool) -> Result<(), HeadsetError> {
+    fn candidates(&self, way: Way) -> Vec<String> {
+        let second = self.config.instead.as_ref().filter(|_| way == Way::Playback);
+        let wanted: Vec<String> =
+            self.wanted(way).into_iter().chain(second.map(String::as_str)).map(str::to_owned).collect();
+        self.survey.candidates(way, &wanted)
+    }
+
+    fn open_all(&mut self) -> Result<(), HeadsetError> {
+        self.survey = Survey::take(&cpal::default_host())?;
+        let mut failed = Vec::new();
+        for way in self.ways.list() {
+            if let Err(error) = self.open(*way) {
+                failed.push((*way, error));
+            }
+        }
+        if failed.len() < self.ways.list().len() {
+            for (way, error) in failed {
+                self.tell(HeadsetEvent::Lost { way, why: error.to_string() });
+            }
+            return Ok(());
+        }
+        failed.pop().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Opens one way on the first device that does: the wanted one, the system's choice, or any other.
+    fn open(&mut self, way: Way) -> Result<(), HeadsetError> {
+        let mut last = HeadsetError::NoDevice { way };
+        for id in self.candidates(way) {
+            match self.open_one(way, &id) {
+                Ok(()) => {
+                    self.note_whether_missing(way, &id);
+                    return Ok(());
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Tells once that the wanted device is missing, now that the one of this id was opened.
+    fn note_whether_missing(&mut self, way: Way, id: &str) {
+        let wanted = self.wanted(way).map(str::to_owned);
+        let missing = wanted.filter(|wanted| self.survey.find(way, wanted).is_none_or(|found| found != id));
+        let told = &mut self.told_missing[usize::from(way == Way::Playback)];
+        let before = core::mem::replace(told, missing.is_some());
+        if let (Some(wanted), false) = (missing, before) {
+            self.tell(HeadsetEvent::Missing { way, wanted });
+        }
+    }
+
+    fn open_one(&mut self, way: Way, id: &str) -> Result<(), HeadsetError> {
         self.generation += 1;
         let generation = self.generation;
         let to_self = self.to_self.clone();
         // A device that reports without end must not fill memory; the watchdog sees what is lost here.
         let trouble = move |what| drop(to_self.try_send(Order::Trouble(way, generation, what)));
-        let wanted = match way {
-            Way::Capture => self.config.input.as_deref(),
-            Way::Playback => self.config.output.as_deref(),
-        };
-        let stand_in = |error: &HeadsetError| !strict && matches!(error, HeadsetError::Unknown { .. });
         let (running, counters) = match way {
             Way::Playback => {
-                let opened = match open_playback(wanted, trouble.clone()) {
-                    Err(error) if stand_in(&error) => open_playback(None, trouble),
-                    other => other,
-                };
-                let (running, feed) = opened?;
+                let (running, feed) = open_playback(id, trouble)?;
                 let counters = std::sync::Arc::clone(&feed.counters);
                 let converter = converter(way, &running, self.config.call_rate, SampleRate(running.rate))?;
                 drop(self.feeds.try_push((feed, converter)));
                 (running, counters)
             }
             Way::Capture => {
-                let opened = match open_capture(wanted, trouble.clone()) {
-                    Err(error) if stand_in(&error) => open_capture(None, trouble),
-                    other => other,
-                };
-                let (running, tap) = opened?;
+                let (running, tap) = open_capture(id, trouble)?;
                 let counters = std::sync::Arc::clone(&tap.counters);
                 let converter = converter(way, &running, SampleRate(running.rate), self.config.call_rate)?;
                 drop(self.taps.try_push((tap, converter)));
@@ -231,9 +322,8 @@ impl Supervisor {
         };
         self.tell(HeadsetEvent::Opened { way, device: running.device.clone(), rate: running.rate });
         let live = Live { running, counters, watchdog: Watchdog::new(self.now()) };
-        match way {
-            Way::Playback => self.playback = Some((generation, live)),
-            Way::Capture => self.capture = Some((generation, live)),
+        if let Some((_, old)) = self.slot(way).replace((generation, live)) {
+            bury(old.running);
         }
         Ok(())
     }
@@ -258,17 +348,74 @@ impl Supervisor {
     }
 
     fn run(&mut self, inbox: &Receiver<Order>) {
+        let over = self.watch();
         loop {
             match inbox.recv_timeout(LOOK_EVERY.as_std()) {
                 Ok(Order::Close) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(Order::Trouble(way, generation, what)) => self.trouble(way, generation, what),
+                Ok(Order::Survey(survey)) => self.surveyed(*survey),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.look();
         }
+        drop(over);
         for way in [Way::Playback, Way::Capture] {
             if let Some((_, live)) = self.slot(way).take() {
                 bury(live.running);
+            }
+        }
+    }
+
+    /// Asks the system again and again which devices there are, on a thread of its own, since it may keep us waiting; until what is given
+    /// is dropped.
+    fn watch(&self) -> Sender<()> {
+        let (over, ended) = bounded(0);
+        let to_self = self.to_self.clone();
+        let spawned = std::thread::Builder::new().name("headset-watch".into()).spawn(move || {
+            let mut host = None;
+            while matches!(ended.recv_timeout(SURVEY_EVERY.as_std()), Err(RecvTimeoutError::Timeout)) {
+                // A sound server that went away is asked for anew.
+                host = match Survey::take(host.get_or_insert_with(cpal::default_host)) {
+                    Ok(survey) => {
+                        drop(to_self.try_send(Order::Survey(Box::new(survey))));
+                        host
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "which devices there are is unknown");
+                        None
+                    }
+                };
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "devices that come and go will not be followed");
+        }
+        over
+    }
+
+    /// What there is now: a device that is gone is left, a wanted one that is back is taken, and the system's choice is followed.
+    fn surveyed(&mut self, survey: Survey) {
+        let (changed, now) = (survey != self.survey, self.now());
+        if !changed && now < self.better_at {
+            return;
+        }
+        self.better_at = now + BETTER_EVERY;
+        self.survey = survey;
+        for way in self.ways.list().iter().copied() {
+            let Some(open) = self.slot(way).as_ref().map(|(_, live)| live.running.id.clone()) else {
+                // Whatever came may be what is missing.
+                self.retry_at = self.now();
+                continue;
+            };
+            let best = self.candidates(way).into_iter().next();
+            if !self.survey.has(way, &open) {
+                self.lose(way, "it is gone".into());
+            } else if let Some(best) = best.filter(|best| *best != open) {
+                // The old stream goes on until the new one runs.
+                match self.open_one(way, &best) {
+                    Ok(()) => self.note_whether_missing(way, &best),
+                    Err(error) => tracing::debug!(%way, %error, "the better device does not open"),
+                }
             }
         }
     }
@@ -297,9 +444,9 @@ impl Supervisor {
         if now < self.retry_at {
             return;
         }
-        for way in [Way::Playback, Way::Capture] {
+        for way in self.ways.list().iter().copied() {
             if self.slot(way).is_none()
-                && let Err(error) = self.open(way, false)
+                && let Err(error) = self.open(way)
             {
                 tracing::debug!(%way, %error, "the device is still away");
                 self.retry_at = now + RETRY_EVERY;

@@ -1,6 +1,7 @@
 //! `offhook phone`: the softphone on a terminal, or without one for programs.
 
 mod orders;
+mod remote;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -10,13 +11,16 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use crossbeam_channel::{Receiver, bounded, never};
+use crossbeam_channel::{Receiver, Sender, bounded, never};
+use offhook_headset::Buttons;
 use offhook_loadgen::arrivals::span;
 use offhook_phone::{
-    Account, CallStatistics, Clock, EngineConfig, Phone, PhoneConfig, PhoneEvent, Sound, Told, headset,
+    Account, CallStatistics, Clock, DeviceConfig, EngineConfig, Phone, PhoneConfig, PhoneEvent, Sound, Told,
+    VoiceSwitches,
 };
 use offhook_units::{Entropy, Span};
 use orders::Order;
+use remote::Remote;
 use serde_json::json;
 
 /// Arguments of `offhook phone`.
@@ -26,7 +30,10 @@ Examples:
   offhook phone --account sip:alice@192.168.1.10 --password-file ~/.alice
       an agent's phone on this terminal, with the default headset
   offhook phone --list-devices
-      the sound devices there are, and what to write for --input-device and --output-device
+      the sound devices there are, and what to write for --input-device, --output-device and --ring-device
+  offhook phone --account sip:alice@192.168.1.10 --password-file ~/.alice \\
+      --input-device usb --output-device usb --ring-device speakers
+      rings on the loudspeakers, talks on the headset
   offhook phone --headless --account sip:alice@127.0.0.1 --password secret \\
       --auto-answer --play answer.wav --record heard.wav --events
       an agent that answers by itself and speaks a file, one JSON line per event
@@ -34,7 +41,8 @@ Examples:
       a phone without account that answers after two seconds
   offhook phone --headless --account sip:alice@127.0.0.1 --password secret --lines 2 --commands --events
       a phone for a program: {\"do\":\"dial\",\"to\":\"bob\"}, answer, hang_up, hold, mute, keys,
-      {\"do\":\"transfer\",\"call\":1,\"to\":\"bob\"}, {\"do\":\"join\",\"call\":1,\"with\":2}, off")]
+      {\"do\":\"transfer\",\"call\":1,\"to\":\"bob\"}, {\"do\":\"join\",\"call\":1,\"with\":2},
+      {\"do\":\"voice\",\"noise\":false}, off")]
 pub struct PhoneArgs {
     /// Who we are, such as sip:alice@HOST. Without it the phone is called at the address it listens on.
     #[arg(long, value_name = "URI")]
@@ -77,6 +85,14 @@ pub struct PhoneArgs {
     /// Playback device: its id, or a part of its name. The default one otherwise.
     #[arg(long, value_name = "DEVICE")]
     output_device: Option<String>,
+    /// Device that rings: its id, or a part of its name. The playback device otherwise, also while it is missing.
+    #[arg(long, value_name = "DEVICE")]
+    ring_device: Option<String>,
+    /// Leave the buttons and lamps of a USB headset alone.
+    #[arg(long)]
+    no_buttons: bool,
+    #[command(flatten)]
+    voice: VoiceArgs,
     /// List the sound devices and stop.
     #[arg(long)]
     list_devices: bool,
@@ -86,12 +102,45 @@ pub struct PhoneArgs {
     /// Print one JSON line per event as it happens (with --headless).
     #[arg(long, requires = "headless")]
     events: bool,
+    /// Let a page on this machine drive the phone, by a WebSocket here (127.0.0.1:PORT); it shows the pairing code that the phone shows.
+    #[arg(long, value_name = "ADDR:PORT")]
+    control: Option<SocketAddr>,
+    /// The site of such a page, such as https://pbx.example.com. May be given again; pages of others are refused.
+    #[arg(long, value_name = "ORIGIN", requires = "control")]
+    control_origin: Vec<String>,
+    /// Tell five times a second how each call sounds (with --events).
+    #[arg(long, requires = "events")]
+    meters: bool,
     /// Read commands from standard input, one JSON object a line (with --headless).
     #[arg(long, requires = "headless")]
     commands: bool,
     /// Print one JSON object with the figures of all calls at the end; with --list-devices the list as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// What is done to the microphone's sound; all of it can be switched while the phone is on, too.
+#[derive(Debug, Args)]
+struct VoiceArgs {
+    /// Leave the echo of the loudspeaker in the microphone's sound.
+    #[arg(long)]
+    no_echo_cancellation: bool,
+    /// Leave the room's noise in it: for whoever sends other sounds than speech.
+    #[arg(long)]
+    no_noise_suppression: bool,
+    /// Leave it as loud as it is.
+    #[arg(long)]
+    no_gain_control: bool,
+}
+
+impl VoiceArgs {
+    const fn switches(&self) -> VoiceSwitches {
+        VoiceSwitches {
+            echo: !self.no_echo_cancellation,
+            noise: !self.no_noise_suppression,
+            gain: !self.no_gain_control,
+        }
+    }
 }
 
 /// Files in the place of devices, and beside them.
@@ -120,7 +169,9 @@ impl SoundArgs {
         let play = self.play.as_deref().map(Sound::load).transpose()?;
         Ok(EngineConfig {
             clock,
-            headset: None,
+            devices: None,
+            voice: VoiceSwitches::OFF,
+            meters: false,
             play: play.map(|sound| (Arc::new(sound), !self.play_once)),
             record: self.record,
             payloads_in: self.payloads_in,
@@ -199,15 +250,21 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
     }
     let clock = Clock::start();
     let mut engine = args.sound.engine(clock)?;
-    if !args.headless || args.input_device.is_some() || args.output_device.is_some() {
-        engine.headset = Some(headset(args.input_device, args.output_device));
+    let devices = [&args.input_device, &args.output_device, &args.ring_device];
+    if !args.headless || devices.iter().any(|device| device.is_some()) {
+        engine.devices = Some(DeviceConfig::new(args.input_device, args.output_device, args.ring_device));
+        engine.voice = args.voice.switches();
     }
+    let voice = engine.voice;
+    let buttons = engine.devices.is_some() && !args.no_buttons;
+    engine.meters = args.meters || !args.headless;
     let account = account(args.account.as_deref(), args.server.as_deref(), args.password, args.password_file.as_ref())?;
     let title = account.as_ref().map_or_else(|| "offhook phone".to_owned(), |account| account.aor.to_string());
     let config = PhoneConfig {
         register: account.is_some() && !args.no_register,
         account,
         name: args.name,
+        buttons: buttons.then(Buttons::open).transpose().context("the headset's buttons")?,
         auto_answer: args.auto_answer,
         answer_when_asked: args.answer_when_asked,
         hang_up_after: args.hang_up_after,
@@ -215,17 +272,86 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
         ..PhoneConfig::new(args.listen, engine)
     };
     let stop = stop_signals()?;
-    let (phone, told) = Phone::start(config, entropy()?)?;
-    let calls = if args.headless {
-        let orders = if args.commands { orders::from_stdin().context("standard input")? } else { never() };
-        without_screen(&phone, &told, &stop, orders, args.events)?
-    } else {
-        offhook_phone::screen::run(&phone, &told, &stop, clock, &title).context("the terminal")?
+    let (tell_notice, notices) = bounded(NOTICES_MAX);
+    let remote = match args.control {
+        Some(address) => {
+            let notice = tell_notice.clone();
+            let remote =
+                Remote::open(address, args.control_origin, entropy()?, move |what| drop(notice.try_send(what)))?;
+            drop(tell_notice.try_send(format!(
+                "a page drives this phone at ws://{} with the code {}",
+                remote.address, remote.code
+            )));
+            Some(remote)
+        }
+        None => None,
     };
+    let (phone, told) = Phone::start(config, entropy()?)?;
+    let calls = std::thread::scope(|scope| {
+        let told = match &remote {
+            None => told,
+            Some(remote) => {
+                let (show, shown) = bounded(offhook_phone::EVENTS_MAX);
+                let phone = &phone;
+                scope.spawn(move || between(phone, remote, clock, &told, &notices, &show));
+                shown
+            }
+        };
+        let done = if args.headless {
+            let orders = if args.commands { orders::from_stdin().context("standard input") } else { Ok(never()) };
+            orders.and_then(|orders| without_screen(&phone, &told, &stop, orders, args.events))
+        } else {
+            offhook_phone::screen::run(&phone, &told, &stop, clock, &title, voice).context("the terminal")
+        };
+        if done.is_err() {
+            // Whoever hands on what the phone tells waits for its end.
+            phone.off();
+        }
+        done
+    })?;
     if args.json {
         print_line(&json!({ "calls": calls }));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Words about pages that wait to be shown.
+const NOTICES_MAX: usize = 64;
+
+/// Hands on what the phone tells, to pages too, and what they want to the phone; until it is off.
+fn between(
+    phone: &Phone,
+    remote: &Remote,
+    clock: Clock,
+    told: &Receiver<Told>,
+    notices: &Receiver<String>,
+    show: &Sender<Told>,
+) {
+    loop {
+        let event = crossbeam_channel::select! {
+            recv(told) -> event => {
+                let Ok(event) = event else { return };
+                event
+            }
+            recv(notices) -> what => {
+                let Ok(what) = what else { return };
+                Told { at: clock.now(), event: PhoneEvent::Remote { what } }
+            }
+            recv(remote.orders) -> order => {
+                let given = order.map_or(Ok(()), |order| order.give(phone));
+                let Err(error) = given else { continue };
+                Told { at: clock.now(), event: PhoneEvent::Fault { call: None, what: error.to_string() } }
+            }
+        };
+        // The pairing code is for who sits here.
+        if !matches!(event.event, PhoneEvent::Remote { .. }) {
+            remote.tell(&event);
+        }
+        let off = matches!(event.event, PhoneEvent::Off);
+        if show.send(event).is_err() || off {
+            return;
+        }
+    }
 }
 
 /// Until a signal: prints events, or a line for each thing that matters.
@@ -289,7 +415,9 @@ fn say(event: &PhoneEvent) {
             eprintln!("{} {number} calls{from}", name.as_deref().unwrap_or_default());
         }
         PhoneEvent::Answered { setup_ms, .. } => eprintln!("answered after {setup_ms:.0} ms"),
-        PhoneEvent::Device { what, .. } | PhoneEvent::Fault { what, .. } => eprintln!("{what}"),
+        PhoneEvent::Device { what, .. } | PhoneEvent::Fault { what, .. } | PhoneEvent::Remote { what } => {
+            eprintln!("{what}");
+        }
         PhoneEvent::Ended { statistics } => eprintln!("{}", statistics.line()),
         _ => {}
     }

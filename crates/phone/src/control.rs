@@ -1,11 +1,12 @@
 //! The control thread: one owner of the SIP endpoint and of every call's state, fed in order by one channel.
 
+mod buttons;
+mod dial;
 mod keepalive;
 mod media;
 mod transfer;
 
 use core::net::SocketAddr;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,11 +14,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use offhook_codec::{Cadence, Tone};
+use offhook_headset::{Lamps, VoiceSwitches};
 use offhook_net::sip::{Incoming, SipSocket};
 use offhook_plan::Direction;
 use offhook_sip::{
-    Body, EndCause, Endpoint, EndpointConfig, Event, Flow, Invite, Method, NameAddr, Output, Register, RegistrationId,
-    Request, Response, SessionId, Transport, Uri, reason_phrase, sdp,
+    EndCause, Endpoint, EndpointConfig, Event, Flow, Method, NameAddr, Output, Register, RegistrationId, Request,
+    Response, SessionId, Transport, Uri, reason_phrase, sdp,
 };
 use offhook_units::{Entropy, SampleRate, Span, Tick};
 
@@ -25,8 +27,8 @@ use self::keepalive::KeepAlive;
 use crate::engine::{Engine, EngineConfig, Order, Report};
 use crate::event::{PhoneEvent, Told};
 use crate::line::{Due, Line, Stage, asked_to_answer, caller_of};
-use crate::phone::{Command, Dial, Input, OFF_WITHIN, PhoneConfig, local_towards};
-use crate::statistics::{Bound, CallStatistics, EndedBy, MediaStatistics};
+use crate::phone::{Command, Input, OFF_WITHIN, PhoneConfig, VoiceChange};
+use crate::statistics::{Bound, EndedBy, MediaStatistics};
 
 /// How long an engine may take to fall silent before BYE goes out all the same.
 const QUIET_WITHIN: Span = Span::from_ms(200);
@@ -55,6 +57,9 @@ pub(crate) struct Control {
     keep_alive: KeepAlive,
     wake_at: Option<Tick>,
     off_by: Option<Tick>,
+    /// What the headset shows, and whom we called last.
+    lamps: Lamps,
+    dialed: Option<(SocketAddr, Uri)>,
 }
 
 impl Control {
@@ -93,6 +98,8 @@ impl Control {
             keep_alive,
             wake_at: None,
             off_by: None,
+            lamps: Lamps::default(),
+            dialed: None,
         }
     }
 
@@ -120,6 +127,7 @@ impl Control {
             }
             self.do_what_is_due(now);
             self.drain();
+            self.light();
             if self.off_by.is_some_and(|by| by <= now || (self.lines.is_empty() && self.registration.is_none())) {
                 break;
             }
@@ -187,6 +195,7 @@ impl Control {
             }
             Input::Media(call, report) => self.report(now, call, report),
             Input::Command(command) => self.command(now, command),
+            Input::Press(press) => self.pressed(now, press),
         }
     }
 
@@ -197,7 +206,8 @@ impl Control {
             Command::HangUp(call) => self.hang_up(now, call),
             Command::Hold(call, on) => self.hold(now, call, on),
             Command::Mute(call, on) => {
-                if let Some(line) = self.lines.get(&call) {
+                if let Some(line) = self.lines.get_mut(&call) {
+                    line.muted = on;
                     line.engine.tell(Order::Mute(on));
                     self.say(PhoneEvent::Muted { call, on });
                 }
@@ -206,10 +216,22 @@ impl Control {
                 Some(line) => line.engine.tell(Order::Keys(keys)),
                 None => self.fault(Some(call), "there is no such call"),
             },
+            Command::Voice(change) => self.change_voice(change),
             Command::Transfer { call, to } => self.transfer(now, call, &to),
             Command::Join { call, with } => self.join(now, call, with),
             Command::Off => self.switch_off(now),
         }
+    }
+
+    /// From now on microphones are processed so, in calls that are up and in later ones.
+    fn change_voice(&mut self, change: VoiceChange) {
+        let switches = change.of(self.config.engine.voice);
+        self.config.engine.voice = switches;
+        for line in self.lines.values() {
+            line.engine.tell(Order::Voice(switches));
+        }
+        let VoiceSwitches { echo, noise, gain } = switches;
+        self.say(PhoneEvent::Voice { echo, noise, gain });
     }
 
     fn switch_off(&mut self, now: Tick) {
@@ -235,7 +257,7 @@ impl Control {
             let due = self.lines.get_mut(&call).map(|line| line.take_due(now)).unwrap_or_default();
             for what in due {
                 match what {
-                    Due::Answer => self.answer(now, call),
+                    Due::Answer => self.answer_by_itself(now, call),
                     Due::HangUp => self.hang_up(now, call),
                     Due::GiveUp => self.give_up(now, call),
                     Due::Keys(keys) => self.command(now, Command::Keys(call, keys)),
@@ -409,10 +431,11 @@ impl Control {
                 return refuse(self, error.status());
             }
         }
-        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let call = self.next_call();
         let Some((engine, local)) = self.open_engine(call, flow.local) else { return refuse(self, 500) };
         self.endpoint.progress(now, session, 180, None);
-        engine.tell(Order::Tone(Some(ringing())));
+        let talks = self.lines.values().any(|line| line.stage == Stage::Talking);
+        engine.tell(if talks { Order::Tone(Some(waiting())) } else { Order::Ring(ringing()) });
         let (number, name, queue) = caller_of(request);
         let mut due = Vec::new();
         let asked = if self.config.answer_when_asked && self.is_ours(flow) { asked_to_answer(request) } else { None };
@@ -430,6 +453,7 @@ impl Control {
             negotiated: None,
             carrier: None,
             carried: None,
+            muted: false,
             held_by_us: false,
             hold_next: None,
             held_by_peer: false,
@@ -451,110 +475,13 @@ impl Control {
         self.say(PhoneEvent::Incoming { call, number, name, queue });
     }
 
+    fn next_call(&self) -> u32 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Whether a message comes from our server, where we have one.
     fn is_ours(&self, flow: Flow) -> bool {
         self.config.account.as_ref().is_none_or(|account| account.server == flow.peer)
-    }
-
-    fn dial(&mut self, now: Tick, call: u32, peer: SocketAddr, dial: Dial) {
-        let Dial { uri, from, headers, keys, hang_up_after, give_up_after, carrier } = dial;
-        let local = match local_towards(&self.socket, peer) {
-            Ok(local) => local,
-            Err(error) => return self.not_dialed(call, &uri, error.to_string()),
-        };
-        let Some((engine, described)) = self.open_engine(call, local) else {
-            return self.not_dialed(call, &uri, "no ports for sound are free".into());
-        };
-        let offer = sdp::offer(&described, &self.config.caps, Direction::SendRecv);
-        let told = match &carrier {
-            None => offer.clone(),
-            Some(carrier) => match carrier.offer(&offer) {
-                Ok(told) => told,
-                Err(error) => return self.not_dialed(call, &uri, error),
-            },
-        };
-        let account = self.config.account.as_ref();
-        let from = from.unwrap_or_else(|| {
-            let address = account.map_or_else(|| self.contact(local), |account| account.aor.clone());
-            NameAddr::new(address).with_display(self.config.name.as_deref().unwrap_or_default())
-        });
-        let invite = Invite {
-            flow: self.flow_to(peer, local),
-            to: NameAddr::new(uri.clone()),
-            from,
-            contact: self.contact(local),
-            headers,
-            body: Some(Body::sdp(told)),
-            credentials: account.and_then(|account| account.credentials.clone()),
-            uri: uri.clone(),
-        };
-        let flow = invite.flow;
-        let session = match self.endpoint.invite(now, invite) {
-            Ok(session) => session,
-            Err(full) => return self.not_dialed(call, &uri, full.to_string()),
-        };
-        let due = give_up_after.map(|after| (now + after, Due::GiveUp)).into_iter().collect();
-        let number = uri.user_decoded().map_or_else(|| uri.host.clone(), Cow::into_owned);
-        let line = Line {
-            call,
-            session,
-            flow,
-            bound: Bound::Out,
-            stage: Stage::Calling,
-            engine,
-            local: described,
-            our_offer: Some(offer),
-            their_offer: None,
-            negotiated: None,
-            carrier,
-            carried: None,
-            held_by_us: false,
-            hold_next: None,
-            held_by_peer: false,
-            number,
-            name: None,
-            queue: None,
-            began: now,
-            answered: None,
-            ended: None,
-            ended_by: None,
-            status: None,
-            reason: None,
-            keys,
-            hang_up_after,
-            due,
-        };
-        self.lines.insert(call, line);
-        self.by_session.insert(session, call);
-        self.say(PhoneEvent::Dialing { call, uri: uri.to_string() });
-    }
-
-    /// A call that never left this phone ends like any other.
-    fn not_dialed(&self, call: u32, uri: &Uri, why: String) {
-        let statistics = CallStatistics {
-            call,
-            bound: Bound::Out,
-            number: uri.user_decoded().map_or_else(|| uri.host.clone(), Cow::into_owned),
-            name: None,
-            queue: None,
-            answered: false,
-            ended_by: EndedBy::Us,
-            status: None,
-            reason: Some(why),
-            setup_ms: None,
-            duration_ms: 0.0,
-            codec: None,
-            media: MediaStatistics::default(),
-        };
-        self.say(PhoneEvent::Ended { statistics: Box::new(statistics) });
-    }
-
-    fn give_up(&mut self, now: Tick, call: u32) {
-        if let Some(line) = self.lines.get_mut(&call).filter(|line| line.stage == Stage::Calling) {
-            let waited = Span::from_ms(now.since(line.began).as_ms());
-            line.reason = Some(format!("not answered within {waited}"));
-            self.hang_up(now, call);
-        }
     }
 
     fn hang_up(&mut self, now: Tick, call: u32) {
@@ -582,13 +509,6 @@ impl Control {
                 line.engine.tell(Order::Quiet);
             }
             Stage::Quieting | Stage::Leaving | Stage::Over => {}
-        }
-    }
-
-    /// The peer says nothing at all: the call is over for us. The endpoint goes on to cancel it if ever an answer comes.
-    fn abandon(&mut self, now: Tick, call: u32) {
-        if let Some(session) = self.lines.get(&call).map(|line| line.session) {
-            self.over(now, session, EndedBy::Us, None);
         }
     }
 
@@ -630,11 +550,17 @@ impl Control {
             Report::KeysSent => self.say(PhoneEvent::KeysSent { call }),
             Report::KeysFailed(why) => self.fault(Some(call), format!("the keys were not sent: {why}")),
             Report::Quiet => self.leave(now, call),
+            Report::Meters(meters) => self.say(PhoneEvent::Meters { call, meters }),
             Report::Device(what) => self.say(PhoneEvent::Device { call, what }),
             Report::File(what) => self.fault(Some(call), what),
             Report::Stopped(media) => self.finish(now, call, *media),
         }
     }
+}
+
+/// What another call sounds like in the ear of who talks: short, soft and seldom.
+fn waiting() -> Tone {
+    Tone::new(SampleRate::NARROW, [440.0, 440.0], 1_500, Cadence { on: Span::from_ms(200), off: Span::from_s(4) })
 }
 
 /// What an incoming call sounds like here.

@@ -12,17 +12,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use offhook_codec::{Law, NarrowEncoder, Tone};
-use offhook_headset::{Headset, HeadsetConfig, HeadsetError, HeadsetEvent, Microphone, Speaker};
+use offhook_headset::VoiceSwitches;
 use offhook_media::Pulled;
 use offhook_plan::Negotiated;
 use offhook_rtp::{REPORT_BYTES_MAX, ReportWriter, is_rtcp};
-use offhook_units::{Entropy, RtpSeq, RtpTime, SampleRate, Span, Tick};
+use offhook_units::{Entropy, RtpSeq, RtpTime, Span, Tick};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::Clock;
+use crate::devices::{DeviceConfig, Devices};
 use crate::listener::{Listener, Noticed, coding_of};
+use crate::meters::{Meter, Meters};
 use crate::sound::{Player, Sound};
 use crate::spool::{Kind, Spool};
 use crate::statistics::MediaStatistics;
@@ -31,7 +33,7 @@ use crate::talker::{PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX, Talker, Turn};
 /// One turn of the engine.
 pub const TURN: Span = Span::from_ms(10);
 /// Samples of one turn at 8 kHz.
-const TURN_SAMPLES: usize = 80;
+const TURN_SAMPLES: usize = offhook_headset::voice::FRAME;
 /// Turns that are made up for at once; a machine that stood still for longer skips the rest and counts it.
 const TURNS_BEHIND_MAX: u64 = 10;
 /// Datagrams read at one waking.
@@ -47,9 +49,13 @@ pub struct EngineConfig {
     /// The phone's clock.
     pub clock: Clock,
     /// Real devices, where there shall be any.
-    pub headset: Option<HeadsetConfig>,
+    pub devices: Option<DeviceConfig>,
+    /// What is done to what their microphone hears.
+    pub voice: VoiceSwitches,
     /// Speaks in the place of a microphone; `true`: again and again.
     pub play: Option<(Arc<Sound>, bool)>,
+    /// Whether it tells five times a second how the call sounds.
+    pub meters: bool,
     /// What is heard goes into this WAV file from the answer on.
     pub record: Option<PathBuf>,
     /// Every payload received, in sequence order.
@@ -61,8 +67,14 @@ pub struct EngineConfig {
 /// What an engine is told.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Sound a tone until told to talk; none: silence.
+    /// Sound a tone in the ear until told to talk; none: silence.
     Tone(Option<Tone>),
+    /// Ring with this tone until told to talk.
+    Ring(Tone),
+    /// Tell the ear that a call was answered by itself: a short tone over what is heard.
+    Zip,
+    /// Process the microphone so from now on.
+    Voice(VoiceSwitches),
     /// Media is agreed on, or anew.
     Talk(Box<Negotiated>),
     /// Say nothing, hear on.
@@ -92,6 +104,8 @@ pub(crate) enum Report {
     KeysFailed(&'static str),
     /// Nothing more is sent.
     Quiet,
+    /// How it sounds now.
+    Meters(Box<Meters>),
     /// A device came, went or failed.
     Device(String),
     /// A file could not be written.
@@ -163,13 +177,6 @@ fn open_pair(address: IpAddr) -> io::Result<(UdpSocket, UdpSocket)> {
     Err(last)
 }
 
-/// Devices that are being opened, open, or not there.
-enum Devices {
-    None,
-    Opening(Receiver<Result<(Headset, Microphone, Speaker), HeadsetError>>),
-    Open { headset: Headset, microphone: Box<Microphone>, speaker: Box<Speaker> },
-}
-
 struct Worker {
     config: EngineConfig,
     entropy: Entropy,
@@ -198,6 +205,7 @@ struct Worker {
     stop_at: Option<Tick>,
     concealed_turns: u64,
     late_frames: u64,
+    meter: Meter,
     file_bytes_dropped: u64,
 }
 
@@ -210,7 +218,7 @@ impl Worker {
         talker: Talker,
         report: Box<dyn Fn(Report) + Send>,
     ) -> Self {
-        let devices = config.headset.clone().map_or(Devices::None, open_devices);
+        let devices = Devices::new(config.devices.clone(), config.voice);
         Self {
             config,
             entropy,
@@ -237,6 +245,7 @@ impl Worker {
             stop_at: None,
             concealed_turns: 0,
             late_frames: 0,
+            meter: Meter::default(),
             file_bytes_dropped: 0,
         }
     }
@@ -278,6 +287,9 @@ impl Worker {
     fn order(&mut self, now: Tick, order: Order) {
         match order {
             Order::Tone(tone) => self.tone = tone,
+            Order::Ring(tone) => self.devices.ring(Some(tone)),
+            Order::Zip => self.devices.zip(),
+            Order::Voice(switches) => self.devices.switch(switches),
             Order::Talk(negotiated) => self.talk(now, *negotiated),
             Order::Mute(on) => self.muted = on,
             Order::Hold(on) => self.held = on,
@@ -307,6 +319,7 @@ impl Worker {
             self.encoder = NarrowEncoder::new(coding_of(&negotiated));
             self.player = self.make_player(&negotiated);
             self.tone = None;
+            self.devices.ring(None);
             self.talking_since = Some(now);
             self.next_reports = now + self.reports_after();
             self.recorder = self.create(self.config.record.clone(), Kind::Wav);
@@ -344,7 +357,7 @@ impl Worker {
 
     /// One turn of 10 ms: an ear's worth and a mouth's worth.
     fn turn(&mut self, now: Tick) {
-        self.look_after_devices();
+        self.devices.look(|what| (self.report)(Report::Device(what)));
         let mut ear = [0_i16; TURN_SAMPLES];
         if let Some(listener) = &mut self.listener {
             if listener.pull(now, &mut ear) == Pulled::Concealed {
@@ -357,37 +370,22 @@ impl Worker {
             tone.fill(&mut ear);
         }
         let mut mouth = [0_i16; TURN_SAMPLES];
-        if let Devices::Open { microphone, speaker, .. } = &mut self.devices {
-            speaker.play(&ear);
-            microphone.read(&mut mouth);
-        }
+        self.devices.turn(&mut ear, &mut mouth);
         self.speak(&mouth);
+        self.measure(&mouth, &ear);
         if now >= self.next_reports {
             self.next_reports = now + self.reports_after();
             self.send_reports(now, false);
         }
     }
 
-    fn look_after_devices(&mut self) {
-        match &self.devices {
-            Devices::None => {}
-            Devices::Opening(opened) => match opened.try_recv() {
-                Ok(Ok((headset, microphone, speaker))) => {
-                    let (microphone, speaker) = (Box::new(microphone), Box::new(speaker));
-                    self.devices = Devices::Open { headset, microphone, speaker };
-                }
-                Ok(Err(error)) => {
-                    (self.report)(Report::Device(error.to_string()));
-                    self.devices = Devices::None;
-                }
-                Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => self.devices = Devices::None,
-            },
-            Devices::Open { headset, .. } => {
-                for event in headset.events().try_iter() {
-                    (self.report)(Report::Device(in_words(&event)));
-                }
-            }
+    /// Tells how it sounds, where somebody wants to know. A file in the place of a microphone is not measured.
+    fn measure(&mut self, mouth: &[i16; TURN_SAMPLES], ear: &[i16; TURN_SAMPLES]) {
+        let Some(listener) = self.listener.as_ref().filter(|_| self.config.meters) else { return };
+        let silent = self.muted || self.held;
+        if self.meter.turn(if silent { &[0; TURN_SAMPLES] } else { mouth }, ear) {
+            let meters = self.meter.tell(&listener.heard(), &self.devices);
+            (self.report)(Report::Meters(Box::new(meters)));
         }
     }
 
@@ -538,9 +536,7 @@ impl Worker {
         }
         statistics.concealed_ms = self.concealed_turns * TURN.as_ms();
         statistics.late_frames = self.late_frames;
-        if let Devices::Open { microphone, speaker, .. } = &self.devices {
-            statistics.device_xruns = microphone.reading().xruns + speaker.reading().xruns;
-        }
+        statistics.device_xruns = self.devices.gaps();
         for (spool, path) in [
             (self.recorder.take(), &self.config.record),
             (self.payloads_in.take(), &self.config.payloads_in),
@@ -555,32 +551,4 @@ impl Worker {
         statistics.file_bytes_dropped = self.file_bytes_dropped;
         (self.report)(Report::Stopped(Box::new(statistics)));
     }
-}
-
-/// Opens the devices on a thread of their own: a sound server may take its time, the call goes on.
-fn open_devices(config: HeadsetConfig) -> Devices {
-    let (tell, opened) = bounded(1);
-    let spawned = std::thread::Builder::new().name("phone-devices".into()).spawn(move || {
-        drop(tell.send(Headset::open(config)));
-    });
-    match spawned {
-        Ok(_) => Devices::Opening(opened),
-        Err(error) => {
-            tracing::error!(%error, "no thread to open the sound devices");
-            Devices::None
-        }
-    }
-}
-
-fn in_words(event: &HeadsetEvent) -> String {
-    match event {
-        HeadsetEvent::Opened { way, device, rate } => format!("{way}: {device} at {rate} Hz"),
-        HeadsetEvent::Lost { way, why } => format!("{way} lost: {why}"),
-        HeadsetEvent::Trouble { way, why } => format!("{way}: {why}"),
-    }
-}
-
-/// A headset at the rate that the calls of this phone have.
-pub fn headset(input: Option<String>, output: Option<String>) -> HeadsetConfig {
-    HeadsetConfig { input, output, call_rate: SampleRate::NARROW }
 }

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use offhook_units::Tick;
 use serde::Serialize;
 
+use crate::meters::Meters;
 use crate::statistics::CallStatistics;
 
 /// An event and when it happened.
@@ -114,6 +115,15 @@ pub enum PhoneEvent {
         /// Muted.
         on: bool,
     },
+    /// The microphone's sound is processed so from now on.
+    Voice {
+        /// Echo is cancelled.
+        echo: bool,
+        /// Noise is suppressed.
+        noise: bool,
+        /// The level is kept.
+        gain: bool,
+    },
     /// A transfer that we asked for goes on, or came to its end: then we are out of the call, or still in it.
     Transfer {
         /// Which call.
@@ -140,10 +150,23 @@ pub enum PhoneEvent {
         /// Which call.
         call: u32,
     },
+    /// How a call sounds now; five times a second where that was asked for.
+    Meters {
+        /// Which call.
+        call: u32,
+        /// The figures.
+        #[serde(flatten)]
+        meters: Box<Meters>,
+    },
     /// A sound device came, went or failed.
     Device {
         /// Which call.
         call: u32,
+        /// In words.
+        what: String,
+    },
+    /// A page drives this phone, or wants to.
+    Remote {
         /// In words.
         what: String,
     },

@@ -8,11 +8,13 @@
 mod carrier;
 mod clock;
 mod control;
+mod devices;
 mod digest;
 mod engine;
 mod event;
 mod line;
 mod listener;
+mod meters;
 mod phone;
 pub mod screen;
 mod sound;
@@ -22,9 +24,12 @@ mod talker;
 
 pub use carrier::Carrier;
 pub use clock::Clock;
+pub use devices::DeviceConfig;
 pub use digest::OrderedDigest;
-pub use engine::{EngineConfig, headset};
+pub use engine::EngineConfig;
 pub use event::{PhoneEvent, Told};
-pub use phone::{Account, Dial, EVENTS_MAX, INPUTS_MAX, OFF_WITHIN, Phone, PhoneConfig, PhoneError};
+pub use meters::{Meters, Quality};
+pub use offhook_headset::VoiceSwitches;
+pub use phone::{Account, Dial, EVENTS_MAX, INPUTS_MAX, OFF_WITHIN, Phone, PhoneConfig, PhoneError, VoiceChange};
 pub use sound::{Player, SECONDS_MAX, Sound, SoundError};
 pub use statistics::{Bound, CallStatistics, EndedBy, MediaStatistics};

@@ -61,6 +61,7 @@ pub(crate) struct Line {
     /// What its speech goes by, where that is not our own RTP, and what it has made of the peer's answer.
     pub carrier: Option<Arc<dyn Carrier>>,
     pub carried: Option<String>,
+    pub muted: bool,
     pub held_by_us: bool,
     /// Hold or resume as soon as the change under way is answered.
     pub hold_next: Option<bool>,

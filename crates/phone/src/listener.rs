@@ -7,7 +7,7 @@ use offhook_media::{JitterBuffer, JitterConfig, JitterStats, Pulled};
 use offhook_plan::Negotiated;
 use offhook_rtp::emodel::{Impairment, mos, rating};
 use offhook_rtp::{
-    Bursts, Heard, Packet, PeerReport, ReceiverStats, Report, TelephoneEvent, VoipMetrics, read_reports,
+    Bursts, Heard as Number, Packet, PeerReport, ReceiverStats, Report, TelephoneEvent, VoipMetrics, read_reports,
 };
 use offhook_units::{RtpTime, Span, Tick};
 
@@ -48,6 +48,23 @@ pub struct Listener {
     sender_report: Option<(u32, Tick)>,
     peer_fraction_lost: Option<u8>,
     round_trip_us: Option<u32>,
+}
+
+/// What was received so far, for whoever wants to judge the line.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Heard {
+    /// Packets that were sent to us, as their numbers tell.
+    pub expected: u64,
+    /// Of them never came.
+    pub lost: u64,
+    /// Came too late to be played.
+    pub late: u64,
+    /// Interarrival jitter, in milliseconds.
+    pub jitter_ms: f64,
+    /// How long a packet waits to be played, in milliseconds.
+    pub wait_ms: f64,
+    /// The round trip as the last reports said, in milliseconds.
+    pub round_trip_ms: Option<f64>,
 }
 
 /// The figures of what was received.
@@ -157,11 +174,11 @@ impl Listener {
         if !heard.is_new() {
             return Noticed::Nothing;
         }
-        if let Heard::Newest { skipped } = heard {
+        if let Number::Newest { skipped } = heard {
             self.bursts.lost(skipped);
         }
         self.bursts.came();
-        if heard == Heard::Began {
+        if heard == Number::Began {
             self.digest.restart(&mut keep);
         }
         self.digest.push(header.seq, packet.payload, keep);
@@ -184,7 +201,7 @@ impl Listener {
         if !heard.is_new() {
             return Noticed::Nothing;
         }
-        if heard == Heard::Began {
+        if heard == Number::Began {
             self.digest.restart(&mut keep);
         }
         self.digest.skip(header.seq, keep);
@@ -255,6 +272,18 @@ impl Listener {
         };
         self.bursts.tell(packet_ms, &mut metrics);
         Some(metrics)
+    }
+
+    /// What was received so far.
+    pub fn heard(&self) -> Heard {
+        Heard {
+            expected: self.stats.expected(),
+            lost: self.stats.lost(),
+            late: self.jitter.stats().late,
+            jitter_ms: f64::from(self.stats.jitter()) / 8.0,
+            wait_ms: self.jitter.wait().as_us() as f64 / 1_000.0,
+            round_trip_ms: self.round_trip_us.map(|us| f64::from(us) / 1_000.0),
+        }
     }
 
     /// The next 10 ms for the ear.

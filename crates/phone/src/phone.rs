@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use offhook_headset::{Buttons, Press, VoiceSwitches};
 use offhook_net::sip::{Incoming, SipSocket, route_to};
 use offhook_plan::MediaCaps;
 use offhook_sip::{Credentials, NameAddr, Uri};
@@ -101,6 +102,8 @@ pub struct PhoneConfig {
     pub keep_alive: Span,
     /// The name shown to those we call.
     pub name: Option<String>,
+    /// The buttons and lamps of a headset, where there is one.
+    pub buttons: Option<Buttons>,
     /// Sound of every call. A second call's files get `-2` before their ending, and so on.
     pub engine: EngineConfig,
     /// Answers by itself, this long after the call came.
@@ -125,6 +128,7 @@ impl PhoneConfig {
             register: false,
             keep_alive: KEEP_ALIVE_EVERY,
             name: None,
+            buttons: None,
             engine,
             auto_answer: None,
             answer_when_asked: false,
@@ -160,15 +164,43 @@ impl Dial {
     /// # Errors
     /// [`PhoneError::BadUri`].
     pub fn to(uri: &str) -> Result<Self, PhoneError> {
-        Ok(Self {
-            uri: parse_uri(uri)?,
+        Ok(Self::plain(parse_uri(uri)?))
+    }
+
+    /// A plain call to this address.
+    pub(crate) const fn plain(uri: Uri) -> Self {
+        Self {
+            uri,
             from: None,
             headers: Vec::new(),
             keys: Vec::new(),
             hang_up_after: None,
             give_up_after: None,
             carrier: None,
-        })
+        }
+    }
+}
+
+/// Parts of the microphone's processing that are switched; what is none stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VoiceChange {
+    /// Echo cancellation.
+    pub echo: Option<bool>,
+    /// Noise suppression.
+    pub noise: Option<bool>,
+    /// Automatic gain.
+    pub gain: Option<bool>,
+}
+
+impl VoiceChange {
+    /// What `before` becomes.
+    pub(crate) fn of(self, before: VoiceSwitches) -> VoiceSwitches {
+        VoiceSwitches {
+            echo: self.echo.unwrap_or(before.echo),
+            noise: self.noise.unwrap_or(before.noise),
+            gain: self.gain.unwrap_or(before.gain),
+        }
     }
 }
 
@@ -177,6 +209,7 @@ pub(crate) enum Input {
     Sip(Vec<Incoming>),
     Media(u32, Report),
     Command(Command),
+    Press(Press),
 }
 
 /// What a person or a program wants.
@@ -187,6 +220,7 @@ pub(crate) enum Command {
     Hold(u32, bool),
     Mute(u32, bool),
     Keys(u32, String),
+    Voice(VoiceChange),
     Transfer { call: u32, to: Uri },
     Join { call: u32, with: u32 },
     Off,
@@ -225,6 +259,11 @@ impl Phone {
             Some(account) => local_towards(&socket, account.server)?,
             None => socket.local(),
         };
+        if let Some(buttons) = &config.buttons {
+            let (presses, deliver) = (buttons.presses.clone(), inputs.clone());
+            let hand_on = move || presses.iter().all(|press| deliver.send(Input::Press(press)).is_ok());
+            std::thread::Builder::new().name("phone-buttons".into()).spawn(hand_on).map_err(refused("buttons"))?;
+        }
         let calls = Arc::new(AtomicU32::new(0));
         let account = config.account.clone();
         let mut control = Control::new(config, socket, local, inputs.clone(), tell, Arc::clone(&calls), entropy.fork());
@@ -281,6 +320,11 @@ impl Phone {
     /// Presses keys, RFC 4733.
     pub fn press(&self, call: u32, keys: &str) {
         self.tell(Command::Keys(call, keys.to_owned()));
+    }
+
+    /// Switches parts of what is done to the microphone's sound, for all calls from now on.
+    pub fn voice(&self, change: VoiceChange) {
+        self.tell(Command::Voice(change));
     }
 
     /// Asks the peer of a call to call somebody else in our place (RFC 3515): a blind transfer. A name or number without a host

@@ -67,7 +67,7 @@ pub struct MediaStatistics {
     pub round_trip_ms: Option<f64>,
     /// Keys that the peer pressed, in order.
     pub keys: String,
-    /// How often the loudspeaker was left without sound, or the microphone's sound found no room.
+    /// How often a loudspeaker in use was left without sound, or a microphone had brought too little: gaps that are heard.
     pub device_xruns: u64,
     /// Frames of 10 ms that the clock owed and the machine could not keep up with.
     pub late_frames: u64,
@@ -123,8 +123,12 @@ impl CallStatistics {
         let media = &self.media;
         let heard = media.received_packets + media.lost;
         let loss = if heard == 0 { 0.0 } else { media.lost as f64 * 100.0 / heard as f64 };
+        let gaps = match media.device_xruns {
+            0 => String::new(),
+            gaps => format!(", {gaps} gaps at the sound device"),
+        };
         format!(
-            "{with}: {:.1} s, {} packets sent, {} received, {loss:.1} % lost, jitter {:.1} ms",
+            "{with}: {:.1} s, {} packets sent, {} received, {loss:.1} % lost, jitter {:.1} ms{gaps}",
             self.duration_ms / 1_000.0,
             media.sent_packets,
             media.received_packets,

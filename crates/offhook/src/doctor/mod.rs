@@ -1,5 +1,6 @@
 //! `offhook doctor`: what this machine lacks for an exchange, each with what to do about it.
 
+mod audio_loop;
 mod machine;
 mod network;
 
@@ -22,6 +23,9 @@ Examples:
   offhook doctor config/offhook.toml --json | jq '.findings[] | select(.state != \"good\")'
       what is to be done, for a program
 
+  offhook doctor --audio-loop
+      as well how long a word is under way between two softphones here
+
 Exits with 1 where something would keep the exchange from working. Nothing is changed; the data folder is written to and cleaned up.")]
 pub struct DoctorArgs {
     /// The configuration, such as config/offhook.toml; without it the machine alone is looked at.
@@ -29,6 +33,10 @@ pub struct DoctorArgs {
     /// The data folder; overrides the file's.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Measure how long a word is under way from mouth to ear, through two softphones and an exchange of this machine, by clicks; takes
+    /// 20 s and PulseAudio.
+    #[arg(long)]
+    audio_loop: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -123,6 +131,9 @@ pub fn run(args: &DoctorArgs) -> ExitCode {
         findings.extend(machine::look_at_folder(data));
     }
     findings.push(machine::sound());
+    if args.audio_loop {
+        findings.push(audio_loop::look());
+    }
     let count = |state| findings.iter().filter(|finding| finding.state == state).count();
     let (notes, bad) = (count(State::Improvable), count(State::Bad));
     if args.json {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, Read};
 
 use crossbeam_channel::{Receiver, bounded};
-use offhook_phone::{Dial, Phone, PhoneError};
+use offhook_phone::{Dial, Phone, PhoneError, VoiceChange};
 use serde::Deserialize;
 
 /// Longest line that is read; a longer one is refused in pieces.
@@ -65,6 +65,8 @@ pub enum Order {
         /// The call that its peer goes to.
         with: u32,
     },
+    /// Switches parts of what is done to the microphone's sound; what is not named stays.
+    Voice(VoiceChange),
     /// Switches off.
     Off,
 }
@@ -81,6 +83,7 @@ impl Order {
             Self::Keys { call, keys } => phone.press(call, &keys),
             Self::Transfer { call, to } => phone.transfer(call, &to)?,
             Self::Join { call, with } => phone.join(call, with),
+            Self::Voice(change) => phone.voice(change),
             Self::Off => phone.off(),
         }
         Ok(())
@@ -107,7 +110,8 @@ pub fn from_stdin() -> std::io::Result<Receiver<Result<Order, String>>> {
     Ok(told)
 }
 
-fn parse(line: &[u8]) -> Result<Order, String> {
+/// Reads one order, or says what is wrong with it.
+pub fn parse(line: &[u8]) -> Result<Order, String> {
     serde_json::from_slice(line).map_err(|error| format!("no command: {error}"))
 }
 
@@ -122,6 +126,11 @@ mod tests {
             (r#"{"do":"transfer","call":1,"to":"sip:7@h"}"#, Some(Order::Transfer { call: 1, to: "sip:7@h".into() })),
             (r#"{"do":"join","call":1,"with":2}"#, Some(Order::Join { call: 1, with: 2 })),
             (r#"{"do":"hang_up","call":3}"#, Some(Order::HangUp { call: 3 })),
+            (
+                r#"{"do":"voice","noise":false}"#,
+                Some(Order::Voice(VoiceChange { noise: Some(false), ..VoiceChange::default() })),
+            ),
+            (r#"{"do":"voice","treble":true}"#, None),
             (r#"{"do":"off"}"#, Some(Order::Off)),
             (r#"{"do":"join","call":1}"#, None),
             (r#"{"do":"hold","call":1,"on":true,"x":1}"#, None),

@@ -50,6 +50,14 @@ impl Control {
         self.talking(now, call);
     }
 
+    /// Nobody pressed a key: whoever wears the headset is told by a tone.
+    pub(super) fn answer_by_itself(&mut self, now: Tick, call: u32) {
+        self.answer(now, call);
+        if let Some(line) = self.lines.get(&call).filter(|line| line.stage == Stage::Talking) {
+            line.engine.tell(Order::Zip);
+        }
+    }
+
     /// Both sides have said yes.
     pub(super) fn talking(&mut self, now: Tick, call: u32) {
         let Some(line) = self.lines.get_mut(&call) else { return };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
-use offhook_phone::{CallStatistics, Clock, EngineConfig, Phone, PhoneConfig, PhoneEvent, Sound, Told};
+use offhook_phone::{CallStatistics, Clock, EngineConfig, Phone, PhoneConfig, PhoneEvent, Sound, Told, VoiceSwitches};
 use offhook_units::Entropy;
 
 /// Longest that any one event is waited for.
@@ -27,7 +27,9 @@ pub fn tone(hz: f32, samples: usize) -> Vec<i16> {
 pub fn files(folder: &Path, name: &str, play: Option<Vec<i16>>) -> EngineConfig {
     EngineConfig {
         clock: Clock::start(),
-        headset: None,
+        devices: None,
+        voice: VoiceSwitches::OFF,
+        meters: false,
         play: play.map(|samples| (Arc::new(Sound::new(samples)), false)),
         record: Some(folder.join(format!("{name}.wav"))),
         payloads_in: Some(folder.join(format!("{name}.in"))),

@@ -36,6 +36,7 @@ mod supervise;
 mod tcp_tls;
 mod transfer;
 pub mod trunk;
+mod voice;
 mod watching;
 
 use std::path::{Path, PathBuf};
@@ -94,6 +95,16 @@ const TESTS: &[Test] = &[
         run: quality::run,
     },
     Test { name: "devices", sentence: "a tone and a sentence come through the sound devices", run: devices::run },
+    Test {
+        name: "voice",
+        sentence: "an agent in a noisy room is heard with less noise, and understood better than before",
+        run: voice::run,
+    },
+    Test {
+        name: "audio-loop",
+        sentence: "a click is under way from mouth to ear for 120 ms at most, through two softphones and the exchange",
+        run: voice::audio_loop,
+    },
     Test {
         name: "crash",
         sentence: "kill -9 during ten calls leaves no leg, agent, record or recording behind",
