@@ -277,6 +277,7 @@ fn config() -> Config {
         nat_ping: offhook_call::config::NAT_PING,
         session_timers: SessionTimers::default(),
         rtp_ports: 10_000..=20_999,
+        browser_port: None,
         media_workers: 1,
         caps: MediaCaps::g711(),
         tones: offhook_call::config::Tones::default(),

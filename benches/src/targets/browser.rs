@@ -42,7 +42,7 @@ pub fn browser(mut data: &[u8]) {
                 match peer.poll(&mut room) {
                     None => break,
                     Some(Deed::Send { to, .. }) => assert_eq!(to, from),
-                    Some(Deed::Path(_) | Deed::Failed(_)) => {}
+                    Some(Deed::Source(_) | Deed::Path(_) | Deed::Failed(_)) => {}
                     Some(Deed::Keys(_)) => panic!("keys without the certificate that was named"),
                 }
                 assert!(deed <= DEEDS_MAX, "a datagram that keeps us busy");

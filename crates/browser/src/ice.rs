@@ -37,6 +37,8 @@ pub struct Lite {
     /// The peer's user part, once it has told.
     theirs: Option<String>,
     sources: VecDeque<SocketAddr>,
+    /// The last check came from there for the first time.
+    new_source: Option<SocketAddr>,
     /// The chosen path, and when it was last checked.
     path: Option<(SocketAddr, Tick)>,
 }
@@ -101,7 +103,13 @@ impl Lite {
                 self.sources.pop_front();
             }
             self.sources.push_back(from);
+            self.new_source = Some(from);
         }
+    }
+
+    /// Where the last check came from, if no check had come from there before.
+    pub const fn take_new_source(&mut self) -> Option<SocketAddr> {
+        self.new_source.take()
     }
 
     /// Whether the peer has checked this path.

@@ -37,6 +37,8 @@ pub struct Config {
     pub session_timers: SessionTimers,
     /// RTP ports; even ones carry RTP, the next odd one RTCP.
     pub rtp_ports: RangeInclusive<u16>,
+    /// The one UDP port that legs found by ICE share, none of [`Config::rtp_ports`]; without it each has a port of those.
+    pub browser_port: Option<u16>,
     /// Media workers that calls are spread over.
     pub media_workers: usize,
     /// What we can do with sound.

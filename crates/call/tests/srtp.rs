@@ -30,6 +30,16 @@ struct World {
 impl World {
     /// Calls of the trunk go to a desk phone over `onwards`.
     fn new(srtp: SrtpSettings, of_trunk: Option<SrtpPolicy>, onwards: Transport) -> Self {
+        Self::at_port(None, srtp, of_trunk, onwards)
+    }
+
+    /// The same; browsers share a port.
+    fn at_port(
+        browser_port: Option<u16>,
+        srtp: SrtpSettings,
+        of_trunk: Option<SrtpPolicy>,
+        onwards: Transport,
+    ) -> Self {
         let desk = Flow { transport: onwards, local: SERVER.into(), peer: DESK.into() };
         let to = Destination::Dial { flow: desk, ring_for: Span::from_s(9) };
         let peers = vec![SocketAddr::from(CALLER).ip()];
@@ -38,6 +48,7 @@ impl World {
             realm: "srtp".to_owned(),
             advertise: None,
             rtp_ports: 10_000..=10_099,
+            browser_port,
             media_workers: 1,
             caps: MediaCaps::g711(),
             tones: offhook_call::config::Tones::default(),
@@ -346,6 +357,24 @@ fn dtls_that_is_asked_for_is_answered_over_any_transport_and_refused_by_a_policy
     let (status, answer, _) = world.invite(Transport::Ws, 1, "", "m=audio 40000 RTP/AVP 0");
     assert!(status == 200 && !answer.contains("a=fingerprint"), "{answer}");
     assert!(world.plans.iter().flat_map(|plan| &plan.legs).all(|leg| leg.dtls.is_none()));
+}
+
+#[test]
+fn browsers_share_one_port_and_take_none_of_the_others_and_who_checks_no_path_has_a_port_of_its_own() {
+    let mut world = World::at_port(Some(3_478), SrtpSettings::default(), None, Transport::Wss);
+    let (status, answer, onwards) = world.invite(Transport::Wss, 1, "", &by_dtls("page"));
+    assert_eq!(status, 200);
+    for description in [answer, onwards.expect("the other page is called")] {
+        assert!(line(&description, "m=audio").starts_with("m=audio 3478 "), "{description}");
+        assert!(line(&description, "a=candidate").contains(" 127.0.6.1 3478 typ host"), "{description}");
+    }
+    assert_eq!(world.exchange.ports().0, 0, "no port of a pair is taken");
+    let legs = &world.plans.last().expect("a plan").legs;
+    assert!(legs.len() == 2 && legs.iter().all(|leg| leg.local.port() == 3_478));
+    let no_checks = by_dtls("page").replace("a=ice-ufrag:page\na=ice-pwd:by5GZGG1lw+040DWA6hXM5Bz", "a=ptime:20");
+    let mut world = World::at_port(Some(3_478), SrtpSettings::default(), None, Transport::Udp);
+    let (status, answer, _) = world.invite(Transport::Udp, 1, "", &no_checks);
+    assert!(status == 200 && line(&answer, "m=audio").starts_with("m=audio 100"), "{answer}");
 }
 
 #[test]

@@ -594,6 +594,7 @@ fn config(setting: &Setting) -> Config {
         nat_ping: offhook_call::config::NAT_PING,
         session_timers: offhook_call::config::SessionTimers::default(),
         rtp_ports: 10_000..=12_000,
+        browser_port: None,
         media_workers: 1,
         caps: MediaCaps::g711(),
         tones: offhook_call::config::Tones::default(),

@@ -28,19 +28,23 @@ impl Exchange {
     pub(super) fn key_as_offered(&mut self, leg: &mut Leg, offer: Option<&[u8]>) {
         let asks = offer.map_or_else(|| is_browser(leg.flow), sdp::asks_for_dtls);
         if asks {
-            self.key_by_dtls(leg);
+            // Who says where it is, and checks no path, is found by its own port alone.
+            self.key_by_dtls(leg, offer.is_none_or(|offer| sdp::ufrag_of(offer).is_some()));
         }
     }
 
     /// The same for a leg that we call.
     pub(super) fn key_as_reached(&mut self, leg: &mut Leg) {
         if is_browser(leg.flow) {
-            self.key_by_dtls(leg);
+            self.key_by_dtls(leg, true);
         }
     }
 
-    fn key_by_dtls(&mut self, leg: &mut Leg) {
+    fn key_by_dtls(&mut self, leg: &mut Leg, checks: bool) {
         let Some(fingerprint) = self.config.dtls.clone().filter(|_| leg.srtp.policy != SrtpPolicy::Off) else { return };
+        if let (Some(port), true) = (self.config.browser_port, checks) {
+            self.ports.put_back(core::mem::replace(&mut leg.port, port));
+        }
         let (ufrag, pwd) = self.ice_credentials();
         let candidate = Candidate {
             foundation: "1".to_owned(),

@@ -127,6 +127,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
         nat_ping: offhook_call::config::NAT_PING,
         session_timers: offhook_call::config::SessionTimers::default(),
         rtp_ports: 20_000..=20_099,
+        browser_port: None,
         media_workers: 4,
         caps: MediaCaps::g711(),
         tones: offhook_call::config::Tones::default(),

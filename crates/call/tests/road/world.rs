@@ -566,6 +566,7 @@ pub fn config(agents: u16) -> Config {
         nat_ping: offhook_call::config::NAT_PING,
         session_timers: offhook_call::config::SessionTimers::default(),
         rtp_ports: 10_000..=10_999,
+        browser_port: None,
         media_workers: 1,
         caps: MediaCaps::g711(),
         tones: offhook_call::config::Tones::default(),

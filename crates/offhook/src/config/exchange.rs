@@ -52,6 +52,7 @@ pub struct Sip {
 /// `[media]`.
 pub struct Media {
     pub ports: At<RangeInclusive<u16>>,
+    pub browser_port: Option<At<u16>>,
     pub workers: usize,
     pub caps: MediaCaps,
 }
@@ -251,10 +252,13 @@ impl Reader {
         let default = At { value: PORTS_DEFAULT.to_owned(), span: 0..0 };
         let Some(mut section) = root.table(&mut self.sink, "media") else {
             let ports = self.ports(default)?;
-            return Some(Media { ports, workers: cores.saturating_sub(1).max(1), caps: MediaCaps::g711() });
+            let workers = cores.saturating_sub(1).max(1);
+            return Some(Media { ports, browser_port: None, workers, caps: MediaCaps::g711() });
         };
         let ports = section.text(&mut self.sink, "ports", "\"10000-20999\"").unwrap_or(default);
         let ports = self.ports(ports);
+        let browser_port = section.number(&mut self.sink, "browser_port", 1..=65_535);
+        let browser_port = browser_port.map(|port| At { value: port.value as u16, span: port.span });
         let workers = section.number(&mut self.sink, "workers", 1..=WORKERS_MAX);
         let workers = workers.map_or(cores.saturating_sub(1).max(1), |workers| workers.value as usize);
         let mut caps = MediaCaps::g711();
@@ -268,7 +272,7 @@ impl Reader {
             caps.voip_metrics = voip_metrics;
         }
         section.finish(&mut self.sink);
-        Some(Media { ports: ports?, workers, caps })
+        Some(Media { ports: ports?, browser_port, workers, caps })
     }
 
     fn ports(&mut self, text: At<String>) -> Option<At<RangeInclusive<u16>>> {
@@ -325,9 +329,22 @@ impl Reader {
         caps
     }
 
-    /// SIP and RTP cannot share a port.
+    /// SIP, RTP and browsers cannot share a port.
     pub fn ports_apart(&mut self, sip: &Sip, media: Option<&Media>) {
         let Some(media) = media else { return };
+        if let Some(At { value: port, span }) = &media.browser_port {
+            let is_sip = |listen: &SipListen| listen.transport == Transport::Udp && listen.address.port() == *port;
+            let whose = if media.ports.value.contains(port) {
+                let (first, last) = (media.ports.value.start(), media.ports.value.end());
+                Some(format!("one of the media ports {first}-{last}"))
+            } else {
+                sip.listen.iter().any(|listen| is_sip(&listen.value)).then(|| "listened on for SIP".to_owned())
+            };
+            if let Some(whose) = whose {
+                let advice = "choose another browser_port: no other socket of the exchange may have it";
+                self.sink.fault(span.clone(), format!("browser_port = {port} is {whose}"), advice);
+            }
+        }
         for listen in sip.listen.iter().filter(|listen| listen.value.transport == Transport::Udp) {
             let port = listen.value.address.port();
             if media.ports.value.contains(&port) {

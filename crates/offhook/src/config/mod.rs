@@ -93,6 +93,8 @@ pub struct Checked {
     pub nat_ping: Span,
     /// RTP ports.
     pub rtp_ports: RangeInclusive<u16>,
+    /// The one UDP port of browsers.
+    pub browser_port: Option<u16>,
     /// Media workers.
     pub media_workers: usize,
     /// Codecs.
@@ -448,6 +450,7 @@ impl Reader {
             session_timers: sip.session_timers,
             nat_ping: sip.nat_ping,
             rtp_ports: media.ports.value,
+            browser_port: media.browser_port.map(|port| port.value),
             media_workers: media.workers,
             caps: media.caps,
             srtp: sip.srtp,

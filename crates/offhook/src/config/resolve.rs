@@ -190,6 +190,7 @@ impl Checked {
             realm: self.realm,
             advertise: self.advertise,
             rtp_ports: self.rtp_ports,
+            browser_port: self.browser_port,
             media_workers: self.media_workers,
             caps: self.caps,
             tones,

@@ -140,6 +140,9 @@ fn wrong_types_and_ranges_are_told_with_what_to_write() {
         ("[media]\ncodecs = []\n", (2, 10), "without a codec there is no sound", "[\"pcmu\", \"pcma\"]"),
         ("[exchange]\ntones = \"uk\"\n", (2, 9), "the tones of \"uk\" are not known", "at au be"),
         ("[media]\nworkers = 0\n", (2, 11), "out of range", "from 1 to 64"),
+        ("[media]\nbrowser_port = 70000\n", (2, 16), "out of range", "from 1 to 65535"),
+        ("[media]\nbrowser_port = 10002\n", (2, 16), "one of the media ports 10000-20999", "another browser_port"),
+        ("[media]\nbrowser_port = 5060\n", (2, 16), "5060 is listened on for SIP", "another browser_port"),
         ("[media]\ncodecs = [\"pcma\", \"PCMA\"]\n", (2, 19), "named twice", "take one"),
     ] {
         check_added(fragment, place, message, advice);
