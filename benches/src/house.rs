@@ -278,6 +278,7 @@ fn config() -> Config {
         session_timers: SessionTimers::default(),
         rtp_ports: 10_000..=20_999,
         browser_port: None,
+        browser_addresses: Vec::new(),
         media_workers: 1,
         caps: MediaCaps::g711(),
         tones: offhook_call::config::Tones::default(),

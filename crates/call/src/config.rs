@@ -39,6 +39,8 @@ pub struct Config {
     pub rtp_ports: RangeInclusive<u16>,
     /// The one UDP port that legs found by ICE share, none of [`Config::rtp_ports`]; without it each has a port of those.
     pub browser_port: Option<u16>,
+    /// Our addresses with that port: the first of each family is told to browsers, whichever of the two they come over.
+    pub browser_addresses: Vec<IpAddr>,
     /// Media workers that calls are spread over.
     pub media_workers: usize,
     /// What we can do with sound.

@@ -1,6 +1,6 @@
 //! Encryption as calls agree on it: who is offered keys, who is refused, and where keys never stand.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::BTreeMap;
 
 use offhook_call::config::{Answer, Config, Destination, Limits, Number, SessionTimers, SrtpSettings, Trunk};
@@ -35,7 +35,7 @@ impl World {
 
     /// The same; browsers share a port.
     fn at_port(
-        browser_port: Option<u16>,
+        port: Option<(u16, &[IpAddr])>,
         srtp: SrtpSettings,
         of_trunk: Option<SrtpPolicy>,
         onwards: Transport,
@@ -48,7 +48,8 @@ impl World {
             realm: "srtp".to_owned(),
             advertise: None,
             rtp_ports: 10_000..=10_099,
-            browser_port,
+            browser_port: port.map(|(port, _)| port),
+            browser_addresses: port.map_or_else(Vec::new, |(_, addresses)| addresses.to_vec()),
             media_workers: 1,
             caps: MediaCaps::g711(),
             tones: offhook_call::config::Tones::default(),
@@ -361,7 +362,7 @@ fn dtls_that_is_asked_for_is_answered_over_any_transport_and_refused_by_a_policy
 
 #[test]
 fn browsers_share_one_port_and_take_none_of_the_others_and_who_checks_no_path_has_a_port_of_its_own() {
-    let mut world = World::at_port(Some(3_478), SrtpSettings::default(), None, Transport::Wss);
+    let mut world = World::at_port(Some((3_478, &[])), SrtpSettings::default(), None, Transport::Wss);
     let (status, answer, onwards) = world.invite(Transport::Wss, 1, "", &by_dtls("page"));
     assert_eq!(status, 200);
     for description in [answer, onwards.expect("the other page is called")] {
@@ -372,9 +373,26 @@ fn browsers_share_one_port_and_take_none_of_the_others_and_who_checks_no_path_ha
     let legs = &world.plans.last().expect("a plan").legs;
     assert!(legs.len() == 2 && legs.iter().all(|leg| leg.local.port() == 3_478));
     let no_checks = by_dtls("page").replace("a=ice-ufrag:page\na=ice-pwd:by5GZGG1lw+040DWA6hXM5Bz", "a=ptime:20");
-    let mut world = World::at_port(Some(3_478), SrtpSettings::default(), None, Transport::Udp);
+    let mut world = World::at_port(Some((3_478, &[])), SrtpSettings::default(), None, Transport::Udp);
     let (status, answer, _) = world.invite(Transport::Udp, 1, "", &no_checks);
     assert!(status == 200 && line(&answer, "m=audio").starts_with("m=audio 100"), "{answer}");
+}
+
+#[test]
+fn who_shares_the_port_is_told_our_addresses_of_both_families_and_names_of_the_peers_own_network_do_no_harm() {
+    let ours = [IpAddr::V4(Ipv4Addr::new(127, 0, 6, 9)), Ipv6Addr::LOCALHOST.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let mut world = World::at_port(Some((3_478, &ours)), SrtpSettings::default(), None, Transport::Udp);
+    let hidden =
+        "\na=ice-options:trickle\na=candidate:7 1 udp 2113937151 8f2c1b0e-2d.local 50000 typ host generation 0";
+    let (status, answer, _) = world.invite(Transport::Wss, 1, "", &(by_dtls("page") + hidden));
+    let candidates: Vec<&str> = answer.lines().filter(|line| line.starts_with("a=candidate")).collect();
+    let told =
+        ["1 1 UDP 2130706431 127.0.6.1", "2 1 UDP 2130706175 ::1"].map(|c| format!("a=candidate:{c} 3478 typ host"));
+    assert_eq!((status, candidates), (200, told.iter().map(String::as_str).collect()), "{answer}");
+    // A leg with a port of its own is at one address.
+    let mut world = World::at_port(None, SrtpSettings::default(), None, Transport::Udp);
+    let (_, answer, _) = world.invite(Transport::Wss, 1, "", &by_dtls("page"));
+    assert_eq!(answer.matches("a=candidate").count(), 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod floor;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -84,14 +84,27 @@ fn suite() -> Option<CryptoSuite> {
 impl House {
     /// Two calls, one a worker, of a browser and a telephone each; the browsers' legs share a port.
     fn try_start(backends: [offhook_net::media::Backend; 2]) -> Option<Self> {
+        Self::try_start_from(backends, IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// The same; the browsers send to this address, whichever one their legs have.
+    fn try_start_from(backends: [offhook_net::media::Backend; 2], address: IpAddr) -> Option<Self> {
         let mut peers: Vec<Peer> = (1..=4).map(|leg| Peer::new(suite().filter(|_| leg % 2 == 1), 1)).collect();
         let at = free_ports();
         for leg in BROWSERS {
             let peer = &mut peers[leg as usize - 1];
-            (peer.at, peer.name) = (at, Some(format!("leg{leg}")));
+            (peer.local, peer.name) = (Some(at), Some(format!("leg{leg}")));
+            peer.at = SocketAddr::new(address, at.port());
+            if !address.is_ipv4() {
+                peer.socket = UdpSocket::bind(SocketAddr::new(address, 0)).unwrap();
+                peer.socket.set_nonblocking(true).unwrap();
+            }
         }
         let keys = peers[0].keys.as_ref().map(|(keys, ..)| *keys)?;
         let port = SharedPort::new(at.port(), 2);
+        for address in [at.ip(), address] {
+            port.bind(address).unwrap();
+        }
         let handshakes: Arc<dyn Handshakes> = Arc::new(Scripts(keys));
         let mut exchange = Exchange::try_start_sharing(backends, &port, Some(&handshakes))?;
         for call in 0..2 {
@@ -167,6 +180,19 @@ fn two_browsers_at_one_port_are_led_each_to_its_leg_at_its_worker() {
         assert_eq!(house.count(|port| port.legs.load(Ordering::Relaxed)), 2);
         assert!(house.count(|port| port.handed.load(Ordering::Relaxed)) >= 21, "the second worker's are handed over");
         assert_eq!(house.count(|port| port.dropped.load(Ordering::Relaxed)), 0);
+    }
+}
+
+#[test]
+fn a_browser_over_ipv6_finds_its_leg_whose_own_address_is_one_of_ipv4() {
+    if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        println!("skipped: no IPv6 here");
+        return;
+    }
+    for backends in WAYS {
+        let Some(mut house) = House::try_start_from(backends, Ipv6Addr::LOCALHOST.into()) else { continue };
+        house.find_all();
+        house.all_talk(PAIRS, "over IPv6");
     }
 }
 

@@ -595,6 +595,7 @@ fn config(setting: &Setting) -> Config {
         session_timers: offhook_call::config::SessionTimers::default(),
         rtp_ports: 10_000..=12_000,
         browser_port: None,
+        browser_addresses: Vec::new(),
         media_workers: 1,
         caps: MediaCaps::g711(),
         tones: offhook_call::config::Tones::default(),

@@ -1,6 +1,6 @@
 //! Legs of browsers: their keys come by DTLS, and they are found by ICE (docs/decisions/0087).
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use offhook_plan::{Candidate, CandidateHost, CandidateKind, CandidateTransport, Dtls, Ice, Setup};
 use offhook_sip::sdp::{self, SrtpPolicy};
@@ -12,7 +12,7 @@ use super::state::Leg;
 use crate::event::Missed;
 use crate::record::CallEnd;
 
-/// Of a host's only candidate: RFC 8445 section 5.1.2.1, with the highest local preference.
+/// Of our first candidate: RFC 8445 section 5.1.2.1, with the highest local preference.
 const PRIORITY: u32 = (126 << 24) | (65_535 << 8) | 255;
 
 /// Whether whoever is there speaks like a browser: nobody else comes over WebSocket (RFC 7118).
@@ -46,17 +46,23 @@ impl Exchange {
             self.ports.put_back(core::mem::replace(&mut leg.port, port));
         }
         let (ufrag, pwd) = self.ice_credentials();
-        let candidate = Candidate {
-            foundation: "1".to_owned(),
+        // Where the browser comes from first; RFC 8421 section 4.
+        let of_other_family = |address: &&IpAddr| address.is_ipv4() != leg.address.is_ipv4();
+        let shares = self.config.browser_port == Some(leg.port);
+        let other = self.config.browser_addresses.iter().find(of_other_family).filter(|_| shares);
+        let candidate = |(n, address): (u32, IpAddr)| Candidate {
+            foundation: (n + 1).to_string(),
             component: 1,
             transport: CandidateTransport::Udp,
-            priority: PRIORITY,
-            host: CandidateHost::Address(leg.address),
+            priority: PRIORITY - (n << 8),
+            host: CandidateHost::Address(address),
             port: leg.port,
             kind: CandidateKind::Host,
             related: None::<SocketAddr>,
         };
-        let ice = Ice { ufrag, pwd, lite: true, options: Vec::new(), candidates: vec![candidate], complete: true };
+        let addresses = core::iter::once(leg.address).chain(other.copied());
+        let candidates = (0..).zip(addresses).map(candidate).collect();
+        let ice = Ice { ufrag, pwd, lite: true, options: Vec::new(), candidates, complete: true };
         // The browser begins: it has found the way by then, and a server that is called first answers nobody else.
         leg.dtls = Some(Box::new(Dtls { fingerprints: vec![fingerprint], setup: Setup::Passive, ice: Some(ice) }));
     }

@@ -128,6 +128,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
         session_timers: offhook_call::config::SessionTimers::default(),
         rtp_ports: 20_000..=20_099,
         browser_port: None,
+        browser_addresses: Vec::new(),
         media_workers: 4,
         caps: MediaCaps::g711(),
         tones: offhook_call::config::Tones::default(),

@@ -174,7 +174,8 @@ impl Io for Sockets {
 
     fn send(&mut self, key: SocketKey, to: SocketAddr, bytes: &[u8]) {
         let Some(Some((_, socket))) = self.open.get(key.index()) else { return };
-        if !send_to(socket.as_raw_fd(), to, bytes) {
+        let fd = self.shared.fd_towards(key, to).unwrap_or(socket.as_raw_fd());
+        if !send_to(fd, to, bytes) {
             self.sends_failed += 1;
         }
     }

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -51,6 +52,7 @@ struct Inner {
     port: u16,
     /// One for each address of ours that peers have come to.
     sockets: Mutex<BTreeMap<SocketAddr, Socket>>,
+    addresses: Mutex<Vec<IpAddr>>,
     lanes: Mutex<Vec<Lane>>,
     wakes: Vec<OnceLock<Arc<Wake>>>,
     notices: (Sender<Notice>, Receiver<Notice>),
@@ -118,8 +120,8 @@ enum Delivery {
 /// What workers, and the control plane, tell the one that reads.
 enum Notice {
     Listen(SocketAddr, Socket),
-    Name(Target, SocketAddr, Box<str>),
-    Know(Target, SocketAddr),
+    Name(Target, Box<str>),
+    Know(Target, IpAddr, SocketAddr),
     Park(Target),
     Close(Target),
 }
@@ -134,6 +136,7 @@ impl SharedPort {
         Self(Some(Arc::new(Inner {
             port,
             sockets: Mutex::default(),
+            addresses: Mutex::default(),
             lanes: Mutex::new((0..workers).map(lane).collect()),
             wakes: (0..workers).map(|_| OnceLock::new()).collect(),
             notices: bounded(NOTICES_MAX),
@@ -168,10 +171,18 @@ impl SharedPort {
     /// # Errors
     /// As the operating system says.
     pub fn bind(&self, address: IpAddr) -> io::Result<()> {
-        match &self.0 {
-            Some(inner) if !address.is_unspecified() => self.open(SocketAddr::new(address, inner.port)).map(drop),
-            Some(_) | None => Ok(()),
+        let Some(inner) = self.0.as_ref().filter(|_| !address.is_unspecified()) else { return Ok(()) };
+        self.open(SocketAddr::new(address, inner.port))?;
+        let mut addresses = lock(&inner.addresses);
+        if !addresses.contains(&address) {
+            addresses.push(address);
         }
+        Ok(())
+    }
+
+    /// Where it was bound by [`SharedPort::bind`], in order: the first of each family is where every leg may be found.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.0.as_ref().map(|inner| lock(&inner.addresses).clone()).unwrap_or_default()
     }
 
     /// What is counted of it, where there is one.
@@ -244,6 +255,8 @@ pub(super) struct SharedEnd {
     /// What found the way to the reading worker full.
     outbox: VecDeque<Notice>,
     lane: Option<HeapCons<Delivery>>,
+    /// Sockets by family, for legs whose own is of the other one.
+    others: [Option<(IpAddr, Socket)>; 2],
     reader: Option<Box<Reader>>,
 }
 
@@ -275,16 +288,35 @@ impl SharedEnd {
     }
 
     pub fn name(&mut self, key: SocketKey, name: &str) {
-        let local = self.seat(key).map(|seat| seat.local);
-        if let (Some(target), Some(local)) = (self.target(key), local) {
-            self.tell(Notice::Name(target, local, name.into()));
+        if let Some(target) = self.target(key) {
+            self.tell(Notice::Name(target, name.into()));
         }
     }
 
     pub fn know(&mut self, key: SocketKey, from: SocketAddr) {
-        if let Some(target) = self.target(key) {
-            self.tell(Notice::Know(target, from));
+        let (Some(target), Some(seat)) = (self.target(key), self.seat(key)) else { return };
+        let local = seat.local.ip();
+        let local = if local.is_ipv4() == from.is_ipv4() { Some(local) } else { self.other(from).map(|other| other.0) };
+        if let Some(local) = local {
+            self.tell(Notice::Know(target, local, from));
         }
+    }
+
+    /// The descriptor that a leg which shares the port sends to `to` by, where that is not its own: `to` is of the other family.
+    pub fn fd_towards(&mut self, key: SocketKey, to: SocketAddr) -> Option<RawFd> {
+        let seat = self.seat(key).filter(|seat| seat.local.is_ipv4() != to.is_ipv4());
+        seat.is_some().then(|| self.other(to).map(|(_, socket)| socket.as_raw_fd()))?
+    }
+
+    /// Our address of `to`'s family that browsers are told, and the socket there; cloned when it is first asked for.
+    fn other(&mut self, to: SocketAddr) -> Option<&(IpAddr, Socket)> {
+        let other = &mut self.others[usize::from(to.is_ipv6())];
+        if other.is_none() {
+            let address = self.port.addresses().into_iter().find(|address| address.is_ipv4() == to.is_ipv4())?;
+            let socket = self.port.open(SocketAddr::new(address, self.port.0.as_ref()?.port)).ok()?;
+            *other = Some((address, socket));
+        }
+        other.as_ref()
     }
 
     /// Nothing more is to come for a leg that is about to leave.
@@ -346,14 +378,14 @@ impl SharedEnd {
         match notice {
             // The driver takes these, who has sockets.
             Notice::Listen(..) => {}
-            Notice::Name(target, local, name) => {
-                let kept = reader.router.name(target, local.ip(), &name, counters);
+            Notice::Name(target, name) => {
+                let kept = reader.router.name(target, &name, counters);
                 for packet in kept.into_iter().flatten() {
                     let packet = PacketOf { key: target.key, token: target.token, ..packet };
                     reader.send(target.worker, Delivery::Packet(packet), counters);
                 }
             }
-            Notice::Know(target, from) => reader.router.know(target, from, counters),
+            Notice::Know(target, local, from) => reader.router.know(target, local, from, counters),
             Notice::Park(target) => {
                 reader.router.park(target);
                 let parked = Delivery::Parked { key: target.key, token: target.token };

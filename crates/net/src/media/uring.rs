@@ -345,7 +345,7 @@ impl Io for Sockets {
 
     fn send(&mut self, key: SocketKey, to: SocketAddr, bytes: &[u8]) {
         let Some((_, socket)) = self.open.get(key.index()).and_then(|place| place.socket.as_ref()) else { return };
-        let fd = socket.as_raw_fd();
+        let fd = self.shared.fd_towards(key, to).unwrap_or(socket.as_raw_fd());
         match self.current {
             Some(buffer) if self.pool.holds(buffer, bytes) => {
                 self.current = None;

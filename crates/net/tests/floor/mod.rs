@@ -31,6 +31,8 @@ pub struct Peer {
     pub heard: Vec<Header>,
     /// What each packet said: by whom, and its number.
     pub words: Vec<(u8, u16)>,
+    /// Our port in its plan, where that is not what it sends to.
+    pub local: Option<SocketAddr>,
     /// Its checks' user part of ours, where its keys come by a handshake.
     pub name: Option<String>,
 }
@@ -44,7 +46,16 @@ impl Peer {
             let crypto = Crypto { send: key(suite, number), receive: key(suite, number + 100) };
             (crypto, SrtpSender::new(&crypto.receive), SrtpReceiver::new(&crypto.send))
         });
-        Self { socket, at: free_ports(), seq: FIRST, keys, heard: Vec::new(), words: Vec::new(), name: None }
+        Self {
+            socket,
+            at: free_ports(),
+            seq: FIRST,
+            keys,
+            heard: Vec::new(),
+            words: Vec::new(),
+            local: None,
+            name: None,
+        }
     }
 
     /// Says 20 ms: who it is, and its number.
@@ -107,7 +118,16 @@ impl Peer {
         };
         let (ssrc, first_seq) = (7_000 + leg as u32, 65_530);
         let leg = LegId(leg);
-        LegPlan { leg, local: self.at, negotiated: Some(negotiated), ssrc, first_seq, first_timestamp: 0, moved, dtls }
+        LegPlan {
+            leg,
+            local: self.local.unwrap_or(self.at),
+            negotiated: Some(negotiated),
+            ssrc,
+            first_seq,
+            first_timestamp: 0,
+            moved,
+            dtls,
+        }
     }
 }
 

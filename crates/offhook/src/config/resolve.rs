@@ -191,6 +191,7 @@ impl Checked {
             advertise: self.advertise,
             rtp_ports: self.rtp_ports,
             browser_port: self.browser_port,
+            browser_addresses: Vec::new(),
             media_workers: self.media_workers,
             caps: self.caps,
             tones,

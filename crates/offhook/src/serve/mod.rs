@@ -151,6 +151,7 @@ fn build(checked: Checked) -> Result<House> {
     for address in listeners.addresses() {
         shared_port.bind(address).with_context(|| format!("browser_port of [media] at {address}"))?;
     }
+    config.browser_addresses = shared_port.addresses();
     let taps = workers.iter_mut().filter_map(MediaHandle::take_tap).collect();
     let (recorder_events, recorder) = unbounded::<RecorderEvent>();
     let recorder_events = Post::new(recorder_events, Arc::clone(&bell));

@@ -48,10 +48,9 @@ pub enum Route {
 
 struct Place {
     target: Target,
-    /// Our address that its peer sends to.
-    local: IpAddr,
     names: VecDeque<Box<str>>,
-    addresses: VecDeque<SocketAddr>,
+    /// Of ours, and of its peer.
+    addresses: VecDeque<(IpAddr, SocketAddr)>,
     /// While it is on its way.
     parked: Option<VecDeque<PacketOf>>,
 }
@@ -81,13 +80,7 @@ impl Router {
 
     /// A leg's checks come under `name`. A name that is known is one of a leg that has come to another worker: what was kept for it is
     /// given out.
-    pub fn name(
-        &mut self,
-        target: Target,
-        local: IpAddr,
-        name: &str,
-        counters: &PortCounters,
-    ) -> Option<VecDeque<PacketOf>> {
+    pub fn name(&mut self, target: Target, name: &str, counters: &PortCounters) -> Option<VecDeque<PacketOf>> {
         if let Some(at) = self.names.get(name).copied()
             && let Some(place) = self.places.get_mut(at as usize).and_then(Option::as_mut)
         {
@@ -104,7 +97,7 @@ impl Router {
             }
             None => {
                 let (names, addresses) = Default::default();
-                let place = Some(Place { target, local, names, addresses, parked: None });
+                let place = Some(Place { target, names, addresses, parked: None });
                 let at = self.free.pop().unwrap_or(self.places.len() as u32);
                 if at as usize == self.places.len() {
                     self.places.push(place);
@@ -127,19 +120,18 @@ impl Router {
         None
     }
 
-    /// A leg's peer is at `from`. Whoever was there before is not any more: its port was given to another.
-    pub fn know(&mut self, target: Target, from: SocketAddr, counters: &PortCounters) {
+    /// A leg's peer is at `from` and sends to `local` of ours. Whoever was there before is not any more: its port was given to another.
+    pub fn know(&mut self, target: Target, local: IpAddr, from: SocketAddr, counters: &PortCounters) {
         let Some(at) = self.place_of(target) else { return };
         let Some(place) = self.places.get_mut(at as usize).and_then(Option::as_mut) else { return };
-        let local = place.local;
         if self.addresses.insert((local, from), at) == Some(at) {
             return;
         }
-        place.addresses.push_back(from);
+        place.addresses.push_back((local, from));
         if place.addresses.len() > ADDRESSES_MAX
             && let Some(oldest) = place.addresses.pop_front()
         {
-            self.forget_address(at, local, oldest);
+            self.forget_address(at, oldest);
         }
         self.publish(counters);
     }
@@ -162,14 +154,14 @@ impl Router {
             self.names.remove(name);
         }
         for address in place.addresses {
-            self.forget_address(at, place.local, address);
+            self.forget_address(at, address);
         }
         self.publish(counters);
     }
 
-    fn forget_address(&mut self, at: u32, local: IpAddr, address: SocketAddr) {
-        if self.addresses.get(&(local, address)) == Some(&at) {
-            self.addresses.remove(&(local, address));
+    fn forget_address(&mut self, at: u32, address: (IpAddr, SocketAddr)) {
+        if self.addresses.get(&address) == Some(&at) {
+            self.addresses.remove(&address);
         }
     }
 

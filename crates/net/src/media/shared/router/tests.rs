@@ -43,11 +43,11 @@ impl Port {
     }
 
     fn name(&mut self, target: Target, name: &str) -> Option<VecDeque<PacketOf>> {
-        self.router.name(target, LOCAL, name, &self.counters)
+        self.router.name(target, name, &self.counters)
     }
 
     fn know(&mut self, target: Target, from: SocketAddr) {
-        self.router.know(target, from, &self.counters);
+        self.router.know(target, LOCAL, from, &self.counters);
     }
 
     fn route(&mut self, from: SocketAddr, datagram: &[u8]) -> Route {
