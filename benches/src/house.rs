@@ -279,6 +279,7 @@ fn config() -> Config {
         rtp_ports: 10_000..=20_999,
         browser_port: None,
         browser_addresses: Vec::new(),
+        turn: None,
         media_workers: 1,
         caps: MediaCaps::g711(),
         tones: offhook_call::config::Tones::default(),

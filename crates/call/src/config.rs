@@ -41,6 +41,8 @@ pub struct Config {
     pub browser_port: Option<u16>,
     /// Our addresses with that port: the first of each family is told to browsers, whichever of the two they come over.
     pub browser_addresses: Vec<IpAddr>,
+    /// Relays that phones in pages are told, each time they register, and visitors with their ticket.
+    pub turn: Option<crate::turn::Turn>,
     /// Media workers that calls are spread over.
     pub media_workers: usize,
     /// What we can do with sound.

@@ -3,13 +3,16 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::BTreeMap;
 
-use offhook_call::config::{Answer, Config, Destination, Limits, Number, SessionTimers, SrtpSettings, Trunk};
+use offhook_call::config::{Account, Answer, Config, Destination, Limits, Number, SessionTimers, SrtpSettings, Trunk};
+use offhook_call::turn::Turn;
 use offhook_call::{Exchange, Input, Output};
 use offhook_plan::{
     Direction, Dtls, Fingerprint, HashKind, Ice, MediaCaps, MediaCommand, MediaEvent, MediaPlan, Setup,
 };
 use offhook_sip::sdp::{Srtp, SrtpPolicy};
-use offhook_sip::{Flow, Message, Method, RegistrarLimits, Request, Response, Transport, sdp};
+use offhook_sip::{
+    Challenge, Credentials, Flow, Message, Method, RegistrarLimits, Request, Response, Transport, answer_challenge, sdp,
+};
 use offhook_units::{Entropy, IdSource, Span, Tick};
 
 const SERVER: (Ipv4Addr, u16) = (Ipv4Addr::new(127, 0, 6, 1), 5_061);
@@ -40,16 +43,26 @@ impl World {
         of_trunk: Option<SrtpPolicy>,
         onwards: Transport,
     ) -> Self {
+        Self::with(Self::config(port, srtp, of_trunk, onwards), onwards)
+    }
+
+    fn config(
+        port: Option<(u16, &[IpAddr])>,
+        srtp: SrtpSettings,
+        of_trunk: Option<SrtpPolicy>,
+        onwards: Transport,
+    ) -> Config {
         let desk = Flow { transport: onwards, local: SERVER.into(), peer: DESK.into() };
         let to = Destination::Dial { flow: desk, ring_for: Span::from_s(9) };
         let peers = vec![SocketAddr::from(CALLER).ip()];
-        let config = Config {
+        Config {
             name: "srtp".to_owned(),
             realm: "srtp".to_owned(),
             advertise: None,
             rtp_ports: 10_000..=10_099,
             browser_port: port.map(|(port, _)| port),
             browser_addresses: port.map_or_else(Vec::new, |(_, addresses)| addresses.to_vec()),
+            turn: None,
             media_workers: 1,
             caps: MediaCaps::g711(),
             tones: offhook_call::config::Tones::default(),
@@ -74,7 +87,10 @@ impl World {
             nat_ping: offhook_call::config::NAT_PING,
             recording: offhook_call::config::Recording::default(),
             session_timers: SessionTimers::default(),
-        };
+        }
+    }
+
+    fn with(config: Config, onwards: Transport) -> Self {
         let now = Tick::from_us(1_700_000_000_000_000);
         let exchange = Exchange::new(now, config, IdSource::new(1, 1), Entropy::from_number(1));
         Self { exchange, onwards, now, plans: Vec::new(), log: Vec::new(), to_tag: String::new() }
@@ -411,6 +427,38 @@ fn a_peer_that_checks_anew_gets_new_credentials_and_one_that_holds_the_same() {
     assert_ne!(line(&third, "a=ice-pwd"), line(&first, "a=ice-pwd"));
     world.acknowledge(Transport::Wss, 3, &tag);
     assert_eq!(world.invite(Transport::Wss, 4, &tag, "m=audio 40000 RTP/AVP 0").0, 488, "what is encrypted stays so");
+}
+
+#[test]
+fn a_page_that_registers_is_told_of_a_relay_and_neither_who_shows_no_password_nor_a_telephone_is() {
+    let urls = vec!["turn:127.0.6.9:3478?transport=udp".to_owned()];
+    let turn = Turn { urls, secret: "north".to_owned(), lasts: Span::from_s(600) };
+    let mut config = World::config(None, SrtpSettings::default(), None, Transport::Udp);
+    config.turn = Some(turn.clone());
+    config.accounts = BTreeMap::from([("paula".to_owned(), Account::new("secret"))]);
+    let mut world = World::with(config, Transport::Udp);
+    for (transport, told) in [(Transport::Wss, true), (Transport::Ws, true), (Transport::Udp, false)] {
+        let ask = |world: &mut World, cseq: u32, proof: &str| {
+            let name = transport.name();
+            let text = format!(
+                "REGISTER sip:srtp SIP/2.0\r\nVia: SIP/2.0/{name} 127.0.6.2:5070;branch=z9hG4bK{name}{cseq}\r\n\
+                 From: <sip:paula@srtp>;tag=a\r\nTo: <sip:paula@srtp>\r\nCall-ID: {name}\r\nCSeq: {cseq} REGISTER\r\n\
+                 Contact: <sip:paula@127.0.6.2:5070>\r\n{proof}Content-Length: 0\r\n\r\n"
+            );
+            match world.send(transport, &text).pop() {
+                Some((_, Message::Response(response))) => response,
+                other => panic!("no answer: {other:?}"),
+            }
+        };
+        let asked = ask(&mut world, 1, "");
+        assert_eq!((asked.status, asked.headers.get("X-Offhook-Turn")), (401, None));
+        let challenge = Challenge::parse(asked.headers.get("WWW-Authenticate").expect("one")).expect("a challenge");
+        let credentials = Credentials { username: "paula".to_owned(), password: "secret".to_owned() };
+        let proof = answer_challenge(&challenge, &credentials, "REGISTER", "sip:srtp", "cnonce", 1);
+        let answer = ask(&mut world, 2, &format!("Authorization: {proof}\r\n"));
+        let expected = told.then(|| serde_json::to_string(&turn.relay(world.now, "paula")).expect("JSON"));
+        assert_eq!((answer.status, answer.headers.get("X-Offhook-Turn")), (200, expected.as_deref()), "{transport:?}");
+    }
 }
 
 #[test]

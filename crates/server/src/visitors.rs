@@ -14,6 +14,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use offhook_call::turn::Relay;
 use offhook_call::visit::{NotWelcome, Ticket};
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +134,8 @@ pub struct Given {
     password: String,
     realm: String,
     number: String,
+    /// For its connection, where browsers may need a relay.
+    relay: Option<Relay>,
     until: String,
 }
 
@@ -155,8 +158,8 @@ pub async fn welcome(
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many tickets were asked for: wait a minute"));
     }
     let ticket = shared.view.welcome(entrance, name).await?;
-    let Ticket { user, password, realm, number, until } = ticket;
-    Ok(Json(Given { user, password, realm, number, until: rfc3339(until) }))
+    let Ticket { user, password, realm, number, relay, until } = ticket;
+    Ok(Json(Given { user, password, realm, number, relay, until: rfc3339(until) }))
 }
 
 impl From<WelcomeError> for Problem {

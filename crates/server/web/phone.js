@@ -6,7 +6,7 @@ const QUALITY_MS = 2000;
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 const byId = (id) => document.getElementById(id);
 
-const phone = { ua: null, call: null, aside: null, stream: null, context: null, meters: {}, last: null, timer: null, muted: false, holds: false };
+const phone = { ua: null, call: null, aside: null, stream: null, context: null, meters: {}, last: null, timer: null, muted: false, holds: false, relay: null };
 
 // --- What is shown -------------------------------------------------------------------------------------------------
 
@@ -161,8 +161,13 @@ function forgetLine() {
 
 // --- Calls ---------------------------------------------------------------------------------------------------------
 
-// The exchange answers checks from wherever they come: no candidate of ours has to be waited for.
-const CONNECTION = { iceServers: [], rtcpMuxPolicy: "require", bundlePolicy: "max-bundle" };
+// The exchange answers checks from wherever they come: no candidate of ours has to be waited for. Its relay is told to whoever has
+// registered; /phone?relay goes by it alone, to try it.
+const connection = () => ({
+  iceServers: phone.relay ? [phone.relay] : [],
+  iceTransportPolicy: new URLSearchParams(location.search).has("relay") ? "relay" : "all",
+  rtcpMuxPolicy: "require", bundlePolicy: "max-bundle",
+});
 
 const ENDS = {
   Busy: "Busy", Rejected: "Declined", Unavailable: "Nobody can be reached there", "Not Found": "There is no such number",
@@ -235,7 +240,7 @@ async function answer() {
   try {
     fault(null);
     const mediaStream = await openMicrophone();
-    phone.call?.answer({ mediaStream, pcConfig: CONNECTION });
+    phone.call?.answer({ mediaStream, pcConfig: connection() });
   } catch (error) {
     fault(error.message);
   }
@@ -245,7 +250,7 @@ async function dial(target) {
   try {
     fault(null);
     const mediaStream = await openMicrophone();
-    phone.ua.call(target, { mediaStream, pcConfig: CONNECTION });
+    phone.ua.call(target, { mediaStream, pcConfig: connection() });
   } catch (error) {
     fault(error.message);
   }
@@ -295,7 +300,7 @@ function consult(target) {
     const mediaStream = phone.stream.clone();
     mediaStream.getAudioTracks().forEach((track) => { track.enabled = true; });
     meter("microphone", mediaStream);
-    phone.ua.call(target, { mediaStream, pcConfig: CONNECTION });
+    phone.ua.call(target, { mediaStream, pcConfig: connection() });
   };
   const hold = () => {
     if (phone.call !== call) return;
@@ -378,7 +383,9 @@ function signIn() {
   ua.on("connected", () => link("wait", "Signing in"));
   let refused = false;
   ua.on("disconnected", () => link("down", refused ? "Not signed in" : `No connection to ${server}; trying again`));
-  ua.on("registered", () => {
+  ua.on("registered", ({ response }) => {
+    const relay = response?.getHeader("X-Offhook-Turn");
+    phone.relay = relay ? JSON.parse(relay) : null;
     link("live", `Signed in as ${account}`);
     byId("password").value = "";
     byId("sign-in").hidden = true;

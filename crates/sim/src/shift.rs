@@ -596,6 +596,7 @@ fn config(setting: &Setting) -> Config {
         rtp_ports: 10_000..=12_000,
         browser_port: None,
         browser_addresses: Vec::new(),
+        turn: None,
         media_workers: 1,
         caps: MediaCaps::g711(),
         tones: offhook_call::config::Tones::default(),

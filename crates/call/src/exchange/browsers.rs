@@ -1,10 +1,11 @@
 //! Legs of browsers: their keys come by DTLS, and they are found by ICE (docs/decisions/0087).
 
 use core::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
 
 use offhook_plan::{Candidate, CandidateHost, CandidateKind, CandidateTransport, Dtls, Ice, Setup};
 use offhook_sip::sdp::{self, SrtpPolicy};
-use offhook_sip::{Flow, Transport};
+use offhook_sip::{Flow, Request, Response, Transport};
 use offhook_units::{CallId, LegId, Tick};
 
 use super::Exchange;
@@ -14,6 +15,9 @@ use crate::record::CallEnd;
 
 /// Of our first candidate: RFC 8445 section 5.1.2.1, with the highest local preference.
 const PRIORITY: u32 = (126 << 24) | (65_535 << 8) | 255;
+
+/// In which a phone in a page is told of relays, as an `RTCIceServer` in JSON.
+const RELAY_HEADER: &str = "X-Offhook-Turn";
 
 /// Whether whoever is there speaks like a browser: nobody else comes over WebSocket (RFC 7118).
 const fn is_browser(flow: Flow) -> bool {
@@ -65,6 +69,17 @@ impl Exchange {
         let ice = Ice { ufrag, pwd, lite: true, options: Vec::new(), candidates, complete: true };
         // The browser begins: it has found the way by then, and a server that is called first answers nobody else.
         leg.dtls = Some(Box::new(Dtls { fingerprints: vec![fingerprint], setup: Setup::Passive, ice: Some(ice) }));
+    }
+
+    /// A phone in a page that has registered is told of relays: it alone gets credentials, and new ones with each refresh.
+    pub(super) fn tell_relay(&self, now: Tick, flow: Flow, request: &Request, response: &mut Response) {
+        let Some(turn) = self.config.turn.as_ref().filter(|_| is_browser(flow)) else { return };
+        let account = request.headers.to().ok().and_then(|to| to.uri.user_decoded().map(Cow::into_owned));
+        if let Some(relay) = account.map(|account| turn.relay(now, &account))
+            && let Ok(json) = serde_json::to_string(&relay)
+        {
+            response.headers.push(RELAY_HEADER, &json);
+        }
     }
 
     /// A user part and a password of checks: 64 and 128 bits of chance, RFC 8445 section 5.3.

@@ -129,6 +129,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
         rtp_ports: 20_000..=20_099,
         browser_port: None,
         browser_addresses: Vec::new(),
+        turn: None,
         media_workers: 4,
         caps: MediaCaps::g711(),
         tones: offhook_call::config::Tones::default(),

@@ -568,6 +568,7 @@ pub fn config(agents: u16) -> Config {
         rtp_ports: 10_000..=10_999,
         browser_port: None,
         browser_addresses: Vec::new(),
+        turn: None,
         media_workers: 1,
         caps: MediaCaps::g711(),
         tones: offhook_call::config::Tones::default(),

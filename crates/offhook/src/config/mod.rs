@@ -121,6 +121,8 @@ pub struct Checked {
     pub numbering: Option<Numbering>,
     /// The name server for trunks that have names.
     pub dns: Option<SocketAddr>,
+    /// Relays for browsers.
+    pub turn: Option<offhook_call::turn::Turn>,
     /// Trunks.
     pub trunks: Vec<Trunk>,
     /// What phones are asked for, and what they are granted.
@@ -410,7 +412,7 @@ impl Reader {
         let limits = self.limits(root);
         self.prompt_folders(root);
         self.ports_apart(&sip, media.as_ref());
-        let dns = self.dns(root);
+        let (dns, turn) = (self.dns(root), self.turn(root));
         let trunks = self.trunks(root);
         let tls = self.tls.clone().map(|tls| TlsFiles { trunks: core::mem::take(&mut self.trunk_files), ..tls });
         let accounts = self.accounts(root, &sip);
@@ -464,6 +466,7 @@ impl Reader {
             tones: exchange.tones,
             numbering: exchange.numbering,
             dns,
+            turn,
             trunks: trunks.into_iter().map(|trunk| trunk.value).collect(),
             registrar: self.registrar.clone(),
             accounts: accounts.into_iter().map(|(name, account)| (name, account.value)).collect(),

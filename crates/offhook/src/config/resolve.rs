@@ -192,6 +192,7 @@ impl Checked {
             rtp_ports: self.rtp_ports,
             browser_port: self.browser_port,
             browser_addresses: Vec::new(),
+            turn: self.turn,
             media_workers: self.media_workers,
             caps: self.caps,
             tones,

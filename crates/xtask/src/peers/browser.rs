@@ -57,14 +57,19 @@ const GIVE: &str = "(() => {
 })()";
 
 /// A signed-in page.
-struct Page {
-    session: String,
+pub(super) struct Page {
+    pub session: String,
     account: &'static str,
 }
 
 impl Page {
-    fn open(browser: &mut Browser, exchange: &Exchange, account: &'static str) -> Result<Self> {
-        let session = browser.open(&format!("http://{}/phone", exchange.http))?;
+    pub fn open(browser: &mut Browser, exchange: &Exchange, account: &'static str) -> Result<Self> {
+        Self::open_at("phone", browser, exchange, account)
+    }
+
+    /// The same; the page is asked for by `path`.
+    pub fn open_at(path: &str, browser: &mut Browser, exchange: &Exchange, account: &'static str) -> Result<Self> {
+        let session = browser.open(&format!("http://{}/{path}", exchange.http))?;
         let page = Self { session, account };
         page.wait(browser, "the page's settings", "document.getElementById('server')?.value.startsWith('ws://')")?;
         let fill = format!(
@@ -77,18 +82,18 @@ impl Page {
         Ok(page)
     }
 
-    fn wait(&self, browser: &mut Browser, what: &str, expression: &str) -> Result<()> {
+    pub fn wait(&self, browser: &mut Browser, what: &str, expression: &str) -> Result<()> {
         wait_for(&format!("{what} ({})", self.account), SOON, || {
             Ok((browser.evaluate(&self.session, expression)? == true).then_some(()))
         })
     }
 
-    fn text(&self, browser: &mut Browser, id: &str) -> Result<String> {
+    pub fn text(&self, browser: &mut Browser, id: &str) -> Result<String> {
         let text = browser.evaluate(&self.session, &format!("document.getElementById('{id}').textContent"))?;
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
-    fn wait_for_text(&self, browser: &mut Browser, id: &str, wanted: &str) -> Result<()> {
+    pub fn wait_for_text(&self, browser: &mut Browser, id: &str, wanted: &str) -> Result<()> {
         let mut last = String::new();
         let waited = wait_for(&format!("'{wanted}' in the page"), SOON, || {
             last = self.text(browser, id)?;
@@ -97,11 +102,11 @@ impl Page {
         waited.with_context(|| format!("#{id} of {} says '{last}'", self.account))
     }
 
-    fn click(&self, browser: &mut Browser, id: &str) -> Result<()> {
+    pub fn click(&self, browser: &mut Browser, id: &str) -> Result<()> {
         browser.evaluate(&self.session, &format!("document.getElementById('{id}').click()")).map(drop)
     }
 
-    fn answer(&self, browser: &mut Browser) -> Result<()> {
+    pub fn answer(&self, browser: &mut Browser) -> Result<()> {
         self.wait_for_text(browser, "call-state", "Incoming call")?;
         self.click(browser, "answer")?;
         self.wait_for_text(browser, "call-state", "Talking")?;
@@ -134,15 +139,9 @@ fn by_telephone(bench: &Bench, speech: &Speech) -> Result<Phone> {
     Phone::start("telephone", command, &bench.folder, &speech.samples)
 }
 
-pub fn run(bench: &Bench) -> Result<String> {
-    crate::apt::must_have("chromium")?;
-    let pesq = Pesq::install()?;
-    let speech = Speech::open()?.first(SECONDS);
-    let microphone = bench.folder.join("microphone.wav");
-    speech::write_wav(&microphone, RATE, &upsample(&speech.samples))?;
-    let (data, log) = (bench.folder.join("data"), bench.folder.join("exchange.log"));
-    let mut exchange = Exchange::start(&bench.offhook, "fixtures/peers/browser.toml", &data, &log)?;
-    let options = [
+/// Of a Chromium whose microphone hears this file.
+pub(super) fn options(microphone: &Path) -> [String; 9] {
+    [
         "--use-fake-ui-for-media-stream".to_owned(),
         "--use-fake-device-for-media-stream".to_owned(),
         format!("--use-file-for-fake-audio-capture={}", microphone.display()),
@@ -154,8 +153,18 @@ pub fn run(bench: &Bench) -> Result<String> {
         "--disable-renderer-backgrounding".to_owned(),
         "--disable-background-timer-throttling".to_owned(),
         "--disable-backgrounding-occluded-windows".to_owned(),
-    ];
-    let mut browser = Browser::start(&bench.folder, &options)?;
+    ]
+}
+
+pub fn run(bench: &Bench) -> Result<String> {
+    crate::apt::must_have("chromium")?;
+    let pesq = Pesq::install()?;
+    let speech = Speech::open()?.first(SECONDS);
+    let microphone = bench.folder.join("microphone.wav");
+    speech::write_wav(&microphone, RATE, &upsample(&speech.samples))?;
+    let (data, log) = (bench.folder.join("data"), bench.folder.join("exchange.log"));
+    let mut exchange = Exchange::start(&bench.offhook, "fixtures/peers/browser.toml", &data, &log)?;
+    let mut browser = Browser::start(&bench.folder, &options(&microphone))?;
     let pages = [Page::open(&mut browser, &exchange, "paula")?, Page::open(&mut browser, &exchange, "otto")?];
     exchange.wait_available(2, SOON)?;
 
@@ -214,7 +223,7 @@ pub fn run(bench: &Bench) -> Result<String> {
 }
 
 /// Hears speech from here on.
-fn hears(browser: &mut Browser, page: &Page) -> Result<()> {
+pub(super) fn hears(browser: &mut Browser, page: &Page) -> Result<()> {
     browser.evaluate(&page.session, TAKE_DOWN)?;
     let loud = "window.takenDown.some((samples) => samples.some((s) => Math.abs(s) > 3000))";
     page.wait(browser, "speech", loud)

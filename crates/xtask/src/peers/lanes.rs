@@ -10,7 +10,8 @@ use super::{Test, nat, run_twice};
 use crate::{apt, children};
 
 /// They load the machine, or measure how it keeps up: nothing else runs beside them.
-const ALONE: [&str; 7] = ["readme", "instruments", "browser", "trunk", "overload", "moving", "bench"];
+const ALONE: [&str; 9] =
+    ["readme", "instruments", "browser", "rebinding", "relay", "trunk", "overload", "moving", "bench"];
 /// Their programs want an interface that is more than the loopback, which a network of one's own has not.
 const HERE: [&str; 5] = ["linphone", "linphone-transfer", "srtp", "watching", "nat"];
 
