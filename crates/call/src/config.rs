@@ -206,7 +206,12 @@ pub enum Destination {
         /// How long it may ring.
         ring_for: Span,
     },
+    /// Back to the caller: what is said is heard again at once, to try a line. At most for [`ECHO_MAX`].
+    Echo,
 }
+
+/// How long a caller may hear the own voice.
+pub const ECHO_MAX: Span = Span::from_s(120);
 
 /// An IVR with one menu: a greeting, then a digit chooses the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,12 +24,15 @@ pub struct PhoneSettings {
     pub realm: String,
     /// Where their SIP is taken.
     pub websockets: Vec<WebSocketAt>,
+    /// The number of an echo that a phone has to hear itself by before it registers.
+    pub sound_check: Option<String>,
 }
 
 #[derive(Serialize)]
 pub struct Settings {
     realm: String,
     websockets: Vec<Listener>,
+    sound_check: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -50,6 +53,7 @@ pub async fn settings(State(shared): State<Shared>) -> Json<Settings> {
         };
         Listener { secure: at.secure, host, port: at.address.port() }
     };
-    let PhoneSettings { realm, websockets } = &*shared.phone;
-    Json(Settings { realm: realm.clone(), websockets: websockets.iter().map(listener).collect() })
+    let PhoneSettings { realm, websockets, sound_check } = &*shared.phone;
+    let websockets = websockets.iter().map(listener).collect();
+    Json(Settings { realm: realm.clone(), websockets, sound_check: sound_check.clone() })
 }

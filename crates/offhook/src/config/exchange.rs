@@ -14,8 +14,9 @@ use offhook_units::Span;
 
 use super::prompts::Prompts;
 use super::read::{At, Section, nearest};
+use super::routing::Numbers;
 use super::trace::Tracing;
-use super::{Http, Reader, SipListen};
+use super::{Http, Reader, SipListen, Target};
 
 /// Shortest token that is taken.
 const TOKEN_CHARS_MIN: usize = 16;
@@ -356,6 +357,15 @@ impl Reader {
         }
     }
 
+    /// Whoever is to hear itself calls a number that echoes.
+    pub fn sound_check_echoes(&mut self, numbers: &Numbers) {
+        let Some(At { value: number, span }) = self.sound_check.take() else { return };
+        if numbers.get(&number).is_none_or(|number| number.value.to != Target::Echo) {
+            let advice = format!("add [[number]] with number = \"{number}\" and echo = true");
+            self.sink.fault(span, format!("sound_check = \"{number}\" is no number that echoes"), advice);
+        }
+    }
+
     /// `[http]`: without it there is no API and no page.
     pub fn http(&mut self, root: &mut Section<'_>) -> Option<Http> {
         let has_users = root.has("user") || root.has("token");
@@ -374,6 +384,7 @@ impl Reader {
         let listen = section.need_text(&mut self.sink, "listen", example);
         let token = self.secret(&mut section, "token", "token_file", "\"at least 16 characters\"");
         let tls = section.flag(&mut self.sink, "tls") == Some(true);
+        self.sound_check = section.text(&mut self.sink, "sound_check", "\"*43\"");
         let span = section.span.clone();
         section.finish(&mut self.sink);
         if tls && self.tls.is_none() {
@@ -404,7 +415,9 @@ impl Reader {
             let advice = "add tls = true to [http], or listen on 127.0.0.1 behind a web server that speaks TLS";
             self.sink.warn(listen.span, "passwords cross the network in clear", advice);
         }
-        Some(Http { listen: address, token: token.map(|token| token.value), tls })
+        let token = token.map(|token| token.value);
+        let sound_check = self.sound_check.as_ref().map(|number| number.value.clone());
+        Some(Http { listen: address, token, tls, sound_check })
     }
 
     /// A secret in the file, or in a file of its own.

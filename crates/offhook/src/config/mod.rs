@@ -196,6 +196,8 @@ pub struct Http {
     pub token: Option<String>,
     /// HTTPS, with the certificate of `[tls]`.
     pub tls: bool,
+    /// The number of an echo that a phone in a page has to hear itself by before it registers.
+    pub sound_check: Option<String>,
 }
 
 impl Http {
@@ -207,9 +209,15 @@ impl Http {
 
 impl core::fmt::Debug for Http {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { listen, token, tls } = self;
+        let Self { listen, token, tls, sound_check } = self;
         let token = token.is_some();
-        f.debug_struct("Http").field("listen", listen).field("token", &token).field("tls", tls).finish()
+        let mut shown = f.debug_struct("Http");
+        shown
+            .field("listen", listen)
+            .field("token", &token)
+            .field("tls", tls)
+            .field("sound_check", sound_check)
+            .finish()
     }
 }
 
@@ -314,6 +322,8 @@ pub enum Target {
     Flow(String),
     /// A queue.
     Queue(String),
+    /// The caller's own voice.
+    Echo,
     /// A phone.
     Dial {
         /// Over what.
@@ -347,6 +357,8 @@ struct Reader {
     codecs: Vec<CodecKind>,
     /// Whether `[exchange]` says how numbers are dialled.
     has_numbering: bool,
+    /// What `[http]` says of phones in pages: the number that they have to hear themselves by.
+    sound_check: Option<read::At<String>>,
 }
 
 /// Reads `file` and checks it as a whole.
@@ -384,6 +396,7 @@ pub fn check_text(file: &Path, source: &str) -> Result<Checked, Faults> {
         trunk_files: Vec::new(),
         codecs: Vec::new(),
         has_numbering: false,
+        sound_check: None,
     };
     let mut root = Section::root(table.get_ref());
     let parts = reader.read(&mut root);
@@ -426,6 +439,7 @@ impl Reader {
         let agents = self.agents(root, &queues, &accounts);
         let numbers = self.numbers(root, &queues, &flows, &calendars);
         let entrances = self.entrances(root, &sip, &numbers);
+        self.sound_check_echoes(&numbers);
         let (tokens, users) = (self.tokens(root), self.users(root, &agents));
         self.check_elsewhere(&Known {
             queues: &queues,

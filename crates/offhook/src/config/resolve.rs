@@ -170,6 +170,7 @@ impl Checked {
             let destination = match to.to {
                 Target::Flow(name) => Destination::Flow(name),
                 Target::Queue(name) => Destination::Queue(queue_id(&name)),
+                Target::Echo => Destination::Echo,
                 Target::Dial { transport, peer, ring_for } => {
                     Destination::Dial { flow: flow_to(transport, peer), ring_for }
                 }

@@ -234,7 +234,8 @@ fn build(checked: Checked) -> Result<House> {
         .name("control".into())
         .spawn(move || Control::new(exchange, inputs, edges).run())
         .context("the control thread")?;
-    let phone = PhoneSettings { realm: realm.clone(), websockets };
+    let sound_check = http.as_ref().and_then(|http| http.sound_check.clone());
+    let phone = PhoneSettings { realm: realm.clone(), websockets, sound_check };
     let http = http.map(|http| {
         let tls = pages.filter(|_| http.tls);
         let options = ServerOptions { listen: http.listen, token: http.token, tokens, users, entrances, tls, phone };

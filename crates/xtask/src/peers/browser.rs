@@ -78,7 +78,11 @@ impl Page {
                of('sign-in').requestSubmit(); }})()"
         );
         browser.evaluate(&page.session, &fill)?;
-        page.wait_for_text(browser, "link-text", &format!("Signed in as {account}"))?;
+        if let Err(error) = page.wait_for_text(browser, "link-text", &format!("Signed in as {account}")) {
+            let said = ["check-text", "check-level", "check-lost", "check-delay"].map(|id| page.text(browser, id));
+            let said = said.map(Result::unwrap_or_default).join(", ");
+            return Err(error.context(format!("its sound check says: {said}")));
+        }
         Ok(page)
     }
 
@@ -167,6 +171,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     let mut browser = Browser::start(&bench.folder, &options(&microphone))?;
     let pages = [Page::open(&mut browser, &exchange, "paula")?, Page::open(&mut browser, &exchange, "otto")?];
     exchange.wait_available(2, SOON)?;
+    let checked = sound_checks(&mut browser, &pages, &exchange)?;
 
     let mut one = by_webrtc(bench, &exchange, &speech)?;
     pages[0].answer(&mut browser)?;
@@ -192,7 +197,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     let (rate, of_one) = speech::read_wav(&bench.folder.join("heard.wav"))?;
     let of_one = if rate == 8_000 { of_one } else { downsample(&of_one, rate)? };
     let customers = [of_one, g711::decode_all(&other.payloads("in", call)?)];
-    let mut figures = Vec::new();
+    let mut figures = vec![checked];
     for (n, what) in ["PCMU", "Opus"].into_iter().enumerate() {
         let queue = ["sales", "support"][n];
         let record = records.iter().find(|record| record["queue"]["name"] == queue).context("its record")?;
@@ -220,6 +225,33 @@ pub fn run(bench: &Bench) -> Result<String> {
     ensure!(other.running.wait(SOON)?.success(), "the telephone did not end well:\n{}", other.running.tail(5));
     exchange.stop()?;
     Ok(figures.join(", "))
+}
+
+/// What the pages found of their sound before they were ready; and a page whose microphone is dead, which does not get so far.
+fn sound_checks(browser: &mut Browser, pages: &[Page; 2], exchange: &Exchange) -> Result<String> {
+    let mut told = Vec::new();
+    for page in pages {
+        let figures = ["check-level", "check-lost", "check-delay"].map(|id| page.text(browser, id));
+        let [level, lost, delay] = figures;
+        let (level, lost, delay) = (level?, lost?, delay?);
+        let of = |text: &str| text.split(' ').next().and_then(|n| n.replace('−', "-").parse::<f64>().ok());
+        let all = of(&level).zip(of(&lost)).zip(of(&delay)).context("the sound check's figures")?;
+        ensure!(all.0.0 > -50.0 && all.0.1 <= 5.0 && all.1 > 0.0 && all.1 <= 800.0, "{level}, {lost}, {delay}");
+        told.push(format!("{} passed its sound check at {level}, {lost} lost, {delay} there and back", page.account));
+    }
+    let session = browser.open(&format!("http://{}/phone", exchange.http))?;
+    let page = Page { session, account: "dora" };
+    page.wait(browser, "the page's settings", "document.getElementById('server')?.value.startsWith('ws://')")?;
+    let dead = "(() => { const of = (id) => document.getElementById(id);
+        navigator.mediaDevices.getUserMedia = async () => new AudioContext().createMediaStreamDestination().stream;
+        of('account').value = 'dora'; of('password').value = 'dora-secret'; of('sign-in').requestSubmit(); })()";
+    browser.evaluate(&page.session, dead)?;
+    page.wait_for_text(browser, "link-text", "Not ready: the sound check has to pass first")?;
+    let why = page.text(browser, "check-text")?;
+    ensure!(why.starts_with("Nothing is heard from your microphone"), "the page says '{why}'");
+    ensure!(exchange.agents_in("available")? == 2, "who is not heard is ready: {:?}", exchange.agents()?);
+    browser.evaluate(&page.session, "window.dispatchEvent(new Event('beforeunload')); location = 'about:blank'")?;
+    Ok(told.join(", "))
 }
 
 /// Hears speech from here on.
