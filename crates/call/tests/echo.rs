@@ -4,6 +4,7 @@ mod desk;
 
 use desk::{World, credentials, number, trunk};
 use offhook_call::config::{Answer, Destination, ECHO_MAX, Number};
+use offhook_call::record::CallEnd;
 use offhook_plan::{Edge, Source};
 use offhook_units::{Span, Tick};
 
@@ -24,6 +25,8 @@ fn whoever_calls_an_echo_hears_itself_and_nobody_else_until_it_hangs_up() {
     world.hang_up("ann", call);
     world.run(Span::from_ms(500));
     assert_eq!(world.exchange.ports().0, 0);
+    let ended: Vec<_> = world.exchange.counters().ended.iter().map(|(end, count)| (*end, *count)).collect();
+    assert_eq!(ended, [(CallEnd::CallerHungUp.name(), 1)], "nobody has given up waiting");
 }
 
 #[test]

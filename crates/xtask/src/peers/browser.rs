@@ -172,6 +172,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     let pages = [Page::open(&mut browser, &exchange, "paula")?, Page::open(&mut browser, &exchange, "otto")?];
     exchange.wait_available(2, SOON)?;
     let checked = sound_checks(&mut browser, &pages, &exchange)?;
+    let echoed = over_ipv6(bench, &exchange, &speech)?;
 
     let mut one = by_webrtc(bench, &exchange, &speech)?;
     pages[0].answer(&mut browser)?;
@@ -197,7 +198,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     let (rate, of_one) = speech::read_wav(&bench.folder.join("heard.wav"))?;
     let of_one = if rate == 8_000 { of_one } else { downsample(&of_one, rate)? };
     let customers = [of_one, g711::decode_all(&other.payloads("in", call)?)];
-    let mut figures = vec![checked];
+    let mut figures = vec![checked, echoed];
     for (n, what) in ["PCMU", "Opus"].into_iter().enumerate() {
         let queue = ["sales", "support"][n];
         let record = records.iter().find(|record| record["queue"]["name"] == queue).context("its record")?;
@@ -225,6 +226,25 @@ pub fn run(bench: &Bench) -> Result<String> {
     ensure!(other.running.wait(SOON)?.success(), "the telephone did not end well:\n{}", other.running.tail(5));
     exchange.stop()?;
     Ok(figures.join(", "))
+}
+
+/// A customer by the `webrtc` crate hears itself over IPv6.
+fn over_ipv6(bench: &Bench, exchange: &Exchange, speech: &Speech) -> Result<String> {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        return Ok("no IPv6 here".to_owned());
+    }
+    let said = bench.folder.join("said.wav");
+    speech::write_wav(&said, 8_000, &speech.samples)?;
+    let mut command = Command::new(&bench.offhook);
+    command.args(["call", &format!("sip:*43@[::1]:{}", exchange.sip.port()), "--webrtc", "--listen", "[::1]:0"]);
+    command.args(["--for", "4s", "--json", "--play"]).arg(said).arg("--record").arg(bench.folder.join("echo.wav"));
+    let output = command.output().context("offhook call")?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).context("its report")?;
+    let of = |name: &str| report[name].as_u64().unwrap_or_default();
+    let (sent, back, lost) = (of("sent_packets"), of("received_packets"), of("lost"));
+    // What is said before the handshake is over does not come back.
+    ensure!(sent >= 190 && back + 60 >= sent && lost == 0, "over IPv6: {report}");
+    Ok(format!("{back} of {sent} packets came back over IPv6"))
 }
 
 /// What the pages found of their sound before they were ready; and a page whose microphone is dead, which does not get so far.
