@@ -1,6 +1,8 @@
 //! Peers on real loopback sockets, and the workers of an exchange between them.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod browsers;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
