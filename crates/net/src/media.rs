@@ -356,6 +356,7 @@ impl Shared {
         if self.worker.next_tick().is_some_and(|due| due <= now) {
             self.worker.tick(io, now);
         }
+        io.shared().rouse();
         let waits = self.deliver() || self.departures.is_full() || untold;
         self.counters.publish(&self.worker.figures(), sends_failed);
         let due = self.worker.next_tick();

@@ -5,7 +5,6 @@ use std::os::fd::AsRawFd;
 
 use offhook_media::{Io, SocketKey};
 use offhook_rtp::SRTP_TAIL_MAX;
-use offhook_units::Tick;
 use socket2::Socket;
 
 use super::handle::Opened;
@@ -80,7 +79,8 @@ impl Driver {
             let count = self.sockets.epoll.wait(&mut self.ready, wait);
             // One reading of the clock serves the whole batch.
             now = shared.clock.now();
-            Shared::hear_notices(&mut self.sockets);
+            // What was handed over before these is older. What finds no room for its notice is told in the next turn.
+            let _ = shared.share(&mut self.sockets, now);
             for n in 0..count {
                 let token = self.ready[n].u64;
                 if token == WAKER {
@@ -88,7 +88,7 @@ impl Driver {
                     continue;
                 }
                 if token >= LISTENERS {
-                    self.receive_shared(&mut shared, now, (token - LISTENERS) as usize);
+                    self.receive_shared(&mut shared, (token - LISTENERS) as usize);
                     continue;
                 }
                 let key = SocketKey::from_index(token as usize);
@@ -102,11 +102,13 @@ impl Driver {
     }
 
     /// Takes what has come to a socket of the shared port.
-    fn receive_shared(&mut self, shared: &mut Shared, now: Tick, n: usize) {
+    fn receive_shared(&mut self, shared: &mut Shared, n: usize) {
         for _ in 0..LISTENER_MAX {
             let Some(listener) = self.sockets.listeners.get(n) else { return };
             let got = receive_from(listener.as_raw_fd(), &mut self.buffer[..DATAGRAM_BYTES_MAX]);
             let Some((length, from)) = got else { return };
+            // It may have come after the batch's reading of the clock: what was said since then is not older.
+            let now = shared.clock.now();
             if let Some(key) = self.sockets.shared.route(now, n, from, &self.buffer[..length]) {
                 shared.worker.receive(&mut self.sockets, now, key, from, &mut self.buffer[..], length);
             }

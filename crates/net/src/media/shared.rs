@@ -101,6 +101,8 @@ impl PortCounters {
 pub struct PacketOf {
     key: SocketKey,
     token: u64,
+    /// When it was received.
+    at: Tick,
     from: SocketAddr,
     length: usize,
     bytes: [u8; PACKET_BYTES_MAX],
@@ -371,6 +373,17 @@ impl SharedEnd {
         !self.outbox.is_empty()
     }
 
+    /// As the reading worker: rouses those whom something was handed, itself too. After a batch, and after each turn: a leg that comes
+    /// here is handed what was kept for it in the midst of one.
+    pub fn rouse(&mut self) {
+        let (Some(reader), Some(inner)) = (&mut self.reader, &self.port.0) else { return };
+        for (worker, (_, touched)) in reader.lanes.iter_mut().enumerate() {
+            if core::mem::take(touched) {
+                inner.wake(worker);
+            }
+        }
+    }
+
     /// Takes a word in, as the reading worker.
     fn take(&mut self, notice: Notice) {
         let (Some(reader), Some(inner)) = (&mut self.reader, self.port.0.clone()) else { return };
@@ -388,12 +401,9 @@ impl SharedEnd {
             Notice::Know(target, local, from) => reader.router.know(target, local, from, counters),
             Notice::Park(target) => {
                 reader.router.park(target);
+                // Behind what has been handed on, to itself too.
                 let parked = Delivery::Parked { key: target.key, token: target.token };
-                if target.worker != READER {
-                    reader.send(target.worker, parked, counters);
-                } else if let Some(Some(seat)) = self.seats.get_mut(target.key.index()) {
-                    seat.stopped = true;
-                }
+                reader.send(target.worker, parked, counters);
             }
             Notice::Close(target) => reader.router.close(target, counters),
         }
@@ -424,11 +434,11 @@ impl SharedEnd {
                 self.seat(target.key).filter(|seat| seat.token == target.token)?;
                 return Some(target.key);
             }
-            Route::To(Target { worker, key, token }) => match PacketOf::new(key, token, from, datagram) {
+            Route::To(Target { worker, key, token }) => match PacketOf::new((key, token), now, from, datagram) {
                 Some(packet) => reader.send(worker, Delivery::Packet(packet), counters),
                 None => counters.add(&counters.dropped),
             },
-            Route::Parked(at) => match PacketOf::new(SocketKey::from_index(0), 0, from, datagram) {
+            Route::Parked(at) => match PacketOf::new((SocketKey::from_index(0), 0), now, from, datagram) {
                 Some(packet) => reader.router.keep(at, packet, counters),
                 None => counters.add(&counters.dropped),
             },
@@ -439,11 +449,11 @@ impl SharedEnd {
 }
 
 impl PacketOf {
-    fn new(key: SocketKey, token: u64, from: SocketAddr, datagram: &[u8]) -> Option<Self> {
+    fn new((key, token): (SocketKey, u64), at: Tick, from: SocketAddr, datagram: &[u8]) -> Option<Self> {
         let mut bytes = [0; PACKET_BYTES_MAX];
         // Room for a tag stays behind it.
         bytes[..PACKET_BYTES_MAX - SRTP_TAIL_MAX].get_mut(..datagram.len())?.copy_from_slice(datagram);
-        Some(Self { key, token, from, length: datagram.len(), bytes })
+        Some(Self { key, token, at, from, length: datagram.len(), bytes })
     }
 }
 
@@ -462,7 +472,7 @@ impl Reader {
 impl Shared {
     /// As the reading worker: takes in what others have told. Before each batch of packets, so that a leg's peer is known when it
     /// answers.
-    pub(super) fn hear_notices(io: &mut impl Sockets) {
+    fn hear_notices(io: &mut impl Sockets) {
         while let Some((n, socket)) = io.shared().next_listener() {
             io.listen(n, socket);
         }
@@ -477,19 +487,16 @@ impl Shared {
             for (worker, owed) in core::mem::take(&mut reader.owed) {
                 reader.send(worker, owed, &inner.counters);
             }
-            for (worker, (_, touched)) in reader.lanes.iter_mut().enumerate() {
-                if core::mem::take(touched) {
-                    inner.wake(worker);
-                }
-            }
         }
+        end.rouse();
         if let Some(mut lane) = end.lane.take() {
             for _ in 0..LANE_MAX {
                 let Some(delivery) = lane.try_pop() else { break };
                 match delivery {
-                    Delivery::Packet(PacketOf { key, token, from, length, mut bytes }) => {
+                    Delivery::Packet(PacketOf { key, token, at, from, length, mut bytes }) => {
                         if io.shared().seat(key).is_some_and(|seat| seat.token == token) {
-                            self.worker.receive(io, now, key, from, &mut bytes, length);
+                            // The other worker may have read the clock after this one did: what was said then is not older.
+                            self.worker.receive(io, now.max(at), key, from, &mut bytes, length);
                         }
                     }
                     Delivery::Parked { key, token } => {

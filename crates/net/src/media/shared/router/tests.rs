@@ -133,7 +133,7 @@ fn a_leg_on_its_way_to_another_worker_finds_there_what_came_meanwhile() {
     port.router.park(before);
     for n in 0..20 {
         let Route::Parked(place) = port.route(at(1), &SPEECH) else { panic!("it is on its way") };
-        let packet = PacketOf::new(SocketKey::from_index(0), 0, at(1), &[n; 20]).expect("it fits");
+        let packet = PacketOf::new((SocketKey::from_index(0), 0), now(), at(1), &[n; 20]).expect("it fits");
         port.router.keep(place, packet, &port.counters);
     }
     let kept = port.name(after, "leg").expect("what was kept");
