@@ -14,6 +14,12 @@ use sha1::Sha1;
 pub const CONSENT_EXPIRES: Span = Span::from_ms(30_000);
 /// Most sources of checks that are remembered of a peer; the oldest gives way. A handshake is taken from these alone.
 pub const SOURCES_MAX: usize = 16;
+/// A chosen path that was not checked for this long gives way to another that is, chosen or not: the peer's translator has given it
+/// another port, and the peer does not know. Consent is asked for every 4 to 6 s (RFC 7675 section 5.1).
+pub const REBOUND_AFTER: Span = Span::from_ms(7_000);
+/// Checks a second that are looked at from where the peer has not been, and from where it has: whoever knows a user part makes us
+/// reckon a hash for each. Those of the peer's own paths have a measure of their own, so that nobody else's use it up.
+pub const CHECKS_MAX: [u32; 2] = [100, 200];
 /// Room for the answer to a check.
 const ANSWER_BYTES_MAX: usize = 160;
 
@@ -37,8 +43,12 @@ pub struct Lite {
     /// The peer's user part, once it has told.
     theirs: Option<String>,
     sources: VecDeque<SocketAddr>,
+    /// The last check came from there for the first time.
+    new_source: Option<SocketAddr>,
     /// The chosen path, and when it was last checked.
     path: Option<(SocketAddr, Tick)>,
+    /// Since when checks are counted, and how many there were of each kind of [`CHECKS_MAX`].
+    counted: (Tick, [u32; 2]),
 }
 
 impl Lite {
@@ -53,6 +63,9 @@ impl Lite {
 
     /// Takes a STUN message in.
     pub fn receive(&mut self, now: Tick, from: SocketAddr, datagram: &[u8]) -> Checked {
+        if !self.count(now, from) {
+            return Checked::Stranger;
+        }
         let Ok(message) = StunMessage::parse(datagram) else { return Checked::Stranger };
         if !message.is_binding_request() {
             return Checked::Stranger;
@@ -89,10 +102,21 @@ impl Lite {
         self.know(from);
         match &mut self.path {
             Some((path, checked)) if *path == from => *checked = now,
-            _ if chosen => self.path = Some((from, now)),
-            _ => {}
+            Some((_, checked)) if chosen || now.since(*checked) >= REBOUND_AFTER => self.path = Some((from, now)),
+            None if chosen => self.path = Some((from, now)),
+            Some(_) | None => {}
         }
         if chosen { Checked::Chosen(bytes) } else { Checked::Answer(bytes) }
+    }
+
+    /// Whether one more check from there is looked at.
+    fn count(&mut self, now: Tick, from: SocketAddr) -> bool {
+        if now.since(self.counted.0) >= Span::from_s(1) {
+            self.counted = (now, [0; 2]);
+        }
+        let kind = usize::from(self.knows(from));
+        self.counted.1[kind] += 1;
+        self.counted.1[kind] <= CHECKS_MAX[kind]
     }
 
     fn know(&mut self, from: SocketAddr) {
@@ -101,7 +125,13 @@ impl Lite {
                 self.sources.pop_front();
             }
             self.sources.push_back(from);
+            self.new_source = Some(from);
         }
+    }
+
+    /// Where the last check came from, if no check had come from there before.
+    pub const fn take_new_source(&mut self) -> Option<SocketAddr> {
+        self.new_source.take()
     }
 
     /// Whether the peer has checked this path.
@@ -120,7 +150,7 @@ impl Lite {
 }
 
 /// RFC 8489 section 14.5.
-fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+pub(crate) fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
     let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(key).expect("a key of any length");
     for part in parts {
         mac.update(part);
@@ -233,11 +263,57 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_whose_port_changed_unknown_to_it_is_followed_after_7_s_and_one_that_merely_tries_another_path_is_not() {
+        let mut lite = Lite::default();
+        let (began, password) = (Tick::from_us(1), "ours-password-of-22-characters");
+        lite.agree(&ice("ours"), None);
+        let later = |ms: u64| began + Span::from_ms(ms);
+        lite.receive(began, at(1), &check("ours:them", password, true, true));
+        lite.receive(later(2_000), at(2), &check("ours:them", password, true, false));
+        lite.receive(later(2_500), at(1), &check("ours:them", password, true, false));
+        lite.receive(later(9_000), at(2), &check("ours:them", password, true, false));
+        assert_eq!(lite.path(later(9_000)), Some(at(1)), "6.5 s are within what consent takes");
+        lite.receive(later(9_600), at(2), &check("ours:them", "another-password-of-22-chars", true, true));
+        assert_eq!(lite.path(later(9_600)), Some(at(1)), "a forged check moves nothing");
+        lite.receive(later(9_600), at(2), &check("ours:them", password, true, false));
+        assert_eq!(lite.path(later(9_600)), Some(at(2)));
+    }
+
+    #[test]
+    fn a_forger_makes_us_look_at_100_checks_a_second_and_the_peers_own_are_answered_all_the_while() {
+        let mut lite = Lite::default();
+        let (now, password) = (Tick::from_us(1), "ours-password-of-22-characters");
+        lite.agree(&ice("ours"), None);
+        lite.receive(now, at(1), &check("ours:them", password, true, true));
+        let good = check("ours:them", password, true, false);
+        for port in 0..5_000 {
+            let looked = lite.counted.1[0] < CHECKS_MAX[0];
+            let answer = lite.receive(now, at(2_000 + port), &good);
+            assert_eq!(matches!(answer, Checked::Answer(_)), looked, "even with the right password");
+        }
+        assert!(
+            matches!(lite.receive(now, at(1), &good), Checked::Stranger),
+            "its address was pushed out by 16 others"
+        );
+        let mut lite = Lite::default();
+        lite.agree(&ice("ours"), None);
+        lite.receive(now, at(1), &check("ours:them", password, true, true));
+        let forged = check("ours:them", "another-password-of-22-chars", true, true);
+        for port in 0..5_000 {
+            assert_eq!(lite.receive(now, at(2_000 + port), &forged), Checked::Stranger);
+        }
+        assert!(matches!(lite.receive(now, at(1), &good), Checked::Answer(_)));
+        let later = now + Span::from_s(1);
+        assert!(matches!(lite.receive(later, at(9), &good), Checked::Answer(_)), "a second later");
+    }
+
+    #[test]
     fn of_100_sources_the_last_16_are_known() {
         let mut lite = Lite::default();
         let (now, password) = (Tick::from_us(1), "ours-password-of-22-characters");
         lite.agree(&ice("ours"), None);
-        for port in 1..=100 {
+        for port in 1..=100_u16 {
+            let now = now + Span::from_s(u64::from(port));
             lite.receive(now, at(port), &check("ours:them", password, true, false));
         }
         assert_eq!((1..=100).filter(|port| lite.knows(at(*port))).count(), SOURCES_MAX);

@@ -247,6 +247,10 @@ impl Transport for Peer {
         match datagram.first() {
             Some(0..=3) => {
                 if let Checked::Answer(answer) | Checked::Chosen(answer) = self.ice.receive(now, from, datagram) {
+                    // Before the answer: what the peer sends upon it is known then.
+                    if let Some(source) = self.ice.take_new_source() {
+                        self.push(Todo::Deed(Deed::Source(source)));
+                    }
                     self.push(Todo::Send(from, answer));
                     self.look_at_path();
                 }

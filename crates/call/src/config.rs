@@ -37,6 +37,12 @@ pub struct Config {
     pub session_timers: SessionTimers,
     /// RTP ports; even ones carry RTP, the next odd one RTCP.
     pub rtp_ports: RangeInclusive<u16>,
+    /// The one UDP port that legs found by ICE share, none of [`Config::rtp_ports`]; without it each has a port of those.
+    pub browser_port: Option<u16>,
+    /// Our addresses with that port: the first of each family is told to browsers, whichever of the two they come over.
+    pub browser_addresses: Vec<IpAddr>,
+    /// Relays that phones in pages are told, each time they register, and visitors with their ticket.
+    pub turn: Option<crate::turn::Turn>,
     /// Media workers that calls are spread over.
     pub media_workers: usize,
     /// What we can do with sound.
@@ -200,7 +206,12 @@ pub enum Destination {
         /// How long it may ring.
         ring_for: Span,
     },
+    /// Back to the caller: what is said is heard again at once, to try a line. At most for [`ECHO_MAX`].
+    Echo,
 }
+
+/// How long a caller may hear the own voice.
+pub const ECHO_MAX: Span = Span::from_s(120);
 
 /// An IVR with one menu: a greeting, then a digit chooses the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]

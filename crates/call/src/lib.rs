@@ -16,6 +16,7 @@ mod ports;
 pub mod record;
 pub mod recording;
 mod timers;
+pub mod turn;
 pub mod view;
 pub mod visit;
 

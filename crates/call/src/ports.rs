@@ -24,14 +24,15 @@ pub struct PortPool {
     /// Never used.
     unused: BTreeSet<u16>,
     pairs: usize,
+    range: RangeInclusive<u16>,
 }
 
 impl PortPool {
     /// All even ports of `range` whose next port is in it too.
     pub fn new(range: RangeInclusive<u16>) -> Self {
         let last = *range.end();
-        let unused: BTreeSet<u16> = range.filter(|port| port % 2 == 0 && *port < last).collect();
-        Self { pairs: unused.len(), free: BTreeSet::new(), unused }
+        let unused: BTreeSet<u16> = range.clone().filter(|port| port % 2 == 0 && *port < last).collect();
+        Self { pairs: unused.len(), free: BTreeSet::new(), unused, range }
     }
 
     /// The RTP port of a pair, or nothing while all are taken or too fresh.
@@ -46,14 +47,26 @@ impl PortPool {
         self.free.pop_first().map(|(_, port)| port)
     }
 
+    /// Gives a pair back that was not opened.
+    pub fn put_back(&mut self, port: u16) {
+        self.rest(Tick::ZERO, port);
+    }
+
     /// Gives a pair back; it rests for [`REUSE_GUARD`].
     pub fn give_back(&mut self, now: Tick, port: u16) {
-        self.free.insert((now + REUSE_GUARD, port));
+        self.rest(now + REUSE_GUARD, port);
+    }
+
+    /// A port of no pair here, which legs share, is nobody's to give back.
+    fn rest(&mut self, until: Tick, port: u16) {
+        if self.range.contains(&port) {
+            self.free.insert((until, port));
+        }
     }
 
     /// Gives a pair back that could not be opened; it rests for [`FAILED_REST`].
     pub fn give_back_failed(&mut self, now: Tick, port: u16) {
-        self.free.insert((now + FAILED_REST, port));
+        self.rest(now + FAILED_REST, port);
     }
 
     /// Pairs in use.
@@ -92,6 +105,16 @@ mod tests {
         assert_eq!(pool.take(now + REUSE_RATHER_AFTER), Some(10_000));
         assert_eq!((pool.take(now), pool.take(now), pool.take(now)), (Some(10_004), Some(10_006), None));
         assert_eq!(pool.in_use(), 4);
+    }
+
+    #[test]
+    fn a_pair_that_was_not_opened_is_the_next_one_and_a_port_of_none_is_not_taken_back() {
+        let mut pool = PortPool::new(10_000..=10_007);
+        let now = Tick::from_us(10_000_000);
+        assert_eq!((pool.take(now), pool.take(now)), (Some(10_000), Some(10_002)));
+        pool.put_back(10_000);
+        pool.give_back(now, 3_478);
+        assert_eq!((pool.in_use(), pool.take(now), pool.take(now)), (1, Some(10_000), Some(10_004)));
     }
 
     #[test]

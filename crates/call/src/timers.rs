@@ -9,6 +9,8 @@ use offhook_units::{CallId, Tick};
 pub enum Kind {
     /// The caller has not pressed a digit.
     Digit,
+    /// A caller has heard the own voice for long enough.
+    Echo,
     /// The position is announced again.
     Announce,
     /// A dialled phone has rung long enough.

@@ -2,6 +2,8 @@
 
 use offhook_units::Tick;
 
+use crate::turn::Relay;
+
 pub use crate::exchange::visitors::{NAME_CHARS_MAX, TICKET_LASTS, TICKETS_MAX};
 
 /// Lets one call in.
@@ -15,6 +17,8 @@ pub struct Ticket {
     pub realm: String,
     /// What is called.
     pub number: String,
+    /// Relays, where browsers may need them.
+    pub relay: Option<Relay>,
     /// Until when the call has to begin.
     pub until: Tick,
 }

@@ -1,15 +1,18 @@
 //! Encryption as calls agree on it: who is offered keys, who is refused, and where keys never stand.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::BTreeMap;
 
-use offhook_call::config::{Answer, Config, Destination, Limits, Number, SessionTimers, SrtpSettings, Trunk};
+use offhook_call::config::{Account, Answer, Config, Destination, Limits, Number, SessionTimers, SrtpSettings, Trunk};
+use offhook_call::turn::Turn;
 use offhook_call::{Exchange, Input, Output};
 use offhook_plan::{
     Direction, Dtls, Fingerprint, HashKind, Ice, MediaCaps, MediaCommand, MediaEvent, MediaPlan, Setup,
 };
 use offhook_sip::sdp::{Srtp, SrtpPolicy};
-use offhook_sip::{Flow, Message, Method, RegistrarLimits, Request, Response, Transport, sdp};
+use offhook_sip::{
+    Challenge, Credentials, Flow, Message, Method, RegistrarLimits, Request, Response, Transport, answer_challenge, sdp,
+};
 use offhook_units::{Entropy, IdSource, Span, Tick};
 
 const SERVER: (Ipv4Addr, u16) = (Ipv4Addr::new(127, 0, 6, 1), 5_061);
@@ -30,14 +33,36 @@ struct World {
 impl World {
     /// Calls of the trunk go to a desk phone over `onwards`.
     fn new(srtp: SrtpSettings, of_trunk: Option<SrtpPolicy>, onwards: Transport) -> Self {
+        Self::at_port(None, srtp, of_trunk, onwards)
+    }
+
+    /// The same; browsers share a port.
+    fn at_port(
+        port: Option<(u16, &[IpAddr])>,
+        srtp: SrtpSettings,
+        of_trunk: Option<SrtpPolicy>,
+        onwards: Transport,
+    ) -> Self {
+        Self::with(Self::config(port, srtp, of_trunk, onwards), onwards)
+    }
+
+    fn config(
+        port: Option<(u16, &[IpAddr])>,
+        srtp: SrtpSettings,
+        of_trunk: Option<SrtpPolicy>,
+        onwards: Transport,
+    ) -> Config {
         let desk = Flow { transport: onwards, local: SERVER.into(), peer: DESK.into() };
         let to = Destination::Dial { flow: desk, ring_for: Span::from_s(9) };
         let peers = vec![SocketAddr::from(CALLER).ip()];
-        let config = Config {
+        Config {
             name: "srtp".to_owned(),
             realm: "srtp".to_owned(),
             advertise: None,
             rtp_ports: 10_000..=10_099,
+            browser_port: port.map(|(port, _)| port),
+            browser_addresses: port.map_or_else(Vec::new, |(_, addresses)| addresses.to_vec()),
+            turn: None,
             media_workers: 1,
             caps: MediaCaps::g711(),
             tones: offhook_call::config::Tones::default(),
@@ -62,7 +87,10 @@ impl World {
             nat_ping: offhook_call::config::NAT_PING,
             recording: offhook_call::config::Recording::default(),
             session_timers: SessionTimers::default(),
-        };
+        }
+    }
+
+    fn with(config: Config, onwards: Transport) -> Self {
         let now = Tick::from_us(1_700_000_000_000_000);
         let exchange = Exchange::new(now, config, IdSource::new(1, 1), Entropy::from_number(1));
         Self { exchange, onwards, now, plans: Vec::new(), log: Vec::new(), to_tag: String::new() }
@@ -349,6 +377,41 @@ fn dtls_that_is_asked_for_is_answered_over_any_transport_and_refused_by_a_policy
 }
 
 #[test]
+fn browsers_share_one_port_and_take_none_of_the_others_and_who_checks_no_path_has_a_port_of_its_own() {
+    let mut world = World::at_port(Some((3_478, &[])), SrtpSettings::default(), None, Transport::Wss);
+    let (status, answer, onwards) = world.invite(Transport::Wss, 1, "", &by_dtls("page"));
+    assert_eq!(status, 200);
+    for description in [answer, onwards.expect("the other page is called")] {
+        assert!(line(&description, "m=audio").starts_with("m=audio 3478 "), "{description}");
+        assert!(line(&description, "a=candidate").contains(" 127.0.6.1 3478 typ host"), "{description}");
+    }
+    assert_eq!(world.exchange.ports().0, 0, "no port of a pair is taken");
+    let legs = &world.plans.last().expect("a plan").legs;
+    assert!(legs.len() == 2 && legs.iter().all(|leg| leg.local.port() == 3_478));
+    let no_checks = by_dtls("page").replace("a=ice-ufrag:page\na=ice-pwd:by5GZGG1lw+040DWA6hXM5Bz", "a=ptime:20");
+    let mut world = World::at_port(Some((3_478, &[])), SrtpSettings::default(), None, Transport::Udp);
+    let (status, answer, _) = world.invite(Transport::Udp, 1, "", &no_checks);
+    assert!(status == 200 && line(&answer, "m=audio").starts_with("m=audio 100"), "{answer}");
+}
+
+#[test]
+fn who_shares_the_port_is_told_our_addresses_of_both_families_and_names_of_the_peers_own_network_do_no_harm() {
+    let ours = [IpAddr::V4(Ipv4Addr::new(127, 0, 6, 9)), Ipv6Addr::LOCALHOST.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let mut world = World::at_port(Some((3_478, &ours)), SrtpSettings::default(), None, Transport::Udp);
+    let hidden =
+        "\na=ice-options:trickle\na=candidate:7 1 udp 2113937151 8f2c1b0e-2d.local 50000 typ host generation 0";
+    let (status, answer, _) = world.invite(Transport::Wss, 1, "", &(by_dtls("page") + hidden));
+    let candidates: Vec<&str> = answer.lines().filter(|line| line.starts_with("a=candidate")).collect();
+    let told =
+        ["1 1 UDP 2130706431 127.0.6.1", "2 1 UDP 2130706175 ::1"].map(|c| format!("a=candidate:{c} 3478 typ host"));
+    assert_eq!((status, candidates), (200, told.iter().map(String::as_str).collect()), "{answer}");
+    // A leg with a port of its own is at one address.
+    let mut world = World::at_port(None, SrtpSettings::default(), None, Transport::Udp);
+    let (_, answer, _) = world.invite(Transport::Wss, 1, "", &by_dtls("page"));
+    assert_eq!(answer.matches("a=candidate").count(), 1);
+}
+
+#[test]
 fn a_peer_that_checks_anew_gets_new_credentials_and_one_that_holds_the_same() {
     let mut world = World::new(SrtpSettings::default(), None, Transport::Udp);
     let (_, first, _) = world.invite(Transport::Wss, 1, "", &by_dtls("page"));
@@ -364,6 +427,38 @@ fn a_peer_that_checks_anew_gets_new_credentials_and_one_that_holds_the_same() {
     assert_ne!(line(&third, "a=ice-pwd"), line(&first, "a=ice-pwd"));
     world.acknowledge(Transport::Wss, 3, &tag);
     assert_eq!(world.invite(Transport::Wss, 4, &tag, "m=audio 40000 RTP/AVP 0").0, 488, "what is encrypted stays so");
+}
+
+#[test]
+fn a_page_that_registers_is_told_of_a_relay_and_neither_who_shows_no_password_nor_a_telephone_is() {
+    let urls = vec!["turn:127.0.6.9:3478?transport=udp".to_owned()];
+    let turn = Turn { urls, secret: "north".to_owned(), lasts: Span::from_s(600) };
+    let mut config = World::config(None, SrtpSettings::default(), None, Transport::Udp);
+    config.turn = Some(turn.clone());
+    config.accounts = BTreeMap::from([("paula".to_owned(), Account::new("secret"))]);
+    let mut world = World::with(config, Transport::Udp);
+    for (transport, told) in [(Transport::Wss, true), (Transport::Ws, true), (Transport::Udp, false)] {
+        let ask = |world: &mut World, cseq: u32, proof: &str| {
+            let name = transport.name();
+            let text = format!(
+                "REGISTER sip:srtp SIP/2.0\r\nVia: SIP/2.0/{name} 127.0.6.2:5070;branch=z9hG4bK{name}{cseq}\r\n\
+                 From: <sip:paula@srtp>;tag=a\r\nTo: <sip:paula@srtp>\r\nCall-ID: {name}\r\nCSeq: {cseq} REGISTER\r\n\
+                 Contact: <sip:paula@127.0.6.2:5070>\r\n{proof}Content-Length: 0\r\n\r\n"
+            );
+            match world.send(transport, &text).pop() {
+                Some((_, Message::Response(response))) => response,
+                other => panic!("no answer: {other:?}"),
+            }
+        };
+        let asked = ask(&mut world, 1, "");
+        assert_eq!((asked.status, asked.headers.get("X-Offhook-Turn")), (401, None));
+        let challenge = Challenge::parse(asked.headers.get("WWW-Authenticate").expect("one")).expect("a challenge");
+        let credentials = Credentials { username: "paula".to_owned(), password: "secret".to_owned() };
+        let proof = answer_challenge(&challenge, &credentials, "REGISTER", "sip:srtp", "cnonce", 1);
+        let answer = ask(&mut world, 2, &format!("Authorization: {proof}\r\n"));
+        let expected = told.then(|| serde_json::to_string(&turn.relay(world.now, "paula")).expect("JSON"));
+        assert_eq!((answer.status, answer.headers.get("X-Offhook-Turn")), (200, expected.as_deref()), "{transport:?}");
+    }
 }
 
 #[test]

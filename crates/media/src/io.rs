@@ -47,4 +47,9 @@ pub trait Io {
     /// Sends a datagram. `bytes` may be a part of the datagram being received: the driver may keep that buffer until it is
     /// sent, because the worker does not touch it again.
     fn send(&mut self, key: SocketKey, to: SocketAddr, bytes: &[u8]);
+    /// Checks of paths under this user part (RFC 8445 section 7.2.2) are for this leg from now on, where it shares its port with
+    /// others. Of a leg the last two are good.
+    fn name(&mut self, _key: SocketKey, _ufrag: &str) {}
+    /// The leg's peer has proved by a check to be there: what comes from it to a shared port is for this leg.
+    fn know(&mut self, _key: SocketKey, _from: SocketAddr) {}
 }

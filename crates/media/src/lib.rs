@@ -41,5 +41,5 @@ pub use limits::{Figures, Limits};
 pub use mix::SPEAKERS_MAX;
 pub use moves::{MOVE_WITHIN, Moving, Parted};
 pub use replay::{Arrival, PULL_EVERY, Step, replay};
-pub use transport::{Deed, HANDSHAKE_BYTES_MAX, Handshakes, Transport};
+pub use transport::{Deed, HANDSHAKE_BYTES_MAX, Handshakes, NAMES_MAX, Transport};
 pub use worker::Worker;

@@ -116,6 +116,7 @@ impl Worker {
         self.figures.moved_late += u64::from(now.since(since) > MOVE_WITHIN);
         match self.seat(io, leg.locals, |_| leg) {
             Ok(slot) => {
+                self.name_again(io, slot);
                 self.moves.unplaced.push((id, slot, since));
                 self.stay(io, now, id);
             }

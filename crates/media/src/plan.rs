@@ -133,6 +133,9 @@ impl Worker {
     fn follow(&mut self, io: &mut impl Io, now: Tick, slot: u32, wanted: &LegPlan) {
         if let (Some(leg), Some(ours)) = (self.leg_mut(slot), &wanted.dtls) {
             leg.introduce(now, ours, wanted.negotiated.as_ref());
+            if let Some(name) = leg.take_name(ours) {
+                io.name(SocketKey::rtp(slot), name);
+            }
             self.attend(io, now, slot);
         }
         if let Some(leg) = self.leg_mut(slot) {

@@ -15,6 +15,9 @@ pub const HANDSHAKE_BYTES_MAX: usize = 1_280;
 /// Most deeds done for one datagram; those beyond wait for the next one, or the next round. A flight of a handshake has fewer.
 const DEEDS_MAX: usize = 16;
 
+/// User parts of checks that are good at once: the present one, and the one before a restart (RFC 8445 section 9).
+pub const NAMES_MAX: usize = 2;
+
 /// The handshake of one leg.
 pub trait Transport: Send {
     /// Takes over what each end says of itself: called when the leg is opened, and whenever that changes. Of the peer, nothing is
@@ -38,6 +41,8 @@ pub enum Deed {
         /// How long it is.
         length: usize,
     },
+    /// The peer has proved to be there: what comes from there is for this leg.
+    Source(SocketAddr),
     /// Speech goes there from now on; nowhere, where the peer is no longer known to want it (RFC 7675).
     Path(Option<SocketAddr>),
     /// The keys that were agreed on.
@@ -59,11 +64,19 @@ pub struct Door {
     pub path: Option<SocketAddr>,
     pub keyed: bool,
     failed: bool,
+    /// The user parts that its peer checks paths under: the present one last, and the one before a restart.
+    names: Vec<String>,
 }
 
 impl Door {
     pub fn new(handshakes: &Arc<dyn Handshakes>, now: Tick) -> Self {
-        Self { transport: handshakes.clone().transport(now), path: None, keyed: false, failed: false }
+        Self {
+            transport: handshakes.clone().transport(now),
+            path: None,
+            keyed: false,
+            failed: false,
+            names: Vec::new(),
+        }
     }
 }
 
@@ -73,6 +86,19 @@ impl Leg {
         let Some(door) = &mut self.door else { return };
         let peer = media.and_then(|media| Some((media.dtls.as_deref()?, media.remote_rtp)));
         door.transport.agree(now, ours, peer);
+    }
+
+    /// Takes a user part of checks over, where it is a new one.
+    pub fn take_name(&mut self, ours: &Dtls) -> Option<&str> {
+        let (door, ice) = (self.door.as_mut()?, ours.ice.as_ref()?);
+        if door.names.last() == Some(&ice.ufrag) {
+            return None;
+        }
+        if door.names.len() == NAMES_MAX {
+            door.names.remove(0);
+        }
+        door.names.push(ice.ufrag.clone());
+        door.names.last().map(String::as_str)
     }
 
     /// Whether it waits for keys: it is as if nothing had been agreed on yet.
@@ -98,6 +124,14 @@ impl Worker {
         }
     }
 
+    /// Tells the driver anew whose checks a leg's are: it has come from another worker.
+    pub(crate) fn name_again(&mut self, io: &mut impl Io, slot: u32) {
+        let door = self.leg_mut(slot).and_then(|leg| leg.door.as_ref());
+        for name in door.iter().flat_map(|door| &door.names) {
+            io.name(SocketKey::rtp(slot), name);
+        }
+    }
+
     /// Does what a leg's transport wants. Keys open the way for what the call's plan says of the leg.
     pub(crate) fn attend(&mut self, io: &mut impl Io, now: Tick, slot: u32) {
         let mut room = [0; HANDSHAKE_BYTES_MAX];
@@ -106,6 +140,7 @@ impl Worker {
             let Some(deed) = leg.door.as_mut().and_then(|door| door.transport.poll(&mut room)) else { return };
             match deed {
                 Deed::Send { to, length } => io.send(SocketKey::rtp(slot), to, &room[..length]),
+                Deed::Source(from) => io.know(SocketKey::rtp(slot), from),
                 Deed::Path(path) => {
                     if let Some(door) = &mut leg.door {
                         door.path = path;

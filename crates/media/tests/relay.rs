@@ -338,3 +338,21 @@ fn a_silent_leg_is_told_once_until_it_speaks_again() {
     let speech = speech.expect("how it sounded");
     assert_eq!((speech.silences, speech.silent_us), (2, 60_000_000));
 }
+
+#[test]
+fn a_leg_that_hears_itself_hears_each_of_its_packets_once_on_a_stream_of_ours() {
+    for codec in [CodecKind::Pcmu, CodecKind::Pcma, CodecKind::G722] {
+        let mut floor = Floor::new();
+        let mut caller = Speaker { payload_type: codec.static_payload_type().unwrap(), ..Speaker::new(CALLER) };
+        let leg = leg_plan(CALLER, Some(agreed(CALLER, codec)));
+        floor.command(plan(1, vec![leg], vec![hears(CALLER, CALLER, Tick::MAX)], tapped()));
+        let mut said = Vec::new();
+        for n in 0..100 {
+            floor.run_to(at(n * 20));
+            said.push(caller.say(&mut floor));
+        }
+        let heard = floor.heard_by(CALLER);
+        assert_continuous(&heard);
+        assert_eq!(heard.into_iter().map(|(_, payload)| payload).collect::<Vec<_>>(), said, "{codec:?}");
+    }
+}

@@ -6,6 +6,7 @@ mod crossing;
 mod epoll;
 mod handle;
 mod resting;
+mod shared;
 mod sys;
 mod uring;
 
@@ -27,10 +28,13 @@ use crate::intake::Post;
 use crate::wake::Wake;
 use crossing::Departures;
 use handle::{Handed, Opened};
+use shared::SharedEnd;
 
 pub use crossing::Crossing;
 pub use handle::MediaHandle;
 pub use resting::Resting;
+pub use shared::router::{ADDRESSES_MAX, CHECKS_PER_SOURCE_MAX, SHARING_MAX, check_for};
+pub use shared::{PortCounters, SharedPort};
 
 /// Undelivered events, and legs that found their way full, are offered again this often.
 const RETRY_EVERY: Span = Span::from_ms(10);
@@ -52,6 +56,8 @@ pub struct DriverConfig {
     pub resting: Resting,
     /// How legs get to other workers; all workers of one exchange share it. Default: they do not.
     pub crossing: Crossing,
+    /// The one port of legs of browsers; workers of one exchange share it. Default: each leg has its own.
+    pub shared_port: SharedPort,
     /// Whence legs whose keys come by DTLS get their handshakes. Default: such legs fail.
     pub handshakes: Option<Arc<dyn Handshakes>>,
 }
@@ -98,6 +104,7 @@ impl Default for DriverConfig {
             backend: Backend::default(),
             resting: Resting::default(),
             crossing: Crossing::default(),
+            shared_port: SharedPort::default(),
             handshakes: None,
         }
     }
@@ -238,6 +245,7 @@ impl MediaDriver {
             stop: handle.stop_flag(),
             counters: handle.counters(),
             crossing: config.crossing.clone(),
+            shared_port: config.shared_port.clone(),
             departures: Departures::default(),
         };
         let thread = std::thread::Builder::new().name(format!("media-{}", config.worker));
@@ -289,6 +297,7 @@ fn run(shared: Shared, config: &DriverConfig, ready: &Sender<std::io::Result<Bac
 }
 
 /// What every backend's loop does besides packets.
+#[expect(clippy::struct_field_names, reason = "the port is the shared one everywhere")]
 struct Shared {
     worker: Worker,
     number: usize,
@@ -299,6 +308,7 @@ struct Shared {
     stop: Arc<AtomicBool>,
     counters: Arc<MediaCounters>,
     crossing: Crossing,
+    shared_port: SharedPort,
     departures: Departures,
 }
 
@@ -310,6 +320,10 @@ trait Sockets: offhook_media::Io {
     fn is_stopped(&self, key: SocketKey) -> bool;
     /// Gives a stopped socket away, open.
     fn give(&mut self, key: SocketKey) -> Option<(SocketAddr, Socket)>;
+    /// This worker's end of the port that legs of browsers share.
+    fn shared(&mut self) -> &mut SharedEnd;
+    /// Receives from a socket of the shared port, under this number, for good.
+    fn listen(&mut self, n: usize, socket: Socket);
     /// Where they lie until the worker asks for them.
     fn opened(&mut self) -> &mut Vec<Opened>;
 
@@ -326,6 +340,7 @@ trait Sockets: offhook_media::Io {
 impl Shared {
     /// Commands, ticks, events and counters of one turn; says when the next turn is due at the latest.
     fn turn(&mut self, io: &mut impl Sockets, now: Tick, sends_failed: u64) -> Option<Tick> {
+        let untold = self.share(io, now);
         self.take_arrivals(io, now);
         while let Some(Handed { command, opened }) = self.commands.try_pop() {
             if let MediaCommand::Move(goes) = command {
@@ -341,7 +356,8 @@ impl Shared {
         if self.worker.next_tick().is_some_and(|due| due <= now) {
             self.worker.tick(io, now);
         }
-        let waits = self.deliver() || self.departures.is_full();
+        io.shared().rouse();
+        let waits = self.deliver() || self.departures.is_full() || untold;
         self.counters.publish(&self.worker.figures(), sends_failed);
         let due = self.worker.next_tick();
         if waits { Some(due.map_or(now + RETRY_EVERY, |due| due.min(now + RETRY_EVERY))) } else { due }

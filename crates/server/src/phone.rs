@@ -25,6 +25,8 @@ pub struct PhoneSettings {
     pub realm: String,
     /// Where their SIP is taken.
     pub websockets: Vec<WebSocketAt>,
+    /// The number of an echo that a phone has to hear itself by before it registers.
+    pub sound_check: Option<String>,
 }
 
 /// What the phone page has to know.
@@ -33,6 +35,7 @@ pub struct PhoneSettings {
 pub struct Settings {
     realm: String,
     websockets: Vec<Listener>,
+    sound_check: Option<String>,
 }
 
 /// Where SIP over WebSocket is taken.
@@ -55,6 +58,7 @@ pub async fn settings(State(shared): State<Shared>) -> Json<Settings> {
         };
         Listener { secure: at.secure, host, port: at.address.port() }
     };
-    let PhoneSettings { realm, websockets } = &*shared.phone;
-    Json(Settings { realm: realm.clone(), websockets: websockets.iter().map(listener).collect() })
+    let PhoneSettings { realm, websockets, sound_check } = &*shared.phone;
+    let websockets = websockets.iter().map(listener).collect();
+    Json(Settings { realm: realm.clone(), websockets, sound_check: sound_check.clone() })
 }

@@ -14,6 +14,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use offhook_call::turn::Relay;
 use offhook_call::visit::{NotWelcome, Ticket};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -131,6 +132,25 @@ pub struct Visit {
     name: Option<String>,
 }
 
+/// What a page gives its connection: an `RTCIceServer` of WebRTC.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Relay")]
+pub struct RelayGiven {
+    /// Where relays are.
+    urls: Vec<String>,
+    /// Until when, in seconds since 1970, a colon, and who.
+    username: String,
+    /// A hash of it.
+    credential: String,
+}
+
+impl From<Relay> for RelayGiven {
+    fn from(relay: Relay) -> Self {
+        let Relay { urls, username, credential } = relay;
+        Self { urls, username, credential }
+    }
+}
+
 /// A ticket as the page is given it: credentials for one call.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "VisitorTicket")]
@@ -139,6 +159,8 @@ pub struct Given {
     password: String,
     realm: String,
     number: String,
+    /// For its connection, where browsers may need a relay.
+    relay: Option<RelayGiven>,
     #[schemars(extend("format" = "date-time"))]
     until: String,
 }
@@ -165,8 +187,9 @@ pub async fn welcome(
         return Ok(response);
     }
     let ticket = shared.view.welcome(entrance, name).await?;
-    let Ticket { user, password, realm, number, until } = ticket;
-    Ok(Json(Given { user, password, realm, number, until: rfc3339(until) }).into_response())
+    let Ticket { user, password, realm, number, relay, until } = ticket;
+    let relay = relay.map(RelayGiven::from);
+    Ok(Json(Given { user, password, realm, number, relay, until: rfc3339(until) }).into_response())
 }
 
 impl From<WelcomeError> for Problem {

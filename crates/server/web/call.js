@@ -83,11 +83,11 @@ async function enter() {
     line.stream = await microphone();
     line.meter = measure(line.stream);
     const [server, ticket] = await Promise.all([serverOf(), ticketFor(byId("name").value.trim())]);
-    const { user, password, realm, number } = ticket;
+    const { user, password, realm, number, relay } = ticket;
     const ua = new UA({ sockets: [new WebSocketInterface(server)], uri: `sip:${user}@${realm}`, password, register: false, user_agent: "Offhook call page", session_timers: false });
     line.ua = ua;
     ua.on("disconnected", () => { if (line.ua === ua && !line.call) { end("Not connected"); fault("The exchange cannot be reached from this page."); } });
-    ua.on("connected", () => { if (line.ua === ua && !line.call) call(ua, `sip:${number}@${realm}`); });
+    ua.on("connected", () => { if (line.ua === ua && !line.call) call(ua, `sip:${number}@${realm}`, relay); });
     ua.start();
   } catch (error) {
     end("Not connected");
@@ -95,9 +95,9 @@ async function enter() {
   }
 }
 
-function call(ua, target) {
+function call(ua, target, relay) {
   // The exchange answers checks from wherever they come: no candidate of ours has to be waited for.
-  const pcConfig = { iceServers: [], rtcpMuxPolicy: "require", bundlePolicy: "max-bundle" };
+  const pcConfig = { iceServers: relay ? [relay] : [], rtcpMuxPolicy: "require", bundlePolicy: "max-bundle" };
   line.call = ua.call(target, { mediaStream: line.stream, pcConfig, eventHandlers: {
     icecandidate: (event) => event.ready(),
     progress: () => show("Ringing", true),

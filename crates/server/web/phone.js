@@ -6,7 +6,7 @@ const QUALITY_MS = 2000;
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 const byId = (id) => document.getElementById(id);
 
-const phone = { ua: null, call: null, aside: null, stream: null, context: null, meters: {}, last: null, timer: null, muted: false, holds: false };
+const phone = { ua: null, call: null, aside: null, stream: null, context: null, meters: {}, last: null, timer: null, muted: false, holds: false, relay: null, soundCheck: null, checking: null, checked: null };
 
 // --- What is shown -------------------------------------------------------------------------------------------------
 
@@ -161,8 +161,13 @@ function forgetLine() {
 
 // --- Calls ---------------------------------------------------------------------------------------------------------
 
-// The exchange answers checks from wherever they come: no candidate of ours has to be waited for.
-const CONNECTION = { iceServers: [], rtcpMuxPolicy: "require", bundlePolicy: "max-bundle" };
+// The exchange answers checks from wherever they come: no candidate of ours has to be waited for. Its relay is told to whoever has
+// registered; /phone?relay goes by it alone, to try it.
+const connection = () => ({
+  iceServers: phone.relay ? [phone.relay] : [],
+  iceTransportPolicy: new URLSearchParams(location.search).has("relay") ? "relay" : "all",
+  rtcpMuxPolicy: "require", bundlePolicy: "max-bundle",
+});
 
 const ENDS = {
   Busy: "Busy", Rejected: "Declined", Unavailable: "Nobody can be reached there", "Not Found": "There is no such number",
@@ -235,7 +240,7 @@ async function answer() {
   try {
     fault(null);
     const mediaStream = await openMicrophone();
-    phone.call?.answer({ mediaStream, pcConfig: CONNECTION });
+    phone.call?.answer({ mediaStream, pcConfig: connection() });
   } catch (error) {
     fault(error.message);
   }
@@ -245,7 +250,7 @@ async function dial(target) {
   try {
     fault(null);
     const mediaStream = await openMicrophone();
-    phone.ua.call(target, { mediaStream, pcConfig: CONNECTION });
+    phone.ua.call(target, { mediaStream, pcConfig: connection() });
   } catch (error) {
     fault(error.message);
   }
@@ -295,7 +300,7 @@ function consult(target) {
     const mediaStream = phone.stream.clone();
     mediaStream.getAudioTracks().forEach((track) => { track.enabled = true; });
     meter("microphone", mediaStream);
-    phone.ua.call(target, { mediaStream, pcConfig: CONNECTION });
+    phone.ua.call(target, { mediaStream, pcConfig: connection() });
   };
   const hold = () => {
     if (phone.call !== call) return;
@@ -346,13 +351,150 @@ function back() {
   else takeBack();
 }
 
+// --- The sound check -----------------------------------------------------------------------------------------------
+
+// A call to an echo of the exchange: what leaves here comes back. Clicks of our own tell the way there and back, the microphone its level.
+async function checkSound(ua) {
+  byId("check").hidden = false;
+  byId("check-again").hidden = true;
+  for (const id of ["level", "lost", "delay"]) byId(`check-${id}`).textContent = "–";
+  byId("check-text").textContent = "Say a few words.";
+  fault(null);
+  let probe = null;
+  try {
+    const stream = await openMicrophone();
+    probe = probeOf(stream, phone.context);
+    const found = await measure(ua, probe);
+    byId("check-level").textContent = `${Math.round(found.level)} dB`;
+    byId("check-lost").textContent = `${(found.lost * 100).toFixed(1)} %`;
+    byId("check-delay").textContent = found.delay === null ? "–" : `${Math.round(found.delay * 1000)} ms`;
+    const wrong = soundFaults(found);
+    byId("check-text").textContent = wrong ?? "Your sound is good.";
+    return wrong === null;
+  } catch (error) {
+    byId("check-text").textContent = error.message;
+    return false;
+  } finally {
+    probe?.close();
+  }
+}
+
+// The numbers up to which a talk is one.
+const CHECK = { levelMin: -50, lostMax: 0.05, delayMax: 0.8, clicks: 8, clicksMin: 4, gapMs: 600, clickS: 0.06, hertz: 1700, within: 20000 };
+
+function soundFaults({ level, lost, delay, clicks }) {
+  if (clicks < CHECK.clicksMin) return "What you say does not come back from the exchange: the network lets no speech through.";
+  if (level < CHECK.levelMin) return "Nothing is heard from your microphone: is it muted, or another one?";
+  if (lost > CHECK.lostMax) return "Too much of your speech is lost on the way.";
+  if (delay > CHECK.delayMax) return "Your speech is on the way for too long.";
+  return null;
+}
+
+// What is sent: the microphone and clicks of one frequency.
+function probeOf(stream, context) {
+  const [out, analyser, source] = [context.createMediaStreamDestination(), context.createAnalyser(), context.createMediaStreamSource(stream)];
+  analyser.fftSize = 2048;
+  source.connect(analyser);
+  source.connect(out);
+  const [tone, gain] = [context.createOscillator(), context.createGain()];
+  tone.frequency.value = CHECK.hertz;
+  gain.gain.value = 0;
+  tone.connect(gain).connect(out);
+  tone.start();
+  return {
+    stream: out.stream, context, analyser,
+    click: () => {
+      gain.gain.setValueAtTime(0.3, context.currentTime);
+      gain.gain.setValueAtTime(0, context.currentTime + CHECK.clickS);
+      return performance.now();
+    },
+    close: () => { tone.stop(); source.disconnect(); },
+  };
+}
+
+// How much stronger a frequency is in samples than all others together.
+function share(samples, hertz, rate) {
+  const w = 2 * Math.cos((2 * Math.PI * hertz) / rate);
+  let [a, b, all] = [0, 0, 0];
+  for (const sample of samples) {
+    [a, b] = [w * a - b + sample, a];
+    all += sample * sample;
+  }
+  return all < 1e-5 * samples.length ? 0 : (2 * (a * a + b * b - w * a * b)) / (samples.length * all);
+}
+
+function measure(ua, probe) {
+  return new Promise((resolve, reject) => {
+    const session = ua.call(phone.soundCheck, { mediaStream: probe.stream, pcConfig: connection() });
+    const found = { level: -100, lost: 0, delay: null, clicks: 0 };
+    const [delays, timers] = [[], []];
+    let over = false;
+    const end = (act) => {
+      // Hanging up is an end, too.
+      if (over) return;
+      over = true;
+      timers.forEach(clearInterval);
+      clearTimeout(late);
+      phone.checking = null;
+      if (!session.isEnded()) session.terminate();
+      act();
+    };
+    const late = setTimeout(() => end(() => reject(new Error("The sound check found no end: the network lets no speech through."))), CHECK.within);
+    session.on("icecandidate", (event) => event.ready());
+    session.on("failed", ({ cause, message }) => {
+      const password = [401, 403, 404, 407].includes(message?.status_code);
+      end(() => reject(new Error(password ? "Account or password is wrong." : `The sound check could not be called: ${ENDS[cause] ?? cause}`)));
+    });
+    session.on("ended", () => end(() => reject(new Error("The sound check was ended by the exchange."))));
+    session.on("confirmed", async () => {
+      const track = session.connection.getReceivers()[0]?.track;
+      if (!track) return;
+      const stream = new MediaStream([track]);
+      // A stream that no element has is not decoded; nobody shall hear it.
+      const mute = Object.assign(new Audio(), { srcObject: stream, muted: true });
+      mute.play().catch(() => {});
+      const heard = probe.context.createAnalyser();
+      heard.fftSize = 1024;
+      probe.context.createMediaStreamSource(stream).connect(heard);
+      const [mine, theirs] = [new Float32Array(probe.analyser.fftSize), new Float32Array(heard.fftSize)];
+      let [clicked, waits, sent] = [0, false, 0];
+      timers.push(setInterval(() => {
+        probe.analyser.getFloatTimeDomainData(mine);
+        const power = mine.reduce((sum, sample) => sum + sample * sample, 0) / mine.length;
+        found.level = Math.max(found.level, 10 * Math.log10(power + 1e-10));
+        heard.getFloatTimeDomainData(theirs);
+        if (waits && share(theirs, CHECK.hertz, probe.context.sampleRate) > 0.5) {
+          waits = false;
+          delays.push((performance.now() - clicked) / 1000);
+        }
+      }, 10));
+      timers.push(setInterval(async () => {
+        if (sent < CHECK.clicks) {
+          [clicked, waits] = [probe.click(), true];
+          sent += 1;
+          return;
+        }
+        for (const report of (await session.connection.getStats()).values()) {
+          if (report.type !== "inbound-rtp" || report.kind !== "audio") continue;
+          const all = report.packetsReceived + Math.max(0, report.packetsLost);
+          found.lost = all > 0 ? Math.max(0, report.packetsLost) / all : 1;
+        }
+        delays.sort((a, b) => a - b);
+        found.clicks = delays.length;
+        found.delay = delays.length > 0 ? delays[Math.floor(delays.length / 2)] : null;
+        end(() => resolve(found));
+      }, CHECK.gapMs));
+    });
+  });
+}
+
 // --- Signing in ----------------------------------------------------------------------------------------------------
 
 async function settings() {
-  const { realm, websockets } = await (await fetch("/phone/settings")).json();
+  const { realm, websockets, sound_check: soundCheck } = await (await fetch("/phone/settings")).json();
   const secure = location.protocol === "https:";
   const found = websockets.find((at) => at.secure === secure) ?? websockets.find((at) => at.secure);
-  phone.realm = realm;
+  [phone.realm, phone.soundCheck] = [realm, soundCheck];
   if (found) {
     byId("server").value = `${found.secure ? "wss" : "ws"}://${found.host ?? location.hostname}:${found.port}`;
   } else {
@@ -365,9 +507,10 @@ function signIn() {
   fault(null);
   try {
     phone.ua?.stop();
+    [phone.checked, phone.checking] = [null, null];
     phone.ua = new UA({
       sockets: [new WebSocketInterface(server)], uri: `sip:${account}@${phone.realm}`, password,
-      user_agent: "Offhook phone page", session_timers: false, register_expires: 120,
+      user_agent: "Offhook phone page", session_timers: false, register_expires: 120, register: !phone.soundCheck,
     });
   } catch (error) {
     fault(`That cannot be signed in with: ${error.message}`);
@@ -375,13 +518,33 @@ function signIn() {
   }
   const ua = phone.ua;
   link("wait", "Connecting");
-  ua.on("connected", () => link("wait", "Signing in"));
+  // Who has not heard itself is not called: it registers behind the sound check, if there is one.
+  const check = async () => {
+    byId("check-again").onclick = check;
+    byId("sign-in").hidden = true;
+    link("wait", "Checking your sound");
+    phone.checking = ua;
+    const good = await checkSound(ua);
+    if (phone.ua !== ua) return;
+    phone.checked = good;
+    byId("check-again").hidden = good;
+    if (good) ua.register();
+    else link("down", "Not ready: the sound check has to pass first");
+    byId("sign-in").hidden = good;
+  };
+  ua.on("connected", () => {
+    link("wait", "Signing in");
+    if (!phone.soundCheck || phone.checked === true) { if (phone.soundCheck) ua.register(); } else if (!phone.checking) check();
+  });
   let refused = false;
   ua.on("disconnected", () => link("down", refused ? "Not signed in" : `No connection to ${server}; trying again`));
-  ua.on("registered", () => {
+  ua.on("registered", ({ response }) => {
+    const relay = response?.getHeader("X-Offhook-Turn");
+    phone.relay = relay ? JSON.parse(relay) : null;
     link("live", `Signed in as ${account}`);
     byId("password").value = "";
     byId("sign-in").hidden = true;
+    byId("check").hidden = true;
     byId("call").hidden = false;
     if (phone.call === null) show("Ready");
     // Back after the connection broke: the way of the speech did most likely, too.
@@ -396,6 +559,7 @@ function signIn() {
     byId("sign-in").hidden = false;
   });
   ua.on("newRTCSession", ({ session, request }) => {
+    if (phone.checking === ua) return;
     session.requestHeader = request.getHeader?.("X-Offhook-Queue") ?? "";
     take(session);
   });

@@ -33,7 +33,7 @@ pub const VOICE: Package =
     package("asterisk-core-sounds-en-wav", "recorded prompts (CC BY-SA 3.0), also the caller's speech");
 
 /// What the checks need beside the build.
-pub const VERIFY: [Package; 16] = [
+pub const VERIFY: [Package; 17] = [
     VOICE,
     package("sip-tester", "sipp, the trunk of the tests"),
     package("baresip-core", "a softphone by others, as agent in the tests"),
@@ -46,6 +46,7 @@ pub const VERIFY: [Package; 16] = [
     package("sngrep", "takes SIP messages in Homer's protocol"),
     package("openssl", "looks at the certificate that the exchange shows"),
     package("chromium", "opens the page"),
+    package("coturn", "a relay for a page whose browser may use nothing else"),
     package("pulseaudio", "sound devices without hardware"),
     package("pulseaudio-utils", "plays into and records from them"),
     package("python3-venv", "environments for the PESQ speech quality measure and for schemathesis (development only)"),
@@ -53,7 +54,7 @@ pub const VERIFY: [Package; 16] = [
 ];
 
 /// Packages whose server Debian starts as soon as it is installed, at the port of SIP on every address. Tests start their own.
-const SERVERS: [&str; 1] = ["kamailio"];
+const SERVERS: [&str; 2] = ["kamailio", "coturn"];
 
 /// Installs what is missing of `wanted`.
 pub fn install(wanted: &[Package]) -> Result<()> {

@@ -11,14 +11,19 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::Value;
 
+mod browsers;
+
 use crate::children::{self, Running};
 use crate::peers::exchange::Exchange;
 
 /// Packets that a call of two legs has the server forward in a minute.
 const PACKETS_A_MINUTE: f64 = 6_000.0;
-/// The table stands between these lines.
-const BEGIN: &str = "<!-- queue calls: written by cargo xtask performance -->";
-const END: &str = "<!-- end of queue calls -->";
+/// Where the table stands.
+const QUEUE_CALLS: Place = Place {
+    begin: "<!-- queue calls: written by cargo xtask performance -->",
+    end: "<!-- end of queue calls -->",
+    title: "Queue calls with speech",
+};
 /// Calls a second while they are set up, and at least.
 const CALLS_A_SECOND_MAX: u32 = 40;
 const CALLS_A_SECOND_MIN: u32 = 5;
@@ -34,6 +39,10 @@ pub struct Options {
     /// How long all of them stay up, in seconds.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+    /// Instead: calls at once of which one leg is a browser's, beside as many of telephones, at a media worker by itself. Needs the
+    /// release build of the bench `browser_calls`.
+    #[arg(long, value_delimiter = ',')]
+    browsers: Vec<u16>,
     /// Write the table into docs/PERFORMANCE.md instead of showing it. For a machine that does nothing else.
     #[arg(long)]
     write: bool,
@@ -51,6 +60,9 @@ struct Row {
 /// Measures, and shows or writes the table.
 pub fn run(options: &Options) -> Result<bool> {
     children::catch_interrupts()?;
+    if !options.browsers.is_empty() {
+        return browsers::run(&options.browsers, options.seconds, options.write);
+    }
     let (offhook, floor) = (crate::target().join("release/offhook"), crate::target().join("release/media_floor"));
     ensure!(offhook.is_file(), "{} is missing: cargo build --release --package offhook", offhook.display());
     ensure!(
@@ -75,10 +87,7 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     let table = table(&rows, options);
     if options.write {
-        let path = crate::root().join("docs/PERFORMANCE.md");
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        std::fs::write(&path, put(&text, &table))?;
-        println!("written to {}", path.display());
+        write(&QUEUE_CALLS, &table)?;
     } else {
         println!("\n{table}");
     }
@@ -151,7 +160,7 @@ fn line(row: &Row) -> String {
 fn table(rows: &[Row], options: &Options) -> String {
     let calls = options.calls.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
     let mut out = format!(
-        "{BEGIN}\n`cargo xtask performance --calls {calls} --seconds {} --write` on {} cores, Linux {}, load generator beside it. The forwarder has one socket a leg, and one `recvfrom` and one `sendto` a packet.\n\n\
+        "`cargo xtask performance --calls {calls} --seconds {} --write` on {} cores, Linux {}, load generator beside it. The forwarder has one socket a leg, and one `recvfrom` and one `sendto` a packet.\n\n\
          | queue calls | CPU-s a call-minute | bare forwarder | ratio | packets lost | failed or unheard | round trip ms p50 / p99 / p99.9 | to the agent ms p50 / p99 | KiB a call | machine idle % |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
         options.seconds,
@@ -162,16 +171,32 @@ fn table(rows: &[Row], options: &Options) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{}", line(row));
     }
-    out + END
+    out
+}
+
+/// Where a table stands in docs/PERFORMANCE.md: between two lines, or at the end under a title of its own.
+struct Place {
+    begin: &'static str,
+    end: &'static str,
+    title: &'static str,
+}
+
+/// Puts a table into docs/PERFORMANCE.md.
+fn write(place: &Place, table: &str) -> Result<()> {
+    let path = crate::root().join("docs/PERFORMANCE.md");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    std::fs::write(&path, put(place, &text, table))?;
+    println!("written to {}", path.display());
+    Ok(())
 }
 
 /// `text` with the table in the place of the one before, or at its end.
-fn put(text: &str, table: &str) -> String {
-    match (text.find(BEGIN), text.find(END)) {
-        (Some(begin), Some(end)) if begin < end => {
-            format!("{}{table}{}", &text[..begin], &text[end + END.len()..])
-        }
-        _ => format!("{}\n\n## Queue calls with speech\n\n{table}\n", text.trim_end()),
+fn put(place: &Place, text: &str, table: &str) -> String {
+    let Place { begin, end, title } = place;
+    let table = format!("{begin}\n{table}{end}");
+    match (text.find(begin), text.find(end)) {
+        (Some(from), Some(to)) if from < to => format!("{}{table}{}", &text[..from], &text[to + end.len()..]),
+        _ => format!("{}\n\n## {title}\n\n{table}\n", text.trim_end()),
     }
 }
 
@@ -181,9 +206,10 @@ mod tests {
 
     #[test]
     fn a_table_takes_the_place_of_the_one_before() {
-        let first = put("# Performance\n", &format!("{BEGIN}\nold\n{END}"));
-        assert_eq!(first, format!("# Performance\n\n## Queue calls with speech\n\n{BEGIN}\nold\n{END}\n"));
-        let second = put(&format!("{first}\nmore\n"), &format!("{BEGIN}\nnew\n{END}"));
+        let place = Place { begin: "<!-- a -->", end: "<!-- z -->", title: "Calls" };
+        let first = put(&place, "# Performance\n", "old\n");
+        assert_eq!(first, "# Performance\n\n## Calls\n\n<!-- a -->\nold\n<!-- z -->\n");
+        let second = put(&place, &format!("{first}\nmore\n"), "new\n");
         assert!(second.contains("new") && !second.contains("old") && second.ends_with("more\n"), "{second}");
     }
 }

@@ -353,7 +353,8 @@ impl Exchange {
     fn next_way_back(&mut self, id: CallId) -> Option<Way> {
         match &mut self.calls.get_mut(&id)?.stage {
             Stage::CallingBack { ways, .. } => ways.pop_front(),
-            Stage::Greeting { .. }
+            Stage::Echo
+            | Stage::Greeting { .. }
             | Stage::Queued { .. }
             | Stage::Dialling { .. }
             | Stage::Talking { .. }

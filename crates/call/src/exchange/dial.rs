@@ -118,6 +118,7 @@ impl Exchange {
             Stage::Dialling { .. }
             | Stage::Greeting { .. }
             | Stage::Queued { .. }
+            | Stage::Echo
             | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }

@@ -70,6 +70,8 @@ impl Exchange {
                 let end = match &call.stage {
                     // Who hangs up on the last words has not given up waiting.
                     Stage::Message { end, .. } => *end,
+                    // Nor has who tried a line.
+                    Stage::Echo => CallEnd::CallerHungUp,
                     _ if talked => CallEnd::CallerHungUp,
                     _ => CallEnd::Abandoned,
                 };

@@ -79,8 +79,10 @@ impl Exchange {
             Lead::Ways(ways) => ways,
             Lead::Number(to) => match to.to {
                 Destination::Dial { flow, .. } => self.way_to_peer(&from, number, flow),
-                Destination::Queue(_) | Destination::Flow(_) => {
-                    return Err(Denied::Elsewhere("a queue or a menu cannot be brought into a call: transfer to it"));
+                Destination::Queue(_) | Destination::Flow(_) | Destination::Echo => {
+                    return Err(Denied::Elsewhere(
+                        "a queue, a menu or an echo cannot be brought into a call: transfer to it",
+                    ));
                 }
             },
         };

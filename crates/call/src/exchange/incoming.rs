@@ -113,6 +113,7 @@ impl Exchange {
         match to {
             Destination::Flow(menu) => self.greet(now, id, menu, 1),
             Destination::Queue(queue) => self.enter_queue(now, id, queue),
+            Destination::Echo => self.echo(now, id),
             Destination::Dial { flow, ring_for } => {
                 let Some(call) = self.calls.get(&id) else { return };
                 let ways = self.way_to_peer(&call.from, &call.number, flow);

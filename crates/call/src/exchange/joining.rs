@@ -152,6 +152,7 @@ impl Exchange {
             Stage::Greeting { .. }
             | Stage::Queued { .. }
             | Stage::Dialling { .. }
+            | Stage::Echo
             | Stage::CallingBack { .. }
             | Stage::Message { .. }
             | Stage::Ending => (false, false),
@@ -195,6 +196,7 @@ impl Exchange {
             Stage::Greeting { .. }
             | Stage::Queued { .. }
             | Stage::Dialling { .. }
+            | Stage::Echo
             | Stage::CallingBack { .. }
             | Stage::Message { .. }
             | Stage::Ending => return Err(603.into()),

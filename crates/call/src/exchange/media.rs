@@ -189,6 +189,7 @@ impl Exchange {
             Stage::Greeting { .. }
             | Stage::Queued { .. }
             | Stage::Dialling { .. }
+            | Stage::Echo
             | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }
@@ -223,6 +224,9 @@ fn plan_of(call: &Call) -> MediaPlan {
                 edges.push(play(music, true, caller));
             }
         }
+        Stage::Echo if hears => {
+            edges.push(Edge { from: Source::Leg(caller), to: caller, since: Tick::MAX });
+        }
         Stage::Message { playing, .. } => edges.extend(hears.then(|| play(playing, false, caller))),
         Stage::Talking { connected, hold_music, held_by_other, .. } => {
             if let Some(other) = &call.other {
@@ -252,7 +256,7 @@ fn plan_of(call: &Call) -> MediaPlan {
                 }
             }
         }
-        Stage::Ending => {}
+        Stage::Echo | Stage::Ending => {}
     }
     if let Some(other) = &call.other {
         let up = matches!(call.stage, Stage::Talking { .. } | Stage::CallingBack { .. });

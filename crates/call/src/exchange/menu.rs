@@ -7,7 +7,7 @@ use offhook_units::{CallId, LegId, Tick};
 use super::digits::Way;
 use super::state::Stage;
 use super::{Exchange, Role};
-use crate::config::Menu;
+use crate::config::{ECHO_MAX, Menu};
 use crate::event::CallEvent;
 use crate::timers::Kind;
 
@@ -18,6 +18,14 @@ impl Exchange {
         let playing = self.playing(greeting);
         self.enter(now, id, Stage::Greeting { menu, round, playing, listening: false });
         self.early_media(now, id);
+        self.replan(now, id);
+    }
+
+    /// Lets a caller hear the own voice, to try a line.
+    pub(super) fn echo(&mut self, now: Tick, id: CallId) {
+        self.enter(now, id, Stage::Echo);
+        self.early_media(now, id);
+        self.timers.arm(id, Kind::Echo, now + ECHO_MAX);
         self.replan(now, id);
     }
 
@@ -114,6 +122,7 @@ impl Exchange {
             Stage::Greeting { menu, round, .. } => Some((menu.clone(), *round, self.config.flows.get(menu)?.clone())),
             Stage::Queued { .. }
             | Stage::Dialling { .. }
+            | Stage::Echo
             | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }

@@ -481,6 +481,7 @@ impl Exchange {
         while let Some((call, kind)) = self.timers.pop(now) {
             match kind {
                 Kind::Digit => self.no_digit(now, call),
+                Kind::Echo => self.end_call_with(now, call, crate::record::CallEnd::WaitedTooLong, 480),
                 Kind::Announce => self.announce(now, call),
                 Kind::Ring => self.rang_too_long(now, call),
                 Kind::Failover => self.trunk_silent(now, call),

@@ -23,12 +23,13 @@ impl Exchange {
                 let accounts = &self.config.accounts;
                 let password = |user: &str| accounts.get(user).map(|account| account.password.as_str());
                 let wrong = self.registrar.digest_counters().wrong;
-                let (response, changes) = self.registrar.handle(now, flow, request, password);
+                let (mut response, changes) = self.registrar.handle(now, flow, request, password);
                 if self.registrar.digest_counters().wrong > wrong {
                     self.outputs.push_back(Output::WrongPassword { source: flow.peer.ip() });
                 }
                 if response.status == 200 {
                     self.counters.registrations += 1;
+                    self.tell_relay(now, flow, request, &mut response);
                 }
                 self.on_bindings(now, changes);
                 if response.headers.get("Flow-Timer").is_some() {

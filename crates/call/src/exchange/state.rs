@@ -249,6 +249,8 @@ pub(super) enum Stage {
         /// The greeting is over; a digit is awaited.
         listening: bool,
     },
+    /// The caller hears the own voice.
+    Echo,
     /// In a queue; phones may ring.
     Queued { music: Playing, announcement: Option<Playing> },
     /// A phone is rung without a queue, for a transfer too.
@@ -350,6 +352,7 @@ impl Call {
             Stage::Dialling { ways, .. } => Some(ways),
             Stage::Greeting { .. }
             | Stage::Queued { .. }
+            | Stage::Echo
             | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }

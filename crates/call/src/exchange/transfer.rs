@@ -105,7 +105,7 @@ impl Exchange {
     fn is_open_for_transfer(&self, now: Tick, number: &Number) -> bool {
         let of_queue = match &number.to {
             Destination::Queue(queue) => self.queue(*queue).and_then(|queue| queue.ways.gate.as_ref()),
-            Destination::Flow(_) | Destination::Dial { .. } => None,
+            Destination::Flow(_) | Destination::Dial { .. } | Destination::Echo => None,
         };
         [number.gate.as_ref(), of_queue].into_iter().all(|gate| self.closed(now, gate).is_none())
     }
@@ -128,6 +128,10 @@ impl Exchange {
                 self.finish_contact(now, id);
                 self.transferred(now, id, None);
                 self.greet(now, id, menu, 1);
+            }
+            // Nobody is left with an echo of the own voice.
+            Destination::Echo => {
+                self.transfer_failed(now, id, NOBODY);
             }
             Destination::Dial { flow, ring_for } => {
                 self.note_rule(id, to.record);

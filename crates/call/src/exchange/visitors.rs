@@ -80,7 +80,8 @@ impl Exchange {
         let visitor = Visitor { password: password.clone(), entrance: at, name, until };
         self.visitors.waiting.insert(user.clone(), visitor);
         let (realm, number) = (self.config.realm.clone(), self.config.entrances[at].number.clone());
-        Ok(Ticket { user, password, realm, number, until })
+        let relay = self.config.turn.as_ref().map(|turn| turn.relay(now, entrance));
+        Ok(Ticket { user, password, realm, number, relay, until })
     }
 
     fn takes_more(&self, entrance: usize) -> Result<(), NotWelcome> {

@@ -13,7 +13,7 @@ use ringbuf::traits::{Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 use socket2::Socket;
 
-use super::{Backend, DriverConfig, MediaCounters, Resting};
+use super::{Backend, DriverConfig, MediaCounters, Resting, SharedPort};
 use crate::wake::Wake;
 
 /// A socket that was bound for a leg, or why that failed.
@@ -35,6 +35,7 @@ pub struct MediaHandle {
     /// Legs whose sockets were bound.
     legs: BTreeMap<CallId, Vec<LegId>>,
     resting: Resting,
+    shared_port: SharedPort,
     receive_buffer_bytes: usize,
     wake: Arc<Wake>,
     stop: Arc<AtomicBool>,
@@ -52,6 +53,7 @@ impl MediaHandle {
             outbox: VecDeque::new(),
             legs: BTreeMap::new(),
             resting: config.resting.clone(),
+            shared_port: config.shared_port.clone(),
             receive_buffer_bytes: config.receive_buffer_bytes,
             wake: Arc::new(Wake::new()?),
             stop: Arc::default(),
@@ -106,7 +108,12 @@ impl MediaHandle {
         let mut opened = Vec::new();
         for leg in plan.legs.iter().filter(|leg| !leg.moved && !known.contains(&leg.leg)) {
             for local in [Some(leg.local), leg.local_rtcp()].into_iter().flatten() {
-                opened.push((local, self.resting.open(local, self.receive_buffer_bytes)));
+                let socket = if self.shared_port.holds(local) {
+                    self.shared_port.open(local)
+                } else {
+                    self.resting.open(local, self.receive_buffer_bytes)
+                };
+                opened.push((local, socket));
             }
         }
         known.clear();

@@ -13,6 +13,7 @@ use offhook_media::{Io, SocketKey};
 use socket2::Socket;
 
 use super::handle::Opened;
+use super::shared::SharedEnd;
 use super::sys::{KernelAddress, send_to};
 use super::{DriverConfig, Resting, Shared, Sockets as _};
 use crate::wake::Wake;
@@ -33,6 +34,8 @@ const SENT: u64 = 1 << 62;
 const WOKEN: u64 = 2 << 62;
 const CANCELLED: u64 = 3 << 62;
 const KIND: u64 = 3 << 62;
+/// Sockets of the shared port are numbered from here, where no key is.
+const LISTENERS: u32 = 1 << 31;
 /// Lives of a socket's place are told apart by 30 bits.
 const LIFE_MASK: u32 = (1 << 30) - 1;
 
@@ -45,6 +48,9 @@ pub struct Driver {
 struct Sockets {
     ring: IoUring,
     open: Vec<Place>,
+    shared: SharedEnd,
+    /// Of the shared port.
+    listeners: Vec<Socket>,
     pool: Pool,
     /// The form of every receive: room for an address, no control data.
     form: Box<libc::msghdr>,
@@ -84,6 +90,8 @@ impl Driver {
         let mut sockets = Sockets {
             ring,
             open: Vec::new(),
+            shared: SharedEnd::default(),
+            listeners: Vec::new(),
             pool,
             form,
             to: vec![KernelAddress::EMPTY; BUFFERS].into(),
@@ -101,6 +109,7 @@ impl Driver {
 
     pub fn run(mut self, mut shared: Shared) {
         let mut now = shared.clock.now();
+        self.sockets.shared = shared.shared_port.end(shared.number, shared.wake.clone());
         loop {
             let stopping = shared.stopped();
             let failed = self.sockets.sends_failed;
@@ -113,6 +122,8 @@ impl Driver {
             self.sockets.wait(due.map(|due| due.since(now).as_std()));
             // One reading of the clock serves the whole batch.
             now = shared.clock.now();
+            // What was handed over before these is older. What finds no room for its notice is told in the next turn.
+            let _ = shared.share(&mut self.sockets, now);
             self.taken.clear();
             let arrived = self.sockets.ring.completion().take(TURN_MAX);
             self.taken.extend(arrived.map(|cqe| (cqe.user_data(), cqe.result(), cqe.flags())));
@@ -139,6 +150,7 @@ impl Driver {
     fn received(&mut self, shared: &mut Shared, now: offhook_units::Tick, data: u64, result: i32, flags: u32) {
         let sockets = &mut self.sockets;
         let (key, life) = (SocketKey::from_index(data as u32 as usize), (data >> 32) as u32 & LIFE_MASK);
+        let listener = (data as u32).checked_sub(LISTENERS).map(|n| n as usize);
         let lives = sockets.open.get(key.index()).is_some_and(|place| place.life == life && place.socket.is_some());
         if let Some(buffer) = cqueue::buffer_select(flags) {
             sockets.current = Some(buffer);
@@ -146,14 +158,24 @@ impl Driver {
             // SAFETY: the kernel gave the buffer to us with this completion, and it goes back only below or when it is sent.
             let bytes = unsafe { sockets.pool.bytes_mut(buffer) };
             let length = length.min(bytes.len());
-            if lives && let Some((from, payload)) = read_message(&bytes[..length], &sockets.form) {
-                shared.worker.receive(sockets, now, key, from, &mut bytes[payload..], length - payload);
+            if (lives || listener.is_some())
+                && let Some((from, payload)) = read_message(&bytes[..length], &sockets.form)
+            {
+                let key = match listener {
+                    Some(n) => sockets.shared.route(now, n, from, &bytes[payload..length]),
+                    None => Some(key),
+                };
+                if let Some(key) = key {
+                    shared.worker.receive(sockets, now, key, from, &mut bytes[payload..], length - payload);
+                }
             }
             if let Some(unsent) = sockets.current.take() {
                 sockets.pool.give_back(unsent);
             }
         }
-        if lives && !cqueue::more(flags) {
+        if let (Some(n), false) = (listener, cqueue::more(flags)) {
+            sockets.listen_on(n);
+        } else if lives && !cqueue::more(flags) {
             let place = &mut sockets.open[key.index()];
             place.receives = false;
             if !place.stopping {
@@ -223,6 +245,12 @@ impl Sockets {
         self.push(&poll.user_data(WOKEN));
     }
 
+    fn listen_on(&mut self, n: usize) {
+        let Some(socket) = self.listeners.get(n) else { return };
+        let receive = opcode::RecvMsgMulti::new(Fd(socket.as_raw_fd()), &raw const *self.form, pool::GROUP).build();
+        self.push(&receive.user_data(RECEIVED | u64::from(LISTENERS + n as u32)));
+    }
+
     fn receive_on(&mut self, key: SocketKey) {
         let Some(place) = self.open.get_mut(key.index()) else { return };
         let Some((_, socket)) = &place.socket else { return };
@@ -234,11 +262,23 @@ impl Sockets {
 }
 
 impl super::Sockets for Sockets {
+    fn shared(&mut self) -> &mut SharedEnd {
+        &mut self.shared
+    }
+
+    fn listen(&mut self, n: usize, socket: Socket) {
+        self.listeners.push(socket);
+        self.listen_on(n);
+    }
+
     fn opened(&mut self) -> &mut Vec<Opened> {
         &mut self.opened
     }
 
     fn stop(&mut self, key: SocketKey) {
+        if self.shared.seats(key) {
+            return self.shared.stop(key);
+        }
         let Some(place) = self.open.get_mut(key.index()).filter(|place| place.receives) else { return };
         place.stopping = true;
         // Its last completion comes behind those of all that it has received.
@@ -247,10 +287,18 @@ impl super::Sockets for Sockets {
     }
 
     fn is_stopped(&self, key: SocketKey) -> bool {
+        if self.shared.seats(key) {
+            return self.shared.is_stopped(key);
+        }
         self.open.get(key.index()).is_none_or(|place| place.socket.is_none() || !place.receives)
     }
 
     fn give(&mut self, key: SocketKey) -> Option<(SocketAddr, Socket)> {
+        if self.shared.seats(key) {
+            // What was to leave by this descriptor does so before another worker has it.
+            self.submit();
+            self.shared.leave(key);
+        }
         self.open.get_mut(key.index())?.socket.take()
     }
 }
@@ -265,13 +313,21 @@ impl Io for Sockets {
         place.socket = Some((local, socket));
         place.life = (place.life + 1) & LIFE_MASK;
         place.stopping = false;
-        self.receive_on(key);
+        if !self.shared.take_seat(key, local) {
+            self.receive_on(key);
+        }
         Ok(())
     }
 
     fn close(&mut self, key: SocketKey) {
         let Some(place) = self.open.get_mut(key.index()) else { return };
         let Some((local, socket)) = place.socket.take() else { return };
+        if self.shared.seats(key) {
+            self.shared.close(key);
+            // What was to leave by this descriptor does so before its number is another file's.
+            self.submit();
+            return;
+        }
         // The standing receive holds the port as well: it is ended before the place is told to be free.
         let data = RECEIVED | (u64::from(place.life) << 32) | key.index() as u64;
         self.push(&opcode::AsyncCancel::new(data).build().user_data(CANCELLED));
@@ -290,7 +346,7 @@ impl Io for Sockets {
 
     fn send(&mut self, key: SocketKey, to: SocketAddr, bytes: &[u8]) {
         let Some((_, socket)) = self.open.get(key.index()).and_then(|place| place.socket.as_ref()) else { return };
-        let fd = socket.as_raw_fd();
+        let fd = self.shared.fd_towards(key, to).unwrap_or(socket.as_raw_fd());
         match self.current {
             Some(buffer) if self.pool.holds(buffer, bytes) => {
                 self.current = None;
@@ -316,5 +372,13 @@ impl Io for Sockets {
                 }
             }
         }
+    }
+
+    fn name(&mut self, key: SocketKey, ufrag: &str) {
+        self.shared.name(key, ufrag);
+    }
+
+    fn know(&mut self, key: SocketKey, from: SocketAddr) {
+        self.shared.know(key, from);
     }
 }

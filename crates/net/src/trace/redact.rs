@@ -10,11 +10,11 @@ const MASK: u8 = b'*';
 const PROOFS: [&[u8]; 4] =
     [b"authorization", b"proxy-authorization", b"authentication-info", b"proxy-authentication-info"];
 
-/// Masks digest responses in the head, and keys of SRTP (RFC 4568), passwords of ICE, pressed keys and texts in the body.
+/// Masks digest responses and credentials of relays in the head, and keys of SRTP (RFC 4568), passwords of ICE, pressed keys and texts in the body.
 pub fn redact(message: &mut [u8]) {
     let text = message.starts_with(b"MESSAGE ");
     let mut lines = Lines { at: 0 };
-    let mut proof = false;
+    let (mut proof, mut secret) = (false, false);
     let mut digits = false;
     while let Some((start, end)) = lines.next(message) {
         let line = &mut message[start..end];
@@ -24,11 +24,15 @@ pub fn redact(message: &mut [u8]) {
         if !matches!(line[0], b' ' | b'\t') {
             let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii_end();
             proof = PROOFS.iter().any(|known| name.eq_ignore_ascii_case(known));
+            secret = name.eq_ignore_ascii_case(b"x-offhook-turn");
             let typed = name.eq_ignore_ascii_case(b"content-type") || name.eq_ignore_ascii_case(b"c");
             digits |= typed && find(line, b"application/dtmf").is_some();
             if text && (name.eq_ignore_ascii_case(b"subject") || name.eq_ignore_ascii_case(b"s")) {
                 line.iter_mut().skip_while(|byte| **byte != b':').skip(1).for_each(|byte| *byte = MASK);
             }
+        }
+        if secret {
+            line.iter_mut().skip_while(|byte| **byte != b':').skip(1).for_each(|byte| *byte = MASK);
         }
         if proof {
             mask_value(line, b"response");
@@ -118,6 +122,10 @@ mod tests {
         check(
             "A b SIP/2.0\r\nproxy-authorization : Digest a=b,\r\n\tRESPONSE = 00ff,x=y\r\nX: response=\"1\"\r\n\r\n",
             "A b SIP/2.0\r\nproxy-authorization : Digest a=b,\r\n\tRESPONSE = ****,x=y\r\nX: response=\"1\"\r\n\r\n",
+        );
+        check(
+            "SIP/2.0 200 OK\r\nX-Offhook-Turn: {\"a\":1}\r\nX: y\r\n\r\n",
+            "SIP/2.0 200 OK\r\nX-Offhook-Turn:********\r\nX: y\r\n\r\n",
         );
         check("A b SIP/2.0\nAuthorization: response=\"unclosed", "A b SIP/2.0\nAuthorization: response=\"********");
     }

@@ -14,8 +14,9 @@ use offhook_units::Span;
 
 use super::prompts::Prompts;
 use super::read::{At, Section, nearest};
+use super::routing::Numbers;
 use super::trace::Tracing;
-use super::{Http, Reader, SipListen};
+use super::{Http, Reader, SipListen, Target};
 
 /// Shortest token that is taken.
 const TOKEN_CHARS_MIN: usize = 16;
@@ -52,6 +53,7 @@ pub struct Sip {
 /// `[media]`.
 pub struct Media {
     pub ports: At<RangeInclusive<u16>>,
+    pub browser_port: Option<At<u16>>,
     pub workers: usize,
     pub caps: MediaCaps,
 }
@@ -251,10 +253,13 @@ impl Reader {
         let default = At { value: PORTS_DEFAULT.to_owned(), span: 0..0 };
         let Some(mut section) = root.table(&mut self.sink, "media") else {
             let ports = self.ports(default)?;
-            return Some(Media { ports, workers: cores.saturating_sub(1).max(1), caps: MediaCaps::g711() });
+            let workers = cores.saturating_sub(1).max(1);
+            return Some(Media { ports, browser_port: None, workers, caps: MediaCaps::g711() });
         };
         let ports = section.text(&mut self.sink, "ports", "\"10000-20999\"").unwrap_or(default);
         let ports = self.ports(ports);
+        let browser_port = section.number(&mut self.sink, "browser_port", 1..=65_535);
+        let browser_port = browser_port.map(|port| At { value: port.value as u16, span: port.span });
         let workers = section.number(&mut self.sink, "workers", 1..=WORKERS_MAX);
         let workers = workers.map_or(cores.saturating_sub(1).max(1), |workers| workers.value as usize);
         let mut caps = MediaCaps::g711();
@@ -268,7 +273,7 @@ impl Reader {
             caps.voip_metrics = voip_metrics;
         }
         section.finish(&mut self.sink);
-        Some(Media { ports: ports?, workers, caps })
+        Some(Media { ports: ports?, browser_port, workers, caps })
     }
 
     fn ports(&mut self, text: At<String>) -> Option<At<RangeInclusive<u16>>> {
@@ -325,9 +330,22 @@ impl Reader {
         caps
     }
 
-    /// SIP and RTP cannot share a port.
+    /// SIP, RTP and browsers cannot share a port.
     pub fn ports_apart(&mut self, sip: &Sip, media: Option<&Media>) {
         let Some(media) = media else { return };
+        if let Some(At { value: port, span }) = &media.browser_port {
+            let is_sip = |listen: &SipListen| listen.transport == Transport::Udp && listen.address.port() == *port;
+            let whose = if media.ports.value.contains(port) {
+                let (first, last) = (media.ports.value.start(), media.ports.value.end());
+                Some(format!("one of the media ports {first}-{last}"))
+            } else {
+                sip.listen.iter().any(|listen| is_sip(&listen.value)).then(|| "listened on for SIP".to_owned())
+            };
+            if let Some(whose) = whose {
+                let advice = "choose another browser_port: no other socket of the exchange may have it";
+                self.sink.fault(span.clone(), format!("browser_port = {port} is {whose}"), advice);
+            }
+        }
         for listen in sip.listen.iter().filter(|listen| listen.value.transport == Transport::Udp) {
             let port = listen.value.address.port();
             if media.ports.value.contains(&port) {
@@ -336,6 +354,15 @@ impl Reader {
                 let advice = "choose another SIP port, or change ports in [media]";
                 self.sink.fault(listen.span.clone(), message, advice);
             }
+        }
+    }
+
+    /// Whoever is to hear itself calls a number that echoes.
+    pub fn sound_check_echoes(&mut self, numbers: &Numbers) {
+        let Some(At { value: number, span }) = self.sound_check.take() else { return };
+        if numbers.get(&number).is_none_or(|number| number.value.to != Target::Echo) {
+            let advice = format!("add [[number]] with number = \"{number}\" and echo = true");
+            self.sink.fault(span, format!("sound_check = \"{number}\" is no number that echoes"), advice);
         }
     }
 
@@ -359,6 +386,7 @@ impl Reader {
         let tls = section.flag(&mut self.sink, "tls") == Some(true);
         let rate = section.number(&mut self.sink, "requests_per_second", 1..=100_000);
         let requests_per_s = rate.map_or(offhook_server::REQUESTS_PER_S_DEFAULT, |rate| rate.value as u32);
+        self.sound_check = section.text(&mut self.sink, "sound_check", "\"*43\"");
         let span = section.span.clone();
         section.finish(&mut self.sink);
         if tls && self.tls.is_none() {
@@ -389,7 +417,9 @@ impl Reader {
             let advice = "add tls = true to [http], or listen on 127.0.0.1 behind a web server that speaks TLS";
             self.sink.warn(listen.span, "passwords cross the network in clear", advice);
         }
-        Some(Http { listen: address, token: token.map(|token| token.value), tls, requests_per_s })
+        let token = token.map(|token| token.value);
+        let sound_check = self.sound_check.as_ref().map(|number| number.value.clone());
+        Some(Http { listen: address, token, tls, requests_per_s, sound_check })
     }
 
     /// A secret in the file, or in a file of its own.

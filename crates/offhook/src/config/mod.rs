@@ -94,6 +94,8 @@ pub struct Checked {
     pub nat_ping: Span,
     /// RTP ports.
     pub rtp_ports: RangeInclusive<u16>,
+    /// The one UDP port of browsers.
+    pub browser_port: Option<u16>,
     /// Media workers.
     pub media_workers: usize,
     /// Codecs.
@@ -122,6 +124,8 @@ pub struct Checked {
     pub numbering: Option<Numbering>,
     /// The name server for trunks that have names.
     pub dns: Option<SocketAddr>,
+    /// Relays for browsers.
+    pub turn: Option<offhook_call::turn::Turn>,
     /// Trunks.
     pub trunks: Vec<Trunk>,
     /// What phones are asked for, and what they are granted.
@@ -197,6 +201,8 @@ pub struct Http {
     pub tls: bool,
     /// How often each token, session and address may ask in a second.
     pub requests_per_s: u32,
+    /// The number of an echo that a phone in a page has to hear itself by before it registers.
+    pub sound_check: Option<String>,
 }
 
 impl Http {
@@ -208,13 +214,15 @@ impl Http {
 
 impl core::fmt::Debug for Http {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { listen, token, tls, requests_per_s } = self;
+        let Self { listen, token, tls, requests_per_s, sound_check } = self;
         let token = token.is_some();
-        f.debug_struct("Http")
+        let mut shown = f.debug_struct("Http");
+        shown
             .field("listen", listen)
             .field("token", &token)
             .field("tls", tls)
             .field("requests_per_s", requests_per_s)
+            .field("sound_check", sound_check)
             .finish()
     }
 }
@@ -320,6 +328,8 @@ pub enum Target {
     Flow(String),
     /// A queue.
     Queue(String),
+    /// The caller's own voice.
+    Echo,
     /// A phone.
     Dial {
         /// Over what.
@@ -353,6 +363,8 @@ struct Reader {
     codecs: Vec<CodecKind>,
     /// Whether `[exchange]` says how numbers are dialled.
     has_numbering: bool,
+    /// What `[http]` says of phones in pages: the number that they have to hear themselves by.
+    sound_check: Option<read::At<String>>,
 }
 
 /// Reads `file` and checks it as a whole.
@@ -390,6 +402,7 @@ pub fn check_text(file: &Path, source: &str) -> Result<Checked, Faults> {
         trunk_files: Vec::new(),
         codecs: Vec::new(),
         has_numbering: false,
+        sound_check: None,
     };
     let mut root = Section::root(table.get_ref());
     let parts = reader.read(&mut root);
@@ -418,7 +431,7 @@ impl Reader {
         let limits = self.limits(root);
         self.prompt_folders(root);
         self.ports_apart(&sip, media.as_ref());
-        let dns = self.dns(root);
+        let (dns, turn) = (self.dns(root), self.turn(root));
         let trunks = self.trunks(root);
         let tls = self.tls.clone().map(|tls| TlsFiles { trunks: core::mem::take(&mut self.trunk_files), ..tls });
         let accounts = self.accounts(root, &sip);
@@ -432,6 +445,7 @@ impl Reader {
         let agents = self.agents(root, &queues, &accounts);
         let numbers = self.numbers(root, &queues, &flows, &calendars);
         let entrances = self.entrances(root, &sip, &numbers);
+        self.sound_check_echoes(&numbers);
         let (tokens, users) = (self.tokens(root), self.users(root, &agents));
         let webhooks = self.webhooks(root);
         self.check_elsewhere(&Known {
@@ -459,6 +473,7 @@ impl Reader {
             session_timers: sip.session_timers,
             nat_ping: sip.nat_ping,
             rtp_ports: media.ports.value,
+            browser_port: media.browser_port.map(|port| port.value),
             media_workers: media.workers,
             caps: media.caps,
             srtp: sip.srtp,
@@ -473,6 +488,7 @@ impl Reader {
             tones: exchange.tones,
             numbering: exchange.numbering,
             dns,
+            turn,
             trunks: trunks.into_iter().map(|trunk| trunk.value).collect(),
             registrar: self.registrar.clone(),
             accounts: accounts.into_iter().map(|(name, account)| (name, account.value)).collect(),

@@ -7,6 +7,7 @@ use offhook_call::TARGETS_MAX;
 use offhook_call::config::{
     self, Account, OUTSIDE_MAX_DEFAULT, OUTSIDE_PER_DAY_DEFAULT, OUTSIDE_PER_HOUR_DEFAULT, Registering, TrunkLimits,
 };
+use offhook_call::turn::Turn;
 use offhook_net::dns::Named;
 use offhook_plan::CodecKind;
 use offhook_sip::{Credentials, Transport, Uri};
@@ -15,6 +16,10 @@ use offhook_units::Span;
 use super::Reader;
 use super::people::dialled_address;
 use super::read::{At, Section};
+
+/// How long credentials of a relay are good: a call goes on by them until a relay asks anew, about every ten minutes.
+const TURN_LASTS: Span = Span::from_s(12 * 3_600);
+const TURN_LASTS_RANGE: RangeInclusive<Span> = Span::from_s(600)..=Span::from_s(7 * 24 * 3_600);
 
 /// How a trunk takes calls, before its routes are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,6 +187,41 @@ impl Reader {
             self.sink.fault(server.span, message, "write server = \"192.0.2.53\", or take [dns] out");
         }
         address
+    }
+
+    /// `[turn]`: relays for browsers.
+    pub fn turn(&mut self, root: &mut Section<'_>) -> Option<Turn> {
+        const EXAMPLE: &str = "[\"turn:turn.example.com:3478?transport=udp\"]";
+        let mut section = root.table(&mut self.sink, "turn")?;
+        let urls = section.texts(&mut self.sink, "urls", EXAMPLE);
+        let secret = self.secret(&mut section, "secret", "secret_file", "\"what the relay knows too\"");
+        let lasts = section.span(&mut self.sink, "lasts", TURN_LASTS_RANGE).unwrap_or(TURN_LASTS);
+        let span = section.span.clone();
+        section.finish(&mut self.sink);
+        let (Some(urls), Some(secret)) = (&urls, &secret) else {
+            if urls.is_none() || secret.is_none() {
+                let advice = format!("write urls = {EXAMPLE} and secret_file = \"turn.secret\"");
+                self.sink.missing(span, "[turn] wants urls and a secret", advice);
+            }
+            return None;
+        };
+        for url in &urls.value {
+            let place = url.value.strip_prefix("turn:").or_else(|| url.value.strip_prefix("turns:"));
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]?=".contains(&byte);
+            if !place.is_some_and(|place| !place.is_empty() && place.bytes().all(plain)) {
+                let message = format!("\"{}\" is not the address of a relay", url.value);
+                self.sink.fault(url.span.clone(), message, format!("write urls = {EXAMPLE}, or turns: for TLS"));
+            }
+        }
+        if urls.value.is_empty() {
+            self.sink.fault(
+                urls.span.clone(),
+                "without an address there is no relay",
+                format!("write urls = {EXAMPLE}"),
+            );
+        }
+        let urls = urls.value.iter().map(|url| url.value.clone()).collect();
+        Some(Turn { urls, secret: secret.value.clone(), lasts })
     }
 
     /// `calls`, `calls_per_second` and `codecs` of a `[[trunk]]`.

@@ -175,6 +175,7 @@ impl Checked {
             let destination = match to.to {
                 Target::Flow(name) => Destination::Flow(name),
                 Target::Queue(name) => Destination::Queue(queue_id(&name)),
+                Target::Echo => Destination::Echo,
                 Target::Dial { transport, peer, ring_for } => {
                     Destination::Dial { flow: flow_to(transport, peer), ring_for }
                 }
@@ -195,6 +196,9 @@ impl Checked {
             realm: self.realm,
             advertise: self.advertise,
             rtp_ports: self.rtp_ports,
+            browser_port: self.browser_port,
+            browser_addresses: Vec::new(),
+            turn: self.turn,
             media_workers: self.media_workers,
             caps: self.caps,
             tones,

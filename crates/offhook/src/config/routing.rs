@@ -371,19 +371,23 @@ impl Reader {
         let flow = section.text(&mut self.sink, "flow", "\"reception\"");
         let dial = section.text(&mut self.sink, "dial", "\"192.0.2.20:5060\"");
         let ring_for = section.span(&mut self.sink, "ring_for", Span::from_s(1)..=Span::from_s(300));
-        let written = ["queue", "flow", "dial"].into_iter().filter(|key| section.has(key)).count();
+        let echo = section.flag(&mut self.sink, "echo") == Some(true);
+        let written = ["queue", "flow", "dial"].into_iter().filter(|key| section.has(key)).count() + usize::from(echo);
         if written != 1 {
             let message = if written == 0 { "this number leads nowhere" } else { "this number leads to two places" };
             self.sink.missing(
                 section.span.clone(),
                 message,
-                "write one of queue = \"..\", flow = \"..\" and dial = \"..\"",
+                "write one of queue = \"..\", flow = \"..\", dial = \"..\" and echo = true",
             );
             return None;
         }
         if ring_for.is_some() && dial.is_none() {
             let advice = "take it out: the queue's own ring_for says how long agents ring";
             self.sink.fault(section.span.clone(), "ring_for belongs to a number that dials a phone", advice);
+        }
+        if echo {
+            return Some(Target::Echo);
         }
         if let Some(queue) = queue {
             return queues.must_have(&mut self.sink, &queue).then_some(Target::Queue(queue.value));

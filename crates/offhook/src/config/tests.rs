@@ -141,6 +141,20 @@ fn wrong_types_and_ranges_are_told_with_what_to_write() {
         ("[media]\ncodecs = []\n", (2, 10), "without a codec there is no sound", "[\"pcmu\", \"pcma\"]"),
         ("[exchange]\ntones = \"uk\"\n", (2, 9), "the tones of \"uk\" are not known", "at au be"),
         ("[media]\nworkers = 0\n", (2, 11), "out of range", "from 1 to 64"),
+        (
+            "[[number]]\nnumber = \"9\"\necho = true\nqueue = \"support\"\n",
+            (1, 1),
+            "leads to two places",
+            "echo = true",
+        ),
+        ("[turn]\nsecret = \"north\"\n", (1, 1), "[turn] wants urls and a secret", "secret_file"),
+        ("[turn]\nurls = [\"turn:h:1\"]\n", (1, 1), "[turn] wants urls and a secret", "secret_file"),
+        ("[turn]\nurls = [\"stun:h\"]\nsecret = \"n\"\n", (2, 9), "not the address of a relay", "turns: for TLS"),
+        ("[turn]\nurls = []\nsecret = \"n\"\n", (2, 8), "no relay", "turn:turn.example.com"),
+        ("[turn]\nurls = [\"turn:h\"]\nsecret = \"n\"\nlasts = \"1s\"\n", (4, 9), "out of range", "from 600 s"),
+        ("[media]\nbrowser_port = 70000\n", (2, 16), "out of range", "from 1 to 65535"),
+        ("[media]\nbrowser_port = 10002\n", (2, 16), "one of the media ports 10000-20999", "another browser_port"),
+        ("[media]\nbrowser_port = 5060\n", (2, 16), "5060 is listened on for SIP", "another browser_port"),
         ("[media]\ncodecs = [\"pcma\", \"PCMA\"]\n", (2, 19), "named twice", "take one"),
     ] {
         check_added(fragment, place, message, advice);
@@ -232,6 +246,7 @@ fn listeners_must_be_addresses_apart_from_each_other() {
 fn http_outside_of_loopback_needs_a_token() {
     for (fragment, place, message, advice) in [
         ("listen = \"0.0.0.0:8080\"\n", (2, 10), "can be reached from outside", "127.0.0.1:8080"),
+        ("listen = \"127.0.0.1:0\"\nsound_check = \"*43\"\n", (3, 15), "no number that echoes", "echo = true"),
         ("listen = \"8080\"\n", (2, 10), "not an address with a port", "127.0.0.1:8080"),
         ("listen = \"127.0.0.1:0\"\ntoken = \"short\"\n", (3, 9), "the token is too short", "openssl rand -hex 16"),
         ("listen = \"127.0.0.1:0\"\ntoken = \"\"\n", (3, 9), "token is empty", "at least 16"),

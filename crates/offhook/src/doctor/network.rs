@@ -1,6 +1,7 @@
 //! What is looked at of the network, for one configuration: addresses, ports, and how others see them.
 #![expect(clippy::disallowed_types, reason = "the doctor tries the ports of this machine")]
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::ops::RangeInclusive;
@@ -12,6 +13,9 @@ use crate::config::Checked;
 
 /// Ports of one call: two legs with RTP and RTCP each.
 const PORTS_PER_CALL: usize = 4;
+
+/// A receive buffer that holds a tenth of a second of 500 browsers as the kernel counts it.
+const BROWSER_BUFFER_WANTED: usize = 1 << 20;
 
 /// Looks at listeners, RTP ports and the address that others are told.
 pub fn look(checked: &Checked) -> Vec<Finding> {
@@ -29,6 +33,14 @@ pub fn look(checked: &Checked) -> Vec<Finding> {
     findings.push(room(&checked.rtp_ports, checked.limits.calls_max));
     findings.push(ephemeral(&checked.rtp_ports, outgoing_ports().as_ref(), &reserved_ports()));
     findings.push(held(&checked.rtp_ports));
+    if let Some(port) = checked.browser_port {
+        let addresses: BTreeSet<IpAddr> = checked.sip_listen.iter().map(|listen| listen.address.ip()).collect();
+        let at = |ip: IpAddr| SocketAddr::new(ip, port);
+        findings
+            .extend(addresses.into_iter().map(|ip| listener("browser port", &format!("udp:{}", at(ip)), at(ip), true)));
+        let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok();
+        findings.extend(most.and_then(|most| most.trim().parse().ok()).map(receive_buffer));
+    }
     findings.extend(advertised(checked));
     findings
 }
@@ -129,6 +141,17 @@ fn held(ports: &RangeInclusive<u16>) -> Finding {
     }
 }
 
+/// What the kernel may keep for the one port of all browsers while its worker is held up.
+fn receive_buffer(most_bytes: usize) -> Finding {
+    let found = format!("net.core.rmem_max is {} KiB", most_bytes >> 10);
+    if most_bytes < BROWSER_BUFFER_WANTED {
+        let advice =
+            "all browsers share one buffer: `sysctl -w net.core.rmem_max=16777216` where hundreds of them call";
+        return Finding::improvable("browser port", found, advice);
+    }
+    Finding::good("browser port", found)
+}
+
 /// What carriers beyond a router are told where to send speech.
 fn advertised(checked: &Checked) -> Option<Finding> {
     if let Some(address) = checked.advertise {
@@ -172,6 +195,12 @@ mod tests {
         let strange = listener("sip", "udp", "192.0.2.1:5060".parse().unwrap(), true);
         assert!(strange.state == State::Bad && strange.found.contains("no such address"), "{strange:?}");
         assert!(held(&(taken.port()..=taken.port())).found.contains("1 of 1"));
+    }
+
+    #[test]
+    fn a_buffer_of_208_kib_is_noted_and_one_of_4_mib_is_good() {
+        let states = [212_992, 4 << 20].map(|most| receive_buffer(most).state);
+        assert_eq!(states, [State::Improvable, State::Good]);
     }
 
     #[test]

@@ -40,6 +40,11 @@ impl Listeners {
         datagrams.chain(self.streams.iter().map(|listener| (listener.transport(), listener.local())))
     }
 
+    /// Addresses of ours.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.locals().map(|(_, address)| address.ip())
+    }
+
     /// Where the SIP of browsers is taken.
     pub fn websockets(&self) -> Vec<WebSocketAt> {
         let at = |(transport, address)| match transport {

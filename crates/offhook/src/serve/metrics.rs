@@ -7,7 +7,7 @@ use std::time::Instant;
 use offhook_call::callback::CallbackEnd;
 use offhook_media::Figures as MediaFigures;
 use offhook_net::bans::{Bans, Offence};
-use offhook_net::media::{MediaCounters, MediaHandle};
+use offhook_net::media::{MediaCounters, MediaHandle, PortCounters, SharedPort};
 use offhook_net::sip::SipSocket;
 use offhook_net::streams::{Closed, Counters, StreamCounters};
 use offhook_net::trace::{HepCounters, Trace, TraceCounters};
@@ -329,6 +329,36 @@ pub fn retention(metrics: &mut Metrics, figures: &Arc<Erasing>) {
     let held = reader(|f| &f.held);
     let help = "Recordings whose retention was over at the last run, and which are held";
     metrics.gauge_fn("offhook_recordings_held_overdue", help, &[], move || held() as f64);
+}
+
+/// The one port that legs of browsers share.
+pub fn browser_port(metrics: &mut Metrics, port: &SharedPort) {
+    let Some(counters) = port.counters() else { return };
+    let reader = |read: fn(&PortCounters) -> &AtomicU64| {
+        let counters = Arc::clone(&counters);
+        move || read(&counters).load(Ordering::Relaxed)
+    };
+    for (name, help, read) in [
+        ("offhook_browser_port_legs", "Legs that share the port of browsers", reader(|port| &port.legs)),
+        ("offhook_browser_port_addresses", "Addresses that their peers are known at", reader(|port| &port.addresses)),
+    ] {
+        metrics.gauge_fn(name, help, &[], move || read() as f64);
+    }
+    let refused = reader(|port| &port.refused);
+    metrics.counter_fn("offhook_browser_port_refused", "Legs over the limit of the port", &[], refused);
+    for (why, read) in [
+        ("unknown", reader(|port| &port.unknown)),
+        ("unnamed", reader(|port| &port.unnamed)),
+        ("limited", reader(|port| &port.limited)),
+        ("full", reader(|port| &port.dropped)),
+    ] {
+        let help = "Datagrams at the port of browsers thrown away: from unknown addresses, checks for nobody, too many checks of one \
+                    source, no room on the way to a worker";
+        metrics.counter_fn("offhook_browser_port_discarded", help, &[("why", why)], read);
+    }
+    let handed = reader(|port| &port.handed);
+    let help = "Datagrams handed to another worker than the one that reads the port";
+    metrics.counter_fn("offhook_browser_port_handed", help, &[], handed);
 }
 
 fn media_worker(metrics: &mut Metrics, worker: &str, handle: &MediaHandle) {

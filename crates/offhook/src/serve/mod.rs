@@ -28,7 +28,7 @@ use offhook_media::Handshakes;
 use offhook_net::Clock;
 use offhook_net::bans::{Bans, Network};
 use offhook_net::intake::{Bell, Intake, Post};
-use offhook_net::media::{Crossing, DriverConfig, MediaDriver, MediaHandle, Resting};
+use offhook_net::media::{Crossing, DriverConfig, MediaDriver, MediaHandle, Resting, SharedPort};
 use offhook_net::sip::Incoming;
 use offhook_net::streams::{Certifier, Lead, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
 use offhook_net::trace::Trace;
@@ -152,15 +152,20 @@ fn build(checked: Checked) -> Result<House> {
     let resting = Resting::new(RESTING_SOCKETS_MAX);
     let count = config.media_workers.max(1);
     let crossing = Crossing::new(count);
+    let shared_port = config.browser_port.map(|port| SharedPort::new(port, count)).unwrap_or_default();
     let mut workers = (0..count)
         .map(|worker| {
-            let (resting, crossing) = (resting.clone(), crossing.clone());
+            let (resting, crossing, shared_port) = (resting.clone(), crossing.clone(), shared_port.clone());
             let handshakes: Option<Arc<dyn Handshakes>> = Some(identity.clone());
-            let driver = DriverConfig { worker, resting, crossing, handshakes, ..DriverConfig::default() };
+            let driver = DriverConfig { worker, resting, crossing, shared_port, handshakes, ..DriverConfig::default() };
             MediaDriver::start(&driver, Arc::clone(&assets), clock.clone(), entropy.fork(), media_events.clone())
         })
         .collect::<Result<Vec<_>, _>>()
         .context("the media workers")?;
+    for address in listeners.addresses() {
+        shared_port.bind(address).with_context(|| format!("browser_port of [media] at {address}"))?;
+    }
+    config.browser_addresses = shared_port.addresses();
     let taps = workers.iter_mut().filter_map(MediaHandle::take_tap).collect();
     let (recorder_events, recorder) = unbounded::<RecorderEvent>();
     let recorder_events = Post::new(recorder_events, Arc::clone(&bell));
@@ -203,6 +208,7 @@ fn build(checked: Checked) -> Result<House> {
     let intake = Intake::new(&sockets, bell, Arc::clone(&bans));
     metrics::bans(&mut metrics, &bans);
     metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
+    metrics::browser_port(&mut metrics, &shared_port);
     metrics::trace(&mut metrics, &trace);
     let found = metrics::names(&mut metrics);
     let retention = erasing.map(|(retention, figures)| {
@@ -244,7 +250,8 @@ fn build(checked: Checked) -> Result<House> {
         .name("control".into())
         .spawn(move || Control::new(exchange, inputs, edges).run())
         .context("the control thread")?;
-    let phone = PhoneSettings { realm: realm.clone(), websockets };
+    let sound_check = http.as_ref().and_then(|http| http.sound_check.clone());
+    let phone = PhoneSettings { realm: realm.clone(), websockets, sound_check };
     let http = http.map(|http| {
         let tls = pages.filter(|_| http.tls);
         let webhooks = Webhooks { receivers: webhooks, folder: data.join("webhooks"), pace: Pace::default() };

@@ -110,7 +110,11 @@ async fn start_all(
     metrics.gauge_fn("offhook_calls_active", "Calls up", &[], || 4.0);
     let websockets = [(false, [0, 0, 0, 0], 5_066), (true, [192, 0, 2, 9], 5_067)]
         .map(|(secure, ip, port)| WebSocketAt { secure, address: SocketAddr::from((ip, port)) });
-    let phone = PhoneSettings { realm: "house.test".to_owned(), websockets: websockets.to_vec() };
+    let phone = PhoneSettings {
+        realm: "house.test".to_owned(),
+        websockets: websockets.to_vec(),
+        sound_check: Some("*43".to_owned()),
+    };
     let options = ServerOptions {
         listen,
         token: token.map(ToOwned::to_owned),

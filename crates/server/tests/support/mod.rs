@@ -248,7 +248,7 @@ impl View for Fixed {
                 return Err(NotWelcome::Full.into());
             }
             let [user, password, realm, number] = ["visitor-1", "secret", "house.test", "700"].map(str::to_owned);
-            Ok(Ticket { user, password, realm, number, until })
+            Ok(Ticket { user, password, realm, number, relay: None, until })
         })
     }
 

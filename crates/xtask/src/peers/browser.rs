@@ -57,14 +57,19 @@ const GIVE: &str = "(() => {
 })()";
 
 /// A signed-in page.
-struct Page {
-    session: String,
+pub(super) struct Page {
+    pub session: String,
     account: &'static str,
 }
 
 impl Page {
-    fn open(browser: &mut Browser, exchange: &Exchange, account: &'static str) -> Result<Self> {
-        let session = browser.open(&format!("http://{}/phone", exchange.http))?;
+    pub fn open(browser: &mut Browser, exchange: &Exchange, account: &'static str) -> Result<Self> {
+        Self::open_at("phone", browser, exchange, account)
+    }
+
+    /// The same; the page is asked for by `path`.
+    pub fn open_at(path: &str, browser: &mut Browser, exchange: &Exchange, account: &'static str) -> Result<Self> {
+        let session = browser.open(&format!("http://{}/{path}", exchange.http))?;
         let page = Self { session, account };
         page.wait(browser, "the page's settings", "document.getElementById('server')?.value.startsWith('ws://')")?;
         let fill = format!(
@@ -73,22 +78,26 @@ impl Page {
                of('sign-in').requestSubmit(); }})()"
         );
         browser.evaluate(&page.session, &fill)?;
-        page.wait_for_text(browser, "link-text", &format!("Signed in as {account}"))?;
+        if let Err(error) = page.wait_for_text(browser, "link-text", &format!("Signed in as {account}")) {
+            let said = ["check-text", "check-level", "check-lost", "check-delay"].map(|id| page.text(browser, id));
+            let said = said.map(Result::unwrap_or_default).join(", ");
+            return Err(error.context(format!("its sound check says: {said}")));
+        }
         Ok(page)
     }
 
-    fn wait(&self, browser: &mut Browser, what: &str, expression: &str) -> Result<()> {
+    pub fn wait(&self, browser: &mut Browser, what: &str, expression: &str) -> Result<()> {
         wait_for(&format!("{what} ({})", self.account), SOON, || {
             Ok((browser.evaluate(&self.session, expression)? == true).then_some(()))
         })
     }
 
-    fn text(&self, browser: &mut Browser, id: &str) -> Result<String> {
+    pub fn text(&self, browser: &mut Browser, id: &str) -> Result<String> {
         let text = browser.evaluate(&self.session, &format!("document.getElementById('{id}').textContent"))?;
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
-    fn wait_for_text(&self, browser: &mut Browser, id: &str, wanted: &str) -> Result<()> {
+    pub fn wait_for_text(&self, browser: &mut Browser, id: &str, wanted: &str) -> Result<()> {
         let mut last = String::new();
         let waited = wait_for(&format!("'{wanted}' in the page"), SOON, || {
             last = self.text(browser, id)?;
@@ -97,11 +106,11 @@ impl Page {
         waited.with_context(|| format!("#{id} of {} says '{last}'", self.account))
     }
 
-    fn click(&self, browser: &mut Browser, id: &str) -> Result<()> {
+    pub fn click(&self, browser: &mut Browser, id: &str) -> Result<()> {
         browser.evaluate(&self.session, &format!("document.getElementById('{id}').click()")).map(drop)
     }
 
-    fn answer(&self, browser: &mut Browser) -> Result<()> {
+    pub fn answer(&self, browser: &mut Browser) -> Result<()> {
         self.wait_for_text(browser, "call-state", "Incoming call")?;
         self.click(browser, "answer")?;
         self.wait_for_text(browser, "call-state", "Talking")?;
@@ -134,15 +143,9 @@ fn by_telephone(bench: &Bench, speech: &Speech) -> Result<Phone> {
     Phone::start("telephone", command, &bench.folder, &speech.samples)
 }
 
-pub fn run(bench: &Bench) -> Result<String> {
-    crate::apt::must_have("chromium")?;
-    let pesq = Pesq::install()?;
-    let speech = Speech::open()?.first(SECONDS);
-    let microphone = bench.folder.join("microphone.wav");
-    speech::write_wav(&microphone, RATE, &upsample(&speech.samples))?;
-    let (data, log) = (bench.folder.join("data"), bench.folder.join("exchange.log"));
-    let mut exchange = Exchange::start(&bench.offhook, "fixtures/peers/browser.toml", &data, &log)?;
-    let options = [
+/// Of a Chromium whose microphone hears this file.
+pub(super) fn options(microphone: &Path) -> [String; 9] {
+    [
         "--use-fake-ui-for-media-stream".to_owned(),
         "--use-fake-device-for-media-stream".to_owned(),
         format!("--use-file-for-fake-audio-capture={}", microphone.display()),
@@ -154,10 +157,22 @@ pub fn run(bench: &Bench) -> Result<String> {
         "--disable-renderer-backgrounding".to_owned(),
         "--disable-background-timer-throttling".to_owned(),
         "--disable-backgrounding-occluded-windows".to_owned(),
-    ];
-    let mut browser = Browser::start(&bench.folder, &options)?;
+    ]
+}
+
+pub fn run(bench: &Bench) -> Result<String> {
+    crate::apt::must_have("chromium")?;
+    let pesq = Pesq::install()?;
+    let speech = Speech::open()?.first(SECONDS);
+    let microphone = bench.folder.join("microphone.wav");
+    speech::write_wav(&microphone, RATE, &upsample(&speech.samples))?;
+    let (data, log) = (bench.folder.join("data"), bench.folder.join("exchange.log"));
+    let mut exchange = Exchange::start(&bench.offhook, "fixtures/peers/browser.toml", &data, &log)?;
+    let mut browser = Browser::start(&bench.folder, &options(&microphone))?;
     let pages = [Page::open(&mut browser, &exchange, "paula")?, Page::open(&mut browser, &exchange, "otto")?];
     exchange.wait_available(2, SOON)?;
+    let checked = sound_checks(&mut browser, &pages, &exchange)?;
+    let echoed = over_ipv6(bench, &exchange, &speech)?;
 
     let mut one = by_webrtc(bench, &exchange, &speech)?;
     pages[0].answer(&mut browser)?;
@@ -183,7 +198,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     let (rate, of_one) = speech::read_wav(&bench.folder.join("heard.wav"))?;
     let of_one = if rate == 8_000 { of_one } else { downsample(&of_one, rate)? };
     let customers = [of_one, g711::decode_all(&other.payloads("in", call)?)];
-    let mut figures = Vec::new();
+    let mut figures = vec![checked, echoed];
     for (n, what) in ["PCMU", "Opus"].into_iter().enumerate() {
         let queue = ["sales", "support"][n];
         let record = records.iter().find(|record| record["queue"]["name"] == queue).context("its record")?;
@@ -213,8 +228,54 @@ pub fn run(bench: &Bench) -> Result<String> {
     Ok(figures.join(", "))
 }
 
+/// A customer by the `webrtc` crate hears itself over IPv6.
+fn over_ipv6(bench: &Bench, exchange: &Exchange, speech: &Speech) -> Result<String> {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        return Ok("no IPv6 here".to_owned());
+    }
+    let said = bench.folder.join("said.wav");
+    speech::write_wav(&said, 8_000, &speech.samples)?;
+    let mut command = Command::new(&bench.offhook);
+    command.args(["call", &format!("sip:*43@[::1]:{}", exchange.sip.port()), "--webrtc", "--listen", "[::1]:0"]);
+    command.args(["--for", "4s", "--json", "--play"]).arg(said).arg("--record").arg(bench.folder.join("echo.wav"));
+    let output = command.output().context("offhook call")?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).context("its report")?;
+    let of = |name: &str| report[name].as_u64().unwrap_or_default();
+    let (sent, back, lost) = (of("sent_packets"), of("received_packets"), of("lost"));
+    // What is said before the handshake is over does not come back.
+    ensure!(sent >= 190 && back + 60 >= sent && lost == 0, "over IPv6: {report}");
+    Ok(format!("{back} of {sent} packets came back over IPv6"))
+}
+
+/// What the pages found of their sound before they were ready; and a page whose microphone is dead, which does not get so far.
+fn sound_checks(browser: &mut Browser, pages: &[Page; 2], exchange: &Exchange) -> Result<String> {
+    let mut told = Vec::new();
+    for page in pages {
+        let figures = ["check-level", "check-lost", "check-delay"].map(|id| page.text(browser, id));
+        let [level, lost, delay] = figures;
+        let (level, lost, delay) = (level?, lost?, delay?);
+        let of = |text: &str| text.split(' ').next().and_then(|n| n.replace('−', "-").parse::<f64>().ok());
+        let all = of(&level).zip(of(&lost)).zip(of(&delay)).context("the sound check's figures")?;
+        ensure!(all.0.0 > -50.0 && all.0.1 <= 5.0 && all.1 > 0.0 && all.1 <= 800.0, "{level}, {lost}, {delay}");
+        told.push(format!("{} passed its sound check at {level}, {lost} lost, {delay} there and back", page.account));
+    }
+    let session = browser.open(&format!("http://{}/phone", exchange.http))?;
+    let page = Page { session, account: "dora" };
+    page.wait(browser, "the page's settings", "document.getElementById('server')?.value.startsWith('ws://')")?;
+    let dead = "(() => { const of = (id) => document.getElementById(id);
+        navigator.mediaDevices.getUserMedia = async () => new AudioContext().createMediaStreamDestination().stream;
+        of('account').value = 'dora'; of('password').value = 'dora-secret'; of('sign-in').requestSubmit(); })()";
+    browser.evaluate(&page.session, dead)?;
+    page.wait_for_text(browser, "link-text", "Not ready: the sound check has to pass first")?;
+    let why = page.text(browser, "check-text")?;
+    ensure!(why.starts_with("Nothing is heard from your microphone"), "the page says '{why}'");
+    ensure!(exchange.agents_in("available")? == 2, "who is not heard is ready: {:?}", exchange.agents()?);
+    browser.evaluate(&page.session, "window.dispatchEvent(new Event('beforeunload')); location = 'about:blank'")?;
+    Ok(told.join(", "))
+}
+
 /// Hears speech from here on.
-fn hears(browser: &mut Browser, page: &Page) -> Result<()> {
+pub(super) fn hears(browser: &mut Browser, page: &Page) -> Result<()> {
     browser.evaluate(&page.session, TAKE_DOWN)?;
     let loud = "window.takenDown.some((samples) => samples.some((s) => Math.abs(s) > 3000))";
     page.wait(browser, "speech", loud)

@@ -10,7 +10,8 @@ use super::{Test, nat, run_twice};
 use crate::{apt, children};
 
 /// They load the machine, or measure how it keeps up: nothing else runs beside them.
-const ALONE: [&str; 8] = ["readme", "instruments", "audio-loop", "browser", "trunk", "overload", "moving", "bench"];
+const ALONE: [&str; 10] =
+    ["readme", "instruments", "audio-loop", "browser", "rebinding", "relay", "trunk", "overload", "moving", "bench"];
 /// Their programs want an interface that is more than the loopback, which a network of one's own has not; or are fetched by it.
 const HERE: [&str; 6] = ["linphone", "linphone-transfer", "srtp", "watching", "nat", "api"];
 

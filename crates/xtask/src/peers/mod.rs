@@ -28,7 +28,9 @@ mod placement;
 mod prack;
 mod quality;
 mod readme;
+mod rebinding;
 mod registrar;
+mod relay;
 mod seeing;
 mod sipp;
 mod srtp;
@@ -83,6 +85,16 @@ const TESTS: &[Test] = &[
         name: "browser",
         sentence: "pages in Chromium take calls, over PCMU of the webrtc crate and Opus of a telephone, and all hear each other",
         run: browser::run,
+    },
+    Test {
+        name: "rebinding",
+        sentence: "pages in Chromium speak on over one port when a translator changes theirs in mid-call",
+        run: rebinding::run,
+    },
+    Test {
+        name: "relay",
+        sentence: "a page whose browser may use a relay alone talks by Debian's coturn, with credentials of the exchange",
+        run: relay::run,
     },
     Test {
         name: "trunk",
