@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::Bench;
 use super::agents::{Account, Agent};
+use super::chromium::Browser;
 use super::exchange::Exchange;
 use super::sipp::{Sipp, loopback};
 use crate::children::{self, Running, wait_for};
@@ -34,7 +35,7 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// An administrator's.
 const TOKEN: &str = "the-token-of-this-test";
 /// Requests for each operation in its longest phase.
-const EXAMPLES: &str = "25";
+const EXAMPLES: &str = "20";
 /// How long it may take.
 const WITHIN: Duration = Duration::from_mins(3);
 /// How long the exchange may take to show what was done.
@@ -68,6 +69,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     // One talks and one waits for as long as this takes.
     let _calls = callers(sip, 2, WITHIN).start(&bench.folder)?;
     wait("a talk", "calls", &|calls| calls.len() == 2 && calls.iter().any(|call| call["state"] == "talking"))?;
+    browse(bench, &exchange)?;
 
     std::fs::write(bench.folder.join("schemathesis.toml"), settings(&exchange)?)?;
     std::fs::write(bench.folder.join("api_hooks.py"), include_str!("api_hooks.py"))?;
@@ -88,6 +90,24 @@ pub fn run(bench: &Bench) -> Result<String> {
     let line = |what: &str| said.lines().skip_while(|line| !line.contains(what)).nth(1).unwrap_or_default().trim();
     let tested = said.lines().find_map(|line| line.trim().strip_prefix("Tested: ")).context("a report")?;
     Ok(format!("{tested} operations; {}; webhooks {hooks}; {survived}", line("Test cases:")))
+}
+
+/// Sends a request on the page that shows the API.
+fn browse(bench: &Bench, exchange: &Exchange) -> Result<()> {
+    apt::must_have("chromium")?;
+    let mut browser = Browser::start(&bench.folder, &[])?;
+    let session = browser.open(&format!("http://{}/api/docs", exchange.http))?;
+    let script = format!(
+        "(() => {{ const one = document.getElementById('listQueues'); if (!one) return ''; one.open = true; \
+         const form = one.querySelector('form'); if (!form) return ''; const said = one.querySelector('pre').textContent; \
+         if (!said) {{ document.getElementById('token').value = '{TOKEN}'; form.requestSubmit(); }} return said; }})()"
+    );
+    let said = wait_for("an answer on the API's page", SOON, || {
+        let said = browser.evaluate(&session, &script)?.as_str().unwrap_or_default().to_owned();
+        Ok(said.contains('{').then_some(said))
+    })?;
+    ensure!(said.starts_with("200") && said.contains("\"sales\""), "the API's page shows {said}");
+    Ok(())
 }
 
 /// One POST: its head and its body.
