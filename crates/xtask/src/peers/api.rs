@@ -28,8 +28,6 @@ use crate::{apt, http, python};
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 /// The library of standardwebhooks.com, by which receivers check who sends them something.
 const STANDARDWEBHOOKS: &str = "standardwebhooks==1.0.0";
-/// Where the test takes webhooks.
-const RECEIVER: &str = "127.0.0.1:28099";
 /// What they are signed with.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// An administrator's.
@@ -45,10 +43,10 @@ pub fn run(bench: &Bench) -> Result<String> {
     apt::must_have("sipp")?;
     let python =
         python::environment("schemathesis", "schemathesis, standardwebhooks", &[SCHEMATHESIS, STANDARDWEBHOOKS])?;
-    let config = guarded(bench)?;
+    let told = receive()?;
+    let config = guarded(bench, told.address)?;
     let log = bench.folder.join("exchange.log");
     let data = bench.folder.join("data");
-    let told = receive()?;
     let mut exchange = Exchange::start(&bench.offhook, &config, &data, &log)?;
     let sip = exchange.sip;
     let play = bench.folder.join("agent.wav");
@@ -115,6 +113,8 @@ type Told = (String, String);
 
 /// A receiver of webhooks.
 struct Hooks {
+    /// Where it listens.
+    address: SocketAddr,
     /// What it has taken.
     told: Receiver<Told>,
     /// Whether it takes anything.
@@ -123,7 +123,8 @@ struct Hooks {
 
 /// Takes webhooks, and hands over what came.
 fn receive() -> Result<Hooks> {
-    let listener = TcpListener::bind(RECEIVER).with_context(|| RECEIVER.to_owned())?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
     let (send, told) = channel();
     let taking = Arc::new(AtomicBool::new(true));
     let takes = Arc::clone(&taking);
@@ -142,7 +143,7 @@ fn receive() -> Result<Hooks> {
             }
         }
     });
-    Ok(Hooks { told, taking })
+    Ok(Hooks { address, told, taking })
 }
 
 /// One request; none at the end.
@@ -235,7 +236,7 @@ fn rows(exchange: &Exchange, what: &str) -> Result<Vec<Value>> {
 }
 
 /// The exchange of the tests with a token and an entrance.
-fn guarded(bench: &Bench) -> Result<String> {
+fn guarded(bench: &Bench, receiver: SocketAddr) -> Result<String> {
     let plain = std::fs::read_to_string(crate::root().join("fixtures/peers/exchange.toml"))?;
     let prompts = crate::root().join("config/prompts");
     let text = plain.replace("../../config/prompts", &prompts.display().to_string());
@@ -243,7 +244,7 @@ fn guarded(bench: &Bench) -> Result<String> {
     let secret = bench.folder.join("webhook.secret");
     std::fs::write(&secret, SECRET)?;
     let hook = format!(
-        "[[webhook]]\nname = \"test\"\nurl = \"http://{RECEIVER}/hook\"\nevents = [\"agent.logged-in\", \"call.began\", \"call.queued\", \
+        "[[webhook]]\nname = \"test\"\nurl = \"http://{receiver}/hook\"\nevents = [\"agent.logged-in\", \"call.began\", \"call.queued\", \
          \"call.connected\", \"call.ended\"]\nsecret_file = \"{}\"\n",
         secret.display()
     );
