@@ -230,17 +230,16 @@ impl Receiver {
     /// Follows the log for ever. Whatever it waits for, it may be dropped there: the cursor stands behind what was taken.
     async fn follow(&mut self) {
         loop {
-            let wanted = Arc::clone(&self.events);
-            let happened = self.view.happened(self.cursor.next, wanted).await.unwrap_or_default();
+            let (from, wanted) = (self.cursor.next, Arc::clone(&self.events));
+            let happened = self.view.happened(from, wanted).await.unwrap_or_default();
             for event in happened.events {
                 self.deliver(&event).await;
                 self.cursor.next = event.seq + 1;
                 self.cursor.keep(self.pace.keep_every).await;
             }
-            let moved = happened.next > self.cursor.next;
             self.cursor.next = self.cursor.next.max(happened.next);
             self.cursor.keep(self.pace.keep_every).await;
-            if !moved {
+            if self.cursor.next == from {
                 tokio::time::sleep(self.pace.look_every).await;
             }
         }

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::Bench;
 use super::agents::{Account, Agent};
+use super::chromium::Browser;
 use super::exchange::Exchange;
 use super::sipp::{Sipp, loopback};
 use crate::children::{self, Running, wait_for};
@@ -27,14 +28,12 @@ use crate::{apt, http, python};
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 /// The library of standardwebhooks.com, by which receivers check who sends them something.
 const STANDARDWEBHOOKS: &str = "standardwebhooks==1.0.0";
-/// Where the test takes webhooks.
-const RECEIVER: &str = "127.0.0.1:28099";
 /// What they are signed with.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// An administrator's.
 const TOKEN: &str = "the-token-of-this-test";
 /// Requests for each operation in its longest phase.
-const EXAMPLES: &str = "25";
+const EXAMPLES: &str = "20";
 /// How long it may take.
 const WITHIN: Duration = Duration::from_mins(3);
 /// How long the exchange may take to show what was done.
@@ -44,10 +43,10 @@ pub fn run(bench: &Bench) -> Result<String> {
     apt::must_have("sipp")?;
     let python =
         python::environment("schemathesis", "schemathesis, standardwebhooks", &[SCHEMATHESIS, STANDARDWEBHOOKS])?;
-    let config = guarded(bench)?;
+    let told = receive()?;
+    let config = guarded(bench, told.address)?;
     let log = bench.folder.join("exchange.log");
     let data = bench.folder.join("data");
-    let told = receive()?;
     let mut exchange = Exchange::start(&bench.offhook, &config, &data, &log)?;
     let sip = exchange.sip;
     let play = bench.folder.join("agent.wav");
@@ -68,6 +67,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     // One talks and one waits for as long as this takes.
     let _calls = callers(sip, 2, WITHIN).start(&bench.folder)?;
     wait("a talk", "calls", &|calls| calls.len() == 2 && calls.iter().any(|call| call["state"] == "talking"))?;
+    browse(bench, &exchange)?;
 
     std::fs::write(bench.folder.join("schemathesis.toml"), settings(&exchange)?)?;
     std::fs::write(bench.folder.join("api_hooks.py"), include_str!("api_hooks.py"))?;
@@ -90,11 +90,31 @@ pub fn run(bench: &Bench) -> Result<String> {
     Ok(format!("{tested} operations; {}; webhooks {hooks}; {survived}", line("Test cases:")))
 }
 
+/// Sends a request on the page that shows the API.
+fn browse(bench: &Bench, exchange: &Exchange) -> Result<()> {
+    apt::must_have("chromium")?;
+    let mut browser = Browser::start(&bench.folder, &[])?;
+    let session = browser.open(&format!("http://{}/api/docs", exchange.http))?;
+    let script = format!(
+        "(() => {{ const one = document.getElementById('listQueues'); if (!one) return ''; one.open = true; \
+         const form = one.querySelector('form'); if (!form) return ''; const said = one.querySelector('pre').textContent; \
+         if (!said) {{ document.getElementById('token').value = '{TOKEN}'; form.requestSubmit(); }} return said; }})()"
+    );
+    let said = wait_for("an answer on the API's page", SOON, || {
+        let said = browser.evaluate(&session, &script)?.as_str().unwrap_or_default().to_owned();
+        Ok(said.contains('{').then_some(said))
+    })?;
+    ensure!(said.starts_with("200") && said.contains("\"sales\""), "the API's page shows {said}");
+    Ok(())
+}
+
 /// One POST: its head and its body.
 type Told = (String, String);
 
 /// A receiver of webhooks.
 struct Hooks {
+    /// Where it listens.
+    address: SocketAddr,
     /// What it has taken.
     told: Receiver<Told>,
     /// Whether it takes anything.
@@ -103,7 +123,8 @@ struct Hooks {
 
 /// Takes webhooks, and hands over what came.
 fn receive() -> Result<Hooks> {
-    let listener = TcpListener::bind(RECEIVER).with_context(|| RECEIVER.to_owned())?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
     let (send, told) = channel();
     let taking = Arc::new(AtomicBool::new(true));
     let takes = Arc::clone(&taking);
@@ -122,7 +143,7 @@ fn receive() -> Result<Hooks> {
             }
         }
     });
-    Ok(Hooks { told, taking })
+    Ok(Hooks { address, told, taking })
 }
 
 /// One request; none at the end.
@@ -215,7 +236,7 @@ fn rows(exchange: &Exchange, what: &str) -> Result<Vec<Value>> {
 }
 
 /// The exchange of the tests with a token and an entrance.
-fn guarded(bench: &Bench) -> Result<String> {
+fn guarded(bench: &Bench, receiver: SocketAddr) -> Result<String> {
     let plain = std::fs::read_to_string(crate::root().join("fixtures/peers/exchange.toml"))?;
     let prompts = crate::root().join("config/prompts");
     let text = plain.replace("../../config/prompts", &prompts.display().to_string());
@@ -223,7 +244,7 @@ fn guarded(bench: &Bench) -> Result<String> {
     let secret = bench.folder.join("webhook.secret");
     std::fs::write(&secret, SECRET)?;
     let hook = format!(
-        "[[webhook]]\nname = \"test\"\nurl = \"http://{RECEIVER}/hook\"\nevents = [\"agent.logged-in\", \"call.began\", \"call.queued\", \
+        "[[webhook]]\nname = \"test\"\nurl = \"http://{receiver}/hook\"\nevents = [\"agent.logged-in\", \"call.began\", \"call.queued\", \
          \"call.connected\", \"call.ended\"]\nsecret_file = \"{}\"\n",
         secret.display()
     );
