@@ -142,12 +142,13 @@ impl Survey {
         Ok(survey)
     }
 
-    /// The ids to try in turn: those that are wanted, the system's choice, and all others. What a loudspeaker plays is nobody's voice:
-    /// monitors are captured where they are wanted only.
+    /// The ids to try in turn: those that are wanted, the system's choice, and all others that are devices. What a loudspeaker plays is
+    /// nobody's voice: monitors are captured where they are wanted only.
     pub fn candidates(&self, way: Way, wanted: &[String]) -> Vec<String> {
         let present = &self.present[side(way)];
-        let first = wanted.iter().filter_map(|wanted| self.find(way, wanted)).collect::<Vec<_>>();
-        let rest = self.default[side(way)].iter().chain(present.iter().map(|(id, _)| id));
+        let first: Vec<String> = wanted.iter().filter_map(|wanted| self.find(way, wanted)).collect();
+        let others = present.iter().map(|(id, _)| id).filter(|id| is_hardware(id));
+        let rest = self.default[side(way)].iter().chain(others);
         let mut ids: Vec<String> = Vec::new();
         for id in first.iter().chain(rest.filter(|id| way == Way::Playback || !is_monitor(id))) {
             if !ids.contains(id) {
@@ -170,7 +171,18 @@ impl Survey {
 
     /// Whether the device is there.
     pub fn has(&self, way: Way, id: &str) -> bool {
-        self.present[side(way)].iter().any(|(present, _)| present == id)
+        // Some systems' choice is not in their list.
+        let default = self.default[side(way)].iter();
+        self.present[side(way)].iter().map(|(present, _)| present).chain(default).any(|present| present == id)
+    }
+}
+
+/// Whether a device stands for a thing that sounds. ALSA lists plugins beside them: rate converters, servers that are not there, and one that
+/// throws everything away.
+fn is_hardware(id: &str) -> bool {
+    match id.split_once(':') {
+        Some(("alsa", name)) => name.contains("CARD=") || name.starts_with("hw:") || name.starts_with("plughw:"),
+        _ => true,
     }
 }
 
@@ -181,13 +193,18 @@ fn is_monitor(id: &str) -> bool {
 
 fn by_id(way: Way, id: &str) -> Result<cpal::Device, HeadsetError> {
     let host = cpal::default_host();
-    let mut devices = host.devices().map_err(|error| HeadsetError::System { why: error.to_string() })?;
+    let devices = host.devices().map_err(|error| HeadsetError::System { why: error.to_string() })?;
+    let default = match way {
+        Way::Capture => host.default_input_device(),
+        Way::Playback => host.default_output_device(),
+    };
     let gone = || HeadsetError::Unknown { way, wanted: id.to_owned() };
     let usable = |device: &cpal::Device| match way {
         Way::Capture => device.supports_input(),
         Way::Playback => device.supports_output(),
     };
-    devices.find(|device| usable(device) && device.id().is_ok_and(|other| other.to_string() == id)).ok_or_else(gone)
+    let mut all = default.into_iter().chain(devices.filter(usable));
+    all.find(|device| device.id().is_ok_and(|other| other.to_string() == id)).ok_or_else(gone)
 }
 
 /// Periods of 10 ms where the device can: cpal's default lets a sound server buffer two seconds.
@@ -330,7 +347,12 @@ mod tests {
         Survey {
             present: [
                 named(&[("p:spk.monitor", "Monitor of Speakers"), ("p:cam", "Camera"), ("p:usb-in", "USB Headset")]),
-                named(&[("p:spk", "Speakers"), ("p:usb", "USB Headset")]),
+                named(&[
+                    ("p:spk", "Speakers"),
+                    ("p:usb", "USB Headset"),
+                    ("alsa:null", "Nothing"),
+                    ("alsa:hw:CARD=0", "Card"),
+                ]),
             ],
             default: [Some("p:cam".into()), Some("p:spk".into())],
         }
@@ -340,9 +362,10 @@ mod tests {
     fn the_wanted_device_is_tried_first_then_the_systems_choice_then_the_others_and_never_a_monitor() {
         let survey = survey();
         for (way, wanted, expected) in [
-            (Way::Playback, vec!["usb"], vec!["p:usb", "p:spk"]),
-            (Way::Playback, vec![], vec!["p:spk", "p:usb"]),
-            (Way::Playback, vec!["gone", "usb"], vec!["p:usb", "p:spk"]),
+            (Way::Playback, vec!["usb"], vec!["p:usb", "p:spk", "alsa:hw:CARD=0"]),
+            (Way::Playback, vec![], vec!["p:spk", "p:usb", "alsa:hw:CARD=0"]),
+            (Way::Playback, vec!["gone", "usb"], vec!["p:usb", "p:spk", "alsa:hw:CARD=0"]),
+            (Way::Playback, vec!["nothing"], vec!["alsa:null", "p:spk", "p:usb", "alsa:hw:CARD=0"]),
             (Way::Capture, vec!["headset"], vec!["p:usb-in", "p:cam"]),
             (Way::Capture, vec!["gone"], vec!["p:cam", "p:usb-in"]),
             (Way::Capture, vec!["p:spk.monitor"], vec!["p:spk.monitor", "p:cam", "p:usb-in"]),
@@ -350,6 +373,8 @@ mod tests {
             let wanted: Vec<String> = wanted.into_iter().map(str::to_owned).collect();
             assert_eq!(survey.candidates(way, &wanted), expected, "{wanted:?}");
         }
+        let elsewhere = Survey { default: [None, Some("alsa:default".into())], ..survey.clone() };
+        assert!(elsewhere.has(Way::Playback, "alsa:default") && !elsewhere.has(Way::Capture, "alsa:default"));
         assert!(survey.has(Way::Playback, "p:usb") && !survey.has(Way::Capture, "p:usb"));
     }
 }
