@@ -1,11 +1,10 @@
 //! Maps by id. Ids are looked up many times for each input, and with tens of thousands of agents and contacts nearly every step down a tree
 //! is memory that the processor does not have at hand: a hash finds the place in two.
 
-#![expect(clippy::disallowed_types, reason = "the random order never shows: what goes through a table goes by key")]
-
 use core::fmt;
 use core::hash::{BuildHasherDefault, Hash, Hasher};
-use std::collections::HashMap;
+
+use hashbrown::HashMap;
 
 use crate::state::draw;
 

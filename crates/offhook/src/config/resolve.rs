@@ -137,11 +137,7 @@ impl Checked {
                 Reach::Account(account) => config::Reach::Account(account),
                 Reach::Static { uri, transport, peer } => config::Reach::Static { uri, flow: flow_to(transport, peer) },
             };
-            let supervises = match agent.supervises.as_slice() {
-                [] => config::Supervises::Nothing,
-                names if names.iter().any(|name| name == "*") => config::Supervises::Everything,
-                names => config::Supervises::Queues(names.iter().map(queue_id).collect()),
-            };
+            let supervises = supervises_of(&agent.supervises, queue_id);
             agents.push(config::Agent { acd, reach, login: agent.login, supervises, record: agent.record });
         }
 
@@ -157,18 +153,7 @@ impl Checked {
         for (queue, ways) in queues.iter_mut().zip(self.ways) {
             queue.ways = ways.resolve(&queue_id);
         }
-        let flows = self.menus.into_iter().map(|(name, menu)| {
-            let menu = config::Menu {
-                greeting: menu.greeting,
-                choices: menu.choices.iter().map(|(digit, queue)| (*digit, queue_id(queue))).collect(),
-                invalid: menu.invalid,
-                wait_for_digit: menu.wait_for_digit,
-                rounds: menu.rounds,
-                default: queue_id(&menu.default),
-            };
-            (name, menu)
-        });
-        let flows = flows.collect();
+        let flows = self.menus.into_iter().map(|(name, menu)| (name, menu_of(menu, queue_id))).collect();
         let mut countries = Countries::behind(self.assets.len());
         let tones = countries.sounds(self.tones);
         let numbers = self.numbers.into_iter().map(|(number, to)| {
@@ -240,6 +225,25 @@ impl Checked {
 }
 
 /// A trunk with the routes to those of its places that need no DNS.
+fn menu_of(menu: super::Menu, queue_id: impl Fn(&String) -> QueueId) -> config::Menu {
+    config::Menu {
+        greeting: menu.greeting,
+        choices: menu.choices.iter().map(|(digit, queue)| (*digit, queue_id(queue))).collect(),
+        invalid: menu.invalid,
+        wait_for_digit: menu.wait_for_digit,
+        rounds: menu.rounds,
+        default: queue_id(&menu.default),
+    }
+}
+
+fn supervises_of(names: &[String], queue_id: impl Fn(&String) -> QueueId) -> config::Supervises {
+    match names {
+        [] => config::Supervises::Nothing,
+        names if names.iter().any(|name| name == "*") => config::Supervises::Everything,
+        names => config::Supervises::Queues(names.iter().map(queue_id).collect()),
+    }
+}
+
 fn trunk_of(
     trunk: Trunk,
     flow_to: &mut impl FnMut(Transport, SocketAddr) -> Flow,

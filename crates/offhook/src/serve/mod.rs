@@ -12,6 +12,7 @@ mod port;
 mod recordings;
 mod retention;
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -36,7 +37,7 @@ use offhook_plan::CodecKind;
 use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer};
 use offhook_server::{EventsReceiver, Metrics, Pace, PhoneSettings, Server, ServerOptions, Webhooks, events};
 use offhook_store::Store;
-use offhook_units::{Entropy, IdSource, Span, Tick};
+use offhook_units::{Entropy, IdSource, SkillId, Span, Tick};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::control::{Ask, Control, Edges, Figures, Inputs, binding_of};
@@ -149,19 +150,13 @@ fn build(checked: Checked) -> Result<House> {
     let identity = Arc::new(Identity::new()?);
     config.dtls = Some(identity.fingerprint().clone());
     let mut entropy = operating_system_entropy()?;
-    let resting = Resting::new(RESTING_SOCKETS_MAX);
     let count = config.media_workers.max(1);
-    let crossing = Crossing::new(count);
     let shared_port = config.browser_port.map(|port| SharedPort::new(port, count)).unwrap_or_default();
-    let mut workers = (0..count)
-        .map(|worker| {
-            let (resting, crossing, shared_port) = (resting.clone(), crossing.clone(), shared_port.clone());
-            let handshakes: Option<Arc<dyn Handshakes>> = Some(identity.clone());
-            let driver = DriverConfig { worker, resting, crossing, shared_port, handshakes, ..DriverConfig::default() };
-            MediaDriver::start(&driver, Arc::clone(&assets), clock.clone(), entropy.fork(), media_events.clone())
-        })
-        .collect::<Result<Vec<_>, _>>()
-        .context("the media workers")?;
+    let drivers = drivers(count, &shared_port, &identity).into_iter();
+    let start = |driver: DriverConfig| {
+        MediaDriver::start(&driver, Arc::clone(&assets), clock.clone(), entropy.fork(), media_events.clone())
+    };
+    let mut workers = drivers.map(start).collect::<Result<Vec<_>, _>>().context("the media workers")?;
     for address in listeners.addresses() {
         shared_port.bind(address).with_context(|| format!("browser_port of [media] at {address}"))?;
     }
@@ -180,11 +175,7 @@ fn build(checked: Checked) -> Result<House> {
     let recordings = Recordings::load(&folder);
     let erasing = retention::start(recording.keep.clone(), recording.hour.clone(), &data, &folder, &clock)?;
 
-    let names = Names {
-        queues: config.queues.iter().map(|queue| (queue.acd.id, queue.acd.name.clone())).collect(),
-        agents: config.agents.iter().map(|agent| (agent.acd.id, agent.acd.name.clone())).collect(),
-        skills,
-    };
+    let names = names_of(&config, skills);
     let names_entropy = entropy.fork();
     let domains = config.trunks.iter().map(|trunk| trunk.out.as_ref()?.domain.clone()).collect();
     let leads = leads(&config);
@@ -269,6 +260,25 @@ fn build(checked: Checked) -> Result<House> {
         figures: found,
     };
     Ok(House { control, asks: asks_in, http, said, certificates: files, certifier, finder, retention })
+}
+
+fn names_of(config: &offhook_call::config::Config, skills: BTreeMap<SkillId, String>) -> Names {
+    Names {
+        queues: config.queues.iter().map(|queue| (queue.acd.id, queue.acd.name.clone())).collect(),
+        agents: config.agents.iter().map(|agent| (agent.acd.id, agent.acd.name.clone())).collect(),
+        skills,
+    }
+}
+
+/// How each of the media workers is set up, and what all of them share.
+fn drivers(count: usize, shared_port: &SharedPort, identity: &Arc<Identity>) -> Vec<DriverConfig> {
+    let (resting, crossing) = (Resting::new(RESTING_SOCKETS_MAX), Crossing::new(count));
+    let driver = |worker| {
+        let (resting, crossing, shared_port) = (resting.clone(), crossing.clone(), shared_port.clone());
+        let handshakes: Option<Arc<dyn Handshakes>> = Some(identity.clone());
+        DriverConfig { worker, resting, crossing, shared_port, handshakes, ..DriverConfig::default() }
+    };
+    (0..count).map(driver).collect()
 }
 
 /// Where trunks send from and are sent to: none of them is ever banned.
