@@ -312,7 +312,7 @@ struct QueueRecord {
     older: QueueFigures,
 }
 
-pub(crate) const fn interval_of(at: Tick) -> u64 {
+const fn interval_of(at: Tick) -> u64 {
     at.as_us() / INTERVAL.as_us()
 }
 

@@ -1,4 +1,4 @@
-//! Figures of any part of a log, by interval: queues and agents, recomputed from the events alone.
+//! Figures of any part of a log, by stretches of time: queues and agents, recomputed from the events alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,25 +6,27 @@ use offhook_units::{AgentId, ContactId, QueueId, Tick};
 
 use crate::config::ServiceLevel;
 use crate::counting::{self, Sheet};
-use crate::figures::{AgentFigures, INTERVAL, QueueFigures, interval_of};
+use crate::figures::{AgentFigures, QueueFigures};
 use crate::state::AgentKind;
 use crate::words::{Event, WrapUpStart};
 
-/// Figures by [`INTERVAL`], from one time to another: a fold of events. A visit counts in the interval in which it entered, an offer and
-/// the work of an agent in that in which they happened, time in a state in each interval that it touches.
+/// Figures by stretches of time, such as intervals, days or months: a fold of events. A visit counts in the stretch in which it entered, an offer and
+/// the work of an agent in that in which they happened, time in a state in each stretch that it touches.
 ///
 /// A log may be read from the middle. What began before the first event read is not known then: an agent's state before the first event that tells
 /// it, and that the customer of a callback is yet to be reached. Begin some days earlier than the report does; what those days count
 /// for is left out. And read on beyond the end, for how visits ended that had begun by then.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// The first interval, and the first one no longer in it.
-    from: u64,
-    until: u64,
+    /// When each stretch begins, and where the last one ends; ascending.
+    bounds: Vec<Tick>,
     promises: BTreeMap<QueueId, ServiceLevel>,
-    queues: BTreeMap<(QueueId, u64), QueueFigures>,
-    agents: BTreeMap<(AgentId, u64), AgentFigures>,
+    /// By the number of the stretch.
+    queues: BTreeMap<(usize, QueueId), QueueFigures>,
+    agents: BTreeMap<(usize, AgentId), AgentFigures>,
     states: BTreeMap<AgentId, Known>,
+    /// Whether it is of queues, and of agents.
+    of: (bool, bool),
     /// Whose customer is yet to be reached.
     away: BTreeSet<ContactId>,
 }
@@ -66,18 +68,32 @@ impl Known {
 }
 
 impl Report {
-    /// An empty one of the intervals from that of `from` to before that of `until`. `promises` are those that queues had before the first event
-    /// read; what a log says of them goes before.
-    pub fn new(from: Tick, until: Tick, promises: impl IntoIterator<Item = (QueueId, ServiceLevel)>) -> Self {
+    /// An empty one of the stretches that lie between `bounds`. `promises` are those that queues had before the first event read; what a log
+    /// says of them goes before.
+    pub fn new(mut bounds: Vec<Tick>, promises: impl IntoIterator<Item = (QueueId, ServiceLevel)>) -> Self {
+        bounds.sort_unstable();
+        bounds.dedup();
         Self {
-            from: interval_of(from),
-            until: interval_of(until),
+            bounds,
             promises: promises.into_iter().collect(),
             queues: BTreeMap::new(),
             agents: BTreeMap::new(),
             states: BTreeMap::new(),
+            of: (true, true),
             away: BTreeSet::new(),
         }
+    }
+
+    /// The same of queues alone, which takes up less.
+    #[must_use]
+    pub fn of_queues(self) -> Self {
+        Self { of: (true, false), ..self }
+    }
+
+    /// The same of agents alone.
+    #[must_use]
+    pub fn of_agents(self) -> Self {
+        Self { of: (false, true), ..self }
     }
 
     /// Counts the next event of the log.
@@ -104,14 +120,24 @@ impl Report {
         }
     }
 
-    /// Queues by id, and of each the intervals in which something is counted, with when they began.
-    pub fn queues(&self) -> impl Iterator<Item = (QueueId, Tick, &QueueFigures)> {
-        self.queues.iter().map(|((queue, interval), figures)| (*queue, begin_of(*interval), figures))
+    /// The first instant that counts, and the first one that no longer does; none where there is no stretch.
+    pub fn span(&self) -> Option<(Tick, Tick)> {
+        Some((*self.bounds.first()?, *self.bounds.last()?)).filter(|(from, until)| from < until)
+    }
+
+    /// How many pairs of a stretch and a queue or an agent have figures: what the report takes up in memory goes by it.
+    pub fn rows(&self) -> usize {
+        self.queues.len() + self.agents.len()
+    }
+
+    /// The stretches in which something is counted, by time and then by queue: when each began, whose it is, and the figures.
+    pub fn queues(&self) -> impl Iterator<Item = (Tick, QueueId, &QueueFigures)> {
+        self.queues.iter().map(|((stretch, queue), figures)| (self.bounds[*stretch], *queue, figures))
     }
 
     /// The same of agents. There is no [`AgentFigures::shift_began`] here.
-    pub fn agents(&self) -> impl Iterator<Item = (AgentId, Tick, &AgentFigures)> {
-        self.agents.iter().map(|((agent, interval), figures)| (*agent, begin_of(*interval), figures))
+    pub fn agents(&self) -> impl Iterator<Item = (Tick, AgentId, &AgentFigures)> {
+        self.agents.iter().map(|((stretch, agent), figures)| (self.bounds[*stretch], *agent, figures))
     }
 
     /// What an event tells of an agent's state.
@@ -187,21 +213,26 @@ impl Report {
 
     /// An agent was in a state from `since` to `until`.
     fn spend(&mut self, agent: AgentId, kind: AgentKind, since: Tick, until: Tick) {
-        if kind == AgentKind::LoggedOut {
+        if kind == AgentKind::LoggedOut || !self.of.1 {
             return;
         }
-        let (first, last) = (interval_of(since).max(self.from), interval_of(until).min(self.until.saturating_sub(1)));
-        for interval in first..=last {
-            let (begin, end) = (begin_of(interval).max(since), begin_of(interval + 1).min(until));
+        let first = self.bounds.partition_point(|bound| *bound <= since).saturating_sub(1);
+        for (stretch, bounds) in self.bounds.windows(2).enumerate().skip(first) {
+            let (begin, end) = (bounds[0].max(since), bounds[1].min(until));
+            if bounds[0] >= until {
+                return;
+            }
             if end > begin {
-                let figures = self.agents.entry((agent, interval)).or_default();
+                let figures = self.agents.entry((stretch, agent)).or_default();
                 figures.in_state[kind as usize] += end - begin;
             }
         }
     }
 
-    fn has(&self, at: Tick) -> bool {
-        (self.from..self.until).contains(&interval_of(at))
+    /// In which stretch an instant lies.
+    fn stretch(&self, at: Tick) -> Option<usize> {
+        let after = self.bounds.partition_point(|bound| *bound <= at);
+        if after < self.bounds.len() { after.checked_sub(1) } else { None }
     }
 }
 
@@ -219,19 +250,15 @@ impl Sheet for Report {
     fn begin_shift(&mut self, _agent: AgentId, _at: Tick) {}
 
     fn queue(&mut self, id: QueueId, at: Tick, change: impl FnOnce(&mut QueueFigures, ServiceLevel)) {
-        if self.has(at) {
+        if let Some(stretch) = self.stretch(at).filter(|_| self.of.0) {
             let promise = self.promises.get(&id).copied().unwrap_or_default();
-            change(self.queues.entry((id, interval_of(at))).or_default(), promise);
+            change(self.queues.entry((stretch, id)).or_default(), promise);
         }
     }
 
     fn agent(&mut self, id: AgentId, at: Tick, change: impl FnOnce(&mut AgentFigures)) {
-        if self.has(at) {
-            change(self.agents.entry((id, interval_of(at))).or_default());
+        if let Some(stretch) = self.stretch(at).filter(|_| self.of.1) {
+            change(self.agents.entry((stretch, id)).or_default());
         }
     }
-}
-
-fn begin_of(interval: u64) -> Tick {
-    Tick::ZERO + INTERVAL * interval
 }

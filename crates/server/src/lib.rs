@@ -50,8 +50,8 @@ pub use users::{
 };
 pub use view::{
     AgentWish, Answer, BanView, Explained, GuestError, GuestWish, Health, Ladder, LadderMessage, Page,
-    RECORDS_PAGE_MAX, RecordEntry, RecordingEntry, Reported, SetAgentError, Unavailable, View, WelcomeError,
-    Withdrawal,
+    RECORDS_PAGE_MAX, RecordEntry, RecordingEntry, ReportFault, ReportOf, Reported, SetAgentError, Unavailable, View,
+    WelcomeError, Withdrawal,
 };
 pub use visitors::{ADDRESSES_MAX, EntrancePage, TICKETS_PER_MINUTE};
 pub use webhooks::{

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use offhook_call::guests::Denied;
 
-use crate::view::{GuestError, SetAgentError, Unavailable};
+use crate::view::{GuestError, ReportFault, SetAgentError, Unavailable};
 
 /// One error answer, `application/problem+json`.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
@@ -61,6 +61,15 @@ impl IntoResponse for Problem {
 impl From<Unavailable> for Problem {
     fn from(error: Unavailable) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+impl From<ReportFault> for Problem {
+    fn from(fault: ReportFault) -> Self {
+        match fault {
+            ReportFault::TooLarge => Self::new(StatusCode::BAD_REQUEST, fault.to_string()),
+            ReportFault::Unavailable(unavailable) => unavailable.into(),
+        }
     }
 }
 

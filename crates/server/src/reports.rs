@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
-use offhook_acd::{AgentFigures, AgentKind, Formula, QueueFigures};
-use offhook_units::{Span, Tick};
+use offhook_acd::{AgentFigures, AgentKind, Formula, INTERVAL, QueueFigures};
+use offhook_units::{AgentId, QueueId, Span, Tick};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -19,12 +19,12 @@ use tokio::sync::Semaphore;
 use crate::api::{Shared, bad_request};
 use crate::problem::Problem;
 use crate::time::rfc3339;
-use crate::view::Reported;
+use crate::view::{ReportOf, Reported};
 
 /// Most days of one report; a longer one is refused.
 pub const REPORT_DAYS_MAX: i32 = 400;
 /// Most rows of one report; one with more is refused.
-pub const REPORT_ROWS_MAX: usize = 20_000;
+pub const REPORT_ROWS_MAX: usize = 50_000;
 
 /// One report is made at a time: each reads a part of the log, and calls go before.
 static TURN: Semaphore = Semaphore::const_new(1);
@@ -133,7 +133,16 @@ impl Cut {
         })
     }
 
-    /// When the row begins to which an interval belongs.
+    /// When each row begins, and where the last one ends.
+    fn bounds(&self) -> Vec<Tick> {
+        let steps = (self.until - self.from).as_us() / INTERVAL.as_us();
+        let mut bounds: Vec<Tick> = (0..steps).map(|step| self.row_of(self.from + INTERVAL * step)).collect();
+        bounds.dedup();
+        bounds.push(self.until);
+        bounds
+    }
+
+    /// When the row begins to which a quarter of an hour belongs.
     fn row_of(&self, began: Tick) -> Tick {
         let Some(at) = timestamp(began) else { return began };
         let local = self.zone.to_datetime(at);
@@ -292,14 +301,12 @@ pub async fn queues(
     query: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let cut = Cut::asked(&shared, query)?;
-    let reported = make(&shared, &cut).await?;
-    let intervals = reported.report.queues().map(|(queue, began, figures)| ((cut.row_of(began), queue), figures));
-    let rows = sum(intervals, QueueFigures::merge)?;
-    let row = |((began, queue), figures): (_, QueueFigures)| {
+    let reported = make(&shared, ReportOf::Queues, &cut).await?;
+    let row = |(began, queue, figures): (Tick, QueueId, &QueueFigures)| {
         let (name, formula) = reported.queues.get(&queue).cloned().unwrap_or_default();
-        cut.queue_row(began, queue.to_string(), cut.text(name), formula, &figures)
+        cut.queue_row(began, queue.to_string(), cut.text(name), formula, figures)
     };
-    let rows = rows.into_iter().map(row).collect();
+    let rows = reported.report.queues().map(row).collect();
     cut.answer(&shared, "queues", &QUEUE_FORMULAS, rows)
 }
 
@@ -309,38 +316,19 @@ pub async fn agents(
     query: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let cut = Cut::asked(&shared, query)?;
-    let reported = make(&shared, &cut).await?;
-    let intervals = reported.report.agents().map(|(agent, began, figures)| ((cut.row_of(began), agent), figures));
-    let rows = sum(intervals, AgentFigures::merge)?;
-    let row = |((began, agent), figures): (_, AgentFigures)| {
+    let reported = make(&shared, ReportOf::Agents, &cut).await?;
+    let row = |(began, agent, figures): (Tick, AgentId, &AgentFigures)| {
         let name = reported.agents.get(&agent).cloned().unwrap_or_default();
-        cut.agent_row(began, agent.to_string(), cut.text(name), &figures)
+        cut.agent_row(began, agent.to_string(), cut.text(name), figures)
     };
-    let rows = rows.into_iter().map(row).collect();
+    let rows = reported.report.agents().map(row).collect();
     cut.answer(&shared, "agents", &AGENT_FORMULAS, rows)
 }
 
-async fn make(shared: &Shared, cut: &Cut) -> Result<Reported, Problem> {
+async fn make(shared: &Shared, of: ReportOf, cut: &Cut) -> Result<Reported, Problem> {
     // The semaphore is never closed.
     let _turn = TURN.acquire().await;
-    Ok(shared.view.report(cut.from, cut.until).await?)
-}
-
-/// The intervals of each row, added up; in the order of the rows.
-fn sum<'a, K: Ord, F: Default + 'a>(
-    intervals: impl Iterator<Item = (K, &'a F)>,
-    merge: impl Fn(&mut F, &F),
-) -> Result<BTreeMap<K, F>, Problem> {
-    let mut rows = BTreeMap::new();
-    for (key, figures) in intervals {
-        merge(rows.entry(key).or_default(), figures);
-        if rows.len() > REPORT_ROWS_MAX {
-            let detail =
-                format!("this report has more than {REPORT_ROWS_MAX} rows: ask for fewer days, or for longer rows");
-            return Err(bad_request(detail));
-        }
-    }
-    Ok(rows)
+    Ok(shared.view.report(of, cut.bounds(), REPORT_ROWS_MAX).await?)
 }
 
 const fn percent(hundredths: Option<u32>) -> Option<f64> {

@@ -68,8 +68,9 @@ pub trait View: Archive + EventLog + Send + Sync + 'static {
     ) -> Answer<'_, Result<Option<CallView>, GuestError>>;
     /// Why a call waits; none where there is no such call, or it waits in no queue.
     fn explain(&self, call: CallId) -> Answer<'_, Result<Option<Explained>, Unavailable>>;
-    /// Figures of the intervals from `from` to before `until`, recomputed from the event log. Takes as long as reading that part of it.
-    fn report(&self, from: Tick, until: Tick) -> Answer<'_, Result<Reported, Unavailable>>;
+    /// Figures of the stretches of time between `bounds`, recomputed from the event log; with more than `rows_max` rows it is given up. Takes as
+    /// long as reading that part of the log.
+    fn report(&self, of: ReportOf, bounds: Vec<Tick>, rows_max: usize) -> Answer<'_, Result<Reported, ReportFault>>;
     /// Gives a visitor of a page a ticket for one call.
     fn welcome(&self, entrance: String, name: Option<String>) -> Answer<'_, Result<Ticket, WelcomeError>>;
     /// Pauses the recording of a call, or goes on with it, in an agent's name or a program's; answers with the call as it is
@@ -100,6 +101,26 @@ pub struct Reported {
     pub queues: BTreeMap<QueueId, (String, Formula)>,
     /// Agents by name.
     pub agents: BTreeMap<AgentId, String>,
+}
+
+/// What a report is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportOf {
+    /// Queues.
+    Queues,
+    /// Agents.
+    Agents,
+}
+
+/// Why there is no report.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReportFault {
+    /// It has more rows than are given at once. Ask for fewer days, or for longer rows.
+    #[error("this report has too many rows: ask for fewer days, or for longer rows")]
+    TooLarge,
+    /// As [`Unavailable`].
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
 }
 
 /// Why a visitor was given no ticket.

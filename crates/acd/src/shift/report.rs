@@ -1,6 +1,6 @@
 //! A report over the whole log of a shift comes to the figures that the distributor kept, without knowing its state.
 
-use offhook_units::{AgentId, Span};
+use offhook_units::{AgentId, Span, Tick};
 
 use super::Shift;
 use crate::figures::{AgentFigures, ForecastFigures, QueueFigures};
@@ -11,11 +11,22 @@ use crate::{INTERVAL, Report};
 impl Shift {
     pub(super) fn check_report(&self) {
         let begin = self.log.first().map_or(self.now, |(at, _)| *at);
-        let mut report = Report::new(begin, self.now + INTERVAL, []);
+        let first = begin.as_us() / INTERVAL.as_us();
+        let last = self.now.as_us() / INTERVAL.as_us() + 1;
+        let mut report = Report::new((first..=last).map(|number| Tick::ZERO + INTERVAL * number).collect(), []);
         for (at, event) in &self.log {
             report.fold(*at, event);
         }
         report.close(self.now);
+        let (queues, agents) = (report.queues().count(), report.agents().count());
+        assert_eq!(report.rows(), queues + agents);
+        for (part, rows) in [(Report::of_queues as fn(Report) -> Report, queues), (Report::of_agents, agents)] {
+            let bounds = (first..=last).map(|number| Tick::ZERO + INTERVAL * number).collect();
+            let mut report = part(Report::new(bounds, []));
+            self.log.iter().for_each(|(at, event)| report.fold(*at, event));
+            report.close(self.now);
+            assert_eq!(report.rows(), rows, "a part has the rows of the whole, and no others");
+        }
         for queue in self.acd.state.queues.keys() {
             // Forecasts are scored by what a contact remembers of them.
             let bare = |figures: &QueueFigures| {
@@ -23,15 +34,15 @@ impl Shift {
                 QueueFigures { forecasts: ForecastFigures { made, ..ForecastFigures::default() }, ..figures.clone() }
             };
             let kept: Vec<_> = self.acd.intervals(*queue).map(|(began, figures)| (began, bare(figures))).collect();
-            let told = report.queues().filter(|(id, ..)| id == queue);
-            let told: Vec<_> = told.map(|(_, began, figures)| (began, bare(figures))).collect();
+            let told = report.queues().filter(|(_, id, _)| id == queue);
+            let told: Vec<_> = told.map(|(began, _, figures)| (began, bare(figures))).collect();
             assert_eq!(told, kept, "queue {queue}");
         }
         for agent in self.acd.state.agents.keys().filter(|agent| self.has_one_shift(**agent)) {
             let Some(mut kept) = self.acd.agent_figures(*agent, self.now) else { continue };
             (kept.shift_began, kept.in_state[AgentKind::LoggedOut as usize]) = (None, Span::ZERO);
             let mut told = AgentFigures::default();
-            report.agents().filter(|(id, ..)| id == agent).for_each(|(.., figures)| told.merge(figures));
+            report.agents().filter(|(_, id, _)| id == agent).for_each(|(.., figures)| told.merge(figures));
             assert_eq!(told, kept, "agent {agent}");
         }
     }

@@ -22,7 +22,7 @@ use offhook_net::trace::{self, Seen, Trace};
 use offhook_recorder::KeyRing;
 use offhook_server::{
     AgentWish, Answer, BanView, Explained, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry,
-    Reported, SetAgentError, Unavailable, View, WelcomeError, Withdrawal,
+    ReportFault, ReportOf, Reported, SetAgentError, Unavailable, View, WelcomeError, Withdrawal,
 };
 use offhook_store::{CallFilter, CallRow, Store};
 use offhook_units::{AgentId, CallId, ContactId, QueueId, Span, Tick};
@@ -38,6 +38,32 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const REPORT_LEAD: Span = Span::from_s(2 * 86_400);
 /// And goes on so long after its last one: for how visits ended that had begun by then.
 const REPORT_TAIL: Span = Span::from_s(86_400);
+
+/// Reads the part of the log that a report is of.
+fn fold(store: &Store, mut report: Report, now: Tick, rows_max: usize) -> Result<Report, ReportFault> {
+    let Some((from, until)) = report.span() else { return Ok(report) };
+    let (mut unread, mut too_large) = (0_u64, false);
+    let read = store.read_log_between(from.before(REPORT_LEAD), until + REPORT_TAIL, |record| {
+        if record.stream != STREAM_ACD || too_large {
+            return;
+        }
+        match LogEvent::decode(&record.bytes) {
+            Ok(LogEvent::Acd(event)) => report.fold(record.at, &event),
+            Ok(LogEvent::Call(_) | LogEvent::Callback(_)) => {}
+            Err(_) => unread += 1,
+        }
+        too_large = report.rows() > rows_max;
+    });
+    if unread > 0 {
+        tracing::error!(unread, "entries of the event log could not be read, and are in no report");
+    }
+    read.map_err(|error| {
+        tracing::error!(%error, "the event log could not be read for a report");
+        Unavailable
+    })?;
+    report.close(now.min(until));
+    if too_large || report.rows() > rows_max { Err(ReportFault::TooLarge) } else { Ok(report) }
+}
 
 /// Implements the server's [`View`].
 pub struct Port {
@@ -229,7 +255,7 @@ impl View for Port {
         })
     }
 
-    fn report(&self, from: Tick, until: Tick) -> Answer<'_, Result<Reported, Unavailable>> {
+    fn report(&self, of: ReportOf, bounds: Vec<Tick>, rows_max: usize) -> Answer<'_, Result<Reported, ReportFault>> {
         Box::pin(async move {
             let now = self.clock.now();
             let promises = self.look(|exchange, _| {
@@ -239,28 +265,13 @@ impl View for Port {
             let promises = promises.await?;
             let formulas: BTreeMap<_, _> = promises.iter().map(|(id, promise)| (*id, promise.formula)).collect();
             let store = self.store.clone();
-            let report = tokio::task::spawn_blocking(move || {
-                let mut report = Report::new(from, until, promises);
-                let mut unread = 0_u64;
-                let read = store.read_log_between(from.before(REPORT_LEAD), until + REPORT_TAIL, |record| {
-                    if record.stream == STREAM_ACD {
-                        match LogEvent::decode(&record.bytes) {
-                            Ok(LogEvent::Acd(event)) => report.fold(record.at, &event),
-                            Ok(LogEvent::Call(_) | LogEvent::Callback(_)) => {}
-                            Err(_) => unread += 1,
-                        }
-                    }
-                });
-                report.close(now.min(until));
-                if unread > 0 {
-                    tracing::error!(unread, "entries of the event log could not be read, and are in no report");
-                }
-                read.map(|()| report)
-            });
-            let report = report.await.map_err(|_| Unavailable)?.map_err(|error| {
-                tracing::error!(%error, "the event log could not be read for a report");
-                Unavailable
-            })?;
+            let empty = Report::new(bounds, promises);
+            let empty = match of {
+                ReportOf::Queues => empty.of_queues(),
+                ReportOf::Agents => empty.of_agents(),
+            };
+            let report = tokio::task::spawn_blocking(move || fold(&store, empty, now, rows_max));
+            let report = report.await.map_err(|_| Unavailable)??;
             let named =
                 |(id, name): (&QueueId, &String)| (*id, (name.clone(), formulas.get(id).copied().unwrap_or_default()));
             let queues = self.names.queues.iter().map(named).collect();

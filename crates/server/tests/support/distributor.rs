@@ -6,7 +6,7 @@ use offhook_acd::{
     Candidate, Channel, Event, Explanation, Formula, IdleKey, PassedOver, Report, Standing, Strategy, WrapUpStart,
 };
 use offhook_call::config::Names;
-use offhook_server::{Explained, Reported};
+use offhook_server::{Explained, ReportFault, Reported};
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, SkillId, Span, Tick, VisitId};
 
 /// The first agent is chosen, the second has a reason, and the third lacks a skill.
@@ -32,8 +32,9 @@ pub fn explained(agents: BTreeMap<AgentId, String>) -> Explained {
 }
 
 /// Two visits of a queue and what an agent did, a quarter of an hour after `from`.
-pub fn reported(from: Tick, until: Tick) -> Reported {
-    let mut report = Report::new(from, until, []);
+pub fn reported(bounds: Vec<Tick>, rows_max: usize) -> Result<Reported, ReportFault> {
+    let (from, until) = (bounds[0], bounds[bounds.len() - 1]);
+    let mut report = Report::new(bounds, []);
     let (queue, agent) = (QueueId(1), AgentId(1));
     let at = |minutes: u64| from + Span::from_s(60 * (15 + minutes));
     let entered = |contact, place_at| Event::Entered {
@@ -59,5 +60,8 @@ pub fn reported(from: Tick, until: Tick) -> Reported {
     }
     report.close(at(20).min(until));
     let queues = BTreeMap::from([(queue, ("=sales, \"north\"".to_owned(), Formula::Strict))]);
-    Reported { report, queues, agents: BTreeMap::from([(agent, "alice".to_owned())]) }
+    if report.rows() > rows_max {
+        return Err(ReportFault::TooLarge);
+    }
+    Ok(Reported { report, queues, agents: BTreeMap::from([(agent, "alice".to_owned())]) })
 }

@@ -21,8 +21,8 @@ use offhook_recorder::{GapReason, MANIFEST_VERSION, Manifest, ManifestGap, SideS
 use offhook_server::{
     AgentWish, Answer, Archive, AuditEntry, BanView, EventLog, Explained, GuestError, GuestWish, Happened, Health,
     Ladder, LadderMessage, Occurred, OpenFault, Page, RecordEntry, RecordingDetail, RecordingEntry, RecordingFound,
-    RecordingsWanted, Reported, SAMPLE_HEADER_BYTES, SetAgentError, Speech, Unavailable, View, WebhookEvent,
-    WelcomeError, Withdrawal,
+    RecordingsWanted, ReportFault, ReportOf, Reported, SAMPLE_HEADER_BYTES, SetAgentError, Speech, Unavailable, View,
+    WebhookEvent, WelcomeError, Withdrawal,
 };
 use offhook_units::{AgentId, CallId, ContactId, CryptoSuite, LegId, PersonRef, QueueId, RecordingId, Span, Tick};
 
@@ -233,8 +233,8 @@ impl View for Fixed {
         Box::pin(async move { Ok(waits.then(|| distributor::explained(agents))) })
     }
 
-    fn report(&self, from: Tick, until: Tick) -> Answer<'_, Result<Reported, Unavailable>> {
-        Box::pin(async move { Ok(distributor::reported(from, until)) })
+    fn report(&self, _of: ReportOf, bounds: Vec<Tick>, rows_max: usize) -> Answer<'_, Result<Reported, ReportFault>> {
+        Box::pin(async move { distributor::reported(bounds, rows_max) })
     }
 
     fn welcome(&self, entrance: String, name: Option<String>) -> Answer<'_, Result<Ticket, WelcomeError>> {
