@@ -27,7 +27,11 @@ impl Shift {
             report.close(self.now);
             assert_eq!(report.rows(), rows, "a part has the rows of the whole, and no others");
         }
-        for queue in self.acd.state.queues.keys() {
+        // A queue that was removed and came back begins anew; a report keeps what it had counted.
+        let removed = |queue| {
+            self.log.iter().any(|(_, event)| matches!(event, Event::QueueRemoved { queue: gone } if *gone == queue))
+        };
+        for queue in self.acd.state.queues.keys().filter(|queue| !removed(**queue)) {
             // Forecasts are scored by what a contact remembers of them.
             let bare = |figures: &QueueFigures| {
                 let made = figures.forecasts.made;
