@@ -351,7 +351,7 @@ impl Acd {
         Some(AgentState {
             kind: agent.kind,
             since: agent.since,
-            reason: agent.not_ready.clone(),
+            reason: agent.not_ready.as_deref().map(str::to_owned),
             leaving: agent.leaving,
             resting_until: agent.rest_until,
             offer: agent.offer,

@@ -40,7 +40,7 @@ impl Acd {
                 (agent.leaving, agent.rest_until, agent.missed) = (false, None, 0);
             }),
             Event::NotReady { agent, reason, automatic: _ } => {
-                self.change_agent(at, *agent, |agent| agent.not_ready = Some(reason.clone()));
+                self.change_agent(at, *agent, |agent| agent.not_ready = Some(reason.as_str().into()));
             }
             Event::Rested { agent } => self.change_agent(at, *agent, |agent| agent.rest_until = None),
             Event::Entered { contact, visit, queue, channel, priority, place_at, needs } => {
@@ -210,7 +210,7 @@ impl Acd {
         self.index.part(agent);
         agent.config = config.clone();
         let stays = |queue| config.queues.iter().any(|membership| membership.queue == queue);
-        agent.loans.retain(|loan| stays(loan.to) && stays(loan.by));
+        agent.loans = agent.loans.iter().copied().filter(|loan| stays(loan.to) && stays(loan.by)).collect();
         agent.measured_at = at;
         self.index.join(agent);
         self.index.add_agent(*seed, queues, agent);

@@ -18,7 +18,7 @@ pub const RINGS_MAX: usize = 16;
 /// new one; when all are in use, a contact with yet another one is refused.
 pub const PROFILES_MAX: usize = 4_096;
 /// Largest weight of a member, or of a skill.
-pub const WEIGHT_MAX: u32 = 100;
+pub const WEIGHT_MAX: u8 = 100;
 
 /// What a contact comes on. Routing is one code for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -345,7 +345,7 @@ pub struct Membership {
     /// Position within the queue, for the strategies that go by order.
     pub position: u32,
     /// The share of [`Strategy::WeightedRandom`], 1..=[`WEIGHT_MAX`].
-    pub weight: u32,
+    pub weight: u8,
 }
 
 /// How many contacts of a channel an agent may have at once.

@@ -46,14 +46,14 @@ pub(crate) fn count(sheet: &mut impl Sheet, at: Tick, event: &Event) {
             sheet.agent(*agent, at, |figures| figures.offers += 1);
         }
         Event::OfferEnded { queue, agent, how, .. } => {
-            let (declined, missed) = (u64::from(*how == OfferEnd::Declined), u64::from(how.is_missed()));
+            let (declined, missed) = (*how == OfferEnd::Declined, how.is_missed());
             sheet.queue(*queue, at, |figures, _| {
-                figures.declined += declined;
-                figures.missed += missed;
+                figures.declined += u64::from(declined);
+                figures.missed += u64::from(missed);
             });
             sheet.agent(*agent, at, |figures| {
-                figures.declined += declined;
-                figures.missed += missed;
+                figures.declined += u32::from(declined);
+                figures.missed += u32::from(missed);
             });
         }
         Event::Accepted { queue, agent, entered_at, .. } => {

@@ -213,7 +213,7 @@ impl Acd {
         if reason.len() > TEXT_BYTES_MAX {
             return Err(Refusal::Misuse("a reason is too long"));
         }
-        if agent.not_ready.as_ref() == Some(&reason) {
+        if agent.not_ready.as_deref() == Some(reason.as_str()) {
             return Ok(Vec::new());
         }
         let mut events = self.withdraw_from(agent, OfferEnd::AgentNotReady);
@@ -453,7 +453,7 @@ fn check_needs(needs: &[Need]) -> Result<(), Refusal> {
     if needs.iter().enumerate().any(twice) {
         return Err(Refusal::Misuse("a skill is needed once"));
     }
-    if needs.iter().any(|need| u32::from(need.weight) > WEIGHT_MAX) {
+    if needs.iter().any(|need| need.weight > WEIGHT_MAX) {
         return Err(Refusal::Misuse("a skill's weight is at most 100"));
     }
     Ok(())

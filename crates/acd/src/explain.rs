@@ -91,7 +91,7 @@ impl Acd {
             let passed_over = if !agent.logged_in || agent.leaving {
                 Some(PassedOver::LoggedOut)
             } else if let Some(reason) = &agent.not_ready {
-                Some(PassedOver::NotReady(reason.clone()))
+                Some(PassedOver::NotReady(reason.to_string()))
             } else if let Some(lender) = agent.kept_by(contact.queue) {
                 Some(PassedOver::NotLent(lender))
             } else if agent.offer.is_some() {

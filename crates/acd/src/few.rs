@@ -1,9 +1,8 @@
 //! Sets as lanes need them: small ones without memory of their own, and the first contact of each tier at hand.
 
 use core::cmp::Ordering;
-use std::collections::BTreeSet;
-use std::ops::Bound::{Excluded, Unbounded};
 
+use crate::rows::Rows;
 use crate::state::LineKey;
 
 /// A set that needs no memory of its own while it holds one element at most: where contacts wait, an agent who becomes free
@@ -13,7 +12,7 @@ pub(crate) enum Few<T> {
     #[default]
     None,
     One(T),
-    Many(BTreeSet<T>),
+    Many(Rows<T>),
 }
 
 impl<T: Ord + Copy> Few<T> {
@@ -21,7 +20,7 @@ impl<T: Ord + Copy> Few<T> {
         match self {
             Self::None => None,
             Self::One(item) => Some(*item),
-            Self::Many(items) => items.first().copied(),
+            Self::Many(items) => items.first(),
         }
     }
 
@@ -30,7 +29,7 @@ impl<T: Ord + Copy> Few<T> {
         match self {
             Self::None => None,
             Self::One(one) => Some(*one).filter(|one| *one > item),
-            Self::Many(items) => items.range((Excluded(item), Unbounded)).next().copied(),
+            Self::Many(items) => items.after(item),
         }
     }
 
@@ -39,7 +38,7 @@ impl<T: Ord + Copy> Few<T> {
         match self {
             Self::None => None,
             Self::One(one) => Some(*one).filter(|one| *one >= item),
-            Self::Many(items) => items.range(item..).next().copied(),
+            Self::Many(items) => items.from(item),
         }
     }
 
@@ -52,7 +51,7 @@ impl<T: Ord + Copy> Few<T> {
             }
             Self::One(one) if *one == item => false,
             Self::One(one) => {
-                *self = Self::Many(BTreeSet::from([*one, item]));
+                *self = Self::Many([*one, item].into_iter().collect());
                 true
             }
             Self::Many(items) => items.insert(item),
@@ -88,7 +87,7 @@ impl<T: Ord + Copy> Few<T> {
             Self::One(one) => (Some(one), None),
             Self::Many(items) => (None, Some(items)),
         };
-        one.into_iter().chain(many.into_iter().flatten())
+        one.into_iter().chain(many.into_iter().flat_map(Rows::iter))
     }
 }
 
@@ -109,7 +108,7 @@ struct Tier {
     at: u8,
     first: LineKey,
     /// All others; mostly none, and then without memory.
-    rest: BTreeSet<LineKey>,
+    rest: Rows<LineKey>,
 }
 
 impl Tiers {
@@ -122,7 +121,7 @@ impl Tiers {
         match (self.0.binary_search_by_key(&at, |tier| tier.at), add) {
             (Err(place), true) => {
                 self.0.reserve_exact(1);
-                self.0.insert(place, Tier { at, first: key, rest: BTreeSet::new() });
+                self.0.insert(place, Tier { at, first: key, rest: Rows::default() });
             }
             (Err(_), false) => {}
             (Ok(place), true) => {
@@ -150,6 +149,7 @@ impl Tiers {
 #[cfg(test)]
 mod tests {
     use core::cmp::Reverse;
+    use std::collections::BTreeSet;
 
     use offhook_units::{ContactId, Entropy, Tick};
 

@@ -250,15 +250,15 @@ pub struct AgentFigures {
     /// Time in each state, the one that lasts included, in the order of [`AgentKind::ALL`]; they sum to the shift.
     pub in_state: [Span; AgentKind::ALL.len()],
     /// Offers received.
-    pub offers: u64,
+    pub offers: u32,
     /// Offers accepted.
-    pub accepted: u64,
+    pub accepted: u32,
     /// Offers declined.
-    pub declined: u64,
+    pub declined: u32,
     /// Offers not answered.
-    pub missed: u64,
+    pub missed: u32,
     /// Contacts served to the end.
-    pub handled: u64,
+    pub handled: u32,
     /// Time in conversation.
     pub talk: Span,
     /// Time on hold.

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Tick};
 
 use crate::config::{Channel, LEVELS_MAX, Membership, Need, Strategy};
-use crate::few::{Few, Tiers};
+use crate::few::Tiers;
+use crate::idle::Idle;
+use crate::rows::Rows;
 use crate::state::{Agent, AgentKind, Contact, IdleKey, LineKey, Offer, Place, ProfileId, Queue, Queues, State, draw};
 use crate::table::Table;
 use crate::timers::{Timer, agent_timers, contact_timers, measure_timer, queue_timers};
@@ -33,7 +35,7 @@ pub(crate) struct Index {
     /// having sat down in any.
     fresh: Option<AgentId>,
     /// The lanes in which an agent can meet contacts when free.
-    seats: Table<AgentId, Vec<Seat>>,
+    seats: Table<AgentId, Box<[Seat]>>,
     /// Lanes where a waiting contact and an idle agent can meet; empty after every step.
     pub matchable: Matchable,
     /// Contacts that wait for one agent alone, in line: queue weight, rank, queue.
@@ -111,7 +113,7 @@ struct Seat {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct QueueIndex {
-    pub members: BTreeSet<AgentId>,
+    pub members: Rows<AgentId>,
     /// Members who serve the queue, by level.
     pub serving: [u32; LEVELS_MAX as usize + 1],
     pub logged_in: u32,
@@ -135,7 +137,7 @@ pub(crate) struct Lane {
     /// Those of a ring-all queue with an open offer, by the tier that rings.
     ringing: Tiers,
     /// Agents who could take any of them now, but for the tier.
-    idle: Few<IdleKey>,
+    idle: Idle,
     /// It is in [`Index::matchable`].
     matchable: bool,
     /// How many of the idle have each weight, by tier; of weighted-random queues alone.
@@ -343,14 +345,17 @@ impl Index {
         }
         index.lanes.insert((id.channel, id.profile), slot);
         let needs = state.profiles.get(&id.profile).map(|profile| profile.needs.clone()).unwrap_or_default();
-        let (unoffered, ringing, idle, weights) = Default::default();
+        let (unoffered, ringing, weights) = Default::default();
+        let idle = Idle::new(queue.config.strategy);
         let mut lane = Lane { id, needs, unoffered, ringing, idle, matchable: false, weights };
         for agent in index.members.iter().filter_map(|id| state.agents.get(id)) {
             let is_fresh = self.fresh == Some(agent.config.id);
             if let Some(seat) = seat_in(agent, &lane, slot) {
-                let seats = self.seats.or_insert_with(agent.config.id, Vec::new);
-                seats.reserve_exact(1);
-                seats.push(seat);
+                let seats = self.seats.or_insert_with(agent.config.id, Box::default);
+                let mut more = core::mem::take(seats).into_vec();
+                more.reserve_exact(1);
+                more.push(seat);
+                *seats = more.into_boxed_slice();
                 if !is_fresh
                     && agent.can_take(id.channel)
                     && agent.kept_by(id.queue).is_none()
@@ -474,8 +479,7 @@ impl Index {
             index.members.insert(agent.config.id);
             seats.extend(index.lanes.values().filter_map(|slot| seat_in(agent, &self.lanes[*slot as usize], *slot)));
         }
-        seats.shrink_to_fit();
-        self.seats.insert(agent.config.id, seats);
+        self.seats.insert(agent.config.id, seats.into_boxed_slice());
         self.note_loans(agent);
     }
 

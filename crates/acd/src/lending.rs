@@ -141,7 +141,9 @@ impl Acd {
         let State { seed, queues, agents, .. } = &mut self.state;
         let Some(agent) = agents.get_mut(&id) else { return };
         self.index.remove_agent(*seed, queues, agent);
-        change(&mut agent.loans);
+        let mut loans = core::mem::take(&mut agent.loans).into_vec();
+        change(&mut loans);
+        agent.loans = loans.into_boxed_slice();
         self.index.add_agent(*seed, queues, agent);
         self.end_preferences(id);
     }

@@ -68,10 +68,12 @@ mod explain;
 mod few;
 mod figures;
 mod forecast;
+mod idle;
 mod index;
 mod lending;
 mod report;
 mod route;
+mod rows;
 #[cfg(test)]
 mod shift;
 mod state;

@@ -204,7 +204,7 @@ impl Shift {
                 let (level, position) = (1 + self.below(3) as u8, self.below(4) as u32);
                 config = config.in_queue(QueueId(queue), level, position);
                 if let Some(membership) = config.queues.last_mut() {
-                    membership.weight = 1 + self.below(3) as u32;
+                    membership.weight = 1 + self.below(3) as u8;
                 }
             }
         }

@@ -216,7 +216,7 @@ impl Queue {
             | Strategy::WeightedRandom => None,
             Strategy::RoundRobin => self.last.map(after),
             Strategy::TopDown => contact.last_tried().map(after),
-            Strategy::Random => Some((draw(state.seed, 0, state.offers_made), AgentId(0))),
+            Strategy::Random => Some((draw(state.seed, 0, state.offers_made) & MAJOR_MAX, AgentId(0))),
         }
     }
 
@@ -237,11 +237,11 @@ impl Queue {
 pub(crate) struct Agent {
     pub config: AgentConfig,
     /// Memberships that hold only while another queue lends; each once.
-    pub loans: Vec<Loan>,
+    pub loans: Box<[Loan]>,
     pub logged_in: bool,
     /// Goes home when the conversations are over.
     pub leaving: bool,
-    pub not_ready: Option<String>,
+    pub not_ready: Option<Box<str>>,
     pub rest_until: Option<Tick>,
     pub offer: Option<OfferId>,
     pub work: Vec<Work>,
@@ -313,7 +313,7 @@ impl Agent {
     pub fn new(config: AgentConfig, at: Tick) -> Self {
         Self {
             config,
-            loans: Vec::new(),
+            loans: Box::default(),
             logged_in: false,
             leaving: false,
             not_ready: None,
@@ -433,8 +433,8 @@ impl Agent {
             Strategy::FewestCalls => (u64::from(self.taken), idle_since.as_us()),
             Strategy::LeastTalk => (self.talked.as_us(), idle_since.as_us()),
             Strategy::LeastOccupied => (self.occupancy(), idle_since.as_us()),
-            Strategy::SkillsBest => (u64::MAX - self.config.fitness(needs), idle_since.as_us()),
-            Strategy::Random => (draw(seed, self.config.id.0, self.offered), 0),
+            Strategy::SkillsBest => (MAJOR_MAX - self.config.fitness(needs), idle_since.as_us()),
+            Strategy::Random => (draw(seed, self.config.id.0, self.offered) & MAJOR_MAX, 0),
             Strategy::WeightedRandom => (u64::from(membership.weight), draw(seed, self.config.id.0, self.offered)),
         };
         IdleKey { level: membership.level, major, minor, agent: self.config.id }
@@ -596,12 +596,15 @@ pub(crate) struct LineKey {
     pub contact: ContactId,
 }
 
+/// The largest key of a strategy: in microseconds more than two thousand years.
+pub(crate) const MAJOR_MAX: u64 = (1 << 56) - 1;
+
 /// The order of idle agents within a queue: tier level, the strategy's key, agent id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdleKey {
     /// The tier level.
     pub level: u8,
-    /// The strategy's own key.
+    /// The strategy's own key, at most [`MAJOR_MAX`].
     pub major: u64,
     /// What decides between equal keys of the strategy.
     pub minor: u64,

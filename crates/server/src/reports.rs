@@ -404,16 +404,16 @@ impl Cut {
             wrapping_up_ms: spent(AgentKind::WrapUp),
             not_ready_ms: spent(AgentKind::NotReady),
             occupancy_percent: percent(figures.occupancy()),
-            offers: figures.offers,
-            accepted: figures.accepted,
-            declined: figures.declined,
-            missed: figures.missed,
-            answer_rate_percent: share(figures.accepted, figures.offers),
-            handled,
+            offers: figures.offers.into(),
+            accepted: figures.accepted.into(),
+            declined: figures.declined.into(),
+            missed: figures.missed.into(),
+            answer_rate_percent: share(figures.accepted.into(), figures.offers.into()),
+            handled: handled.into(),
             talk_ms: talk.as_ms(),
             hold_ms: hold.as_ms(),
             wrap_up_ms: wrap_up.as_ms(),
-            average_handling_time_ms: (handled > 0).then(|| ((talk + hold + wrap_up) / handled).as_ms()),
+            average_handling_time_ms: (handled > 0).then(|| ((talk + hold + wrap_up) / u64::from(handled)).as_ms()),
         }
     }
 

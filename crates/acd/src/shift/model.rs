@@ -139,7 +139,8 @@ pub(super) fn reference_choice(
         Strategy::Random => {
             let (mine, point) =
                 (draw(state.seed, agent.config.id.0, agent.offered), draw(state.seed, 0, state.offers_made));
-            u128::from(mine.wrapping_sub(point).wrapping_sub(1))
+            // A circle of 2^56 places.
+            u128::from((mine << 8).wrapping_sub(point << 8).wrapping_sub(1))
         }
     };
     let best = candidates.iter().min_by_key(|agent| (membership(agent).level, key(agent), agent.config.id));

@@ -228,7 +228,7 @@ impl core::fmt::Debug for Http {
 }
 
 /// A queue by name, the tier level there, the weight.
-pub type Place = (String, u8, u32);
+pub type Place = (String, u8, u8);
 /// To which queue, by which.
 pub type Loan = (String, String);
 

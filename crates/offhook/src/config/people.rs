@@ -33,7 +33,7 @@ pub type Accounts = BTreeMap<String, At<Account>>;
 struct Member {
     queue: At<String>,
     level: u8,
-    weight: u32,
+    weight: u8,
     lent_by: Option<At<String>>,
 }
 
@@ -329,7 +329,7 @@ impl Reader {
         let lent_by = section.text(&mut self.sink, "lent_by", "\"support\"");
         section.finish(&mut self.sink);
         let level = level.map_or(1, |level| level.value as u8);
-        let weight = weight.map_or(1, |weight| weight.value as u32);
+        let weight = weight.map_or(1, |weight| weight.value as u8);
         Some(Member { queue: queue?, level, weight, lent_by })
     }
 
