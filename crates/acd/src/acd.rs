@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick};
 
-use crate::config::{AgentConfig, Channel, Limits, QueueConfig};
+use crate::config::{AgentConfig, Limits, QueueConfig};
 use crate::digest::Digest;
 use crate::figures::{AgentFigures, Figures, QueueFigures};
-use crate::forecast::Expected;
 use crate::index::Index;
 use crate::state::{AgentKind, Place, State};
 use crate::timers::Timer;
@@ -246,44 +245,6 @@ impl Acd {
     /// An agent's settings.
     pub fn agent(&self, agent: AgentId) -> Option<&AgentConfig> {
         self.state.agents.get(&agent).map(|agent| &agent.config)
-    }
-
-    /// The place of a waiting contact among those of its queue and channel: 1 for the next one. Costs time in proportion to the place.
-    pub fn position(&self, contact: ContactId) -> Option<u32> {
-        let contact = self.state.contacts.get(&contact).filter(|contact| contact.is_waiting())?;
-        let line = self.index.queues.get(&contact.queue)?.line(contact.channel);
-        let key = contact.line_key(self.state.queues.get(&contact.queue)?);
-        Some(u32::try_from(line.range(..key).count()).unwrap_or(u32::MAX).saturating_add(1))
-    }
-
-    /// How long a waiting contact has still to wait. None while it is offered to somebody or waits for an agent of its own, and where its queue has
-    /// measured too little ([`DELAYED_MIN`](crate::DELAYED_MIN)) or nobody serves it. What was noted of the same visit before is never exceeded, unless
-    /// the place or the number of agents has become worse. Costs time in proportion to the place.
-    pub fn expected_wait(&self, contact: ContactId) -> Option<Expected> {
-        let place = self.position(contact)?;
-        let contact = self.state.contacts.get(&contact)?;
-        if !contact.open_offers().is_empty() || contact.prefers().is_some() {
-            return None;
-        }
-        let now = self.expect(contact.queue, contact.channel, place)?;
-        let before = contact.told.last().map(|told| told.said);
-        let before = before.filter(|before| now.place <= before.place && now.agents >= before.agents);
-        Some(before.map_or(now, |before| Expected {
-            p50: now.p50.min(before.p50),
-            p80: now.p80.min(before.p80),
-            ..now
-        }))
-    }
-
-    /// How long a contact would wait that entered now and went behind all others of its channel. None as above.
-    pub fn expected_wait_of_next(&self, queue: QueueId, channel: Channel) -> Option<Expected> {
-        let ahead = self.index.queues.get(&queue)?.line(channel).len();
-        self.expect(queue, channel, u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1))
-    }
-
-    fn expect(&self, queue: QueueId, channel: Channel, place: u32) -> Option<Expected> {
-        let agents = self.index.queues.get(&queue)?.agents();
-        self.state.queues.get(&queue)?.paces[channel as usize].expect(place, agents)
     }
 
     /// Requirement profiles remembered, of at most [`PROFILES_MAX`](crate::PROFILES_MAX).

@@ -165,6 +165,7 @@ impl Acd {
             (queue.last, queue.nobody_since, queue.nobody_told) = (old.last, old.nobody_since, old.nobody_told);
             queue.lanes.clone_from(&old.lanes);
             queue.paces.clone_from(&old.paces);
+            queue.apart.clone_from(&old.apart);
             (queue.lending, queue.lends, queue.reviewed_at) = (old.lending, old.lends, old.reviewed_at);
             queue.external = old.external;
         } else {
@@ -369,6 +370,7 @@ impl Acd {
             let stays = |id: &ProfileId| *id == ProfileId::default() || profiles.contains_key(id);
             for queue in queues.values_mut() {
                 queue.lanes.retain(|(_, id)| stays(id));
+                queue.apart.iter_mut().for_each(|apart| apart.retain(|id, _| stays(id)));
             }
             self.index = Index::build(&self.state);
         }
@@ -389,8 +391,9 @@ impl Acd {
     }
 
     fn note_forecast(&mut self, at: Tick, id: ContactId, said: Expected) {
+        let both = self.both_waits(id);
         if let Some(contact) = self.state.contacts.get_mut(&id).filter(|contact| contact.is_waiting()) {
-            contact.told.note(Told { at, said });
+            contact.told.note(Told { at, said, both });
         }
     }
 
@@ -413,16 +416,23 @@ impl Acd {
     fn end_wait(&mut self, at: Tick, id: ContactId, answered: bool) {
         let Some(contact) = self.state.contacts.get_mut(&id).filter(|contact| contact.is_waiting()) else { return };
         let (id, entered_at) = (contact.queue, contact.entered_at);
+        let agents = self.index.queues.get(&id).map_or(0, QueueIndex::agents);
+        let Some(queue) = self.state.queues.get_mut(&id) else { return };
+        let apart = &mut queue.apart[contact.channel as usize];
         for told in contact.told.take() {
             self.figures.score(id, entered_at, told.said, at - told.at, answered);
+            if let Some(both) = told.both.filter(|_| answered) {
+                apart.entry(contact.first_profile()).or_default().score(both, at - told.at);
+            }
         }
-        let agents = self.index.queues.get(&id).map_or(0, QueueIndex::agents);
-        if let Some(queue) = self.state.queues.get_mut(&id).filter(|_| contact.delayed) {
-            let pace = &mut queue.paces[contact.channel as usize];
-            if answered {
-                pace.answered(at, entered_at, agents);
-            } else {
-                pace.left(at, entered_at);
+        if contact.delayed {
+            let apart = &mut apart.entry(contact.first_profile()).or_default().pace;
+            for pace in [&mut queue.paces[contact.channel as usize], apart] {
+                if answered {
+                    pace.answered(at, entered_at, agents);
+                } else {
+                    pace.left(at, entered_at);
+                }
             }
         }
     }
@@ -531,6 +541,7 @@ impl Acd {
             agent.missed = 0;
             agent.taken = agent.taken.saturating_add(1);
             let (talk, hold) = Default::default();
+            agent.work.reserve_exact(1);
             agent.work.reserve_exact(1);
             agent.work.push(Work { contact: id, channel, queue, phase: Phase::Talking, since: at, talk, hold });
         });

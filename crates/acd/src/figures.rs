@@ -7,7 +7,7 @@ use offhook_units::{AgentId, QueueId, Span, Tick};
 
 use crate::config::{Formula, ServiceLevel};
 use crate::counting::Sheet;
-use crate::forecast::Expected;
+use crate::forecast::{Expected, pinball};
 use crate::state::AgentKind;
 use crate::table::Table;
 
@@ -146,8 +146,7 @@ impl QuantileFigures {
         self.beyond += u64::from(wait > quantile);
         if answered {
             self.answered += 1;
-            let (over, under) = (wait.saturating_sub(quantile), quantile.saturating_sub(wait));
-            self.loss += (over * percent + under * (100 - percent)) / 100;
+            self.loss += pinball(percent, quantile, wait);
         }
     }
 

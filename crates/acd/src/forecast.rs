@@ -51,6 +51,50 @@ pub struct Expected {
 pub(crate) struct Told {
     pub at: Tick,
     pub said: Expected,
+    /// What could be said both ways.
+    pub both: Option<Both>,
+}
+
+/// A forecast by the pace of all of a queue, and one by the pace of those who need the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Both {
+    pub by_queue: Expected,
+    pub by_needs: Expected,
+}
+
+/// Those who need the same of a queue: where only few agents can give it, the others' pace says little of theirs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Apart {
+    pub pace: Pace,
+    /// Waits that both kinds of forecast were held against.
+    scored: u32,
+    /// What each was off by lately: sums of the pinball loss that fade.
+    by_queue: Span,
+    by_needs: Span,
+}
+
+impl Apart {
+    /// Whether their own pace has told their waits better than the queue's.
+    pub fn is_better(&self) -> bool {
+        self.scored >= DELAYED_MIN && self.by_needs < self.by_queue
+    }
+
+    /// Holds both against what was left of a wait that ended answered.
+    pub fn score(&mut self, both: Both, wait: Span) {
+        let off = |said: Expected| pinball(50, said.p50, wait) + pinball(80, said.p80, wait);
+        let fade = |sum: Span| sum.saturating_sub(sum / ANSWERS);
+        self.by_queue = fade(self.by_queue) + off(both.by_queue);
+        self.by_needs = fade(self.by_needs) + off(both.by_needs);
+        self.scored = self.scored.saturating_add(1);
+    }
+}
+
+/// The pinball loss of a quantile: what it was off by, weighed by how likely it was to be off that way.
+pub(crate) fn pinball(percent: u64, quantile: Span, wait: Span) -> Span {
+    let (over, under) = (wait.saturating_sub(quantile), quantile.saturating_sub(wait));
+    (over * percent + under * (100 - percent)) / 100
 }
 
 /// Forecasts of one visit that are not scored yet. Most visits have none: then they take the room of a pointer.
@@ -273,7 +317,7 @@ mod tests {
         let said = Expected { place: 1, agents: 1, p50: Span::from_s(1), p80: Span::from_s(2) };
         let mut told = Notes::default();
         for second in 0..100 {
-            told.note(Told { at: Tick::from_us(second), said });
+            told.note(Told { at: Tick::from_us(second), said, both: None });
         }
         let at: Vec<_> = told.take().iter().map(|told| told.at.as_us()).collect();
         assert_eq!(at.len(), FORECASTS_MAX);

@@ -79,6 +79,7 @@ mod shift;
 mod state;
 mod table;
 mod timers;
+mod waits;
 mod words;
 
 pub use acd::{Acd, AgentState, Snapshot};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 
 use crate::config::{AgentConfig, Channel, Lending, Membership, Need, Order, QueueConfig, Strategy};
-use crate::forecast::{Notes, Pace};
+use crate::forecast::{Apart, Notes, Pace};
 use crate::lending::Loan;
 use crate::table::Table;
 
@@ -134,6 +134,8 @@ pub(crate) struct Queue {
     pub lanes: BTreeSet<(Channel, ProfileId)>,
     /// How fast those who have to wait are answered, by channel.
     pub paces: [Pace; Channel::ALL.len()],
+    /// The same of those who come with the same needs.
+    pub apart: [BTreeMap<ProfileId, Apart>; Channel::ALL.len()],
     /// On which terms it lends its agents.
     pub lending: Option<Lending>,
     /// It lends them now, as of the last review.
@@ -161,6 +163,7 @@ impl Queue {
             nobody_told: false,
             lanes,
             paces: Default::default(),
+            apart: Default::default(),
             lending: None,
             lends: false,
             reviewed_at: Tick::ZERO,
@@ -527,6 +530,11 @@ impl Contact {
     pub fn profile(&self) -> ProfileId {
         let Place::Waiting { ring, .. } = &self.place else { return ProfileId::default() };
         self.stages.get(usize::from(*ring)).map(|stage| stage.profile).unwrap_or_default()
+    }
+
+    /// What it had to find when it came.
+    pub fn first_profile(&self) -> ProfileId {
+        self.stages.first().map(|stage| stage.profile).unwrap_or_default()
     }
 
     /// Waits for an offer: none is open, or one more is due.

@@ -3,8 +3,11 @@
 mod desk;
 
 use desk::Desk;
-use offhook_acd::{Channel, Command, DELAYED_MIN, Event, Expected, FlowOut, Left, Preferred, QuantileFigures, Refusal};
-use offhook_units::{AgentId, ContactId, QueueId, Span, VisitId};
+use offhook_acd::{
+    AgentConfig, Channel, Command, DELAYED_MIN, Event, Expected, FlowOut, Left, Need, Preferred, QuantileFigures,
+    Refusal,
+};
+use offhook_units::{AgentId, ContactId, QueueId, SkillId, Span, VisitId};
 
 /// A desk with one agent, who has answered `answers` contacts that waited 60 s each in turn; contact 100 is in talk.
 fn measured(answers: u64) -> Desk {
@@ -164,4 +167,27 @@ fn of_who_leaves_before_the_quantile_nobody_knows_and_who_leaves_after_it_waited
     for quantile in [scores.p50, scores.p80] {
         assert_eq!(quantile, QuantileFigures { beyond: 1, ..QuantileFigures::default() });
     }
+}
+
+#[test]
+fn who_needs_what_nobody_at_work_can_do_is_told_nothing() {
+    let mut desk = measured(u64::from(DELAYED_MIN));
+    let need = Need { skill: SkillId(7), level: 1, weight: 1 };
+    let (contact, visit, queue) = (ContactId(1), VisitId(1_000), QueueId(1));
+    desk.run(Command::Enter {
+        contact,
+        visit,
+        queue,
+        channel: Channel::Voice,
+        priority: 0,
+        place_at: None,
+        needs: vec![need],
+        prefers: None,
+    });
+    desk.enter(2);
+    assert_eq!(said(&desk, 1), None, "however fast others are answered");
+    assert!(said(&desk, 2).is_some());
+    let able = AgentConfig::new(AgentId(2), "able").in_queue(QueueId(1), 1, 2).with_skill(SkillId(7), 1);
+    desk.run(Command::AddAgent(able));
+    assert_eq!(said(&desk, 1), None, "not at work");
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use offhook_acd::{Acd, Event, ForecastFigures, QuantileFigures};
+use offhook_acd::{Acd, AgentConfig, Event, ForecastFigures, QuantileFigures};
 use offhook_sim::floor::{Floor, FloorPlan};
-use offhook_units::{ContactId, Span, Tick};
+use offhook_units::{AgentId, ContactId, QueueId, SkillId, Span, Tick};
 
 const AHT: Span = Span::from_s(180);
 
@@ -115,5 +115,52 @@ fn forecasts_by_place_lose_a_quarter_less_than_quantiles_of_past_waits() {
         let theirs = sum / count;
         println!("{name}: {ours:.2} s by place, {theirs:.2} s by past waits");
         assert!(ours < theirs * 0.75, "{name}: {ours:.2} s by place, {theirs:.2} s by past waits");
+    }
+}
+
+/// A queue in which a third of the callers needs a language that a tenth of the agents speaks, for as long as they wait.
+fn few_speak(seed: u64) -> FloorPlan {
+    let mut plan = FloorPlan::erlang(seed, 24, 400, AHT, 0, Some(Span::from_s(600)));
+    plan.trades[0].speaks = true;
+    plan.trades[0].config.no_agents.join = true;
+    for id in 1..=24_u64 {
+        let mut agent = AgentConfig::new(AgentId(id), format!("agent {id}")).in_queue(QueueId(1), 1, id as u32);
+        // The four languages of the sim's callers, each spoken by three.
+        if id <= 12 {
+            agent = agent.with_skill(SkillId(1 + id % 4), 2);
+        }
+        plan.agents.push(agent);
+    }
+    plan
+}
+
+#[test]
+fn callers_whose_language_few_agents_speak_are_told_as_truly_as_the_others() {
+    let (floor, log) = day(few_speak(11));
+    assert!(floor.outcome().forecasts.made > 1_000);
+    // Of the first forecast of each contact that was answered: who asked for a language, what was left to wait, what was said.
+    let (mut asks, mut said) = (BTreeMap::new(), BTreeMap::new());
+    let mut outcomes: BTreeMap<bool, Vec<(Span, Span, Span)>> = BTreeMap::new();
+    for (at, event) in &log {
+        match event {
+            Event::Entered { contact, needs, .. } => drop(asks.insert(*contact, !needs.is_empty())),
+            Event::Forecast { contact, said: now, .. } => drop(said.entry(*contact).or_insert((*at, *now))),
+            Event::Accepted { contact, .. } => {
+                if let Some((then, now)) = said.remove(contact) {
+                    outcomes.entry(asks[contact]).or_default().push((now.p50, now.p80, *at - then));
+                }
+            }
+            _ => {}
+        }
+    }
+    for (asks, outcomes) in outcomes {
+        let share = |within: fn(&(Span, Span, Span)) -> bool| {
+            100.0 * outcomes.iter().filter(|said| within(said)).count() as f64 / outcomes.len() as f64
+        };
+        let (half, most) = (share(|(p50, _, wait)| wait <= p50), share(|(_, p80, wait)| wait <= p80));
+        println!("asks {asks}: {} waits, p50 covers {half:.1} %, p80 covers {most:.1} %", outcomes.len());
+        assert!(outcomes.len() > 500, "enough of both");
+        assert!((40.0..=60.0).contains(&half), "asks {asks}: p50 covers {half:.1} %");
+        assert!((70.0..=90.0).contains(&most), "asks {asks}: p80 covers {most:.1} %");
     }
 }
