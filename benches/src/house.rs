@@ -314,6 +314,7 @@ fn config() -> Config {
             consent: None,
             pause_on_keys: None,
             sticky: None,
+            resume_within: None,
             external: None,
             ways: Ways::default(),
         }],

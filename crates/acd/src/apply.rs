@@ -21,7 +21,7 @@ impl Acd {
             Event::AgentRemoved { agent } => self.remove_agent(at, *agent),
             Event::LoggedIn { agent, new_shift } => self.change_agent(at, *agent, |agent| {
                 agent.logged_in = true;
-                agent.left_at = None;
+                agent.came = true;
                 (agent.worked_at, agent.ready_at, agent.missed) = (at, at, 0);
                 if *new_shift {
                     agent.taken = 0;
@@ -31,7 +31,7 @@ impl Acd {
             Event::LogOutAsked { agent } => self.change_agent(at, *agent, |agent| agent.leaving = true),
             Event::LoggedOut { agent } => self.change_agent(at, *agent, |agent| {
                 (agent.logged_in, agent.leaving) = (false, false);
-                (agent.not_ready, agent.rest_until, agent.left_at) = (None, None, Some(at));
+                (agent.not_ready, agent.rest_until) = (None, None);
             }),
             Event::Ready { agent } => self.change_agent(at, *agent, |agent| {
                 if agent.not_ready.take().is_some() {

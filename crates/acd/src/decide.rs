@@ -181,7 +181,7 @@ impl Acd {
         if agent.logged_in {
             return Ok(if agent.leaving { vec![Event::Ready { agent: id }] } else { Vec::new() });
         }
-        let new_shift = agent.left_at.is_none_or(|left_at| now - left_at >= SHIFT_GAP);
+        let new_shift = !agent.came || now - agent.since >= SHIFT_GAP;
         Ok(vec![Event::LoggedIn { agent: id, new_shift }])
     }
 

@@ -241,6 +241,8 @@ pub(crate) struct Agent {
     pub config: AgentConfig,
     /// Memberships that hold only while another queue lends; each once.
     pub loans: Box<[Loan]>,
+    /// Has been at work before; who is logged out went home at `since`.
+    pub came: bool,
     pub logged_in: bool,
     /// Goes home when the conversations are over.
     pub leaving: bool,
@@ -252,8 +254,6 @@ pub(crate) struct Agent {
     pub worked_at: Tick,
     /// When the agent last came to be ready.
     pub ready_at: Tick,
-    /// When the agent last went home; none before the first shift and while at work.
-    pub left_at: Option<Tick>,
     /// Contacts taken since the shift began.
     pub taken: u32,
     /// Time in conversation since the shift began, of contacts that are over.
@@ -317,6 +317,7 @@ impl Agent {
         Self {
             config,
             loans: Box::default(),
+            came: false,
             logged_in: false,
             leaving: false,
             not_ready: None,
@@ -325,7 +326,6 @@ impl Agent {
             work: Vec::new(),
             worked_at: at,
             ready_at: at,
-            left_at: None,
             taken: 0,
             talked: Span::ZERO,
             worked: Span::ZERO,

@@ -256,6 +256,8 @@ pub struct Queue {
     pub pause_on_keys: Option<Span>,
     /// Callers wait a while for whom they talked to last.
     pub sticky: Option<Sticky>,
+    /// A caller who left without an answer and calls again so soon takes the old place back.
+    pub resume_within: Option<Span>,
     /// For so long at most a program is asked about each call before the strategy decides.
     pub external: Option<Span>,
     /// When callers are let in, and the ways out.

@@ -179,6 +179,9 @@ impl Exchange {
                 | CallEnd::CallbackAsked
                 | CallEnd::Lost => Left::FlowedOut(FlowOut::Lost),
             };
+            if left == Left::Abandoned {
+                self.keep_place(now, id);
+            }
             return self.leave_queue(now, id, left);
         }
         self.finish_contact(now, id);

@@ -26,8 +26,10 @@ mod pings;
 mod placement;
 mod placing;
 mod queueing;
+mod recent;
 mod recording;
 mod recover;
+mod resume;
 mod spending;
 mod state;
 mod sticky;
@@ -54,6 +56,7 @@ pub use self::io::{Command, Input, Output, RecordingWanted, WantedState};
 pub use self::pings::{PINGS_UNANSWERED_MAX, PingFigures};
 pub use self::recording::PAUSES_MAX;
 pub use self::recover::Recovered;
+pub use self::resume::KEPT_PLACES_MAX;
 use self::state::Call;
 pub use self::sticky::STICKY_CALLERS_MAX;
 pub use self::subscriptions::SUBSCRIPTIONS_PER_ACCOUNT_MAX;
@@ -127,6 +130,8 @@ pub struct Counters {
     pub sent_elsewhere: u64,
     /// Times that an agent's phone was gone without having hung up, and its caller went back to the queue.
     pub dropped: u64,
+    /// Callers who called again and took their place in a queue back.
+    pub resumed: u64,
     /// Callers who asked to be called back.
     pub callbacks_asked: u64,
     /// Times that a customer was called back, or tried.
@@ -160,6 +165,7 @@ pub struct Exchange {
     /// Calls outside that were made, by account.
     spending: spending::Spending,
     last_agents: sticky::LastAgents,
+    kept_places: resume::KeptPlaces,
     hours: hours::Hours,
     callbacks: callbacks::Book,
     queues: BTreeMap<QueueId, usize>,
@@ -299,7 +305,8 @@ impl Exchange {
             callable,
             outside: BTreeMap::new(),
             spending: spending::Spending::default(),
-            last_agents: sticky::LastAgents::default(),
+            last_agents: sticky::LastAgents::new(STICKY_CALLERS_MAX),
+            kept_places: resume::KeptPlaces::new(KEPT_PLACES_MAX),
             hours: hours::Hours::default(),
             callbacks: callbacks::Book::new(recovered.callbacks),
             endpoint: Endpoint::new(endpoint_config, entropy.fork()),

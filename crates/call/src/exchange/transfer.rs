@@ -369,7 +369,9 @@ impl Exchange {
         if place_at.is_none() {
             place_at = self.place_of_callback(now, id, queue);
         }
+        let kept_place = if place_at.is_none() { self.kept_place(now, id, queue) } else { None };
         let contact = kept.unwrap_or_else(|| offhook_units::ContactId(self.ids.next()));
+        let place_at = place_at.or(kept_place);
         let command = if kept.is_some() {
             Command::Requeue { contact, visit, queue, priority: 0 }
         } else {
@@ -378,6 +380,9 @@ impl Exchange {
             Command::Enter { contact, visit, queue, channel, priority: 0, place_at, needs, prefers }
         };
         self.tell(now, command)?;
+        if kept_place.is_some() {
+            self.took_place_back(id, queue);
+        }
         if let Some(call) = self.calls.get_mut(&id) {
             call.contact = Some(contact);
             call.queue = Some(queue);

@@ -4,6 +4,7 @@ mod dropped;
 mod elsewhere;
 mod lending;
 mod placement;
+mod resume;
 mod waits;
 mod world;
 

@@ -99,20 +99,25 @@ impl World {
 
     /// Dials a number over the trunk.
     pub fn dial(&mut self, number: &str) -> Dialled {
-        self.dial_from(TRUNK.into(), number)
+        self.dial_as("caller", number)
+    }
+
+    /// The same, with a number of the caller's own.
+    pub fn dial_as(&mut self, caller: &str, number: &str) -> Dialled {
+        self.dial_from(TRUNK.into(), caller, number)
     }
 
     pub fn dial_as_stranger(&mut self, number: &str) -> Dialled {
-        self.dial_from(STRANGER.into(), number)
+        self.dial_from(STRANGER.into(), "caller", number)
     }
 
-    fn dial_from(&mut self, phone: SocketAddr, number: &str) -> Dialled {
+    fn dial_from(&mut self, phone: SocketAddr, caller: &str, number: &str) -> Dialled {
         let server = SocketAddr::from(SERVER);
         let uri = format!("sip:{number}@{server}");
         let invite = Invite {
             flow: Flow { transport: Transport::Udp, local: phone, peer: server },
             uri: uri.parse().expect("a uri"),
-            from: format!("<sip:caller@{phone}>").parse().expect("a name"),
+            from: format!("<sip:{caller}@{phone}>").parse().expect("a name"),
             to: format!("<{uri}>").parse().expect("a name"),
             contact: contact(phone),
             headers: Vec::new(),
@@ -582,6 +587,7 @@ pub fn config(agents: u16) -> Config {
         consent: None,
         pause_on_keys: None,
         sticky: None,
+        resume_within: None,
         external: None,
         ways: Ways::default(),
     };

@@ -148,6 +148,7 @@ impl Reader {
             self.sink.missing(section.span.clone(), message, advice);
         }
         let sticky = self.sticky(section);
+        let resume_within = section.span(&mut self.sink, "resume_within", Span::from_s(1)..=Span::from_s(3_600));
         let external = section.span(&mut self.sink, "external_decision", Span::from_ms(100)..=Span::from_s(60));
         Queue {
             acd,
@@ -161,6 +162,7 @@ impl Reader {
             consent,
             pause_on_keys,
             sticky,
+            resume_within,
             external,
             ways: Ways::default(),
         }

@@ -594,7 +594,7 @@ fn strategies_are_known_by_the_names_of_freeswitch_and_asterisk() {
 #[test]
 fn skills_needs_and_rings_come_to_the_exchange_by_id() {
     let needs = "name = \"sales\"\nstrategy = \"skills-best\"\npoints_per_second_waited = 2\nsticky_for = \"20s\"\n\
-                 external_decision = \"2s\"\n\
+                 external_decision = \"2s\"\nresume_within = \"2m\"\n\
                  needs = [\"french\", { skill = \"claims\", level = 3, weight = 2 }]\n\
                  rings = [{ after = \"20s\", drops = [\"french\"] }]";
     let skills =
@@ -609,6 +609,7 @@ fn skills_needs_and_rings_come_to_the_exchange_by_id() {
     let (wait, within) = (Span::from_s(20), Span::from_s(86_400));
     assert_eq!(exchange.queues[0].sticky, Some(offhook_call::config::Sticky { wait, within }));
     assert_eq!(exchange.queues[0].external, Some(Span::from_s(2)));
+    assert_eq!(exchange.queues[0].resume_within, Some(Span::from_s(120)));
     assert!(ann.meets(&sales.needs) && ann.queues[0].weight == 7);
 }
 

@@ -202,6 +202,9 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     let sticky = reader(|figures| &figures.sticky_callers);
     let help = "Callers whose last agent is remembered, for sticky queues";
     metrics.gauge_fn("offhook_sticky_callers", help, &[], move || sticky() as f64);
+    let kept_places = reader(|figures| &figures.kept_places);
+    let help = "Callers who left a queue and may take their place back";
+    metrics.gauge_fn("offhook_kept_places", help, &[], move || kept_places() as f64);
     callbacks(metrics, figures);
     let watching = reader(|figures| &figures.watching);
     metrics.gauge_fn("offhook_sip_subscriptions", "Subscriptions of phones", &[], move || watching() as f64);
@@ -219,6 +222,7 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
             "Callers sent elsewhere from numbers and queues",
             reader(|f| &f.sent_elsewhere),
         ),
+        ("offhook_calls_resumed", "Callers who took their place in a queue back", reader(|f| &f.resumed)),
         (
             "offhook_calls_dropped",
             "Callers whose agent's phone was gone without hanging up, and who waited again",
