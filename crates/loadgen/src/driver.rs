@@ -20,7 +20,7 @@ use crate::load::{Load, Ports};
 use crate::statistics::Times;
 
 pub use self::agents::AgentFigures;
-pub use self::callers::{CallFigures, CallTimes};
+pub use self::callers::{CallFigures, CallTimes, Outcome};
 
 /// How long a run waits for agents to be registered before it begins all the same.
 const REGISTERED_WITHIN: Span = Span::from_s(20);
@@ -153,7 +153,7 @@ impl Driver {
             lasting: load.lasting,
             began: None,
             full: None,
-            crowd: load.callers.clone().map(|load| Crowd::new(load, callers)),
+            crowd: load.callers.clone().map(|callers_load| Crowd::new(callers_load, callers, load.keeps_outcomes)),
             floor: load.agents.clone().map(|load| Floor::new(load, agents)),
             due: BTreeMap::new(),
             dues: 0,
@@ -261,6 +261,11 @@ impl Driver {
     /// What the callers came to.
     pub fn calls(&self) -> Option<(&CallFigures, &CallTimes)> {
         self.crowd.as_ref().map(|crowd| (&crowd.figures, &crowd.times))
+    }
+
+    /// What became of each call that is over, where the load keeps it.
+    pub fn outcomes(&self) -> &[Outcome] {
+        self.crowd.as_ref().and_then(|crowd| crowd.outcomes.as_deref()).unwrap_or_default()
     }
 
     /// Calls that are up now, and of these how many are answered.

@@ -6,6 +6,7 @@
 pub mod arrivals;
 pub mod capacity;
 mod driver;
+pub mod faults;
 pub mod flows;
 pub mod load;
 mod mark;
@@ -17,6 +18,6 @@ mod run;
 mod speakers;
 pub mod statistics;
 
-pub use driver::{AgentFigures, CallFigures, CallTimes, Driver, Output};
+pub use driver::{AgentFigures, CallFigures, CallTimes, Driver, Outcome, Output};
 pub use report::{Report, Second};
 pub use run::{RunError, run};

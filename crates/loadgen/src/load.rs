@@ -1,12 +1,14 @@
 //! What a run is: callers, agents, and what they do.
 
 use core::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use offhook_plan::CodecKind;
 use offhook_sip::{Credentials, Uri};
 use offhook_units::Span;
 
 use crate::arrivals::{Pattern, Spread};
+use crate::faults::Wire;
 use crate::flows::{Part, Speech};
 
 /// A run of the load generator.
@@ -24,6 +26,10 @@ pub struct Load {
     pub lasting: Option<Span>,
     /// The process under test, on this machine.
     pub server_pid: Option<u32>,
+    /// What happens to the network meanwhile.
+    pub wire: Arc<Wire>,
+    /// Whether it is kept what became of each single call.
+    pub keeps_outcomes: bool,
 }
 
 /// Who calls.

@@ -189,6 +189,7 @@ impl Meter {
             server: self.server_pid.map(|pid| self.server(pid, driver, &begin, &last)),
             machine_idle_pct: 100.0 * (last.idle_ticks - begin.idle_ticks) as f64 / all_ticks as f64,
             seconds: self.seconds.clone(),
+            outcomes: driver.outcomes().to_vec(),
             ..Report::default()
         };
         report.judge();

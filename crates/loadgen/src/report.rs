@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::driver::Outcome;
 use crate::statistics::Quantiles;
 
 /// A packet or a call may begin so late, in milliseconds, for 99 of 100: more, and the run does not count.
@@ -39,6 +40,9 @@ pub struct Report {
     pub machine_idle_pct: f64,
     /// Second by second.
     pub seconds: Vec<Second>,
+    /// Of each call that is over, where the load keeps it.
+    #[serde(skip)]
+    pub outcomes: Vec<Outcome>,
 }
 
 /// The callers' calls. Times are counted from the instant at which a call was due.

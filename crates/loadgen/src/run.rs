@@ -14,6 +14,7 @@ use offhook_net::limits::{open_files, raise_open_files};
 use offhook_net::sip::{Incoming, SipSocket};
 use offhook_units::{Entropy, Span, Tick};
 
+use crate::faults::{Side, Wire};
 use crate::flows::{Figures, Flows, Notice};
 use crate::load::{Load, Ports, sockets_for, towards};
 use crate::meter::Meter;
@@ -152,13 +153,24 @@ struct Stage {
     notices: Receiver<Notice>,
     /// Letters by socket.
     letters: Vec<Vec<offhook_net::Letter>>,
+    /// Where callers' and agents' messages come from.
+    callers: SocketAddr,
+    wire: Arc<Wire>,
+    chance: Entropy,
 }
 
 impl Stage {
+    /// Whether a message of ours, or for us, gets through.
+    fn carries(&mut self, local: SocketAddr) -> bool {
+        let side = if local == self.callers { Side::Callers } else { Side::Agents };
+        self.wire.carries(side, || self.chance.next_u64())
+    }
+
     /// Sends and tells what the driver wants; gives when it wants to be asked again.
     fn drain(&mut self) -> Option<Tick> {
         let until = loop {
             match self.driver.poll_output() {
+                Output::Transmit { flow, .. } if !self.carries(flow.local) => {}
                 Output::Transmit { flow, bytes } => {
                     let at = self.sip.iter().position(|socket| socket.local() == flow.local).unwrap_or(0);
                     if let (Some(socket), Some(letters)) = (self.sip.get(at), self.letters.get_mut(at)) {
@@ -189,6 +201,7 @@ impl Stage {
         for each in incoming.drain(..) {
             let now = self.clock.now();
             match each {
+                Incoming::Message(flow, _) if !self.carries(flow.local) => {}
                 Incoming::Message(flow, message) => self.driver.receive(now, flow, *message),
                 Incoming::Malformed(flow, error) => self.driver.receive_malformed(now, flow, *error),
                 Incoming::Lost(flow) => self.driver.transport_failed(now, flow),
@@ -229,11 +242,14 @@ pub fn run(
     let both_ends = load.callers.is_some() && load.agents.is_some();
     let flows = Flows::new(clock.now(), entropy.next_u64(), both_ends, load.speech.clone(), entropy.fork());
     let ports: Vec<u16> = sockets.pairs.iter().map(|pair| pair.local.port()).collect();
-    let (pairs, speech_clock) = (sockets.pairs, clock.clone());
-    let speaking = std::thread::Builder::new()
+    let speech_clock = clock.clone();
+    let callers = sockets.ports.callers.len();
+    let speaking = speakers::Speaking::new(sockets.pairs, callers, Arc::clone(&load.wire), entropy.fork());
+    let thread = std::thread::Builder::new()
         .name("bench-speech".into())
-        .spawn(move || speakers::run(&pairs, flows, &speech_clock, &orders, &Post::from(tell)))
+        .spawn(move || speakers::run(speaking, flows, &speech_clock, &orders, &Post::from(tell)))
         .map_err(system("thread"))?;
+    let chance = entropy.fork();
     let driver = Driver::new(clock.now(), load, sockets.callers, sockets.agents, sockets.ports, entropy);
     let mut stage = Stage {
         intake: Intake::new(&sockets.sip, bell, bans),
@@ -243,13 +259,16 @@ pub fn run(
         driver,
         speech,
         notices,
+        callers: sockets.callers,
+        wire: Arc::clone(&load.wire),
+        chance,
     };
     turn(&mut stage, stop, &mut meter, live);
     let flooded: u64 = stage.sip.iter().map(|socket| socket.counters().flooded.load(Ordering::Relaxed)).sum();
     let sip_ports = stage.sip.iter().map(|socket| socket.local().port());
     let dropped = crate::process::dropped(&ports.iter().copied().chain(sip_ports).collect::<Vec<_>>()) + flooded;
     drop(stage.speech);
-    let figures = speaking.join().unwrap_or_else(|_| {
+    let figures = thread.join().unwrap_or_else(|_| {
         tracing::error!("the thread of speech panicked");
         Figures::default()
     });

@@ -4,13 +4,16 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use offhook_net::Clock;
 use offhook_net::datagrams::{self, Receiver as Batch};
 use offhook_net::intake::Post;
+use offhook_units::Entropy;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::faults::{Side, Wire};
 use crate::flows::{Counts, Figures, Flows, Notice, Order, Outbox};
 
 /// Datagrams read in one system call at most, and the longest one.
@@ -74,15 +77,38 @@ pub fn open_pair(host: IpAddr) -> io::Result<Pair> {
     Err(last)
 }
 
+/// The sockets for speech, and the network that they are on.
+#[derive(Debug)]
+pub struct Speaking {
+    pairs: Vec<Pair>,
+    /// The first so many are callers'.
+    callers: usize,
+    wire: Arc<Wire>,
+    chance: Entropy,
+}
+
+impl Speaking {
+    /// Callers' sockets first, then agents'.
+    pub const fn new(pairs: Vec<Pair>, callers: usize, wire: Arc<Wire>, chance: Entropy) -> Self {
+        Self { pairs, callers, wire, chance }
+    }
+
+    /// Whether a packet at this socket gets through.
+    fn carries(&mut self, at: usize) -> bool {
+        let side = if at < self.callers { Side::Callers } else { Side::Agents };
+        self.wire.carries(side, || self.chance.next_u64())
+    }
+}
+
 /// Carries speech until the senders of `inputs` are gone; gives what came of it.
 pub fn run(
-    pairs: &[Pair],
+    mut speaking: Speaking,
     mut flows: Flows,
     clock: &Clock,
     inputs: &Receiver<Input>,
     notices: &Post<Notice>,
 ) -> Figures {
-    let mut out = Outbox::new(pairs.len());
+    let mut out = Outbox::new(speaking.pairs.len());
     let mut batch = Batch::new(BATCH_MAX, DATAGRAM_BYTES_MAX);
     loop {
         loop {
@@ -98,9 +124,9 @@ pub fn run(
             }
         }
         flows.tick(clock.now(), &mut out);
-        send(pairs, &mut out, notices);
-        for at in ready(pairs, clock, &flows) {
-            let fd = pairs[at].socket.as_raw_fd();
+        send(&mut speaking, &mut out, notices);
+        for at in ready(&speaking.pairs, clock, &flows) {
+            let fd = speaking.pairs[at].socket.as_raw_fd();
             // What is left after two batches comes with the next turn, so that sending is not kept waiting.
             for _ in 0..2 {
                 let Ok(received) = batch.take(fd) else { break };
@@ -108,9 +134,12 @@ pub fn run(
                 let mut count = 0;
                 for datagram in received {
                     count += 1;
+                    if !speaking.carries(at) {
+                        continue;
+                    }
                     flows.receive(now, at, datagram.peer, datagram.bytes, &mut out);
                 }
-                send(pairs, &mut out, notices);
+                send(&mut speaking, &mut out, notices);
                 if count < BATCH_MAX {
                     break;
                 }
@@ -131,11 +160,11 @@ fn ready(pairs: &[Pair], clock: &Clock, flows: &Flows) -> Vec<usize> {
     fds.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect()
 }
 
-fn send(pairs: &[Pair], out: &mut Outbox, notices: &Post<Notice>) {
-    for (pair, letters) in pairs.iter().zip(&out.letters) {
-        if !letters.is_empty() {
-            datagrams::send_all(pair.socket.as_raw_fd(), letters);
-        }
+fn send(speaking: &mut Speaking, out: &mut Outbox, notices: &Post<Notice>) {
+    for at in 0..speaking.pairs.len() {
+        let Some(letters) = out.letters.get_mut(at).filter(|letters| !letters.is_empty()) else { continue };
+        letters.retain(|_| speaking.carries(at));
+        datagrams::send_all(speaking.pairs[at].socket.as_raw_fd(), letters);
     }
     out.clear();
     for notice in out.notices.drain(..) {

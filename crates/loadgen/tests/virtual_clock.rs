@@ -51,6 +51,8 @@ fn load(per_s: f64, concurrent: usize, hold: Option<&str>, lasting_s: u64) -> Lo
         speech: Speech { payload: Arc::from(vec![0xff; PAYLOAD_BYTES]), mark_every: 1 },
         lasting: Some(Span::from_s(lasting_s)),
         server_pid: None,
+        wire: Arc::default(),
+        keeps_outcomes: false,
     }
 }
 

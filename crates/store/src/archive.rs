@@ -24,7 +24,25 @@ pub struct Archive {
     file: PathBuf,
 }
 
+/// Keeps a running exchange from writing to its database until it is dropped: what a stalled disk does to it.
+#[derive(Debug)]
+pub struct Stall {
+    runtime: tokio::runtime::Runtime,
+    writer: Option<SqliteConnection>,
+}
+
 impl Archive {
+    /// Keeps everybody else from writing, as [`Stall`] says.
+    pub fn stall(self) -> Result<Stall, StoreError> {
+        let refused = StoreError::database("keep others from writing");
+        let writer = self.runtime.block_on(async {
+            let mut writer = self.writer().await?;
+            sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut writer).await.map_err(&refused)?;
+            Ok::<_, StoreError>(writer)
+        })?;
+        Ok(Stall { writer: Some(writer), runtime: self.runtime })
+    }
+
     /// Opens the database in `data_dir`, which must be of this program's schema version.
     ///
     /// # Errors
@@ -143,5 +161,14 @@ impl Archive {
     pub fn audit(&self, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         let rows = self.runtime.block_on(recordings::audit(&self.readers, limit, None))?;
         Ok(rows.into_iter().map(|(_, row)| row).collect())
+    }
+}
+
+impl Drop for Stall {
+    fn drop(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            // Closing gives the lock back, whatever it says.
+            let _closed = self.runtime.block_on(writer.close());
+        }
     }
 }

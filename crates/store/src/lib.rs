@@ -42,7 +42,7 @@ mod schema;
 mod store;
 mod worker;
 
-pub use archive::Archive;
+pub use archive::{Archive, Stall};
 pub use error::{AppendError, StoreError};
 pub use packing::Record;
 pub use recordings::Change;

@@ -13,6 +13,9 @@ use crate::flows::{Order, Part};
 use crate::load::{Callers, numbered};
 use crate::statistics::Times;
 
+/// How a call ended whose caller's patience was over, and one that ended as was planned.
+const GIVEN_UP: &str = "given up";
+const COMPLETED: &str = "completed";
 /// Different causes that are told apart; what comes then counts as "other".
 pub const CAUSES_MAX: usize = 64;
 
@@ -62,6 +65,19 @@ pub struct CallTimes {
     pub first_words: Times,
 }
 
+/// What became of one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its number, as in the caller's name.
+    pub number: u64,
+    /// It was answered.
+    pub answered: bool,
+    /// An agent of ours answered it.
+    pub reached: bool,
+    /// How it ended: "completed", "given up", or why it failed.
+    pub end: String,
+}
+
 #[derive(Debug)]
 pub(super) struct Call {
     number: u64,
@@ -92,10 +108,12 @@ pub(super) struct Crowd {
     pub start_late: Times,
     /// When the last call was due that was begun.
     pub last_due: Option<Tick>,
+    /// Of each call that is over, where that is kept.
+    pub outcomes: Option<Vec<Outcome>>,
 }
 
 impl Crowd {
-    pub fn new(load: Callers, local: SocketAddr) -> Self {
+    pub fn new(load: Callers, local: SocketAddr, keeps_outcomes: bool) -> Self {
         Self {
             load,
             local,
@@ -109,6 +127,7 @@ impl Crowd {
             times: CallTimes::default(),
             start_late: Times::default(),
             last_due: None,
+            outcomes: keeps_outcomes.then(Vec::new),
         }
     }
 
@@ -122,6 +141,12 @@ impl Crowd {
         if let Some(reached) = call.and_then(|call| call.reached) {
             self.times.first_words.note_since(reached, at);
         }
+    }
+
+    fn keep(&mut self, call: &Call, end: &str) {
+        let Call { number, answered, reached, .. } = *call;
+        let outcome = Outcome { number, answered, reached: reached.is_some(), end: end.to_owned() };
+        self.outcomes.iter_mut().for_each(|outcomes| outcomes.push(outcome.clone()));
     }
 
     fn flow(&self) -> Flow {
@@ -293,9 +318,13 @@ impl Driver {
     pub(super) fn refused(&mut self, now: Tick, session: SessionId, status: u16, reason: &str) {
         let Some(crowd) = &mut self.crowd else { return };
         let Some(call) = crowd.remove(session) else { return };
-        if !call.gave_up {
+        if call.gave_up {
+            crowd.keep(&call, GIVEN_UP);
+        } else {
             let reason = if reason.is_empty() { reason_phrase(status) } else { reason };
-            crowd.figures.fail(&format!("{status} {reason}"));
+            let why = format!("{status} {reason}");
+            crowd.figures.fail(&why);
+            crowd.keep(&call, &why);
         }
         self.media(Order::Close(call.leg.flow));
         self.look(now);
@@ -308,19 +337,24 @@ impl Driver {
         let may_end = self.floor.as_ref().is_some_and(|floor| floor.load.hang_up_after.is_some());
         let Some(crowd) = &mut self.crowd else { return false };
         let Some(call) = crowd.remove(session) else { return false };
-        match cause {
-            _ if call.gave_up => {}
-            EndCause::Hungup if call.answered => crowd.figures.completed += 1,
-            EndCause::Hungup if is_ending => crowd.figures.fail("not answered before the end of the run"),
-            EndCause::PeerBye { .. } if may_end && call.reached.is_some() => crowd.figures.completed += 1,
-            EndCause::PeerBye { .. } => crowd.figures.fail("ended by the server before its time"),
+        let failed = match cause {
+            _ if call.gave_up => None,
+            EndCause::Hungup if call.answered => None,
+            EndCause::Hungup if is_ending => Some("not answered before the end of the run"),
+            EndCause::PeerBye { .. } if may_end && call.reached.is_some() => None,
+            EndCause::PeerBye { .. } => Some("ended by the server before its time"),
             EndCause::Hungup
             | EndCause::TimedOut
             | EndCause::NoAck
             | EndCause::TransportFailed
             | EndCause::PeerGone
-            | EndCause::Expired => crowd.figures.fail(words.unwrap_or_default()),
+            | EndCause::Expired => Some(words.unwrap_or_default()),
+        };
+        match failed {
+            Some(why) => crowd.figures.fail(why),
+            None => crowd.figures.completed += u64::from(!call.gave_up),
         }
+        crowd.keep(&call, failed.unwrap_or(if call.gave_up { GIVEN_UP } else { COMPLETED }));
         self.media(Order::Close(call.leg.flow));
         self.look(now);
         true

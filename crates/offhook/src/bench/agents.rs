@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
@@ -60,6 +61,8 @@ pub fn run(args: &AgentsArgs) -> anyhow::Result<ExitCode> {
         speech: speech(args.speech.as_deref(), args.codec, None)?,
         lasting: args.lasting.map(|lasting| lasting.0),
         server_pid: args.server_pid,
+        wire: Arc::default(),
+        keeps_outcomes: false,
     };
     let report = once(&load, &stop_signals()?, args.quiet)?;
     show(&report, args.json, args.html.as_deref())?;

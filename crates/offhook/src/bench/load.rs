@@ -214,6 +214,8 @@ impl CallerOptions {
             speech: speech(self.speech.as_deref(), codec, self.mark_every)?,
             lasting: Some(lasting),
             server_pid: self.server_pid,
+            wire: Arc::default(),
+            keeps_outcomes: false,
         })
     }
 

@@ -3,6 +3,7 @@
 mod acd;
 mod agents;
 mod calls;
+mod chaos;
 mod load;
 mod media;
 
@@ -15,6 +16,8 @@ use clap::Subcommand;
 pub enum BenchCommand {
     /// Callers with real speech against any SIP server, and agents who answer them: what became of every call, and how long it took.
     Calls(Box<calls::CallsArgs>),
+    /// Faults under load: an exchange of its own, calls to it, and what became of each call while networks, phones, disk and process failed.
+    Chaos(chaos::ChaosArgs),
     /// Agents who register, answer, decline, hang up and wrap up, for callers of whoever.
     Agents(Box<agents::AgentsArgs>),
     /// How long a routing decision takes on a large floor, and how much memory agents and contacts take.
@@ -27,6 +30,7 @@ pub enum BenchCommand {
 pub fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
     match command {
         BenchCommand::Calls(args) => calls::run(args),
+        BenchCommand::Chaos(args) => chaos::run(args),
         BenchCommand::Agents(args) => agents::run(args),
         BenchCommand::Acd(args) => acd::run(args),
         BenchCommand::Media(args) => media::run(args),

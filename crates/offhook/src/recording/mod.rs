@@ -13,6 +13,7 @@ mod verify;
 pub use self::erase::hold;
 pub use self::erase::{Due, Keep, Kept, due, erase, retention};
 pub use self::speech::Samples;
+pub use self::verify::{Fault, verify};
 
 use std::fs::File;
 use std::io::Write;

@@ -3,6 +3,7 @@
 pub mod agents;
 mod api;
 mod browser;
+mod chaos;
 mod chromium;
 mod crash;
 mod devices;
@@ -121,6 +122,11 @@ const TESTS: &[Test] = &[
         name: "crash",
         sentence: "kill -9 during ten calls leaves no leg, agent, record or recording behind",
         run: crash::run,
+    },
+    Test {
+        name: "chaos",
+        sentence: "through loss, cuts, a stalled database, a full disk and kill -9 every call, visit and recording is accounted for",
+        run: chaos::run,
     },
     Test {
         name: "hostile",

@@ -1,0 +1,36 @@
+//! Faults under load: the bench that starts an exchange, breaks what it stands on, and accounts for every call.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::Bench;
+use crate::children::Running;
+
+/// What a run of half a minute may take on a busy machine.
+const WITHIN: Duration = Duration::from_mins(3);
+/// The faults that no right is needed for.
+const FAULTS_LEAST: usize = 5;
+
+pub fn run(bench: &Bench) -> Result<String> {
+    let mut command = Command::new(&bench.offhook);
+    command.args(["bench", "chaos", "--json", "--quiet", "--for", "24s", "--rate", "4/s", "--hold", "2s..6s"]);
+    command.arg("--keep").arg(bench.folder.join("exchange"));
+    let log = bench.folder.join("chaos.log");
+    let (mut running, lines) = Running::start_reading("offhook bench", &mut command, &log)?;
+    let status = running.wait(WITHIN)?;
+    let report = lines.iter().last().with_context(|| format!("no report; see {}", log.display()))?;
+    let report: Value = serde_json::from_str(&report)?;
+    ensure!(status.success() && report["holds"] == true, "offhook bench ended with {status}: {report}");
+    let number = |path: &str| report.pointer(path).and_then(Value::as_u64).with_context(|| format!("no {path}"));
+    let faults = report["faults"].as_array().map_or(0, Vec::len);
+    ensure!(faults >= FAULTS_LEAST, "{faults} faults happened: {report}");
+    let (calls, answered) = (number("/calls_started")?, number("/account/visits/answered")?);
+    // Poisson with a mean of 96.
+    ensure!(calls >= 50 && answered >= calls / 4, "{calls} calls, of which agents answered {answered}: {report}");
+    let (offered, records) = (number("/account/visits/offered")?, number("/account/records")?);
+    ensure!(records <= calls && offered <= records && number("/account/recordings/recordings")? > 0, "{report}");
+    Ok(format!("{calls} calls through {faults} faults: {records} records, {offered} visits of which {answered} answered; all accounted for"))
+}
