@@ -132,14 +132,15 @@ fn a_thousand_packets_of_a_conference_of_three_allocate_nothing() {
 fn a_thousand_packets_listened_to_for_keys_and_keys_made_to_sound_allocate_nothing() {
     use offhook_rtp::TelephoneEvent;
 
-    for codec in CARRIED {
+    for (codec, mixes) in CARRIED.into_iter().flat_map(|codec| [(codec, false), (codec, true)]) {
         let mut floor = Floor::new();
         floor.network.only_count = true;
         // The agent hears keys as tones; another leg, whom nobody hears, is listened to.
         let silent_about_keys = |leg| Some(Negotiated { telephone_event: None, ..agreed(leg, codec) });
         let (agent, third) = (leg_plan(AGENT, silent_about_keys(AGENT)), offhook_units::LegId(3));
         let listened_to = leg_plan(third, silent_about_keys(third));
-        let edges = vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX)];
+        let mut edges = vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX)];
+        edges.extend(mixes.then(|| plays(AGENT, 1, &[0], true)));
         floor.command(plan(1, vec![pcmu(CALLER), agent, listened_to], edges, tapped()));
         let (caller, said) = (Speaker::new(CALLER), codec.static_payload_type().unwrap());
         let sent = |n: u32, leg, payload_type, payload: &[u8]| {
@@ -161,6 +162,7 @@ fn a_thousand_packets_listened_to_for_keys_and_keys_made_to_sound_allocate_nothi
             floor.worker.receive(&mut floor.network, floor.now, keys[2], peer(third), heard, 172);
             floor.worker.receive(&mut floor.network, floor.now, keys[1], peer(AGENT), speech, 172);
             floor.worker.receive(&mut floor.network, floor.now, keys[0], peer(CALLER), key, 16);
+            floor.run_to(at(39 + n as u64 * 20));
             // Keys are told: events, which are taken as they come.
             let events = std::iter::from_fn(|| floor.worker.poll_event()).count();
             assert!(n == 0 || events <= 2);
@@ -169,7 +171,7 @@ fn a_thousand_packets_listened_to_for_keys_and_keys_made_to_sound_allocate_nothi
                 before = COUNT.get();
             }
         }
-        assert_eq!(COUNT.get() - before, 0, "{codec:?}");
+        assert_eq!(COUNT.get() - before, 0, "{codec:?}, mix {mixes}");
         assert!(floor.network.count >= 2_000, "{}", floor.network.count);
     }
 }
