@@ -220,6 +220,7 @@ impl Leg {
         }
         self.out.clock = SampleRate(media.codec.clock());
         self.media = Some(media.clone());
+        self.begin_to_measure();
         self.to = match &self.door {
             Some(door) => door.path,
             None => self.latched.or(usable(media.remote_rtp)),
