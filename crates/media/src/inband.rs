@@ -145,7 +145,7 @@ impl Worker {
         datagram[..HEADER_BYTES].copy_from_slice(&header.encode());
         out.sent(now, &header, Some(due * ticks_a_sample(out.clock)), bytes);
         self.figures.sent_packets += 1;
-        self.taps.record(taps, *id, now, Side::Sent, &header, &datagram[HEADER_BYTES..end]);
+        self.taps.record(taps, *id, now, Side::Sent, Some(media.codec), &header, &datagram[HEADER_BYTES..end]);
         match seal_rtp(crypto.as_deref_mut(), &mut datagram, end) {
             Some(sealed) => io.send(SocketKey::rtp(to), address, &datagram[..sealed]),
             None => self.figures.unsealed_packets += 1,

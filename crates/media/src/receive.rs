@@ -76,7 +76,8 @@ impl Worker {
         let keys = leg.keys_of(now, &incoming, payload);
         match incoming.kind {
             Kind::Speech => {
-                self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, payload);
+                let codec = leg.media.as_ref().map(|media| media.codec);
+                self.taps.record(&leg.taps, leg.id, now, Side::Heard, codec, &incoming.header, payload);
                 leg.measure(payload);
                 if let Some(voice) = &mut leg.voice {
                     voice.push(now, &incoming.header, payload);
@@ -86,12 +87,12 @@ impl Worker {
                 }
             }
             Kind::Noise => {
-                self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, payload);
+                self.taps.record(&leg.taps, leg.id, now, Side::Heard, None, &incoming.header, payload);
                 if let Some(voice) = &mut leg.voice {
                     voice.push_noise(now, &incoming.header, payload);
                 }
             }
-            Kind::Key(_) => self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, &NO_KEY),
+            Kind::Key(_) => self.taps.record(&leg.taps, leg.id, now, Side::Heard, None, &incoming.header, &NO_KEY),
             Kind::Unknown => {}
         }
         if incoming.kind == Kind::Unknown && leg.media.is_some() {
@@ -195,7 +196,8 @@ impl Worker {
         out.sent(now, &header, speech.then(sounds_for), payload.len());
         self.figures.sent_packets += 1;
         if !taps.is_empty() {
-            self.taps.record(taps, *id, now, Side::Sent, &header, if speech { payload } else { &NO_KEY });
+            let codec = (speech && !noise).then_some(media.codec);
+            self.taps.record(taps, *id, now, Side::Sent, codec, &header, if speech { payload } else { &NO_KEY });
         }
         let length = packet.len();
         let Some(sealed) = seal_rtp(crypto.as_deref_mut(), &mut datagram[packet.start..], length) else {
@@ -230,7 +232,7 @@ impl Worker {
         let Some(packet) = rewrite(datagram, incoming.payload.clone(), &header) else { return };
         out.sent(now, &header, None, incoming.payload.len());
         self.figures.sent_packets += 1;
-        self.taps.record(taps, *id, now, Side::Sent, &header, &NO_KEY);
+        self.taps.record(taps, *id, now, Side::Sent, None, &header, &NO_KEY);
         let length = packet.len();
         match seal_rtp(crypto.as_deref_mut(), &mut datagram[packet.start..], length) {
             Some(sealed) => io.send(SocketKey::rtp(to), address, &datagram[packet.start..][..sealed]),
@@ -347,7 +349,7 @@ impl Worker {
         out.sent(now, &header, Some(units), bytes);
         self.figures.sent_packets += 1;
         let length = HEADER_BYTES + bytes;
-        self.taps.record(taps, *id, now, Side::Sent, &header, &datagram[HEADER_BYTES..length]);
+        self.taps.record(taps, *id, now, Side::Sent, Some(media.codec), &header, &datagram[HEADER_BYTES..length]);
         match seal_rtp(crypto.as_deref_mut(), datagram, length) {
             Some(sealed) => io.send(SocketKey::rtp(slot), address, &datagram[..sealed]),
             None => self.figures.unsealed_packets += 1,
