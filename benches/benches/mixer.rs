@@ -65,12 +65,13 @@ fn leg(leg: u16, codec: CodecKind) -> LegPlan {
 }
 
 /// Largest payload said.
-const PAYLOAD_MAX: usize = 300;
+const PAYLOAD_MAX: usize = 320;
 
 /// 20 ms of a voice.
 fn payload(codec: CodecKind) -> Vec<u8> {
     if codec != CodecKind::Opus {
-        return (0..160_u32).map(|n| (n * 5) as u8).collect();
+        let bytes = if codec == CodecKind::L16 { 320 } else { 160 };
+        return (0..bytes).map(|n: u32| (n * 5) as u8).collect();
     }
     let mut encoder = opus::Encoder::new(&opus::Settings::voice(SampleRate::NARROW)).expect("an encoder");
     let pcm: Vec<i16> = (0..160_i32).map(|n| ((n * n * 37) % 9_000 - 4_500) as i16).collect();
@@ -140,6 +141,13 @@ impl Call {
 #[divan::bench]
 fn relay_of_two(bencher: Bencher) {
     let mut call = Call::new(2, [(0, 1), (1, 0)].into_iter());
+    bencher.bench_local(move || call.turn());
+}
+
+/// What is passed on in these is decoded now and then, to be measured.
+#[divan::bench(args = [CodecKind::L16, CodecKind::G722, CodecKind::Opus])]
+fn relay_of_two_in(bencher: Bencher, codec: CodecKind) {
+    let mut call = Call::of(vec![codec; 2], [(0, 1), (1, 0)].into_iter());
     bencher.bench_local(move || call.turn());
 }
 

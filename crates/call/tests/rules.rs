@@ -384,3 +384,25 @@ fn the_question_is_heard_before_the_music_and_where_never_is_said_it_is_not_aske
     world.dial("carrier2", "700", None);
     assert_eq!(consent_events(&world), [""; 0]);
 }
+
+#[test]
+fn a_customer_who_has_nothing_but_opus_is_recorded_as_g722() {
+    use offhook_plan::{CodecCap, CodecKind};
+    let mut world = world(|config| {
+        config.caps.codecs.push(CodecCap::of(CodecKind::Opus));
+        config.recording.outgoing = Some(Rule::Always);
+        config.trunks.iter_mut().for_each(|trunk| trunk.codecs = vec![CodecKind::Opus]);
+    });
+    world.answers = Some(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.9\r\ns=-\r\nc=IN IP4 127.0.0.9\r\nt=0 0\r\nm=audio 40000 RTP/AVP 96\r\n\
+         a=rtpmap:96 opus/48000/2\r\n"
+            .to_owned(),
+    );
+    world.dial("ann", "0301234", Some(credentials("ann")));
+    let (ringing, ..) = world.ringing("carrier2").expect("the carrier has the call");
+    world.answer("carrier2", ringing);
+    let plan = &world.plans[&world.newest()];
+    let tapped = world.tapped().expect("a tapped leg");
+    assert_eq!(plan.legs[tapped].negotiated.as_ref().map(|agreed| agreed.codec), Some(CodecKind::Opus));
+    assert_eq!((world.recorded(), world.opened), (Recorded::Yes, vec![CodecKind::G722]));
+}

@@ -28,7 +28,7 @@ static MU: [u32; 256] = squares(&crate::pcmu::DECODED);
 static A: [u32; 256] = squares(&crate::pcma::DECODED);
 
 /// Of so many samples one is looked at: what a packet of speech holds is not the rhythm of 2.7 kHz.
-const STRIDE: usize = 3;
+pub const STRIDE: usize = 3;
 
 /// The mean of the squares of a payload's samples, by a table and by every third of them.
 pub fn power(law: Law, payload: &[u8]) -> u64 {

@@ -1,10 +1,21 @@
 //! L16, RFC 3551 section 4.5.11, at 8 kHz: samples as they are, two bytes each, the higher one first.
 
+use crate::level::STRIDE;
 use crate::{Decoder, Encoder};
 
 /// L16 both ways. It remembers nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Linear;
+
+impl Linear {
+    /// The mean of the squares of a payload's samples, by every third of them.
+    pub fn power(payload: &[u8]) -> u64 {
+        let (pairs, _half_a_sample) = payload.as_chunks::<2>();
+        let square = |pair: &[u8; 2]| u64::from(i16::from_be_bytes(*pair).unsigned_abs()).pow(2);
+        let sum: u64 = pairs.iter().step_by(STRIDE).map(square).sum();
+        sum / pairs.len().div_ceil(STRIDE).max(1) as u64
+    }
+}
 
 impl Encoder for Linear {
     fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {

@@ -39,8 +39,8 @@ pub enum OpusError {
     /// Opus has no such rate: 8, 12, 16, 24 and 48 kHz are. Resample, or ask for one of them.
     #[error("Opus has no rate of {} Hz", .0.0)]
     Rate(SampleRate),
-    /// Frames of 20 ms are encoded, and the samples are none. Fix the caller.
-    #[error("{0} samples are no frame of 20 ms")]
+    /// Frames of 20 ms are encoded, up to three at once, and the samples are none. Fix the caller.
+    #[error("{0} samples are no frames of 20 ms")]
     Frame(usize),
     /// libopus refused or found no memory.
     #[error("libopus: {0}")]
@@ -132,12 +132,12 @@ impl Encoder {
         Ok(self.library.set_packet_loss_perc(percent.min(EXPECTED_LOSS_PERCENT_MAX))?)
     }
 
-    /// Encodes one frame of 20 ms into `out`, which has room for [`PACKET_BYTES_MAX`].
+    /// Encodes 20, 40 or 60 ms into one packet in `out`, which has room for [`PACKET_BYTES_MAX`].
     ///
     /// # Errors
-    /// [`OpusError::Frame`] where it is none.
+    /// [`OpusError::Frame`] where it is anything else.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<Encoded, OpusError> {
-        if pcm.len() != self.frame {
+        if ![1, 2, 3].map(|frames| frames * self.frame).contains(&pcm.len()) {
             return Err(OpusError::Frame(pcm.len()));
         }
         match self.library.encode(pcm, out)? {

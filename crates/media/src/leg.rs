@@ -56,6 +56,9 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct Incoming {
     pub at: Tick,
+    /// Whose it is, and what its timestamps are counted in.
+    pub leg: LegId,
+    pub clock: SampleRate,
     pub header: Header,
     pub payload: Range<usize>,
     pub kind: Kind,
@@ -207,15 +210,17 @@ impl Leg {
             self.end_silence(now);
             self.last_heard = now;
         }
-        let coding = coding_of(media.codec).filter(|_| media.telephone_event.is_none());
-        if self.inband.as_ref().map(|inband| inband.ear.coding) != coding {
-            self.inband = coding.map(Inband::new).map(Box::new);
+        let form = media.telephone_event.is_none().then(|| form_of(media.codec));
+        if self.inband.as_ref().map(|inband| inband.form) != form {
+            let clock = SampleRate(media.codec.clock());
+            self.inband = form.and_then(|form| Inband::new(form, clock)).map(Box::new);
         }
         if self.media.as_ref().is_some_and(|old| old.codec != media.codec) {
             self.recent = Recent::new();
         }
         self.out.clock = SampleRate(media.codec.clock());
         self.media = Some(media.clone());
+        self.begin_to_measure();
         self.to = match &self.door {
             Some(door) => door.path,
             None => self.latched.or(usable(media.remote_rtp)),
@@ -230,6 +235,9 @@ impl Leg {
         self.hold_while_unheard();
         self.taps.clear();
         self.keys.unheard = true;
+        if let Some(inband) = &mut self.inband {
+            inband.sounding.forget();
+        }
         if let Source::Mix(mix) = &mut self.hears {
             mix.edges = 0;
             mix.inputs.iter_mut().for_each(|input| input.leaving = true);
@@ -330,7 +338,8 @@ impl Leg {
         }
         let latched = latched.then_some(MediaEvent::Latched { call: self.call, leg: self.id, from });
         let again = silent_for.map(|silent_for| MediaEvent::HeardAgain { call: self.call, leg: self.id, silent_for });
-        Ok((Incoming { at: now, header, payload: packet.payload_range(), kind, began }, [latched, again]))
+        let (leg, clock) = (self.id, self.clock());
+        Ok((Incoming { at: now, leg, clock, header, payload: packet.payload_range(), kind, began }, [latched, again]))
     }
 
     /// The peer speaks again, or need not: counts the silence that was told, and gives its length.

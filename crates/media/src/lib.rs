@@ -24,6 +24,7 @@ mod receive;
 mod redundancy;
 mod replay;
 mod reports;
+mod sounding;
 mod stretch;
 mod taps;
 mod transport;

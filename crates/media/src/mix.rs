@@ -2,11 +2,13 @@
 
 use offhook_codec::{Coding, Law, SpeechEncoder, opus};
 use offhook_plan::CodecKind;
+use offhook_rtp::{Header, TelephoneEvent};
 use offhook_units::{LegId, PlayerId, RtpTime, SampleRate, Span};
 
 use crate::Assets;
-use crate::leg::form_of;
+use crate::leg::{Incoming, form_of};
 use crate::player::{Frame, Player};
+use crate::sounding::SEGMENT;
 use crate::voice::{FRAME, Meet};
 
 /// How many can be heard at once in a conference at most, whatever [`crate::Limits::speakers_max`] says.
@@ -61,18 +63,45 @@ pub enum From {
 
 /// The place of one key press on the listener's time line.
 #[derive(Default)]
-pub struct Keys(Option<(u32, RtpTime, RtpTime)>);
+pub struct Keys(Option<Place>);
+
+#[derive(Clone, Copy)]
+struct Place {
+    /// Who pressed it, and its timestamp there: of the newest segment.
+    source: u32,
+    said: RtpTime,
+    /// What the segments before that one lasted, in units of the source's clock.
+    before: u64,
+    event: u8,
+    ended: bool,
+    /// Where it begins for the listener.
+    at: RtpTime,
+}
 
 impl Keys {
-    /// The timestamp of a press that the source `from` (SSRC) has at `said`: `next` where it is a new one.
-    pub fn place(&mut self, from: u32, said: RtpTime, next: RtpTime) -> RtpTime {
-        match self.0 {
-            Some((source, before, at)) if (source, before) == (from, said) => at,
-            Some(_) | None => {
-                self.0 = Some((from, said, next));
-                next
+    /// The timestamp and duration, by the listener's `clock`, of an event; a press that is new begins at `next`. One that lasts
+    /// longer than an event can tell goes on in segments, RFC 4733 section 2.5.1.3.
+    pub fn place(
+        &mut self,
+        incoming: &Incoming,
+        event: TelephoneEvent,
+        next: RtpTime,
+        clock: SampleRate,
+    ) -> (RtpTime, u16) {
+        let Header { ssrc: source, timestamp: said, marker, .. } = incoming.header;
+        let new = Place { source, said, before: 0, event: event.event, ended: event.end, at: next };
+        let place = match self.0.filter(|place| place.source == source && place.event == event.event) {
+            Some(place) if place.said == said => Place { ended: place.ended || event.end, ..place },
+            Some(place) if !marker && !place.ended && said.distance(place.said) == i32::from(SEGMENT) => {
+                Place { said, before: place.before + u64::from(SEGMENT), ended: event.end, ..place }
             }
-        }
+            Some(_) | None => new,
+        };
+        self.0 = Some(place);
+        let lasts = (place.before + u64::from(event.duration)) * u64::from(clock.0) / u64::from(incoming.clock.0);
+        let segment = u64::from(SEGMENT);
+        let whole = lasts.saturating_sub(1) / segment;
+        (place.at.wrapping_add((whole * segment) as u32), (lasts - whole * segment) as u16)
     }
 }
 
@@ -149,23 +178,26 @@ impl Mix {
         SampleRate::NARROW.samples(ptime) as usize
     }
 
-    /// Adds the next frame to what waits. `over` is told each player that came to its end.
+    /// Adds the next frame to what waits. In place of whoever presses a `key` is heard how that sounds; `over` is told each player
+    /// that came to its end.
     pub fn frame(
         &mut self,
         sources: &impl Sources,
         assets: &Assets,
         speakers_max: usize,
+        key: Option<(LegId, [i16; FRAME])>,
         mut over: impl FnMut(PlayerId),
     ) {
         let threshold = self.threshold(sources, speakers_max.min(SPEAKERS_MAX));
-        let mut sum = [0.0; FRAME];
+        let pressed = key.as_ref().map(|(leg, _)| *leg);
+        let mut sum = key.map_or([0.0; FRAME], |(_, tone)| tone.map(f32::from));
         for input in &mut self.inputs {
             let leaves = input.leaving;
             match &mut input.from {
                 From::Leg { leg, slot, meet } => {
                     let heard = sources.frame(*leg, *slot, meet);
                     let audible = heard.as_ref().is_some_and(|(_, loudness)| *loudness >= threshold);
-                    let to = if audible && !leaves { 1.0 } else { 0.0 };
+                    let to = if audible && !leaves && pressed != Some(*leg) { 1.0 } else { 0.0 };
                     input.add(heard.as_ref().map(|(frame, _)| frame), to, &mut sum);
                 }
                 From::Player(player) => {

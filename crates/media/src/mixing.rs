@@ -14,7 +14,7 @@ use crate::worker::Call;
 use crate::{Io, Worker};
 
 /// Largest payload that a mix makes: a whole packet, and less than another, of bytes that last 125 us; or a frame of Opus.
-const PAYLOAD_MAX: usize =
+pub const PAYLOAD_MAX: usize =
     if 2 * PACKET_SAMPLES_MAX > opus::PACKET_BYTES_MAX { 2 * PACKET_SAMPLES_MAX } else { opus::PACKET_BYTES_MAX };
 
 /// Fills `pcm` from `from` on with what goes from the sample before to silence.
@@ -225,6 +225,8 @@ impl Worker {
         let Some(leg) = legs.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return false };
         let Some(packet) = leg.media.as_ref().map(|media| packet_time(media.ptime_ms)) else { return true };
         let call = leg.call;
+        let key = leg.inband.as_deref_mut().and_then(|inband| inband.sounding.frame(now));
+        let keys = leg.inband.as_deref().is_some_and(|inband| inband.sounding.is_busy());
         let mut mix = match core::mem::replace(&mut leg.hears, Source::Nothing) {
             Source::Mix(mix) => mix,
             other => {
@@ -234,7 +236,7 @@ impl Worker {
         };
         // An answer to a command is never dropped.
         let over = |player| events.push_back(MediaEvent::PlayerFinished { call, player });
-        mix.frame(&Legs(legs, call), assets, limits.speakers_max, over);
+        mix.frame(&Legs(legs, call), assets, limits.speakers_max, key, over);
         while let Some(left) = mix.take_left() {
             if let From::Leg { leg, slot, .. } = left.from {
                 self.release_voice(call, leg, slot);
@@ -245,7 +247,7 @@ impl Worker {
             let count = mix.filled;
             self.send_mix(io, now, slot, &mut mix, count);
         }
-        self.settle(io, now, slot, mix, samples)
+        self.settle(io, now, slot, mix, samples, keys)
     }
 
     /// Whether the leg `to` may hear that of `from` packet by packet.
@@ -292,10 +294,18 @@ impl Worker {
         bytes > 0 && self.send_own(io, now, slot, &mut datagram, bytes, units, begins)
     }
 
-    /// Puts a mix back, or what takes its place where less than two are heard and nobody fades.
-    fn settle(&mut self, io: &mut impl Io, now: Tick, slot: u32, mut mix: Box<Mix>, samples: usize) -> bool {
+    /// Puts a mix back, or what takes its place where less than two are heard, nobody fades and no key sounds.
+    fn settle(
+        &mut self,
+        io: &mut impl Io,
+        now: Tick,
+        slot: u32,
+        mut mix: Box<Mix>,
+        samples: usize,
+        keys: bool,
+    ) -> bool {
         let goes_on = match mix.inputs.as_slice() {
-            _ if mix.edges > 1 => true,
+            _ if mix.edges > 1 || keys => true,
             [Input { from: From::Leg { slot: from, .. }, .. }] => !self.can_be_relayed(*from, slot),
             [_] => mix.filled > 0 || coding_of(mix.codec).is_none(),
             [] => mix.filled > 0,

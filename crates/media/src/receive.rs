@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use offhook_plan::tap::Side;
 use offhook_plan::{COMFORT_NOISE, MediaEvent};
-use offhook_rtp::{HEADER_BYTES, Header, SRTP_TAIL_MAX, is_rtcp, rewrite};
+use offhook_rtp::{HEADER_BYTES, Header, SRTP_TAIL_MAX, TelephoneEvent, is_rtcp, rewrite};
 use offhook_units::{SampleRate, Tick};
 
 use crate::crypto::seal_rtp;
@@ -76,7 +76,8 @@ impl Worker {
         let keys = leg.keys_of(now, &incoming, payload);
         match incoming.kind {
             Kind::Speech => {
-                self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, payload);
+                let codec = leg.media.as_ref().map(|media| media.codec);
+                self.taps.record(&leg.taps, leg.id, now, Side::Heard, codec, &incoming.header, payload);
                 leg.measure(payload);
                 if let Some(voice) = &mut leg.voice {
                     voice.push(now, &incoming.header, payload);
@@ -86,12 +87,12 @@ impl Worker {
                 }
             }
             Kind::Noise => {
-                self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, payload);
+                self.taps.record(&leg.taps, leg.id, now, Side::Heard, None, &incoming.header, payload);
                 if let Some(voice) = &mut leg.voice {
                     voice.push_noise(now, &incoming.header, payload);
                 }
             }
-            Kind::Key(_) => self.taps.record(&leg.taps, leg.id, now, Side::Heard, &incoming.header, &NO_KEY),
+            Kind::Key(_) => self.taps.record(&leg.taps, leg.id, now, Side::Heard, None, &incoming.header, &NO_KEY),
             Kind::Unknown => {}
         }
         if incoming.kind == Kind::Unknown && leg.media.is_some() {
@@ -167,7 +168,7 @@ impl Worker {
             relay.skip(incoming.header.seq);
             return;
         };
-        let sounds = inband.as_ref().is_some_and(|inband| inband.sounding.covers(incoming.header.timestamp));
+        let sounds = inband.as_ref().is_some_and(|inband| inband.sounding.covers(incoming));
         if !media.direction.sends() || speech && sounds {
             relay.skip(incoming.header.seq);
             return;
@@ -195,7 +196,8 @@ impl Worker {
         out.sent(now, &header, speech.then(sounds_for), payload.len());
         self.figures.sent_packets += 1;
         if !taps.is_empty() {
-            self.taps.record(taps, *id, now, Side::Sent, &header, if speech { payload } else { &NO_KEY });
+            let codec = (speech && !noise).then_some(media.codec);
+            self.taps.record(taps, *id, now, Side::Sent, codec, &header, if speech { payload } else { &NO_KEY });
         }
         let length = packet.len();
         let Some(sealed) = seal_rtp(crypto.as_deref_mut(), &mut datagram[packet.start..], length) else {
@@ -205,22 +207,32 @@ impl Worker {
         io.send(SocketKey::rtp(to), address, &datagram[packet.start..][..sealed]);
     }
 
-    /// Sends a key press of one whom a leg hears among others, on the time line of the mix. Its speech comes from the mix.
+    /// Sends a key press of one whom a leg hears among others, on the time line of the mix and by its clock; or has it sound there,
+    /// where no events were agreed on. Speech comes from the mix.
     fn forward_key(&mut self, io: &mut impl Io, now: Tick, to: u32, incoming: &Incoming, datagram: &mut [u8]) {
         let Some(leg) = self.legs.get_mut(to as usize).and_then(Option::as_deref_mut) else { return };
-        let Leg { media, hears, out, to: address, taps, id, crypto, .. } = leg;
+        let Leg { media, hears, out, to: address, taps, id, crypto, inband, .. } = leg;
         let (Some(media), Source::Mix(mix), Some(address)) = (media.as_ref(), hears, *address) else { return };
-        let (Kind::Key(_), Some((payload_type, _))) = (incoming.kind, media.telephone_event) else { return };
+        let Kind::Key(event) = incoming.kind else { return };
         if !media.direction.sends() {
             return;
         }
+        if let Some(inband) = inband {
+            let taken = inband.sounding.press(incoming, event);
+            self.figures.discarded_packets += u64::from(!taken);
+            return;
+        }
+        let Some((payload_type, _)) = media.telephone_event else { return };
         let (seq, next) = out.next_of_same_speaker();
-        let timestamp = mix.keys.place(incoming.header.ssrc, incoming.header.timestamp, next);
+        let (timestamp, duration) = mix.keys.place(incoming, event, next, out.clock);
         let header = Header { payload_type, marker: incoming.header.marker, seq, timestamp, ssrc: out.ssrc };
+        let said = datagram.get_mut(incoming.payload.clone()).and_then(|payload| payload.first_chunk_mut());
+        let Some(said) = said else { return };
+        *said = TelephoneEvent { duration, ..event }.encode();
         let Some(packet) = rewrite(datagram, incoming.payload.clone(), &header) else { return };
         out.sent(now, &header, None, incoming.payload.len());
         self.figures.sent_packets += 1;
-        self.taps.record(taps, *id, now, Side::Sent, &header, &NO_KEY);
+        self.taps.record(taps, *id, now, Side::Sent, None, &header, &NO_KEY);
         let length = packet.len();
         match seal_rtp(crypto.as_deref_mut(), &mut datagram[packet.start..], length) {
             Some(sealed) => io.send(SocketKey::rtp(to), address, &datagram[packet.start..][..sealed]),
@@ -245,7 +257,8 @@ impl Worker {
             copy[HEADER_BYTES..end].copy_from_slice(payload);
             let began = ssrc.is_some_and(|before| before != header.ssrc);
             ssrc = Some(header.ssrc);
-            let incoming = Incoming { at, header, payload: HEADER_BYTES..end, kind, began };
+            let payload = HEADER_BYTES..end;
+            let incoming = Incoming { at, leg: leg.id, clock: leg.clock(), header, payload, kind, began };
             self.forward(io, now, to, &incoming, &mut copy);
         }
         if let Some(leg) = self.legs.get_mut(from as usize).and_then(Option::as_deref_mut) {
@@ -336,7 +349,7 @@ impl Worker {
         out.sent(now, &header, Some(units), bytes);
         self.figures.sent_packets += 1;
         let length = HEADER_BYTES + bytes;
-        self.taps.record(taps, *id, now, Side::Sent, &header, &datagram[HEADER_BYTES..length]);
+        self.taps.record(taps, *id, now, Side::Sent, Some(media.codec), &header, &datagram[HEADER_BYTES..length]);
         match seal_rtp(crypto.as_deref_mut(), datagram, length) {
             Some(sealed) => io.send(SocketKey::rtp(slot), address, &datagram[..sealed]),
             None => self.figures.unsealed_packets += 1,

@@ -1,5 +1,6 @@
 //! What is heard and sent at tapped legs, into the recorder's ring (`plan::tap`).
 
+use offhook_plan::CodecKind;
 use offhook_plan::tap::{HAND_OVER_EVERY, PAYLOAD_BYTES_MAX, Side, TapHeader, TapWriter};
 use offhook_rtp::Header;
 use offhook_units::{LegId, RecordingId, Tick};
@@ -18,13 +19,15 @@ impl Taps {
         Self { ring, handed_over: Tick::ZERO, dropped_before: 0, written: 0, dropped: 0 }
     }
 
-    /// One packet of speech, into every recording of its leg.
+    /// One packet, into every recording of its leg; of speech with the codec that it is in.
+    #[expect(clippy::too_many_arguments, reason = "a packet and what it is")]
     pub fn record(
         &mut self,
         recordings: &[RecordingId],
         leg: LegId,
         at: Tick,
         side: Side,
+        codec: Option<CodecKind>,
         header: &Header,
         payload: &[u8],
     ) {
@@ -35,6 +38,7 @@ impl Taps {
                 at,
                 side,
                 payload_type: header.payload_type,
+                codec,
                 seq: header.seq.0,
                 timestamp: header.timestamp.0,
                 ssrc: header.ssrc,

@@ -171,7 +171,7 @@ const RECENT: usize = 3;
 const RECENT_BYTES: usize = 480;
 
 /// Samples of the longest packet: 120 ms of Opus.
-const PACKET_SAMPLES_MAX: usize = 960;
+pub const PACKET_SAMPLES_MAX: usize = 960;
 
 /// The last packets of a leg that is relayed.
 pub struct Recent {

@@ -3,8 +3,8 @@
 mod harness;
 
 use harness::*;
-use offhook_codec::Law;
 use offhook_codec::opus::{Encoded, Encoder, PACKET_BYTES_MAX, Settings};
+use offhook_codec::{Coding, Form, Law, Linear, SpeechEncoder, resample};
 use offhook_plan::{CodecKind, LevelReport, MediaCommand, MediaEvent, Negotiated};
 use offhook_units::{LegId, SampleRate, Span, Tick};
 
@@ -103,4 +103,113 @@ fn opus_that_goes_through_the_mix_is_measured_there_within_1_db() {
     let (level, quiet) = *levels(&mut floor, AGENT).last().unwrap();
     assert!((-240..-220).contains(&level.speech_dbov_x10.unwrap()) && !quiet, "{level:?}");
     assert!(level.active_percent().unwrap() > 95, "{level:?}");
+}
+
+/// A minute of announcements at 8 kHz, 1.5 s of silence behind each.
+fn speech() -> Vec<i16> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/prompts");
+    let mut speech = Vec::new();
+    for name in ["queue-callswaiting", "reception-menu", "tt-allbusy", "vm-nobodyavail", "please-try-call-later"] {
+        let file = std::fs::read(format!("{folder}/{name}.wav")).unwrap();
+        let rate = SampleRate(u32::from_le_bytes(file[24..28].try_into().unwrap()));
+        let pcm: Vec<i16> = file[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+        speech.extend(resample(&pcm, rate, SampleRate::NARROW).unwrap());
+        speech.resize(speech.len().next_multiple_of(160) + 12_000, 0);
+    }
+    speech.repeat(3)
+}
+
+/// What is told of an agent who says `pcm` in a codec, heard by a caller who has the same.
+fn told_of(
+    codec: CodecKind,
+    pcm: &[i16],
+    samples: usize,
+    encode: &mut dyn FnMut(&[i16]) -> Vec<u8>,
+) -> (LevelReport, bool) {
+    let (send_payload_type, recv_payload_type) = (96, 96);
+    let plan_of = |leg| {
+        let agreed = agreed(leg, CodecKind::Pcmu);
+        leg_plan(leg, Some(Negotiated { codec, send_payload_type, recv_payload_type, ..agreed }))
+    };
+    let mut floor = Floor::new();
+    floor.command(plan(1, vec![plan_of(CALLER), plan_of(AGENT)], vec![hears(CALLER, AGENT, Tick::MAX)], vec![]));
+    assert_eq!(floor.worker.figures().mixing, 0);
+    let mut agent = Speaker::new(AGENT);
+    for frame in pcm.chunks_exact(samples) {
+        let packet = agent.packet(96, false, &encode(frame));
+        agent.seq = agent.seq.wrapping_add(1);
+        agent.timestamp = agent.timestamp.wrapping_add(samples as u32 * (codec.clock() / 8_000));
+        floor.receive(AGENT, peer(AGENT), &packet);
+        floor.run_to(floor.now + SampleRate::NARROW.span_of(samples as u64));
+        floor.network.sent.clear();
+    }
+    floor.command(MediaCommand::Close(CALL));
+    *levels(&mut floor, AGENT).last().unwrap()
+}
+
+fn encoder_of(form: Form) -> impl FnMut(&[i16]) -> Vec<u8> {
+    let mut encoder = SpeechEncoder::in_mid_stream(form).unwrap();
+    move |pcm| {
+        let mut out = vec![0; PACKET_BYTES_MAX];
+        let bytes = encoder.encode(pcm, &mut out);
+        out.truncate(bytes);
+        out
+    }
+}
+
+/// Opus as a browser makes it: of 48 kHz, in both of its ways of coding.
+fn full_opus(bitrate: u32) -> impl FnMut(&[i16]) -> Vec<u8> {
+    let settings = Settings { bitrate, ..Settings::voice(SampleRate::FULL) };
+    let mut encoder = Encoder::new(&settings).unwrap();
+    move |pcm| {
+        let full: Vec<i16> = pcm.iter().flat_map(|sample| [*sample; 6]).collect();
+        let mut out = vec![0; PACKET_BYTES_MAX];
+        let Encoded::Packet(bytes) = encoder.encode(&full, &mut out).unwrap() else { panic!("a pause") };
+        out.truncate(bytes);
+        out
+    }
+}
+
+#[test]
+fn speech_that_is_passed_on_in_g722_opus_and_l16_is_measured_within_1_5_db_and_8_percent_of_the_time_of_that_in_g711() {
+    let speech = speech();
+    let (known, _) = told_of(CodecKind::Pcma, &speech, 160, &mut encoder_of(Form::Bytes(Coding::G711(Law::A))));
+    for (what, codec, samples, encode) in [
+        ("L16", CodecKind::L16, 160, &mut encoder_of(Form::Linear) as &mut dyn FnMut(&[i16]) -> Vec<u8>),
+        ("G.722", CodecKind::G722, 160, &mut encoder_of(Form::Bytes(Coding::G722))),
+        ("G.722 in packets of 30 ms", CodecKind::G722, 240, &mut encoder_of(Form::Bytes(Coding::G722))),
+        ("Opus", CodecKind::Opus, 160, &mut encoder_of(Form::Opus)),
+        ("Opus in packets of 60 ms", CodecKind::Opus, 480, &mut encoder_of(Form::Opus)),
+        ("Opus of 48 kHz", CodecKind::Opus, 160, &mut full_opus(32_000)),
+    ] {
+        let (level, _) = told_of(codec, &speech, samples, encode);
+        println!("{what}: {level:?}, {known:?} in G.711");
+        let apart = level.speech_dbov_x10.unwrap() - known.speech_dbov_x10.unwrap();
+        let active = level.active_percent().unwrap().abs_diff(known.active_percent().unwrap());
+        assert!(apart.abs() <= 15 && active <= 8, "{what}: {level:?}, and {known:?} in G.711");
+        assert!(level.measured_ms.abs_diff(known.measured_ms) < 1_000, "{what}");
+    }
+}
+
+#[test]
+fn who_is_muted_in_g722_opus_or_l16_is_told_quiet_and_who_speaks_again_is_not_within_2_s() {
+    for (codec, form) in
+        [(CodecKind::L16, Form::Linear), (CodecKind::G722, Form::Bytes(Coding::G722)), (CodecKind::Opus, Form::Opus)]
+    {
+        let mut encode = encoder_of(form);
+        let (mut quiet, mut again) = (vec![0; 8_000 * 22], vec![0; 8_000 * 22]);
+        // The noise of a muted line: the last bit.
+        quiet.iter_mut().step_by(7).for_each(|sample| *sample = 8);
+        let (level, is_quiet) = told_of(codec, &quiet, 160, &mut encode);
+        assert!(is_quiet && level.speech_dbov_x10.is_none(), "{codec:?}: {level:?}");
+        again.extend((0..100).flat_map(|n| tone(3_276.0, n)));
+        let (_, is_quiet) = told_of(codec, &again, 160, &mut encoder_of(form));
+        assert!(!is_quiet, "{codec:?}");
+    }
+}
+
+#[test]
+fn a_payload_of_l16_has_the_power_of_its_samples() {
+    let payload: Vec<u8> = [1_000_i16, -1_000].iter().flat_map(|sample| sample.to_be_bytes()).collect();
+    assert_eq!((Linear::power(&payload.repeat(80)), Linear::power(&[]), Linear::power(&[1])), (1_000_000, 0, 0));
 }

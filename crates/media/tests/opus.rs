@@ -102,6 +102,25 @@ fn keys_are_told_and_passed_on_with_the_other_legs_number() {
 }
 
 /// The level of one frequency at 8 kHz.
+#[test]
+fn what_is_tapped_of_a_leg_with_opus_says_that_it_is_opus_and_of_its_keys_that_they_are_no_speech() {
+    let mut floor = Floor::new();
+    let edges = vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX)];
+    floor.command(plan(1, vec![full(CALLER, 96, 97), full(AGENT, 111, 110)], edges, tapped()));
+    let said = packets(1);
+    let event = TelephoneEvent { event: 5, end: false, volume: 10, duration: 960 }.encode();
+    for (leg, speech, keys) in [(CALLER, 96, 97), (AGENT, 111, 110)] {
+        let mut speaker = Speaker::new(leg);
+        for (payload_type, payload) in [(speech, &said[0][..]), (keys, &event[..])] {
+            let packet = speaker.packet(payload_type, false, payload);
+            speaker.seq += 1;
+            floor.receive(leg, peer(leg), &packet);
+        }
+    }
+    let codecs: Vec<_> = floor.recorded().iter().map(|(header, _)| header.codec).collect();
+    assert_eq!(codecs, [Some(CodecKind::Opus), None, Some(CodecKind::Opus), None]);
+}
+
 fn level(pcm: &[i16], hertz: f64) -> f64 {
     let (mut real, mut imaginary) = (0.0, 0.0);
     for (n, sample) in pcm.iter().enumerate() {

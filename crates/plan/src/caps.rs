@@ -95,12 +95,19 @@ impl CodecKind {
         }
     }
 
-    /// Whether a recording can hold it as it comes: of the others one cannot be made (docs/decisions/0071, 0073).
+    /// Whether a recording holds it as it comes: the others are turned into what it holds (docs/decisions/0114).
     pub const fn is_recorded(self) -> bool {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 => true,
             Self::Opus | Self::L16 => false,
         }
+    }
+
+    /// What the file of a recording holds that begins at a leg with it: sound at 8 kHz in its own bytes, everything wider, and
+    /// what has no bytes of 125 us, as G.722 (docs/decisions/0114).
+    #[must_use]
+    pub const fn recorded_as(self) -> Self {
+        if self.is_recorded() { self } else { Self::G722 }
     }
 
     /// The kind with this encoding name (any case) and clock.

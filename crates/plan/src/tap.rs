@@ -7,6 +7,8 @@ mod ring;
 
 use offhook_units::{LegId, RecordingId, Tick};
 
+use crate::CodecKind;
+
 pub use ring::{HAND_OVER_EVERY, TapReader, TapWriter, tap_ring};
 
 /// Which direction of the tapped leg a record belongs to.
@@ -31,6 +33,8 @@ pub struct TapHeader {
     pub side: Side,
     /// RTP payload type, as on the wire of that leg.
     pub payload_type: u8,
+    /// What the payload is, where it is speech: what the leg had agreed on then.
+    pub codec: Option<CodecKind>,
     /// RTP sequence number.
     pub seq: u16,
     /// RTP timestamp.
@@ -56,7 +60,8 @@ impl TapHeader {
         out[0..8].copy_from_slice(&self.recording.0.to_le_bytes());
         out[8..16].copy_from_slice(&self.leg.0.to_le_bytes());
         out[16..24].copy_from_slice(&self.at.as_us().to_le_bytes());
-        out[24] = u8::from(self.side == Side::Sent);
+        let codec = CodecKind::ALL.iter().position(|codec| self.codec == Some(*codec)).map_or(0, |at| at as u8 + 1);
+        out[24] = u8::from(self.side == Side::Sent) | codec << 1;
         out[25] = self.payload_type;
         out[26..28].copy_from_slice(&self.seq.to_le_bytes());
         out[28..32].copy_from_slice(&self.timestamp.to_le_bytes());
@@ -76,7 +81,8 @@ impl TapHeader {
             recording: RecordingId(u64_at(0)),
             leg: LegId(u64_at(8)),
             at: Tick::from_us(u64_at(16)),
-            side: if bytes[24] == 0 { Side::Heard } else { Side::Sent },
+            side: if bytes[24] & 1 == 0 { Side::Heard } else { Side::Sent },
+            codec: usize::from(bytes[24] >> 1).checked_sub(1).and_then(|at| CodecKind::ALL.get(at).copied()),
             payload_type: bytes[25],
             seq: u16_at(26),
             timestamp: u32_at(28),
@@ -93,18 +99,23 @@ mod tests {
 
     #[test]
     fn a_header_reads_back_what_was_written() {
-        let header = TapHeader {
+        let header = |codec| TapHeader {
             recording: RecordingId(7),
             leg: LegId(u64::MAX),
             at: Tick::from_us(123_456_789),
             side: Side::Sent,
             payload_type: 101,
+            codec,
             seq: 65_535,
             timestamp: 0xdead_beef,
             ssrc: 42,
             payload_bytes: 160,
             dropped_before: 3,
         };
-        assert_eq!(TapHeader::decode(&header.encode()), header);
+        for codec in CodecKind::ALL.map(Some).into_iter().chain([None]) {
+            assert_eq!(TapHeader::decode(&header(codec).encode()), header(codec));
+            let heard = TapHeader { side: Side::Heard, ..header(codec) };
+            assert_eq!(TapHeader::decode(&heard.encode()), heard);
+        }
     }
 }

@@ -1,16 +1,17 @@
 //! What recording costs: both sides of some calls through the writer, as fast as it takes them, and the CPU time of its
 //! threads for each second of each call; plain, then sealed.
 //!
-//! `cargo run --release -p offhook-recorder --example writer_cost [CALLS] [SECONDS]`
+//! `cargo run --release -p offhook-recorder --example writer_cost [CALLS] [SECONDS] [opus|l16|g722|pcma|pcmu]`
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use offhook_codec::opus;
 use offhook_plan::CodecKind;
 use offhook_plan::tap::{Side, TapHeader, tap_ring};
 use offhook_recorder::{KeyRing, Protection, RecordingSpec, Writer};
-use offhook_units::{CallId, Entropy, LegId, RecordingId, Span, Tick};
+use offhook_units::{CallId, Entropy, LegId, RecordingId, SampleRate, Span, Tick};
 
 const STARTED: Tick = Tick::from_us(1_709_251_199_000_000);
 
@@ -27,8 +28,31 @@ fn recorder_cpu_ns() -> u64 {
     ns.sum()
 }
 
+/// A second of packets: of Opus as a browser makes it, of 48 kHz; noise of the others.
+fn said(codec: CodecKind) -> Vec<Vec<u8>> {
+    let bytes = if codec == CodecKind::L16 { 320 } else { 160 };
+    let mut noise = vec![0; bytes];
+    Entropy::from_number(7).fill(&mut noise);
+    if codec != CodecKind::Opus {
+        return vec![noise];
+    }
+    let settings = opus::Settings { bitrate: 32_000, ..opus::Settings::voice(SampleRate::FULL) };
+    let mut encoder = opus::Encoder::new(&settings).expect("an encoder");
+    let saw = |n: usize, hertz: usize| (n * hertz % 48_000) as i32 / 6 - 4_000;
+    let pcm: Vec<i16> = (0..48_000).map(|n| (saw(n, 140) / 2 + saw(n, 610) / 8) as i16).collect();
+    let mut packets = Vec::new();
+    for frame in pcm.chunks_exact(960) {
+        let mut out = vec![0; opus::PACKET_BYTES_MAX];
+        if let Ok(opus::Encoded::Packet(bytes)) = encoder.encode(frame, &mut out) {
+            out.truncate(bytes);
+            packets.push(out);
+        }
+    }
+    packets
+}
+
 /// CPU nanoseconds of the writer while `calls` of `seconds` were recorded; their closing and hashing is not in it.
-fn run(calls: u64, seconds: u64, sealed: bool) -> Result<u64, Box<dyn std::error::Error>> {
+fn run(calls: u64, seconds: u64, sealed: bool, codec: CodecKind) -> Result<u64, Box<dyn std::error::Error>> {
     let folder = std::env::temp_dir().join(format!("writer-cost-{}-{sealed}", std::process::id()));
     let (mut tap, out) = tap_ring(1 << 22);
     let (told, _events) = crossbeam_channel::unbounded();
@@ -41,12 +65,12 @@ fn run(calls: u64, seconds: u64, sealed: bool) -> Result<u64, Box<dyn std::error
     for id in 1..=calls {
         let meta = BTreeMap::new();
         let (id, call) = (RecordingId(id), CallId(id));
-        writer.open(RecordingSpec { id, call, started: STARTED, meta, codec: CodecKind::Pcmu });
+        writer.open(RecordingSpec { id, call, started: STARTED, meta, codec: codec.recorded_as() });
     }
-    let mut payload = [0; 160];
-    Entropy::from_number(7).fill(&mut payload);
+    let payloads = said(codec);
     for n in 0..seconds * 50 {
         let at = STARTED + Span::from_ms(20) * n;
+        let payload = &payloads[n as usize % payloads.len()];
         for (id, side) in (1..=calls).flat_map(|id| [(id, Side::Heard), (id, Side::Sent)]) {
             let header = TapHeader {
                 recording: RecordingId(id),
@@ -54,13 +78,14 @@ fn run(calls: u64, seconds: u64, sealed: bool) -> Result<u64, Box<dyn std::error
                 at,
                 side,
                 payload_type: 0,
+                codec: Some(codec),
                 seq: n as u16,
-                timestamp: n as u32 * 160,
+                timestamp: n as u32 * codec.clock() / 50,
                 ssrc: id as u32,
-                payload_bytes: 160,
+                payload_bytes: payload.len() as u16,
                 dropped_before: 0,
             };
-            while !tap.push(&header, &payload) {
+            while !tap.push(&header, payload) {
                 std::thread::yield_now();
             }
         }
@@ -80,13 +105,20 @@ fn run(calls: u64, seconds: u64, sealed: bool) -> Result<u64, Box<dyn std::error
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut numbers = std::env::args().skip(1).map(|text| text.parse::<u64>());
+    let mut numbers = std::env::args().skip(1).take(2).map(|text| text.parse::<u64>());
     let calls = numbers.next().transpose()?.unwrap_or(200);
     let seconds = numbers.next().transpose()?.unwrap_or(20);
+    let name = std::env::args().nth(3);
+    let named = |codec: &CodecKind| name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(codec.name()));
+    let codec = CodecKind::ALL.into_iter().find(named).unwrap_or(CodecKind::Pcmu);
     for sealed in [false, true] {
-        let ns = run(calls, seconds, sealed)?;
+        let ns = run(calls, seconds, sealed, codec)?;
         let name = if sealed { "sealed" } else { "plain" };
-        println!("{name}: {:.1} us of CPU for each second of a call", ns as f64 / 1e3 / (calls * seconds) as f64);
+        println!(
+            "{} {name}: {:.1} us of CPU for each second of a call",
+            codec.name(),
+            ns as f64 / 1e3 / (calls * seconds) as f64
+        );
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::gaps::{Gap, GapReason, uncovered};
 use crate::keys;
 use crate::manifest::{MANIFEST_VERSION, Manifest, ManifestGap, RecordingSpec, SideSummary};
 use crate::recording::Summary;
-use crate::side::coding_of;
+use crate::turn::coding_of;
 use crate::wav::{FRAME_BYTES, HEADER_BYTES, WavError, WavHeader};
 use crate::writer::{Counters, Protection, RecorderEvent};
 

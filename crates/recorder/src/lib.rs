@@ -1,7 +1,7 @@
 //! Taps to crash-safe recordings with manifests.
 //!
 //! A contact is recorded at the customer's leg: left what the customer said, right what the customer was sent, on one time
-//! line that starts when the recording was asked for. G.711 is stored as it arrived, in a stereo WAV file
+//! line that starts when the recording was asked for. G.711 and G.722 are stored as they arrived, Opus and L16 as G.722, in a stereo WAV file
 //! (`DIR/YYYY/MM/DD/<recording id>.wav`); each closed recording leaves one JSON line ([`Manifest`]) in `DIR/manifest.jsonl`.
 //!
 //! The machine ([`Recording`], with [`Side`](offhook_plan::tap::Side) tracks, a placement clock and the WAV header) is
@@ -34,6 +34,7 @@ mod manifest;
 mod recording;
 mod sequence;
 mod side;
+mod turn;
 mod wav;
 mod writer;
 

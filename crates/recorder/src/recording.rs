@@ -8,7 +8,8 @@ use offhook_units::{Span, Tick};
 use crate::canvas::{Canvas, Dirty};
 use crate::gaps::{Gap, GapReason, uncovered};
 use crate::manifest::RecordingSpec;
-use crate::side::{SideCounts, SideTrack, coding_of, frame_at};
+use crate::side::{SideCounts, SideTrack, frame_at};
+use crate::turn::coding_of;
 use crate::wav::{HEADER_BYTES, WavHeader};
 
 /// How often a recording's data and then its header go to disk.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use offhook_plan::CodecKind;
 use offhook_plan::tap::TapHeader;
 use offhook_units::{RtpSeq, Span, Tick};
 
@@ -40,6 +41,7 @@ const _: () = assert!(SETTLE_PACKETS < REORDER_PACKETS_MAX, "settling ends befor
 pub struct Packet<P> {
     pub at: Tick,
     pub payload_type: u8,
+    pub codec: Option<CodecKind>,
     pub seq: u16,
     pub timestamp: u32,
     pub ssrc: u32,
@@ -51,20 +53,20 @@ pub type Held = Packet<Vec<u8>>;
 
 impl<'a> Packet<&'a [u8]> {
     pub const fn new(header: &TapHeader, payload: &'a [u8]) -> Self {
-        let TapHeader { at, payload_type, seq, timestamp, ssrc, .. } = *header;
-        Self { at, payload_type, seq, timestamp, ssrc, payload }
+        let TapHeader { at, payload_type, codec, seq, timestamp, ssrc, .. } = *header;
+        Self { at, payload_type, codec, seq, timestamp, ssrc, payload }
     }
 
     fn held(self) -> Held {
-        let Self { at, payload_type, seq, timestamp, ssrc, payload } = self;
-        Packet { at, payload_type, seq, timestamp, ssrc, payload: payload.to_vec() }
+        let Self { at, payload_type, codec, seq, timestamp, ssrc, payload } = self;
+        Packet { at, payload_type, codec, seq, timestamp, ssrc, payload: payload.to_vec() }
     }
 }
 
 impl Held {
     pub fn lent(&self) -> Packet<&[u8]> {
-        let Self { at, payload_type, seq, timestamp, ssrc, ref payload } = *self;
-        Packet { at, payload_type, seq, timestamp, ssrc, payload }
+        let Self { at, payload_type, codec, seq, timestamp, ssrc, ref payload } = *self;
+        Packet { at, payload_type, codec, seq, timestamp, ssrc, payload }
     }
 }
 
@@ -242,7 +244,7 @@ mod tests {
         let mut out = Vec::new();
         for &(ms, ssrc, seq) in packets {
             let at = Tick::from_us(ms * 1_000);
-            let packet = Packet { at, payload_type: 0, seq, timestamp: 0, ssrc, payload: &[][..] };
+            let packet = Packet { at, payload_type: 0, codec: None, seq, timestamp: 0, ssrc, payload: &[][..] };
             let queued = out.len();
             if sequencer.push(packet, &mut out) {
                 assert_eq!(out.len(), queued, "the rest of an old stream comes before a new one, which settles");
@@ -314,7 +316,8 @@ mod tests {
         for n in 0..100_000 {
             let at = Tick::from_us(n * entropy.below(40_000));
             let (seq, ssrc) = (entropy.next_u32() as u16, entropy.below(3) as u32);
-            sequencer.push(Packet { at, payload_type: 0, seq, timestamp: 0, ssrc, payload: &[] }, &mut rest);
+            let packet = Packet { at, payload_type: 0, codec: None, seq, timestamp: 0, ssrc, payload: &[][..] };
+            sequencer.push(packet, &mut rest);
             while sequencer.pop(at, false).is_some() {}
             rest.clear();
             assert!(sequencer.held.len() <= REORDER_PACKETS_MAX && sequencer.suspects.len() <= RESTART_PACKETS);

@@ -1,6 +1,5 @@
 //! One side of a recording: packets in order get their place on the time line; what lies between them is a gap with a reason.
 
-use offhook_codec::{Coding, Law, Transcoder};
 use offhook_plan::CodecKind;
 use offhook_plan::tap::{Side, TapHeader};
 use offhook_units::{RtpTime, Tick};
@@ -11,6 +10,7 @@ use crate::drift::{Drift, US_PER_FRAME};
 use crate::gaps::{Gap, GapReason, Gaps};
 use crate::recording::{FRAMES_MAX, LEAD_MAX};
 use crate::sequence::{Before, Held, Packet, Released, Sequencer};
+use crate::turn::{Turn, coding_of, frames_in, ticks_a_frame};
 
 /// A packet this much off the mapping of its stream has a new RTP time: it is placed by its arrival.
 const JUMP_US: i64 = 400_000;
@@ -69,14 +69,17 @@ pub struct SideTrack {
     gaps: Gaps,
     counts: SideCounts,
     hash: Sha256,
-    /// For packets of another codec than the file's.
-    transcoder: Option<Transcoder>,
+    /// From the codec of the packets to that of the file.
+    turn: Option<Turn>,
+    /// What the RTP time of the last packet of speech was counted in: so many units a frame.
+    ticks: u32,
     rest: Vec<Released>,
 }
 
 /// What a payload is.
 enum Content {
-    Speech(Coding),
+    /// In this codec, so many frames long.
+    Speech(CodecKind, usize),
     Event,
     Noise,
     Unknown,
@@ -100,7 +103,8 @@ impl SideTrack {
             gaps: Gaps::default(),
             counts: SideCounts::default(),
             hash: Sha256::new(),
-            transcoder: None,
+            turn: None,
+            ticks: 1,
             rest: Vec::new(),
         }
     }
@@ -215,10 +219,13 @@ impl SideTrack {
         }
         if before == Before::Start {
             self.expected = None;
+            if let Some(turn) = &mut self.turn {
+                turn.source_began();
+            }
         }
         self.paused |= before == Before::Pause;
-        let coding = match self.content(packet) {
-            Content::Speech(coding) => coding,
+        let (codec, frames) = match Self::content(packet) {
+            Content::Speech(codec, frames) => (codec, frames),
             Content::Event => return self.raise(GapReason::TelephoneEvent),
             Content::Noise => return self.raise(GapReason::ComfortNoise),
             Content::Unknown => {
@@ -226,8 +233,27 @@ impl SideTrack {
                 return self.raise(GapReason::UnknownCodec);
             }
         };
+        let held = coding_of(self.codec);
+        let mut turn =
+            self.turn.take().filter(|turn| turn.leads(codec, held)).unwrap_or_else(|| Turn::new(codec, held));
+        if let Some(bytes) = turn.payload(packet.payload, frames) {
+            self.put(packet, codec, bytes, lost, canvas);
+        } else {
+            self.counts.discarded += 1;
+            self.raise(GapReason::UnknownCodec);
+        }
+        self.turn = Some(turn);
+    }
+
+    /// Puts a packet of speech, as the file holds it, in its place.
+    fn put(&mut self, packet: Packet<&[u8]>, codec: CodecKind, bytes: &[u8], lost: u64, canvas: &mut Canvas) {
+        let ticks = ticks_a_frame(codec);
+        if ticks != self.ticks {
+            // Its numbers are of another time line.
+            (self.ticks, self.expected) = (ticks, None);
+        }
         let (frame, samples) = self.find_place(packet, lost, canvas.base());
-        let length = packet.payload.len() as u64;
+        let length = bytes.len() as u64;
         let lead = frame_at(self.started, packet.at.as_us() as i64) + LEAD_MAX.as_us() / US_PER_FRAME as u64;
         if frame + length > lead.min(FRAMES_MAX) {
             self.counts.discarded += 1;
@@ -243,23 +269,12 @@ impl SideTrack {
             None => self.unspoken(),
         };
         self.gaps.push(Gap { side: self.side, from: self.next_frame, to: frame, why });
-        self.put(frame, coding, packet.payload, canvas);
+        canvas.place(self.side, frame, bytes.iter().copied());
         self.next_frame = frame + length;
-        self.expected = Some((RtpTime(packet.timestamp).wrapping_add(length as u32), samples + length as i64));
-    }
-
-    fn put(&mut self, frame: u64, coding: Coding, payload: &[u8], canvas: &mut Canvas) {
-        let held = coding_of(self.codec);
-        if self.transcoder.as_ref().is_none_or(|transcoder| !transcoder.leads(coding, held)) {
-            self.transcoder = Transcoder::new(coding, held);
-        }
-        match &mut self.transcoder {
-            Some(transcoder) => canvas.place(self.side, frame, payload.iter().map(|&byte| transcoder.byte(byte))),
-            None => canvas.place(self.side, frame, payload.iter().copied()),
-        }
-        self.hash.update(payload);
+        self.expected = Some((RtpTime(packet.timestamp).wrapping_add(length as u32 * ticks), samples + length as i64));
+        self.hash.update(packet.payload);
         self.counts.packets += 1;
-        self.counts.payload_bytes += payload.len() as u64;
+        self.counts.payload_bytes += packet.payload.len() as u64;
     }
 
     /// The frame of a packet of speech, and its unwrapped RTP time.
@@ -268,7 +283,7 @@ impl SideTrack {
         let Some((expected, expected_samples)) = self.expected else {
             return self.place_by_arrival(packet, lost, base);
         };
-        let step = i64::from(RtpTime(packet.timestamp).distance(expected));
+        let step = i64::from(RtpTime(packet.timestamp).distance(expected) / self.ticks as i32);
         let samples = expected_samples + step;
         let delay = self.drift.delay(packet.at, samples);
         // A sender that paused goes on with an even delay; after a stall of the network the delay shrinks from packet to packet.
@@ -317,24 +332,23 @@ impl SideTrack {
     /// The packets of speech that wait behind `packet`, with their RTP times unwrapped by its own, `samples`.
     fn waiting(&self, packet: Packet<&[u8]>, samples: i64) -> impl Iterator<Item = (&Held, i64)> {
         let origin = RtpTime(packet.timestamp);
-        let speech = self.sequencer.waiting().filter(|p| matches!(self.content(p.lent()), Content::Speech(_)));
-        speech.map(move |p| (p, samples + i64::from(RtpTime(p.timestamp).distance(origin))))
+        let ticks = self.ticks;
+        let alike = move |codec: CodecKind| ticks_a_frame(codec) == ticks;
+        let speech = self.sequencer.waiting().filter(move |p| p.codec.is_some_and(alike) && !p.payload.is_empty());
+        speech.map(move |p| (p, samples + i64::from(RtpTime(p.timestamp).distance(origin) / ticks as i32)))
     }
 
-    /// Static payload types speak for themselves (RFC 3551 table 4); a dynamic one is an event where it is as short as one,
-    /// otherwise the codec that was agreed.
-    fn content(&self, packet: Packet<&[u8]>) -> Content {
-        match packet.payload_type {
+    /// Speech says what it is in; comfort noise has a payload type of its own (RFC 3551 table 4), and an event a dynamic one and a
+    /// length of its own.
+    fn content(packet: Packet<&[u8]>) -> Content {
+        match (packet.codec, packet.payload_type) {
             _ if packet.payload.is_empty() => Content::Noise,
-            0 => Content::Speech(Coding::G711(Law::Mu)),
-            8 => Content::Speech(Coding::G711(Law::A)),
-            9 => Content::Speech(Coding::G722),
-            13 | 19 => Content::Noise,
-            96..=127 if packet.payload.len() == EVENT_BYTES => Content::Event,
-            // What a file cannot hold is missing in it.
-            96..=127 if !self.codec.is_recorded() => Content::Unknown,
-            96..=127 => Content::Speech(coding_of(self.codec)),
-            _ => Content::Unknown,
+            (Some(codec), _) => {
+                frames_in(codec, packet.payload).map_or(Content::Unknown, |frames| Content::Speech(codec, frames))
+            }
+            (None, 13 | 19) => Content::Noise,
+            (None, 96..=127) if packet.payload.len() == EVENT_BYTES => Content::Event,
+            (None, _) => Content::Unknown,
         }
     }
 
@@ -361,14 +375,4 @@ impl SideTrack {
 /// The frame of an exchange-clock instant in microseconds, not before the first and not after the last.
 pub fn frame_at(started: Tick, us: i64) -> u64 {
     (us.saturating_sub(started.as_us() as i64).max(0) / US_PER_FRAME).min(FRAMES_MAX as i64) as u64
-}
-
-/// How the recording of a leg with a codec is kept. Opus and L16 have no bytes of 125 us to lay on two time lines: their file is one
-/// of G.722, in which what comes is a gap.
-pub const fn coding_of(codec: CodecKind) -> Coding {
-    match codec {
-        CodecKind::Pcmu => Coding::G711(Law::Mu),
-        CodecKind::Pcma => Coding::G711(Law::A),
-        CodecKind::G722 | CodecKind::Opus | CodecKind::L16 => Coding::G722,
-    }
 }

@@ -127,6 +127,7 @@ impl House {
             at: STARTED + Span::from_ms(20) * n + late,
             side,
             payload_type: 0,
+            codec: Some(CodecKind::Pcmu),
             seq: n as u16,
             timestamp: n as u32 * 160,
             ssrc: 5,

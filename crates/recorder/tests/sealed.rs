@@ -70,6 +70,7 @@ impl Bench {
                 at: STARTED + Span::from_ms(20) * u64::from(n),
                 side: Side::Heard,
                 payload_type: 0,
+                codec: Some(CodecKind::Pcmu),
                 seq: n,
                 timestamp: u32::from(n) * 160,
                 ssrc: 5,

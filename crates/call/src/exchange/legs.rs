@@ -123,8 +123,8 @@ impl Exchange {
         NameAddr { display, uri, params: offhook_sip::Params::default() }
     }
 
-    /// Our capabilities towards whoever calls, over a trunk or by the phone of an account. A caller's leg may be recorded, and no
-    /// recording holds Opus or L16 (docs/decisions/0071, 0073).
+    /// Our capabilities towards whoever calls, over a trunk or by the phone of an account. A caller's leg may be recorded, and
+    /// Opus and L16 have to be turned for that (docs/decisions/0114).
     pub(super) fn caps_of_caller(&self, trunk: Option<usize>, account: Option<&str>) -> MediaCaps {
         let mut caps = account.map_or_else(|| self.caps_of(trunk), |account| self.caps_of_account(account));
         caps.codecs.retain(|cap| cap.kind.is_recorded());
@@ -132,7 +132,7 @@ impl Exchange {
     }
 
     /// Of `caps`, those towards the far end of a trunk that a call of ours leads to: where it may be recorded there, what a recording
-    /// holds.
+    /// holds as it comes.
     pub(super) fn caps_outside(&self, id: CallId, trunk: Option<usize>, mut caps: MediaCaps) -> MediaCaps {
         let call = self.calls.get(&id).filter(|_| trunk.is_some());
         let fits = caps.codecs.iter().any(|cap| cap.kind.is_recorded());

@@ -112,7 +112,7 @@ impl Exchange {
             return;
         }
         // An INVITE without an offer settles its codec in the ACK; the talk begins after that.
-        let codec = customer(call).negotiated.as_ref().map(|agreed| agreed.codec).filter(|codec| codec.is_recorded());
+        let codec = customer(call).negotiated.as_ref().map(|agreed| agreed.codec.recorded_as());
         let Some(codec) = codec else { return };
         let queue = call.queue.and_then(|queue| self.queue(queue)).map(|queue| queue.acd.name.clone());
         let recording = RecordingId(self.ids.next());

@@ -14,7 +14,8 @@ use offhook_call::event::LogEvent;
 use offhook_call::record::{CallRecord, Fold};
 use offhook_call::{Command, Exchange, Input, Output, Recovered};
 use offhook_plan::{
-    AssetId, DigitSource, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, Move, SpeechReport,
+    AssetId, CodecKind, DigitSource, Direction, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, Move,
+    SpeechReport,
 };
 use offhook_sip::{
     Binding, Body, Credentials, Endpoint, EndpointConfig, Event, Flow, Invite, Message, Method, NameAddr, Register,
@@ -63,6 +64,10 @@ pub struct World {
     pub expected_alive: Vec<(Flow, Span)>,
     /// What [`World::invite`] offers instead of a phone's media.
     pub offers: Option<String>,
+    /// What [`World::answer`] answers instead of it.
+    pub answers: Option<String>,
+    /// What the files of recordings that were opened hold.
+    pub opened: Vec<CodecKind>,
     /// Each leg as it is shown: its call, its Call-ID, its name.
     pub legs: Vec<(CallId, String, String)>,
     phones: BTreeMap<SocketAddr, Phone>,
@@ -216,6 +221,8 @@ impl World {
             transport: Transport::Udp,
             expected_alive: Vec::new(),
             offers: None,
+            answers: None,
+            opened: Vec::new(),
             phones,
             under_way,
             wake,
@@ -361,7 +368,8 @@ impl World {
     pub fn answer(&mut self, who: &str, session: SessionId) {
         let (now, at) = (self.now, Self::address(who));
         let contact = format!("sip:{who}@{at}").parse().expect("a uri");
-        self.at(who).endpoint.answer(now, session, contact, Some(media(at)));
+        let body = self.answers.clone().map_or_else(|| media(at), Body::sdp);
+        self.at(who).endpoint.answer(now, session, contact, Some(body));
         self.run(Span::from_ms(100));
     }
 
@@ -494,7 +502,10 @@ impl World {
                     plan.legs.retain(|leg| leg.leg != goes.leg);
                     self.moves.push((worker, goes));
                 }
-                Output::OpenRecording(wanted) => self.recorder.push(("open", wanted.started)),
+                Output::OpenRecording(wanted) => {
+                    self.recorder.push(("open", wanted.started));
+                    self.opened.push(wanted.codec);
+                }
                 Output::PauseRecording { at, .. } => self.recorder.push(("pause", at)),
                 Output::ResumeRecording { recording, at } => {
                     let mut taps = self.plans.values().flat_map(|plan| &plan.taps);

@@ -320,7 +320,7 @@ impl Reader {
             caps.push(CodecCap::of(*kind));
         }
         if !caps.is_empty() && !caps.iter().any(|cap| cap.kind.is_recorded()) {
-            let advice = "add \"pcmu\" or \"pcma\": whoever calls may be recorded, and no recording holds Opus or L16";
+            let advice = "add \"pcmu\" or \"pcma\": callers are answered with what a recording holds as it comes";
             self.sink.fault(names.span.clone(), "callers have no codec", advice);
         }
         if names.value.is_empty() {

@@ -36,18 +36,18 @@ fn centre(count: u64, packets: u16) -> Centre {
     centre_of(count, packets, CodecKind::Pcma, |id, _| [id as u8; 160])
 }
 
-/// The same in any codec, with packet `n` of a recording holding `payload`.
-fn centre_of(count: u64, packets: u16, codec: CodecKind, payload: impl Fn(u64, u16) -> [u8; 160]) -> Centre {
+/// The same in any codec, with packet `n` of a recording holding `payload`, 20 ms of it.
+fn centre_of<P: AsRef<[u8]>>(count: u64, packets: u16, codec: CodecKind, payload: impl Fn(u64, u16) -> P) -> Centre {
     sealed_centre(count, packets, codec, None, payload)
 }
 
 /// The same, sealed where there are master keys.
-pub fn sealed_centre(
+pub fn sealed_centre<P: AsRef<[u8]>>(
     count: u64,
     packets: u16,
     codec: CodecKind,
     keys: Option<KeyRing>,
-    payload: impl Fn(u64, u16) -> [u8; 160],
+    payload: impl Fn(u64, u16) -> P,
 ) -> Centre {
     let protection = keys.map(|keys| Protection { keys, entropy: Entropy::from_number(1) });
     let data = TempDir::new().expect("a folder");
@@ -67,26 +67,28 @@ pub fn sealed_centre(
         started: BEGAN,
         // Odd ones are of sales.
         meta: BTreeMap::from([("queue".into(), if id % 2 == 1 { "sales" } else { "support" }.into())]),
-        codec,
+        codec: codec.recorded_as(),
     };
     (1..=count).for_each(|id| writer.open(spec(id)));
     for n in 0..packets {
         for id in 1..=count {
             // Every seventh recording loses a packet on the way.
             let n = n + u16::from(id % 7 == 0 && n > 20);
+            let payload = payload(id, n);
             let header = TapHeader {
                 recording: RecordingId(id),
                 leg: LegId(1),
                 at: BEGAN + Span::from_ms(20) * u64::from(n),
                 side: Side::Heard,
-                payload_type: codec.static_payload_type().expect("a static type"),
+                payload_type: codec.static_payload_type().unwrap_or(111),
+                codec: Some(codec),
                 seq: n,
-                timestamp: u32::from(n) * 160,
+                timestamp: u32::from(n) * codec.clock() / 50,
                 ssrc: 5,
-                payload_bytes: 160,
+                payload_bytes: payload.as_ref().len() as u16,
                 dropped_before: 0,
             };
-            while !tap.push(&header, &payload(id, n)) {
+            while !tap.push(&header, payload.as_ref()) {
                 std::thread::yield_now();
             }
         }
@@ -381,7 +383,7 @@ fn an_export_of_g722_has_16_khz_and_holds_a_tone_of_5_khz_at_its_level() {
         (0..16_000).map(|n| (8_000.0 * (core::f64::consts::TAU * f64::from(n) * 5.0 / 16.0).sin()) as i16).collect();
     let mut coded = vec![0; 8_000];
     offhook_codec::g722::Encoder::default().encode(&pcm, &mut coded);
-    let packet = |n: u16| coded[usize::from(n) * 160..][..160].try_into().expect("160 bytes");
+    let packet = |n: u16| -> [u8; 160] { coded[usize::from(n) * 160..][..160].try_into().expect("160 bytes") };
     let centre = centre_of(1, 50, CodecKind::G722, |_, n| packet(n));
     assert!(centre.verify().faults.is_empty(), "{}", centre.verify().text());
     let out = centre.data.path().join("out.wav");
@@ -397,6 +399,46 @@ fn an_export_of_g722_has_16_khz_and_holds_a_tone_of_5_khz_at_its_level() {
     assert!(samples.iter().step_by(2).skip(16_200).all(|&sample| sample.abs() < 400));
 }
 
+#[test]
+fn a_recording_of_opus_is_covered_agrees_with_its_manifest_and_is_exported_played_from_anywhere_and_drawn() {
+    use offhook_codec::opus;
+    let pcm: Vec<i16> =
+        (0..32_000).map(|n| (8_000.0 * (core::f64::consts::TAU * f64::from(n) * 3.0 / 16.0).sin()) as i16).collect();
+    let settings = opus::Settings { bitrate: 32_000, ..opus::Settings::voice(offhook_units::SampleRate::WIDE) };
+    let mut encoder = opus::Encoder::new(&settings).expect("an encoder");
+    let packets: Vec<Vec<u8>> = pcm
+        .chunks_exact(320)
+        .map(|frame| {
+            let mut out = vec![0; opus::PACKET_BYTES_MAX];
+            let Ok(opus::Encoded::Packet(bytes)) = encoder.encode(frame, &mut out) else { panic!("a pause") };
+            out.truncate(bytes);
+            out
+        })
+        .collect();
+    let centre = centre_of(1, 100, CodecKind::Opus, |_, n| packets[usize::from(n)].clone());
+    assert!(centre.verify().faults.is_empty(), "{}", centre.verify().text());
+    let manifest = &centre.manifests[&1];
+    assert_eq!((manifest.left.covered_ms, manifest.left.packets, manifest.codec), (2_000, 100, CodecKind::G722));
+    assert_eq!(manifest.left.payload_bytes, packets.iter().map(|packet| packet.len() as u64).sum::<u64>());
+    let out = centre.data.path().join("out.wav");
+    export(&centre.folder(), manifest, None, &out).expect("exported");
+    let mut reader = hound::WavReader::open(&out).expect("a WAV file");
+    let exported: Vec<i16> = reader.samples().map(|sample| sample.expect("a sample")).collect();
+    let power = exported.iter().step_by(2).skip(3_200).take(25_600).map(|&s| f64::from(s).powi(2)).sum::<f64>();
+    let peak = (2.0 * power / 25_600.0).sqrt();
+    assert!((peak - 8_000.0).abs() < 1_600.0, "3 kHz at {peak:.0}");
+    let path = Path::new(&manifest.path);
+    let mut samples = Samples::open(&centre.folder(), RecordingId(1), path, None).expect("it opens");
+    let bytes = whole(&mut samples);
+    let at = 44 + 4 * 20_000;
+    let part = samples.read(at as u64).expect("a part");
+    let left = |bytes: &[u8], n: usize| i32::from(i16::from_le_bytes([bytes[4 * n], bytes[4 * n + 1]]));
+    let worst = (0..part.len() / 4).map(|n| (left(&part, n) - left(&bytes[at..], n)).abs()).max();
+    assert!(worst.is_some_and(|worst| worst < 64), "{worst:?} of 8,000");
+    let [left, right] = samples.peaks(10).expect("peaks");
+    assert!(left.iter().take(9).all(|peak| *peak > 40) && right.iter().all(|peak| *peak < 2), "{left:?} {right:?}");
+}
+
 /// The whole of it, read from its start.
 fn whole(samples: &mut Samples) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -410,8 +452,9 @@ fn whole(samples: &mut Samples) -> Vec<u8> {
 #[test]
 fn a_sealed_recording_is_read_from_anywhere_as_its_whole_says_and_not_without_its_key() {
     let keys = KeyRing::parse(&"5a".repeat(32)).expect("keys");
-    let noise =
-        |_, n: u16| core::array::from_fn(|at| (usize::from(n) * 160 + at).wrapping_mul(2_654_435_761).to_le_bytes()[1]);
+    let noise = |_, n: u16| -> [u8; 160] {
+        core::array::from_fn(|at| (usize::from(n) * 160 + at).wrapping_mul(2_654_435_761).to_le_bytes()[1])
+    };
     let centre = sealed_centre(1, 60, CodecKind::Pcma, Some(keys.clone()), noise);
     let path = Path::new(&centre.manifests[&1].path);
     assert_eq!(path.extension().and_then(|e| e.to_str()), Some("sealed"));
@@ -452,7 +495,7 @@ fn g722_read_from_its_middle_differs_from_the_whole_by_no_more_than_is_heard() {
         .collect();
     let mut coded = vec![0; 48_000];
     offhook_codec::g722::Encoder::default().encode(&pcm, &mut coded);
-    let packet = |_, n: u16| coded[usize::from(n) * 160..][..160].try_into().expect("160 bytes");
+    let packet = |_, n: u16| -> [u8; 160] { coded[usize::from(n) * 160..][..160].try_into().expect("160 bytes") };
     let centre = centre_of(1, 300, CodecKind::G722, packet);
     let path = Path::new(&centre.manifests[&1].path);
     let mut samples = Samples::open(&centre.folder(), RecordingId(1), path, None).expect("it opens");

@@ -142,6 +142,7 @@ mod tests {
             at: Tick::from_us(123),
             side: Side::Sent,
             payload_type: 0,
+            codec: None,
             seq,
             timestamp: 0,
             ssrc: 42,
