@@ -26,6 +26,7 @@ mod archive;
 mod body;
 mod canvas;
 mod drift;
+mod encode;
 mod files;
 mod finish;
 mod gaps;
@@ -41,6 +42,7 @@ pub use archive::{FileFault, Line, OpenError, Playback, coverage_fault, examine,
 pub use body::{CHUNK_BYTES, CHUNK_FRAMES};
 pub use canvas::Dirty;
 pub use drift::Drift;
+pub use encode::{EncodeError, Encoder, Format, OPUS_BITRATE, Patch};
 pub use files::{MANIFEST, recording_path};
 pub use gaps::{GAPS_MAX, Gap, GapReason};
 pub use keys::{

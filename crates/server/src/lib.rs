@@ -32,7 +32,8 @@ mod visitors;
 mod webhooks;
 
 pub use archive::{
-    Archive, AuditEntry, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES, Speech,
+    Archive, AuditEntry, Encoding, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES,
+    Speech,
 };
 pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_MAX};
 pub use events::{EventSender, LiveEvent, events};

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use offhook_recorder::{KeyRing, Manifest, files_in, is_sealed, manifest_lines, rewrap_key};
+use offhook_recorder::{Format, KeyRing, Manifest, files_in, is_sealed, manifest_lines, rewrap_key};
 use offhook_server::rfc3339;
 use offhook_store::{Archive, AuditRow, RecordingRow};
 use offhook_units::{Entropy, RecordingId, Span};
@@ -28,7 +28,8 @@ use offhook_units::{Entropy, RecordingId, Span};
 /// Looks after recordings.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  offhook recording verify --data /var/lib/offhook --json\n  \
-                        offhook recording export r-1000000001 --data /var/lib/offhook --out call.wav")]
+                        offhook recording export r-1000000001 --data /var/lib/offhook --out call.wav\n  \
+                        offhook recording export r-1000000001 --as opus --out call.opus")]
 pub struct RecordingArgs {
     #[command(subcommand)]
     verb: Verb,
@@ -62,10 +63,14 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Write a recording as a WAV file of 16-bit samples, left the customer, right what the customer was sent.
+    /// Write a recording as a file that every program opens, left the customer, right what the customer was sent.
     Export {
         /// Such as r-1000000001.
         id: RecordingId,
+        /// What kind of file: samples of 16 bits (wav), the same in about half the space (flac), or 24 kbit/s for each side (opus);
+        /// as the file's name ends where it is not said, wav where that says nothing.
+        #[arg(long = "as", value_name = "FORMAT", value_parser = format_named)]
+        format: Option<Format>,
         /// Where to; an existing file is not overwritten.
         #[arg(long)]
         out: PathBuf,
@@ -136,11 +141,13 @@ pub fn run(args: &RecordingArgs) -> Result<ExitCode> {
             }
             return Ok(if audit.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Verb::Export { id, out } => {
+        Verb::Export { id, format, out } => {
+            let by_name = out.extension().and_then(|end| Format::named(end.to_str()?));
+            let format = format.or(by_name).unwrap_or_default();
             let manifest = find(&folder, *id)?;
             let out_name = out.display().to_string();
             archive(args)?.write(&[erase::entry(erase::now(), "export", *id, &out_name)])?;
-            export::export(&folder, &manifest, keys(args)?.as_ref(), out)?;
+            export::export(&folder, &manifest, keys(args)?.as_ref(), format, out)?;
             println!("{}: {} s", out.display(), seconds(manifest.duration_ms));
         }
         Verb::Hold { id, why } => erase::hold(&archive(args)?, erase::now(), *id, Some(why))?,
@@ -176,6 +183,10 @@ pub fn run(args: &RecordingArgs) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn format_named(name: &str) -> Result<Format, String> {
+    Format::named(name).ok_or_else(|| "write wav, flac or opus".to_owned())
 }
 
 fn archive(args: &RecordingArgs) -> Result<Archive> {

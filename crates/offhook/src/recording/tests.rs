@@ -11,7 +11,9 @@ use offhook_call::record::{CallEnd, Fold};
 use offhook_call::recording::PausedBy;
 use offhook_plan::CodecKind;
 use offhook_plan::tap::{Side, TapHeader, tap_ring};
-use offhook_recorder::{GapReason, KeyRing, Manifest, ManifestGap, Protection, RecorderEvent, RecordingSpec, Writer};
+use offhook_recorder::{
+    Format, GapReason, KeyRing, Manifest, ManifestGap, Protection, RecorderEvent, RecordingSpec, Writer,
+};
 use offhook_server::Speech;
 use offhook_store::{Archive, CallRow, Record, Store};
 use offhook_units::{CallId, Entropy, LegId, PersonRef, RecordingId, Span, Tick};
@@ -363,7 +365,7 @@ fn a_number_that_phones_of_ours_dialled_stays_in_its_records_and_the_certificate
 fn an_export_holds_each_side_as_16_bit_samples() {
     let centre = centre(2, 30);
     let out = centre.data.path().join("out.wav");
-    export(&centre.folder(), &centre.manifests[&2], None, &out).expect("exported");
+    export(&centre.folder(), &centre.manifests[&2], None, Format::Wav, &out).expect("exported");
     let mut reader = hound::WavReader::open(&out).expect("a WAV file");
     assert_eq!((reader.spec().channels, reader.spec().sample_rate, reader.duration()), (2, 8_000, 4_960));
     let samples: Vec<i16> = reader.samples().map(|sample| sample.expect("a sample")).collect();
@@ -371,7 +373,7 @@ fn an_export_holds_each_side_as_16_bit_samples() {
     let silence = offhook_codec::Law::A.decode(offhook_codec::Law::A.silence());
     assert!(samples.iter().step_by(2).take(4_800).all(|&sample| sample == speech));
     assert!(samples.iter().skip(1).step_by(2).all(|&sample| sample == silence));
-    let again = export(&centre.folder(), &centre.manifests[&2], None, &out).expect_err("there is a file");
+    let again = export(&centre.folder(), &centre.manifests[&2], None, Format::Wav, &out).expect_err("there is a file");
     assert!(again.to_string().contains("cannot make"), "{again}");
 }
 
@@ -385,7 +387,7 @@ fn an_export_of_g722_has_16_khz_and_holds_a_tone_of_5_khz_at_its_level() {
     let centre = centre_of(1, 50, CodecKind::G722, |_, n| packet(n));
     assert!(centre.verify().faults.is_empty(), "{}", centre.verify().text());
     let out = centre.data.path().join("out.wav");
-    export(&centre.folder(), &centre.manifests[&1], None, &out).expect("exported");
+    export(&centre.folder(), &centre.manifests[&1], None, Format::Wav, &out).expect("exported");
     let mut reader = hound::WavReader::open(&out).expect("a WAV file");
     assert_eq!((reader.spec().channels, reader.spec().sample_rate, reader.duration()), (2, 16_000, 16_320));
     let samples: Vec<i16> = reader.samples().map(|sample| sample.expect("a sample")).collect();
