@@ -57,5 +57,5 @@ pub use view::{
 pub use visitors::{ADDRESSES_MAX, EntrancePage, TICKETS_PER_MINUTE};
 pub use webhooks::{
     DEAD_AFTER, EventLog, Happened, IdAndName, Occurred, Pace, WEBHOOKS_MAX, Webhook, WebhookEvent, WebhookSecret,
-    WebhookTarget, Webhooks, What,
+    WebhookTarget, Webhooks, What, tls_client,
 };

@@ -10,7 +10,7 @@ use offhook_recorder::{Encoder, Format, KeyRing, Manifest};
 use offhook_server::{Encoding, SAMPLE_HEADER_BYTES, Speech};
 use offhook_units::{RecordingId, SampleRate};
 
-use super::Samples;
+use super::{Samples, Shelf};
 
 /// Bytes of samples between two looks at how far it is.
 const PROGRESS_BYTES: u64 = 1 << 20;
@@ -66,8 +66,8 @@ impl Conversion {
 }
 
 /// Writes the recording to `out`, which must not exist; what was begun is taken away where it fails.
-pub fn export(folder: &Path, manifest: &Manifest, keys: Option<&KeyRing>, format: Format, out: &Path) -> Result<()> {
-    let samples = Samples::open(folder, manifest.id, Path::new(&manifest.path), keys)?;
+pub fn export(shelf: &Shelf, manifest: &Manifest, keys: Option<&KeyRing>, format: Format, out: &Path) -> Result<()> {
+    let samples = Samples::open(shelf, manifest.id, Path::new(&manifest.path), keys)?;
     let conversion = Conversion::new(samples, manifest.id, format)?;
     let mut file = File::create_new(out).with_context(|| format!("cannot make {}", out.display()))?;
     let written = write(conversion, &mut file, &mut Progress::new()).with_context(|| manifest.path.clone());
@@ -184,14 +184,14 @@ mod tests {
 
     fn exported(centre: &Centre, keys: &KeyRing, format: Format) -> PathBuf {
         let out = centre.data.path().join(format!("out.{}", format.name()));
-        export(&centre.folder(), &centre.manifests[&1], Some(keys), format, &out).expect("exported");
+        export(&centre.shelf(), &centre.manifests[&1], Some(keys), format, &out).expect("exported");
         out
     }
 
     /// What a listener of the API is given.
     fn handed_over(centre: &Centre, keys: &KeyRing, format: Format) -> Vec<u8> {
         let path = Path::new(&centre.manifests[&1].path);
-        let samples = Samples::open(&centre.folder(), RecordingId(1), path, Some(keys)).expect("open");
+        let samples = Samples::open(&centre.shelf(), RecordingId(1), path, Some(keys)).expect("open");
         let mut encoding = Box::new(samples).encode(format).expect("begun");
         let mut file = Vec::new();
         while let Some(piece) = encoding.next().expect("made") {
@@ -238,13 +238,12 @@ mod tests {
         std::fs::write(centre.file(1), bytes).expect("written");
         for format in Format::ALL {
             let out = centre.data.path().join("out");
-            let error =
-                export(&centre.folder(), &centre.manifests[&1], Some(&keys), format, &out).expect_err("no seal");
+            let error = export(&centre.shelf(), &centre.manifests[&1], Some(&keys), format, &out).expect_err("no seal");
             assert!(format!("{error:#}").contains("the seal of the speech"), "{error:#}");
             assert!(!out.exists());
         }
         let path = Path::new(&centre.manifests[&1].path);
-        let samples = Samples::open(&centre.folder(), RecordingId(1), path, Some(&keys)).expect("open");
+        let samples = Samples::open(&centre.shelf(), RecordingId(1), path, Some(&keys)).expect("open");
         let mut encoding = Box::new(samples).encode(Format::Opus).expect("begun");
         let error = loop {
             match encoding.next() {

@@ -4,6 +4,8 @@
 mod erase;
 mod export;
 mod forget;
+mod objects;
+mod shelf;
 mod speech;
 #[cfg(test)]
 pub mod tests;
@@ -12,12 +14,17 @@ mod verify;
 #[cfg(test)]
 pub use self::erase::hold;
 pub use self::erase::{Due, Keep, Kept, due, erase, retention};
+pub use self::objects::{Credentials, Ledger, Objects, StoreSettings, Stored, confirm};
+pub use self::shelf::Shelf;
 pub use self::speech::Samples;
+#[cfg(test)]
+pub use self::verify::verify;
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use offhook_recorder::{Format, KeyRing, Manifest, files_in, is_sealed, manifest_lines, rewrap_key};
@@ -42,6 +49,9 @@ pub struct RecordingArgs {
     /// The file of master keys, where recordings are sealed.
     #[arg(long, global = true)]
     key_file: Option<PathBuf>,
+    /// The exchange's configuration, where recordings are kept in an object store as well ([recording.store]).
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -62,6 +72,9 @@ enum Verb {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+        /// Fetch what lies in the object store alone, and hold its bytes against the manifest as well, not only its length.
+        #[arg(long)]
+        fetch: bool,
     },
     /// Write a recording as a file that every program opens, left the customer, right what the customer was sent.
     Export {
@@ -132,8 +145,8 @@ pub fn run(args: &RecordingArgs) -> Result<ExitCode> {
             }
         }
         Verb::Show { id } => println!("{}", serde_json::to_string_pretty(&find(&folder, *id)?)?),
-        Verb::Verify { json } => {
-            let audit = verify::verify(&archive(args)?, &folder)?;
+        Verb::Verify { json, fetch } => {
+            let audit = verify::verify(&archive(args)?, &shelf(args)?, *fetch)?;
             if *json {
                 println!("{}", audit.json());
             } else {
@@ -147,7 +160,7 @@ pub fn run(args: &RecordingArgs) -> Result<ExitCode> {
             let manifest = find(&folder, *id)?;
             let out_name = out.display().to_string();
             archive(args)?.write(&[erase::entry(erase::now(), "export", *id, &out_name)])?;
-            export::export(&folder, &manifest, keys(args)?.as_ref(), format, out)?;
+            export::export(&shelf(args)?, &manifest, keys(args)?.as_ref(), format, out)?;
             println!("{}: {} s", out.display(), seconds(manifest.duration_ms));
         }
         Verb::Hold { id, why } => erase::hold(&archive(args)?, erase::now(), *id, Some(why))?,
@@ -155,18 +168,19 @@ pub fn run(args: &RecordingArgs) -> Result<ExitCode> {
         Verb::Erase { id, why } => {
             let manifest = find(&folder, *id)?;
             let who = erase::at_the_command_line();
-            println!("{:#}", erase::erase(&archive(args)?, &folder, &who, erase::now(), &manifest, why)?);
+            println!("{:#}", erase::erase(&archive(args)?, &shelf(args)?, &who, erase::now(), &manifest, why)?);
         }
         Verb::Expire { days } => {
-            let (archive, now, who) = (archive(args)?, erase::now(), erase::at_the_command_line());
+            let (archive, shelf, now) = (archive(args)?, shelf(args)?, erase::now());
+            let who = erase::at_the_command_line();
             let keep = Keep { all: Kept::For(Span::from_s(u64::from(*days) * 86_400)), ..Keep::default() };
             for (manifest, kept) in erase::due(&archive, manifests(&folder)?, &keep, now)?.free {
-                println!("{}", erase::erase(&archive, &folder, &who, now, &manifest, &erase::retention(kept))?);
+                println!("{}", erase::erase(&archive, &shelf, &who, now, &manifest, &erase::retention(kept))?);
             }
         }
         Verb::Forget { number, why } => {
             let (archive, who) = (archive(args)?, erase::at_the_command_line());
-            let certificate = forget::forget(&archive, &folder, &who, erase::now(), number, why)?;
+            let certificate = forget::forget(&archive, &shelf(args)?, &who, erase::now(), number, why)?;
             println!("{certificate:#}");
             let is_complete = certificate["complete"] == true;
             return Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -191,6 +205,15 @@ fn format_named(name: &str) -> Result<Format, String> {
 
 fn archive(args: &RecordingArgs) -> Result<Archive> {
     Archive::open(&args.data).with_context(|| format!("data folder {}", args.data.display()))
+}
+
+/// Where recordings lie, the store included where the configuration is named.
+fn shelf(args: &RecordingArgs) -> Result<Shelf> {
+    let folder = args.data.join(&args.recordings);
+    let Some(file) = &args.config else { return Ok(Shelf::local(folder)) };
+    let checked = crate::config::check(file).map_err(|faults| anyhow::anyhow!("{faults}"))?;
+    let objects = checked.recording.store.as_ref().map(Objects::open).transpose()?;
+    Ok(Shelf { folder, objects: objects.map(Arc::new) })
 }
 
 fn keys(args: &RecordingArgs) -> Result<Option<KeyRing>> {

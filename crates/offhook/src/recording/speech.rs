@@ -11,6 +11,7 @@ use offhook_recorder::{FRAME_BYTES, Format, HEADER_BYTES, KeyRing, Playback};
 use offhook_server::{Encoding, SAMPLE_HEADER_BYTES, Speech};
 use offhook_units::{RecordingId, SampleRate};
 
+use super::Shelf;
 use super::export::encode;
 
 /// Bytes of one sample of both channels.
@@ -36,12 +37,12 @@ enum Form {
 }
 
 impl Samples {
-    /// Opens the recording `id` at `path`, relative to `folder`.
+    /// Opens the recording `id` at `path`, relative to the folder.
     ///
     /// # Errors
     /// It is sealed and does not open, or its file is not what it should be.
-    pub fn open(folder: &Path, id: RecordingId, path: &Path, keys: Option<&KeyRing>) -> Result<Self> {
-        let playback = Playback::open(folder, id, path, keys).with_context(|| path.display().to_string())?;
+    pub fn open(shelf: &Shelf, id: RecordingId, path: &Path, keys: Option<&KeyRing>) -> Result<Self> {
+        let playback = shelf.open(id, path, keys)?;
         let form = match coding_of(playback.header().codec).context("its codec cannot be turned into samples")? {
             Coding::G711(law) => Form::Narrow(law),
             Coding::G722 => Form::Wide(Box::default(), 0),
