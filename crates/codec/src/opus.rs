@@ -132,6 +132,14 @@ impl Encoder {
         Ok(self.library.set_packet_loss_perc(percent.min(EXPECTED_LOSS_PERCENT_MAX))?)
     }
 
+    /// How many samples late, at its own rate, what is encoded comes out of any decoder.
+    ///
+    /// # Errors
+    /// See [`OpusError`].
+    pub fn lookahead(&self) -> Result<u32, OpusError> {
+        Ok(self.library.lookahead()?)
+    }
+
     /// Encodes 20, 40 or 60 ms into one packet in `out`, which has room for [`PACKET_BYTES_MAX`].
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use offhook_plan::tap::Side;
 use offhook_units::RecordingId;
 use sha2::{Digest, Sha256};
 
-use crate::body::{Body, CHUNK_BYTES, Sealer, damaged, sealed_frames};
+use crate::body::{Body, CHUNK_BYTES, ReadAt, Reading, Sealer, damaged, sealed_frames};
 use crate::files::{self, MANIFEST, SEALED};
 use crate::finish::{hash_file, hex};
 use crate::keys::{self, KeyError, KeyRing};
@@ -74,6 +74,9 @@ pub enum FileFault {
     /// The disk refused to read it.
     #[error("its file cannot be read: {0}")]
     Unreadable(String),
+    /// It lies elsewhere, where it cannot be asked for.
+    #[error("its object in the store cannot be read: {0}")]
+    Unreachable(String),
     /// Its length is not what the manifest says.
     #[error("its file lasts {found_ms} ms, its manifest line says {expected_ms} ms")]
     Length {
@@ -112,10 +115,8 @@ pub fn examine(dir: &Path, manifest: &Manifest) -> Option<FileFault> {
         Err(error) => return Some(unreadable(error)),
         Ok(metadata) => metadata.len(),
     };
-    let plain = length.saturating_sub(HEADER_BYTES as u64) / FRAME_BYTES;
-    let frames = if sealed { sealed_frames(length) } else { plain };
-    if frames / 8 != manifest.duration_ms || length < HEADER_BYTES as u64 {
-        return Some(FileFault::Length { found_ms: frames / 8, expected_ms: manifest.duration_ms });
+    if let Some(fault) = length_fault(manifest, length) {
+        return Some(fault);
     }
     match hash_file(&file) {
         Err(error) => return Some(unreadable(error)),
@@ -127,6 +128,14 @@ pub fn examine(dir: &Path, manifest: &Manifest) -> Option<FileFault> {
     }
     let own = Body::Plain(file).read_header().is_ok_and(|header| header.is_ok_and(|header| header.id == manifest.id));
     (!own).then_some(FileFault::Header)
+}
+
+/// Whether so many bytes are what the manifest line says that the recording lasts.
+pub fn length_fault(manifest: &Manifest, length: u64) -> Option<FileFault> {
+    let plain = length.saturating_sub(HEADER_BYTES as u64) / FRAME_BYTES;
+    let frames = if is_sealed(Path::new(&manifest.path)) { sealed_frames(length) } else { plain };
+    let agrees = frames / 8 == manifest.duration_ms && length >= HEADER_BYTES as u64;
+    (!agrees).then_some(FileFault::Length { found_ms: frames / 8, expected_ms: manifest.duration_ms })
 }
 
 /// Whether the recording at `path` is sealed.
@@ -157,7 +166,8 @@ pub enum OpenError {
 /// A closed recording as the plain WAV file that it is or would be: a header, then frames. Reading may begin anywhere.
 #[derive(Debug)]
 pub struct Playback {
-    body: Body,
+    bytes: Box<dyn ReadAt>,
+    sealer: Option<Box<Sealer>>,
     head: [u8; HEADER_BYTES],
     header: WavHeader,
 }
@@ -169,18 +179,33 @@ impl Playback {
     /// It is sealed and cannot be opened, or its file is not what it should be.
     pub fn open(dir: &Path, id: RecordingId, path: &Path, keys: Option<&KeyRing>) -> Result<Self, OpenError> {
         let file = File::open(dir.join(path))?;
-        let body = if is_sealed(path) {
+        Self::open_bytes(dir, id, path, Box::new(file), keys)
+    }
+
+    /// The same of `bytes` that lie elsewhere, with its key in `dir` where it is sealed.
+    ///
+    /// # Errors
+    /// As [`Playback::open`].
+    pub fn open_bytes(
+        dir: &Path,
+        id: RecordingId,
+        path: &Path,
+        bytes: Box<dyn ReadAt>,
+        keys: Option<&KeyRing>,
+    ) -> Result<Self, OpenError> {
+        let sealer = if is_sealed(path) {
             let key = keys::open(dir, keys.ok_or(OpenError::NoKeys)?, id, path)?;
-            Body::Sealed(file, Box::new(Sealer::reader(&key, id)))
+            Some(Box::new(Sealer::reader(&key, id)))
         } else {
-            Body::Plain(file)
+            None
         };
-        let header = body.read_header()??;
+        let reading = Reading { bytes: &*bytes, sealer: sealer.as_deref() };
+        let header = reading.read_header()??;
         if header.id != id {
             return Err(OpenError::Other(header.id));
         }
-        let header = WavHeader { frames: body.frames()?, ..header };
-        Ok(Self { body, head: header.encode(), header })
+        let header = WavHeader { frames: reading.frames()?, ..header };
+        Ok(Self { bytes, sealer, head: header.encode(), header })
     }
 
     /// What its header says.
@@ -206,7 +231,8 @@ impl Playback {
         }
         let (place, skip) =
             ((at - HEADER_BYTES as u64) / CHUNK_BYTES as u64, (at - HEADER_BYTES as u64) % CHUNK_BYTES as u64);
-        let mut bytes = self.body.read_chunk(place)?.ok_or_else(|| damaged(place))?;
+        let reading = Reading { bytes: &*self.bytes, sealer: self.sealer.as_deref() };
+        let mut bytes = reading.read_chunk(place)?.ok_or_else(|| damaged(place))?;
         // A file that somebody cut ends before its header says.
         if bytes.len() as u64 <= skip {
             return Err(damaged(place));

@@ -35,6 +35,81 @@ const STEP: u64 = (CHUNK_BYTES + SEAL_BYTES) as u64;
 const _: () =
     assert!(HEADER_AT as usize + HEADER_BYTES + SEAL_BYTES <= DATA_AT as usize, "the header ends before the chunks");
 
+/// Bytes that lie somewhere and can be read from any place: a file, or an object in a store.
+pub trait ReadAt: core::fmt::Debug + Send {
+    /// How many there are.
+    ///
+    /// # Errors
+    /// Wherever they lie refuses.
+    fn length(&self) -> io::Result<u64>;
+    /// Fills `bytes` from `at` on.
+    ///
+    /// # Errors
+    /// As [`ReadAt::length`], and [`io::ErrorKind::UnexpectedEof`] beyond the end.
+    fn read_exact_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()>;
+}
+
+impl ReadAt for File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, bytes, at)
+    }
+}
+
+/// What is read of a recording: where it lies, and what opens it where it is sealed.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    pub bytes: &'a dyn ReadAt,
+    pub sealer: Option<&'a Sealer>,
+}
+
+impl Reading<'_> {
+    /// Frames by the length.
+    pub fn frames(&self) -> io::Result<u64> {
+        let length = self.bytes.length()?;
+        Ok(match self.sealer {
+            None => length.saturating_sub(HEADER_BYTES as u64) / FRAME_BYTES,
+            Some(_) => sealed_frames(length),
+        })
+    }
+
+    /// Reads the header; the inner result says whether it is one of ours.
+    pub fn read_header(&self) -> io::Result<Result<WavHeader, WavError>> {
+        let mut bytes = [0; HEADER_BYTES + SEAL_BYTES];
+        let (at, wanted) = match self.sealer {
+            None => (0, HEADER_BYTES),
+            Some(_) => (HEADER_AT, HEADER_BYTES + SEAL_BYTES),
+        };
+        let length = self.bytes.length()?.saturating_sub(at).min(wanted as u64) as usize;
+        let bytes = &mut bytes[..length];
+        self.bytes.read_exact_at(bytes, at)?;
+        Ok(match self.sealer {
+            _ if length < wanted => Err(WavError::Short),
+            None => WavHeader::decode(bytes),
+            Some(sealer) => match sealer.open(HEADER_PLACE, bytes) {
+                Some(text) => WavHeader::decode(text),
+                None => Err(WavError::Foreign),
+            },
+        })
+    }
+
+    /// A chunk of frames, [`CHUNK_BYTES`] long or shorter at the end; `None` where a seal does not open.
+    pub fn read_chunk(&self, place: u64) -> io::Result<Option<Vec<u8>>> {
+        let left = self.frames()?.saturating_sub(place * CHUNK_FRAMES).min(CHUNK_FRAMES);
+        let mut bytes = vec![0; (left * FRAME_BYTES) as usize];
+        if let Some(sealer) = self.sealer {
+            bytes.resize(bytes.len() + SEAL_BYTES, 0);
+            self.bytes.read_exact_at(&mut bytes, DATA_AT + place * STEP)?;
+            return Ok(sealer.open(place, &mut bytes).map(|text| text.to_vec()));
+        }
+        self.bytes.read_exact_at(&mut bytes, HEADER_BYTES as u64 + place * CHUNK_BYTES as u64)?;
+        Ok(Some(bytes))
+    }
+}
+
 /// The file of a recording.
 #[derive(Debug)]
 pub enum Body {
@@ -138,13 +213,17 @@ impl Body {
         }
     }
 
+    /// To be read.
+    pub fn reading(&self) -> Reading<'_> {
+        match self {
+            Self::Plain(file) => Reading { bytes: file, sealer: None },
+            Self::Sealed(file, sealer) => Reading { bytes: file, sealer: Some(sealer) },
+        }
+    }
+
     /// Frames by the file's length.
     pub fn frames(&self) -> io::Result<u64> {
-        let length = self.file().metadata()?.len();
-        Ok(match self {
-            Self::Plain(_) => length.saturating_sub(HEADER_BYTES as u64) / FRAME_BYTES,
-            Self::Sealed(..) => sealed_frames(length),
-        })
+        self.reading().frames()
     }
 
     /// Writes the header; the first time also what a sealed file begins with.
@@ -161,24 +240,9 @@ impl Body {
         }
     }
 
-    /// Reads the header; the inner result says whether it is one of ours.
+    /// As [`Reading::read_header`].
     pub fn read_header(&self) -> io::Result<Result<WavHeader, WavError>> {
-        let mut bytes = [0; HEADER_BYTES + SEAL_BYTES];
-        let (at, wanted) = match self {
-            Self::Plain(_) => (0, HEADER_BYTES),
-            Self::Sealed(..) => (HEADER_AT, HEADER_BYTES + SEAL_BYTES),
-        };
-        let length = self.file().metadata()?.len().saturating_sub(at).min(wanted as u64) as usize;
-        let bytes = &mut bytes[..length];
-        self.file().read_exact_at(bytes, at)?;
-        Ok(match self {
-            _ if length < wanted => Err(WavError::Short),
-            Self::Plain(_) => WavHeader::decode(bytes),
-            Self::Sealed(_, sealer) => match sealer.open(HEADER_PLACE, bytes) {
-                Some(text) => WavHeader::decode(text),
-                None => Err(WavError::Foreign),
-            },
-        })
+        self.reading().read_header()
     }
 
     /// Writes frames from `offset` on, which counts bytes of the plain file. Begins at a multiple of [`Body::grain`].
@@ -211,17 +275,9 @@ impl Body {
         self.file().set_len(sealed_length(frames))
     }
 
-    /// A chunk of frames, [`CHUNK_BYTES`] long or shorter at the end; `None` where a seal does not open.
+    /// As [`Reading::read_chunk`].
     pub fn read_chunk(&self, place: u64) -> io::Result<Option<Vec<u8>>> {
-        let left = self.frames()?.saturating_sub(place * CHUNK_FRAMES).min(CHUNK_FRAMES);
-        let mut bytes = vec![0; (left * FRAME_BYTES) as usize];
-        if let Self::Sealed(file, sealer) = self {
-            bytes.resize(bytes.len() + SEAL_BYTES, 0);
-            file.read_exact_at(&mut bytes, DATA_AT + place * STEP)?;
-            return Ok(sealer.open(place, &mut bytes).map(|text| text.to_vec()));
-        }
-        self.file().read_exact_at(&mut bytes, HEADER_BYTES as u64 + place * CHUNK_BYTES as u64)?;
-        Ok(Some(bytes))
+        self.reading().read_chunk(place)
     }
 }
 

@@ -347,6 +347,7 @@ fn hash_sides(body: &Body, frames: u64, gaps: &[Vec<Gap>; 2]) -> io::Result<[[u8
     Ok(sides.map(|side| side.finalize().into()))
 }
 
+/// Bytes in lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()

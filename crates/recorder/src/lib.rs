@@ -26,6 +26,7 @@ mod archive;
 mod body;
 mod canvas;
 mod drift;
+mod encode;
 mod files;
 mod finish;
 mod gaps;
@@ -38,11 +39,15 @@ mod turn;
 mod wav;
 mod writer;
 
-pub use archive::{FileFault, Line, OpenError, Playback, coverage_fault, examine, files_in, is_sealed, manifest_lines};
-pub use body::{CHUNK_BYTES, CHUNK_FRAMES};
+pub use archive::{
+    FileFault, Line, OpenError, Playback, coverage_fault, examine, files_in, is_sealed, length_fault, manifest_lines,
+};
+pub use body::{CHUNK_BYTES, CHUNK_FRAMES, ReadAt};
 pub use canvas::Dirty;
 pub use drift::Drift;
+pub use encode::{EncodeError, Encoder, Format, OPUS_BITRATE, Patch};
 pub use files::{MANIFEST, recording_path};
+pub use finish::{hash_file, hex};
 pub use gaps::{GAPS_MAX, Gap, GapReason};
 pub use keys::{
     DataKey, KeyError, KeyFileError, KeyRing, MASTER_KEYS_MAX, destroy as destroy_key, key_path, rewrap as rewrap_key,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use offhook_recorder::Manifest;
+use offhook_recorder::{Format, Manifest};
 use offhook_units::{AgentId, CallId, QueueId, RecordingId, Span, Tick};
 
 use crate::view::{Answer, Unavailable};
@@ -91,11 +91,25 @@ pub trait Speech: Send {
     /// # Errors
     /// The disk refused, or a seal does not open.
     fn read(&mut self, at: u64) -> io::Result<Vec<u8>>;
+    /// Begins to make another kind of file of it, from its beginning to its end.
+    ///
+    /// # Errors
+    /// The format has no room for it, or the system has none for making it.
+    fn encode(self: Box<Self>, format: Format) -> io::Result<Box<dyn Encoding>>;
     /// How loud each channel is: the greatest amplitude within each of `points` stretches of the same length, 0 to 255 of full scale.
     ///
     /// # Errors
     /// As [`Speech::read`].
     fn peaks(&mut self, points: usize) -> io::Result<[Vec<u8>; 2]>;
+}
+
+/// A file of a recording while it is made.
+pub trait Encoding: Send {
+    /// The next bytes of it, once they are made; none at its end. Dropping it ends the work.
+    ///
+    /// # Errors
+    /// As [`Speech::read`].
+    fn next(&mut self) -> io::Result<Option<Vec<u8>>>;
 }
 
 /// Why a recording cannot be heard.

@@ -32,7 +32,8 @@ mod visitors;
 mod webhooks;
 
 pub use archive::{
-    Archive, AuditEntry, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES, Speech,
+    Archive, AuditEntry, Encoding, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES,
+    Speech,
 };
 pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_MAX};
 pub use events::{EventSender, LiveEvent, events};
@@ -56,5 +57,5 @@ pub use view::{
 pub use visitors::{ADDRESSES_MAX, EntrancePage, TICKETS_PER_MINUTE};
 pub use webhooks::{
     DEAD_AFTER, EventLog, Happened, IdAndName, Occurred, Pace, WEBHOOKS_MAX, Webhook, WebhookEvent, WebhookSecret,
-    WebhookTarget, Webhooks, What,
+    WebhookTarget, Webhooks, What, tls_client,
 };

@@ -1,5 +1,7 @@
 //! Recordings: searched, described, drawn and heard; each hearing is written down before a byte of it is sent.
 
+mod encoded;
+
 use core::time::Duration;
 use std::io;
 use std::sync::Arc;
@@ -46,6 +48,8 @@ const PIECE_BYTES: usize = 64 * 1_024;
 const PIECES_MAX: usize = 2;
 /// How long a listener may take nothing; a player that goes on later asks again from there.
 const STALL_MAX: Duration = Duration::from_mins(1);
+
+pub use encoded::{ExportQuery, export};
 
 type Reply<T> = Result<Json<T>, Problem>;
 
@@ -392,21 +396,6 @@ pub async fn audio(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     sound(shared, &id, &asker, &headers, "play").await
-}
-
-/// `GET /api/v1/recordings/{id}/export`: the same to be kept as a file.
-pub async fn export(
-    State(shared): State<Shared>,
-    Path(id): Path<String>,
-    Extension(asker): Extension<Asker>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let mut response = sound(shared, &id, &asker, &headers, "export").await?;
-    let name = format!("attachment; filename=\"{}.wav\"", recording_id(&id)?);
-    if let Ok(name) = HeaderValue::from_str(&name) {
-        response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
-    }
-    Ok(response)
 }
 
 async fn sound(

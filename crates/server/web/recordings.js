@@ -201,10 +201,10 @@ export function startRecordings({ byId, element, shape, cell, tag, length, rows,
   });
   byId("player-close").addEventListener("click", () => byId("player").close());
   byId("player-export").addEventListener("click", async () => {
-    const id = open.id;
+    const id = open.id, format = byId("player-format").value;
     try {
-      const file = URL.createObjectURL(await (await ask(`/api/v1/recordings/${id}/export`)).blob());
-      element("a", { href: file, download: `${id}.wav` }).click();
+      const file = URL.createObjectURL(await (await ask(`/api/v1/recordings/${id}/export?as=${format}`)).blob());
+      element("a", { href: file, download: `${id}.${format}` }).click();
       setTimeout(() => URL.revokeObjectURL(file), 10000);
     } catch (error) {
       if (!refused(error)) byId("player-note").textContent = "This recording cannot be saved now.";

@@ -1,6 +1,6 @@
 //! `[recording]`: where recordings lie, and the keys that seal them.
 
-use core::ops::Range;
+use core::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 
 use offhook_call::calendar::Zone;
@@ -11,7 +11,7 @@ use offhook_units::Span;
 
 use super::Reader;
 use super::read::{At, Section};
-use crate::recording::{Keep, Kept};
+use crate::recording::{Credentials, Keep, Kept, Objects, StoreSettings};
 use crate::serve::Hour;
 
 /// `[recording]`.
@@ -29,10 +29,21 @@ pub struct Recording {
     pub hour: Hour,
     /// Where that is written, where it is.
     pub hour_at: Option<Range<usize>>,
+    /// Where they are kept as well, or instead.
+    pub store: Option<StoreSettings>,
 }
 
 /// How long recordings may be kept, where that is said.
-const KEEP_DAYS: core::ops::RangeInclusive<u64> = 1..=36_500;
+const KEEP_DAYS_MAX: u64 = 36_500;
+
+/// How long stored recordings stay in the folder where nothing is said: a week.
+const KEEP_LOCAL: Span = Span::from_s(7 * 86_400);
+
+/// How much may lie in the folder where nothing is said.
+const SPOOL_MAX_GB: u64 = 100;
+
+/// How fast recordings are brought to the store where nothing is said.
+const UPLOAD_MAX_MBIT: u64 = 100;
 
 /// When recordings are erased where nothing is said: 03:00.
 const ERASE_AT: Span = Span::from_s(3 * 3_600);
@@ -50,6 +61,7 @@ impl Reader {
             keep: Keep::default(),
             hour: Hour { at: ERASE_AT, zone: Zone::utc() },
             hour_at: None,
+            store: None,
         };
         let Some(mut section) = root.table(&mut self.sink, "recording") else { return recording };
         if let Some(folder) = section.text(&mut self.sink, "folder", "\"recordings\"") {
@@ -71,6 +83,8 @@ impl Reader {
         self.hour(&mut section, &mut recording.hour);
         recording.hour_at = (section.has("erase_at") || section.has("zone")).then(|| section.span.clone());
         recording.rules.outgoing = self.record(&mut section, "outgoing");
+        let sealed = recording.key_file.is_some();
+        recording.store = section.table(&mut self.sink, "store").and_then(|section| self.object_store(section, sealed));
         section.finish(&mut self.sink);
         recording
     }
@@ -125,18 +139,71 @@ impl Reader {
         }
     }
 
+    /// `[recording.store]`: an S3-compatible object store.
+    fn object_store(&mut self, mut section: Section<'_>, sealed: bool) -> Option<StoreSettings> {
+        let url = section.need_text(&mut self.sink, "url", "\"https://s3.example.com\"");
+        let bucket = section.need_text(&mut self.sink, "bucket", "\"recordings\"");
+        let region = section.text(&mut self.sink, "region", "\"eu-central-1\"");
+        let prefix = section.text(&mut self.sink, "prefix", "\"offhook\"");
+        let file = section.text(&mut self.sink, "credentials_file", "\"s3.credentials\"");
+        let authorities = section.text(&mut self.sink, "authorities", "\"authorities.pem\"");
+        let keep_local = self.number_of_days(&mut section, "keep_local", 0..=KEEP_DAYS_MAX);
+        let spool_max_gb = section.number(&mut self.sink, "spool_max_gb", 1..=1_000_000);
+        let upload_max_mbit = section.number(&mut self.sink, "upload_max_mbit", 1..=100_000);
+        let span = section.span.clone();
+        section.finish(&mut self.sink);
+        let credentials = file.map(|file| {
+            let path = self.path(&file.value);
+            if let Err(error) = Credentials::find(Some(&path)) {
+                let advice = "write aws_access_key_id = .. and aws_secret_access_key = .. into it, and chmod 600 it";
+                self.sink.fault(file.span, format!("{}: {error}", path.display()), advice);
+            }
+            path
+        });
+        let authorities = authorities.map(|file| self.path(&file.value));
+        let (url, bucket) = (url?, bucket?);
+        if let Err(error) = Objects::check(&url.value, authorities.as_deref()) {
+            self.sink.fault(url.span, format!("{error:#}"), "write an address such as \"https://s3.example.com\"");
+        } else if !sealed && !url.value.starts_with("http://127.0.0.1") {
+            let advice = "name a key_file in [recording]: what leaves this machine is sealed then";
+            self.sink.warn(span, "recordings are kept in clear on somebody else's disks", advice);
+        }
+        Some(StoreSettings {
+            url: url.value,
+            bucket: bucket.value,
+            region: region.map_or_else(|| "us-east-1".to_owned(), |region| region.value),
+            prefix: prefix.map(|prefix| prefix.value).unwrap_or_default(),
+            credentials,
+            authorities,
+            keep_local: keep_local.unwrap_or(KEEP_LOCAL),
+            spool_max: spool_max_gb.map_or(SPOOL_MAX_GB, |gb| gb.value) * 1_000_000_000,
+            upload_max: upload_max_mbit.map_or(UPLOAD_MAX_MBIT, |mbit| mbit.value) * 125_000,
+        })
+    }
+
     /// How long recordings are kept: `"90d"` or `"forever"`.
     pub fn keep(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<Kept> {
         if section.is_text(key, "forever") {
             return Some(Kept::Forever);
         }
+        self.number_of_days(section, key, 1..=KEEP_DAYS_MAX).map(Kept::For)
+    }
+
+    /// Days such as `"90d"`, from so many to so many.
+    fn number_of_days(
+        &mut self,
+        section: &mut Section<'_>,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Option<Span> {
         let At { value, span } = section.text(&mut self.sink, key, "\"90d\"")?;
-        let days = value.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| KEEP_DAYS.contains(days));
+        let days = value.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| range.contains(days));
         if days.is_none() {
-            let advice = format!("write days, \"{}d\" to \"{}d\", or \"forever\"", KEEP_DAYS.start(), KEEP_DAYS.end());
+            let forever = if *range.start() > 0 { ", or \"forever\"" } else { "" };
+            let advice = format!("write days, \"{}d\" to \"{}d\"{forever}", range.start(), range.end());
             self.sink.fault(span, format!("{key} = \"{value}\" is no number of days"), advice);
         }
-        days.map(|days| Kept::For(Span::from_s(days * 86_400)))
+        days.map(|days| Span::from_s(days * 86_400))
     }
 
     /// `erase_at` and `zone`.

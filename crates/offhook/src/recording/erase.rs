@@ -11,6 +11,8 @@ use offhook_store::{Archive, AuditRow, Change, RecordingRow};
 use offhook_units::{RecordingId, Span, Tick};
 use serde_json::{Value, json};
 
+use super::Shelf;
+
 /// Now, by the system's clock.
 pub fn now() -> Tick {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -64,7 +66,7 @@ pub fn hold(archive: &Archive, at: Tick, id: RecordingId, why: Option<&str>) -> 
 
 /// Erases one recording in somebody's name: its key, its file; what remains is its manifest line, which holds no speech. Gives the
 /// certificate.
-pub fn erase(archive: &Archive, folder: &Path, who: &str, at: Tick, manifest: &Manifest, why: &str) -> Result<Value> {
+pub fn erase(archive: &Archive, shelf: &Shelf, who: &str, at: Tick, manifest: &Manifest, why: &str) -> Result<Value> {
     let id = manifest.id;
     let row = known(archive, id)?;
     if let Some(hold) = row.hold {
@@ -76,12 +78,9 @@ pub fn erase(archive: &Archive, folder: &Path, who: &str, at: Tick, manifest: &M
     let path = Path::new(&manifest.path);
     // The store last: where the disk refuses half-way, another run goes on.
     if is_sealed(path) {
-        destroy_key(folder, path).with_context(|| format!("the key of {id}"))?;
+        destroy_key(&shelf.folder, path).with_context(|| format!("the key of {id}"))?;
     }
-    match std::fs::remove_file(folder.join(path)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context(manifest.path.clone()),
-        _ => {}
-    }
+    shelf.remove(id, path)?;
     archive.write(&[Change::Erased(id, at, why.to_owned()), entry_of(who, at, "erase", &id.to_string(), why)])?;
     Ok(json!({
         "erased": id.to_string(),

@@ -1,7 +1,6 @@
 //! Erasing a person: the recordings of all calls with that number, then the number itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use anyhow::{Result, bail};
 use offhook_call::record::CallRecord;
@@ -12,19 +11,19 @@ use offhook_units::{CallId, PersonRef, RecordingId, Tick};
 use serde_json::{Value, json};
 
 use super::erase::{entry_of, erase};
-use super::manifests;
+use super::{Shelf, manifests};
 
 /// Erases every recording of ended calls that `number` made, sent on to us, or was called in, but for those that are held. Where
 /// none is held the number is forgotten as well: nothing that is kept leads from its calls to it, but for calls that phones of ours
 /// made to it, whose records have the number that was dialled. Gives the certificate, which does not name it.
-pub fn forget(archive: &Archive, folder: &Path, who: &str, at: Tick, number: &str, why: &str) -> Result<Value> {
+pub fn forget(archive: &Archive, shelf: &Shelf, who: &str, at: Tick, number: &str, why: &str) -> Result<Value> {
     let persons = archive.persons(number)?;
     let (calls, dialled) = calls_with(archive, number, &persons)?;
     let Some(person) = persons.first().copied().or_else(|| (!calls.is_empty()).then_some(PersonRef(0))) else {
         bail!("nobody is known by this number; write it as the page shows it");
     };
     let mut lines: BTreeMap<RecordingId, Manifest> =
-        manifests(folder)?.into_iter().map(|line| (line.id, line)).collect();
+        manifests(&shelf.folder)?.into_iter().map(|line| (line.id, line)).collect();
     let (mut erased, mut held) = (Vec::new(), Vec::new());
     for row in archive.recordings()?.into_iter().filter(|row| row.erased.is_none()) {
         if row.call.is_none_or(|call| !calls.contains(&call)) {
@@ -33,7 +32,7 @@ pub fn forget(archive: &Archive, folder: &Path, who: &str, at: Tick, number: &st
         let Some(manifest) = lines.remove(&row.id) else { bail!("{} has no line in the manifest", row.id) };
         match row.hold {
             Some(hold) => held.push(json!({ "recording": row.id.to_string(), "held": hold })),
-            None => erased.push(erase(archive, folder, who, at, &manifest, why)?),
+            None => erased.push(erase(archive, shelf, who, at, &manifest, why)?),
         }
     }
     let void = if held.is_empty() && !persons.is_empty() { archive.forget(person)? } else { 0 };

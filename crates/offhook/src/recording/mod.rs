@@ -4,6 +4,8 @@
 mod erase;
 mod export;
 mod forget;
+mod objects;
+mod shelf;
 mod speech;
 #[cfg(test)]
 pub mod tests;
@@ -12,6 +14,8 @@ mod verify;
 #[cfg(test)]
 pub use self::erase::hold;
 pub use self::erase::{Due, Keep, Kept, due, erase, retention};
+pub use self::objects::{Credentials, Ledger, Objects, StoreSettings, Stored, confirm};
+pub use self::shelf::Shelf;
 pub use self::speech::Samples;
 pub use self::verify::{Fault, verify};
 
@@ -19,9 +23,10 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use offhook_recorder::{KeyRing, Manifest, files_in, is_sealed, manifest_lines, rewrap_key};
+use offhook_recorder::{Format, KeyRing, Manifest, files_in, is_sealed, manifest_lines, rewrap_key};
 use offhook_server::rfc3339;
 use offhook_store::{Archive, AuditRow, RecordingRow};
 use offhook_units::{Entropy, RecordingId, Span};
@@ -29,7 +34,8 @@ use offhook_units::{Entropy, RecordingId, Span};
 /// Looks after recordings.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  offhook recording verify --data /var/lib/offhook --json\n  \
-                        offhook recording export r-1000000001 --data /var/lib/offhook --out call.wav")]
+                        offhook recording export r-1000000001 --data /var/lib/offhook --out call.wav\n  \
+                        offhook recording export r-1000000001 --as opus --out call.opus")]
 pub struct RecordingArgs {
     #[command(subcommand)]
     verb: Verb,
@@ -42,6 +48,9 @@ pub struct RecordingArgs {
     /// The file of master keys, where recordings are sealed.
     #[arg(long, global = true)]
     key_file: Option<PathBuf>,
+    /// The exchange's configuration, where recordings are kept in an object store as well ([recording.store]).
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -62,11 +71,18 @@ enum Verb {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+        /// Fetch what lies in the object store alone, and hold its bytes against the manifest as well, not only its length.
+        #[arg(long)]
+        fetch: bool,
     },
-    /// Write a recording as a WAV file of 16-bit samples, left the customer, right what the customer was sent.
+    /// Write a recording as a file that every program opens, left the customer, right what the customer was sent.
     Export {
         /// Such as r-1000000001.
         id: RecordingId,
+        /// What kind of file: samples of 16 bits (wav), the same in about half the space (flac), or 24 kbit/s for each side (opus);
+        /// as the file's name ends where it is not said, wav where that says nothing.
+        #[arg(long = "as", value_name = "FORMAT", value_parser = format_named)]
+        format: Option<Format>,
         /// Where to; an existing file is not overwritten.
         #[arg(long)]
         out: PathBuf,
@@ -128,8 +144,8 @@ pub fn run(args: &RecordingArgs) -> Result<ExitCode> {
             }
         }
         Verb::Show { id } => println!("{}", serde_json::to_string_pretty(&find(&folder, *id)?)?),
-        Verb::Verify { json } => {
-            let audit = verify::verify(&archive(args)?, &folder)?;
+        Verb::Verify { json, fetch } => {
+            let audit = verify::verify(&archive(args)?, &shelf(args)?, *fetch)?;
             if *json {
                 println!("{}", audit.json());
             } else {
@@ -137,11 +153,13 @@ pub fn run(args: &RecordingArgs) -> Result<ExitCode> {
             }
             return Ok(if audit.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Verb::Export { id, out } => {
+        Verb::Export { id, format, out } => {
+            let by_name = out.extension().and_then(|end| Format::named(end.to_str()?));
+            let format = format.or(by_name).unwrap_or_default();
             let manifest = find(&folder, *id)?;
             let out_name = out.display().to_string();
             archive(args)?.write(&[erase::entry(erase::now(), "export", *id, &out_name)])?;
-            export::export(&folder, &manifest, keys(args)?.as_ref(), out)?;
+            export::export(&shelf(args)?, &manifest, keys(args)?.as_ref(), format, out)?;
             println!("{}: {} s", out.display(), seconds(manifest.duration_ms));
         }
         Verb::Hold { id, why } => erase::hold(&archive(args)?, erase::now(), *id, Some(why))?,
@@ -149,18 +167,19 @@ pub fn run(args: &RecordingArgs) -> Result<ExitCode> {
         Verb::Erase { id, why } => {
             let manifest = find(&folder, *id)?;
             let who = erase::at_the_command_line();
-            println!("{:#}", erase::erase(&archive(args)?, &folder, &who, erase::now(), &manifest, why)?);
+            println!("{:#}", erase::erase(&archive(args)?, &shelf(args)?, &who, erase::now(), &manifest, why)?);
         }
         Verb::Expire { days } => {
-            let (archive, now, who) = (archive(args)?, erase::now(), erase::at_the_command_line());
+            let (archive, shelf, now) = (archive(args)?, shelf(args)?, erase::now());
+            let who = erase::at_the_command_line();
             let keep = Keep { all: Kept::For(Span::from_s(u64::from(*days) * 86_400)), ..Keep::default() };
             for (manifest, kept) in erase::due(&archive, manifests(&folder)?, &keep, now)?.free {
-                println!("{}", erase::erase(&archive, &folder, &who, now, &manifest, &erase::retention(kept))?);
+                println!("{}", erase::erase(&archive, &shelf, &who, now, &manifest, &erase::retention(kept))?);
             }
         }
         Verb::Forget { number, why } => {
             let (archive, who) = (archive(args)?, erase::at_the_command_line());
-            let certificate = forget::forget(&archive, &folder, &who, erase::now(), number, why)?;
+            let certificate = forget::forget(&archive, &shelf(args)?, &who, erase::now(), number, why)?;
             println!("{certificate:#}");
             let is_complete = certificate["complete"] == true;
             return Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -179,8 +198,21 @@ pub fn run(args: &RecordingArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn format_named(name: &str) -> Result<Format, String> {
+    Format::named(name).ok_or_else(|| "write wav, flac or opus".to_owned())
+}
+
 fn archive(args: &RecordingArgs) -> Result<Archive> {
     Archive::open(&args.data).with_context(|| format!("data folder {}", args.data.display()))
+}
+
+/// Where recordings lie, the store included where the configuration is named.
+fn shelf(args: &RecordingArgs) -> Result<Shelf> {
+    let folder = args.data.join(&args.recordings);
+    let Some(file) = &args.config else { return Ok(Shelf::local(folder)) };
+    let checked = crate::config::check(file).map_err(|faults| anyhow::anyhow!("{faults}"))?;
+    let objects = checked.recording.store.as_ref().map(Objects::open).transpose()?;
+    Ok(Shelf { folder, objects: objects.map(Arc::new) })
 }
 
 fn keys(args: &RecordingArgs) -> Result<Option<KeyRing>> {

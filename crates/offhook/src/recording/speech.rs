@@ -7,9 +7,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use offhook_codec::{Coding, Law, g722};
 use offhook_media::coding_of;
-use offhook_recorder::{FRAME_BYTES, HEADER_BYTES, KeyRing, Playback};
-use offhook_server::{SAMPLE_HEADER_BYTES, Speech};
+use offhook_recorder::{FRAME_BYTES, Format, HEADER_BYTES, KeyRing, Playback};
+use offhook_server::{Encoding, SAMPLE_HEADER_BYTES, Speech};
 use offhook_units::{RecordingId, SampleRate};
+
+use super::Shelf;
+use super::export::encode;
 
 /// Bytes of one sample of both channels.
 const PAIR_BYTES: u64 = 4;
@@ -20,6 +23,7 @@ const WARM_UP: u64 = 8_000;
 /// An open recording.
 #[derive(Debug)]
 pub struct Samples {
+    id: RecordingId,
     playback: Playback,
     form: Form,
 }
@@ -33,17 +37,17 @@ enum Form {
 }
 
 impl Samples {
-    /// Opens the recording `id` at `path`, relative to `folder`.
+    /// Opens the recording `id` at `path`, relative to the folder.
     ///
     /// # Errors
     /// It is sealed and does not open, or its file is not what it should be.
-    pub fn open(folder: &Path, id: RecordingId, path: &Path, keys: Option<&KeyRing>) -> Result<Self> {
-        let playback = Playback::open(folder, id, path, keys).with_context(|| path.display().to_string())?;
+    pub fn open(shelf: &Shelf, id: RecordingId, path: &Path, keys: Option<&KeyRing>) -> Result<Self> {
+        let playback = shelf.open(id, path, keys)?;
         let form = match coding_of(playback.header().codec).context("its codec cannot be turned into samples")? {
             Coding::G711(law) => Form::Narrow(law),
             Coding::G722 => Form::Wide(Box::default(), 0),
         };
-        Ok(Self { playback, form })
+        Ok(Self { id, playback, form })
     }
 
     const fn samples_per_frame(&self) -> u64 {
@@ -136,6 +140,11 @@ impl Speech for Samples {
         let mut bytes: Vec<u8> = samples.into_iter().flat_map(i16::to_le_bytes).collect();
         bytes.drain(..skip as usize);
         Ok(bytes)
+    }
+
+    fn encode(self: Box<Self>, format: Format) -> io::Result<Box<dyn Encoding>> {
+        let id = self.id;
+        encode(*self, id, format)
     }
 
     fn peaks(&mut self, points: usize) -> io::Result<[Vec<u8>; 2]> {

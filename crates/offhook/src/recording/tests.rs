@@ -11,17 +11,19 @@ use offhook_call::record::{CallEnd, Fold};
 use offhook_call::recording::PausedBy;
 use offhook_plan::CodecKind;
 use offhook_plan::tap::{Side, TapHeader, tap_ring};
-use offhook_recorder::{GapReason, KeyRing, Manifest, ManifestGap, Protection, RecorderEvent, RecordingSpec, Writer};
+use offhook_recorder::{
+    Format, GapReason, KeyRing, Manifest, ManifestGap, Protection, RecorderEvent, RecordingSpec, Writer,
+};
 use offhook_server::Speech;
 use offhook_store::{Archive, CallRow, Record, Store};
 use offhook_units::{CallId, Entropy, LegId, PersonRef, RecordingId, Span, Tick};
 use tempfile::TempDir;
 
-use super::Samples;
 use super::erase::{Keep, Kept, due, erase, hold};
 use super::export::export;
 use super::recording_row;
 use super::verify::{Audit, Kind, verify};
+use super::{Samples, Shelf};
 
 pub const BEGAN: Tick = Tick::from_us(1_709_251_199_000_000);
 
@@ -156,12 +158,16 @@ impl Centre {
         self.data.path().join("recordings")
     }
 
+    pub fn shelf(&self) -> Shelf {
+        Shelf::local(self.folder())
+    }
+
     pub fn file(&self, id: u64) -> std::path::PathBuf {
         self.folder().join(&self.manifests[&id].path)
     }
 
     pub fn verify(&self) -> Audit {
-        verify(&Archive::open(self.data.path()).expect("an archive"), &self.folder()).expect("readable")
+        verify(&Archive::open(self.data.path()).expect("an archive"), &self.shelf(), false).expect("readable")
     }
 
     /// Changes the lines of the manifest.
@@ -310,8 +316,8 @@ fn a_person_is_erased_with_all_recordings_but_for_those_that_are_held_and_others
     (1..=6).for_each(|id| store.put_person(PersonRef(id), if id % 2 == 1 { "+49301234" } else { "+49305678" }));
     store.shutdown().expect("closed");
     let archive = Archive::open(centre.data.path()).expect("an archive");
-    let (folder, at) = (centre.folder(), BEGAN + Span::from_s(100));
-    let forget = |number: &str| super::forget::forget(&archive, &folder, "ann", at, number, "asked by the caller");
+    let (shelf, at) = (centre.shelf(), BEGAN + Span::from_s(100));
+    let forget = |number: &str| super::forget::forget(&archive, &shelf, "ann", at, number, "asked by the caller");
     assert!(forget("+49309999").expect_err("nobody").to_string().contains("nobody is known"));
     hold(&archive, at, RecordingId(5), Some("case 7")).expect("held");
     let first = forget("+49301234").expect("what can be");
@@ -355,7 +361,7 @@ fn a_number_that_phones_of_ours_dialled_stays_in_its_records_and_the_certificate
     store.shutdown().expect("closed");
     let archive = Archive::open(centre.data.path()).expect("an archive");
     let at = BEGAN + Span::from_s(100);
-    let certificate = super::forget::forget(&archive, &centre.folder(), "ann", at, "0301234", "asked").expect("erased");
+    let certificate = super::forget::forget(&archive, &centre.shelf(), "ann", at, "0301234", "asked").expect("erased");
     assert_eq!(certificate["erased"][0]["erased"], "r-1");
     assert_eq!((&certificate["complete"], &certificate["number_stays_in"][0]), (&false.into(), &"call-3e9".into()));
     assert_eq!([1, 2].map(|id| centre.file(id).exists()), [false, true]);
@@ -365,7 +371,7 @@ fn a_number_that_phones_of_ours_dialled_stays_in_its_records_and_the_certificate
 fn an_export_holds_each_side_as_16_bit_samples() {
     let centre = centre(2, 30);
     let out = centre.data.path().join("out.wav");
-    export(&centre.folder(), &centre.manifests[&2], None, &out).expect("exported");
+    export(&centre.shelf(), &centre.manifests[&2], None, Format::Wav, &out).expect("exported");
     let mut reader = hound::WavReader::open(&out).expect("a WAV file");
     assert_eq!((reader.spec().channels, reader.spec().sample_rate, reader.duration()), (2, 8_000, 4_960));
     let samples: Vec<i16> = reader.samples().map(|sample| sample.expect("a sample")).collect();
@@ -373,7 +379,7 @@ fn an_export_holds_each_side_as_16_bit_samples() {
     let silence = offhook_codec::Law::A.decode(offhook_codec::Law::A.silence());
     assert!(samples.iter().step_by(2).take(4_800).all(|&sample| sample == speech));
     assert!(samples.iter().skip(1).step_by(2).all(|&sample| sample == silence));
-    let again = export(&centre.folder(), &centre.manifests[&2], None, &out).expect_err("there is a file");
+    let again = export(&centre.shelf(), &centre.manifests[&2], None, Format::Wav, &out).expect_err("there is a file");
     assert!(again.to_string().contains("cannot make"), "{again}");
 }
 
@@ -387,7 +393,7 @@ fn an_export_of_g722_has_16_khz_and_holds_a_tone_of_5_khz_at_its_level() {
     let centre = centre_of(1, 50, CodecKind::G722, |_, n| packet(n));
     assert!(centre.verify().faults.is_empty(), "{}", centre.verify().text());
     let out = centre.data.path().join("out.wav");
-    export(&centre.folder(), &centre.manifests[&1], None, &out).expect("exported");
+    export(&centre.shelf(), &centre.manifests[&1], None, Format::Wav, &out).expect("exported");
     let mut reader = hound::WavReader::open(&out).expect("a WAV file");
     assert_eq!((reader.spec().channels, reader.spec().sample_rate, reader.duration()), (2, 16_000, 16_320));
     let samples: Vec<i16> = reader.samples().map(|sample| sample.expect("a sample")).collect();
@@ -458,8 +464,8 @@ fn a_sealed_recording_is_read_from_anywhere_as_its_whole_says_and_not_without_it
     let centre = sealed_centre(1, 60, CodecKind::Pcma, Some(keys.clone()), noise);
     let path = Path::new(&centre.manifests[&1].path);
     assert_eq!(path.extension().and_then(|e| e.to_str()), Some("sealed"));
-    assert!(Samples::open(&centre.folder(), RecordingId(1), path, None).is_err());
-    let mut samples = Samples::open(&centre.folder(), RecordingId(1), path, Some(&keys)).expect("it opens");
+    assert!(Samples::open(&centre.shelf(), RecordingId(1), path, None).is_err());
+    let mut samples = Samples::open(&centre.shelf(), RecordingId(1), path, Some(&keys)).expect("it opens");
     let bytes = whole(&mut samples);
     assert_eq!(hound::WavReader::new(&bytes[..]).expect("a WAV file").duration() as usize, (bytes.len() - 44) / 4);
     for at in [1, 43, 44, 45, 46, 47, 48, 8_191, 8_236, 20_001, bytes.len() - 1] {
@@ -478,7 +484,7 @@ fn a_recording_that_somebody_cut_is_read_up_to_there_and_then_an_error() {
             let centre = centre_of(1, 60, codec, |_, _| [0x55; 160]);
             let path = Path::new(&centre.manifests[&1].path);
             let on_disk = centre.folder().join(path);
-            let mut samples = Samples::open(&centre.folder(), RecordingId(1), path, None).expect("it opens");
+            let mut samples = Samples::open(&centre.shelf(), RecordingId(1), path, None).expect("it opens");
             let file = std::fs::File::options().write(true).open(&on_disk).expect("its file");
             file.set_len(offhook_recorder::HEADER_BYTES as u64 + left_over).expect("it is cut");
             assert!(samples.peaks(10).is_err(), "{codec:?} {left_over}");
@@ -498,7 +504,7 @@ fn g722_read_from_its_middle_differs_from_the_whole_by_no_more_than_is_heard() {
     let packet = |_, n: u16| -> [u8; 160] { coded[usize::from(n) * 160..][..160].try_into().expect("160 bytes") };
     let centre = centre_of(1, 300, CodecKind::G722, packet);
     let path = Path::new(&centre.manifests[&1].path);
-    let mut samples = Samples::open(&centre.folder(), RecordingId(1), path, None).expect("it opens");
+    let mut samples = Samples::open(&centre.shelf(), RecordingId(1), path, None).expect("it opens");
     let bytes = whole(&mut samples);
     let at = 44 + 4 * 50_000;
     let part = samples.read(at as u64).expect("a part");
@@ -511,15 +517,15 @@ fn g722_read_from_its_middle_differs_from_the_whole_by_no_more_than_is_heard() {
 fn what_is_held_is_kept_and_what_is_erased_or_expired_is_gone_with_a_certificate_and_no_fault() {
     let centre = centre(5, 30);
     let archive = Archive::open(centre.data.path()).expect("an archive");
-    let (folder, at) = (centre.folder(), BEGAN + Span::from_s(100));
+    let (shelf, at) = (centre.shelf(), BEGAN + Span::from_s(100));
     let one = &centre.manifests[&1];
     hold(&archive, at, one.id, Some("case 7")).expect("held");
-    let refused = erase(&archive, &folder, "ann", at, one, "asked for").expect_err("held");
+    let refused = erase(&archive, &shelf, "ann", at, one, "asked for").expect_err("held");
     assert!(refused.to_string().contains("case 7"), "{refused}");
-    let certificate = erase(&archive, &folder, "ann", at, &centre.manifests[&2], "asked for").expect("erased");
+    let certificate = erase(&archive, &shelf, "ann", at, &centre.manifests[&2], "asked for").expect("erased");
     assert_eq!((certificate["erased"].as_str(), certificate["why"].as_str()), (Some("r-2"), Some("asked for")));
     assert!(!centre.file(2).exists());
-    assert!(erase(&archive, &folder, "ann", at, &centre.manifests[&2], "again").is_err());
+    assert!(erase(&archive, &shelf, "ann", at, &centre.manifests[&2], "again").is_err());
     let manifests: Vec<Manifest> = centre.manifests.values().cloned().collect();
     let keep = |all| Keep { all: Kept::For(all), ..Keep::default() };
     let all = |keep: &Keep| due(&archive, manifests.clone(), keep, at).expect("rows");
@@ -527,11 +533,11 @@ fn what_is_held_is_kept_and_what_is_erased_or_expired_is_gone_with_a_certificate
     let three = all(&keep(Span::from_s(99)));
     assert_eq!((three.free.len(), three.held), (3, 1));
     for (manifest, _) in three.free {
-        erase(&archive, &folder, "ann", at, &manifest, "retention").expect("erased");
+        erase(&archive, &shelf, "ann", at, &manifest, "retention").expect("erased");
     }
     assert!(centre.file(1).exists() && !centre.file(5).exists());
     hold(&archive, at, one.id, None).expect("released");
-    erase(&archive, &folder, "ann", at, one, "case closed").expect("erased");
+    erase(&archive, &shelf, "ann", at, one, "case closed").expect("erased");
     let audit = centre.verify();
     assert_eq!((audit.recordings, audit.erased), (5, 5));
     assert_eq!(audit.faults, []);

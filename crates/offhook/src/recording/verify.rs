@@ -9,12 +9,16 @@ use offhook_call::event::{CallEvent, LogEvent, Party};
 use offhook_call::record::{CallEnd, CallRecord};
 use offhook_plan::tap::Side;
 use offhook_recorder::{
-    FileFault, GapReason, Line, Manifest, ManifestGap, coverage_fault, examine, files_in, key_path, manifest_lines,
+    FileFault, GapReason, Line, Manifest, ManifestGap, coverage_fault, examine, files_in, is_sealed, key_path,
+    length_fault, manifest_lines,
 };
 use offhook_server::rfc3339;
 use offhook_store::{Archive, RecordingRow};
 use offhook_units::{CallId, RecordingId, Tick};
 use serde::Serialize;
+
+use super::Shelf;
+use super::objects::{Stored, stored_in};
 
 /// How far the end of a recording may be from the end of its call's media, in milliseconds: the last packets linger on both
 /// sides.
@@ -32,6 +36,10 @@ pub struct Audit {
     pub open: u64,
     /// Recordings that were erased.
     pub erased: u64,
+    /// Recordings whose file is in the folder.
+    pub local: u64,
+    /// Recordings that are in the object store, by its ledger; some may be in the folder as well.
+    pub stored: u64,
     /// Milliseconds that both sides of all closed recordings should last by the event log.
     pub expected_ms: u64,
     /// Milliseconds of both sides that are covered by speech.
@@ -79,6 +87,8 @@ pub enum Kind {
     MissingKey,
     /// The disk refused to read the file.
     UnreadableFile,
+    /// It lies in the object store alone, which cannot be asked.
+    UnreachableFile,
     /// It was erased, and its file or its key is there.
     NotErased,
     /// Speech and gaps do not add up to the time line.
@@ -91,6 +101,44 @@ pub enum Kind {
     SpeechInPause,
     /// The manifest line names another call than the event log, or the call's record another recording.
     WrongCall,
+}
+
+/// Where recordings lie.
+struct Places<'a> {
+    shelf: &'a Shelf,
+    ledger: BTreeMap<RecordingId, Stored>,
+    /// What lies in the store alone is read whole.
+    fetch: bool,
+}
+
+impl Places<'_> {
+    fn length(&self, manifest: &Manifest) -> Result<Option<u64>, FileFault> {
+        let unreachable = |error: &dyn core::fmt::Display| FileFault::Unreachable(error.to_string());
+        let objects =
+            self.shelf.objects.as_ref().ok_or_else(|| unreachable(&"name the configuration with --config"))?;
+        objects.length(&manifest.path).map_err(|error| unreachable(&error))
+    }
+
+    /// What is wrong with the object of a recording that was stored.
+    fn object_fault(&self, manifest: &Manifest, stored: bool, fetch: bool) -> Option<FileFault> {
+        if !stored || self.shelf.objects.is_none() && self.shelf.has(Path::new(&manifest.path)) {
+            return None;
+        }
+        let length = match self.length(manifest) {
+            Ok(Some(length)) => length,
+            Ok(None) => return Some(FileFault::Missing(format!("{} of the store", manifest.path))),
+            Err(fault) => return Some(fault),
+        };
+        if let Some(fault) = length_fault(manifest, length) {
+            return Some(fault);
+        }
+        let objects = self.shelf.objects.as_ref().filter(|_| fetch)?;
+        match objects.sha256(&manifest.path, length) {
+            Err(error) => Some(FileFault::Unreachable(error.to_string())),
+            Ok(sha256) if sha256 != manifest.sha256 => Some(FileFault::Changed),
+            Ok(_) => None,
+        }
+    }
 }
 
 /// What the event log tells of one recording.
@@ -107,7 +155,8 @@ struct Told {
 }
 
 /// Reads everything and compares.
-pub fn verify(archive: &Archive, folder: &Path) -> Result<Audit> {
+pub fn verify(archive: &Archive, shelf: &Shelf, fetch: bool) -> Result<Audit> {
+    let folder = &shelf.folder;
     let told = told(archive).context("event log")?;
     let records = recordings_of_records(archive).context("call records")?;
     let rows: BTreeMap<RecordingId, RecordingRow> =
@@ -116,10 +165,11 @@ pub fn verify(archive: &Archive, folder: &Path) -> Result<Audit> {
     let files = files_in(folder).with_context(|| format!("recordings folder {}", folder.display()))?;
 
     let mut audit = Audit::default();
+    let places = Places { shelf, fetch, ledger: stored_in(folder).context("the ledger of the store")? };
     let lined = audit.lines(&lines, &rows);
     for (id, manifest) in &lined {
         let erased = rows.get(id).is_some_and(|row| row.erased.is_some());
-        audit.one(folder, manifest, told.get(id), erased);
+        audit.one(&places, manifest, told.get(id), erased);
     }
     for (id, told) in &told {
         audit.expected(*id, told, lined.contains_key(id));
@@ -206,7 +256,7 @@ impl Audit {
     }
 
     /// One manifest line, against the file and the event log.
-    fn one(&mut self, folder: &Path, manifest: &Manifest, told: Option<&Told>, erased: bool) {
+    fn one(&mut self, places: &Places<'_>, manifest: &Manifest, told: Option<&Told>, erased: bool) {
         let id = manifest.id;
         self.recordings += 1;
         self.erased += u64::from(erased);
@@ -217,9 +267,11 @@ impl Audit {
         if let Some(fault) = coverage_fault(manifest) {
             self.fault(id, Kind::Uncovered, fault);
         }
-        if let Some(fault) = examine(folder, manifest).filter(|_| !erased) {
+        let folder = &places.shelf.folder;
+        if let Some(fault) = if erased { None } else { self.lies(places, manifest) } {
             let kind = match fault {
                 FileFault::Missing(_) => Kind::MissingFile,
+                FileFault::Unreachable(_) => Kind::UnreachableFile,
                 FileFault::Unreadable(_) => Kind::UnreadableFile,
                 FileFault::NoKey => Kind::MissingKey,
                 FileFault::Length { .. } => Kind::WrongLength,
@@ -231,6 +283,9 @@ impl Audit {
         let left = [("file", folder.join(path)), ("key", folder.join(key_path(path)))];
         if let Some((what, _)) = left.iter().find(|(_, path)| erased && path.exists()) {
             self.fault(id, Kind::NotErased, format!("it was erased, and its {what} is there"));
+        }
+        if erased && places.ledger.contains_key(&id) && places.length(manifest).is_ok_and(|length| length.is_some()) {
+            self.fault(id, Kind::NotErased, "it was erased, and its object is in the store".to_owned());
         }
         let Some(told) = told else {
             self.fault(id, Kind::UnknownRecording, "the event log does not know it".to_owned());
@@ -255,6 +310,26 @@ impl Audit {
             );
             self.fault(id, Kind::WrongSpan, detail);
         }
+    }
+
+    /// Where a recording lies, and what is wrong with it there.
+    fn lies(&mut self, places: &Places<'_>, manifest: &Manifest) -> Option<FileFault> {
+        let stored = places.ledger.contains_key(&manifest.id);
+        if places.shelf.has(Path::new(&manifest.path)) {
+            self.local += 1;
+            self.stored += u64::from(stored);
+            // What is here as well is held against the manifest here.
+            return examine(&places.shelf.folder, manifest).or_else(|| places.object_fault(manifest, stored, false));
+        }
+        self.stored += u64::from(stored);
+        if !stored {
+            return examine(&places.shelf.folder, manifest);
+        }
+        let path = Path::new(&manifest.path);
+        if is_sealed(path) && !places.shelf.folder.join(key_path(path)).exists() {
+            return Some(FileFault::NoKey);
+        }
+        places.object_fault(manifest, true, places.fetch)
     }
 
     /// The pauses of a manifest line, against those of the event log: each is explained by one of them, and none of those has
@@ -318,6 +393,8 @@ impl Audit {
             "recordings": self.recordings,
             "open": self.open,
             "erased": self.erased,
+            "local": self.local,
+            "stored": self.stored,
             "seconds_expected": seconds(self.expected_ms),
             "seconds_covered": seconds(self.covered_ms),
             "gaps": gaps,
@@ -329,10 +406,12 @@ impl Audit {
     pub fn text(&self) -> String {
         // Writing to a text cannot fail.
         let mut text = format!(
-            "{} recordings, {} open, {} erased\n{} s expected on both sides, {} s of speech\n",
+            "{} recordings, {} open, {} erased; {} in the folder, {} in the store\n{} s expected on both sides, {} s of speech\n",
             self.recordings,
             self.open,
             self.erased,
+            self.local,
+            self.stored,
             super::seconds(self.expected_ms),
             super::seconds(self.covered_ms),
         );

@@ -41,7 +41,7 @@ impl Archive for Port {
                 None => None,
             };
             let found = self.found(row, call).await;
-            let folder = self.folder.clone();
+            let folder = self.shelf.folder.clone();
             let line = tokio::task::spawn_blocking(move || manifest_of(&folder, id));
             let manifest = line.await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)?;
             Ok(Some(RecordingDetail { found, manifest }))
@@ -54,8 +54,8 @@ impl Archive for Port {
             if let Some((_, why)) = row.erased {
                 return Err(OpenFault::Erased(why));
             }
-            let (folder, keys, path) = (self.folder.clone(), self.keys.clone(), PathBuf::from(row.path));
-            let opened = tokio::task::spawn_blocking(move || Samples::open(&folder, id, &path, keys.as_ref()));
+            let (shelf, keys, path) = (self.shelf.clone(), self.keys.clone(), PathBuf::from(row.path));
+            let opened = tokio::task::spawn_blocking(move || Samples::open(&shelf, id, &path, keys.as_ref()));
             let samples = opened.await.map_err(|_| Unavailable)?;
             let samples = samples.map_err(|error| OpenFault::Broken(format!("{error:#}")))?;
             Ok(Box::new(samples) as Box<dyn Speech>)

@@ -17,6 +17,7 @@ use offhook_store::Store;
 use super::control::Figures;
 use super::names::NameFigures;
 use super::retention::Erasing;
+use super::uploads::Uploading;
 
 /// Registers everything that is read on demand.
 pub fn register(
@@ -317,8 +318,8 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     }
 }
 
-/// What retention did.
-pub fn retention(metrics: &mut Metrics, figures: &Arc<Erasing>) {
+/// What retention did; gives `of` back, whose figures they are.
+pub fn retention<T>(metrics: &mut Metrics, figures: &Arc<Erasing>, of: T) -> T {
     let reader = |read: fn(&Erasing) -> &AtomicU64| {
         let figures = Arc::clone(figures);
         move || read(&figures).load(Ordering::Relaxed)
@@ -333,6 +334,38 @@ pub fn retention(metrics: &mut Metrics, figures: &Arc<Erasing>) {
     let held = reader(|f| &f.held);
     let help = "Recordings whose retention was over at the last run, and which are held";
     metrics.gauge_fn("offhook_recordings_held_overdue", help, &[], move || held() as f64);
+    of
+}
+
+/// Recordings on their way to the object store; gives `of` back, whose figures they are.
+pub fn uploads<T>(metrics: &mut Metrics, figures: &Arc<Uploading>, of: T) -> T {
+    let reader = |read: fn(&Uploading) -> &AtomicU64| {
+        let figures = Arc::clone(figures);
+        move || read(&figures).load(Ordering::Relaxed)
+    };
+    for (name, help, read) in [
+        ("offhook_recordings_stored", "Recordings brought to the object store", reader(|f| &f.stored)),
+        ("offhook_recordings_stored_bytes", "Their bytes", reader(|f| &f.stored_bytes)),
+        ("offhook_recordings_store_failed", "Tries to bring one there that failed", reader(|f| &f.failed)),
+        (
+            "offhook_recordings_store_refused",
+            "Recordings that were changed before they were stored",
+            reader(|f| &f.changed),
+        ),
+        ("offhook_recordings_unspooled", "Stored recordings that left the folder", reader(|f| &f.removed)),
+    ] {
+        metrics.counter_fn(name, help, &[], read);
+    }
+    for (name, help, read) in [
+        ("offhook_recordings_unstored", "Recordings that wait to be stored", reader(|f| &f.waiting)),
+        ("offhook_recordings_spool_bytes", "Bytes of closed recordings in the folder", reader(|f| &f.spool_bytes)),
+        ("offhook_recordings_spool_bytes_max", "Bytes beyond which it is too much", reader(|f| &f.spool_max)),
+        ("offhook_recordings_spool_full", "1 while there are more", reader(|f| &f.full)),
+        ("offhook_recordings_store_down", "1 while the last try to store one failed", reader(|f| &f.down)),
+    ] {
+        metrics.gauge_fn(name, help, &[], move || read() as f64);
+    }
+    of
 }
 
 /// The one port that legs of browsers share.

@@ -11,6 +11,7 @@ mod names;
 mod port;
 mod recordings;
 mod retention;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -47,6 +48,7 @@ use self::port::Port;
 use self::recordings::Recordings;
 pub use self::retention::Hour;
 use self::retention::Retention;
+use self::uploads::Uploads;
 use crate::config::{self, Checked, Http, Loaded};
 
 /// Batches of messages from connections that may wait for the control loop; then the connections wait.
@@ -110,6 +112,8 @@ struct House {
     finder: Finder,
     /// Erases recordings until it is dropped.
     retention: Option<Retention>,
+    /// Brings recordings to the object store until it is dropped.
+    uploads: Option<Uploads>,
 }
 
 fn build(checked: Checked) -> Result<House> {
@@ -173,7 +177,8 @@ fn build(checked: Checked) -> Result<House> {
     let writer = Writer::start_sealed(&folder, taps, recorder_events, move || recorder_clock.now(), protection)
         .with_context(|| format!("recordings folder {}", folder.display()))?;
     let recordings = Recordings::load(&folder);
-    let erasing = retention::start(recording.keep.clone(), recording.hour.clone(), &data, &folder, &clock)?;
+    let (shelf, uploading) = uploads::start(&recording, folder, &clock)?;
+    let erasing = retention::start(recording.keep.clone(), recording.hour.clone(), &data, &shelf, &clock)?;
 
     let names = names_of(&config, skills);
     let names_entropy = entropy.fork();
@@ -202,10 +207,8 @@ fn build(checked: Checked) -> Result<House> {
     metrics::browser_port(&mut metrics, &shared_port);
     metrics::trace(&mut metrics, &trace);
     let found = metrics::names(&mut metrics);
-    let retention = erasing.map(|(retention, figures)| {
-        metrics::retention(&mut metrics, &figures);
-        retention
-    });
+    let retention = erasing.map(|(retention, figures)| metrics::retention(&mut metrics, &figures, retention));
+    let uploads = uploading.map(|(uploads, figures)| metrics::uploads(&mut metrics, &figures, uploads));
     if let Some(streams) = &streams {
         metrics::connections(&mut metrics, streams.counters());
     }
@@ -217,7 +220,7 @@ fn build(checked: Checked) -> Result<House> {
         store: store.clone(),
         names,
         recordings: recordings.clone(),
-        folder,
+        shelf,
         keys,
         bans: Arc::clone(&bans),
         trace: trace.clone(),
@@ -259,7 +262,7 @@ fn build(checked: Checked) -> Result<House> {
         entropy: names_entropy,
         figures: found,
     };
-    Ok(House { control, asks: asks_in, http, said, certificates: files, certifier, finder, retention })
+    Ok(House { control, asks: asks_in, http, said, certificates: files, certifier, finder, retention, uploads })
 }
 
 fn names_of(config: &offhook_call::config::Config, skills: BTreeMap<SkillId, String>) -> Names {
@@ -386,7 +389,7 @@ fn said(name: &str, listeners: &Listeners, http: Option<&Http>, data: &std::path
 
 impl House {
     async fn serve(self, grace: Span) -> Result<()> {
-        let Self { control, asks, http, said, certificates, certifier, finder, retention } = self;
+        let Self { control, asks, http, said, certificates, certifier, finder, retention, uploads } = self;
         finder.start();
         let server = match http {
             Some((options, port, live, metrics)) => Some(Server::start(options, Arc::new(port), live, metrics).await?),
@@ -414,7 +417,7 @@ impl House {
         if let Some(server) = server {
             server.shutdown().await;
         }
-        tokio::task::spawn_blocking(move || drop(retention)).await?;
+        tokio::task::spawn_blocking(move || drop((retention, uploads))).await?;
         let edges = ended?.map_err(|_| anyhow::anyhow!("the control thread panicked"))?;
         close(edges)
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +29,7 @@ use tokio::sync::oneshot;
 
 use super::control::{Ask, Look};
 use super::recordings::Recordings;
+use crate::recording::Shelf;
 
 /// How long a question may wait for the control loop.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -75,7 +75,7 @@ pub struct Port {
     pub names: Names,
     pub recordings: Recordings,
     /// Where recordings lie, and what opens sealed ones.
-    pub folder: PathBuf,
+    pub shelf: Shelf,
     pub keys: Option<KeyRing>,
     pub bans: Arc<Bans>,
     pub trace: Trace,

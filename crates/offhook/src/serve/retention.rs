@@ -14,7 +14,7 @@ use offhook_net::Clock;
 use offhook_store::Archive;
 use offhook_units::{Span, Tick};
 
-use crate::recording::{Due, Keep, due, erase, manifests, retention};
+use crate::recording::{Due, Keep, Shelf, due, erase, manifests, retention};
 
 /// How often the hour is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -91,8 +91,8 @@ impl Drop for Retention {
 pub struct Job {
     /// The data folder.
     pub data: PathBuf,
-    /// The recordings folder.
-    pub folder: PathBuf,
+    /// Where recordings lie.
+    pub shelf: Shelf,
     /// How long recordings are kept.
     pub keep: Keep,
     /// What is counted.
@@ -123,11 +123,11 @@ impl Job {
 
     fn erase_due(&self, now: Tick, stop: &Receiver<()>) -> Result<u64> {
         let archive = Archive::open(&self.data).context("the database")?;
-        let Due { free, held } = due(&archive, manifests(&self.folder)?, &self.keep, now)?;
+        let Due { free, held } = due(&archive, manifests(&self.shelf.folder)?, &self.keep, now)?;
         self.figures.held.store(held, Ordering::Relaxed);
         let mut erased = 0;
         for (manifest, kept) in free {
-            match erase(&archive, &self.folder, WHO, now, &manifest, &retention(kept)) {
+            match erase(&archive, &self.shelf, WHO, now, &manifest, &retention(kept)) {
                 Ok(_certificate) => {
                     erased += 1;
                     self.figures.erased.fetch_add(1, Ordering::Relaxed);
@@ -155,14 +155,14 @@ pub fn start(
     keep: Keep,
     hour: Hour,
     data: &Path,
-    folder: &Path,
+    shelf: &Shelf,
     clock: &Clock,
 ) -> Result<Option<(Retention, Arc<Erasing>)>> {
     if !keep.ends() {
         return Ok(None);
     }
     let figures = Arc::new(Erasing::default());
-    let job = Job { data: data.to_owned(), folder: folder.to_owned(), keep, figures: Arc::clone(&figures) };
+    let job = Job { data: data.to_owned(), shelf: shelf.clone(), keep, figures: Arc::clone(&figures) };
     Ok(Some((Retention::start(job, clock.clone(), hour)?, figures)))
 }
 
@@ -184,8 +184,8 @@ mod tests {
     fn job(centre: &Centre) -> Job {
         let queues = [("sales".to_owned(), Kept::For(DAY * 30)), ("support".to_owned(), Kept::Forever)];
         let keep = Keep { all: Kept::For(DAY * 60), queues: BTreeMap::from(queues) };
-        let (data, folder) = (centre.data.path().to_owned(), centre.folder());
-        Job { data, folder, keep, figures: Arc::new(Erasing::default()) }
+        let (data, shelf) = (centre.data.path().to_owned(), centre.shelf());
+        Job { data, shelf, keep, figures: Arc::new(Erasing::default()) }
     }
 
     fn figures(job: &Job) -> [u64; 4] {

@@ -367,6 +367,9 @@ fn recorded(s: &mut Schemas) -> Vec<Operation> {
             "Recordings",
             "Take a recording away as a file",
         ))
+        .query::<recordings::ExportQuery>(s)
+        .gives_raw(200, "audio/flac", bytes(), "All of it.")
+        .gives_raw(200, "audio/ogg", bytes(), "All of it.")
         .with_header("Content-Disposition", "A name for the file."),
     ]
 }

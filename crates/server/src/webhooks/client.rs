@@ -93,7 +93,12 @@ async fn speak(
     Ok(sender)
 }
 
-fn trusting(authorities: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+/// What TLS to others is done with: their certificates are to be signed by one of `authorities` (a file of certificates), of those that
+/// the system trusts where none is named.
+///
+/// # Errors
+/// What is wrong with the file, for people.
+pub fn trusting(authorities: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let system = || SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.is_file());
     let file =
         authorities.or_else(system).ok_or("this system has no file of authorities: name one in `authorities`")?;

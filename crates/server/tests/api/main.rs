@@ -631,6 +631,15 @@ async fn a_recording_is_heard_whole_or_in_part_and_each_hearing_stands_in_the_au
     assert!(head.contains("416 ") && head.contains("content-range: bytes */384044"), "{head}");
     let (head, kept) = house.bytes("/api/v1/recordings/r-1/export", "").await;
     assert!(head.contains("attachment; filename=\"r-1.wav\"") && kept == whole.1, "{head}");
+    for (format, kind) in [("flac", "audio/flac"), ("opus", "audio/ogg")] {
+        let (head, made) =
+            house.bytes(&format!("/api/v1/recordings/r-1/export?as={format}"), "Range: bytes=5-\r\n").await;
+        assert!(head.contains("200 ok") && head.contains(&format!("content-type: {kind}")), "{head}");
+        assert!(head.contains(&format!("attachment; filename=\"r-1.{format}\"")), "{head}");
+        let chunks = format!("5\r\n{format} \r\n5\r\nof 38\r\n4\r\n4044\r\n0\r\n\r\n");
+        assert_eq!(String::from_utf8_lossy(&made), chunks);
+    }
+    house.get("/api/v1/recordings/r-1/export?as=mp3").await.check_problem(400);
     let gone = house.get("/api/v1/recordings/r-4/audio").await.check_problem(410);
     assert!(gone.contains("asked for by the customer"), "{gone}");
     house.get("/api/v1/recordings/r-9/audio").await.check_problem(404);
@@ -642,7 +651,16 @@ async fn a_recording_is_heard_whole_or_in_part_and_each_hearing_stands_in_the_au
         .map(|entry| ["action", "subject", "detail"].map(|field| entry[field].as_str().expect("text")))
         .collect();
     let all = "0.000 s to 12.000 s";
-    assert_eq!(entries, [["play", "r-1", all], ["play", "r-1", "3.000 s to 4.998 s"], ["export", "r-1", all]]);
+    assert_eq!(
+        entries,
+        [
+            ["play", "r-1", all],
+            ["play", "r-1", "3.000 s to 4.998 s"],
+            ["export", "r-1", all],
+            ["export", "r-1", &format!("{all} as flac")],
+            ["export", "r-1", &format!("{all} as opus")]
+        ]
+    );
     assert_eq!(audit["entries"][0]["who"], "API without a token from 127.0.0.1");
     // Where the entry cannot be kept nothing is sent.
     house.view.busy.store(true, Ordering::Relaxed);

@@ -17,12 +17,12 @@ use offhook_call::view::{
 };
 use offhook_call::visit::{NotWelcome, Ticket};
 use offhook_plan::{Grade, LegReport, LevelReport, PeerMetrics, Quality, SpeechReport, SrtpReport};
-use offhook_recorder::{GapReason, MANIFEST_VERSION, Manifest, ManifestGap, SideSummary};
+use offhook_recorder::{Format, GapReason, MANIFEST_VERSION, Manifest, ManifestGap, SideSummary};
 use offhook_server::{
-    AgentWish, Answer, Archive, AuditEntry, BanView, EventLog, Explained, GuestError, GuestWish, Happened, Health,
-    Ladder, LadderMessage, Occurred, OpenFault, Page, RecordEntry, RecordingDetail, RecordingEntry, RecordingFound,
-    RecordingsWanted, ReportFault, ReportOf, Reported, SAMPLE_HEADER_BYTES, SetAgentError, Speech, Unavailable, View,
-    WebhookEvent, WelcomeError, Withdrawal,
+    AgentWish, Answer, Archive, AuditEntry, BanView, Encoding, EventLog, Explained, GuestError, GuestWish, Happened,
+    Health, Ladder, LadderMessage, Occurred, OpenFault, Page, RecordEntry, RecordingDetail, RecordingEntry,
+    RecordingFound, RecordingsWanted, ReportFault, ReportOf, Reported, SAMPLE_HEADER_BYTES, SetAgentError, Speech,
+    Unavailable, View, WebhookEvent, WelcomeError, Withdrawal,
 };
 use offhook_units::{AgentId, CallId, ContactId, CryptoSuite, LegId, PersonRef, QueueId, RecordingId, Span, Tick};
 
@@ -394,10 +394,25 @@ impl Speech for Tones {
         Ok(bytes.collect())
     }
 
+    /// The name of the format, then the length of the file that it is made of.
+    fn encode(self: Box<Self>, format: Format) -> std::io::Result<Box<dyn Encoding>> {
+        let file = format!("{} of {}", format.name(), self.length());
+        Ok(Box::new(Made(file.into_bytes().chunks(5).map(<[u8]>::to_vec).rev().collect())))
+    }
+
     fn peaks(&mut self, points: usize) -> std::io::Result<[Vec<u8>; 2]> {
         let samples = self.seconds * 8_000;
         let at = |n: usize| Self::pair(n as u64 * samples / points as u64).map(|s| (s.unsigned_abs() >> 7) as u8);
         Ok([(0..points).map(|n| at(n)[0]).collect(), (0..points).map(|n| at(n)[1]).collect()])
+    }
+}
+
+/// Pieces of a file, the first one last.
+struct Made(Vec<Vec<u8>>);
+
+impl Encoding for Made {
+    fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        Ok(self.0.pop())
     }
 }
 

@@ -124,3 +124,44 @@ fn recordings_are_kept_for_ever_or_for_the_days_of_their_queue_or_of_all_and_era
         check_added(&format!("[recording]\n{line}\n"), place, message, advice);
     }
 }
+
+#[test]
+fn recordings_go_to_an_object_store_by_an_address_a_bucket_and_credentials_that_only_the_owner_can_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let file = dir.path().join("s3.credentials");
+    std::fs::write(&file, "aws_access_key_id = ours\naws_secret_access_key = geheim\n").expect("written");
+    let mode = |mode: u32| std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).expect("set");
+    mode(0o600);
+    let shown = file.display();
+    let section = format!(
+        "[recording.store]\nurl = \"http://127.0.0.1:9000\"\nbucket = \"calls\"\ncredentials_file = \"{shown}\"\n"
+    );
+    let said = |more: &str| loaded(&format!("{GOOD}{section}{more}")).recording.store.expect("a store");
+    let silent = said("");
+    assert_eq!((silent.url.as_str(), silent.bucket.as_str()), ("http://127.0.0.1:9000", "calls"));
+    assert_eq!((silent.region.as_str(), silent.prefix.as_str()), ("us-east-1", ""));
+    assert_eq!((silent.keep_local.as_s(), silent.spool_max, silent.upload_max), (604_800, 100_000_000_000, 12_500_000));
+    let more = "region = \"eu\"\nprefix = \"a/b\"\nkeep_local = \"0d\"\nspool_max_gb = 5\nupload_max_mbit = 8\n";
+    let full = said(more);
+    assert_eq!((full.region.as_str(), full.prefix.as_str()), ("eu", "a/b"));
+    assert_eq!((full.keep_local, full.spool_max, full.upload_max), (Span::ZERO, 5_000_000_000, 1_000_000));
+    assert!(loaded(GOOD).recording.store.is_none());
+    for (line, place, message, advice) in [
+        ("bucket = \"b\"", (1, 1), "has no url", "https://"),
+        ("url = \"s3.example.com\"\nbucket = \"b\"", (2, 7), "begins neither", "https://"),
+        ("url = \"https://a:b@s3.example.com\"\nbucket = \"b\"", (2, 7), "a password", "https://"),
+        ("url = \"http://127.0.0.1:9\"\nbucket = \"b\"\nkeep_local = \"1w\"", (4, 14), "no number of days", "\"0d\""),
+        ("url = \"http://127.0.0.1:9\"\nbucket = \"b\"\nspool_max_gb = 0", (4, 16), "out of range", "1 to"),
+        (
+            "url = \"http://127.0.0.1:9\"\nbucket = \"b\"\ncredentials_file = \"nowhere\"",
+            (4, 20),
+            "nowhere",
+            "chmod 600",
+        ),
+    ] {
+        check_added(&format!("[recording.store]\n{line}\n"), place, message, advice);
+    }
+    mode(0o644);
+    check_added(&section, (4, 20), "others than its owner", "chmod 600");
+}
