@@ -213,6 +213,7 @@ impl Acd {
             | Event::Held { .. }
             | Event::Retrieved { .. }
             | Event::Finished { .. }
+            | Event::WrapUpExtended { .. }
             | Event::WrapUpEnded { .. } => Vec::new(),
         }
     }

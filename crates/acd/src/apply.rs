@@ -127,6 +127,9 @@ impl Acd {
                 agent.work.retain(|work| work.contact != *contact || work.is_served());
                 agent.worked_at = at;
             }),
+            Event::WrapUpExtended { contact, queue: _, agent, until } => {
+                self.extend_wrap_up_of(at, *agent, *contact, *until);
+            }
             Event::ExternalSet { queue, within } => {
                 if let Some(queue) = self.state.queues.get_mut(queue) {
                     queue.external = *within;
@@ -237,7 +240,7 @@ impl Acd {
     }
 
     /// Changes an agent and brings everything that depends on it up to date.
-    fn change_agent(&mut self, at: Tick, id: AgentId, change: impl FnOnce(&mut Agent)) {
+    pub(crate) fn change_agent(&mut self, at: Tick, id: AgentId, change: impl FnOnce(&mut Agent)) {
         let State { seed, queues, agents, .. } = &mut self.state;
         let Some(agent) = agents.get_mut(&id) else { return };
         let served = agent.serves();

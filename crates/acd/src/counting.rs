@@ -123,7 +123,8 @@ pub(crate) fn count(sheet: &mut impl Sheet, at: Tick, event: &Event) {
         | Event::WaitedTooLong { .. }
         | Event::NobodyHere { .. }
         | Event::Held { .. }
-        | Event::Retrieved { .. } => {}
+        | Event::Retrieved { .. }
+        | Event::WrapUpExtended { .. } => {}
     }
 }
 

@@ -11,7 +11,7 @@ use crate::state::{Agent, Contact, Offer, Phase, Place, Queue, Reach, SHIFT_GAP,
 use crate::timers::Timer;
 use crate::words::{Command, Event, FlowOut, Left, MISSED_REASON, OfferEnd, Preferred, Refusal, WrapUpStart};
 
-type Decision = Result<Vec<Event>, Refusal>;
+pub(crate) type Decision = Result<Vec<Event>, Refusal>;
 
 impl Acd {
     pub(crate) fn decide(&self, now: Tick, command: Command) -> Decision {
@@ -62,6 +62,7 @@ impl Acd {
                 none if none.is_empty() => Err(Refusal::NotInWrapUp(agent)),
                 ended => Ok(ended),
             },
+            Command::ExtendWrapUp { agent, by } => self.extend_wrap_up(agent, by),
         }
     }
 
@@ -91,7 +92,7 @@ impl Acd {
         self.state.agents.get(&id).map(|agent| &**agent).ok_or(Refusal::UnknownAgent(id))
     }
 
-    fn agent_at_work(&self, id: AgentId) -> Result<&Agent, Refusal> {
+    pub(crate) fn agent_at_work(&self, id: AgentId) -> Result<&Agent, Refusal> {
         self.known_agent(id).and_then(|agent| if agent.logged_in { Ok(agent) } else { Err(Refusal::NotLoggedIn(id)) })
     }
 

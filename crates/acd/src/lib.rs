@@ -63,7 +63,9 @@ mod audit;
 mod config;
 mod counting;
 mod decide;
+mod desk;
 mod digest;
+mod ends;
 mod explain;
 mod few;
 mod figures;
@@ -88,6 +90,7 @@ pub use config::{
     NoAgents, Order, PROFILES_MAX, QueueConfig, RINGS_MAX, Ring, SKILLS_MAX, ServiceLevel, Skill, Strategy,
     TEXT_BYTES_MAX, WEIGHT_MAX, WrapUp,
 };
+pub use desk::{OpenOffer, WRAP_UP_EXTENDED_MAX, WrapUpNow};
 pub use explain::{Candidate, Explanation, PassedOver, Standing};
 pub use figures::{
     AgentFigures, ForecastFigures, Histogram, INTERVAL, INTERVALS_MAX, QuantileFigures, QueueFigures, WAIT_BOUNDS_S,

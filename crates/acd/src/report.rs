@@ -196,7 +196,8 @@ impl Report {
             | Event::LendingSet { .. }
             | Event::LendingReviewed { .. }
             | Event::Lent { .. }
-            | Event::Forecast { .. } => return,
+            | Event::Forecast { .. }
+            | Event::WrapUpExtended { .. } => return,
         };
         let known = self.states.get(&agent).copied();
         let mut next = known.unwrap_or(Known::at(at));

@@ -3,6 +3,7 @@
 use offhook_units::{AgentId, ContactId, OfferId, QueueId, Span, Tick, VisitId};
 
 use crate::config::{AgentConfig, Channel, Lending, Need, QueueConfig};
+pub use crate::ends::{FlowOut, Left, OfferEnd, WrapUpStart};
 use crate::forecast::Expected;
 
 /// The reason given to an agent who let too many offers ring out.
@@ -173,6 +174,13 @@ pub enum Command {
         /// Who.
         agent: AgentId,
     },
+    /// The agent needs longer for wrap-up, so much; never more than [`WRAP_UP_EXTENDED_MAX`](crate::WRAP_UP_EXTENDED_MAX) in all.
+    ExtendWrapUp {
+        /// Who.
+        agent: AgentId,
+        /// By how much.
+        by: Span,
+    },
 }
 
 /// An agent for whom a contact waits a while before anybody else may take it: who served this customer last, say (sticky
@@ -240,87 +248,6 @@ pub enum Refusal {
     /// The configuration or a text in the command is wrong. Fix the caller.
     #[error("{0}")]
     Misuse(&'static str),
-}
-
-/// How a visit ends that was not answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Left {
-    /// The customer left of their own accord, while queued or ringing.
-    Abandoned,
-    /// We sent the customer elsewhere.
-    FlowedOut(FlowOut),
-}
-
-/// Why a contact was sent elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum FlowOut {
-    /// To another queue or number.
-    Overflow,
-    /// A callback was accepted.
-    Callback,
-    /// To voicemail.
-    Voicemail,
-    /// The customer pressed the exit key.
-    ExitKey,
-    /// It waited as long as the queue allows.
-    TimedOut,
-    /// Nobody serves the queue.
-    NobodyHere,
-    /// Moved to another queue, or to the same anew, with its place kept.
-    Requeued,
-    /// The exchange lost it: a failed leg, a restart.
-    Lost,
-}
-
-/// How an offer ends that was not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum OfferEnd {
-    /// The agent said no.
-    Declined,
-    /// Its deadline passed.
-    TimedOut,
-    /// The agent's phone could not be reached or gave up.
-    NoAnswer,
-    /// The contact left the queue.
-    ContactLeft,
-    /// Another agent was faster (ring-all).
-    TakenByAnother,
-    /// The agent became not ready.
-    AgentNotReady,
-    /// The agent logged out.
-    AgentLoggedOut,
-    /// Somebody gave the contact to another agent.
-    GivenToAnother,
-}
-
-impl OfferEnd {
-    /// Whether the agent let it pass (as opposed to its being taken away).
-    pub const fn is_missed(self) -> bool {
-        match self {
-            Self::TimedOut | Self::NoAnswer => true,
-            Self::Declined
-            | Self::ContactLeft
-            | Self::TakenByAnother
-            | Self::AgentNotReady
-            | Self::AgentLoggedOut
-            | Self::GivenToAnother => false,
-        }
-    }
-}
-
-/// Wrap-up that begins with the end of a contact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum WrapUpStart {
-    /// None.
-    None,
-    /// Until then, or until the agent says done.
-    Until(Tick),
-    /// Until the agent says done.
-    UntilDone,
 }
 
 /// What happened: the memory of the distributor. State and every figure are folds of these, each with the tick at which it happened.
@@ -626,6 +553,17 @@ pub enum Event {
     AskEnded {
         /// Which contact.
         contact: ContactId,
+    },
+    /// The wrap-up of a contact lasts longer.
+    WrapUpExtended {
+        /// The contact that it follows.
+        contact: ContactId,
+        /// Where it had waited.
+        queue: QueueId,
+        /// Whose.
+        agent: AgentId,
+        /// Until then, or until the agent says done.
+        until: Tick,
     },
 }
 

@@ -274,6 +274,30 @@ fn wrap_up_until_done_lasts_until_the_agent_says_so() {
 }
 
 #[test]
+fn a_wrap_up_of_30_s_extended_by_20_s_lasts_50_s_and_no_extension_makes_it_longer_than_an_hour() {
+    let mut desk = Desk::with_queue(|queue| queue.wrap_up = WrapUp::For(Span::from_s(30)));
+    let extend = |by| Command::ExtendWrapUp { agent: AgentId(1), by: Span::from_s(by) };
+    desk.agent(1, 1, 1);
+    assert_eq!(desk.try_run(extend(20)), Err(Refusal::NotInWrapUp(AgentId(1))));
+    desk.enter(1);
+    desk.accept(1);
+    desk.finish(1);
+    desk.pass_s(29);
+    desk.run(extend(20));
+    let in_hand: Vec<_> =
+        desk.acd.wrap_ups_of(AgentId(1)).map(|wrap_up| wrap_up.until.map(|at| at - wrap_up.since)).collect();
+    assert_eq!(in_hand, [Some(Span::from_s(50))]);
+    desk.pass_s(20);
+    assert_eq!(desk.kind(1), AgentKind::WrapUp);
+    desk.run(extend(1_000_000));
+    assert_eq!(desk.try_run(extend(1)), Err(Refusal::LimitReached("WRAP_UP_EXTENDED_MAX")));
+    desk.pass_s(3_600 - 49 - 1);
+    assert_eq!(desk.kind(1), AgentKind::WrapUp);
+    desk.pass_s(1);
+    assert_eq!((desk.kind(1), desk.figures().wrap_up), (AgentKind::Available, Span::from_s(3_600)));
+}
+
+#[test]
 fn a_queue_of_at_most_two_waiting_refuses_the_third() {
     let mut desk = Desk::with_queue(|queue| {
         queue.max_waiting = Some(2);

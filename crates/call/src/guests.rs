@@ -122,6 +122,15 @@ pub enum Denied {
     /// The agent is not there, not a member of the queue, or lacks a skill that the call needs.
     #[error("{0} does not serve this queue now, or lacks a skill that the call needs")]
     CannotTake(String),
+    /// Nothing is offered to this agent now, or something else.
+    #[error("this call is not offered to you any more")]
+    NoOffer,
+    /// The agent is not in wrap-up.
+    #[error("there is no wrap-up now")]
+    NoWrapUp,
+    /// Nobody was brought into the call who has picked up.
+    #[error("nobody was brought into this call who has picked up")]
+    NoGuest,
     /// Nobody talks in it now: ask again when somebody does.
     #[error("nobody talks in this call now")]
     NotTalking,

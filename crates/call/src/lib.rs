@@ -6,6 +6,7 @@
 pub mod calendar;
 pub mod callback;
 pub mod config;
+pub mod desk;
 pub mod event;
 mod exchange;
 pub mod guests;
@@ -21,7 +22,8 @@ pub mod view;
 pub mod visit;
 
 pub use exchange::{
-    Changed, Command, Counters, Exchange, GUEST_RINGS_FOR, GUESTS_MAX, Input, Output, PAUSES_MAX, PINGS_UNANSWERED_MAX,
-    PingFigures, RecordingWanted, Recovered, SENT_ELSEWHERE_MAX, STICKY_CALLERS_MAX, SUBSCRIPTIONS_PER_ACCOUNT_MAX,
-    TARGETS_MAX, TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX, TRANSFER_RINGS_FOR, TRANSFERS_MAX, WantedState,
+    Changed, Command, Counters, Exchange, GUEST_RINGS_FOR, GUESTS_MAX, Input, MENU_KEYS_MAX, Output, PAUSES_MAX,
+    PINGS_UNANSWERED_MAX, PingFigures, RecordingWanted, Recovered, SENT_ELSEWHERE_MAX, STICKY_CALLERS_MAX,
+    SUBSCRIPTIONS_PER_ACCOUNT_MAX, TARGETS_MAX, TEXT_BYTES_MAX, TEXT_STREAM_BYTES_MAX, TRANSFER_RINGS_FOR,
+    TRANSFERS_MAX, WantedState,
 };

@@ -1,5 +1,7 @@
 //! Calls that phones of ours make: to colleagues and to the world outside.
 
+#[path = "outgoing/at_desk.rs"]
+mod at_desk;
 #[path = "outgoing/callbacks.rs"]
 mod callbacks;
 mod desk;

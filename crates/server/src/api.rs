@@ -19,6 +19,7 @@ use offhook_units::{AgentId, CallId, ContactId, LegId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::desk;
 use crate::dto;
 use crate::events::HubHandle;
 use crate::feed;
@@ -91,6 +92,8 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/queues", get(queues))
         .route("/api/v1/agents", get(agents))
         .route("/api/v1/agents/{id}/state", post(set_agent))
+        .route("/api/v1/desk", get(desk::show))
+        .route("/api/v1/desk/commands", post(desk::command))
         .route("/api/v1/calls", get(calls))
         .route("/api/v1/calls/{id}/supervise", post(supervise))
         .route("/api/v1/calls/{id}/recording", post(recording_control::set))
@@ -136,6 +139,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/docs", get(openapi::docs))
         .route("/healthz", get(healthz))
         .route("/", get(page::index))
+        .route("/desk", get(page::desk))
         .route("/phone", get(page::phone))
         .route("/phone/settings", get(phone::settings))
         .route("/web/{file}", get(page::asset))

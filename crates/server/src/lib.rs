@@ -6,6 +6,7 @@
 
 mod api;
 mod archive;
+mod desk;
 mod dto;
 mod events;
 mod feed;
@@ -35,6 +36,7 @@ pub use archive::{
     Archive, AuditEntry, Encoding, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES,
     Speech,
 };
+pub use desk::Desk;
 pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_MAX};
 pub use events::{EventSender, LiveEvent, events};
 pub use idempotency::{KEPT_BYTES_MAX, KEPT_FOR, KEY_CHARS_MAX, KEYS_MAX};

@@ -20,6 +20,11 @@ pub async fn index(headers: HeaderMap) -> Response {
     file("index.html", &headers)
 }
 
+/// `GET /desk`: what an agent works with.
+pub async fn desk(headers: HeaderMap) -> Response {
+    file("desk.html", &headers)
+}
+
 /// `GET /phone`: the one page that speaks to another listener than this one, over WebSocket, and plays what it hears.
 pub async fn phone(headers: HeaderMap) -> Response {
     let mut response = file("phone.html", &headers);
@@ -55,6 +60,7 @@ fn content_type(name: &str) -> &'static str {
         "html" => "text/html; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "js" => "text/javascript; charset=utf-8",
+        "json" => "application/json",
         "svg" => "image/svg+xml",
         _ => "application/octet-stream",
     }

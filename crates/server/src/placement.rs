@@ -76,12 +76,12 @@ pub struct Now {
 }
 
 /// What is given, if it is given, is not null.
-fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+pub fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     String::deserialize(from).map(Some)
 }
 
 /// A whole number, however it is written: 60 and 60.0 are the same in JSON.
-fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+pub fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     let number = serde_json::Number::deserialize(from)?;
     let written = || number.as_f64().filter(|number| number.fract() == 0.0 && (0.0..1e15).contains(number));
     let whole = number.as_u64().or_else(|| written().map(|number| number as u64));

@@ -82,6 +82,9 @@ impl From<GuestError> for Problem {
                 Denied::NotTalking
                 | Denied::NotWaiting
                 | Denied::NotAsked
+                | Denied::NoOffer
+                | Denied::NoWrapUp
+                | Denied::NoGuest
                 | Denied::CannotTake(_)
                 | Denied::Elsewhere(_)
                 | Denied::Unreachable(_)
@@ -90,7 +93,32 @@ impl From<GuestError> for Problem {
             ) => StatusCode::CONFLICT,
             GuestError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self::new(status, error.to_string())
+        let kind = match &error {
+            GuestError::Denied(denied) => kind(denied),
+            GuestError::Unavailable(_) => "about:blank",
+        };
+        Self::new(status, error.to_string()).of_type(kind)
+    }
+}
+
+/// The type of a problem, by which pages say it in the reader's language.
+const fn kind(denied: &Denied) -> &'static str {
+    match denied {
+        Denied::NoCall(_) => "urn:offhook:no-call",
+        Denied::NoAgent(_) => "urn:offhook:no-such-agent",
+        Denied::NotAllowed(_) => "urn:offhook:not-allowed",
+        Denied::NoQueue(_) => "urn:offhook:no-queue",
+        Denied::NotWaiting => "urn:offhook:not-waiting",
+        Denied::NotAsked => "urn:offhook:not-asked",
+        Denied::CannotTake(_) => "urn:offhook:cannot-take",
+        Denied::NoOffer => "urn:offhook:no-offer",
+        Denied::NoWrapUp => "urn:offhook:no-wrap-up",
+        Denied::NoGuest => "urn:offhook:no-guest",
+        Denied::NotTalking => "urn:offhook:not-talking",
+        Denied::Elsewhere(_) => "urn:offhook:elsewhere",
+        Denied::Unreachable(_) => "urn:offhook:unreachable",
+        Denied::Number(_) => "urn:offhook:number",
+        Denied::Full(_) => "urn:offhook:full",
     }
 }
 

@@ -1,6 +1,7 @@
 // A phone in a page: SIP over WebSocket (RFC 7118) by JsSIP, sound by the browser's own WebRTC.
 
 import { UA, WebSocketInterface } from "/web/jssip.js";
+import { linkPhone } from "/web/phone-link.js";
 
 const QUALITY_MS = 2000;
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
@@ -34,6 +35,7 @@ function show(state, who = "", more = "") {
   byId("waiting").textContent = phone.aside ? `${nameOf(phone.aside)} waits on hold` : "";
   byId("put-through").disabled = !(phone.aside && call?.isEstablished());
   document.title = rings ? `☎ ${who}` : "Offhook phone";
+  told();
 }
 
 const nameOf = (session) => session.remote_identity.display_name || session.remote_identity.uri.user || "Unknown";
@@ -599,6 +601,15 @@ document.addEventListener("keydown", ({ key, target }) => {
   if (KEYS.includes(key) && phone.call?.isEstablished() && target.tagName !== "INPUT") phone.call.sendDTMF(key, { transportType: "RFC2833" });
 });
 window.addEventListener("beforeunload", () => { phone.call?.terminate(); phone.aside?.terminate(); phone.ua?.stop(); });
+// What the desk of the same browser is told, and may have done.
+const told = linkPhone(
+  () => ({ state: phone.ua?.isRegistered() ? (phone.call === null ? "ready" : phone.call.isEstablished() ? "talking" : phone.call.direction === "incoming" ? "ringing" : "calling") : "signed-out" }),
+  {
+    answer: () => phone.call?.direction === "incoming" && !phone.call.isEstablished() && answer(),
+    dial: (target) => phone.ua?.isRegistered() && phone.call === null && dial(target),
+    key: (key) => KEYS.includes(key) && phone.call?.isEstablished() && phone.call.sendDTMF(key, { transportType: "RFC2833" }),
+  },
+);
 setInterval(tickMeters, 100);
 setInterval(lookAtLine, QUALITY_MS);
 settings().catch((error) => fault(`The exchange's settings cannot be read: ${error.message}`));

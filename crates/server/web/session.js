@@ -1,6 +1,8 @@
 // Who looks at the page: signing in and out, and what they may do. A session is a cookie that no script sees; a token, which
 // programs have, is kept for this tab alone.
 
+import { errorText, t, word } from "./words.js";
+
 export class SignInWanted extends Error {}
 
 export const session = { signedIn: false, who: null, roles: [], rights: new Set(), agent: null, own: false, ways: [] };
@@ -15,7 +17,7 @@ function headers() {
 export async function ask(path, options = {}) {
   const response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
   if (response.status === 401) throw new SignInWanted();
-  if (!response.ok) throw Object.assign(new Error(`${path}: ${response.status}`), { status: response.status, detail: (await response.json().catch(() => ({}))).detail });
+  if (!response.ok) throw Object.assign(new Error(`${path}: ${response.status}`), { status: response.status, ...(({ type, detail }) => ({ type, detail }))(await response.json().catch(() => ({}))) });
   return response;
 }
 
@@ -34,7 +36,7 @@ export function startSession({ byId, run, stop }) {
     Object.assign(session, { signedIn, who, roles, rights: new Set(rights), agent, own, ways });
     for (const node of document.querySelectorAll("[data-right]")) node.hidden = !may(node.dataset.right);
     byId("me").hidden = !signedIn || !who || !(own || sessionStorage.getItem("token"));
-    byId("me-who").textContent = who ? `${who.replace(/^user /, "")} (${roles.join(", ")})` : "";
+    byId("me-who").textContent = who ? `${who.replace(/^user /, "")} (${roles.map((role) => word("role", role)).join(", ")})` : "";
   }
 
   // Whether somebody is known.
@@ -56,7 +58,7 @@ export function startSession({ byId, run, stop }) {
     byId("sign-in-token").open = !password;
     const shown = !door.hidden;
     door.hidden = false;
-    if (!shown || why) note.textContent = why || (given ? "That was not a token of this exchange." : "");
+    if (!shown || why) note.textContent = why || (given ? t("sign.no-token") : "");
     if (!shown) (password ? fields.name : token).focus();
   }
 
@@ -75,7 +77,7 @@ export function startSession({ byId, run, stop }) {
       byId("sign-in-code").hidden = false;
       fields.code.focus();
     }
-    note.textContent = answer.detail ?? "The exchange does not answer as it should.";
+    note.textContent = answer.status === 401 && !answer.type?.startsWith("urn:") ? t("sign.wrong") : answer.status === 429 ? t("sign.wait") : answer.status ? errorText(answer) : t("sign.odd");
     return false;
   }
 
@@ -90,7 +92,7 @@ export function startSession({ byId, run, stop }) {
     try {
       if (await signIn()) enter();
     } catch {
-      note.textContent = "The exchange cannot be reached.";
+      note.textContent = t("sign.unreachable");
     }
   });
 
@@ -105,7 +107,7 @@ export function startSession({ byId, run, stop }) {
     sessionStorage.removeItem("token");
     await fetch("/api/v1/session", { method: "DELETE" }).catch(() => null);
     await load().catch(() => null);
-    want("You are signed out.");
+    want(t("sign.gone"));
   });
 
   return { load, want, wanted: () => !door.hidden };

@@ -18,6 +18,7 @@ const CLOSE_WITHIN: Span = Span::from_s(5);
 impl Exchange {
     /// Moves a call to a stage and marks the instant.
     pub(super) fn enter(&mut self, now: Tick, id: CallId, stage: Stage) {
+        self.lift_aside(now, id);
         if let Some(call) = self.calls.get_mut(&id) {
             call.stage = stage;
             call.since = now;

@@ -269,6 +269,13 @@ impl Exchange {
         place.is_some_and(|place| self.seat_guest(now, id, place, Self::free))
     }
 
+    /// The agent leaves: the first guest who talks with the caller stays there instead. Says whether there is one.
+    pub(super) fn leave_to_guest(&mut self, now: Tick, id: CallId) -> bool {
+        let stays = |guest: &Guest| guest.joined.is_some() && guest.part.talks();
+        let place = self.calls.get(&id).and_then(|call| call.guests.iter().position(stays));
+        place.is_some_and(|place| self.seat_guest(now, id, place, Self::dismiss_agent))
+    }
+
     fn dismiss_agent(&mut self, now: Tick, id: CallId, left: &Other) {
         self.dismiss(now, id, left, None);
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use offhook_sip::{Body, BodyFault, Flow, Replaces, Request, SessionId};
 use offhook_units::{CallId, PersonRef, Span, Tick};
 
+use super::desk::AtDesk;
 use super::diversion::diverted;
 use super::identity::presented;
 use super::placing::{Lead, Origin, RING_FOR, Refusal};
@@ -245,6 +246,7 @@ pub(super) fn new_call(id: CallId, now: Tick, number: String, from: Presented, c
         queue: None,
         queued_at: None,
         guests: Vec::new(),
+        desk: AtDesk::default(),
         transfer: None,
         transfers: 0,
         sent_on: 0,

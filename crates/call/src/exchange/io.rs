@@ -6,6 +6,7 @@ use offhook_plan::{MediaCommand, MediaEvent};
 use offhook_sip::{Change, Flow, Message, ParseError};
 use offhook_units::{AgentId, CallId, ContactId, LegId, PersonRef, Span, Tick};
 
+use crate::desk::DeskWish;
 use crate::event::LogEvent;
 use crate::guests::Supervision;
 use crate::placement::Placement;
@@ -120,6 +121,15 @@ pub enum Command {
         by: Option<AgentId>,
         /// Where.
         wish: Placement,
+    },
+    /// Does what an agent asks for at the desk.
+    Desk {
+        /// Who.
+        agent: AgentId,
+        /// In which call; where it is not said, in the one that the agent's phone is in.
+        call: Option<CallId>,
+        /// What.
+        wish: DeskWish,
     },
     /// Takes a callback back, unless its customer is being called just now.
     WithdrawCallback {

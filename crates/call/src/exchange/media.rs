@@ -9,7 +9,7 @@ use offhook_units::{CallId, LegId, PlayerId, Tick};
 use super::recording::customer;
 use super::state::{Call, Leg, Other, Playing, Stage, Whose};
 use super::{Exchange, Output};
-use crate::event::CallEvent;
+use crate::event::{CallEvent, Party};
 use crate::guests::Part;
 use crate::record::CallEnd;
 
@@ -230,8 +230,14 @@ fn plan_of(call: &Call) -> MediaPlan {
         Stage::Message { playing, .. } => edges.extend(hears.then(|| play(playing, false, caller))),
         Stage::Talking { connected, hold_music, held_by_other, .. } => {
             if let Some(other) = &call.other {
-                talk(&mut edges, call, other, *connected, hold_music, *held_by_other);
-                with_guests(&mut edges, call, Some(other).filter(|_| !*held_by_other));
+                if let Some(by) = call.desk.aside() {
+                    aside(&mut edges, call, other, hold_music, by);
+                } else {
+                    talk(&mut edges, call, other, *connected, hold_music, *held_by_other);
+                    with_guests(&mut edges, call, Some(other).filter(|_| !*held_by_other));
+                }
+                let muted = call.desk.muted().map(|by| if by == Party::Caller { caller } else { other.leg.id });
+                edges.retain(|edge| muted.is_none_or(|muted| edge.from != Source::Leg(muted)));
             }
         }
         Stage::Dialling { ringback, .. } => {
@@ -292,15 +298,36 @@ fn talk(edges: &mut Vec<Edge>, call: &Call, other: &Other, connected: Tick, hold
     }
 }
 
+/// The edges of a talk whose far side the agent's desk has put aside: it hears music, and the agent stays with whoever was
+/// brought in. Supervisors hear those two.
+fn aside(edges: &mut Vec<Edge>, call: &Call, other: &Other, hold_music: &Playing, by: Party) {
+    let (agent, far) = if by == Party::Caller { (&call.caller, &other.leg) } else { (&other.leg, &call.caller) };
+    if can_hear(far.negotiated.as_ref()) && !hold_music.assets.is_empty() {
+        edges.push(play(hold_music, true, far.id));
+    }
+    let guests = || call.guests.iter().filter(|guest| guest.joined.is_some());
+    for guest in guests() {
+        let leg = &guest.other.leg;
+        hear(edges, leg, agent, Tick::MAX);
+        for from in guests().filter(|from| from.part.talks() && from.other.leg.id != leg.id) {
+            hear(edges, leg, &from.other.leg, Tick::MAX);
+        }
+        if guest.part.talks() || guest.part == Part::Whisper {
+            hear(edges, agent, leg, if guest.turned { Tick::MAX } else { guest.joined.unwrap_or(Tick::MAX) });
+        }
+    }
+}
+
+fn hear(edges: &mut Vec<Edge>, leg: &Leg, from: &Leg, since: Tick) {
+    if can_hear(leg.negotiated.as_ref()) {
+        edges.push(Edge { from: Source::Leg(from.id), to: leg.id, since });
+    }
+}
+
 /// The edges of supervisors and third parties: all who talk hear each other, whoever listens hears them all, and a whisper is for
 /// the agent. `other` is whom the caller talks to, who is not on hold.
 fn with_guests(edges: &mut Vec<Edge>, call: &Call, other: Option<&Other>) {
     let guests = || call.guests.iter().filter_map(|guest| Some((guest, guest.joined?)));
-    let hear = |edges: &mut Vec<Edge>, leg: &Leg, from: &Leg, since: Tick| {
-        if can_hear(leg.negotiated.as_ref()) {
-            edges.push(Edge { from: Source::Leg(from.id), to: leg.id, since });
-        }
-    };
     for (guest, joined) in guests() {
         let leg = &guest.other.leg;
         // The two first: what they say is what the guest came for.

@@ -100,6 +100,9 @@ impl Exchange {
             self.note(now, CallEvent::Digit { call: id });
         }
         let Some((name, round, menu)) = self.menu_of(id) else { return self.pressed_waiting(now, id, digit) };
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.desk.note_key(&name, digit);
+        }
         if let Some(queue) = menu.choices.get(&digit) {
             self.leave_menu(now, id, *queue);
         } else if round < menu.rounds {

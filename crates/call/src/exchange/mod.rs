@@ -5,6 +5,7 @@
 mod admission;
 mod browsers;
 mod callbacks;
+mod desk;
 mod dial;
 mod digits;
 mod diversion;
@@ -50,6 +51,7 @@ use offhook_sip::{Binding, DigestCounters, Registrar, RegistrarCounters};
 use offhook_sip::{Endpoint, EndpointConfig, Event as SipEvent, Flow, Message, Method, Output as SipOutput, SessionId};
 use offhook_units::{AgentId, CallId, ContactId, Entropy, IdSource, LegId, OfferId, QueueId, Tick};
 
+pub use self::desk::MENU_KEYS_MAX;
 pub use self::elsewhere::SENT_ELSEWHERE_MAX;
 pub use self::guests::{GUEST_RINGS_FOR, GUESTS_MAX};
 pub use self::io::{Command, Input, Output, RecordingWanted, WantedState};
@@ -121,6 +123,8 @@ pub struct Counters {
     pub guests: u64,
     /// Wishes of supervisors, or for third parties, that were not carried out.
     pub guests_denied: u64,
+    /// Wishes of agents at their desks that were not carried out.
+    pub desk_denied: u64,
     /// Calls of visitors.
     pub visitors: u64,
     /// Visitors who were given no ticket.
@@ -229,6 +233,8 @@ struct AgentLine {
     call: Option<CallId>,
     /// Calls without a queue that the phone made, or that ring or talk there.
     direct: BTreeSet<CallId>,
+    /// What was taken from a queue last.
+    last: Option<(ContactId, CallId)>,
     speech: SpeechReport,
     level: LevelReport,
 }
@@ -451,7 +457,7 @@ impl Exchange {
         core::mem::take(&mut self.changed)
     }
 
-    /// Why the last one of [`Command::Supervise`], [`Command::BringIn`], [`Command::SendOff`], [`Command::Place`] and [`Command::Record`] was not carried
+    /// Why the last one of [`Command::Supervise`], [`Command::BringIn`], [`Command::SendOff`], [`Command::Place`], [`Command::Desk`] and [`Command::Record`] was not carried
     /// out.
     pub const fn denied(&self) -> Option<&Denied> {
         self.denied.as_ref()
@@ -595,6 +601,12 @@ impl Exchange {
             Command::Place { call, by, wish } => {
                 let done = self.place(now, call, by, wish);
                 self.settle_wish(done);
+            }
+            Command::Desk { agent, call, wish } => {
+                let done = self.at_desk(now, agent, call, wish);
+                self.changed.agents.insert(agent);
+                self.denied = done.err();
+                self.counters.desk_denied += u64::from(self.denied.is_some());
             }
             Command::WithdrawCallback { callback } => self.withdraw_callback(now, callback),
             Command::Welcome { entrance, name } => self.welcome(now, &entrance, name),

@@ -8,6 +8,7 @@ use offhook_sip::sdp::Srtp;
 use offhook_sip::{Credentials, Flow, NameAddr, SessionId, Uri};
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PlayerId, QueueId, RecordingId, Tick};
 
+use super::desk::AtDesk;
 use super::digits::Digits;
 use crate::config::Answer;
 use crate::guests::Part;
@@ -50,6 +51,8 @@ pub(super) struct Call {
     pub queued_at: Option<Tick>,
     /// Who takes part beside the two: supervisors, third parties.
     pub guests: Vec<Guest>,
+    /// What its agent asked for at the desk.
+    pub desk: AtDesk,
     /// A blind transfer that is under way.
     pub transfer: Option<Transfer>,
     /// Transfers that were asked for.

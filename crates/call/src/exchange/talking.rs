@@ -56,8 +56,12 @@ impl Exchange {
             return self.stop_ringing(now, offer, Missed::Withdrawn);
         }
         self.offers.remove(&offer);
+        let contact = self.calls.get(&id).and_then(|call| call.contact);
         let Some(rang) = self.calls.get_mut(&id).and_then(|call| call.ringing.remove(&offer)) else { return };
         self.remember_agent(now, id, rang.agent);
+        if let Some(line) = self.agents.get_mut(&rang.agent) {
+            line.last = contact.map(|contact| (contact, id));
+        }
         self.confirm_dialog(now, id, Party::Agent, session);
         let other = Other { agent: Some(rang.agent), leg: rang.leg, early_media: rang.early_media };
         self.connect(now, id, other);
@@ -193,11 +197,9 @@ impl Exchange {
         *held = on;
         // Whoever holds, or is held, need not send; who must again is looked at anew.
         call.open_legs.values_mut().for_each(|open| open.silent = false);
-        let contact = call.contact.filter(|_| by == Party::Agent);
-        self.note(now, CallEvent::Held { call: id, by, on });
-        if let Some(contact) = contact {
-            // A contact that just ended has no hold to count.
-            let _ended = self.tell(now, Command::Hold { contact, on });
+        // Whom the desk has put aside is held already, and stays so.
+        if call.desk.aside() != Some(by) {
+            self.note_hold(now, id, by, on);
         }
     }
 

@@ -55,7 +55,7 @@ impl Exchange {
     }
 
     /// The call of a phone that may transfer now: one of ours, in a talk.
-    fn may_transfer(&self, session: SessionId) -> Result<CallId, u16> {
+    pub(super) fn may_transfer(&self, session: SessionId) -> Result<CallId, u16> {
         let (id, _) = *self.sessions.get(&session).ok_or(403_u16)?;
         let call = self.calls.get(&id).ok_or(403_u16)?;
         let seat = self.place_of(id, session).ok_or(491_u16)?;
@@ -83,7 +83,7 @@ impl Exchange {
     }
 
     /// Begins a transfer to whom `number` leads, by the rules of a call that the transferring phone makes.
-    fn transfer_to(&mut self, now: Tick, id: CallId, session: SessionId, number: &str) -> Result<(), u16> {
+    pub(super) fn transfer_to(&mut self, now: Tick, id: CallId, session: SessionId, number: &str) -> Result<(), u16> {
         let Some(seat) = self.place_of(id, session) else { return Err(NOBODY) };
         let Some(call) = self.calls.get(&id) else { return Err(NOBODY) };
         let from = if seat.is_caller { self.presented_other(call) } else { call.from.clone() };
@@ -113,16 +113,11 @@ impl Exchange {
     fn transfer_to_number(&mut self, now: Tick, id: CallId, number: &str, to: Number) {
         match to.to {
             // The caller keeps the place that the first visit gave, so that nobody waits twice.
-            Destination::Queue(queue) => match self.admit(now, id, queue) {
-                Ok(()) => {
+            Destination::Queue(queue) => {
+                if self.lead_into(now, id, queue) {
                     self.note_rule(id, to.record);
-                    self.transferred(now, id, None);
-                    self.wait_in(now, id, queue);
                 }
-                Err(refusal) => {
-                    self.transfer_failed(now, id, if refusal == Refusal::QueueFull { 486 } else { NOBODY });
-                }
-            },
+            }
             Destination::Flow(menu) => {
                 self.note_rule(id, to.record);
                 self.finish_contact(now, id);
@@ -141,8 +136,23 @@ impl Exchange {
         }
     }
 
+    /// Whoever is transferred waits in a queue from now on, or comes back. Says whether it does.
+    pub(super) fn lead_into(&mut self, now: Tick, id: CallId, queue: QueueId) -> bool {
+        match self.admit(now, id, queue) {
+            Ok(()) => {
+                self.transferred(now, id, None);
+                self.wait_in(now, id, queue);
+                true
+            }
+            Err(refusal) => {
+                self.transfer_failed(now, id, if refusal == Refusal::QueueFull { 486 } else { NOBODY });
+                false
+            }
+        }
+    }
+
     /// Parts the two: the transferring phone waits aside, whom it talked to hears music.
-    fn begin_transfer(&mut self, now: Tick, id: CallId, session: SessionId, agent: Option<AgentId>) -> bool {
+    pub(super) fn begin_transfer(&mut self, now: Tick, id: CallId, session: SessionId, agent: Option<AgentId>) -> bool {
         let music = self.music_for(id);
         let hold_music = self.playing(music);
         let called = self.calls.get(&id).filter(|call| call.caller.session == session);
@@ -175,6 +185,7 @@ impl Exchange {
             return;
         };
         let shown = self.presented_other(call);
+        self.lift_aside(now, id);
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(other) = call.other.take() else { return };
         let leaves = core::mem::replace(&mut call.caller, other.leg);

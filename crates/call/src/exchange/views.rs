@@ -110,7 +110,7 @@ impl Exchange {
         }
     }
 
-    fn call_view(&self, call: &Call) -> CallView {
+    pub(super) fn call_view(&self, call: &Call) -> CallView {
         let agent = call.other.as_ref().and_then(|other| other.agent);
         let agent = agent.or_else(|| call.ringing.values().next().map(|rings| rings.agent));
         let waiting = call.contact.filter(|_| matches!(call.stage, Stage::Queued { .. }));
@@ -185,7 +185,7 @@ fn state_name(call: &Call) -> &'static str {
         Stage::Queued { .. } if call.ringing.is_empty() => "waiting",
         Stage::Dialling { .. } if call.transfer.is_some() => "transferring",
         Stage::Queued { .. } | Stage::Dialling { .. } => "ringing",
-        Stage::Talking { held_by_caller: false, held_by_other: false, .. } => "talking",
+        Stage::Talking { held_by_caller: false, held_by_other: false, .. } if call.desk.aside().is_none() => "talking",
         Stage::Talking { .. } => "held",
         Stage::CallingBack { .. } => "calling-back",
         Stage::Message { .. } => "announcing",
@@ -231,7 +231,8 @@ pub(super) fn touched(event: &offhook_acd::Event) -> (Option<AgentId>, Option<Qu
         | E::OfferEnded { agent, queue, .. }
         | E::Accepted { agent, queue, .. }
         | E::Finished { agent, queue, .. }
-        | E::WrapUpEnded { agent, queue, .. } => (Some(*agent), Some(*queue)),
+        | E::WrapUpEnded { agent, queue, .. }
+        | E::WrapUpExtended { agent, queue, .. } => (Some(*agent), Some(*queue)),
         E::TierOpened { .. }
         | E::RingOpened { .. }
         | E::Widened { .. }

@@ -11,7 +11,7 @@ use super::transfers::{ANN, BOB, CARL, consulted, consulting, served, talks, uri
 use crate::desk::{World, credentials, trunk};
 
 impl World {
-    fn ask(&mut self, command: Command) -> Result<(), Denied> {
+    pub(super) fn ask(&mut self, command: Command) -> Result<(), Denied> {
         let now = self.now;
         self.exchange.handle(now, Input::Command(command));
         let denied = self.exchange.denied().cloned();
@@ -19,7 +19,7 @@ impl World {
         denied.map_or(Ok(()), Err)
     }
 
-    fn newest(&self) -> CallId {
+    pub(super) fn newest(&self) -> CallId {
         self.exchange.calls(self.now).last().expect("a call").id
     }
 
@@ -29,7 +29,7 @@ impl World {
     }
 
     /// Who hears whom in the newest call: legs by their place in the plan, `m` for music. `1<0` is: the second hears the first.
-    fn edges(&self) -> Vec<String> {
+    pub(super) fn edges(&self) -> Vec<String> {
         let plan = self.plans.values().next_back().expect("a call");
         let place = |leg: LegId| plan.legs.iter().position(|known| known.leg == leg).expect("a leg of the plan");
         let mut edges: Vec<String> = plan
@@ -45,7 +45,7 @@ impl World {
     }
 
     /// Whose phone rings, and what it is asked.
-    fn rung_guest(&mut self, who: &str) -> SessionId {
+    pub(super) fn rung_guest(&mut self, who: &str) -> SessionId {
         self.ringing(who).unwrap_or_else(|| panic!("{who}'s phone rings")).0
     }
 }

@@ -43,7 +43,7 @@ impl World {
     }
 
     /// A phone holds, or takes its hold back.
-    fn hold(&mut self, who: &str, session: SessionId, direction: Direction) {
+    pub fn hold(&mut self, who: &str, session: SessionId, direction: Direction) {
         let (now, at) = (self.now, World::address(who));
         let local = offhook_sip::sdp::Local {
             address: at.ip(),

@@ -286,6 +286,9 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
         let help = "Supervisors and third parties who came into calls, and wishes that were denied";
         metrics.counter_fn("offhook_guests", help, &[("outcome", how)], read);
     }
+    let denied = reader(|figures| &figures.desk_denied);
+    let help = "Wishes of agents at their desks that were not carried out";
+    metrics.counter_fn("offhook_desk_denied", help, &[], denied);
     for (how, read) in
         [("called", reader(|figures| &figures.visitors)), ("refused", reader(|figures| &figures.visitors_refused))]
     {

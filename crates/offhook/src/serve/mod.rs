@@ -4,6 +4,7 @@
 mod archive;
 mod assets;
 mod control;
+mod desk;
 mod happened;
 mod listeners;
 mod metrics;

@@ -82,7 +82,7 @@ pub struct Port {
 }
 
 impl Port {
-    async fn ask<T: Send + 'static>(
+    pub async fn ask<T: Send + 'static>(
         &self,
         make: impl FnOnce(Look) -> Ask,
         look: impl FnOnce(&Exchange, Tick) -> T + Send + 'static,
@@ -96,7 +96,7 @@ impl Port {
         tokio::time::timeout(ANSWER_WITHIN, answer).await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)
     }
 
-    async fn look<T: Send + 'static>(
+    pub async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Exchange, Tick) -> T + Send + 'static,
     ) -> Result<T, Unavailable> {

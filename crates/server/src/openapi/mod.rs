@@ -3,6 +3,7 @@
 //! [`operations`] says what each route takes and gives; which right it needs is looked up in [`crate::ROUTES`]. A test asks a running
 //! server all of it, and `docs/openapi.json` is held against it.
 
+mod desk;
 mod operations;
 
 use std::collections::BTreeMap;

@@ -9,9 +9,10 @@ use crate::idempotency::KEY_CHARS_MAX;
 use crate::{api, dto, events, feed, phone, placement, recording_control, recordings, reports, session, visitors};
 
 /// Groups of operations, in the order in which they are shown.
-pub const TAGS: [(&str, &str); 9] = [
+pub const TAGS: [(&str, &str); 10] = [
     ("Floor", "Queues, agents and calls as they are now."),
     ("Events", "Everything that changes, as it changes."),
+    ("Desk", "What an agent sees and does: offers, talks, wrap-up."),
     ("Callbacks", "Customers who are to be called back."),
     ("Records", "Calls that are over."),
     ("Recordings", "What was recorded, and who listened."),
@@ -110,55 +111,55 @@ impl Parameter {
 }
 
 impl Operation {
-    fn new(method: Method, path: &'static str, id: &'static str, tag: &'static str, summary: &'static str) -> Self {
+    pub fn new(method: Method, path: &'static str, id: &'static str, tag: &'static str, summary: &'static str) -> Self {
         // An id may be mistyped, and what it names may be gone.
         let refusals = if path.contains('{') { vec![400, 404] } else { Vec::new() };
         let (parameters, answers) = (Vec::new(), Vec::new());
         Self { method, path, id, tag, summary, notes: None, parameters, body: None, answers, refusals }
     }
 
-    fn notes(self, notes: &'static str) -> Self {
+    pub fn notes(self, notes: &'static str) -> Self {
         Self { notes: Some(notes), ..self }
     }
 
-    fn query<T: JsonSchema>(mut self, schemas: &mut Schemas) -> Self {
+    pub fn query<T: JsonSchema>(mut self, schemas: &mut Schemas) -> Self {
         self.parameters.extend(schemas.query::<T>());
         self
     }
 
-    fn header(mut self, name: &str, meaning: &str, schema: Value) -> Self {
+    pub fn header(mut self, name: &str, meaning: &str, schema: Value) -> Self {
         self.parameters.push(Parameter::header(name, meaning, schema));
         self
     }
 
-    fn body<T: JsonSchema>(self, schemas: &mut Schemas) -> Self {
+    pub fn body<T: JsonSchema>(self, schemas: &mut Schemas) -> Self {
         Self { body: Some(schemas.body::<T>().to_value()), ..self }
     }
 
-    fn gives<T: JsonSchema>(self, schemas: &mut Schemas, meaning: &'static str) -> Self {
+    pub fn gives<T: JsonSchema>(self, schemas: &mut Schemas, meaning: &'static str) -> Self {
         let schema = schemas.answer::<T>().to_value();
         self.gives_raw(200, "application/json", schema, meaning)
     }
 
-    fn gives_raw(mut self, status: u16, kind: &'static str, schema: Value, meaning: &'static str) -> Self {
+    pub fn gives_raw(mut self, status: u16, kind: &'static str, schema: Value, meaning: &'static str) -> Self {
         self.answers.push(Answer { status, meaning, content: Some((kind, schema)), headers: Vec::new() });
         self
     }
 
-    fn gives_nothing(mut self, status: u16, meaning: &'static str) -> Self {
+    pub fn gives_nothing(mut self, status: u16, meaning: &'static str) -> Self {
         self.answers.push(Answer { status, meaning, content: None, headers: Vec::new() });
         self
     }
 
     /// The last answer carries this header.
-    fn with_header(mut self, name: &'static str, meaning: &'static str) -> Self {
+    pub fn with_header(mut self, name: &'static str, meaning: &'static str) -> Self {
         if let Some(answer) = self.answers.last_mut() {
             answer.headers.push((name, meaning));
         }
         self
     }
 
-    fn refuses(mut self, statuses: &[u16]) -> Self {
+    pub fn refuses(mut self, statuses: &[u16]) -> Self {
         self.refusals.extend(statuses);
         self
     }
@@ -190,6 +191,7 @@ fn bytes() -> Value {
 /// All operations.
 pub fn all(s: &mut Schemas) -> Vec<Operation> {
     let mut all = floor(s);
+    all.extend(super::desk::all(s));
     all.extend(past(s));
     all.extend(recorded(s));
     all.extend(signalling(s));

@@ -7,7 +7,7 @@ use axum::http::Method;
 pub enum Right {
     /// See queues, agents, opening hours, and one's own calls.
     Watch,
-    /// Change one's own agent's state.
+    /// Change one's own agent's state, and handle what is offered to it.
     OwnState,
     /// Change every agent's state.
     AgentStates,
@@ -159,10 +159,12 @@ impl Role {
 }
 
 /// Each route of the API that is not open to everybody, with the right that it needs. A route that is not here is refused to everybody.
-pub const ROUTES: [(Method, &str, Right); 33] = [
+pub const ROUTES: [(Method, &str, Right); 35] = [
     (Method::GET, "/api/v1/queues", Right::Watch),
     (Method::GET, "/api/v1/agents", Right::Watch),
     (Method::POST, "/api/v1/agents/{id}/state", Right::OwnState),
+    (Method::GET, "/api/v1/desk", Right::OwnState),
+    (Method::POST, "/api/v1/desk/commands", Right::OwnState),
     (Method::GET, "/api/v1/calls", Right::Watch),
     (Method::POST, "/api/v1/calls/{id}/supervise", Right::Supervise),
     (Method::POST, "/api/v1/calls/{id}/guests", Right::Supervise),

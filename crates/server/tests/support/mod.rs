@@ -1,12 +1,15 @@
 //! An exchange made of fixed views, for the tests of the server and for looking at the page.
 #![expect(clippy::disallowed_types, reason = "a stand-in for the edge that keeps the audit log")]
 
+mod desk;
 mod distributor;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use offhook_call::desk::DeskView;
 use offhook_call::guests::{Denied, Part};
 use offhook_call::placement::Placement;
 use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime, Pause};
@@ -46,6 +49,8 @@ pub struct Fixed {
     pub withdrawals_wait: tokio::sync::Mutex<()>,
     /// The event log: each event at the position of its number.
     pub log: Mutex<Vec<Occurred>>,
+    /// Desks that somebody has done something at.
+    pub desks: Mutex<BTreeMap<AgentId, DeskView>>,
 }
 
 impl Fixed {
@@ -74,6 +79,7 @@ impl Fixed {
             audit: Mutex::default(),
             withdrawals_wait: tokio::sync::Mutex::default(),
             log: Mutex::default(),
+            desks: Mutex::default(),
         }
     }
 

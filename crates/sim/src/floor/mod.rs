@@ -406,7 +406,8 @@ impl Floor {
             | Event::NobodyHere { .. }
             | Event::Held { .. }
             | Event::Retrieved { .. }
-            | Event::WrapUpEnded { .. } => {}
+            | Event::WrapUpEnded { .. }
+            | Event::WrapUpExtended { .. } => {}
         }
         let Outcome { offered, answered, abandoned, flowed_out, .. } = self.outcome;
         if i128::from(offered) != i128::from(answered + abandoned + flowed_out) + i128::from(self.waits)

@@ -1,0 +1,72 @@
+//! The agent's desk over a real socket.
+
+use serde_json::Value;
+
+use super::users::{ask, cookie_of, staff};
+use super::{start, start_with};
+
+const OWN: &str = "Sec-Fetch-Site: same-origin\r\n";
+
+#[tokio::test]
+async fn an_agent_sees_and_handles_the_own_desk_and_nobody_elses() {
+    let running = start_with(None, Vec::new(), staff()).await;
+    let alice = format!("{}{OWN}", cookie_of(&running, "alice").await);
+    let desk = ask(&running, "GET", "/api/v1/desk", &alice, "").await.json();
+    assert_eq!((&desk["agent"]["name"], &desk["calls"][0]["call"]["id"]), (&"alice".into(), &"call-1".into()));
+    assert_eq!((&desk["calls"][0]["entered"][0]["key"], &desk["offer"]), (&"1".into(), &Value::Null));
+    let command = async |body: &str| ask(&running, "POST", "/api/v1/desk/commands", &alice, body).await;
+    let held = command(r#"{"do":"hold","call":"call-1"}"#).await.json();
+    assert_eq!((&held["calls"][0]["held"], &held["calls"][0]["call"]["state"]), (&true.into(), &"held".into()));
+    let consulting = command(r#"{"do":"consult","number":"bob"}"#).await.json();
+    assert_eq!(consulting["calls"][0]["call"]["guests"][1]["name"], "bob");
+    let after = command(r#"{"do":"put-through"}"#).await.json();
+    assert_eq!((&after["wrap_up"]["call"], &after["wrap_up"]["queue"]), (&"call-1".into(), &"sales".into()));
+    let longer = command(r#"{"do":"extend-wrap-up","seconds":30}"#).await.json();
+    assert_ne!(longer["wrap_up"]["until"], after["wrap_up"]["until"]);
+    assert_eq!(command(r#"{"do":"wrap-up-done"}"#).await.json()["agent"]["state"], "available");
+    for (body, status) in [
+        (r#"{"do":"wrap-up-done"}"#, 409),
+        (r#"{"do":"hold"}"#, 409),
+        (r#"{"do":"decline"}"#, 409),
+        (r#"{"do":"hold","by":"a-2"}"#, 403),
+        (r#"{"do":"hold","number":"1"}"#, 400),
+        (r#"{"do":"transfer"}"#, 400),
+        (r#"{"do":"transfer","number":"1","queue":"q-1"}"#, 400),
+        (r#"{"do":"transfer","number":""}"#, 400),
+        (r#"{"do":"extend-wrap-up","seconds":0}"#, 400),
+        (r#"{"do":"dance"}"#, 400),
+        (r#"{"do":"hold","call":"1"}"#, 400),
+        (r#"{"do":"hold","call":null}"#, 422),
+        (r#"{"do":"hold","loud":true}"#, 422),
+    ] {
+        command(body).await.check_problem(status);
+    }
+    ask(&running, "GET", "/api/v1/desk?by=a-2", &alice, "").await.check_problem(403);
+    ask(&running, "POST", "/api/v1/desk/commands", &cookie_of(&running, "alice").await, "{}").await.check_problem(403);
+    // Who is no agent has no desk.
+    for name in ["auditor", "administrator"] {
+        let cookie = cookie_of(&running, name).await;
+        let status = if name == "auditor" { 403 } else { 404 };
+        ask(&running, "GET", "/api/v1/desk", &cookie, "").await.check_problem(status);
+    }
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_offer_tells_caller_queue_wait_and_deadline_and_is_declined_once() {
+    let running = start(None).await;
+    let desk = running.get("/api/v1/desk?by=a-2").await.json();
+    let offer = &desk["offer"];
+    assert_eq!((&offer["queue"], &offer["call"]["caller"]), (&"sales".into(), &"+49301234003".into()));
+    assert_eq!(
+        (&offer["deadline"], &offer["waits_since"]),
+        (&"2026-11-22T22:55:35.042Z".into(), &"2026-11-22T22:53:50.042Z".into())
+    );
+    let declined = running.post("/api/v1/desk/commands", r#"{"do":"decline","call":"call-3","by":"a-2"}"#).await.json();
+    assert_eq!((&declined["offer"], &declined["agent"]["state"]), (&Value::Null, &"available".into()));
+    running.post("/api/v1/desk/commands", r#"{"do":"decline","by":"a-2"}"#).await.check_problem(409);
+    running.get("/api/v1/desk?by=a-99").await.check_problem(404);
+    running.get("/api/v1/desk?by=bob").await.check_problem(400);
+    running.get("/api/v1/desk").await.check_problem(404);
+    running.server.shutdown().await;
+}
