@@ -1,5 +1,7 @@
 //! Prompts and music, encoded once when they are loaded.
 
+use std::sync::Arc;
+
 use offhook_codec::{Coding, Law, ResampleError, g722, pcma, pcmu, resample};
 use offhook_plan::AssetId;
 use offhook_units::SampleRate;
@@ -64,12 +66,18 @@ impl Asset {
 
 /// All sounds that workers can play, by [`AssetId`] as index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Assets(Vec<Asset>);
+pub struct Assets(Vec<Arc<Asset>>);
 
 impl Assets {
     /// The list; the place of a sound is its [`AssetId`].
-    pub const fn new(sounds: Vec<Asset>) -> Self {
-        Self(sounds)
+    pub fn new(sounds: Vec<Asset>) -> Self {
+        Self(sounds.into_iter().map(Arc::new).collect())
+    }
+
+    /// These and more behind them, which keep their places; no sound is copied.
+    #[must_use]
+    pub fn with(&self, more: Vec<Asset>) -> Self {
+        Self(self.0.iter().cloned().chain(more.into_iter().map(Arc::new)).collect())
     }
 
     /// From mono samples with their rates.
@@ -80,7 +88,7 @@ impl Assets {
         sounds: impl IntoIterator<Item = (&'a [i16], SampleRate)>,
     ) -> Result<Self, (usize, AssetError)> {
         let encode = |(at, (pcm, rate))| Asset::from_pcm(pcm, rate).map_err(|error| (at, error));
-        sounds.into_iter().enumerate().map(encode).collect::<Result<_, _>>().map(Self)
+        sounds.into_iter().enumerate().map(encode).collect::<Result<_, _>>().map(Self::new)
     }
 
     /// The bytes of a sound; empty where there is none with this id.

@@ -60,6 +60,11 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// What is played from here on: the sounds of before, in their places, and more. Players go on where they are.
+    pub fn play_from(&mut self, assets: Arc<Assets>) {
+        self.assets = assets;
+    }
+
     /// A worker without calls.
     pub fn new(assets: Arc<Assets>, tap: TapWriter, limits: Limits, entropy: Entropy) -> Self {
         Self {

@@ -166,6 +166,8 @@ struct Source {
 #[derive(Debug)]
 pub struct Bans {
     limits: BanLimits,
+    /// Who is never banned.
+    trusted: Mutex<Vec<Network>>,
     sources: Mutex<BTreeMap<IpAddr, Source>>,
     /// Sources with a ban that may still run: while it is 0 nothing is locked.
     active: AtomicUsize,
@@ -184,8 +186,9 @@ impl Default for Bans {
 
 impl Bans {
     /// Nobody is banned.
-    pub fn new(limits: BanLimits) -> Self {
+    pub fn new(mut limits: BanLimits) -> Self {
         Self {
+            trusted: Mutex::new(core::mem::take(&mut limits.trusted)),
             limits,
             sources: Mutex::default(),
             active: AtomicUsize::new(0),
@@ -195,6 +198,15 @@ impl Bans {
             unremembered: AtomicU64::new(0),
             offences: Default::default(),
         }
+    }
+
+    /// These are never banned from now on, instead of [`BanLimits::trusted`]; bans of theirs are over.
+    pub fn trust(&self, trusted: Vec<Network>) {
+        let mut sources = self.lock();
+        sources.retain(|source, _| !trusted.iter().any(|network| network.contains(*source)));
+        self.active.store(sources.values().filter(|source| source.banned.is_some()).count(), Ordering::Relaxed);
+        drop(sources);
+        *self.trusted.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = trusted;
     }
 
     /// Whether a datagram is read. Nothing of it is parsed for that.
@@ -311,7 +323,8 @@ impl Bans {
     }
 
     fn is_trusted(&self, source: IpAddr) -> bool {
-        self.limits.trusted.iter().any(|network| network.contains(source))
+        let trusted = self.trusted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        trusted.iter().any(|network| network.contains(source))
     }
 
     /// Who did nothing for a minute, or nothing for the longest ban after the own one, is nobody special. The table is gone
@@ -405,6 +418,18 @@ mod tests {
         assert_eq!(guess(&bans, address("192.0.2.200"), now, 1_000), None);
         assert_eq!((bans.offences(Offence::Password), bans.list(now).len()), (1_000, 0));
         assert!(!bans.is_scanner(address("192.0.2.200"), b"sipvicious"));
+    }
+
+    #[test]
+    fn who_is_trusted_from_now_on_is_free_at_once_and_who_is_not_any_more_can_be_banned() {
+        let bans = Bans::new(BanLimits { trusted: vec![address("192.0.2.1").into()], ..BanLimits::default() });
+        let now = Instant::now();
+        let carrier = address("192.0.2.2");
+        assert!(guess(&bans, carrier, now, 11).is_some() && bans.is_banned(carrier, now));
+        bans.trust(vec![carrier.into()]);
+        assert!(!bans.is_banned(carrier, now));
+        assert_eq!(guess(&bans, carrier, now, 11), None);
+        assert!(guess(&bans, address("192.0.2.1"), now, 11).is_some());
     }
 
     #[test]

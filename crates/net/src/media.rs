@@ -342,7 +342,14 @@ impl Shared {
     fn turn(&mut self, io: &mut impl Sockets, now: Tick, sends_failed: u64) -> Option<Tick> {
         let untold = self.share(io, now);
         self.take_arrivals(io, now);
-        while let Some(Handed { command, opened }) = self.commands.try_pop() {
+        while let Some(handed) = self.commands.try_pop() {
+            let (command, opened) = match handed {
+                Handed::Command { command, opened } => (command, opened),
+                Handed::Sounds(sounds) => {
+                    self.worker.play_from(sounds);
+                    continue;
+                }
+            };
             if let MediaCommand::Move(goes) = command {
                 self.send_away(io, now, goes);
                 continue;

@@ -88,7 +88,7 @@ impl Summary {
             queues: checked.queues.len(),
             agents: checked.agents.len(),
             accounts: checked.accounts.len(),
-            prompts: checked.assets.len(),
+            prompts: checked.sounds.iter().filter(|sound| sound.is_file()).count(),
             calendars: checked.calendars.iter().map(|calendar| Hours::of(calendar, now)).collect(),
         }
     }

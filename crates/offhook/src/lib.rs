@@ -4,6 +4,7 @@ mod bench;
 mod call;
 mod check;
 mod config;
+mod configuration;
 mod doctor;
 mod import;
 mod phone;
@@ -12,6 +13,7 @@ mod replay;
 mod serve;
 mod simulate;
 mod user;
+mod versions;
 mod webrtc;
 
 use std::io::Write as _;
@@ -34,6 +36,11 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Check a configuration as a whole.
     Check(check::CheckArgs),
+    /// Take the configuration in again while the exchange runs: no call ends, and a file with a fault changes nothing.
+    Reload(configuration::ReloadArgs),
+    /// Configurations that were in force: list, show, compare, put back.
+    #[command(subcommand)]
+    Config(configuration::ConfigCommand),
     /// Import queues and agents of FreeSWITCH or Asterisk.
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -82,6 +89,8 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => Ok(check::run(&args)),
+        Command::Reload(args) => configuration::reload(&args),
+        Command::Config(command) => configuration::run(&command),
         Command::Import(command) => import::run(&command),
         Command::Doctor(args) => Ok(doctor::run(&args)),
         Command::Phone(args) => phone::run(args),

@@ -40,7 +40,7 @@ pub use desk::Desk;
 pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_MAX};
 pub use events::{EventSender, LiveEvent, events};
 pub use idempotency::{KEPT_BYTES_MAX, KEPT_FOR, KEY_CHARS_MAX, KEYS_MAX};
-pub use listen::{CONNECTIONS_MAX, Server, ServerOptions, StartError};
+pub use listen::{Admission, CONNECTIONS_MAX, Server, ServerOptions, StartError};
 pub use metrics::{CallsEnded, Counter, Metrics};
 pub use openapi::document as openapi;
 pub use phone::{PhoneSettings, WebSocketAt};

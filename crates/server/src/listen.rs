@@ -87,6 +87,21 @@ pub struct Server {
     hub: JoinHandle<()>,
     told: Vec<JoinHandle<()>>,
     tls: Option<watch::Sender<Arc<ServerConfig>>>,
+    users: Arc<Users>,
+    entrances: Arc<Entrances>,
+}
+
+/// Whom a server admits.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// As [`ServerOptions::token`].
+    pub token: Option<String>,
+    /// As [`ServerOptions::tokens`].
+    pub tokens: Vec<TokenUser>,
+    /// As [`ServerOptions::users`].
+    pub users: Vec<User>,
+    /// As [`ServerOptions::entrances`].
+    pub entrances: Vec<EntrancePage>,
 }
 
 impl Server {
@@ -135,8 +150,8 @@ impl Server {
             answered,
             playing,
             phone: Arc::new(phone),
-            entrances,
-            users,
+            entrances: Arc::clone(&entrances),
+            users: Arc::clone(&users),
             rates,
             idempotency,
             secure: tls.is_some(),
@@ -156,12 +171,28 @@ impl Server {
                 tracing::error!(%error, "HTTP listener ended");
             }
         });
-        Ok(Self { local, stop, serving, hub, told, tls })
+        Ok(Self { local, stop, serving, hub, told, tls, users, entrances })
     }
 
     /// The address that is listened on.
     pub const fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// These are admitted from now on. Sessions of users who are gone, or are somebody else now, are over. Where nobody would have to say who
+    /// they are, and the address can be reached from outside, everything stays.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn admit(&self, admission: Admission) -> Result<(), StartError> {
+        let Admission { token, tokens, users, entrances } = admission;
+        let token = token.filter(|token| !token.is_empty());
+        if token.is_none() && tokens.is_empty() && users.is_empty() && !self.local.ip().is_loopback() {
+            return Err(StartError::NoToken(self.local));
+        }
+        self.users.admit(token.as_deref(), tokens, users).map_err(StartError::Users)?;
+        self.entrances.open(entrances);
+        Ok(())
     }
 
     /// Connections made from here on are shown another certificate; nothing where HTTPS is not spoken.

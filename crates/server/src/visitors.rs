@@ -49,7 +49,7 @@ pub struct EntrancePage {
 /// All entrances, and who asked for tickets of late.
 #[derive(Debug, Default)]
 pub struct Entrances {
-    pages: Vec<EntrancePage>,
+    pages: Mutex<Arc<[EntrancePage]>>,
     asked: Mutex<BTreeMap<IpAddr, (u32, Instant)>>,
     refused: AtomicU64,
 }
@@ -57,7 +57,12 @@ pub struct Entrances {
 impl Entrances {
     /// Nobody has asked yet.
     pub fn new(pages: Vec<EntrancePage>) -> Self {
-        Self { pages, ..Self::default() }
+        Self { pages: Mutex::new(pages.into()), ..Self::default() }
+    }
+
+    /// These are there from now on.
+    pub fn open(&self, pages: Vec<EntrancePage>) {
+        *self.pages.lock().unwrap_or_else(PoisonError::into_inner) = pages.into();
     }
 
     /// Adds what is counted here.
@@ -68,8 +73,9 @@ impl Entrances {
         metrics.counter_fn("offhook_visitors_too_often", help, &[], refused);
     }
 
-    fn page(&self, name: &str) -> Option<&EntrancePage> {
-        self.pages.iter().find(|page| page.name == name)
+    fn page(&self, name: &str) -> Option<EntrancePage> {
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.iter().find(|page| page.name == name).cloned()
     }
 
     /// Whether somebody may be given a ticket.
@@ -120,7 +126,7 @@ pub struct Shown {
 /// `GET /api/v1/visitors/{name}`.
 pub async fn settings(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Shown>, Problem> {
     let page = shared.entrances.page(&name).ok_or(WelcomeError::NotWelcome(NotWelcome::NoEntrance))?;
-    Ok(Json(Shown { name: page.name.clone(), title: page.title.clone() }))
+    Ok(Json(Shown { name: page.name, title: page.title }))
 }
 
 /// Who comes.

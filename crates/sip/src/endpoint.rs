@@ -168,6 +168,12 @@ impl Endpoint {
         }
     }
 
+    /// Changes what it was started with, [`EndpointConfig::shard`] and [`EndpointConfig::methods`] excepted. What is under way goes on as it
+    /// began.
+    pub fn change(&mut self, change: impl FnOnce(&mut EndpointConfig)) {
+        change(&mut self.config);
+    }
+
     /// A message came in.
     pub fn receive(&mut self, now: Tick, flow: Flow, message: Message) {
         match message {

@@ -250,6 +250,18 @@ impl Registrar {
         lost.into_iter().filter_map(|(account, contact)| self.remove(&account, &contact)).collect()
     }
 
+    /// Takes away all bindings of an account that there is no more.
+    pub fn forget(&mut self, account: &str) -> Vec<Change> {
+        let contacts = self.bindings(account).map(|binding| binding.contact.clone()).collect::<Vec<_>>();
+        contacts.iter().filter_map(|contact| self.remove(account, contact)).collect()
+    }
+
+    /// Other bounds from now on; bindings beyond them stay until they run out. [`RegistrarLimits::digest`] stays as it was.
+    pub fn set_limits(&mut self, bindings_max: usize, limits: &RegistrarLimits) {
+        self.bindings_max = bindings_max;
+        self.limits = RegistrarLimits { digest: self.limits.digest.clone(), ..limits.clone() };
+    }
+
     /// When the next binding runs out.
     pub fn next_expiry(&self) -> Option<Tick> {
         self.expiries.first().map(|(at, ..)| *at)

@@ -75,7 +75,7 @@ impl Exchange {
     /// The number where one more callback may be asked for: there is room, and the customer is not being called just now.
     pub(super) fn may_ask_back(&self, id: CallId) -> Option<String> {
         let queue = self.calls.get(&id)?.queue?;
-        let number = self.callback_number(id, queue)?;
+        let number = self.callback_number(id, queue).filter(|_| !self.leaving.has_queue(queue))?;
         let known = self.callbacks.by_number.get(&(queue, number.clone()));
         let is_called = known.is_some_and(|contact| self.contacts.contains_key(contact));
         (!is_called && self.callbacks.open.len() < CALLBACKS_MAX).then_some(number)

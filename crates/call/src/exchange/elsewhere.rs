@@ -125,6 +125,6 @@ impl Exchange {
     /// Whether a queue is open and has room and somebody.
     pub(super) fn lets_in(&self, now: Tick, queue: QueueId) -> bool {
         let gate = self.queue(queue).and_then(|queue| queue.ways.gate.as_ref());
-        self.closed(now, gate).is_none() && self.acd.may_enter(queue).is_ok()
+        !self.leaving.has_queue(queue) && self.closed(now, gate).is_none() && self.acd.may_enter(queue).is_ok()
     }
 }

@@ -6,6 +6,7 @@ use offhook_plan::{MediaCommand, MediaEvent};
 use offhook_sip::{Change, Flow, Message, ParseError};
 use offhook_units::{AgentId, CallId, ContactId, LegId, PersonRef, Span, Tick};
 
+use crate::config::Config;
 use crate::desk::DeskWish;
 use crate::event::LogEvent;
 use crate::guests::Supervision;
@@ -62,6 +63,9 @@ pub enum Input {
         /// So long.
         by: Span,
     },
+    /// Another configuration, checked as a whole. What cannot change while calls are up stays as it was, see docs/decisions/0122. Its trunks have
+    /// the places that [`super::Exchange::trunk_places`] tells afterwards.
+    Configure(Box<Config>),
     /// A person or a program asks for something.
     Command(Command),
     /// The instant of [`Output::Wait`] has come.

@@ -11,12 +11,26 @@ use crate::config::{ECHO_MAX, Menu};
 use crate::event::CallEvent;
 use crate::timers::Kind;
 
+/// The menu that a call is in.
+struct Heard {
+    name: String,
+    kept: Option<Box<Menu>>,
+    round: u8,
+    menu: Menu,
+}
+
 impl Exchange {
     /// Plays the menu's greeting for the `round`th time.
     pub(super) fn greet(&mut self, now: Tick, id: CallId, menu: String, round: u8) {
-        let Some(greeting) = self.config.flows.get(&menu).map(|menu| menu.greeting.clone()) else { return };
+        self.greet_with(now, id, menu, None, round);
+    }
+
+    fn greet_with(&mut self, now: Tick, id: CallId, menu: String, kept: Option<Box<Menu>>, round: u8) {
+        let greeting = self.menu(&menu, kept.as_deref()).map(|menu| menu.greeting.clone());
+        // It was there when the way to it was found.
+        let Some(greeting) = greeting else { return self.lead_nowhere(now, id) };
         let playing = self.playing(greeting);
-        self.enter(now, id, Stage::Greeting { menu, round, playing, listening: false });
+        self.enter(now, id, Stage::Greeting { menu, kept, round, playing, listening: false });
         self.early_media(now, id);
         self.replan(now, id);
     }
@@ -32,9 +46,9 @@ impl Exchange {
     /// The greeting was heard to its end: now the caller has time to press a digit.
     pub(super) fn greeted(&mut self, now: Tick, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let Stage::Greeting { menu, listening, .. } = &mut call.stage else { return };
+        let Stage::Greeting { listening, .. } = &mut call.stage else { return };
         *listening = true;
-        let Some(menu) = self.config.flows.get(menu) else { return };
+        let Some(Heard { menu, .. }) = self.menu_of(id) else { return };
         if menu.choices.is_empty() {
             let queue = menu.default;
             self.leave_menu(now, id, queue);
@@ -46,9 +60,9 @@ impl Exchange {
 
     /// No digit came in time: the greeting again, or on to the default.
     pub(super) fn no_digit(&mut self, now: Tick, id: CallId) {
-        let Some((name, round, menu)) = self.menu_of(id) else { return };
+        let Some(Heard { name, kept, round, menu }) = self.menu_of(id) else { return };
         if round < menu.rounds {
-            self.greet(now, id, name, round + 1);
+            self.greet_with(now, id, name, kept, round + 1);
         } else {
             self.leave_menu(now, id, menu.default);
         }
@@ -99,7 +113,9 @@ impl Exchange {
         if !self.key_pauses(now, id) {
             self.note(now, CallEvent::Digit { call: id });
         }
-        let Some((name, round, menu)) = self.menu_of(id) else { return self.pressed_waiting(now, id, digit) };
+        let Some(Heard { name, kept, round, menu }) = self.menu_of(id) else {
+            return self.pressed_waiting(now, id, digit);
+        };
         if let Some(call) = self.calls.get_mut(&id) {
             call.desk.note_key(&name, digit);
         }
@@ -108,7 +124,7 @@ impl Exchange {
         } else if round < menu.rounds {
             let playing = self.playing(menu.invalid.iter().chain(&menu.greeting).copied().collect());
             self.timers.disarm(id, Kind::Digit);
-            self.enter(now, id, Stage::Greeting { menu: name, round: round + 1, playing, listening: false });
+            self.enter(now, id, Stage::Greeting { menu: name, kept, round: round + 1, playing, listening: false });
             self.replan(now, id);
         } else {
             self.leave_menu(now, id, menu.default);
@@ -120,9 +136,12 @@ impl Exchange {
         self.enter_queue(now, id, queue);
     }
 
-    fn menu_of(&self, id: CallId) -> Option<(String, u8, Menu)> {
+    fn menu_of(&self, id: CallId) -> Option<Heard> {
         match &self.calls.get(&id)?.stage {
-            Stage::Greeting { menu, round, .. } => Some((menu.clone(), *round, self.config.flows.get(menu)?.clone())),
+            Stage::Greeting { menu: name, kept, round, .. } => {
+                let menu = self.menu(name, kept.as_deref())?.clone();
+                Some(Heard { name: name.clone(), kept: kept.clone(), round: *round, menu })
+            }
             Stage::Queued { .. }
             | Stage::Dialling { .. }
             | Stage::Echo

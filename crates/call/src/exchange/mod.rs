@@ -5,6 +5,7 @@
 mod admission;
 mod browsers;
 mod callbacks;
+mod configuring;
 mod desk;
 mod dial;
 mod digits;
@@ -177,6 +178,8 @@ pub struct Exchange {
     own_numbers: BTreeMap<String, String>,
     /// Trunks, in the order of the configuration.
     lines: Vec<trunks::Line>,
+    order: configuring::Order,
+    leaving: configuring::Leaving,
     pings: pings::Pings,
     /// Connections whose far end has proved to be a trunk.
     proved: BTreeMap<Flow, usize>,
@@ -283,7 +286,7 @@ impl Exchange {
     fn empty(config: Config, ids: IdSource, mut entropy: Entropy, recovered: Recovered) -> Self {
         let endpoint_config = EndpointConfig {
             transactions_max: config.limits.transactions_max,
-            sessions_max: config.limits.calls_max * 3 + EMERGENCY_SESSIONS,
+            sessions_max: sessions_max(&config),
             large_requests_over: config.large_requests_over.clone(),
             session_expires: config.session_timers.expires,
             session_expires_min: config.session_timers.min,
@@ -297,14 +300,7 @@ impl Exchange {
         let queues = config.queues.iter().enumerate().map(|(index, queue)| (queue.acd.id, index)).collect();
         let agents = config.agents.iter().enumerate();
         let agents = agents.map(|(index, agent)| (agent.acd.id, AgentLine { index, ..AgentLine::default() })).collect();
-        let accounts = config.agents.iter().filter_map(|agent| match &agent.reach {
-            config::Reach::Account(account) => Some((account.clone(), agent.acd.id)),
-            config::Reach::Static { .. } => None,
-        });
-        let accounts: BTreeMap<String, AgentId> = accounts.collect();
-        let mut callable: BTreeMap<String, AgentId> =
-            config.agents.iter().map(|agent| (agent.acd.name.clone(), agent.acd.id)).collect();
-        callable.extend(accounts.clone());
+        let (accounts, callable) = (configuring::accounts(&config), configuring::callable(&config));
         let visitors = visitors::Visitors::new(config.entrances.len());
         Self {
             accounts,
@@ -326,6 +322,8 @@ impl Exchange {
             queues,
             own_numbers: trunks::own_numbers(&config),
             lines: config.trunks.iter().map(trunks::Line::new).collect(),
+            order: configuring::Order::of(config.trunks.len()),
+            leaving: configuring::Leaving::default(),
             pings: pings::Pings::default(),
             proved: BTreeMap::new(),
             trunks_wake: None,
@@ -375,6 +373,7 @@ impl Exchange {
             Input::Proved { flow, trunk } => self.prove(flow, trunk),
             Input::Media { event, .. } => self.on_media(now, event),
             Input::Targets { trunk, flows } => self.retarget(now, trunk, flows),
+            Input::Configure(config) => self.configure(now, *config),
             Input::Command(command) => self.on_command(now, command),
             Input::Timeout => {}
         }
@@ -520,7 +519,7 @@ impl Exchange {
                 SipOutput::Event(event) => self.on_sip(now, event),
                 SipOutput::Wait { until } => {
                     self.sip_wake = until;
-                    if self.pump_acd(now) || self.tell_watchers(now) {
+                    if self.pump_acd(now) || self.tell_watchers(now) || self.settle(now) {
                         continue;
                     }
                     return;
@@ -671,6 +670,11 @@ impl Exchange {
     pub fn bindings(&self, account: &str) -> impl Iterator<Item = &Binding> {
         self.registrar.bindings(account)
     }
+}
+
+/// SIP sessions at once.
+const fn sessions_max(config: &Config) -> usize {
+    config.limits.calls_max * 3 + EMERGENCY_SESSIONS
 }
 
 /// A name as it may stand in a comment of a header (RFC 3261 section 25.1).

@@ -92,7 +92,7 @@ impl Exchange {
     pub(super) fn follow_phone(&mut self, now: Tick, account: &str) {
         let Some(&agent) = self.accounts.get(account) else { return };
         self.watches.touch(agent);
-        if self.agent(agent).is_none_or(|agent| agent.login != Login::WhenRegistered) {
+        if self.agent(agent).is_none_or(|agent| agent.login != Login::WhenRegistered) || self.is_going(agent) {
             return;
         }
         let here = self.reachable(account).next().is_some();
@@ -140,14 +140,23 @@ impl Exchange {
         let waits = |state: &offhook_acd::AgentState| {
             state.kind == AgentKind::NotReady && state.reason.as_deref() == Some(ON_THE_PHONE)
         };
-        if self.acd.agent_state(agent).is_some_and(|state| waits(&state)) {
+        if !self.leaving.has_agent(agent) && self.acd.agent_state(agent).is_some_and(|state| waits(&state)) {
             // Not refused: the agent is logged in.
             let _ready = self.tell(now, Command::SetReady { agent });
         }
     }
 
-    /// A person or a program changes an agent's state; an agent who is not known stays unknown.
+    /// Whether an agent is out of the configuration, or has the phone of one who still talks there.
+    fn is_going(&self, agent: AgentId) -> bool {
+        self.leaving.has_agent(agent) || self.shares_phone_with_leaving(agent)
+    }
+
+    /// A person or a program changes an agent's state; an agent who is not known stays unknown, and one who is out of the configuration
+    /// comes back to no queue.
     pub(super) fn set_agent(&mut self, now: Tick, agent: AgentId, to: WantedState) {
+        if self.leaving.has_agent(agent) {
+            return;
+        }
         let logged_in = self.acd.agent_state(agent).is_some_and(|state| state.kind != AgentKind::LoggedOut);
         if !logged_in && to != WantedState::LoggedOut {
             // Refused only for an agent who was never added: then the next command is refused too.

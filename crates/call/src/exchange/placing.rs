@@ -142,7 +142,7 @@ impl Exchange {
         let digits = number.strip_prefix('+').unwrap_or(number);
         let is_number = (1..=DIGITS_MAX).contains(&digits.len())
             && digits.bytes().all(|b| b.is_ascii_digit() || b == b'*' || b == b'#');
-        let trunks = self.config.trunks.iter().enumerate().filter_map(|(at, trunk)| Some((at, trunk.out.as_ref()?)));
+        let trunks = self.order.places().filter_map(|at| Some((at, self.config.trunks[at].out.as_ref()?)));
         let settings = account.and_then(|name| Some((name, self.config.accounts.get(name)?)));
         let mut found: Vec<(usize, usize, &Outgoing)> = trunks
             .clone()

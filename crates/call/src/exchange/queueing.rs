@@ -21,10 +21,14 @@ const MINUTE: Span = Span::from_s(60);
 impl Exchange {
     /// The call enters a queue, or hears why it can't.
     pub(super) fn enter_queue(&mut self, now: Tick, id: CallId, queue: QueueId) {
-        let Some(settings) = self.queue(queue) else { return };
+        // A menu that a call came to earlier may lead to a queue that is gone since.
+        let Some(settings) = self.queue(queue) else { return self.lead_nowhere(now, id) };
         let (full, nobody) = (&settings.full, &settings.nobody_here);
         let full = settings.ways.full.clone().unwrap_or_else(|| Elsewhere::Message(full.clone()));
         let nobody = settings.ways.nobody.clone().unwrap_or_else(|| Elsewhere::Message(nobody.clone()));
+        if self.leaving.has_queue(queue) {
+            return self.send_elsewhere(now, id, nobody, Why::NOBODY);
+        }
         if let Some(closed) = self.closed(now, settings.ways.gate.as_ref()) {
             return self.send_elsewhere(now, id, closed, Why::CLOSED);
         }
@@ -128,7 +132,7 @@ impl Exchange {
     }
 
     /// A waiting caller is sent on, or hears that nobody can come, and the call ends.
-    fn send_away(&mut self, now: Tick, contact: ContactId, why: Why) {
+    pub(super) fn send_away(&mut self, now: Tick, contact: ContactId, why: Why) {
         // A callback costs nobody anything while it waits; it ends by rules of its own.
         let waits = |id: &&CallId| self.calls.get(*id).is_some_and(|call| call.calling_back.is_none());
         let Some(&id) = self.contacts.get(&contact).filter(waits) else { return };

@@ -56,6 +56,7 @@ impl Exchange {
         exchange.end_lost_calls(now);
         exchange.apply_config(now);
         exchange.resume_callbacks(now);
+        exchange.forget_the_gone(now);
         exchange.start_trunks(now);
         exchange.fire(now);
         exchange.pump(now);
@@ -116,7 +117,7 @@ impl Exchange {
 
     /// Terms and loans as configured. What is so already is no event; what is not any more goes first, so that no order of changes is
     /// refused for what was.
-    fn apply_lending(&mut self, now: Tick) {
+    pub(super) fn apply_lending(&mut self, now: Tick) {
         let config::Lending { terms, loans } = self.config.lending.clone();
         for queue in self.queues.keys().copied().collect::<Vec<_>>() {
             let terms = terms.iter().find(|(id, _)| *id == queue).map(|(_, terms)| *terms);

@@ -10,7 +10,7 @@ use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PlayerId, QueueI
 
 use super::desk::AtDesk;
 use super::digits::Digits;
-use crate::config::Answer;
+use crate::config::{Answer, Menu};
 use crate::guests::Part;
 use crate::record::CallEnd;
 use crate::recording::{PausedBy, Rule};
@@ -247,6 +247,8 @@ pub(super) enum Stage {
     /// The menu's greeting is heard.
     Greeting {
         menu: String,
+        /// The menu as it was when the call came to it, where it is another one by now.
+        kept: Option<Box<Menu>>,
         round: u8,
         playing: Playing,
         /// The greeting is over; a digit is awaited.

@@ -123,9 +123,9 @@ impl Exchange {
     }
 
     /// Large requests to a trunk's hosts go as the trunk says; of two trunks at one host the first one does.
-    fn say_which_are_large(&mut self) {
+    pub(super) fn say_which_are_large(&mut self) {
         let mut hosts = BTreeMap::new();
-        for (trunk, line) in self.config.trunks.iter().zip(&self.lines) {
+        for (trunk, line) in self.order.places().map(|at| (&self.config.trunks[at], &self.lines[at])) {
             let Some(over) = &trunk.large_requests_over else { continue };
             let targets = line.targets.iter().map(|target| target.flow.peer.ip());
             for host in trunk.peers.iter().copied().chain(targets) {
@@ -133,6 +133,47 @@ impl Exchange {
             }
         }
         self.endpoint.except_large_requests(hosts);
+    }
+
+    /// The trunk of a place is another one than before, is new, or is gone: its targets and our registration follow.
+    pub(super) fn change_line(&mut self, now: Tick, place: usize, before: Option<&Trunk>) {
+        let after = &self.config.trunks[place];
+        let registers = |trunk: &Trunk| {
+            let out = trunk.out.as_ref()?;
+            Some((out.register.clone()?, out.domain.clone(), out.credentials.clone()))
+        };
+        let (rate, wanted, is_same) =
+            (after.limits.calls_per_s_max, registers(after), before.is_some_and(|before| before.name == after.name));
+        let targets = |trunk: &Trunk| trunk.out.as_ref().map(|out| out.targets.clone());
+        let (flows, old_flows) = (targets(after), before.and_then(targets));
+        let stays = is_same && before.and_then(registers) == wanted && wanted.is_some();
+        let paced = before.map(|before| before.limits.calls_per_s_max) == Some(rate) && is_same;
+        if place == self.lines.len() {
+            self.lines.push(Line::new(after));
+        } else if !is_same {
+            // Nobody was on the one that had this place.
+            let left = self.lines[place].registration.take().and_then(|left| left.id);
+            self.lines[place] = Line::new(&self.config.trunks[place]);
+            if let Some(id) = left {
+                self.endpoint.unregister(now, id);
+            }
+        }
+        if !paced {
+            self.lines[place].admission = Admission::new(rate);
+        }
+        if !stays && let Some(id) = self.lines[place].registration.take().and_then(|left| left.id) {
+            self.endpoint.unregister(now, id);
+        }
+        match flows {
+            None => self.lines[place].targets.clear(),
+            // What names lead to is told later; until then the old places are as good as any.
+            Some(flows) if is_same && (old_flows.as_ref() == Some(&flows) || flows.is_empty()) => {
+                let known = self.lines[place].targets.iter().map(|target| target.flow).collect();
+                self.retarget(now, place, known);
+            }
+            Some(flows) => self.retarget(now, place, flows),
+        }
+        self.plan_trunks();
     }
 
     /// Begins a registration that is wanted, or lets it go another way where its target is gone.
@@ -347,7 +388,7 @@ impl Exchange {
 
     /// A connection is a trunk's, or nobody's.
     pub(super) fn prove(&mut self, flow: Flow, trunk: Option<usize>) {
-        match trunk.filter(|trunk| *trunk < self.lines.len()) {
+        match trunk.filter(|trunk| self.order.places().any(|listed| listed == *trunk)) {
             Some(trunk) => _ = self.proved.insert(flow, trunk),
             None => _ = self.proved.remove(&flow),
         }
@@ -360,12 +401,12 @@ impl Exchange {
         let is_ours = |line: &Line| line.registration.as_ref().is_some_and(|found| token == Some(&*found.token));
         let address = flow.peer.ip();
         let proved = || self.proved.get(&flow).copied();
-        let listed = || self.config.trunks.iter().position(|trunk| trunk.peers.contains(&address));
+        let listed = || self.order.places().find(|at| self.config.trunks[*at].peers.contains(&address));
         let leads_to =
             |line: &Line, address: IpAddr| line.targets.iter().any(|target| target.flow.peer.ip() == address);
         let leads_there = || {
-            let mut trunks = self.lines.iter().zip(&self.config.trunks);
-            trunks.position(|(line, trunk)| !trunk.by_certificate && leads_to(line, address))
+            let leads = |at: &usize| !self.config.trunks[*at].by_certificate && leads_to(&self.lines[*at], address);
+            self.order.places().find(leads)
         };
         self.lines.iter().position(is_ours).or_else(proved).or_else(listed).or_else(leads_there)
     }
@@ -519,7 +560,7 @@ impl Exchange {
 
     /// All trunks, in the order of the configuration.
     pub fn trunks(&self, now: Tick) -> Vec<TrunkView> {
-        (0..self.lines.len()).filter_map(|trunk| self.trunk_now(now, trunk)).collect()
+        self.order.places().filter_map(|trunk| self.trunk_now(now, trunk)).collect()
     }
 
     /// One trunk, by its place in the configuration.

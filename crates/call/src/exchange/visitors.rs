@@ -42,6 +42,17 @@ impl Visitors {
         Self { inside: vec![0; entrances], ..Self::default() }
     }
 
+    /// There are so many entrances from now on, none fewer than before.
+    pub(super) fn widen(&mut self, entrances: usize) {
+        self.inside.resize(entrances, 0);
+    }
+
+    /// Whether nobody is inside by an entrance, or has a ticket for it.
+    pub(super) fn is_free(&self, at: usize) -> bool {
+        let inside = self.inside.get(at).copied().unwrap_or_default();
+        inside == 0 && self.waiting.values().all(|visitor| visitor.entrance != at)
+    }
+
     fn password(&self, now: Tick, user: &str) -> Option<&str> {
         self.waiting.get(user).filter(|visitor| visitor.until > now).map(|visitor| visitor.password.as_str())
     }

@@ -1,5 +1,6 @@
 //! The road of a call, step by step: every turn it can take, with phones that are SIP user agents on a virtual clock.
 
+mod configuring;
 mod dropped;
 mod elsewhere;
 mod lending;

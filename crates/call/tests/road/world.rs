@@ -8,10 +8,11 @@ use offhook_call::config::{
     Agent, Announcement, Answer, Config, Destination, Limits, Login, Menu, Number, Queue, Reach, SrtpSettings, Sticky,
     Trunk, Ways,
 };
+use offhook_call::event::LogEvent;
 use offhook_call::guests::Denied;
 use offhook_call::placement::Placement;
 use offhook_call::view::{CallView, QueueView};
-use offhook_call::{Command, Counters, Exchange, Input, Output, WantedState};
+use offhook_call::{Command, Counters, Exchange, Input, Output, Recovered, WantedState};
 use offhook_plan::{
     AssetId, DigitSource, Direction, Grade, LegReport, MediaCaps, MediaCommand, MediaEvent, MediaPlan, PlayerPlan,
     Quality, Source, SpeechReport,
@@ -53,6 +54,7 @@ pub struct World {
     plans: BTreeMap<CallId, MediaPlan>,
     reports: VecDeque<MediaEvent>,
     ended: Vec<&'static str>,
+    log: Vec<(Tick, LogEvent)>,
 }
 
 impl World {
@@ -87,6 +89,7 @@ impl World {
             plans: BTreeMap::new(),
             reports: VecDeque::new(),
             ended: Vec::new(),
+            log: Vec::new(),
         };
         let addresses = [TRUNK, STRANGER].map(SocketAddr::from).into_iter().chain((0..agents).map(agent_address));
         for (seed, address) in addresses.enumerate() {
@@ -191,6 +194,7 @@ impl World {
             match self.exchange.poll_output() {
                 Output::Transmit { flow, bytes } => self.mail.push_back((flow.local, flow.peer, bytes)),
                 Output::Media { command, .. } => self.carry_out(command),
+                Output::Log { at, event } => self.log.push((at, event)),
                 Output::Record(record) => self.ended.push(record.end.name()),
                 Output::Wait { until } => {
                     self.wake = until;
@@ -289,6 +293,22 @@ impl World {
         }
     }
 
+    /// Goes over to another configuration.
+    pub fn configure(&mut self, config: Config) {
+        self.exchange.handle(self.now, Input::Configure(Box::new(config)));
+        self.run();
+    }
+
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    /// Whether the log tells of the distributor as it is.
+    pub fn replays(&self) -> bool {
+        let replayed = Recovered::replay(self.log.iter().cloned(), Vec::new());
+        replayed.acd.state_hash() == self.exchange.acd().state_hash()
+    }
+
     /// A queue as it is shown.
     pub fn queue(&self, queue: QueueId) -> QueueView {
         self.exchange.queue_now(self.now, queue).expect("a queue")
@@ -375,6 +395,21 @@ impl World {
         let answer = offer(address, Direction::SendRecv);
         self.phone(address).endpoint.answer(now, session, contact(address), Some(answer));
         self.run();
+    }
+
+    /// Picks up the phone where it rings now.
+    pub fn pick_up_if_it_rings(&mut self, agent: u16) {
+        let ringing = self.exchange.calls(self.now).into_iter().filter(|call| call.state == "ringing");
+        if ringing.filter_map(|call| call.agent).any(|name| name == format!("agent{agent}")) {
+            self.pick_up(agent);
+        }
+    }
+
+    /// Whether somebody's caller is sent anything: music, words, another voice.
+    pub fn hears(&self, call: CallId) -> bool {
+        let Some(plan) = self.plans.get(&call) else { return false };
+        let caller = plan.legs.first().map(|leg| leg.leg);
+        plan.edges.iter().any(|edge| Some(edge.to) == caller)
     }
 
     pub fn decline(&mut self, agent: u16) {
@@ -539,7 +574,7 @@ fn agent_address(agent: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 3], 6_000 + agent))
 }
 
-fn agent_id(agent: u16) -> AgentId {
+pub fn agent_id(agent: u16) -> AgentId {
     AgentId(1 + u64::from(agent))
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use offhook_media::Assets;
 use offhook_plan::tap::TapReader;
 use offhook_plan::{MediaCommand, MediaPlan};
 use offhook_units::{CallId, LegId};
@@ -19,10 +20,12 @@ use crate::wake::Wake;
 /// A socket that was bound for a leg, or why that failed.
 pub(super) type Opened = (SocketAddr, std::io::Result<Socket>);
 
-/// A command on its way to the worker, with the sockets of the legs that are new in it.
-pub(super) struct Handed {
-    pub command: MediaCommand,
-    pub opened: Vec<Opened>,
+/// What is on its way to the worker.
+pub(super) enum Handed {
+    /// A command, with the sockets of the legs that are new in it.
+    Command { command: MediaCommand, opened: Vec<Opened> },
+    /// The sounds that are played from here on.
+    Sounds(Arc<Assets>),
 }
 
 /// Commands one worker; owned by the control plane. Dropping it ends the worker's thread and closes its legs.
@@ -100,7 +103,13 @@ impl MediaHandle {
                 Vec::new()
             }
         };
-        self.outbox.push_back(Handed { command, opened });
+        self.outbox.push_back(Handed::Command { command, opened });
+    }
+
+    /// Commands that are taken after this may name sounds that are only in these. The sounds that the worker had are to be among them, in
+    /// their places; whoever keeps them too spares the worker their end.
+    pub fn send_sounds(&mut self, sounds: Arc<Assets>) {
+        self.outbox.push_back(Handed::Sounds(sounds));
     }
 
     fn open_new(&mut self, plan: &MediaPlan) -> Vec<Opened> {

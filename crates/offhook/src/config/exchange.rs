@@ -481,7 +481,7 @@ impl Reader {
             }
             section.finish(&mut self.sink);
         }
-        self.prompts = Prompts::new(folders);
+        self.prompts = Prompts::new(folders, core::mem::take(&mut self.prompts.sounds));
     }
 
     /// `[limits]`.

@@ -93,12 +93,12 @@ pub struct Faults {
 /// A fault as programs read it.
 #[derive(Debug, Serialize)]
 pub struct FaultJson<'a> {
-    file: String,
-    line: usize,
-    column: usize,
-    severity: &'static str,
-    message: &'a str,
-    advice: &'a str,
+    pub file: String,
+    pub line: usize,
+    pub column: usize,
+    pub severity: &'static str,
+    pub message: &'a str,
+    pub advice: &'a str,
 }
 
 impl Faults {

@@ -11,6 +11,7 @@ mod elsewhere;
 mod entrances;
 mod exchange;
 mod fault;
+mod fixed;
 mod lending;
 mod numbering;
 mod outside;
@@ -51,7 +52,9 @@ use offhook_units::Span;
 use toml::de::DeTable;
 
 pub use fault::Faults;
+pub use fixed::Fixed;
 pub use outside::Proxy;
+pub use prompts::Sound;
 pub use recording::Recording;
 pub use resolve::{Kind, Loaded};
 pub use trace::Tracing;
@@ -148,8 +151,8 @@ pub struct Checked {
     pub menus: BTreeMap<String, Menu>,
     /// Numbers.
     pub numbers: BTreeMap<String, Number>,
-    /// Sound files, by [`AssetId`].
-    pub assets: Vec<PathBuf>,
+    /// Sounds, by [`AssetId`]: those that were there before, and the files behind them. Tones come with [`Checked::resolve`].
+    pub sounds: Vec<Sound>,
     /// What looks wrong, though the exchange can start.
     pub warnings: Faults,
 }
@@ -369,18 +372,27 @@ struct Reader {
 
 /// Reads `file` and checks it as a whole.
 pub fn check(file: &Path) -> Result<Checked, Faults> {
+    check_text(file, &read(file)?)
+}
+
+/// The text of a configuration.
+pub fn read(file: &Path) -> Result<String, Faults> {
     let advice = "give the path of a configuration, such as config/offhook.toml";
     let unreadable = |error: std::io::Error| Faults::unreadable(file, format!("cannot be read: {error}"), advice);
     let bytes = std::fs::metadata(file).map_err(unreadable)?.len();
     if bytes > FILE_BYTES_MAX {
         return Err(Faults::unreadable(file, format!("has {bytes} bytes; at most {FILE_BYTES_MAX} are read"), advice));
     }
-    let source = std::fs::read_to_string(file).map_err(unreadable)?;
-    check_text(file, &source)
+    std::fs::read_to_string(file).map_err(unreadable)
 }
 
 /// As [`check`], for a text that stands, or would stand, at `file`.
 pub fn check_text(file: &Path, source: &str) -> Result<Checked, Faults> {
+    check_beside(file, source, Vec::new())
+}
+
+/// As [`check_text`], for an exchange that plays these sounds already.
+pub fn check_beside(file: &Path, source: &str, sounds: Vec<Sound>) -> Result<Checked, Faults> {
     let (table, errors) = DeTable::parse_recoverable(source);
     let mut sink = Sink::default();
     let whole = errors.is_empty();
@@ -389,7 +401,7 @@ pub fn check_text(file: &Path, source: &str) -> Result<Checked, Faults> {
         sink.fault(error.span().unwrap_or(0..0), message, syntax_advice(error.message()));
     }
     let folder = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
-    let prompts = Prompts::new(Vec::new());
+    let prompts = Prompts::new(Vec::new(), sounds);
     let mut reader = Reader {
         sink,
         prompts,
@@ -408,10 +420,10 @@ pub fn check_text(file: &Path, source: &str) -> Result<Checked, Faults> {
     let parts = reader.read(&mut root);
     root.finish(&mut reader.sink);
     let good = reader.sink.is_good();
-    let assets = core::mem::take(&mut reader.prompts.files);
+    let sounds = core::mem::take(&mut reader.prompts.sounds);
     let faults = reader.sink.into_faults(file, source, whole);
     match parts {
-        Some(parts) if good => Ok(Checked { assets, warnings: faults, ..parts }),
+        Some(parts) if good => Ok(Checked { sounds, warnings: faults, ..parts }),
         _ => Err(faults),
     }
 }
@@ -500,7 +512,7 @@ impl Reader {
             agents: agents.into_iter().map(|agent| agent.value).collect(),
             menus: flows.into_iter().map(|(name, menu)| (name, menu.value)).collect(),
             numbers: numbers.into_iter().map(|(number, to)| (number, to.value)).collect(),
-            assets: Vec::new(),
+            sounds: Vec::new(),
             warnings: Sink::default().into_faults(Path::new(""), "", true),
         })
     }

@@ -1,26 +1,56 @@
-//! Names of prompts to sound files: the first folder that has one wins.
+//! Names of prompts to sound files: the first folder that has one wins. And what the exchange plays besides.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use offhook_codec::CountryTones;
 use offhook_plan::AssetId;
 
 use super::fault::Sink;
 use super::read::At;
 
-/// The sound files that a configuration uses, each once.
+/// A sound that the exchange plays. Its place among all of them is its [`AssetId`], and stays that for as long as the exchange runs: a file that
+/// was changed since is another sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sound {
+    /// A sound file, as it was when it was looked at.
+    File {
+        /// Where.
+        path: PathBuf,
+        /// When it was written last, and how long it is, where the system says so.
+        written: Option<(SystemTime, u64)>,
+    },
+    /// A tone of a country: ringback, busy or congestion, by its number.
+    Tone(CountryTones, u8),
+}
+
+impl Sound {
+    /// The file as it is now.
+    pub fn file(path: PathBuf) -> Self {
+        let written = std::fs::metadata(&path).and_then(|file| Ok((file.modified()?, file.len()))).ok();
+        Self::File { path, written }
+    }
+
+    /// Whether it is in a file.
+    pub const fn is_file(&self) -> bool {
+        matches!(self, Self::File { .. })
+    }
+}
+
+/// The sounds that a configuration uses, each once, behind those that are played already.
 #[derive(Debug)]
 pub struct Prompts {
     folders: Vec<PathBuf>,
     known: BTreeMap<String, AssetId>,
     /// By [`AssetId`].
-    pub files: Vec<PathBuf>,
+    pub sounds: Vec<Sound>,
 }
 
 impl Prompts {
-    /// Looks into `folders`, in order.
-    pub fn new(folders: Vec<PathBuf>) -> Self {
-        Self { folders, known: BTreeMap::new(), files: Vec::new() }
+    /// Looks into `folders`, in order. `sounds` are there already.
+    pub fn new(folders: Vec<PathBuf>, sounds: Vec<Sound>) -> Self {
+        Self { folders, known: BTreeMap::new(), sounds }
     }
 
     /// The file that `name` stands for; a fault where there is none that can be played.
@@ -42,8 +72,7 @@ impl Prompts {
             sink.fault(name.span.clone(), message, "save it as WAV, 16 bit PCM, one channel, 8 to 48 kHz");
             return None;
         }
-        let id = AssetId(self.files.len() as u32);
-        self.files.push(file);
+        let id = place_of(Sound::file(file), &mut self.sounds);
         self.known.insert(name.value.clone(), id);
         Some(id)
     }
@@ -56,6 +85,15 @@ impl Prompts {
     fn locate(&self, name: &str) -> Option<PathBuf> {
         self.folders.iter().map(|folder| folder.join(format!("{name}.wav"))).find(|file| file.is_file())
     }
+}
+
+/// The place of a sound, behind all others where it is new.
+pub fn place_of(sound: Sound, sounds: &mut Vec<Sound>) -> AssetId {
+    let place = sounds.iter().position(|known| *known == sound).unwrap_or_else(|| {
+        sounds.push(sound);
+        sounds.len() - 1
+    });
+    AssetId(place as u32)
 }
 
 /// What keeps `file` from being played.

@@ -2,17 +2,15 @@
 
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use offhook_acd::{Membership, Need, Ring, Skill};
 use offhook_call::config::{self, Config, Destination};
-use offhook_codec::CountryTones;
 use offhook_server::{EntrancePage, TokenUser, User, Webhook};
 use offhook_sip::{Flow, Transport};
 use offhook_units::{AgentId, QueueId, SkillId};
 
-use super::tones::Countries;
-use super::{Checked, Http, Proxy, Reach, Recording, Target, Trunk};
+use super::tones::sounds_of;
+use super::{Checked, Http, Proxy, Reach, Recording, Sound, Target, Trunk};
 
 /// What an id is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,10 +55,8 @@ pub struct Loaded {
     pub entrances: Vec<EntrancePage>,
     /// Where recordings lie, and what seals them.
     pub recording: Recording,
-    /// Sound files, by asset id.
-    pub assets: Vec<PathBuf>,
-    /// Whose sounds follow them: ringback, busy and congestion of each.
-    pub tones: Vec<CountryTones>,
+    /// All sounds, by asset id.
+    pub sounds: Vec<Sound>,
     /// Trunks with places that have names: by their order, all of their places.
     pub named: Vec<(usize, Vec<Proxy>)>,
     /// The name server for these.
@@ -154,8 +150,8 @@ impl Checked {
             queue.ways = ways.resolve(&queue_id);
         }
         let flows = self.menus.into_iter().map(|(name, menu)| (name, menu_of(menu, queue_id))).collect();
-        let mut countries = Countries::behind(self.assets.len());
-        let tones = countries.sounds(self.tones);
+        let mut sounds = self.sounds;
+        let tones = sounds_of(self.tones, &mut sounds);
         let numbers = self.numbers.into_iter().map(|(number, to)| {
             let destination = match to.to {
                 Target::Flow(name) => Destination::Flow(name),
@@ -165,7 +161,7 @@ impl Checked {
                     Destination::Dial { flow: flow_to(transport, peer), ring_for }
                 }
             };
-            let tones = to.tones.map(|tones| countries.sounds(tones));
+            let tones = to.tones.map(|tones| sounds_of(tones, &mut sounds));
             let gate = to.gate.map(|gate| gate.resolve(&queue_id));
             (number, config::Number { answer: to.answer, to: destination, tones, gate, record: to.record })
         });
@@ -204,8 +200,8 @@ impl Checked {
             entrances,
             limits: self.limits,
         };
-        let (node, http, recording, assets, dns) = (self.node, self.http, self.recording, self.assets, self.dns);
-        let (tokens, webhooks, tones) = (self.tokens, self.webhooks, countries.list);
+        let (node, http, recording, dns) = (self.node, self.http, self.recording, self.dns);
+        let (tokens, webhooks) = (self.tokens, self.webhooks);
         Loaded {
             exchange,
             node,
@@ -216,8 +212,7 @@ impl Checked {
             skills,
             entrances: pages,
             recording,
-            assets,
-            tones,
+            sounds,
             named,
             dns,
         }

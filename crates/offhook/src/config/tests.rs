@@ -497,7 +497,7 @@ fn the_newcomers_files_lead_a_call_from_a_trunk_through_a_menu_to_two_agents() {
         assert_eq!(outside, name == "lan.toml");
         let loaded = resolve(checked);
         assert!(loaded.http.expect("http").listen.ip().is_loopback());
-        let Loaded { exchange, assets, .. } = loaded;
+        let Loaded { exchange, sounds, .. } = loaded;
         let menu = &exchange.flows["reception"];
         assert_eq!((menu.choices[&'1'], menu.choices[&'2'], menu.default), (QueueId(1), QueueId(2), QueueId(1)));
         for queue in &exchange.queues {
@@ -518,7 +518,8 @@ fn the_newcomers_files_lead_a_call_from_a_trunk_through_a_menu_to_two_agents() {
         assert!(
             exchange.agents.iter().all(|agent| agent.login == Login::WhenRegistered && agent.acd.queues.len() == 2)
         );
-        assert!(assets.iter().all(|file| file.is_file()));
+        let files = sounds.iter().filter(|sound| sound.is_file()).count();
+        assert_eq!(sounds.len(), files + 3, "and the tones of one country");
     }
 }
 

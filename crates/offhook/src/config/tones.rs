@@ -1,14 +1,11 @@
-//! `tones` of `[exchange]` and of a number: the country whose ringback, busy and congestion callers hear; and where these lie among the sounds.
+//! `tones` of `[exchange]` and of a number: the country whose ringback, busy and congestion callers hear.
 
 use offhook_call::config::Tones;
 use offhook_codec::CountryTones;
-use offhook_plan::AssetId;
 
 use super::Reader;
+use super::prompts::{Sound, place_of};
 use super::read::Section;
-
-/// Sounds that a country has: ringback, busy and congestion.
-const SOUNDS: u32 = 3;
 
 impl Reader {
     /// `tones = "de"`.
@@ -24,40 +21,23 @@ impl Reader {
     }
 }
 
-/// The countries in use, each with its three sounds behind the files.
-pub struct Countries {
-    /// How many files there are.
-    files: u32,
-    /// In the order of their sounds.
-    pub list: Vec<CountryTones>,
-}
-
-impl Countries {
-    /// None yet, behind so many files.
-    pub const fn behind(files: usize) -> Self {
-        Self { files: files as u32, list: Vec::new() }
-    }
-
-    /// The sounds of a country, which is in use from now on.
-    pub fn sounds(&mut self, tones: CountryTones) -> Tones {
-        let place = self.list.iter().position(|known| *known == tones).unwrap_or_else(|| {
-            self.list.push(tones);
-            self.list.len() - 1
-        });
-        let sound = |kind| vec![AssetId(self.files + place as u32 * SOUNDS + kind)];
-        Tones { ringback: sound(0), busy: sound(1), congestion: sound(2) }
-    }
+/// The three sounds of a country among all others, behind them where they are new.
+pub fn sounds_of(tones: CountryTones, sounds: &mut Vec<Sound>) -> Tones {
+    let mut sound = |kind| vec![place_of(Sound::Tone(tones, kind), sounds)];
+    Tones { ringback: sound(0), busy: sound(1), congestion: sound(2) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
-    fn each_country_has_its_three_sounds_once_behind_20_files() {
+    fn each_country_has_its_three_sounds_once_behind_what_is_there() {
         let (de, us) = (CountryTones::of("de").unwrap(), CountryTones::of("us").unwrap());
-        let mut countries = Countries::behind(20);
-        let ringback = [de, us, de].map(|tones| countries.sounds(tones).ringback[0].0);
-        assert_eq!((ringback, countries.sounds(us).congestion[0].0, countries.list), ([20, 23, 20], 25, vec![de, us]));
+        let mut sounds = vec![Sound::File { path: PathBuf::from("music.wav"), written: None }; 1];
+        let ringback = [de, us, de].map(|tones| sounds_of(tones, &mut sounds).ringback[0].0);
+        assert_eq!((ringback, sounds_of(us, &mut sounds).congestion[0].0, sounds.len()), ([1, 4, 1], 6, 7));
     }
 }

@@ -178,7 +178,8 @@ mod tests {
     fn noise(codec: CodecKind) -> (Centre, KeyRing) {
         let keys = || KeyRing::parse(&"5a".repeat(32)).expect("keys");
         let byte = |n: u16, at: usize| (u32::from(n) * 160 + at as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0];
-        let centre = sealed_centre(1, 400, codec, Some(keys()), |_, n| core::array::from_fn(|at| byte(n, at)));
+        let centre =
+            sealed_centre(1, 400, codec, Some(keys()), |_, n| core::array::from_fn::<u8, 160, _>(|at| byte(n, at)));
         (centre, keys())
     }
 

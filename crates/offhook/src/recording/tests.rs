@@ -427,14 +427,14 @@ fn a_recording_of_opus_is_covered_agrees_with_its_manifest_and_is_exported_playe
     assert_eq!((manifest.left.covered_ms, manifest.left.packets, manifest.codec), (2_000, 100, CodecKind::G722));
     assert_eq!(manifest.left.payload_bytes, packets.iter().map(|packet| packet.len() as u64).sum::<u64>());
     let out = centre.data.path().join("out.wav");
-    export(&centre.folder(), manifest, None, &out).expect("exported");
+    export(&centre.shelf(), manifest, None, Format::Wav, &out).expect("exported");
     let mut reader = hound::WavReader::open(&out).expect("a WAV file");
     let exported: Vec<i16> = reader.samples().map(|sample| sample.expect("a sample")).collect();
     let power = exported.iter().step_by(2).skip(3_200).take(25_600).map(|&s| f64::from(s).powi(2)).sum::<f64>();
     let peak = (2.0 * power / 25_600.0).sqrt();
     assert!((peak - 8_000.0).abs() < 1_600.0, "3 kHz at {peak:.0}");
     let path = Path::new(&manifest.path);
-    let mut samples = Samples::open(&centre.folder(), RecordingId(1), path, None).expect("it opens");
+    let mut samples = Samples::open(&centre.shelf(), RecordingId(1), path, None).expect("it opens");
     let bytes = whole(&mut samples);
     let at = 44 + 4 * 20_000;
     let part = samples.read(at as u64).expect("a part");

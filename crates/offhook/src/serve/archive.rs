@@ -95,6 +95,7 @@ impl Port {
         };
         let queue = call.as_ref().and_then(|call| call.queue);
         let agent = call.as_ref().and_then(|call| call.agent);
+        let names = self.names();
         RecordingFound {
             id: row.id,
             call: row.call,
@@ -105,8 +106,8 @@ impl Port {
             erased: row.erased,
             number: call.map(|call| call.number),
             caller,
-            queue: queue.map(|queue| (queue, self.names.queues.get(&queue).cloned())),
-            agent: agent.map(|agent| (agent, self.names.agents.get(&agent).cloned())),
+            queue: queue.map(|queue| (queue, names.queues.get(&queue).cloned())),
+            agent: agent.map(|agent| (agent, names.agents.get(&agent).cloned())),
         }
     }
 }

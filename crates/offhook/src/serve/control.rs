@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use offhook_call::callback::CallbackEnd;
+use offhook_call::config::Config;
 use offhook_call::event::{LogEvent, VERSION};
 use offhook_call::{Command, Exchange, Input, Output, RecordingWanted};
+use offhook_media::Assets;
 use offhook_net::bans::{Bans, Offence};
 use offhook_net::intake::Intake;
 use offhook_net::media::MediaHandle;
@@ -56,6 +58,8 @@ pub enum Ask {
     Look(Look),
     /// Changes something, then looks.
     Do(Command, Look),
+    /// Goes over to another configuration with its sounds, then looks. Of each trunk by its name, what the places bear that need no DNS.
+    Configure { config: Box<Config>, sounds: Arc<Assets>, leads: Vec<(String, Vec<Lead>)>, look: Look },
     /// The names of a trunk lead here now, in this order, and these are its places with what their certificates bear.
     Targets { trunk: usize, flows: Vec<Flow>, leads: Vec<Lead> },
 }
@@ -335,6 +339,20 @@ impl Control {
             Ask::Look(look) => look(&self.exchange, now),
             Ask::Do(command, look) => {
                 self.exchange.handle(now, Input::Command(command));
+                self.carry_out(now);
+                look(&self.exchange, now);
+            }
+            Ask::Configure { config, sounds, leads, look } => {
+                for media in &mut self.edges.media {
+                    media.send_sounds(Arc::clone(&sounds));
+                }
+                self.exchange.handle(now, Input::Configure(config));
+                let places = self.exchange.trunk_places();
+                for (name, leads) in leads {
+                    if let (Some(streams), Some(place)) = (&self.edges.streams, places.get(&name)) {
+                        streams.lead(*place, leads);
+                    }
+                }
                 self.carry_out(now);
                 look(&self.exchange, now);
             }

@@ -77,8 +77,9 @@ impl EventLog for Port {
 
 impl Port {
     async fn name(&self, what: &mut What) {
-        let queue = |(id, name): &mut IdAndName<QueueId>| name.clone_from(&self.names.queues.get(id).cloned());
-        let agent = |(id, name): &mut IdAndName<AgentId>| name.clone_from(&self.names.agents.get(id).cloned());
+        let names = self.names();
+        let queue = |(id, name): &mut IdAndName<QueueId>| name.clone_from(&names.queues.get(id).cloned());
+        let agent = |(id, name): &mut IdAndName<AgentId>| name.clone_from(&names.agents.get(id).cloned());
         match what {
             What::CallBegan { caller: (person, text), .. } => *text = self.words(*person).await,
             What::CallQueued { queue: id, .. } | What::CallbackAsked { queue: id, .. } => queue(id),

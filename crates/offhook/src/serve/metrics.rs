@@ -16,6 +16,7 @@ use offhook_store::Store;
 
 use super::control::Figures;
 use super::names::NameFigures;
+use super::reload::ConfigFigures;
 use super::retention::Erasing;
 use super::uploads::Uploading;
 
@@ -321,8 +322,36 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     }
 }
 
-/// What retention did; gives `of` back, whose figures they are.
-pub fn retention<T>(metrics: &mut Metrics, figures: &Arc<Erasing>, of: T) -> T {
+/// Which configuration is in force, and what became of the others.
+pub fn configuration(metrics: &mut Metrics, figures: &Arc<ConfigFigures>) {
+    let reader = |read: fn(&ConfigFigures) -> &AtomicU64| {
+        let figures = Arc::clone(figures);
+        move || read(&figures).load(Ordering::Relaxed)
+    };
+    let gauge = |read: fn(&ConfigFigures) -> &AtomicU64| {
+        let figures = Arc::clone(figures);
+        move || read(&figures).load(Ordering::Relaxed) as f64
+    };
+    let help = "The version of the configuration in force";
+    metrics.gauge_fn("offhook_config_version", help, &[], gauge(|f| &f.version));
+    let help = "When the configuration in force was taken in, in seconds since 1970";
+    metrics.gauge_fn("offhook_config_loaded_at_seconds", help, &[], gauge(|f| &f.loaded_at));
+    let help = "When a configuration was refused last, in seconds since 1970; zero for never";
+    metrics.gauge_fn("offhook_config_refused_at_seconds", help, &[], gauge(|f| &f.refused_at));
+    let help = "Settings of the file that wait for a restart";
+    metrics.gauge_fn("offhook_config_waits", help, &[], gauge(|f| &f.waits));
+    let help = "Configurations taken in while the exchange ran";
+    metrics.counter_fn("offhook_config_taken", help, &[], reader(|f| &f.taken));
+    metrics.counter_fn(
+        "offhook_config_refused",
+        "Configurations refused for their faults",
+        &[],
+        reader(|f| &f.refused),
+    );
+}
+
+/// What retention did.
+pub fn retention(metrics: &mut Metrics, figures: &Arc<Erasing>) {
     let reader = |read: fn(&Erasing) -> &AtomicU64| {
         let figures = Arc::clone(figures);
         move || read(&figures).load(Ordering::Relaxed)
@@ -337,7 +366,6 @@ pub fn retention<T>(metrics: &mut Metrics, figures: &Arc<Erasing>, of: T) -> T {
     let held = reader(|f| &f.held);
     let help = "Recordings whose retention was over at the last run, and which are held";
     metrics.gauge_fn("offhook_recordings_held_overdue", help, &[], move || held() as f64);
-    of
 }
 
 /// Recordings on their way to the object store; gives `of` back, whose figures they are.

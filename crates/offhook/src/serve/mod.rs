@@ -11,12 +11,13 @@ mod metrics;
 mod names;
 mod port;
 mod recordings;
+mod reload;
 mod retention;
 mod uploads;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,30 +28,34 @@ use offhook_browser::Identity;
 use offhook_call::config::{Names, Outgoing};
 use offhook_call::event::LogEvent;
 use offhook_call::{Command, Exchange, Recovered};
-use offhook_media::Handshakes;
+use offhook_media::{Assets, Handshakes};
 use offhook_net::Clock;
 use offhook_net::bans::{Bans, Network};
 use offhook_net::intake::{Bell, Intake, Post};
 use offhook_net::media::{Crossing, DriverConfig, MediaDriver, MediaHandle, Resting, SharedPort};
 use offhook_net::sip::Incoming;
-use offhook_net::streams::{Certifier, Lead, StreamLimits, StreamListener, Streams, Tls, TlsFiles};
+use offhook_net::streams::{Lead, StreamLimits, StreamListener, Streams, Tls};
 use offhook_net::trace::Trace;
 use offhook_plan::CodecKind;
 use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer};
 use offhook_server::{EventsReceiver, Metrics, Pace, PhoneSettings, Server, ServerOptions, Webhooks, events};
+use offhook_sip::Transport;
 use offhook_store::Store;
 use offhook_units::{Entropy, IdSource, SkillId, Span, Tick};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use self::control::{Ask, Control, Edges, Figures, Inputs, binding_of};
 use self::listeners::Listeners;
-use self::names::{Finder, lead_to};
+use self::names::{Finder, NamedTrunk, lead_to};
 use self::port::Port;
 use self::recordings::Recordings;
+use self::reload::{ConfigFigures, Reloader, Source};
 pub use self::retention::Hour;
-use self::retention::Retention;
+use self::retention::Keeper;
 use self::uploads::Uploads;
-use crate::config::{self, Checked, Http, Loaded};
+use crate::config::{self, Checked, Fixed, Http, Loaded};
+use crate::versions::{Lock, Versions};
 
 /// Batches of messages from connections that may wait for the control loop; then the connections wait.
 const SIP_BATCHES_MAX: usize = 4_096;
@@ -65,6 +70,7 @@ const ASKS_MAX: usize = 1_024;
 /// Runs the exchange.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  offhook serve --config config/offhook.toml --data /var/lib/offhook\n  \
+                        offhook reload                # takes the configuration in again; no call ends\n  \
                         kill -TERM $(pidof offhook)   # takes no new calls, lets calls finish, then exits")]
 pub struct ServeArgs {
     /// The configuration.
@@ -80,7 +86,9 @@ pub struct ServeArgs {
 
 /// Runs until SIGTERM or Ctrl-C.
 pub fn run(args: &ServeArgs) -> Result<ExitCode> {
-    let mut checked = match config::check(&args.config) {
+    let read = config::read(&args.config);
+    let checked = read.and_then(|text| Ok((config::check_text(&args.config, &text)?, text)));
+    let (mut checked, text) = match checked {
         Ok(checked) => checked,
         Err(faults) => {
             eprint!("{}", faults.graphical(std::io::stderr().is_terminal()));
@@ -96,8 +104,15 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode> {
     raise_file_limit();
     offhook_net::limits::share_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let house = build(checked)?;
+    let versions = Versions::of(&checked.data);
+    // Another exchange on the same data folder is told by the store.
+    let lock = versions
+        .run(&args.config)
+        .map_err(|error| tracing::warn!(%error, "offhook reload will not find this exchange"));
+    let house = build(checked, Source { file: args.config.clone(), data: args.data.clone() }, versions)?;
+    house.reloader.started(&text);
     runtime.block_on(house.serve(Span::from_s(args.grace)))?;
+    drop::<Result<Lock, ()>>(lock);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -107,17 +122,16 @@ struct House {
     asks: Post<Ask>,
     http: Option<(ServerOptions, Port, EventsReceiver, Metrics)>,
     said: String,
-    /// What SIGHUP reads again.
-    certificates: Option<TlsFiles>,
-    certifier: Option<Certifier>,
-    finder: Finder,
-    /// Erases recordings until it is dropped.
-    retention: Option<Retention>,
+    /// What SIGHUP is for. It erases recordings until it is dropped.
+    reloader: Reloader,
     /// Brings recordings to the object store until it is dropped.
     uploads: Option<Uploads>,
+    /// Trunks with names.
+    named: Vec<NamedTrunk>,
 }
 
-fn build(checked: Checked) -> Result<House> {
+fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> {
+    let fixed = Fixed::of(&checked);
     let (data, realm_name) = (checked.data.clone(), checked.name.clone());
     let store = Store::open(&data).with_context(|| format!("data folder {}", data.display()))?;
     let clock = Clock::start(store.last_tick());
@@ -128,7 +142,7 @@ fn build(checked: Checked) -> Result<House> {
     let files = checked.tls.clone();
     let tls = files.as_ref().map(Tls::load).transpose().context("[tls]")?;
     let pages = tls.as_ref().map(Tls::pages);
-    let loaded = resolve(checked, &store, &listeners)?;
+    let loaded = resolve(checked, &store, |transport, peer| listeners.towards(transport, peer))?;
     let Loaded {
         exchange: mut config,
         node,
@@ -139,15 +153,15 @@ fn build(checked: Checked) -> Result<House> {
         skills,
         entrances,
         recording,
-        assets,
-        tones,
+        sounds,
         named,
         dns,
     } = loaded;
     ban_limits.trusted.extend(trunk_addresses(&config).map(Network::from));
     let realm = config.realm.clone();
     let bans = Arc::new(Bans::new(ban_limits));
-    let assets = Arc::new(assets::load(&assets, &tones, config.speaks(CodecKind::G722))?);
+    let g722 = config.speaks(CodecKind::G722);
+    let assets = Arc::new(assets::load(&Assets::default(), &sounds, g722)?);
 
     let bell = Arc::new(Bell::new().context("the control loop's bell")?);
     let (media_events, media) = unbounded();
@@ -179,11 +193,12 @@ fn build(checked: Checked) -> Result<House> {
         .with_context(|| format!("recordings folder {}", folder.display()))?;
     let recordings = Recordings::load(&folder);
     let (shelf, uploading) = uploads::start(&recording, folder, &clock)?;
-    let erasing = retention::start(recording.keep.clone(), recording.hour.clone(), &data, &shelf, &clock)?;
+    let mut keeper = Keeper::new(&data, &shelf, &clock);
+    keeper.follow(recording.keep, recording.hour)?;
 
-    let names = names_of(&config, skills);
+    let (names, names_now) = watch::channel(Arc::new(names_of(&config, skills)));
     let names_entropy = entropy.fork();
-    let domains = config.trunks.iter().map(|trunk| trunk.out.as_ref()?.domain.clone()).collect();
+    let named = named_trunks(named, &config);
     let leads = leads(&config);
     let exchange = start_exchange(&store, &clock, config, node, entropy)?;
     let (live, live_out) = events();
@@ -208,8 +223,10 @@ fn build(checked: Checked) -> Result<House> {
     metrics::browser_port(&mut metrics, &shared_port);
     metrics::trace(&mut metrics, &trace);
     let found = metrics::names(&mut metrics);
-    let retention = erasing.map(|(retention, figures)| metrics::retention(&mut metrics, &figures, retention));
     let uploads = uploading.map(|(uploads, figures)| metrics::uploads(&mut metrics, &figures, uploads));
+    metrics::retention(&mut metrics, &keeper.figures);
+    let config_figures = Arc::new(ConfigFigures::default());
+    metrics::configuration(&mut metrics, &config_figures);
     if let Some(streams) = &streams {
         metrics::connections(&mut metrics, streams.counters());
     }
@@ -219,12 +236,39 @@ fn build(checked: Checked) -> Result<House> {
         clock: clock.clone(),
         unhurried: store.unhurried(),
         store: store.clone(),
-        names,
+        names: names_now,
         recordings: recordings.clone(),
         shelf,
         keys,
         bans: Arc::clone(&bans),
         trace: trace.clone(),
+    };
+    let finder = Finder {
+        server: dns,
+        spoken: spoken.clone(),
+        asks: asks_in.clone(),
+        entropy: names_entropy,
+        figures: found,
+        followed: Vec::new(),
+    };
+    let reloader = Reloader {
+        source,
+        fixed,
+        sounds,
+        assets,
+        g722,
+        certificates: files,
+        clock: clock.clone(),
+        store: store.clone(),
+        spoken,
+        asks: asks_in.clone(),
+        names,
+        bans: Arc::clone(&bans),
+        finder,
+        keeper,
+        certifier,
+        versions,
+        figures: config_figures,
     };
     let edges = Edges {
         clock,
@@ -254,16 +298,15 @@ fn build(checked: Checked) -> Result<House> {
         let options = ServerOptions { listen, token, tokens, users, entrances, tls, phone, requests_per_s, webhooks };
         (options, port, live_out, metrics)
     });
-    let finder = Finder {
-        server: dns,
-        trunks: named,
-        domains,
-        spoken,
-        asks: asks_in.clone(),
-        entropy: names_entropy,
-        figures: found,
+    Ok(House { control, asks: asks_in, http, said, reloader, uploads, named })
+}
+
+fn named_trunks(named: Vec<(usize, Vec<config::Proxy>)>, config: &offhook_call::config::Config) -> Vec<NamedTrunk> {
+    let of = |(place, proxies): (usize, Vec<config::Proxy>)| {
+        let trunk = &config.trunks[place];
+        NamedTrunk { place, trunk: trunk.name.clone(), proxies, domain: reload::domain(trunk) }
     };
-    Ok(House { control, asks: asks_in, http, said, certificates: files, certifier, finder, retention, uploads })
+    named.into_iter().map(of).collect()
 }
 
 fn names_of(config: &offhook_call::config::Config, skills: BTreeMap<SkillId, String>) -> Names {
@@ -307,7 +350,11 @@ fn keys_of(recording: &config::Recording) -> Result<Option<KeyRing>> {
     recording.key_file.as_ref().map(read).transpose()
 }
 
-fn resolve(checked: Checked, store: &Store, listeners: &Listeners) -> Result<Loaded> {
+fn resolve(
+    checked: Checked,
+    store: &Store,
+    towards: impl FnMut(Transport, SocketAddr) -> SocketAddr,
+) -> Result<Loaded> {
     let known = store.config_ids().context("ids of queues and agents")?;
     let mut failed = None;
     let id_of = |kind: config::Kind, name: &str| {
@@ -317,7 +364,7 @@ fn resolve(checked: Checked, store: &Store, listeners: &Listeners) -> Result<Loa
             0
         })
     };
-    let loaded = checked.resolve(id_of, |transport, peer| listeners.towards(transport, peer));
+    let loaded = checked.resolve(id_of, towards);
     match failed {
         Some(error) => Err(error).context("ids of queues and agents"),
         None => Ok(loaded),
@@ -390,8 +437,8 @@ fn said(name: &str, listeners: &Listeners, http: Option<&Http>, data: &std::path
 
 impl House {
     async fn serve(self, grace: Span) -> Result<()> {
-        let Self { control, asks, http, said, certificates, certifier, finder, retention, uploads } = self;
-        finder.start();
+        let Self { control, asks, http, said, mut reloader, uploads, named } = self;
+        reloader.finder.follow(named);
         let server = match http {
             Some((options, port, live, metrics)) => Some(Server::start(options, Arc::new(port), live, metrics).await?),
             None => None,
@@ -402,7 +449,9 @@ impl House {
         loop {
             tokio::select! {
                 () = stop.next() => break,
-                _ = again.recv() => certify_again(certificates.as_ref(), certifier.as_ref(), server.as_ref()),
+                _ = again.recv() => {
+                    reloader.reload("the file, by SIGHUP", server.as_ref()).await;
+                }
             }
         }
         tracing::info!("taking no new calls; calls in progress may finish within {grace}");
@@ -418,28 +467,9 @@ impl House {
         if let Some(server) = server {
             server.shutdown().await;
         }
-        tokio::task::spawn_blocking(move || drop((retention, uploads))).await?;
+        tokio::task::spawn_blocking(move || drop((reloader, uploads))).await?;
         let edges = ended?.map_err(|_| anyhow::anyhow!("the control thread panicked"))?;
         close(edges)
-    }
-}
-
-/// SIGHUP: certificates are renewed by other programs, under the same names.
-fn certify_again(files: Option<&TlsFiles>, certifier: Option<&Certifier>, server: Option<&Server>) {
-    let Some(files) = files else {
-        return tracing::info!("SIGHUP: there are no certificates to read again");
-    };
-    let tls = match Tls::load(files) {
-        Ok(tls) => tls,
-        Err(error) => return tracing::error!(%error, "certificates were not read again; the old ones stay"),
-    };
-    if let Some(server) = server {
-        server.certify(tls.pages());
-    }
-    if certifier.is_none_or(|certifier| certifier.certify(tls)) {
-        tracing::info!("certificates were read again");
-    } else {
-        tracing::error!("certificates could not be handed over; send SIGHUP again");
     }
 }
 

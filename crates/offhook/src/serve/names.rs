@@ -11,6 +11,7 @@ use offhook_net::intake::Post;
 use offhook_net::streams::Lead;
 use offhook_sip::{Flow, Transport};
 use offhook_units::Entropy;
+use tokio::task::AbortHandle;
 
 use super::control::Ask;
 use super::listeners::Spoken;
@@ -28,37 +29,58 @@ pub struct NameFigures {
     pub failures: AtomicU64,
 }
 
+/// A trunk with names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedTrunk {
+    /// Its place in the exchange.
+    pub place: usize,
+    /// Its name.
+    pub trunk: String,
+    /// All of its places.
+    pub proxies: Vec<Proxy>,
+    /// Its domain, where it has one.
+    pub domain: Option<String>,
+}
+
 /// Follows the names of all trunks.
 pub struct Finder {
     pub server: Option<SocketAddr>,
-    pub trunks: Vec<(usize, Vec<Proxy>)>,
-    /// The domain of each trunk, where it has one.
-    pub domains: Vec<Option<String>>,
     pub spoken: Spoken,
     pub asks: Post<Ask>,
     pub entropy: Entropy,
     pub figures: Arc<NameFigures>,
+    /// Whose names are followed.
+    pub followed: Vec<(NamedTrunk, AbortHandle)>,
 }
 
 impl Finder {
-    /// One task for each trunk, until the control loop is gone.
-    pub fn start(self) {
-        let Self { server, trunks, domains, spoken, asks, mut entropy, figures } = self;
-        if trunks.is_empty() {
+    /// Follows the names of these trunks, each by a task of its own until the control loop is gone, and no others.
+    pub fn follow(&mut self, trunks: Vec<NamedTrunk>) {
+        let (stay, go): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut self.followed).into_iter().partition(|(followed, _)| trunks.contains(followed));
+        for (_, task) in go {
+            task.abort();
+        }
+        self.followed = stay;
+        let is_new = |trunk: &NamedTrunk| self.followed.iter().all(|(followed, _)| followed != trunk);
+        let new: Vec<_> = trunks.into_iter().filter(is_new).collect();
+        if new.is_empty() {
             return;
         }
-        let names = match Names::new(server) {
+        let names = match Names::new(self.server) {
             Ok(names) => names,
             Err(error) => {
-                figures.failures.fetch_add(1, Ordering::Relaxed);
+                self.figures.failures.fetch_add(1, Ordering::Relaxed);
                 return tracing::error!(%error, "no name server: write one into [dns]");
             }
         };
-        for (trunk, proxies) in trunks {
-            let (spoken, asks, figures) = (spoken.clone(), asks.clone(), Arc::clone(&figures));
-            let (names, domain) = (names.clone(), domains.get(trunk).cloned().flatten());
+        for named in new {
+            let (spoken, asks, figures) = (self.spoken.clone(), self.asks.clone(), Arc::clone(&self.figures));
+            let NamedTrunk { place: trunk, trunk: _, proxies, domain } = named.clone();
+            let names = names.clone();
             let follow = Follow { names, trunk, proxies, domain, spoken, asks, figures, known: BTreeMap::new() };
-            tokio::spawn(follow.run(entropy.fork()));
+            let task = tokio::spawn(follow.run(self.entropy.fork()));
+            self.followed.push((named, task.abort_handle()));
         }
     }
 }

@@ -25,7 +25,7 @@ use offhook_server::{
 };
 use offhook_store::{CallFilter, CallRow, Store};
 use offhook_units::{AgentId, CallId, ContactId, QueueId, Span, Tick};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::control::{Ask, Look};
 use super::recordings::Recordings;
@@ -72,7 +72,7 @@ pub struct Port {
     pub store: Store,
     /// The same, for whoever can wait a quarter of a second.
     pub unhurried: Store,
-    pub names: Names,
+    pub names: watch::Receiver<Arc<Names>>,
     pub recordings: Recordings,
     /// Where recordings lie, and what opens sealed ones.
     pub shelf: Shelf,
@@ -82,6 +82,11 @@ pub struct Port {
 }
 
 impl Port {
+    /// What ids are called now.
+    pub fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.names.borrow())
+    }
+
     pub async fn ask<T: Send + 'static>(
         &self,
         make: impl FnOnce(Look) -> Ask,
@@ -119,9 +124,10 @@ impl Port {
             Some(person) => store.person_text(person).await.ok().flatten(),
             None => None,
         };
+        let names = self.names();
         Some(RecordEntry {
-            queue: record.queue.and_then(|queue| self.names.queues.get(&queue).cloned()),
-            agent: record.agent.and_then(|agent| self.names.agents.get(&agent).cloned()),
+            queue: record.queue.and_then(|queue| names.queues.get(&queue).cloned()),
+            agent: record.agent.and_then(|agent| names.agents.get(&agent).cloned()),
             caller,
             diverted,
             recording: record.recording.and_then(|recording| self.recordings.get(recording)),
@@ -251,7 +257,7 @@ impl View for Port {
     fn explain(&self, call: CallId) -> Answer<'_, Result<Option<Explained>, Unavailable>> {
         Box::pin(async move {
             let explanation = self.look(move |exchange, _| exchange.explain(call)).await?;
-            Ok(explanation.map(|explanation| Explained { explanation, names: self.names.clone() }))
+            Ok(explanation.map(|explanation| Explained { explanation, names: (*self.names()).clone() }))
         })
     }
 
@@ -274,8 +280,9 @@ impl View for Port {
             let report = report.await.map_err(|_| Unavailable)??;
             let named =
                 |(id, name): (&QueueId, &String)| (*id, (name.clone(), formulas.get(id).copied().unwrap_or_default()));
-            let queues = self.names.queues.iter().map(named).collect();
-            let agents = self.names.agents.iter().map(|(id, name)| (*id, name.clone())).collect();
+            let names = self.names();
+            let queues = names.queues.iter().map(named).collect();
+            let agents = names.agents.iter().map(|(id, name)| (*id, name.clone())).collect();
             Ok(Reported { report, queues, agents })
         })
     }

@@ -150,20 +150,46 @@ impl Job {
     }
 }
 
-/// Where recordings are erased that are older than they are kept; nowhere where all are kept for ever.
-pub fn start(
-    keep: Keep,
-    hour: Hour,
-    data: &Path,
-    shelf: &Shelf,
-    clock: &Clock,
-) -> Result<Option<(Retention, Arc<Erasing>)>> {
-    if !keep.ends() {
-        return Ok(None);
+/// Looks after recordings as the configuration says.
+#[derive(Debug)]
+pub struct Keeper {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where recordings lie.
+    pub shelf: Shelf,
+    /// By which time it is erased.
+    pub clock: Clock,
+    /// What is counted, whoever erases.
+    pub figures: Arc<Erasing>,
+    /// What is said now, and the thread that does it; none where all recordings are kept for ever.
+    said: Option<(Keep, Hour)>,
+    at_work: Option<Retention>,
+}
+
+impl Keeper {
+    /// Nothing is erased yet.
+    pub fn new(data: &Path, shelf: &Shelf, clock: &Clock) -> Self {
+        let (data, shelf, clock) = (data.to_owned(), shelf.clone(), clock.clone());
+        Self { data, shelf, clock, figures: Arc::default(), said: None, at_work: None }
     }
-    let figures = Arc::new(Erasing::default());
-    let job = Job { data: data.to_owned(), shelf: shelf.clone(), keep, figures: Arc::clone(&figures) };
-    Ok(Some((Retention::start(job, clock.clone(), hour)?, figures)))
+
+    /// Recordings that are older than they are kept are erased from now on, where there are such. Waits for the recording that is being erased.
+    ///
+    /// # Errors
+    /// No thread is to be had.
+    pub fn follow(&mut self, keep: Keep, hour: Hour) -> Result<()> {
+        let said = Some((keep, hour)).filter(|(keep, _)| keep.ends());
+        if said == self.said {
+            return Ok(());
+        }
+        drop(self.at_work.take());
+        self.said.clone_from(&said);
+        if let Some((keep, hour)) = said {
+            let (data, shelf, figures) = (self.data.clone(), self.shelf.clone(), Arc::clone(&self.figures));
+            self.at_work = Some(Retention::start(Job { data, shelf, keep, figures }, self.clock.clone(), hour)?);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

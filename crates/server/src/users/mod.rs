@@ -47,6 +47,20 @@ pub struct User {
     pub agent: Option<(AgentId, String)>,
 }
 
+impl User {
+    /// Whether a session of the one is one of the other.
+    fn is_as(&self, other: &Self) -> bool {
+        let Self { name, password, codes, roles, agent } = self;
+        let same_codes = match (codes, &other.codes) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.is_as(other),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let (same_roles, same_agent) = (*roles == other.roles, *agent == other.agent);
+        *name == other.name && password.is_as(&other.password) && same_codes && same_roles && same_agent
+    }
+}
+
 /// A program that shows a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenUser {
@@ -126,17 +140,30 @@ enum Counted {
 const RESULTS: [(&str, Counted); 3] =
     [("signed-in", Counted::SignedIn), ("wrong", Counted::Wrong), ("delayed", Counted::Delayed)];
 
-/// All who may ask.
+/// Who may ask, as the configuration says now.
 #[derive(Debug)]
-pub struct Users {
+struct Admitted {
     token: Option<[u8; 32]>,
     tokens: Vec<TokenUser>,
     people: Vec<User>,
+    /// Checked where there is no such user, so that the time tells nothing; there is none where nobody can sign in.
+    nobody: Option<Password>,
+}
+
+impl Admitted {
+    fn new(token: Option<&str>, tokens: Vec<TokenUser>, people: Vec<User>) -> Result<Self, String> {
+        let nobody = (!people.is_empty()).then(|| Password::of("nobody has this password")).transpose()?;
+        Ok(Self { token: token.map(token_hash), tokens, people, nobody })
+    }
+}
+
+/// All who may ask.
+#[derive(Debug)]
+pub struct Users {
+    admitted: Mutex<Arc<Admitted>>,
     sessions: Mutex<Sessions>,
     attempts: Mutex<Attempts>,
     checks: Semaphore,
-    /// Checked where there is no such user, so that the time tells nothing; there is none where nobody can sign in.
-    nobody: Option<Password>,
     counted: [AtomicU64; RESULTS.len()],
 }
 
@@ -146,17 +173,43 @@ impl Users {
     /// # Errors
     /// The system gives no randomness.
     pub fn new(token: Option<&str>, tokens: Vec<TokenUser>, users: Vec<User>) -> Result<Self, String> {
-        let nobody = (!users.is_empty()).then(|| Password::of("nobody has this password")).transpose()?;
         Ok(Self {
-            token: token.map(token_hash),
-            tokens,
-            people: users,
+            admitted: Mutex::new(Arc::new(Admitted::new(token, tokens, users)?)),
             sessions: Mutex::default(),
             attempts: Mutex::default(),
             checks: Semaphore::new(CHECKS_MAX),
-            nobody,
             counted: Default::default(),
         })
+    }
+
+    /// These may ask from now on. Who is gone, or has another password, authenticator, role or agent, has to sign in anew; others go on.
+    ///
+    /// # Errors
+    /// The system gives no randomness; then everything stays.
+    pub fn admit(&self, token: Option<&str>, tokens: Vec<TokenUser>, mut users: Vec<User>) -> Result<(), String> {
+        // A code that was used stays used.
+        for user in &mut users {
+            let known = self
+                .admitted()
+                .people
+                .iter()
+                .find(|known| known.name == user.name)
+                .and_then(|known| known.codes.clone());
+            let same = |known: &Arc<Codes>| user.codes.as_ref().is_some_and(|codes| codes.is_as(known));
+            user.codes = known.filter(same).or(user.codes.take());
+        }
+        let new = Arc::new(Admitted::new(token, tokens, users)?);
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let places: Vec<Option<usize>> =
+            admitted.people.iter().map(|old| new.people.iter().position(|user| user.is_as(old))).collect();
+        sessions.renumber(|user| places.get(user).copied().flatten());
+        *admitted = new;
+        Ok(())
+    }
+
+    fn admitted(&self) -> Arc<Admitted> {
+        Arc::clone(&self.admitted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Adds what is counted here.
@@ -176,18 +229,20 @@ impl Users {
 
     /// Nobody has to say who they are.
     pub fn is_open(&self) -> bool {
-        self.token.is_none() && self.tokens.is_empty() && self.people.is_empty()
+        let Admitted { token, tokens, people, nobody: _ } = &*self.admitted();
+        token.is_none() && tokens.is_empty() && people.is_empty()
     }
 
     /// Whether there is a user of that name.
     pub fn knows(&self, name: &str) -> bool {
-        self.people.iter().any(|user| user.name == name)
+        self.admitted().people.iter().any(|user| user.name == name)
     }
 
     /// How one can show who one is: `password`, `token`.
     pub fn ways(&self) -> Vec<&'static str> {
-        let password = (!self.people.is_empty()).then_some("password");
-        let token = (self.token.is_some() || !self.tokens.is_empty()).then_some("token");
+        let admitted = self.admitted();
+        let password = (!admitted.people.is_empty()).then_some("password");
+        let token = (admitted.token.is_some() || !admitted.tokens.is_empty()).then_some("token");
         password.into_iter().chain(token).collect()
     }
 
@@ -195,17 +250,19 @@ impl Users {
     pub fn by_token(&self, token: &str) -> Option<Identity> {
         // Whoever guesses learns from the time only how hashes compare.
         let hash = token_hash(token);
-        if self.token == Some(hash) {
+        let admitted = self.admitted();
+        if admitted.token == Some(hash) {
             return Some(Identity::everything("API token"));
         }
-        let known = self.tokens.iter().find(|known| known.sha256 == hash)?;
+        let known = admitted.tokens.iter().find(|known| known.sha256 == hash)?;
         Some(Identity::new(format!("token {}", known.name), &known.roles, None))
     }
 
     /// What a token hashes to, where it is somebody's.
     pub fn known_token(&self, token: &str) -> Option<[u8; 32]> {
         let hash = token_hash(token);
-        let known = self.token == Some(hash) || self.tokens.iter().any(|known| known.sha256 == hash);
+        let admitted = self.admitted();
+        let known = admitted.token == Some(hash) || admitted.tokens.iter().any(|known| known.sha256 == hash);
         known.then_some(hash)
     }
 
@@ -223,12 +280,8 @@ impl Users {
     pub fn by_cookie(&self, cookie: &str) -> Option<Identity> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let (user, lease) = sessions.user(cookie, Instant::now())?;
-        Some(Identity { lease: Some(lease), ..self.identity(user) })
-    }
-
-    fn identity(&self, user: usize) -> Identity {
-        let User { name, roles, agent, .. } = &self.people[user];
-        Identity::new(format!("user {name}"), roles, agent.clone())
+        let identity = identity(self.admitted().people.get(user)?);
+        Some(Identity { lease: Some(lease), ..identity })
     }
 
     /// Signs a user in, at `at` seconds since 1970; the answer is the cookie.
@@ -250,21 +303,25 @@ impl Users {
         }
         let place = tokio::time::timeout(CHECK_WITHIN, self.checks.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(Refusal::Busy) };
-        let user = self.people.iter().position(|user| user.name == name);
-        let hash = user.map(|user| &self.people[user].password).or(self.nobody.as_ref()).cloned();
+        let admitted = self.admitted();
+        let user = admitted.people.iter().find(|user| user.name == name);
+        let hash = user.map(|user| &user.password).or(admitted.nobody.as_ref()).cloned();
         let check = move || hash.is_some_and(|hash| hash.is(&password));
         let checked = tokio::task::spawn_blocking(check).await.unwrap_or(false);
         let Some(user) = user.filter(|_| checked) else { return Err(self.wrong(name, from)) };
-        if let Some(codes) = &self.people[user].codes {
+        if let Some(codes) = &user.codes {
             let Some(code) = code else { return Err(Refusal::CodeWanted) };
             if !codes.take(code, at) {
                 return Err(self.wrong(name, from));
             }
         }
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).succeeded(name, from);
-        let cookie = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).begin(user, Instant::now());
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        // While the password was checked another configuration may have come.
+        let place = self.admitted().people.iter().position(|known| known.is_as(user)).ok_or(Refusal::Wrong)?;
+        let cookie = sessions.begin(place, Instant::now());
         self.count(Counted::SignedIn);
-        Ok((cookie.ok_or(Refusal::Busy)?, self.identity(user)))
+        Ok((cookie.ok_or(Refusal::Busy)?, identity(user)))
     }
 
     fn count(&self, result: Counted) {
@@ -279,7 +336,13 @@ impl Users {
 
     /// Ends a session; the answer is whose it was.
     pub fn sign_out(&self, cookie: &str) -> Option<Identity> {
-        let user = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).end(cookie)?;
-        Some(self.identity(user))
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let user = sessions.end(cookie)?;
+        self.admitted().people.get(user).map(identity)
     }
+}
+
+fn identity(user: &User) -> Identity {
+    let User { name, roles, agent, .. } = user;
+    Identity::new(format!("user {name}"), roles, agent.clone())
 }

@@ -74,6 +74,11 @@ impl Password {
         self.0.as_str()
     }
 
+    /// Whether it is the same hash.
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+
     /// Whether `given` is the password. Takes as long as making the hash took.
     pub fn is(&self, given: &str) -> bool {
         let hash: PasswordHash<'_> = self.0.password_hash();
@@ -94,6 +99,11 @@ impl core::fmt::Debug for Codes {
 }
 
 impl Codes {
+    /// Whether it is the same secret.
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.totp.secret == other.totp.secret
+    }
+
     /// Reads a secret in base 32, as authenticators show it.
     ///
     /// # Errors

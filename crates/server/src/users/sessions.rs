@@ -106,6 +106,15 @@ impl Sessions {
         self.0.remove(&key(cookie)).map(|session| session.user)
     }
 
+    /// Users have other numbers from now on; sessions of those who have none are over.
+    pub fn renumber(&mut self, number_of: impl Fn(usize) -> Option<usize>) {
+        self.0.retain(|_, session| {
+            let now = number_of(session.user);
+            session.user = now.unwrap_or_default();
+            now.is_some()
+        });
+    }
+
     /// How many are going on, as far as anybody looked.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -32,6 +32,7 @@ mod readme;
 mod rebinding;
 mod registrar;
 mod relay;
+mod reload;
 mod seeing;
 mod sipp;
 mod srtp;
@@ -237,6 +238,11 @@ const TESTS: &[Test] = &[
         name: "api",
         sentence: "schemathesis finds no answer that the description of the API lacks; webhooks tell a call, also after kill -9",
         run: api::run,
+    },
+    Test {
+        name: "reload",
+        sentence: "40 calls of sipp over five reloads that add, rename and remove agents and queues: none is lost",
+        run: reload::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];

@@ -12,7 +12,7 @@ use offhook_store::Archive;
 use offhook_units::{CallId, VisitId};
 use serde::Serialize;
 
-use crate::recording;
+use crate::recording::{self, Shelf};
 
 /// Disagreements that are told one by one.
 const TOLD_MAX: usize = 20;
@@ -204,7 +204,7 @@ impl Account {
 }
 
 fn recordings(archive: &Archive, data: &Path) -> Result<Recordings> {
-    let audit = recording::verify(archive, &data.join("recordings"))?;
+    let audit = recording::verify(archive, &Shelf::local(data.join("recordings")), false)?;
     let seconds = |ms: u64| ms as f64 / 1_000.0;
     let told = |fault: &recording::Fault| {
         let which = fault.recording.as_deref().unwrap_or("?");

@@ -125,7 +125,7 @@ fn keys() -> KeyRing {
 
 fn house(count: u64, packets: u16, settings: StoreSettings) -> House {
     let byte = |id: u64, n: u16, at: usize| (u64::from(n) * 160 + at as u64 + id).wrapping_mul(0x9e37_79b9) as u8;
-    let payload = |id, n| core::array::from_fn(|at| byte(id, n, at));
+    let payload = |id, n| core::array::from_fn::<u8, 160, _>(|at| byte(id, n, at));
     let centre = sealed_centre(count, packets, CodecKind::Pcma, Some(keys()), payload);
     let store = Arc::new(Flaky::default());
     let objects = Arc::new(Objects::of(Arc::clone(&store) as Arc<dyn ObjectStore>, "offhook").expect("a store"));
