@@ -170,6 +170,20 @@ fn callbacks(metrics: &mut Metrics, figures: &Arc<Figures>) {
     }
 }
 
+/// What is remembered of callers for a while.
+fn remembered(metrics: &mut Metrics, figures: &Arc<Figures>) {
+    let reader = |read: fn(&Figures) -> &AtomicU64| {
+        let figures = Arc::clone(figures);
+        move || read(&figures).load(Ordering::Relaxed)
+    };
+    let sticky = reader(|figures| &figures.sticky_callers);
+    let help = "Callers whose last agent is remembered, for sticky queues";
+    metrics.gauge_fn("offhook_sticky_callers", help, &[], move || sticky() as f64);
+    let kept_places = reader(|figures| &figures.kept_places);
+    let help = "Callers who left a queue and may take their place back";
+    metrics.gauge_fn("offhook_kept_places", help, &[], move || kept_places() as f64);
+}
+
 fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     let reader = |read: fn(&Figures) -> &AtomicU64| {
         let figures = Arc::clone(figures);
@@ -201,12 +215,7 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     let unreachable = reader(|figures| &figures.phones_unreachable);
     let help = "Of these: contacts that answer no more, and are passed over";
     metrics.gauge_fn("offhook_phones_unreachable", help, &[], move || unreachable() as f64);
-    let sticky = reader(|figures| &figures.sticky_callers);
-    let help = "Callers whose last agent is remembered, for sticky queues";
-    metrics.gauge_fn("offhook_sticky_callers", help, &[], move || sticky() as f64);
-    let kept_places = reader(|figures| &figures.kept_places);
-    let help = "Callers who left a queue and may take their place back";
-    metrics.gauge_fn("offhook_kept_places", help, &[], move || kept_places() as f64);
+    remembered(metrics, figures);
     callbacks(metrics, figures);
     let watching = reader(|figures| &figures.watching);
     metrics.gauge_fn("offhook_sip_subscriptions", "Subscriptions of phones", &[], move || watching() as f64);

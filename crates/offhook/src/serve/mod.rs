@@ -18,12 +18,12 @@ mod uploads;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use crossbeam_channel::{TrySendError, bounded, unbounded};
+use crossbeam_channel::{Receiver, TrySendError, bounded, unbounded};
 use offhook_browser::Identity;
 use offhook_call::config::{Names, Outgoing};
 use offhook_call::event::LogEvent;
@@ -37,7 +37,8 @@ use offhook_net::sip::Incoming;
 use offhook_net::streams::{Lead, StreamLimits, StreamListener, Streams, Tls};
 use offhook_net::trace::Trace;
 use offhook_plan::CodecKind;
-use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer};
+use offhook_plan::tap::TapReader;
+use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer, WriterHandle};
 use offhook_server::{EventsReceiver, Metrics, Pace, PhoneSettings, Server, ServerOptions, Webhooks, events};
 use offhook_sip::Transport;
 use offhook_store::Store;
@@ -53,8 +54,9 @@ use self::recordings::Recordings;
 use self::reload::{ConfigFigures, Reloader, Source};
 pub use self::retention::Hour;
 use self::retention::Keeper;
-use self::uploads::Uploads;
+use self::uploads::{Uploading, Uploads};
 use crate::config::{self, Checked, Fixed, Http, Loaded};
+use crate::recording::Shelf;
 use crate::versions::{Lock, Versions};
 
 /// Batches of messages from connections that may wait for the control loop; then the connections wait.
@@ -181,20 +183,8 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     }
     config.browser_addresses = shared_port.addresses();
     let taps = workers.iter_mut().filter_map(MediaHandle::take_tap).collect();
-    let (recorder_events, recorder) = unbounded::<RecorderEvent>();
-    let recorder_events = Post::new(recorder_events, Arc::clone(&bell));
-    // Nobody listens any more when the exchange goes down; recordings are closed all the same.
-    let recorder_events = move |event| _ = recorder_events.send(event);
-    let folder = data.join(&recording.folder);
-    let keys = keys_of(&recording)?;
-    let protection = keys.clone().map(|keys| Protection { keys, entropy: entropy.fork() });
-    let recorder_clock = clock.clone();
-    let writer = Writer::start_sealed(&folder, taps, recorder_events, move || recorder_clock.now(), protection)
-        .with_context(|| format!("recordings folder {}", folder.display()))?;
-    let recordings = Recordings::load(&folder);
-    let (shelf, uploading) = uploads::start(&recording, folder, &clock)?;
-    let mut keeper = Keeper::new(&data, &shelf, &clock);
-    keeper.follow(recording.keep, recording.hour)?;
+    let cellar = Cellar::open(&recording, &data, taps, &bell, &clock, entropy.fork())?;
+    let Cellar { writer, told: recorder, recordings, keys, shelf, uploading, keeper } = cellar;
 
     let (names, names_now) = watch::channel(Arc::new(names_of(&config, skills)));
     let names_entropy = entropy.fork();
@@ -299,6 +289,44 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         (options, port, live_out, metrics)
     });
     Ok(House { control, asks: asks_in, http, said, reloader, uploads, named })
+}
+
+/// Everything around recordings.
+struct Cellar {
+    writer: WriterHandle,
+    told: Receiver<RecorderEvent>,
+    recordings: Recordings,
+    keys: Option<KeyRing>,
+    shelf: Shelf,
+    uploading: Option<(Uploads, Arc<Uploading>)>,
+    keeper: Keeper,
+}
+
+impl Cellar {
+    fn open(
+        settings: &config::Recording,
+        data: &Path,
+        taps: Vec<TapReader>,
+        bell: &Arc<Bell>,
+        clock: &Clock,
+        mut entropy: Entropy,
+    ) -> Result<Self> {
+        let (tell, told) = unbounded::<RecorderEvent>();
+        let tell = Post::new(tell, Arc::clone(bell));
+        // Nobody listens any more when the exchange goes down; recordings are closed all the same.
+        let tell = move |event| _ = tell.send(event);
+        let folder = data.join(&settings.folder);
+        let keys = keys_of(settings)?;
+        let protection = keys.clone().map(|keys| Protection { keys, entropy: entropy.fork() });
+        let own_clock = clock.clone();
+        let writer = Writer::start_sealed(&folder, taps, tell, move || own_clock.now(), protection)
+            .with_context(|| format!("recordings folder {}", folder.display()))?;
+        let recordings = Recordings::load(&folder);
+        let (shelf, uploading) = uploads::start(settings, folder, clock)?;
+        let mut keeper = Keeper::new(data, &shelf, clock);
+        keeper.follow(settings.keep.clone(), settings.hour.clone())?;
+        Ok(Self { writer, told, recordings, keys, shelf, uploading, keeper })
+    }
 }
 
 fn named_trunks(named: Vec<(usize, Vec<config::Proxy>)>, config: &offhook_call::config::Config) -> Vec<NamedTrunk> {
