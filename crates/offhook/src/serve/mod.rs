@@ -168,20 +168,11 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     let bell = Arc::new(Bell::new().context("the control loop's bell")?);
     let (media_events, media) = unbounded();
     let media_events = Post::new(media_events, Arc::clone(&bell));
-    let identity = Arc::new(Identity::new()?);
-    config.dtls = Some(identity.fingerprint().clone());
     let mut entropy = operating_system_entropy()?;
-    let count = config.media_workers.max(1);
-    let shared_port = config.browser_port.map(|port| SharedPort::new(port, count)).unwrap_or_default();
-    let drivers = drivers(count, &shared_port, &identity).into_iter();
     let start = |driver: DriverConfig| {
         MediaDriver::start(&driver, Arc::clone(&assets), clock.clone(), entropy.fork(), media_events.clone())
     };
-    let mut workers = drivers.map(start).collect::<Result<Vec<_>, _>>().context("the media workers")?;
-    for address in listeners.addresses() {
-        shared_port.bind(address).with_context(|| format!("browser_port of [media] at {address}"))?;
-    }
-    config.browser_addresses = shared_port.addresses();
+    let (mut workers, shared_port) = start_workers(&mut config, &listeners, start)?;
     let taps = workers.iter_mut().filter_map(MediaHandle::take_tap).collect();
     let cellar = Cellar::open(&recording, &data, taps, &bell, &clock, entropy.fork())?;
     let Cellar { writer, told: recorder, recordings, keys, shelf, uploading, keeper } = cellar;
@@ -289,6 +280,25 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         (options, port, live_out, metrics)
     });
     Ok(House { control, asks: asks_in, http, said, reloader, uploads, named })
+}
+
+/// The media workers, and the port that browsers share; the configuration learns what they came to.
+fn start_workers<E: std::error::Error + Send + Sync + 'static>(
+    config: &mut offhook_call::config::Config,
+    listeners: &Listeners,
+    start: impl FnMut(DriverConfig) -> Result<MediaHandle, E>,
+) -> Result<(Vec<MediaHandle>, SharedPort)> {
+    let identity = Arc::new(Identity::new()?);
+    config.dtls = Some(identity.fingerprint().clone());
+    let count = config.media_workers.max(1);
+    let shared_port = config.browser_port.map(|port| SharedPort::new(port, count)).unwrap_or_default();
+    let drivers = drivers(count, &shared_port, &identity).into_iter();
+    let workers = drivers.map(start).collect::<Result<Vec<_>, _>>().context("the media workers")?;
+    for address in listeners.addresses() {
+        shared_port.bind(address).with_context(|| format!("browser_port of [media] at {address}"))?;
+    }
+    config.browser_addresses = shared_port.addresses();
+    Ok((workers, shared_port))
 }
 
 /// Everything around recordings.
