@@ -169,3 +169,18 @@ fn conference(bencher: Bencher, parties: u16) {
     let mut call = Call::new(parties, all);
     bencher.bench_local(move || call.turn());
 }
+
+/// The same of legs that hear each other up to 8 kHz.
+#[divan::bench(args = [3, 8, 32])]
+fn conference_in_g722(bencher: Bencher, parties: u16) {
+    let all = (0..parties).flat_map(|to| (0..parties).filter(move |from| *from != to).map(move |from| (to, from)));
+    let mut call = Call::of(vec![CodecKind::G722; usize::from(parties)], all);
+    bencher.bench_local(move || call.turn());
+}
+
+#[divan::bench(args = [CodecKind::Pcmu, CodecKind::Opus])]
+fn two_with_opus_and_a_third_in(bencher: Bencher, third: CodecKind) {
+    let all = (0..3).flat_map(|to| (0..3).filter(move |from| *from != to).map(move |from| (to, from)));
+    let mut call = Call::of(vec![CodecKind::Opus, CodecKind::Opus, third], all);
+    bencher.bench_local(move || call.turn());
+}

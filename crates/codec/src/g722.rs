@@ -12,7 +12,7 @@ mod split;
 mod tests;
 
 use band::Band;
-use split::Split;
+pub(crate) use split::Split;
 
 /// The byte of silence, as fills and gaps are written: the smallest step in both bands. Repeated, it yields zeros from the start,
 /// and lets a decoder that was loud ring out to a standstill that nobody hears (64 of 32,768 at most).
@@ -70,6 +70,11 @@ impl Encoder {
         count
     }
 
+    /// Encodes one sample of each band at 8 kHz, without the filter that parts them.
+    pub fn encode_bands(&mut self, low: i16, high: i16) -> u8 {
+        self.upper.encode_upper(i32::from(high) >> 1) << 6 | self.lower.encode_lower(i32::from(low) >> 1)
+    }
+
     /// Encodes one sample at 8 kHz, as the lower band of sound that has no upper one.
     pub fn encode_narrow(&mut self, sample: i16) -> u8 {
         UPPER_SILENT | self.lower.encode_lower(i32::from(sample) >> 1)
@@ -102,6 +107,12 @@ impl Decoder {
             count += 2;
         }
         count
+    }
+
+    /// Decodes one byte to one sample of each band at 8 kHz, without the filter that joins them.
+    pub fn decode_bands(&mut self, byte: u8) -> (i16, i16) {
+        let (low, high) = (self.lower.decode_lower(byte & 0x3f), self.upper.decode_upper(byte >> 6));
+        ((low << 1) as i16, (high << 1) as i16)
     }
 
     /// Decodes one byte to one sample at 8 kHz: its lower band.

@@ -2,6 +2,7 @@
 //!
 //! A codec is an encoder and a decoder; callers own all buffers, and neither allocates.
 
+mod bands;
 mod conceal;
 mod dtmf;
 pub mod g722;
@@ -18,6 +19,7 @@ mod speech;
 mod tone;
 mod transcode;
 
+pub use bands::Bands;
 pub use conceal::Concealer;
 pub use dtmf::KeyDetector;
 pub use level::{LevelMeter, Measured, power};
@@ -40,6 +42,13 @@ pub trait Encoder: Send {
 pub trait Decoder: Send {
     /// Decodes a payload into `out` and says how many samples were written: at most `out.len()`.
     fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize;
+    /// Decodes a payload into two bands of 8 kHz each, where the decoder was made to hear both, and says how many samples were
+    /// written to each; the upper one is silence otherwise.
+    fn decode_bands(&mut self, payload: &[u8], low: &mut [i16], high: &mut [i16]) -> usize {
+        let count = self.decode(payload, low);
+        high.iter_mut().take(count).for_each(|sample| *sample = 0);
+        count
+    }
     /// Decodes a payload that lies ahead of what is missing, without a trace in the decoder; 0 where the codec cannot,
     /// because what it decodes depends on what came before.
     fn peek(&self, _payload: &[u8], _out: &mut [i16]) -> usize {

@@ -9,7 +9,7 @@ mod tests;
 use audiopus::coder::{Decoder as LibDecoder, Encoder as LibEncoder, GenericCtl};
 use audiopus::packet::{Packet, nb_samples};
 use audiopus::{
-    Application, Bitrate, Channels, Error as LibError, ErrorCode, MutSignals, SampleRate as LibRate, Signal,
+    Application, Bandwidth, Bitrate, Channels, Error as LibError, ErrorCode, MutSignals, SampleRate as LibRate, Signal,
 };
 use offhook_units::{SampleRate, Span};
 
@@ -122,6 +122,15 @@ impl Encoder {
     pub fn set_bitrate(&mut self, bitrate: u32) -> Result<(), OpusError> {
         let bitrate = bitrate.clamp(*BITRATES.start(), *BITRATES.end());
         Ok(self.library.set_bitrate(Bitrate::BitsPerSecond(bitrate as i32))?)
+    }
+
+    /// Sound up to 8 kHz from the next frame on, or up to 4 kHz alone, as long as the rate has it.
+    ///
+    /// # Errors
+    /// See [`OpusError`].
+    pub fn set_wide(&mut self, wide: bool) -> Result<(), OpusError> {
+        let bandwidth = if wide { Bandwidth::Wideband } else { Bandwidth::Narrowband };
+        Ok(self.library.set_max_bandwidth(bandwidth)?)
     }
 
     /// From the next frame on; more than 30 % are taken for 30.

@@ -179,6 +179,9 @@ pub struct JitterBuffer {
     rest: u32,
     decoded: Box<[i16]>,
     decoded_to: usize,
+    /// The upper band of what is decoded, sample by sample, where it is heard; silence where sound is invented.
+    upper: Box<[i16]>,
+    hears_upper: bool,
     /// The packet after a gap, decoded beforehand.
     ahead: Box<[i16]>,
     marks: [(RtpSeq, RtpTime); MARKS_MAX],
@@ -209,6 +212,8 @@ impl JitterBuffer {
             rest: 0,
             decoded: vec![0; DECODED_MAX].into(),
             decoded_to: 0,
+            upper: Box::default(),
+            hears_upper: false,
             ahead: vec![0; DECODED_MAX / 2].into(),
             marks: [(RtpSeq(0), RtpTime(0)); MARKS_MAX],
             marked: 0,
@@ -276,10 +281,33 @@ impl JitterBuffer {
         Pushed::Queued
     }
 
+    /// Keeps the upper band of what it decodes from now on, or no longer. To begin with it allocates, once.
+    pub(crate) fn hear_upper(&mut self, hears: bool) {
+        if hears && self.upper.is_empty() {
+            self.upper = vec![0; DECODED_MAX].into();
+        }
+        if hears && !self.hears_upper {
+            self.upper.fill(0);
+        }
+        self.hears_upper = hears;
+    }
+
     /// Fills `out` with the next 10 ms (`out` has that size; other sizes up to 60 ms work). Call once per playout tick,
     /// whatever arrives.
     pub fn pull(&mut self, now: Tick, decoder: &mut dyn Decoder, out: &mut [i16]) -> Pulled {
+        self.pull_bands(now, decoder, out, &mut [])
+    }
+
+    /// The same with the upper band in `upper`, as long as `out` or empty.
+    pub(crate) fn pull_bands(
+        &mut self,
+        now: Tick,
+        decoder: &mut dyn Decoder,
+        out: &mut [i16],
+        upper: &mut [i16],
+    ) -> Pulled {
         self.last = Played::default();
+        upper.fill(0);
         if !self.playing && !self.begin(now, out.len()) {
             out.fill(0);
             return Pulled::Buffering;
@@ -289,6 +317,11 @@ impl JitterBuffer {
         self.tell_begun(out.len());
         out.copy_from_slice(&self.decoded[..out.len()]);
         self.decoded.copy_within(out.len()..self.decoded_to, 0);
+        if self.hears_upper {
+            let count = upper.len().min(out.len());
+            upper[..count].copy_from_slice(&self.upper[..count]);
+            self.upper.copy_within(out.len()..self.decoded_to, 0);
+        }
         self.decoded_to -= out.len();
         self.quiet.played(out);
         if self.expanded as u64 > self.config.rate.samples(Span::from_ms(EXPAND_MAX_MS)) {
@@ -305,6 +338,12 @@ impl JitterBuffer {
     /// Gives everything that waits, at once, with holes filled up as in a pull, and is empty then. Says how many samples that
     /// was; what finds no room in `out` is lost.
     pub fn drain(&mut self, decoder: &mut dyn Decoder, out: &mut [i16]) -> usize {
+        self.drain_bands(decoder, out, &mut [])
+    }
+
+    /// The same with the upper band in `upper`, as long as `out` or empty.
+    pub(crate) fn drain_bands(&mut self, decoder: &mut dyn Decoder, out: &mut [i16], upper: &mut [i16]) -> usize {
+        upper.fill(0);
         if !self.playing
             && let Some(first) = self.earliest()
         {
@@ -314,6 +353,9 @@ impl JitterBuffer {
         loop {
             let count = self.decoded_to.min(out.len() - given);
             out[given..given + count].copy_from_slice(&self.decoded[..count]);
+            if let (true, Some(upper)) = (self.hears_upper, upper.get_mut(given..given + count)) {
+                upper.copy_from_slice(&self.upper[..count]);
+            }
             given += count;
             self.decoded_to = 0;
             match self.earliest() {
@@ -385,6 +427,7 @@ impl JitterBuffer {
         self.playing = true;
         let lead = lead.max(0) as usize;
         self.decoded[..lead].fill(0);
+        self.no_upper(0, lead);
         self.decoded_to = lead;
         true
     }
@@ -459,7 +502,11 @@ impl JitterBuffer {
         }
         self.pause = None;
         let (from, payload) = (self.decoded_to, &self.payloads[slot * PAYLOAD_BYTES_MAX..][..length]);
-        let samples = decoder.decode(payload, &mut self.decoded[from..]);
+        let samples = if self.hears_upper {
+            decoder.decode_bands(payload, &mut self.decoded[from..], &mut self.upper[from..])
+        } else {
+            decoder.decode(payload, &mut self.decoded[from..])
+        };
         self.frame = samples.max(1);
         let passed = timestamp.distance(self.decode_at).unsigned_abs() as usize;
         if passed >= samples {
@@ -467,6 +514,9 @@ impl JitterBuffer {
             return;
         }
         self.decoded.copy_within(from + passed..from + samples, from);
+        if self.hears_upper {
+            self.upper.copy_within(from + passed..from + samples, from);
+        }
         self.decoded_to = from + samples - passed;
         self.concealer.heard(&mut self.decoded[from..self.decoded_to]);
         self.decode_at = timestamp.wrapping_add(samples as u32);
@@ -492,6 +542,7 @@ impl JitterBuffer {
             return false;
         }
         self.decoded.copy_within(from + self.expanded..from + frame, from);
+        self.no_upper(from, gap);
         self.concealer.heard(&mut self.decoded[from..from + gap]);
         self.decoded_to += gap;
         self.decode_at = self.decode_at.wrapping_add(gap as u32);
@@ -501,12 +552,20 @@ impl JitterBuffer {
 
     fn conceal(&mut self, samples: usize, ahead: Option<(usize, usize)>) {
         let from = self.decoded_to;
+        self.no_upper(from, samples);
         let ahead = ahead.map(|(known, distance)| (&self.ahead[..known], distance));
         self.concealer.conceal(ahead, &mut self.decoded[from..from + samples]);
         self.decoded_to += samples;
         self.decode_at = self.decode_at.wrapping_add(samples as u32);
         self.expanded += samples;
         self.last.concealed += samples;
+    }
+
+    /// So many samples have no upper band.
+    pub(super) fn no_upper(&mut self, from: usize, samples: usize) {
+        if self.hears_upper {
+            self.upper[from..from + samples].fill(0);
+        }
     }
 
     fn tell_begun(&mut self, samples: usize) {

@@ -27,8 +27,11 @@ pub struct Mix {
     pub inputs: Vec<Input>,
     pub codec: CodecKind,
     pub encoder: SpeechEncoder,
-    /// What waits until it makes a packet.
+    /// What waits until it makes a packet; and its upper band, where the listener hears one.
     pub pcm: [i16; PACKET_SAMPLES_MAX],
+    pub upper: [i16; PACKET_SAMPLES_MAX],
+    /// The listener has heard an upper band in this mix.
+    pub wide: bool,
     pub filled: usize,
     /// The next packet begins a talkspurt.
     pub begins: bool,
@@ -129,12 +132,8 @@ impl Input {
     /// Adds its frame, on the way from the present gain to `to`; a source that is gone fades from where it stood.
     fn add(&mut self, frame: Option<&[i16; FRAME]>, to: f32, sum: &mut [f32; FRAME]) {
         let from = self.gain;
-        let (per, mut before) = ((to - from) / FRAME as f32, from);
         if let Some(frame) = frame {
-            for (out, sample) in sum.iter_mut().zip(frame) {
-                before += per;
-                *out += f32::from(*sample) * before;
-            }
+            add_gliding(frame, from, to, sum);
             self.last = f32::from(frame[FRAME - 1]) * to;
         } else {
             for (n, out) in sum.iter_mut().enumerate() {
@@ -146,10 +145,29 @@ impl Input {
     }
 }
 
+fn add_gliding(frame: &[i16; FRAME], from: f32, to: f32, sum: &mut [f32; FRAME]) {
+    let (per, mut gain) = ((to - from) / FRAME as f32, from);
+    for (out, sample) in sum.iter_mut().zip(frame) {
+        gain += per;
+        *out += f32::from(*sample) * gain;
+    }
+}
+
+/// 10 ms of a leg.
+pub struct Heard {
+    pub frame: [i16; FRAME],
+    /// Its upper band, where it has one that is heard.
+    pub upper: Option<[i16; FRAME]>,
+    /// How loud the leg is, for comparisons.
+    pub loudness: f32,
+}
+
 /// What a mix asks of its worker.
 pub trait Sources {
-    /// The frame of a leg, and how loud the leg is; none where it is gone. `meet` is the listener's way to it.
-    fn frame(&self, leg: LegId, slot: u32, meet: &mut Option<Box<Meet>>) -> Option<([i16; FRAME], f32)>;
+    /// The frame of a leg; none where it is gone. `meet` is the listener's way to it.
+    fn frame(&self, leg: LegId, slot: u32, meet: &mut Option<Box<Meet>>) -> Option<Heard>;
+    /// How loud a leg is.
+    fn loudness(&self, leg: LegId, slot: u32) -> f32;
 }
 
 impl Mix {
@@ -160,6 +178,8 @@ impl Mix {
             codec,
             encoder: SpeechEncoder::in_mid_stream(form_of(codec)).ok()?,
             pcm: [0; PACKET_SAMPLES_MAX],
+            upper: [0; PACKET_SAMPLES_MAX],
+            wide: false,
             filled: 0,
             begins: false,
             edges: 0,
@@ -191,14 +211,18 @@ impl Mix {
         let threshold = self.threshold(sources, speakers_max.min(SPEAKERS_MAX));
         let pressed = key.as_ref().map(|(leg, _)| *leg);
         let mut sum = key.map_or([0.0; FRAME], |(_, tone)| tone.map(f32::from));
+        let mut upper = [0.0; FRAME];
         for input in &mut self.inputs {
             let leaves = input.leaving;
             match &mut input.from {
                 From::Leg { leg, slot, meet } => {
                     let heard = sources.frame(*leg, *slot, meet);
-                    let audible = heard.as_ref().is_some_and(|(_, loudness)| *loudness >= threshold);
+                    let audible = heard.as_ref().is_some_and(|heard| heard.loudness >= threshold);
                     let to = if audible && !leaves && pressed != Some(*leg) { 1.0 } else { 0.0 };
-                    input.add(heard.as_ref().map(|(frame, _)| frame), to, &mut sum);
+                    if let Some(above) = heard.as_ref().and_then(|heard| heard.upper.as_ref()).filter(|_| self.wide) {
+                        add_gliding(above, input.gain, to, &mut upper);
+                    }
+                    input.add(heard.as_ref().map(|heard| &heard.frame), to, &mut sum);
                 }
                 From::Player(player) => {
                     let frame = play(player, assets, &mut over);
@@ -206,7 +230,7 @@ impl Mix {
                 }
             }
         }
-        self.put(&sum);
+        self.put(&sum, &upper);
     }
 
     /// The loudness below which nobody is heard: of many, those who speak are heard, and not everybody's room.
@@ -220,7 +244,7 @@ impl Mix {
         }
         let mut loudest = [0.0; SPEAKERS_MAX];
         for (leg, slot) in legs {
-            let mut loudness = sources.frame(leg, slot, &mut None).map_or(0.0, |(_, loudness)| loudness);
+            let mut loudness = sources.loudness(leg, slot);
             for place in loudest.iter_mut().take(most) {
                 if loudness > *place {
                     core::mem::swap(place, &mut loudness);
@@ -230,18 +254,34 @@ impl Mix {
         most.checked_sub(1).and_then(|last| loudest.get(last)).copied().unwrap_or(0.0)
     }
 
-    fn put(&mut self, sum: &[f32; FRAME]) {
+    fn put(&mut self, sum: &[f32; FRAME], upper: &[f32; FRAME]) {
         let peak = sum.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
         let wanted = if peak > PEAK { PEAK / peak } else { (self.volume + RECOVERS).min(1.0) };
         // Down at once, up slowly; over a quarter of the frame, so that no step is heard.
         let (from, over) = (self.volume, FRAME / 4);
-        let room = &mut self.pcm[self.filled..][..FRAME];
-        for (n, (out, sample)) in room.iter_mut().zip(sum).enumerate() {
-            let volume = from + (wanted - from) * ((n + 1).min(over) as f32 / over as f32);
-            *out = (sample * volume).round().clamp(-32_768.0, 32_767.0) as i16;
+        let volume = |n: usize| from + (wanted - from) * ((n + 1).min(over) as f32 / over as f32);
+        let turned = |(n, sample): (usize, &f32)| (sample * volume(n)).round().clamp(-32_768.0, 32_767.0) as i16;
+        for (out, sample) in self.pcm[self.filled..][..FRAME].iter_mut().zip(sum.iter().enumerate().map(turned)) {
+            *out = sample;
+        }
+        if self.wide {
+            for (out, sample) in self.upper[self.filled..][..FRAME].iter_mut().zip(upper.iter().enumerate().map(turned))
+            {
+                *out = sample;
+            }
         }
         self.volume = wanted;
         self.filled += FRAME;
+    }
+
+    /// The listener hears an upper band from now on, or nobody has one any more: one that was heard fades where it comes from, and
+    /// bits are spent on what there is.
+    pub fn hear_wide(&mut self, wide: bool) {
+        if wide && !self.wide {
+            self.upper.fill(0);
+        }
+        self.wide |= wide;
+        self.encoder.set_wide(wide);
     }
 
     /// Takes out one that has faded.

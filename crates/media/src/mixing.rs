@@ -5,11 +5,11 @@ use offhook_plan::{CodecKind, Edge, MediaEvent, Negotiated, Source as PlanSource
 use offhook_rtp::{HEADER_BYTES, SRTP_TAIL_MAX};
 use offhook_units::{CallId, LegId, SampleRate, Span, Tick};
 
-use crate::leg::{Kind, Leg, Source, coding_of};
-use crate::mix::{From, Input, Mix, PACKET_SAMPLES_MAX, Sources, packet_time};
+use crate::leg::{Kind, Leg, Source, coding_of, form_of};
+use crate::mix::{From, Heard, Input, Mix, PACKET_SAMPLES_MAX, Sources, packet_time};
 use crate::out::Relay;
 use crate::player::{CATCH_UP_MAX, GRID, Player};
-use crate::voice::{FRAME, FRAME_EVERY, Meet, REST_MAX, Voice};
+use crate::voice::{FRAME, FRAME_EVERY, Meet, REST_MAX, Voice, glide};
 use crate::worker::Call;
 use crate::{Io, Worker};
 
@@ -36,19 +36,28 @@ pub fn is_relayed(said: &Negotiated, heard: &Negotiated) -> bool {
 /// The legs as those of one call hear them: one that has gone to another call is gone.
 struct Legs<'a>(&'a [Option<Box<Leg>>], CallId);
 
-impl Sources for Legs<'_> {
-    fn frame(&self, leg: LegId, slot: u32, meet: &mut Option<Box<Meet>>) -> Option<([i16; FRAME], f32)> {
+impl Legs<'_> {
+    fn voice(&self, leg: LegId, slot: u32) -> Option<&Voice> {
         // The slot of a leg that is gone may be another's by now.
-        let source =
-            self.0.get(slot as usize)?.as_deref().filter(|source| source.id == leg && source.call == self.1)?;
-        let voice = source.voice.as_deref()?;
-        let mut frame = *voice.frame();
+        let source = self.0.get(slot as usize)?.as_deref();
+        source.filter(|source| source.id == leg && source.call == self.1)?.voice.as_deref()
+    }
+}
+
+impl Sources for Legs<'_> {
+    fn frame(&self, leg: LegId, slot: u32, meet: &mut Option<Box<Meet>>) -> Option<Heard> {
+        let voice = self.voice(leg, slot)?;
+        let (mut frame, mut upper) = (*voice.frame(), voice.upper().copied());
         if let Some(way) = meet.as_deref_mut()
-            && way.frame(voice, &mut frame)
+            && way.frame(voice, &mut frame, upper.as_mut().unwrap_or(&mut [0; FRAME]))
         {
             *meet = None;
         }
-        Some((frame, voice.loudness()))
+        Some(Heard { frame, upper, loudness: voice.loudness() })
+    }
+
+    fn loudness(&self, leg: LegId, slot: u32) -> f32 {
+        self.voice(leg, slot).map_or(0.0, Voice::loudness)
     }
 }
 
@@ -140,27 +149,41 @@ impl Worker {
         self.voices.retain(|slot| !mine(slot));
         let mut heard = Vec::new();
         for (_, slot) in &call.legs {
+            let has_upper = |from: &From| self.has_upper(from);
             let Some(leg) = self.legs.get(*slot as usize).and_then(Option::as_deref) else { continue };
-            if let Source::Mix(mix) = &leg.hears {
-                self.mixing.push(*slot);
-                heard.extend(mix.inputs.iter().filter_map(|input| match &input.from {
-                    From::Leg { leg, slot, .. } => Some((*leg, *slot)),
-                    From::Player(_) => None,
-                }));
+            let Source::Mix(mix) = &leg.hears else { continue };
+            let wide = form_of(mix.codec).is_wide() && mix.inputs.iter().any(|input| has_upper(&input.from));
+            self.mixing.push(*slot);
+            heard.extend(mix.inputs.iter().filter_map(|input| match &input.from {
+                From::Leg { leg, slot, .. } => Some((*leg, *slot, wide)),
+                From::Player(_) => None,
+            }));
+            if let Some(Source::Mix(mix)) = self.leg_mut(*slot).map(|leg| &mut leg.hears) {
+                mix.hear_wide(wide);
             }
         }
         for (id, slot) in &call.legs {
             let Some(leg) = self.leg_mut(*slot) else { continue };
-            let listeners = heard.iter().filter(|heard| **heard == (*id, *slot)).count() as u32;
-            match &mut leg.voice {
+            let mine = heard.iter().filter(|(leg, at, _)| (leg, at) == (id, slot));
+            let (listeners, wide) = (mine.clone().count() as u32, mine.clone().any(|(.., wide)| *wide));
+            let Leg { voice: place, recent, .. } = leg;
+            match place {
                 Some(voice) if listeners > 0 => {
                     voice.listeners = listeners;
+                    voice.hear_wide(wide, recent);
                     self.voices.push(*slot);
                 }
                 voice => *voice = None,
             }
         }
         self.next_mix_anew();
+    }
+
+    /// Whether what is heard in a mix has an upper band to hear.
+    fn has_upper(&self, from: &From) -> bool {
+        let From::Leg { leg: id, slot, .. } = from else { return false };
+        let leg = self.legs.get(*slot as usize).and_then(Option::as_deref).filter(|leg| leg.id == *id);
+        leg.and_then(|leg| leg.voice.as_deref()).is_some_and(|voice| form_of(voice.codec).is_wide())
     }
 
     /// A leg is gone: nobody mixes it, and it hears no mix.
@@ -271,12 +294,13 @@ impl Worker {
 
     /// Sends the first `count` samples that wait.
     fn send_mix(&mut self, io: &mut impl Io, now: Tick, slot: u32, mix: &mut Mix, count: usize) {
-        let Mix { encoder, pcm, codec, begins, .. } = mix;
-        *begins = !self.send_speech(io, now, slot, encoder, *codec, &pcm[..count], *begins);
+        let Mix { encoder, pcm, upper, wide, codec, begins, .. } = mix;
+        let upper = wide.then(|| &upper[..count]);
+        *begins = !self.send_speech(io, now, slot, encoder, *codec, (&pcm[..count], upper), *begins);
         mix.filled = 0;
     }
 
-    /// Encodes `pcm` and sends it as one packet; says whether it left.
+    /// Encodes `pcm`, with its upper band where that is heard, and sends it as one packet; says whether it left.
     #[expect(clippy::too_many_arguments, reason = "the parts of one listener that is taken apart")]
     fn send_speech(
         &mut self,
@@ -285,11 +309,15 @@ impl Worker {
         slot: u32,
         encoder: &mut SpeechEncoder,
         codec: CodecKind,
-        pcm: &[i16],
+        (pcm, upper): (&[i16], Option<&[i16]>),
         begins: bool,
     ) -> bool {
         let mut datagram = [0; HEADER_BYTES + PAYLOAD_MAX + SRTP_TAIL_MAX];
-        let bytes = encoder.encode(pcm, &mut datagram[HEADER_BYTES..HEADER_BYTES + PAYLOAD_MAX]);
+        let room = &mut datagram[HEADER_BYTES..HEADER_BYTES + PAYLOAD_MAX];
+        let bytes = match upper {
+            Some(upper) => encoder.encode_bands(pcm, upper, room),
+            None => encoder.encode(pcm, room),
+        };
         let units = pcm.len() as u32 * (codec.clock() / SampleRate::NARROW.0);
         bytes > 0 && self.send_own(io, now, slot, &mut datagram, bytes, units, begins)
     }
@@ -350,7 +378,7 @@ impl Worker {
         meet: Option<Box<Meet>>,
         samples: usize,
     ) -> (Relay, Option<Transcoder>) {
-        let mut rest = [0; REST_MAX];
+        let (mut rest, mut above) = ([0; REST_MAX], [0; REST_MAX]);
         let Some(leg) = self.leg_mut(source) else { return (Relay::default(), None) };
         let Some(mut voice) = leg.voice.take() else { return (Relay::default(), None) };
         voice.listeners = voice.listeners.saturating_sub(1);
@@ -360,27 +388,37 @@ impl Worker {
         let copy = if voice.listeners > 0 { voice.copy() } else { None };
         let (count, front) = if let Some(mut copy) = copy {
             leg.voice = Some(voice);
-            copy.rest(&mut rest)
+            copy.rest(&mut rest, &mut above)
         } else {
             self.voices.retain(|voice| *voice != source);
-            voice.rest(&mut rest)
+            voice.rest(&mut rest, &mut above)
         };
         let heard = meet.map_or(0, |meet| meet.ahead_of(front)).min(count);
-        let rest = &mut rest[heard..count];
-        for (n, sample) in rest.iter_mut().take(FRAME).enumerate() {
-            let gain = gain + (1.0 - gain) * ((n + 1) as f32 / FRAME as f32);
-            *sample = (f32::from(*sample) * gain) as i16;
-        }
-        self.send_rest(io, now, slot, mix, rest, samples);
+        let (rest, above) = (&mut rest[heard..count], &mut above[heard..count]);
+        let rises = rest.len().min(FRAME);
+        glide(&mut rest[..rises], gain, 1.0);
+        glide(&mut above[..rises], gain, 1.0);
+        self.send_rest(io, now, slot, mix, (rest, above), samples);
         (relay, transcoder)
     }
 
     /// Sends what waits and `rest` behind it in packets of `samples`, the last one longer by what is left over.
-    fn send_rest(&mut self, io: &mut impl Io, now: Tick, slot: u32, mix: &mut Mix, rest: &[i16], samples: usize) {
+    fn send_rest(
+        &mut self,
+        io: &mut impl Io,
+        now: Tick,
+        slot: u32,
+        mix: &mut Mix,
+        (rest, above): (&[i16], &[i16]),
+        samples: usize,
+    ) {
         let mut waiting = [0; 2 * PACKET_SAMPLES_MAX + REST_MAX];
+        let mut upper = [0; 2 * PACKET_SAMPLES_MAX + REST_MAX];
         let (filled, mut total) = (mix.filled, mix.filled + rest.len());
         waiting[..filled].copy_from_slice(&mix.pcm[..filled]);
         waiting[filled..total].copy_from_slice(rest);
+        upper[..filled].copy_from_slice(&mix.upper[..filled]);
+        upper[filled..total].copy_from_slice(above);
         mix.filled = 0;
         let samples = samples.clamp(FRAME, PACKET_SAMPLES_MAX);
         let whole = mix.codec == CodecKind::Opus;
@@ -390,13 +428,14 @@ impl Worker {
             fade_out(&mut waiting[..end], total);
             total = end;
         }
-        let mut left = &waiting[..total];
-        while !left.is_empty() {
-            let count = if left.len() < 2 * samples && !whole { left.len() } else { samples };
-            let (part, after) = left.split_at(count);
-            let Mix { encoder, codec, begins, .. } = mix;
-            *begins = !self.send_speech(io, now, slot, encoder, *codec, part, *begins);
-            left = after;
+        let mut at = 0;
+        while at < total {
+            let left = total - at;
+            let count = if left < 2 * samples && !whole { left } else { samples };
+            let Mix { encoder, wide, codec, begins, .. } = mix;
+            let above = wide.then(|| &upper[at..at + count]);
+            *begins = !self.send_speech(io, now, slot, encoder, *codec, (&waiting[at..at + count], above), *begins);
+            at += count;
         }
     }
 }

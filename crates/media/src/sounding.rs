@@ -28,7 +28,7 @@ pub struct Sounding {
     encoder: SpeechEncoder,
     /// Samples that what is sent in one packet is a multiple of.
     grain: u32,
-    /// In their order; the newest one is kept when it is over, so that its late packets are known.
+    /// In their order, those that are over before the others.
     presses: VecDeque<Press>,
     /// How much of the silence after the last key is still to come, in a mix.
     rest: u32,
@@ -113,11 +113,9 @@ impl Sounding {
     }
 
     fn begin(&mut self, incoming: &Incoming, event: TelephoneEvent, digit: char) -> Option<bool> {
-        while self.presses.front().is_some_and(|press| press.over) {
-            self.presses.pop_front();
-        }
-        if self.presses.len() >= PRESSES_MAX {
-            return None;
+        while self.presses.len() >= PRESSES_MAX {
+            // Those that are over are kept as long as there is room, so that their late packets are known.
+            self.presses.pop_front_if(|press| press.over)?;
         }
         let mut press = Press {
             from: incoming.leg,

@@ -16,6 +16,8 @@ pub const FRAME: usize = SampleRate::NARROW.samples(FRAME_EVERY) as usize;
 pub const REST_MAX: usize = 3_840;
 /// Loudness fades by a half in 350 ms, so that a speaker is not cut off between two words.
 const LOUDNESS_KEPT: f32 = 0.98;
+/// The upper band comes and goes by this much a frame: within 100 ms, which a decoder takes to find its way in it.
+const UPPER_MOVES: f32 = 0.1;
 
 /// One leg's jitter buffer and decoder, on a time line of 8,000 a second. Made with a plan; nothing here allocates afterwards.
 pub struct Voice {
@@ -24,6 +26,10 @@ pub struct Voice {
     decoder: SpeechDecoder,
     line: Line,
     frame: [i16; FRAME],
+    /// Its upper band, and how loud that is to be and is, 0 to 1: it comes and goes softly.
+    upper: [i16; FRAME],
+    wide: bool,
+    upper_gain: f32,
     /// Timestamp of the frame's first sample, while the stream is played.
     at: Option<RtpTime>,
     loudness: f32,
@@ -41,6 +47,9 @@ impl Voice {
             decoder: SpeechDecoder::new(form_of(codec)).ok()?,
             line: Line::default(),
             frame: [0; FRAME],
+            upper: [0; FRAME],
+            wide: false,
+            upper_gain: 0.0,
             at: None,
             loudness: 0.0,
             newest: None,
@@ -50,13 +59,17 @@ impl Voice {
 
     /// The same with what it holds, for one who leaves while others stay; none where a decoder cannot be copied.
     pub fn copy(&self) -> Option<Self> {
-        let Self { codec, buffer, decoder, line, frame, at, loudness, newest, listeners } = self;
+        let Self { codec, buffer, decoder, line, frame, upper, wide, upper_gain, at, loudness, newest, listeners } =
+            self;
         Some(Self {
             codec: *codec,
             buffer: buffer.clone(),
             decoder: decoder.copy()?,
             line: *line,
             frame: *frame,
+            upper: *upper,
+            wide: *wide,
+            upper_gain: *upper_gain,
             at: *at,
             loudness: *loudness,
             newest: *newest,
@@ -99,9 +112,30 @@ impl Voice {
         }
     }
 
+    /// Whether its upper band is heard from now on, where it has one. `lately` are the packets that came last. May allocate.
+    pub fn hear_wide(&mut self, wide: bool, lately: &Recent) {
+        if wide && !self.wide {
+            let hears = self.decoder.hear_wide(lately.iter().map(|(_, payload)| payload));
+            if hears {
+                self.buffer.hear_upper(true);
+            }
+            self.wide = hears;
+        }
+        self.wide &= wide;
+    }
+
     /// Makes the next frame.
     pub fn pull(&mut self, now: Tick) {
-        let pulled = self.buffer.pull(now, &mut self.decoder, &mut self.frame);
+        let hears_upper = self.wide || self.upper_gain > 0.0;
+        let pulled = self.buffer.pull_bands(now, &mut self.decoder, &mut self.frame, &mut self.upper);
+        if hears_upper {
+            let to = (self.upper_gain + if self.wide { UPPER_MOVES } else { -UPPER_MOVES }).clamp(0.0, 1.0);
+            glide(&mut self.upper, self.upper_gain, to);
+            self.upper_gain = to;
+            if !self.wide && to == 0.0 {
+                self.buffer.hear_upper(false);
+            }
+        }
         let plays = pulled != crate::Pulled::Buffering;
         self.at = plays.then(|| self.buffer.front().wrapping_add((FRAME as u32).wrapping_neg()));
         let power = self.frame.iter().map(|sample| f32::from(*sample) * f32::from(*sample)).sum::<f32>();
@@ -123,6 +157,11 @@ impl Voice {
         self.frame.iter().map(|sample| u64::from(sample.unsigned_abs()).pow(2)).sum::<u64>() / FRAME as u64
     }
 
+    /// The upper band of the last 10 ms; none where nobody hears it.
+    pub fn upper(&self) -> Option<&[i16; FRAME]> {
+        (self.upper_gain > 0.0 || self.wide).then_some(&self.upper)
+    }
+
     /// The last 10 ms.
     pub const fn frame(&self) -> &[i16; FRAME] {
         &self.frame
@@ -138,10 +177,23 @@ impl Voice {
         self.newest.map(|(_, seq)| seq)
     }
 
-    /// Everything that waits, and the timestamp of its first sample.
-    pub fn rest(&mut self, out: &mut [i16; REST_MAX]) -> (usize, RtpTime) {
+    /// Everything that waits, with its upper band, and the timestamp of its first sample.
+    pub fn rest(&mut self, out: &mut [i16; REST_MAX], upper: &mut [i16; REST_MAX]) -> (usize, RtpTime) {
         let front = self.buffer.front();
-        (self.buffer.drain(&mut self.decoder, out), front)
+        let count = self.buffer.drain_bands(&mut self.decoder, out, upper);
+        glide(&mut upper[..count], self.upper_gain, self.upper_gain);
+        (count, front)
+    }
+}
+
+/// Makes `pcm` as loud as goes from one gain to another.
+pub fn glide(pcm: &mut [i16], from: f32, to: f32) {
+    if from >= 1.0 && to >= 1.0 {
+        return;
+    }
+    let per = (to - from) / pcm.len().max(1) as f32;
+    for (n, sample) in pcm.iter_mut().enumerate() {
+        *sample = (f32::from(*sample) * (from + per * (n + 1) as f32)) as i16;
     }
 }
 
@@ -231,10 +283,11 @@ impl Meet {
         usize::try_from(self.from.distance(front)).unwrap_or(0)
     }
 
-    /// The listener's frame; says whether both have met.
-    pub fn frame(&mut self, voice: &Voice, out: &mut [i16; FRAME]) -> bool {
+    /// The listener's frame, which has no upper band where it is invented; says whether both have met.
+    pub fn frame(&mut self, voice: &Voice, out: &mut [i16; FRAME], upper: &mut [i16; FRAME]) -> bool {
         let ahead = voice.at.map_or(FRAME, |at| self.ahead_of(at).min(FRAME));
         let (invented, known) = out.split_at_mut(ahead);
+        upper[..ahead].fill(0);
         if !invented.is_empty() {
             self.concealer.conceal(None, invented);
         }

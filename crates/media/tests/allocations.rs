@@ -95,6 +95,11 @@ fn check(agents: CodecKind) {
 
 #[test]
 fn a_thousand_packets_of_a_conference_of_three_allocate_nothing() {
+    [CodecKind::Pcmu, CodecKind::G722].into_iter().for_each(check_conference);
+}
+
+/// The caller speaks PCMU, the agent G.722 and the third one this.
+fn check_conference(thirds: CodecKind) {
     let third = offhook_units::LegId(3);
     let mut floor = Floor::new();
     floor.network.only_count = true;
@@ -102,9 +107,11 @@ fn a_thousand_packets_of_a_conference_of_three_allocate_nothing() {
     let edges = legs.iter().flat_map(|to| legs.iter().filter(move |from| *from != to).map(|from| (*to, *from)));
     let edges = edges.map(|(to, from)| hears(to, from, Tick::MAX)).chain([plays(CALLER, 1, &[0], true)]).collect();
     let wide = leg_plan(AGENT, Some(agreed(AGENT, CodecKind::G722)));
-    floor.command(plan(1, vec![pcmu(CALLER), wide, pcmu(third)], edges, tapped()));
+    let third = leg_plan(third, Some(agreed(third, thirds)));
+    floor.command(plan(1, vec![pcmu(CALLER), wide, third], edges, tapped()));
     let mut speakers = legs.map(Speaker::new);
     speakers[1].payload_type = 9;
+    speakers[2].payload_type = thirds.static_payload_type().unwrap();
     for speaker in &mut speakers {
         speaker.say(&mut floor);
     }

@@ -76,12 +76,12 @@ impl CodecKind {
         }
     }
 
-    /// What we say of it in `a=fmtp`. Of Opus (RFC 7587 section 6.1): we listen at 8 kHz, to one channel, make use of what a
+    /// What we say of it in `a=fmtp`. Of Opus (RFC 7587 section 6.1): we listen at 16 kHz, to one channel, make use of what a
     /// packet repeats of the one before, and want pauses sent, so that silence is not taken for a dead line.
     pub const fn fmtp(self) -> Option<&'static str> {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 | Self::L16 => None,
-            Self::Opus => Some("maxplaybackrate=8000;stereo=0;useinbandfec=1;usedtx=0"),
+            Self::Opus => Some("maxplaybackrate=16000;stereo=0;useinbandfec=1;usedtx=0"),
         }
     }
 

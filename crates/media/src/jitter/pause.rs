@@ -61,6 +61,7 @@ impl JitterBuffer {
         let out = &mut self.decoded[self.decoded_to..self.decoded_to + samples];
         pause.noise.fill(out);
         self.concealer.heard(out);
+        self.no_upper(self.decoded_to, samples);
         self.decoded_to += samples;
         self.decode_at = self.decode_at.wrapping_add(samples as u32);
         self.last.noise += samples;

@@ -43,7 +43,7 @@ impl JitterBuffer {
             self.look_ahead(change + overlap, decoder);
             let change = change.min(self.decoded_to.saturating_sub(overlap));
             if change > 0 && self.quiet.is_quiet(&self.decoded[..change + overlap]) {
-                insert(&mut self.decoded, &mut self.decoded_to, change, overlap);
+                self.put_in(change, overlap);
                 self.last.inserted += change;
             } else if self.estimator.wanders() && missing_us > SPEECH_SHORT_US && self.rest == 0 {
                 self.lengthen(decoder);
@@ -55,12 +55,28 @@ impl JitterBuffer {
                 return;
             }
             if self.quiet.is_quiet(&self.decoded[..change + overlap]) {
-                remove(&mut self.decoded, &mut self.decoded_to, change, overlap);
+                self.take_out(change, overlap);
                 self.last.removed += change;
             } else if missing_us < -SPEECH_LONG_US && self.rest == 0 {
                 self.shorten(samples, decoder);
             }
         }
+    }
+
+    /// Plays the first `count` samples twice, in both bands.
+    fn put_in(&mut self, count: usize, overlap: usize) {
+        if self.hears_upper {
+            insert(&mut self.upper, &mut self.decoded_to.clone(), count, overlap);
+        }
+        insert(&mut self.decoded, &mut self.decoded_to, count, overlap);
+    }
+
+    /// Takes the first `count` samples out, in both bands.
+    fn take_out(&mut self, count: usize, overlap: usize) {
+        if self.hears_upper {
+            remove(&mut self.upper, &mut self.decoded_to.clone(), count, overlap);
+        }
+        remove(&mut self.decoded, &mut self.decoded_to, count, overlap);
     }
 
     /// Plays one pitch period of speech twice.
@@ -73,7 +89,7 @@ impl JitterBuffer {
         }
         let (lag, like) = best_lag(&self.decoded[..self.decoded_to], lag_min, lag_max);
         if like > ALIKE {
-            insert(&mut self.decoded, &mut self.decoded_to, lag, lag);
+            self.put_in(lag, lag);
             self.last.inserted += lag;
             self.rest = REST_PULLS;
         }
@@ -88,7 +104,7 @@ impl JitterBuffer {
         }
         let (lag, like) = best_lag(&self.decoded[..self.decoded_to], lag_min, lag_max);
         if like > ALIKE {
-            remove(&mut self.decoded, &mut self.decoded_to, lag, lag);
+            self.take_out(lag, lag);
             self.last.removed += lag;
             self.rest = REST_PULLS;
         }

@@ -282,7 +282,7 @@ fn with(kinds: &[CodecKind]) -> MediaCaps {
 fn opus_is_offered_at_48000_hz_with_two_channels_and_events_of_that_clock_beside_those_of_8000() {
     let ours = offer(&US, &with(&[CodecKind::Opus, CodecKind::Pcma]), Direction::SendRecv);
     let expected = "RTP/AVP 96 8 101 97\r\na=rtpmap:96 opus/48000/2\r\n\
-        a=fmtp:96 maxplaybackrate=8000;stereo=0;useinbandfec=1;usedtx=0\r\na=rtpmap:8 PCMA/8000\r\n\
+        a=fmtp:96 maxplaybackrate=16000;stereo=0;useinbandfec=1;usedtx=0\r\na=rtpmap:8 PCMA/8000\r\n\
         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
         a=rtpmap:97 telephone-event/48000\r\na=fmtp:97 0-15\r\n";
     assert!(ours.contains(expected), "{ours}");
