@@ -68,7 +68,8 @@ enum Command {
 }
 
 /// What is logged where nobody says otherwise: of the libraries, only what an operator can do something about.
-const QUIET: &str = "info,sqlx=warn,pulseaudio=off,webrtc=error,rtc=error,rtc_ice=error,rtc_dtls=error";
+const QUIET: &str =
+    "info,sqlx=warn,object_store=warn,pulseaudio=off,webrtc=error,rtc=error,rtc_ice=error,rtc_dtls=error";
 
 fn api() -> anyhow::Result<ExitCode> {
     std::io::stdout().write_all(offhook_server::openapi().as_bytes())?;

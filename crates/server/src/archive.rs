@@ -1,10 +1,12 @@
 //! What the server asks of those who keep recordings, and of the audit log.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use offhook_recorder::{Format, Manifest};
 use offhook_units::{AgentId, CallId, QueueId, RecordingId, Span, Tick};
 
+use crate::segments::Segment;
 use crate::view::{Answer, Unavailable};
 
 /// Length of the header of what [`Speech::read`] gives.
@@ -77,6 +79,14 @@ pub struct RecordingDetail {
     pub found: RecordingFound,
     /// Its line of the manifest, where that is there.
     pub manifest: Option<Manifest>,
+    /// Who was in it and when, by the call's record; none while there is no record.
+    pub segments: Vec<Segment>,
+    /// Names of the agents and queues in those.
+    pub agents: BTreeMap<AgentId, String>,
+    /// The same of queues.
+    pub queues: BTreeMap<QueueId, String>,
+    /// The call that its party went over into by an attended transfer: what was said from then on is in its recording.
+    pub goes_on_in: Option<CallId>,
 }
 
 /// A recording as a WAV file of 16-bit samples in two channels: left the caller, right what the caller heard. Methods block for the

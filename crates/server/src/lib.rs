@@ -25,6 +25,7 @@ mod rates;
 mod recording_control;
 mod recordings;
 mod reports;
+mod segments;
 mod session;
 mod time;
 mod users;
@@ -46,6 +47,7 @@ pub use openapi::document as openapi;
 pub use phone::{PhoneSettings, WebSocketAt};
 pub use playing::{PLAYBACKS_MAX, TICKETS_MAX};
 pub use rates::{ASKERS_MAX, REQUESTS_PER_S_DEFAULT, WINDOW as RATE_WINDOW};
+pub use segments::{Doing, Segment, segments};
 pub use time::rfc3339;
 pub use users::{
     ATTEMPTS_MAX, CHECKS_MAX, Codes, IDLE_MAX, LASTS_MAX, PASSWORD_CHARS_MIN, Password, ROUTES, Right, Rights, Role,

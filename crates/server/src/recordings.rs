@@ -27,6 +27,7 @@ use crate::guard::{self, Asker};
 use crate::paging::Paged;
 use crate::playing::Playing;
 use crate::problem::Problem;
+use crate::segments::Segment;
 use crate::session::audited;
 use crate::time::rfc3339;
 use crate::users::Users;
@@ -210,6 +211,27 @@ pub struct One {
     found: Found,
     /// Absent where the manifest has no line of it.
     file: Option<File>,
+    /// Who was in it and when, by the call's record.
+    segments: Vec<Stretch>,
+    /// The call that its party went over into by an attended transfer: what was said from then on is in its recording.
+    goes_on_in: Option<String>,
+}
+
+/// A stretch of the recording's time line. Those of `wait` and `talk` follow each other; guests lie over them.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "RecordingSegment")]
+struct Stretch {
+    /// Milliseconds from the start.
+    from_ms: u64,
+    /// Milliseconds from the start.
+    to_ms: u64,
+    /// Whether nobody or somebody talks to the customer, or what a guest does. Who listens or whispers is not heard in the recording.
+    #[schemars(extend("enum" = ["wait", "talk", "listen", "whisper", "barge", "party"]))]
+    part: &'static str,
+    /// Whose phone it is; null for a number outside, and where nobody talks.
+    agent: Option<Named>,
+    /// The queue that the customer was in last.
+    queue: Option<Named>,
 }
 
 /// Its file.
@@ -295,7 +317,17 @@ pub async fn one(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<
         let (left, right, gaps) = (left.into(), right.into(), gaps.iter().map(Gap::from).collect());
         File { path, sha256, codec: codec.name(), mended, left, right, gaps, gaps_unlisted, dropped }
     });
-    Ok(Json(One { found: detail.found.into(), file }))
+    let (agents, queues) = (detail.agents, detail.queues);
+    let stretch = |Segment { from, to, doing, agent, queue }: Segment| Stretch {
+        from_ms: from.as_ms(),
+        to_ms: to.as_ms(),
+        part: doing.name(),
+        agent: agent.map(|id| Named { id: id.to_string(), name: agents.get(&id).cloned() }),
+        queue: queue.map(|id| Named { id: id.to_string(), name: queues.get(&id).cloned() }),
+    };
+    let segments = detail.segments.into_iter().map(stretch).collect();
+    let goes_on_in = detail.goes_on_in.map(|call| call.to_string());
+    Ok(Json(One { found: detail.found.into(), file, segments, goes_on_in }))
 }
 
 /// How finely.

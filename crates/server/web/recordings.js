@@ -99,6 +99,7 @@ export function startRecordings({ byId, element, shape, cell, tag, length, rows,
     audio.removeAttribute("src");
     audio.load();
     byId("wave").replaceChildren();
+    byId("player-segments").replaceChildren();
     byId("player-facts").replaceChildren();
     byId("player-title").textContent = `Recording ${id}`;
     byId("player-note").textContent = "Opening";
@@ -153,9 +154,18 @@ export function startRecordings({ byId, element, shape, cell, tag, length, rows,
     const row = (gap) => element("tr", {},
       cell("Side", gap.side === "left" ? "caller" : "what the caller heard", "name"), cell("From", seconds(gap.from_ms)), cell("To", seconds(gap.to_ms)), cell("Why", gap.why));
     const head = element("thead", {}, element("tr", {}, ...["Side", "From", "To", "Why"].map((textContent) => element("th", { scope: "col", textContent }))));
+    byId("player-segments").replaceChildren(...one.segments.map(stretch),
+      ...(one.goes_on_in ? [element("span", { className: "quiet", textContent: `Goes on in ${one.goes_on_in}.` })] : []));
     byId("player-facts").replaceChildren(
       element("p", { className: "quiet", textContent: one.file ? `${one.file.path}, ${one.file.codec}${one.file.mended ? ", mended after a crash" : ""}, SHA-256 ${one.file.sha256}` : "The manifest has no line of it." }),
       gaps.length ? element("table", {}, head, element("tbody", {}, ...gaps.map(row))) : element("p", { className: "quiet", textContent: "No gaps." }));
+  }
+
+  // Who was in it and when: each leads to its place.
+  function stretch({ from_ms, part, agent, queue }) {
+    const who = part === "wait" ? `waiting${queue ? ` in ${queue.name ?? queue.id}` : ""}` : agent ? (agent.name ?? agent.id) : "a number outside";
+    const what = part === "wait" || part === "talk" ? who : `${who} (${part})`;
+    return element("button", { type: "button", className: "small", textContent: `${length(from_ms)} ${what}`, onclick: () => go(from_ms / 1000) });
   }
 
   const seconds = (ms) => `${(ms / 1000).toFixed(3)} s`;

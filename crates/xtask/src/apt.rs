@@ -51,7 +51,10 @@ pub const VERIFY: [Package; 19] = [
     package("opus-tools", "decodes those in Opus"),
     package("pulseaudio", "sound devices without hardware"),
     package("pulseaudio-utils", "plays into and records from them"),
-    package("python3-venv", "environments for the PESQ speech quality measure and for schemathesis (development only)"),
+    package(
+        "python3-venv",
+        "environments for the PESQ speech quality measure, schemathesis and an S3 server (development only)",
+    ),
     package("python3-dev", "PESQ is compiled where it is installed (development only)"),
 ];
 

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::steps::{self, Begun, Outcome, Step, UNSTEADY};
-use crate::{apt, children};
+use crate::{apt, children, python};
 
 /// The step whose failed targets are run once more; its log is named so too.
 const TESTS: &str = "tests";
@@ -31,6 +31,15 @@ fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// What tests are told of programs by others that were installed for them: they must be there then.
+type Others = Vec<(&'static str, OsString)>;
+
+/// Decoders of exported recordings, and an S3 server from PyPI for the object store.
+fn others() -> Result<Others> {
+    let python = python::environment("s3", "moto.server", &["moto[s3]", "flask", "flask-cors"])?;
+    Ok(vec![("OFFHOOK_NEED_DECODERS", "1".into()), ("OFFHOOK_S3_PYTHON", python.into())])
+}
+
 /// The build that the real peers are tried with, behind everything else that wants the machine.
 fn release() -> Step {
     let mut command = Command::new("nice");
@@ -44,18 +53,22 @@ fn program() -> OsString {
 }
 
 /// All steps, in the order in which a fault is cheapest to find.
-fn all() -> Vec<Step> {
+fn all(others: &Others) -> Vec<Step> {
     let step = |name, minutes: u64, arguments: &[&str]| Step {
         name,
         command: cargo(arguments),
         within: Duration::from_mins(minutes),
+    };
+    let tests = |mut step: Step| {
+        step.command.envs(others.iter().cloned());
+        step
     };
     let xtask = ["run", "--quiet", "--locked", "--package", "offhook-xtask", "--"];
     vec![
         step("format", 2, &["fmt", "--all", "--check", "--", "--color", "never"]),
         step("lints", 20, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
         step("build of the tests", 30, &["test", "--workspace", "--locked", "--no-run"]),
-        step(TESTS, 20, &["test", "--workspace", "--locked", "--no-fail-fast"]),
+        tests(step(TESTS, 20, &["test", "--workspace", "--locked", "--no-fail-fast"])),
         step("law", 3, &[&xtask[..], &["law"]].concat()),
         release(),
         step("real peers", 25, &[&xtask[..], &["peers", "--except", "page"]].concat()),
@@ -66,20 +79,22 @@ fn all() -> Vec<Step> {
 /// Runs all steps up to the first that fails; the last line printed says how many tests passed and failed.
 pub fn run(options: &Options) -> Result<bool> {
     let begin = Instant::now();
+    let mut others = Others::new();
     if !options.no_install {
         apt::install(&[&apt::BUILD[..], &apt::VERIFY].concat())?;
+        others = self::others()?;
     }
     children::catch_interrupts()?;
     let folder = crate::target().join("verify");
     std::fs::create_dir_all(&folder)?;
-    let sum = steps_in(&folder)?;
+    let sum = steps_in(&folder, &others)?;
     println!("{:.1} minutes; logs in {}", begin.elapsed().as_secs_f64() / 60.0, folder.display());
     println!("{}", steps::summary(sum.passed, sum.failed));
     Ok(sum.failed == 0)
 }
 
-fn steps_in(folder: &Path) -> Result<Outcome> {
-    let steps = all();
+fn steps_in(folder: &Path, others: &Others) -> Result<Outcome> {
+    let steps = all(others);
     let of = steps.len();
     let mut sum = Outcome::default();
     let mut beside: Option<Begun> = None;
@@ -95,7 +110,7 @@ fn steps_in(folder: &Path) -> Result<Outcome> {
         };
         // No other step is excused by what an earlier one left in its log.
         let again = is_tests && outcome.failed > 0 && !children::interrupted();
-        let outcome = if again { once_more(number, of, outcome, folder)? } else { outcome };
+        let outcome = if again { once_more(number, of, outcome, folder, others)? } else { outcome };
         sum.passed += outcome.passed;
         sum.failed += outcome.failed;
         if outcome.failed > 0 {
@@ -107,14 +122,14 @@ fn steps_in(folder: &Path) -> Result<Outcome> {
 
 /// Runs test targets that failed a second time, by themselves: what passes then is reported as unsteady, above, with what it said.
 /// A fault of the code fails both times; a machine that others made stand still for seconds does not fail the project.
-fn once_more(number: usize, of: usize, first: Outcome, folder: &Path) -> Result<Outcome> {
+fn once_more(number: usize, of: usize, first: Outcome, folder: &Path, others: &Others) -> Result<Outcome> {
     let log = folder.join(TESTS).with_extension("log");
     let targets = steps::failed_targets(&std::fs::read_to_string(log).unwrap_or_default());
     if targets.is_empty() {
         return Ok(first);
     }
     let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
-    command.args(&targets);
+    command.args(&targets).envs(others.iter().cloned());
     let step = Step { name: "failed tests, once more", command, within: Duration::from_mins(10) };
     let second = steps::run(number, of, step, folder)?;
     if second.failed > 0 || second.passed == 0 {

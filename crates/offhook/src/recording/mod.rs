@@ -15,7 +15,7 @@ mod verify;
 pub use self::erase::hold;
 pub use self::erase::{Due, Keep, Kept, due, erase, retention};
 pub use self::objects::{Credentials, Ledger, Objects, StoreSettings, Stored, confirm};
-pub use self::shelf::Shelf;
+pub use self::shelf::{Shelf, StoreAway};
 pub use self::speech::Samples;
 pub use self::verify::{Fault, verify};
 

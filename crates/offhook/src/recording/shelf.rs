@@ -9,6 +9,11 @@ use offhook_units::RecordingId;
 
 use super::objects::{self, Objects};
 
+/// A recording lies in the store alone, and the store does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the object store cannot be asked: {0}")]
+pub struct StoreAway(#[source] std::io::Error);
+
 /// The recordings folder, and the store behind it.
 #[derive(Debug, Clone)]
 pub struct Shelf {
@@ -37,7 +42,10 @@ impl Shelf {
             Err(OpenError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
             opened => return opened.with_context(shown),
         }
-        let object = objects.read(&path.to_string_lossy()).with_context(|| format!("{} in the store", shown()))?;
+        let object = match objects.read(&path.to_string_lossy()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(StoreAway(error).into()),
+            object => object.with_context(|| format!("{} in the store", shown()))?,
+        };
         Playback::open_bytes(&self.folder, id, path, Box::new(object), keys).with_context(shown)
     }
 

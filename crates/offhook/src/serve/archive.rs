@@ -9,12 +9,13 @@ use offhook_call::record::CallRecord;
 use offhook_recorder::{MANIFEST, Manifest, is_sealed};
 use offhook_server::{
     Answer, Archive, AuditEntry, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, Speech, Unavailable,
+    segments,
 };
 use offhook_store::{AuditRow, CallRow, RecordingFilter, RecordingRow};
 use offhook_units::RecordingId;
 
 use super::port::Port;
-use crate::recording::Samples;
+use crate::recording::{Samples, StoreAway};
 
 /// How long an entry of the audit log may take to be kept; then nothing is played.
 const NOTED_WITHIN: Duration = Duration::from_secs(2);
@@ -40,11 +41,18 @@ impl Archive for Port {
                 Some(call) => self.store.call(call).await.map_err(|_| Unavailable)?,
                 None => None,
             };
+            let record = call.as_ref().and_then(|call| serde_json::from_str::<CallRecord>(&call.json).ok());
             let found = self.found(row, call).await;
             let folder = self.shelf.folder.clone();
             let line = tokio::task::spawn_blocking(move || manifest_of(&folder, id));
             let manifest = line.await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)?;
-            Ok(Some(RecordingDetail { found, manifest }))
+            let (agents, queues) = (self.names.agents.clone(), self.names.queues.clone());
+            let name = manifest.as_ref().and_then(|manifest| manifest.meta.get("queue"));
+            let began_in = name.and_then(|name| queues.iter().find(|(_, queue)| *queue == name).map(|(id, _)| *id));
+            let stretches = |record: &CallRecord| segments(record, found.started, found.duration, began_in);
+            let segments = record.as_ref().map(stretches).unwrap_or_default();
+            let goes_on_in = record.and_then(|record| record.joined);
+            Ok(Some(RecordingDetail { found, manifest, segments, agents, queues, goes_on_in }))
         })
     }
 
@@ -57,7 +65,11 @@ impl Archive for Port {
             let (shelf, keys, path) = (self.shelf.clone(), self.keys.clone(), PathBuf::from(row.path));
             let opened = tokio::task::spawn_blocking(move || Samples::open(&shelf, id, &path, keys.as_ref()));
             let samples = opened.await.map_err(|_| Unavailable)?;
-            let samples = samples.map_err(|error| OpenFault::Broken(format!("{error:#}")))?;
+            let samples = samples.map_err(|error| match error.downcast_ref::<StoreAway>() {
+                // Another try may find it there again.
+                Some(_) => Unavailable.into(),
+                None => OpenFault::Broken(format!("{error:#}")),
+            })?;
             Ok(Box::new(samples) as Box<dyn Speech>)
         })
     }

@@ -612,6 +612,11 @@ async fn recordings_are_searched_in_pages_and_described_with_their_gaps() {
     );
     assert_eq!((&one["file"]["gaps"][0]["why"], &one["file"]["codec"]), (&"silent".into(), &"PCMA".into()));
     assert_eq!(one["file"]["left"]["covered_ms"], 11_000);
+    let segment = serde_json::json!({
+        "from_ms": 2_000, "to_ms": 12_000, "part": "talk",
+        "agent": { "id": "a-1", "name": "alice" }, "queue": { "id": "q-2", "name": null },
+    });
+    assert_eq!((&one["segments"], &one["goes_on_in"]), (&serde_json::json!([segment]), &"call-1f".into()));
     house.get("/api/v1/recordings/r-9").await.check_problem(404);
     let peaks = house.get("/api/v1/recordings/r-2/peaks?points=12").await.json();
     assert_eq!(peaks["left"].as_array().map(Vec::len), Some(12));

@@ -22,10 +22,10 @@ use offhook_call::visit::{NotWelcome, Ticket};
 use offhook_plan::{Grade, LegReport, LevelReport, PeerMetrics, Quality, SpeechReport, SrtpReport};
 use offhook_recorder::{Format, GapReason, MANIFEST_VERSION, Manifest, ManifestGap, SideSummary};
 use offhook_server::{
-    AgentWish, Answer, Archive, AuditEntry, BanView, Encoding, EventLog, Explained, GuestError, GuestWish, Happened,
-    Health, Ladder, LadderMessage, Occurred, OpenFault, Page, RecordEntry, RecordingDetail, RecordingEntry,
-    RecordingFound, RecordingsWanted, ReportFault, ReportOf, Reported, SAMPLE_HEADER_BYTES, SetAgentError, Speech,
-    Unavailable, View, WebhookEvent, WelcomeError, Withdrawal,
+    AgentWish, Answer, Archive, AuditEntry, BanView, Doing, Encoding, EventLog, Explained, GuestError, GuestWish,
+    Happened, Health, Ladder, LadderMessage, Occurred, OpenFault, Page, RecordEntry, RecordingDetail, RecordingEntry,
+    RecordingFound, RecordingsWanted, ReportFault, ReportOf, Reported, SAMPLE_HEADER_BYTES, Segment, SetAgentError,
+    Speech, Unavailable, View, WebhookEvent, WelcomeError, Withdrawal,
 };
 use offhook_units::{AgentId, CallId, ContactId, CryptoSuite, LegId, PersonRef, QueueId, RecordingId, Span, Tick};
 
@@ -330,7 +330,20 @@ impl Archive for Fixed {
     }
 
     fn recording(&self, id: RecordingId) -> Answer<'_, Result<Option<RecordingDetail>, Unavailable>> {
-        let detail = |found: &RecordingFound| RecordingDetail { found: found.clone(), manifest: Some(manifest(found)) };
+        let detail = |found: &RecordingFound| RecordingDetail {
+            found: found.clone(),
+            manifest: Some(manifest(found)),
+            segments: vec![Segment {
+                from: Span::from_s(2),
+                to: Span::from_s(12),
+                doing: Doing::Talk,
+                agent: Some(AgentId(1)),
+                queue: Some(QueueId(2)),
+            }],
+            agents: std::collections::BTreeMap::from([(AgentId(1), "alice".to_owned())]),
+            queues: std::collections::BTreeMap::new(),
+            goes_on_in: (found.id == RecordingId(2)).then_some(CallId(0x1f)),
+        };
         self.answer(self.recordings.iter().find(|found| found.id == id).map(detail))
     }
 

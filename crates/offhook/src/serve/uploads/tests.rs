@@ -17,7 +17,7 @@ use offhook_store::Archive;
 
 use super::*;
 use crate::recording::tests::{BEGAN, Centre, sealed_centre};
-use crate::recording::{Samples, erase};
+use crate::recording::{Samples, StoreAway, erase};
 
 /// A store that can be away, can damage what it is given, and counts.
 #[derive(Debug, Default)]
@@ -185,6 +185,13 @@ fn recordings_are_stored_leave_the_folder_after_a_week_and_are_heard_and_verifie
     let after: Vec<_> = (1..=4).map(|id| house.samples(&shelf, id)).collect();
     assert!(before == after, "heard from the store as from the folder");
     assert_eq!(house.faults(&shelf), Vec::<String>::new());
+    // A store that is away is told from a recording that is gone.
+    let path = Path::new(&house.centre.manifests[&1].path);
+    let open = |shelf: &Shelf| Samples::open(shelf, RecordingId(1), path, Some(&keys())).expect_err("not there");
+    house.store.is_down.store(true, Ordering::Relaxed);
+    assert!(open(&shelf).is::<StoreAway>());
+    house.store.is_down.store(false, Ordering::Relaxed);
+    assert!(!open(&Shelf::local(house.centre.folder())).is::<StoreAway>());
     // Without the store's settings it says that it cannot ask, and erases nothing that would stay there.
     assert!(house.faults(&Shelf::local(house.centre.folder()))[0].contains("unreachable-file"));
     let archive = Archive::open(house.centre.data.path()).expect("an archive");
@@ -307,7 +314,7 @@ impl S3 {
         let python = named.clone().unwrap_or_else(|_| "python3".to_owned());
         let probe = std::process::Command::new(&python).args(["-c", "import moto.server"]).output();
         if !probe.is_ok_and(|probe| probe.status.success()) {
-            assert!(named.is_err(), "{python} has no moto: pip install 'moto[server,s3]'");
+            assert!(named.is_err(), "{python} has no moto: pip install 'moto[s3]' flask flask-cors");
             eprintln!("there is no S3 server here: nothing was tested");
             return None;
         }
