@@ -3,6 +3,8 @@
 
 import { STATES, stateWanted } from "./agents.js";
 import { startCall } from "./desk-call.js";
+import { startNoting } from "./desk-noting.js";
+import { startPast } from "./desk-past.js";
 import { startKeys } from "./desk-keys.js";
 import { listen } from "./live.js";
 import { byId, element, length, say } from "./parts.js";
@@ -34,8 +36,10 @@ async function attempt(act) {
   try {
     await act();
     note("");
+    return true;
   } catch (error) {
     if (!refused(error)) note(errorText(error));
+    return false;
   }
 }
 
@@ -63,6 +67,8 @@ function show(answer) {
   desk.shown = answer;
   drawState(answer);
   call.draw(answer);
+  noting.draw(answer);
+  past.draw(answer);
   tick();
 }
 
@@ -75,6 +81,7 @@ function tick() {
 
 const FETCH = {
   desk: async () => show(await (await ask("/api/v1/desk")).json()),
+  past: () => past.refresh(),
   targets: async () => {
     const [agents, queues] = await Promise.all(["agents", "queues"].map(async (name) => (await (await ask(`/api/v1/${name}`)).json())[name]));
     call.targets(agents.filter((agent) => agent.id !== session.agent?.id), queues);
@@ -100,8 +107,9 @@ function touch(names) {
 const own = (data) => data.id === session.agent?.id || data.agent === session.agent?.name || data.id === desk.shown?.offer?.call.id || desk.shown?.calls.some(({ call: { id } }) => id === data.id);
 
 function took(name, data) {
-  if (name === "reset") touch(["desk", "targets"]);
-  else if (["agent", "call", "call-ended"].includes(name) && own(data)) touch(["desk"]);
+  if (name === "reset") touch(["desk", "targets", "past"]);
+  else if (["agent", "call", "call-ended"].includes(name) && own(data)) touch(["desk", "past"]);
+  if (name === "queue") touch(["past"]);
   if (name === "agent" && data.id !== session.agent?.id) touch(["targets"]);
 }
 
@@ -122,6 +130,7 @@ async function run() {
       byId("desk").hidden = false;
       if (!works) return link("live", "link.in");
       await Promise.all([FETCH.desk(), FETCH.targets()]);
+      await past.refresh();
       pause = 500;
       await listen(took, () => link("live", "link.live"));
     } catch (error) {
@@ -146,6 +155,8 @@ const tell = linkDesk((phone) => {
   if (desk.shown) call.draw(desk.shown);
 });
 const call = startCall({ now, command, record, tell, phone: () => desk.phone });
-startKeys({ change, note });
+const noting = startNoting({ keep: (body) => attempt(async () => show(await (await send("/api/v1/desk/wrap-up", body)).json())) });
+const past = startPast();
+startKeys({ change, pick: noting.pick });
 setInterval(tick, 500);
 run();

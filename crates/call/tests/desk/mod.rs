@@ -158,6 +158,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
                 consent: None,
                 pause_on_keys: None,
                 sticky: None,
+                codes: offhook_call::config::WrapUpCodes::default(),
                 external: None,
                 ways: Ways::default(),
             })

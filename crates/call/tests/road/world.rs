@@ -582,6 +582,7 @@ pub fn config(agents: u16) -> Config {
         consent: None,
         pause_on_keys: None,
         sticky: None,
+        codes: offhook_call::config::WrapUpCodes::default(),
         external: None,
         ways: Ways::default(),
     };

@@ -148,6 +148,7 @@ impl Reader {
             self.sink.missing(section.span.clone(), message, advice);
         }
         let sticky = self.sticky(section);
+        let codes = self.codes(section, whole);
         let external = section.span(&mut self.sink, "external_decision", Span::from_ms(100)..=Span::from_s(60));
         Queue {
             acd,
@@ -161,6 +162,7 @@ impl Reader {
             consent,
             pause_on_keys,
             sticky,
+            codes,
             external,
             ways: Ways::default(),
         }
