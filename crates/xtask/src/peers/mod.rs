@@ -3,8 +3,9 @@
 pub mod agents;
 mod api;
 mod browser;
-mod chromium;
+pub mod chromium;
 mod crash;
+mod desk;
 mod devices;
 mod dns;
 pub mod exchange;
@@ -231,6 +232,11 @@ const TESTS: &[Test] = &[
         name: "api",
         sentence: "schemathesis finds no answer that the description of the API lacks; webhooks tell a call, also after kill -9",
         run: api::run,
+    },
+    Test {
+        name: "desk",
+        sentence: "an agent handles a call at the desk by keys, and axe-core finds nothing on any view",
+        run: desk::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];
