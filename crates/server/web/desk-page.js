@@ -1,7 +1,7 @@
 // The agent's desk: fetches it, listens to the live events, fetches it again when something of it changes. What is in hand is shown by
 // `desk-call.js`, keys are bound by `desk-keys.js`.
 
-import { STATES, stateWanted } from "./agents.js";
+import { REASONS, STATES, stateWanted } from "./agents.js";
 import { startCall } from "./desk-call.js";
 import { startNoting } from "./desk-noting.js";
 import { startPast } from "./desk-past.js";
@@ -13,7 +13,6 @@ import { SignInWanted, ask, may, send, session, startSession } from "./session.j
 import { LANGUAGES, chooseLanguage, errorText, language, t, word } from "./words.js";
 
 const KINDS = { available: "good", offered: "warn", busy: "busy", "wrap-up": "busy", "not-ready": "bad", "logged-out": "" };
-const REASONS = ["break", "lunch", "meeting", "training", "follow-up"];
 const REFRESH_MS = 150;
 
 const desk = { skew: 0, shown: null, queues: [], agents: [], phone: null, timer: null, stale: new Set() };
@@ -144,7 +143,7 @@ async function run() {
 for (const [id, name] of Object.entries(LANGUAGES)) byId("language").append(element("option", { value: id, textContent: name, lang: id, selected: id === language() }));
 byId("language").addEventListener("change", () => chooseLanguage(byId("language").value));
 byId("reason").append(element("option", { value: "", textContent: t("reason.none") }), ...REASONS.map((reason) => element("option", { value: reason, textContent: word("reason", reason) })));
-byId("states").append(...STATES.map(([state]) =>
+byId("states").append(...STATES.map((state) =>
   element("button", { type: "button", textContent: t(`state.${state}`), data: { state }, onclick: () => change(state) })));
 document.title = t("desk.title");
 link("wait", "link.wait");
