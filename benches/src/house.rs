@@ -314,7 +314,7 @@ fn config() -> Config {
             consent: None,
             pause_on_keys: None,
             sticky: None,
- codes: offhook_call::config::WrapUpCodes::default(),
+            codes: offhook_call::config::WrapUpCodes::default(),
             external: None,
             ways: Ways::default(),
         }],
