@@ -70,9 +70,10 @@ pub async fn wrap_up(
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryQuery {
-    /// Those of the caller of this call, which is offered to the agent, goes on, or was taken last.
+    /// Those of the caller of this call, which is offered to the agent, goes on, or was taken last; of the one that is in hand where it is
+    /// not said.
     #[schemars(regex(pattern = r"^call-(0|[1-9a-f][0-9a-f]{0,15})$"))]
-    call: String,
+    call: Option<String>,
     /// In the name of this agent; one's own where it is not said.
     #[schemars(regex(pattern = r"^a-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     by: Option<String>,
@@ -134,9 +135,15 @@ pub async fn history(
     query: Result<Query<HistoryQuery>, QueryRejection>,
 ) -> Result<Json<CallerHistory>, Problem> {
     let Query(HistoryQuery { call, by }) = query.map_err(|error| bad_request(error.body_text()))?;
-    let call = call_id(&call)?;
+    let named = call.as_deref().map(call_id).transpose()?;
     let agent = own_agent(&asker, by.as_deref())?;
-    let entries = shared.view.caller_history(agent, call, HISTORY_MAX).await?;
+    let desk = shared.view.desk(agent).await?.ok_or_else(no_agent)?;
+    let offered = desk.offer.map(|offer| offer.call.id);
+    let in_hand = offered.or(desk.codes.map(|codes| codes.call)).or(desk.calls.first().map(|talk| talk.call.id));
+    let entries = match named.or(in_hand) {
+        Some(call) => shared.view.caller_history(agent, call, HISTORY_MAX).await?,
+        None => Vec::new(),
+    };
     let calls = entries.iter().map(PastCall::from).collect();
     Ok(Json(CallerHistory { at: rfc3339(shared.view.now()), calls }))
 }

@@ -97,6 +97,8 @@ async fn earlier_calls_are_told_of_the_own_caller_alone_and_codes_are_found_and_
     let noted = &first["wrap_ups"][0];
     assert_eq!((&noted["code"], &noted["note"]), (&"Order/New".into(), &"Wants two more, by Friday.".into()));
     assert!(first.get("caller").is_none(), "the number is not told again");
+    let in_hand = ask(&running, "GET", "/api/v1/desk/history", &alice, "").await.json();
+    assert_eq!(in_hand["calls"][0], first);
     ask(&running, "GET", "/api/v1/desk/history?call=1", &alice, "").await.check_problem(400);
     ask(&running, "GET", "/api/v1/desk/history?call=call-3&by=a-2", &alice, "").await.check_problem(403);
     // Records and reports are not an agent's.
