@@ -315,6 +315,7 @@ fn config() -> Config {
             pause_on_keys: None,
             sticky: None,
             resume_within: None,
+            codes: offhook_call::config::WrapUpCodes::default(),
             external: None,
             ways: Ways::default(),
         }],

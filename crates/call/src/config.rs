@@ -260,8 +260,19 @@ pub struct Queue {
     pub resume_within: Option<Span>,
     /// For so long at most a program is asked about each call before the strategy decides.
     pub external: Option<Span>,
+    /// What its agents may say of a call when it is over.
+    pub codes: WrapUpCodes,
     /// When callers are let in, and the ways out.
     pub ways: Ways,
+}
+
+/// What agents may say of a call when it is over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WrapUpCodes {
+    /// The codes, in the order in which they are shown; `/` parts what is above from what is below.
+    pub codes: Vec<String>,
+    /// An agent who has given none is not done with wrap-up.
+    pub required: bool,
 }
 
 /// Agents on loan.

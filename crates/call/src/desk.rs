@@ -1,6 +1,6 @@
 //! What an agent sees and does at the desk, whatever phone is in the hand.
 
-use offhook_units::{CallId, QueueId, Span, Tick};
+use offhook_units::{CallId, ContactId, PersonRef, QueueId, Span, Tick};
 
 use crate::view::{AgentView, CallView};
 
@@ -21,6 +21,8 @@ pub enum DeskWish {
     PutThrough,
     /// Parts with whoever was brought in, and talks on.
     TakeBack,
+    /// Says what a call was about that came from a queue and was taken last: one of its queue's codes, or none of them.
+    Code(Option<String>),
     /// Hangs up.
     HangUp,
     /// Is done with wrap-up.
@@ -49,6 +51,36 @@ pub struct DeskView {
     pub calls: Vec<DeskCall>,
     /// The wrap-up in hand.
     pub wrap_up: Option<WrapUpView>,
+    /// What may be noted of the call from a queue that goes on, or that is being wrapped up.
+    pub codes: Option<CodesView>,
+}
+
+/// What may be noted of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodesView {
+    /// The call.
+    pub call: CallId,
+    /// The codes of its queue.
+    pub codes: Vec<String>,
+    /// Wrap-up is not done without one.
+    pub required: bool,
+    /// What was said last.
+    pub code: Option<String>,
+}
+
+/// A call that an agent took from a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// As this contact.
+    pub contact: ContactId,
+    /// The call.
+    pub call: CallId,
+    /// The queue that offered it.
+    pub queue: QueueId,
+    /// The caller, in the sealed table; none who showed no number.
+    pub person: Option<PersonRef>,
+    /// What it was about.
+    pub code: Option<String>,
 }
 
 /// A call that is offered.

@@ -128,6 +128,12 @@ pub enum Denied {
     /// The agent is not in wrap-up.
     #[error("there is no wrap-up now")]
     NoWrapUp,
+    /// The queue has no such code.
+    #[error("the call's queue has no such code")]
+    NoCode,
+    /// A code has to be given first.
+    #[error("say first what the call was about: its queue wants a code")]
+    CodeWanted,
     /// Nobody was brought into the call who has picked up.
     #[error("nobody was brought into this call who has picked up")]
     NoGuest,

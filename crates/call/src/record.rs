@@ -363,6 +363,11 @@ impl Fold {
         if matches!(event, CallEvent::Ended { .. }) { self.open.remove(&call).map(|open| open.record) } else { None }
     }
 
+    /// Who made a call that has not ended, in the sealed table.
+    pub fn caller_of(&self, call: CallId) -> Option<PersonRef> {
+        Some(self.open.get(&call)?.record.caller)
+    }
+
     /// Calls that have not ended, oldest id first.
     pub fn open(&self) -> impl Iterator<Item = &OpenCall> {
         self.open.values()

@@ -94,6 +94,11 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/agents/{id}/state", post(set_agent))
         .route("/api/v1/desk", get(desk::show))
         .route("/api/v1/desk/commands", post(desk::command))
+        .route("/api/v1/desk/wrap-up", post(desk::wrap_up))
+        .route("/api/v1/desk/history", get(desk::history))
+        .route("/api/v1/desk/callbacks", get(desk::callbacks))
+        .route("/api/v1/desk/figures", get(desk::figures))
+        .route("/api/v1/reports/codes", get(desk::codes))
         .route("/api/v1/calls", get(calls))
         .route("/api/v1/calls/{id}/supervise", post(supervise))
         .route("/api/v1/calls/{id}/recording", post(recording_control::set))
@@ -347,6 +352,9 @@ pub struct RecordsQuery {
     /// At most so many; 50 where it is not said.
     #[schemars(range(min = 1, max = RECORDS_PAGE_MAX))]
     limit: Option<u32>,
+    /// Only calls that an agent gave this code, or one below it: `Order` finds `Order/New`.
+    #[schemars(length(min = 1, max = desk::CODE_CHARS_MAX))]
+    code: Option<String>,
     /// Only records before this one: `next` of the page before.
     #[schemars(regex(pattern = r"^call-(0|[1-9a-f][0-9a-f]{0,15})$"))]
     before: Option<String>,
@@ -374,7 +382,11 @@ async fn records(
         return Err(bad_request(format!("limit is a number from 1 to {RECORDS_PAGE_MAX}")));
     }
     let before = query.before.as_deref().map(call_id).transpose()?;
-    let entries = shared.view.records(Page { limit, before }).await?;
+    let code = query.code;
+    if code.as_ref().is_some_and(|code| code.is_empty() || code.chars().count() > desk::CODE_CHARS_MAX) {
+        return Err(bad_request(format!("a code has 1 to {} characters", desk::CODE_CHARS_MAX)));
+    }
+    let entries = shared.view.records(Page { limit, before, code }).await?;
     let records: Vec<_> = entries.iter().map(dto::Record::from).collect();
     let full = records.len() >= limit as usize;
     let next = records.last().filter(|_| full).map(|record| record.id.clone());

@@ -5,6 +5,7 @@ mod queue;
 mod record;
 mod recorded;
 mod sound;
+mod wrap_up;
 
 use offhook_call::view::{AgentView, CallView, GuestView, RegistrationView, TargetView, TrunkCounts, TrunkView};
 use offhook_units::{CallId, Tick};
@@ -15,6 +16,7 @@ pub use self::queue::{Callback, Hours, Queue};
 pub use self::record::{ENDS, Named, Person, Record, end_name};
 pub use self::recorded::RecordedNow;
 use self::sound::{Level, Sound, Sounding};
+pub use self::wrap_up::WrapUpDto;
 use crate::time::rfc3339;
 use crate::view::{self, BanView, LadderMessage};
 

@@ -37,7 +37,7 @@ pub use archive::{
     Archive, AuditEntry, Encoding, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES,
     Speech,
 };
-pub use desk::Desk;
+pub use desk::{CodeCount, Desk, NOTE_CHARS_MAX};
 pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_MAX};
 pub use events::{EventSender, LiveEvent, events};
 pub use idempotency::{KEPT_BYTES_MAX, KEPT_FOR, KEY_CHARS_MAX, KEYS_MAX};
@@ -56,7 +56,7 @@ pub use users::{
 pub use view::{
     AgentWish, Answer, BanView, Explained, GuestError, GuestWish, Health, Ladder, LadderMessage, Page,
     RECORDS_PAGE_MAX, RecordEntry, RecordingEntry, ReportFault, ReportOf, Reported, SetAgentError, Unavailable, View,
-    WelcomeError, Withdrawal,
+    WelcomeError, Withdrawal, WrapUpEntry,
 };
 pub use visitors::{ADDRESSES_MAX, EntrancePage, TICKETS_PER_MINUTE};
 pub use webhooks::{

@@ -85,6 +85,8 @@ impl From<GuestError> for Problem {
                 | Denied::NoOffer
                 | Denied::NoWrapUp
                 | Denied::NoGuest
+                | Denied::NoCode
+                | Denied::CodeWanted
                 | Denied::CannotTake(_)
                 | Denied::Elsewhere(_)
                 | Denied::Unreachable(_)
@@ -114,6 +116,8 @@ const fn kind(denied: &Denied) -> &'static str {
         Denied::NoOffer => "urn:offhook:no-offer",
         Denied::NoWrapUp => "urn:offhook:no-wrap-up",
         Denied::NoGuest => "urn:offhook:no-guest",
+        Denied::NoCode => "urn:offhook:no-code",
+        Denied::CodeWanted => "urn:offhook:wrap-up-code-wanted",
         Denied::NotTalking => "urn:offhook:not-talking",
         Denied::Elsewhere(_) => "urn:offhook:elsewhere",
         Denied::Unreachable(_) => "urn:offhook:unreachable",

@@ -331,15 +331,32 @@ async fn make(shared: &Shared, of: ReportOf, cut: &Cut) -> Result<Reported, Prob
     Ok(shared.view.report(of, cut.bounds(), REPORT_ROWS_MAX).await?)
 }
 
-const fn percent(hundredths: Option<u32>) -> Option<f64> {
+pub const fn percent(hundredths: Option<u32>) -> Option<f64> {
     match hundredths {
         Some(hundredths) => Some(hundredths as f64 / 100.0),
         None => None,
     }
 }
 
-fn share(part: u64, whole: u64) -> Option<f64> {
+pub fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| (part as f64 * 10_000.0 / whole as f64).round() / 100.0)
+}
+
+/// (talk + hold + wrap-up) / handled.
+pub fn handling(figures: &AgentFigures) -> Option<Span> {
+    let AgentFigures { talk, hold, wrap_up, handled, .. } = *figures;
+    (handled > 0).then(|| (talk + hold + wrap_up) / handled)
+}
+
+/// When the days from `from` to `until` begin and end, as a report counts them.
+pub fn days(
+    from: Option<String>,
+    until: Option<String>,
+    zone: Option<String>,
+    now: Tick,
+) -> Result<(Tick, Tick), Problem> {
+    let cut = Cut::read(Wanted { from, until, per: None, zone, format: None }, now)?;
+    Ok((cut.from, cut.until))
 }
 
 impl Cut {
@@ -413,7 +430,7 @@ impl Cut {
             talk_ms: talk.as_ms(),
             hold_ms: hold.as_ms(),
             wrap_up_ms: wrap_up.as_ms(),
-            average_handling_time_ms: (handled > 0).then(|| ((talk + hold + wrap_up) / u64::from(handled)).as_ms()),
+            average_handling_time_ms: handling(figures).map(Span::as_ms),
         }
     }
 

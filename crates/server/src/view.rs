@@ -160,12 +160,14 @@ pub struct BanView {
 }
 
 /// Which records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// At most so many, at least 1 and at most [`RECORDS_PAGE_MAX`].
     pub limit: u32,
     /// Only records of calls with a smaller id: the last one of the page before.
     pub before: Option<CallId>,
+    /// Only calls that an agent gave this code, or one below it.
+    pub code: Option<String>,
 }
 
 /// A call record with the names that its ids had, and what the sealed table still knows.
@@ -183,6 +185,23 @@ pub struct RecordEntry {
     pub diverted: Option<String>,
     /// What is known of the recording's file.
     pub recording: Option<RecordingEntry>,
+    /// What agents noted of it, oldest first.
+    pub wrap_ups: Vec<WrapUpEntry>,
+}
+
+/// What an agent noted of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrapUpEntry {
+    /// Who.
+    pub agent: AgentId,
+    /// The agent's name.
+    pub name: Option<String>,
+    /// When.
+    pub at: Tick,
+    /// What it was about.
+    pub code: Option<String>,
+    /// In words; none where there are none, or they are forgotten.
+    pub note: Option<String>,
 }
 
 /// A recording's file.

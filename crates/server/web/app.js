@@ -4,6 +4,7 @@ import { startMoving } from "./moving.js";
 import { startRecordings } from "./recordings.js";
 import { startReports } from "./reports.js";
 import { SignInWanted, ask, may, send, session, startSession } from "./session.js";
+import { LANGUAGES, chooseLanguage, clock, errorText, language, moment, number, t, word } from "./words.js";
 
 // The page: fetches what it shows, listens to the live events, fetches again what they touch. Nothing comes from elsewhere.
 
@@ -17,15 +18,8 @@ const state = { queues: [], agents: [], calls: [], records: [], skew: 0, lastEve
 
 const CALL_TAGS = { greeting: "", announcing: "", echo: "", waiting: "warn", ringing: "warn", talking: "good", held: "busy", "calling-back": "warn", ending: "" };
 const AGENT_TAGS = { available: "good", offered: "warn", busy: "busy", "wrap-up": "busy", "not-ready": "bad", "logged-out": "" };
-// What a supervisor may do, by what it is called in the API; and what a guest does, as the page says it.
-const SUPERVISE = { listen: "Listen", whisper: "Whisper", barge: "Join in", "take-over": "Take over", leave: "Leave" };
-const PART_WORDS = { listen: "listens", whisper: "whispers", barge: "joined in", party: "in conference" };
-const END_WORDS = {
-  "caller-hung-up": "caller hung up", "agent-hung-up": "agent hung up", abandoned: "abandoned",
-  "nobody-logged-in": "nobody logged in", "queue-full": "queue full", "waited-too-long": "waited too long",
-  "not-reached": "not reached", failed: "failed", closed: "out of hours", "left-by-key": "left by a key",
-  "callback-asked": "to be called back", "shut-down": "exchange stopped", lost: "exchange died",
-};
+// What a supervisor may do, by what it is called in the API.
+const SUPERVISE = ["listen", "whisper", "barge", "take-over", "leave"];
 // Which list an event makes stale.
 const TOUCHES = {
   queue: ["queues"], agent: ["agents", "queues"], call: ["calls", "queues"], "call-ended": ["calls", "queues", "agents"],
@@ -44,8 +38,6 @@ function length(ms) {
 
 const exchangeNow = () => Date.now() + state.skew;
 const sinceMs = (text) => exchangeNow() - Date.parse(text);
-const clock = (text) => new Date(text).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const words = (text) => text.replace("-", " ");
 
 // --- Elements ------------------------------------------------------------------------------------------------------
 
@@ -59,7 +51,8 @@ function element(name, properties = {}, ...children) {
   return node;
 }
 
-const tag = (text, kind) => element("span", { className: `tag ${kind ?? ""}`, textContent: words(text) });
+const tag = (textContent, kind) => element("span", { className: `tag ${kind ?? ""}`, textContent });
+const agentTag = (state) => tag(word("agent", state), AGENT_TAGS[state]);
 const cell = (column, content, className = "") => element("td", { className, data: { column } }, content || content === 0 ? content : "–");
 // A length that grows by itself: see `tickClocks`.
 const growing = (since) => element("span", { data: { since }, textContent: length(sinceMs(since)) });
@@ -75,7 +68,7 @@ function rows(name, items, make) {
   const more = byId(`${name}-more`);
   if (more) {
     more.hidden = items.length <= ROWS_MAX;
-    more.textContent = `${items.length - ROWS_MAX} more are not shown; the API has them all.`;
+    more.textContent = t("floor.more", { n: items.length - ROWS_MAX });
   }
 }
 
@@ -84,11 +77,11 @@ function rows(name, items, make) {
 function drawTotals() {
   const count = (of) => state.agents.filter((agent) => of.includes(agent.state)).length;
   const totals = [
-    [state.calls.length, "calls up"],
-    [state.calls.filter((call) => call.state === "waiting" || call.state === "ringing").length, "waiting or ringing"],
-    [state.calls.filter((call) => call.state === "talking" || call.state === "held").length, "talking"],
-    [count(["available"]), "agents available"],
-    [count(["busy", "offered", "wrap-up"]), "agents at work"],
+    [state.calls.length, t("total.calls")],
+    [state.calls.filter((call) => call.state === "waiting" || call.state === "ringing").length, t("total.waiting")],
+    [state.calls.filter((call) => call.state === "talking" || call.state === "held").length, t("total.talking")],
+    [count(["available"]), t("total.available")],
+    [count(["busy", "offered", "wrap-up"]), t("total.busy")],
   ];
   byId("totals").replaceChildren(
     ...totals.map(([n, name]) => element("li", {}, element("span", { textContent: name }), element("b", { textContent: n }))),
@@ -96,35 +89,36 @@ function drawTotals() {
 }
 
 function hoursOf({ calendar, open, until }) {
-  const change = until ? ` until ${new Date(until).toLocaleString()}` : "";
-  return `${open ? "Open" : "Closed"}${change} (${calendar}).`;
+  const key = `hours.${open ? "open" : "closed"}`;
+  return until ? t(`${key}-until`, { calendar, time: moment(until) }) : t(key, { calendar });
 }
 
 function drawQueues() {
   byId("queues-empty").hidden = state.queues.length > 0;
   byId("queues").replaceChildren(...state.queues.map((queue) => {
     const { today } = queue;
-    const level = today.service_level_percent === null ? "no calls yet" : `${today.service_level_percent.toFixed(1)} %`;
+    const level = today.service_level_percent === null ? t("queue.no-calls") : number(today.service_level_percent / 100, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
     const asa = today.average_speed_of_answer_ms === null ? "–" : length(today.average_speed_of_answer_ms);
     const unserved = queue.waiting > 0 && queue.agents_logged_in === 0;
     return element("article", { className: "card" },
       element("h3", { textContent: queue.name }),
       element("dl", {},
-        figure("waiting", queue.waiting, unserved ? "alarm" : ""),
-        figure("longest wait", queue.waiting ? length(queue.longest_wait_ms) : "–"),
-        ...(queue.expected_wait ? [figure("new callers wait", `${length(queue.expected_wait.p50_ms)}–${length(queue.expected_wait.p80_ms)}`)] : []),
-        figure("talking", queue.talking),
-        ...(queue.callbacks ? [figure("to call back", queue.callbacks)] : []),
-        figure("available", `${queue.agents_available} of ${queue.agents_logged_in}`),
-        figure("service level", level),
-        figure("mean wait", asa)),
-      unserved ? element("p", { className: "alarm", textContent: "Callers wait and nobody is logged in." }) : null,
+        figure(t("queue.waiting"), queue.waiting, unserved ? "alarm" : ""),
+        figure(t("queue.longest"), queue.waiting ? length(queue.longest_wait_ms) : "–"),
+        ...(queue.expected_wait ? [figure(t("queue.expected"), `${length(queue.expected_wait.p50_ms)}–${length(queue.expected_wait.p80_ms)}`)] : []),
+        figure(t("queue.talking"), queue.talking),
+        ...(queue.callbacks ? [figure(t("queue.callbacks"), queue.callbacks)] : []),
+        figure(t("queue.available"), t("queue.of", { free: queue.agents_available, all: queue.agents_logged_in })),
+        figure(t("queue.level"), level),
+        figure(t("queue.asa"), asa)),
+      unserved ? element("p", { className: "alarm", textContent: t("queue.unserved") }) : null,
       queue.hours ? element("p", { className: "today", textContent: hoursOf(queue.hours) }) : null,
       element("p", {
         className: "today",
-        title: `Service level by the formula '${today.service_level_formula}'`,
-        textContent: `Today (UTC): ${today.offered} offered, ${today.answered} answered, ${today.abandoned} abandoned, ` +
-          `${today.flowed_out} sent elsewhere. Service level: ${today.service_level_formula}.`,
+        title: t("queue.formula", { formula: today.service_level_formula }),
+        textContent: t("queue.today", {
+          offered: today.offered, answered: today.answered, abandoned: today.abandoned, away: today.flowed_out, formula: today.service_level_formula,
+        }),
       }));
   }));
 }
@@ -144,23 +138,23 @@ function drawSupervisors() {
   if (byId("supervisor").dataset.key === key) return;
   byId("supervisor").dataset.key = key;
   const option = (value, textContent) => element("option", { value, textContent, selected: value === chosen });
-  byId("supervisor").replaceChildren(option("", "nobody"), ...known.map((agent) => option(agent.id, agent.name)));
+  byId("supervisor").replaceChildren(option("", t("supervise.nobody")), ...known.map((agent) => option(agent.id, agent.name)));
 }
 
 const guestsOf = (call) => call.guests.map((guest) =>
-  tag(`${guest.name} ${guest.joined ? PART_WORDS[guest.part] : "is rung"}`, "busy"));
+  tag(t(`part.${guest.joined ? guest.part : "rung"}`, { name: guest.name }), "busy"));
 
 // One click each: the phone rings once, answers by itself, and the part changes from then on.
 function supervising(call) {
   const by = supervisor();
   if (!by || (call.state !== "talking" && call.state !== "held") || !allowed(by, call) || !may("supervise")) return null;
   const present = call.guests.find((guest) => guest.name === by.name);
-  const buttons = Object.entries(SUPERVISE).filter(([how]) => how !== "leave" || present).map(([how, textContent]) =>
+  const buttons = SUPERVISE.filter((how) => how !== "leave" || present).map((how) =>
     element("button", {
-      type: "button", className: "small", textContent, ariaPressed: String(present?.part === how),
+      type: "button", className: "small", textContent: t(`supervise.${how}`), ariaPressed: String(present?.part === how),
       onclick: () => supervise(call.id, by, how),
     }));
-  return element("div", { className: "parts", role: "group", ariaLabel: `Supervise the call of ${call.caller || "a withheld number"}` }, ...buttons);
+  return element("div", { className: "parts", role: "group", ariaLabel: t("supervise.of", { who: call.caller || t("call.withheld") }) }, ...buttons);
 }
 
 // A command about calls; what the exchange says against it stands above them.
@@ -170,7 +164,7 @@ async function order(path, body) {
     byId("calls-note").textContent = "";
     touch(["calls"]);
   } catch (error) {
-    if (!refused(error)) byId("calls-note").textContent = error.detail ?? "The exchange did not take that.";
+    if (!refused(error)) byId("calls-note").textContent = errorText(error);
   }
 }
 
@@ -178,29 +172,28 @@ const supervise = (call, by, how) => order(`/api/v1/calls/${call}/supervise`, { 
 
 // Which way speech sounds worse than it should, at the time.
 const soundsOf = (call) => [["caller", call.caller_sounds], ["agent", call.agent_sounds]].flatMap(([who, sounds]) =>
-  [[`${who} sounds`, sounds?.heard], [`${who} hears`, sounds?.sent]]
+  [[`sounds.${who}-heard`, sounds?.heard], [`sounds.${who}-sent`, sounds?.sent]]
     .filter(([, grade]) => grade === "fair" || grade === "poor")
-    .map(([what, grade]) => tag(`${what} ${grade}`, grade === "poor" ? "bad" : "warn")));
+    .map(([what, grade]) => tag(t(what, { grade: word("grade", grade) }), grade === "poor" ? "bad" : "warn")));
 
 // --- Recording -----------------------------------------------------------------------------------------------------
 
-const PAUSED_BY = { agent: "an agent", program: "a program", keys: "the caller's keys", limit: "a limit", rule: "a rule" };
-const RECORD_WORDS = { "on-demand": "Record", recording: "Pause recording", pausing: "Resume recording", paused: "Resume recording" };
+const RECORD = { "on-demand": "record.begin", recording: "record.pause", pausing: "record.resume", paused: "record.resume" };
 
 // What becomes of a call's speech, with the button that changes it. A pause is shown when it is in force, not before.
 function recordedOf(call) {
   const { state: now, paused } = call.recorded;
   if (now === "off") return null;
-  const until = paused?.until ? `, until ${clock(paused.until)} at the latest` : "";
-  const title = paused ? `by ${PAUSED_BY[paused.by.who]} since ${clock(paused.since)}${until}` : "";
-  const shown = { "on-demand": "", recording: " recorded", pausing: "pausing", paused: "recording paused" }[now];
+  const by = paused && { who: word("paused-by", paused.by.who), since: clock(paused.since) };
+  const title = !paused ? "" : paused.until ? t("recorded.by-until", { ...by, until: clock(paused.until) }) : t("recorded.by", by);
+  const shown = now === "on-demand" ? "" : t(`recorded.${now}`);
   const quiet = now === "recording" || now === "on-demand";
   const button = may("pause-recording") && element("button", {
-    type: "button", className: "small", textContent: RECORD_WORDS[now],
-    ariaLabel: `${RECORD_WORDS[now]}: the call of ${call.caller || "a withheld number"}`,
+    type: "button", className: "small", textContent: t(RECORD[now]),
+    ariaLabel: t("recorded.of", { what: t(RECORD[now]), who: call.caller || t("call.withheld") }),
     onclick: () => setRecording(call.id, now === "recording" ? "paused" : "recording"),
   });
-  return element("span", {}, element("span", { className: quiet ? "quiet" : "tag warn", title, textContent: shown }), " ", button);
+  return element("span", {}, element("span", { className: quiet ? "quiet" : "tag warn", title, textContent: quiet ? ` ${shown}` : shown }), " ", button);
 }
 
 const setRecording = (call, wanted) => order(`/api/v1/calls/${call}/recording`, { state: wanted });
@@ -211,18 +204,18 @@ function drawCalls() {
   const calls = [...state.calls].sort((a, b) =>
     (order.includes(b.state) - order.includes(a.state)) || a.started.localeCompare(b.started));
   rows("calls", calls, (call) => {
-    const place = call.state === "waiting" && call.position ? element("span", { className: "quiet", textContent: ` place ${call.position}` }) : null;
-    const unheard = call.unheard ? tag(`${call.unheard === "both" ? "neither side" : call.unheard} not heard`, "bad") : null;
-    const quiet = call.quiet ? tag(`${call.quiet} sends silence`, "warn") : null;
+    const place = call.state === "waiting" && call.position ? element("span", { className: "quiet", textContent: ` ${t("call.place", { n: call.position })}` }) : null;
+    const unheard = call.unheard ? tag(t(`unheard.${call.unheard}`), "bad") : null;
+    const quiet = call.quiet ? tag(t(`quiet.${call.quiet}`), "warn") : null;
     return element("tr", {},
-      cell("Caller", call.caller || "withheld", "name"),
-      cell("State", element("span", {}, tag(call.state, CALL_TAGS[call.state]), unheard, quiet, ...soundsOf(call), place, recordedOf(call))),
-      cell("For", growing(call.since)),
-      cell("Queue", call.queue),
-      cell("Agent", element("span", {}, element("span", { textContent: call.agent ?? "–" }), ...guestsOf(call), supervising(call), " ", moving(call))),
-      cell("Dialled", call.number),
-      cell("Up since", clock(call.started)),
-      cell("SIP", messagesOf(call.id)));
+      cell(t("col.caller"), call.caller || t("call.withheld"), "name"),
+      cell(t("col.state"), element("span", {}, tag(word("call", call.state), CALL_TAGS[call.state]), unheard, quiet, ...soundsOf(call), place, recordedOf(call))),
+      cell(t("col.for"), growing(call.since)),
+      cell(t("col.queue"), call.queue),
+      cell(t("col.agent"), element("span", {}, element("span", { textContent: call.agent ?? "–" }), ...guestsOf(call), supervising(call), " ", moving(call))),
+      cell(t("col.dialled"), call.number, "wrap"),
+      cell(t("col.up-since"), clock(call.started)),
+      cell(t("col.sip"), messagesOf(call.id)));
   });
 }
 
@@ -234,13 +227,13 @@ function drawAgents() {
   const agents = [...state.agents].sort((a, b) =>
     (rank.indexOf(a.state) - rank.indexOf(b.state)) || a.name.localeCompare(b.name));
   rows("agents", agents, (agent) => {
-    const reason = agent.reason ? element("span", { className: "quiet", textContent: ` ${agent.reason}` }) : null;
+    const reason = agent.reason ? element("span", { className: "quiet", textContent: ` ${word("reason", agent.reason)}` }) : null;
     return element("tr", {},
-      cell("Agent", agent.name, "name"),
-      cell("State", element("span", {}, tag(agent.state, AGENT_TAGS[agent.state]), reason, " ", changing(agent))),
-      cell("For", growing(agent.since)),
-      cell("Queues", agent.queues.join(", ") || null),
-      cell("Phone", agent.unreachable ? element("span", {}, agent.contact, element("span", { className: "quiet", textContent: " does not answer" })) : agent.contact ?? element("span", { className: "quiet", textContent: "not registered" })));
+      cell(t("col.agent"), agent.name, "name"),
+      cell(t("col.state"), element("span", {}, agentTag(agent.state), reason, " ", changing(agent))),
+      cell(t("col.for"), growing(agent.since)),
+      cell(t("col.queues"), agent.queues.join(", ") || null),
+      cell(t("col.phone"), agent.unreachable ? element("span", {}, agent.contact, element("span", { className: "quiet", textContent: ` ${t("phone.silent")}` })) : agent.contact ?? element("span", { className: "quiet", textContent: t("phone.none") }), "wrap"));
   });
 }
 
@@ -249,16 +242,16 @@ function drawRecords() {
     const from = record.queued && Date.parse(record.queued);
     const answered = record.connected && Date.parse(record.connected);
     const ended = Date.parse(record.ended);
-    const recording = record.recording ? "being closed" : null;
+    const recording = record.recording ? t("recording.closing") : null;
     return element("tr", {},
-      cell("Began", clock(record.started), "name"),
-      cell("Caller", record.caller.text ?? "forgotten"),
-      cell("Queue", record.queue?.name ?? record.queue?.id), cell("Agent", record.agent?.name ?? record.agent?.id),
-      cell("Waited", from ? length((answered ?? ended) - from) : null),
-      cell("Talked", answered ? length(ended - answered) : null),
-      cell("End", END_WORDS[record.end] ?? record.end),
-      cell("Recording", record.recording?.path && may("recordings") ? recordings.listening(record.recording.id, "Listen") : recording),
-      cell("SIP", messagesOf(record.id)));
+      cell(t("col.began"), clock(record.started), "name"),
+      cell(t("col.caller"), record.caller.text ?? t("call.forgotten")),
+      cell(t("col.queue"), record.queue?.name ?? record.queue?.id), cell(t("col.agent"), record.agent?.name ?? record.agent?.id),
+      cell(t("col.waited"), from ? length((answered ?? ended) - from) : null),
+      cell(t("col.talked"), answered ? length(ended - answered) : null),
+      cell(t("col.end"), element("span", {}, word("end", record.end), ...record.wrap_ups.map(({ code }) => code && tag(code, "busy")))),
+      cell(t("col.recording"), record.recording?.path && may("recordings") ? recordings.listening(record.recording.id, t("recording.listen")) : recording),
+      cell(t("col.sip"), messagesOf(record.id)));
   });
 }
 
@@ -268,11 +261,11 @@ const LADDER = { top: 52, row: 30, time: 64, lane: 190, end: 14 };
 const open = { call: null, ladder: null, chosen: 0 };
 
 const messagesOf = (call) => may("signalling") &&
-  element("button", { type: "button", className: "small", textContent: "Ladder", title: `SIP messages of ${call}`, onclick: () => showLadder(call) });
+  element("button", { type: "button", className: "small", textContent: t("ladder.open"), title: t("ladder.of", { call }), onclick: () => showLadder(call) });
 
 async function showLadder(call) {
   Object.assign(open, { call, ladder: null, chosen: 0 });
-  byId("ladder-title").textContent = `SIP messages of ${call}`;
+  byId("ladder-title").textContent = t("ladder.of", { call });
   if (!byId("ladder").open) byId("ladder").showModal();
   await refreshLadder();
 }
@@ -283,12 +276,11 @@ async function refreshLadder() {
     const answer = await (await ask(`/api/v1/calls/${call}/ladder`)).json();
     if (open.call !== call) return;
     open.ladder = answer;
-    byId("ladder-note").textContent = `${answer.messages.length} messages. Secrets are masked.` +
-      (answer.cut ? " Some are missing: they are no longer kept." : "");
+    byId("ladder-note").textContent = `${t("ladder.count", { n: answer.messages.length })}${answer.cut ? ` ${t("ladder.cut")}` : ""}`;
   } catch (error) {
     if (refused(error)) return;
     open.ladder = null;
-    byId("ladder-note").textContent = "No messages of this call are kept (any more).";
+    byId("ladder-note").textContent = t("ladder.none");
   }
   drawLadder();
 }
@@ -321,7 +313,7 @@ function drawLadder() {
   const lanes = [...peers, [1, "Offhook", own ? (own.direction === "in" ? own.to : own.from) : ""]];
   const width = laneX(Math.max(...lanes.map(([lane]) => lane))) + LADDER.lane / 2;
   const bottom = LADDER.top + ladder.messages.length * LADDER.row + LADDER.end;
-  const drawing = shape("svg", { width, height: bottom, viewBox: `0 0 ${width} ${bottom}`, role: "group", "aria-label": "Ladder" });
+  const drawing = shape("svg", { width, height: bottom, viewBox: `0 0 ${width} ${bottom}`, role: "group", "aria-label": t("ladder.open") });
   for (const [lane, name, address] of lanes) {
     drawing.append(
       shape("text", { class: "who", x: laneX(lane), y: 18 }, name),
@@ -343,7 +335,7 @@ function rung(message, at) {
     byId("ladder-text").textContent = message.text;
     for (const one of byId("ladder-drawing").querySelectorAll(".rung")) one.classList.toggle("chosen", one === group);
   };
-  const words = `${(message.after_us / 1e6).toFixed(3)} s, ${message.from} to ${message.to}: ${message.first_line}`;
+  const words = t("ladder.said", { s: (message.after_us / 1e6).toFixed(3), from: message.from, to: message.to, line: message.first_line });
   const group = shape("g", { class: `rung ${bad ? "bad" : ""} ${at === open.chosen ? "chosen" : ""}`, tabindex: 0, role: "button", "aria-label": words },
     shape("rect", { class: "hit", x: 0, y: y - LADDER.row * 0.7, width: Math.max(from, to) + 20, height: LADDER.row }),
     shape("text", { class: "time", x: LADDER.time - 8, y }, (message.after_us / 1e6).toFixed(3)),
@@ -422,7 +414,7 @@ function link(name, text) {
 async function listen() {
   const resume = state.lastEvent ? { "last-event-id": state.lastEvent } : {};
   const response = await ask("/api/v1/events", { headers: resume });
-  link("live", "Live");
+  link("live", t("link.live"));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
@@ -449,7 +441,7 @@ function putAway() {
   byId("ladder").close();
   byId("player").close();
   byId("board").hidden = true;
-  link("down", "Signed out");
+  link("down", t("link.out"));
 }
 
 const shown = (name) => may(name === "records" ? "records" : "watch");
@@ -463,16 +455,18 @@ async function run() {
       if (may("recordings")) await recordings.search();
       await audit.show();
       pause = 500;
-      if (!may("watch")) return link("live", "Signed in");
+      if (!may("watch")) return link("live", t("link.in"));
       await listen();
     } catch (error) {
       if (refused(error)) return;
     }
-    link("down", "Not connected; trying again");
+    link("down", t("link.down"));
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
 
+for (const [id, name] of Object.entries(LANGUAGES)) byId("language").append(element("option", { value: id, textContent: name, lang: id, selected: id === language() }));
+byId("language").addEventListener("change", () => chooseLanguage(byId("language").value));
 byId("supervisor").addEventListener("change", () => {
   sessionStorage.setItem("supervisor", byId("supervisor").value);
   drawCalls();
@@ -481,9 +475,9 @@ byId("ladder-close").addEventListener("click", () => byId("ladder").close());
 byId("ladder-pcap").addEventListener("click", saveCapture);
 
 const door = startSession({ byId, run, stop: putAway });
-const desk = startDesk({ byId, element, tag, growing, tags: AGENT_TAGS, state, refused });
-const changing = startAgents({ byId, element, tag, tags: AGENT_TAGS, refused });
-const moving = startMoving({ byId, element, state, clock, refused, moved: () => touch(["calls", "queues"]) });
+const desk = startDesk({ byId, element, agentTag, growing, state, refused });
+const changing = startAgents({ byId, element, agentTag, refused });
+const moving = startMoving({ byId, element, state, refused, moved: () => touch(["calls", "queues"]) });
 const audit = startAudit({ byId, element, cell, ask, refused });
 startReports({ byId, element, shape, cell, length, rows, refused });
 const recordings = startRecordings({ byId, element, shape, cell, tag, length, rows, ask, refused, state });

@@ -25,7 +25,7 @@ export function startCall({ now, command, record, tell, phone }) {
     say(byId("offer-entered"), entered(offer.entered));
     say(byId("offer-dialled"), offer.call.number || "–");
     byId("offer-answer").hidden = !rings();
-    say(byId("offer-how"), t(phone() ? "offer.by-browser" : "offer.by-phone"));
+    say(byId("offer-how"), t(rings() ? "offer.by-browser" : "offer.by-phone"));
   }
 
   function drawTalk(talk) {

@@ -1,8 +1,10 @@
 // The agent's desk: fetches it, listens to the live events, fetches it again when something of it changes. What is in hand is shown by
 // `desk-call.js`, keys are bound by `desk-keys.js`.
 
-import { STATES, stateWanted } from "./agents.js";
+import { REASONS, STATES, stateWanted } from "./agents.js";
 import { startCall } from "./desk-call.js";
+import { startNoting } from "./desk-noting.js";
+import { startPast } from "./desk-past.js";
 import { startKeys } from "./desk-keys.js";
 import { listen } from "./live.js";
 import { byId, element, length, say } from "./parts.js";
@@ -11,7 +13,6 @@ import { SignInWanted, ask, may, send, session, startSession } from "./session.j
 import { LANGUAGES, chooseLanguage, errorText, language, t, word } from "./words.js";
 
 const KINDS = { available: "good", offered: "warn", busy: "busy", "wrap-up": "busy", "not-ready": "bad", "logged-out": "" };
-const REASONS = ["break", "lunch", "meeting", "training", "follow-up"];
 const REFRESH_MS = 150;
 
 const desk = { skew: 0, shown: null, queues: [], agents: [], phone: null, timer: null, stale: new Set() };
@@ -34,8 +35,10 @@ async function attempt(act) {
   try {
     await act();
     note("");
+    return true;
   } catch (error) {
     if (!refused(error)) note(errorText(error));
+    return false;
   }
 }
 
@@ -63,6 +66,8 @@ function show(answer) {
   desk.shown = answer;
   drawState(answer);
   call.draw(answer);
+  noting.draw(answer);
+  past.draw(answer);
   tick();
 }
 
@@ -75,6 +80,7 @@ function tick() {
 
 const FETCH = {
   desk: async () => show(await (await ask("/api/v1/desk")).json()),
+  past: () => past.refresh(),
   targets: async () => {
     const [agents, queues] = await Promise.all(["agents", "queues"].map(async (name) => (await (await ask(`/api/v1/${name}`)).json())[name]));
     call.targets(agents.filter((agent) => agent.id !== session.agent?.id), queues);
@@ -100,8 +106,9 @@ function touch(names) {
 const own = (data) => data.id === session.agent?.id || data.agent === session.agent?.name || data.id === desk.shown?.offer?.call.id || desk.shown?.calls.some(({ call: { id } }) => id === data.id);
 
 function took(name, data) {
-  if (name === "reset") touch(["desk", "targets"]);
-  else if (["agent", "call", "call-ended"].includes(name) && own(data)) touch(["desk"]);
+  if (name === "reset") touch(["desk", "targets", "past"]);
+  else if (["agent", "call", "call-ended"].includes(name) && own(data)) touch(["desk", "past"]);
+  if (name === "queue") touch(["past"]);
   if (name === "agent" && data.id !== session.agent?.id) touch(["targets"]);
 }
 
@@ -122,6 +129,7 @@ async function run() {
       byId("desk").hidden = false;
       if (!works) return link("live", "link.in");
       await Promise.all([FETCH.desk(), FETCH.targets()]);
+      await past.refresh();
       pause = 500;
       await listen(took, () => link("live", "link.live"));
     } catch (error) {
@@ -135,7 +143,7 @@ async function run() {
 for (const [id, name] of Object.entries(LANGUAGES)) byId("language").append(element("option", { value: id, textContent: name, lang: id, selected: id === language() }));
 byId("language").addEventListener("change", () => chooseLanguage(byId("language").value));
 byId("reason").append(element("option", { value: "", textContent: t("reason.none") }), ...REASONS.map((reason) => element("option", { value: reason, textContent: word("reason", reason) })));
-byId("states").append(...STATES.map(([state]) =>
+byId("states").append(...STATES.map((state) =>
   element("button", { type: "button", textContent: t(`state.${state}`), data: { state }, onclick: () => change(state) })));
 document.title = t("desk.title");
 link("wait", "link.wait");
@@ -146,6 +154,8 @@ const tell = linkDesk((phone) => {
   if (desk.shown) call.draw(desk.shown);
 });
 const call = startCall({ now, command, record, tell, phone: () => desk.phone });
-startKeys({ change, note });
+const noting = startNoting({ keep: (body) => attempt(async () => show(await (await send("/api/v1/desk/wrap-up", body)).json())) });
+const past = startPast();
+startKeys({ change, pick: noting.pick });
 setInterval(tick, 500);
 run();

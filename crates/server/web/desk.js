@@ -1,15 +1,18 @@
 // Of whoever is an agent: the own state, and the buttons that change it. And of whoever may read it, the audit log.
 
-import { STATES, stateWanted } from "./agents.js";
+import { REASONS, STATES, stateWanted } from "./agents.js";
 import { may, send, session } from "./session.js";
+import { errorText, moment, t, word } from "./words.js";
 
-export function startDesk({ byId, element, tag, growing, tags, state, refused }) {
+export function startDesk({ byId, element, agentTag, growing, state, refused }) {
+  byId("me-reason").append(element("option", { value: "", textContent: t("reason.none") }), ...REASONS.map((reason) => element("option", { value: reason, textContent: word("reason", reason) })));
+
   async function change(wanted) {
     try {
       await send(`/api/v1/agents/${session.agent.id}/state`, stateWanted(wanted, byId("me-reason").value));
       byId("me-note").textContent = "";
     } catch (error) {
-      if (!refused(error)) byId("me-note").textContent = error.detail ?? "The exchange did not take that.";
+      if (!refused(error)) byId("me-note").textContent = errorText(error);
     }
   }
 
@@ -17,10 +20,10 @@ export function startDesk({ byId, element, tag, growing, tags, state, refused })
     const own = session.agent && state.agents.find((agent) => agent.id === session.agent.id);
     byId("me-agent").hidden = !own;
     if (!own) return;
-    const reason = own.reason ? ` ${own.reason}` : "";
-    byId("me-state").replaceChildren(tag(own.state, tags[own.state]), `${reason} for `, growing(own.since));
-    byId("me-states").replaceChildren(...STATES.map(([wanted, textContent]) =>
-      element("button", { type: "button", className: "small", textContent, ariaPressed: String(own.state === wanted), onclick: () => change(wanted) })));
+    const reason = own.reason ? ` ${word("reason", own.reason)}` : "";
+    byId("me-state").replaceChildren(agentTag(own.state), `${reason} `, growing(own.since));
+    byId("me-states").replaceChildren(...STATES.map((wanted) =>
+      element("button", { type: "button", className: "small", textContent: t(`state.${wanted}`), ariaPressed: String(own.state === wanted), onclick: () => change(wanted) })));
   }
 
   return { draw };
@@ -34,7 +37,7 @@ export function startAudit({ byId, element, cell, ask, refused }) {
       byId("audit-empty").hidden = entries.length > 0;
       byId("audit-table").hidden = entries.length === 0;
       byId("audit").replaceChildren(...entries.reverse().map((entry) => element("tr", {},
-        cell("When", new Date(entry.at).toLocaleString(), "name"), cell("Who", entry.who), cell("What", entry.action), cell("Of what", entry.subject), cell("Detail", entry.detail || null))));
+        cell(t("col.when"), moment(entry.at), "name"), cell(t("col.who"), entry.who), cell(t("col.what"), entry.action), cell(t("col.of-what"), entry.subject), cell(t("col.detail"), entry.detail || null))));
     } catch (error) {
       refused(error);
     }

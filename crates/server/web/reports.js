@@ -1,25 +1,26 @@
 // Reports: queues and agents by interval, day or month, recomputed from the event log; as a table, as bars, and to save.
 import { ask } from "./session.js";
+import { errorText, number, t } from "./words.js";
 
-const percent = (value) => (value === null ? null : `${value.toFixed(1)} %`);
+const percent = (value) => (value === null ? null : number(value / 100, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 }));
 // What stands in the table: heading, figure, how it is written.
 const COLUMNS = {
   queues: [
-    ["Offered", "offered"], ["Answered", "answered"], ["Abandoned", "abandoned"], ["Sent elsewhere", "flowed_out"],
-    ["Service level", "service_level_percent", percent], ["Mean wait", "average_speed_of_answer_ms", "length"],
-    ["Longest wait", "longest_wait_ms", "length"], ["Handled", "handled"], ["Handling time", "average_handling_time_ms", "length"],
+    ["figure.offered", "offered"], ["figure.answered", "answered"], ["figure.abandoned", "abandoned"], ["figure.away", "flowed_out"],
+    ["figure.level", "service_level_percent", percent], ["figure.asa", "average_speed_of_answer_ms", "length"],
+    ["figure.longest", "longest_wait_ms", "length"], ["figure.handled", "handled"], ["figure.aht", "average_handling_time_ms", "length"],
   ],
   agents: [
-    ["Signed in", "signed_in_ms", "length"], ["Available", "available_ms", "length"], ["Busy", "busy_ms", "length"],
-    ["Wrap-up", "wrapping_up_ms", "length"], ["Not ready", "not_ready_ms", "length"], ["Occupancy", "occupancy_percent", percent],
-    ["Offers", "offers"], ["Accepted", "accepted"], ["Missed", "missed"], ["Handled", "handled"],
-    ["Handling time", "average_handling_time_ms", "length"],
+    ["figure.signed-in", "signed_in_ms", "length"], ["figure.available", "available_ms", "length"], ["figure.busy", "busy_ms", "length"],
+    ["figure.wrap-up", "wrapping_up_ms", "length"], ["figure.not-ready", "not_ready_ms", "length"], ["figure.occupancy", "occupancy_percent", percent],
+    ["figure.offers", "offers"], ["figure.accepted", "accepted"], ["figure.missed", "missed"], ["figure.handled", "handled"],
+    ["figure.aht", "average_handling_time_ms", "length"],
   ],
 };
 // What the bars are made of, from below.
 const PARTS = {
-  queues: [["answered", "answered"], ["abandoned", "abandoned"], ["flowed_out", "sent elsewhere"]],
-  agents: [["busy_ms", "busy"], ["wrapping_up_ms", "wrap-up"], ["available_ms", "available"], ["not_ready_ms", "not ready"]],
+  queues: [["answered", "figure.answered"], ["abandoned", "figure.abandoned"], ["flowed_out", "figure.away"]],
+  agents: [["busy_ms", "figure.busy"], ["wrapping_up_ms", "figure.wrap-up"], ["available_ms", "figure.available"], ["not_ready_ms", "figure.not-ready"]],
 };
 const CHART = { width: 900, height: 150, foot: 20 };
 const BARS_MAX = 400;
@@ -56,7 +57,7 @@ export function startReports({ byId, element, shape, cell, length, rows, refused
     const drawn = [...at].flatMap(([began, sums]) => {
       const place = placeOf(Date.parse(began));
       let foot = CHART.height - CHART.foot;
-      const words = sums.map((sum, part) => `${PARTS[what][part][1]} ${what === "agents" ? length(sum) : sum}`).join(", ");
+      const words = sums.map((sum, part) => `${t(PARTS[what][part][1])} ${what === "agents" ? length(sum) : sum}`).join(", ");
       const parts = sums.map((sum, part) => {
         const high = (sum / most) * (CHART.height - CHART.foot - 4);
         foot -= high;
@@ -65,8 +66,8 @@ export function startReports({ byId, element, shape, cell, length, rows, refused
       const label = place % every === 0 ? shape("text", { x: place * wide + wide * 0.1, y: CHART.height - 5 }, shown(began)) : null;
       return [shape("g", {}, shape("title", {}, `${shown(began)}: ${words}`), ...parts), label];
     });
-    byId("reports-key").replaceChildren(...PARTS[what].map(([, textContent], part) => element("span", { className: `key part-${part}`, textContent })));
-    return chart.replaceChildren(shape("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": `Bars of ${PARTS[what].map(([, word]) => word).join(", ")}` }, ...drawn.filter(Boolean)));
+    byId("reports-key").replaceChildren(...PARTS[what].map(([, name], part) => element("span", { className: `key part-${part}`, textContent: t(name) })));
+    return chart.replaceChildren(shape("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": t("reports.bars", { of: PARTS[what].map(([, name]) => t(name)).join(", ") }) }, ...drawn.filter(Boolean)));
   }
 
   // The clock of the report's zone, as it was written there.
@@ -74,14 +75,14 @@ export function startReports({ byId, element, shape, cell, length, rows, refused
 
   function table(what, report) {
     const written = (row, figure, how) => (row[figure] === null ? null : how === "length" ? length(row[figure]) : how ? how(row[figure]) : row[figure]);
-    const who = what === "queues" ? ["Queue", "queue"] : ["Agent", "agent"];
-    const heads = ["From", who[0], ...COLUMNS[what].map(([head]) => head)];
+    const who = what === "queues" ? [t("col.queue"), "queue"] : [t("col.agent"), "agent"];
+    const heads = [t("reports.from"), who[0], ...COLUMNS[what].map(([head]) => t(head))];
     const titles = [null, null, ...COLUMNS[what].map(([, figure]) => report.formulas[figure])];
     byId("reports-head").replaceChildren(...heads.map((textContent, at) => element("th", { scope: "col", textContent, title: titles[at] ?? "" })));
     rows("reports", report.rows, (row) => element("tr", {},
-      cell("From", shown(row.began)), cell(who[0], row[who[1]] || "(gone)", "name"),
+      cell(t("reports.from"), shown(row.began)), cell(who[0], row[who[1]] || t("reports.gone"), "name"),
       ...COLUMNS[what].map(([head, figure, how]) => {
-        const drawn = cell(head, written(row, figure, how));
+        const drawn = cell(t(head), written(row, figure, how));
         if (figure === "service_level_percent") drawn.title = row.service_level_formula;
         return drawn;
       })));
@@ -89,7 +90,7 @@ export function startReports({ byId, element, shape, cell, length, rows, refused
 
   async function show(event) {
     event?.preventDefault();
-    note("The event log is being read…");
+    note(t("reports.reading"));
     const what = field("what").value;
     try {
       const report = await (await ask(question("json"))).json();
@@ -97,7 +98,7 @@ export function startReports({ byId, element, shape, cell, length, rows, refused
       bars(what, report);
       table(what, report);
     } catch (error) {
-      if (!refused(error)) note(error.detail ?? "The report could not be made.");
+      if (!refused(error)) note(errorText(error));
     }
   }
 
@@ -108,7 +109,7 @@ export function startReports({ byId, element, shape, cell, length, rows, refused
       URL.revokeObjectURL(url);
       note("");
     } catch (error) {
-      if (!refused(error)) note(error.detail ?? "The table could not be saved.");
+      if (!refused(error)) note(errorText(error));
     }
   }
 

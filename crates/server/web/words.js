@@ -55,7 +55,7 @@ export function errorText(error) {
 
 export function fill(root) {
   for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
-  for (const [data, attribute] of [["tLabel", "aria-label"], ["tPlaceholder", "placeholder"], ["tTitle", "title"]]) {
+  for (const [data, attribute] of [["tLabel", "aria-label"], ["tTitle", "title"]]) {
     const mark = data.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     for (const node of root.querySelectorAll(`[data-${mark}]`)) node.setAttribute(attribute, t(node.dataset[data]));
   }

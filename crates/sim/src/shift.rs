@@ -512,6 +512,7 @@ fn queue(id: u64, name: &str, strategy: Strategy) -> Queue {
         pause_on_keys: (id == 2).then_some(Span::from_s(3)),
         resume_within: (id == 1).then_some(Span::from_s(120)),
         sticky: (id == 1).then_some(Sticky { wait: Span::from_s(5), within: Span::from_s(600) }),
+        codes: offhook_call::config::WrapUpCodes::default(),
         external: (id == 2).then_some(Span::from_ms(700)),
         ways: ways(id),
     }

@@ -22,7 +22,7 @@ fn who(secret: &[u8; 32], text: &str) -> [u8; WHO_BYTES] {
     core::array::from_fn(|n| hash[n])
 }
 
-fn random<const N: usize>() -> Result<[u8; N], sqlx::Error> {
+pub fn random<const N: usize>() -> Result<[u8; N], sqlx::Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|e| sqlx::Error::Io(std::io::Error::other(e.to_string())))?;
     Ok(bytes)
@@ -139,7 +139,12 @@ pub async fn forget(writer: &mut SqliteConnection, person: PersonRef) -> Result<
     let Some(who) = who else { return Ok(0) };
     sqlx::query("DELETE FROM person_key WHERE who = ?").bind(&who[..]).execute(&mut *writer).await.map_err(&refused)?;
     let void =
-        sqlx::query("DELETE FROM person WHERE who = ?").bind(who).execute(&mut *writer).await.map_err(&refused)?;
+        sqlx::query("DELETE FROM person WHERE who = ?").bind(&who[..]).execute(&mut *writer).await.map_err(&refused)?;
+    sqlx::query("UPDATE wrap_up SET who = NULL, nonce = NULL, sealed = NULL WHERE who = ?")
+        .bind(&who[..])
+        .execute(&mut *writer)
+        .await
+        .map_err(&refused)?;
     sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await.map_err(&refused)?;
     Ok(void.rows_affected())
 }

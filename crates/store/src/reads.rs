@@ -11,10 +11,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::StoreError;
-use crate::rows::{AuditRow, BindingRow, CallFilter, CallRow, RecordingFilter, RecordingRow};
+use crate::rows::{AuditRow, BindingRow, CallFilter, CallRow, CodeCount, RecordingFilter, RecordingRow, WrapUpSeen};
 
 use crate::worker::Op;
-use crate::{people, recordings};
+use crate::{people, recordings, wrap_ups};
 
 /// Takes the answer to a request; called on the store's thread.
 pub type Reply<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
@@ -45,6 +45,10 @@ pub enum Read {
     Recording(RecordingId, Reply<Option<RecordingRow>>),
     /// At most so many, before this one.
     Audit(u32, Option<u64>, Reply<Vec<(u64, AuditRow)>>),
+    WrapUps(CallId, Reply<Vec<WrapUpSeen>>),
+    /// Calls of this person, at most so many.
+    CallsOf(PersonRef, u32, Reply<Vec<CallRow>>),
+    Codes(Tick, Tick, Reply<Vec<CodeCount>>),
     Bindings(Reply<Vec<BindingRow>>),
     ConfigIds(Reply<BTreeMap<(String, String), u64>>),
     Person(PersonRef, Reply<Option<String>>),
@@ -71,6 +75,9 @@ pub async fn serve(mut requests: UnboundedReceiver<(Sees, Read)>, readers: Sqlit
                 Read::Recordings(filter, reply) => reply(recordings::search(&readers, filter).await),
                 Read::Recording(id, reply) => reply(recordings::get(&readers, id).await),
                 Read::Audit(limit, before, reply) => reply(recordings::audit(&readers, limit, before).await),
+                Read::WrapUps(call, reply) => reply(wrap_ups::of_call(&readers, call).await),
+                Read::CallsOf(person, limit, reply) => reply(wrap_ups::calls_of(&readers, person, limit).await),
+                Read::Codes(from, until, reply) => reply(wrap_ups::counts(&readers, from, until).await),
                 Read::Bindings(reply) => reply(bindings(&readers).await),
                 Read::ConfigIds(reply) => reply(config_ids(&readers).await),
                 Read::Person(person, reply) => reply(people::get(&readers, person).await),
@@ -90,16 +97,18 @@ async fn config_ids(readers: &SqlitePool) -> Result<BTreeMap<(String, String), u
 }
 
 pub async fn calls(readers: &SqlitePool, filter: CallFilter) -> Result<Vec<CallRow>, StoreError> {
-    let CallFilter { limit, before, queue, agent } = filter;
+    let CallFilter { limit, before, queue, agent, code } = filter;
     let rows = sqlx::query(
         "SELECT id, started, ended, number, queue, agent, end, json FROM call
          WHERE (?1 IS NULL OR (started, id) < (SELECT started, id FROM call WHERE id = ?1))
            AND (?2 IS NULL OR queue = ?2) AND (?3 IS NULL OR agent = ?3)
-         ORDER BY started DESC, id DESC LIMIT ?4",
+           AND (?4 IS NULL OR id IN (SELECT call FROM wrap_up WHERE code = ?4 OR (code > ?4 || '/' AND code < ?4 || '0')))
+         ORDER BY started DESC, id DESC LIMIT ?5",
     )
     .bind(before.map(|id| id.0 as i64))
     .bind(queue.map(|id| id.0 as i64))
     .bind(agent.map(|id| id.0 as i64))
+    .bind(code)
     .bind(i64::from(limit.min(CallFilter::LIMIT_MAX)))
     .fetch_all(readers)
     .await

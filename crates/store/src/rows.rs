@@ -1,6 +1,6 @@
 //! Rows of the tables beside the log.
 
-use offhook_units::{AgentId, CallId, QueueId, RecordingId, Span, Tick};
+use offhook_units::{AgentId, CallId, PersonRef, QueueId, RecordingId, Span, Tick};
 use serde::{Deserialize, Serialize};
 
 /// One ended call: the columns that are searched, and the whole record.
@@ -35,6 +35,51 @@ pub struct CallFilter {
     pub queue: Option<QueueId>,
     /// Only calls answered by this agent.
     pub agent: Option<AgentId>,
+    /// Only calls that an agent gave this code, or one below it: `Order` finds `Order/New`.
+    pub code: Option<String>,
+}
+
+/// What an agent notes of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrapUpRow {
+    /// Of which call.
+    pub call: CallId,
+    /// Who.
+    pub agent: AgentId,
+    /// When.
+    pub at: Tick,
+    /// The queue that the call came from.
+    pub queue: Option<QueueId>,
+    /// The code.
+    pub code: Option<String>,
+    /// Whom the call was with: the note is sealed with that person's key.
+    pub person: Option<PersonRef>,
+    /// In words.
+    pub note: Option<String>,
+}
+
+/// What was noted of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrapUpSeen {
+    /// By whom.
+    pub agent: AgentId,
+    /// When.
+    pub at: Tick,
+    /// The code.
+    pub code: Option<String>,
+    /// In words; none where there are none, or they are forgotten.
+    pub note: Option<String>,
+}
+
+/// How often a code was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeCount {
+    /// After calls of this queue.
+    pub queue: Option<QueueId>,
+    /// Which.
+    pub code: String,
+    /// How often.
+    pub times: u64,
 }
 
 impl CallFilter {

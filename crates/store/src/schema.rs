@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Row, SqliteConnection, SqlitePool};
 use crate::StoreError;
 
 /// Each brings the schema from its index to the next version. A published one is never changed.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, number INTEGER, bytes BLOB) WITHOUT ROWID;
     INSERT INTO meta (name, number) VALUES ('boot', 0);
@@ -42,6 +42,16 @@ const MIGRATIONS: [&str; 3] = [
     "
     CREATE INDEX recording_by_time ON recording (started, id);
     PRAGMA user_version = 3;
+",
+    "
+    CREATE TABLE wrap_up (
+        call INTEGER NOT NULL, agent INTEGER NOT NULL, at INTEGER NOT NULL, queue INTEGER, code TEXT, who BLOB, nonce BLOB,
+        sealed BLOB, PRIMARY KEY (call, agent)) WITHOUT ROWID;
+    CREATE INDEX wrap_up_at ON wrap_up (at);
+    CREATE INDEX wrap_up_code ON wrap_up (code) WHERE code IS NOT NULL;
+    CREATE INDEX wrap_up_who ON wrap_up (who) WHERE who IS NOT NULL;
+    CREATE INDEX call_caller ON call (json -> '$.caller');
+    PRAGMA user_version = 4;
 ",
 ];
 

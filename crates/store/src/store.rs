@@ -17,7 +17,9 @@ use crate::journal::Journal;
 use crate::packing::{self, Record};
 use crate::reads::{self, LogPage, Read, Reply, Sees};
 use crate::recordings::Change;
-use crate::rows::{AuditRow, BindingRow, CallFilter, CallRow, RecordingFilter, RecordingRow};
+use crate::rows::{
+    AuditRow, BindingRow, CallFilter, CallRow, CodeCount, RecordingFilter, RecordingRow, WrapUpRow, WrapUpSeen,
+};
 use crate::schema;
 use crate::worker::{Ask, Keeper, Op, Worker, Write};
 use crate::{AppendError, StoreError};
@@ -387,6 +389,32 @@ impl Store {
         let (reply, answer) = waiting();
         let _ = self.ops.send(Op::Ask(Ask::Forget(person, reply)));
         answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Keeps what an agent noted of a call, in the place of what the same agent noted of it before. Says whether the note was kept: not
+    /// where its person is forgotten, or unknown.
+    ///
+    /// # Errors
+    /// The database cannot be written now, or the store is closed.
+    pub async fn put_wrap_up(&self, row: WrapUpRow) -> Result<bool, StoreError> {
+        let (reply, answer) = waiting();
+        let _ = self.ops.send(Op::Ask(Ask::WrapUp(Box::new(row), reply)));
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// What agents noted of a call, oldest first.
+    pub async fn wrap_ups(&self, call: CallId) -> Result<Vec<WrapUpSeen>, StoreError> {
+        self.read(|reply| Read::WrapUps(call, reply)).await
+    }
+
+    /// Ended calls made by the person that `person` stands for, newest first; none where that is forgotten.
+    pub async fn calls_of(&self, person: PersonRef, limit: u32) -> Result<Vec<CallRow>, StoreError> {
+        self.read(|reply| Read::CallsOf(person, limit, reply)).await
+    }
+
+    /// How often each code was given between two instants, by queue.
+    pub async fn codes(&self, from: Tick, until: Tick) -> Result<Vec<CodeCount>, StoreError> {
+        self.read(|reply| Read::Codes(from, until, reply)).await
     }
 
     /// Keeps a closed recording; one that is known already stays as it is. Never blocks.

@@ -19,8 +19,9 @@ use crate::packing::{self, Record, Segment};
 use crate::people;
 use crate::reads::Reply;
 use crate::recordings::{self, Change};
-use crate::rows::{BindingRow, CallRow};
+use crate::rows::{BindingRow, CallRow, WrapUpRow};
 use crate::store::{Counters, Limits};
+use crate::wrap_ups;
 
 /// Most operations of one transaction, so that it stays short.
 const BATCH_MAX: usize = 4_096;
@@ -61,6 +62,7 @@ pub enum Write {
 pub enum Ask {
     ConfigId(String, String, Reply<u64>),
     Forget(PersonRef, Reply<u64>),
+    WrapUp(Box<WrapUpRow>, Reply<bool>),
 }
 
 /// One transaction in the making.
@@ -313,6 +315,7 @@ impl Worker {
     async fn answer(&mut self, ask: Ask) {
         match ask {
             Ask::ConfigId(kind, key, reply) => reply(self.config_id(&kind, &key).await),
+            Ask::WrapUp(row, reply) => reply(wrap_ups::put(&mut self.writer, &row).await),
             Ask::Forget(person, reply) => reply(people::forget(&mut self.writer, person).await),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use offhook_store::{
     AppendError, AuditRow, BindingRow, CallFilter, CallRow, Limits, Record, RecordingFilter, RecordingRow, Store,
-    StoreError,
+    StoreError, WrapUpRow,
 };
 use offhook_units::{AgentId, CallId, PersonRef, QueueId, RecordingId, Span, Tick};
 use tempfile::TempDir;
@@ -49,6 +49,16 @@ fn call(id: u64, started: u64, queue: Option<u64>) -> CallRow {
         end: "caller-hung-up".into(),
         json: format!("{{\"id\":{id}}}"),
     }
+}
+
+/// Every byte of the folder, file by file.
+fn files_of(dir: &TempDir) -> Vec<Vec<u8>> {
+    let files = std::fs::read_dir(dir.path()).expect("a folder").map(|e| e.expect("an entry").path());
+    files.map(|path| std::fs::read(path).expect("a file")).collect()
+}
+
+fn holds(files: &[Vec<u8>], text: &[u8]) -> bool {
+    files.iter().any(|f| f.windows(text.len()).any(|w| w == text))
 }
 
 /// The keys as they lie in the database.
@@ -312,11 +322,6 @@ fn a_forgotten_person_is_gone_under_every_reference_and_from_every_byte_of_the_f
     assert_ne!(first, second);
     committed(&store);
     assert_eq!(wait(store.person_text(second)), Ok(Some("+49 30 1234567".into())));
-    let files_of = |dir: &TempDir| {
-        let files = std::fs::read_dir(dir.path()).expect("a folder").map(|e| e.expect("an entry").path());
-        files.map(|path| std::fs::read(path).expect("a file")).collect::<Vec<_>>()
-    };
-    let holds = |files: &[Vec<u8>], text: &[u8]| files.iter().any(|f| f.windows(text.len()).any(|w| w == text));
     assert!(!holds(&files_of(&dir), b"1234567"), "sealed");
     let keys = keys_of_people(&dir);
     assert_eq!(keys.len(), 2, "one key per person");
@@ -331,6 +336,65 @@ fn a_forgotten_person_is_gone_under_every_reference_and_from_every_byte_of_the_f
     committed(&store);
     assert!(wait(store.person_text(again)).is_ok_and(|text| text.is_some()));
     assert_eq!(wait(store.person_text(first)), Ok(None), "an old reference stays void");
+}
+
+#[test]
+fn codes_and_notes_of_calls_are_found_by_call_by_person_and_by_code_and_forgetting_takes_the_notes() {
+    let dir = TempDir::new().expect("a folder");
+    let store = Store::open(dir.path()).expect("a store");
+    // Ids are 64 bits, the highest one too.
+    let (first, second, other) = (PersonRef(u64::MAX), PersonRef(2), PersonRef(3));
+    for (person, text) in [(first, "+49 30 1"), (second, "+49 30 1"), (other, "+49 30 2")] {
+        store.put_person(person, text);
+    }
+    for (id, person) in [(1, first), (2, second), (3, other)] {
+        let json = format!("{{\"id\":{id},\"caller\":{}}}", person.0);
+        store.put_call(CallRow { json, ..call(id, id * 10, Some(7)) });
+    }
+    let row = |id: u64, code: &str, person, note: &str| WrapUpRow {
+        call: CallId(id),
+        agent: AgentId(9),
+        at: Tick::from_us(id * 10),
+        queue: Some(QueueId(7)),
+        code: Some(code.to_owned()),
+        person: Some(person),
+        note: Some(note.to_owned()),
+    };
+    assert_eq!(wait(store.put_wrap_up(row(1, "Order", first, "wrote the wrong thing"))), Ok(true));
+    assert_eq!(wait(store.put_wrap_up(row(1, "Order/New", first, "wants two more"))), Ok(true));
+    assert_eq!(wait(store.put_wrap_up(row(2, "Orderly", second, "was kind"))), Ok(true));
+    assert_eq!(wait(store.put_wrap_up(row(3, "Order/New", PersonRef(77), "of nobody"))), Ok(false));
+    let notes = |id| {
+        let seen = wait(store.wrap_ups(CallId(id))).expect("notes");
+        seen.into_iter().map(|seen| (seen.code.unwrap_or_default(), seen.note)).collect::<Vec<_>>()
+    };
+    assert_eq!(notes(1), [("Order/New".to_owned(), Some("wants two more".to_owned()))]);
+    assert_eq!(notes(3), [("Order/New".to_owned(), None)]);
+    let calls_of = |person| {
+        let calls = wait(store.calls_of(person, 10)).expect("calls");
+        calls.into_iter().map(|row| row.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (calls_of(first), calls_of(second), calls_of(other), calls_of(PersonRef(77))),
+        (vec![2, 1], vec![2, 1], vec![3], vec![])
+    );
+    let with_code = |code: &str| {
+        let filter = CallFilter { limit: 10, code: Some(code.to_owned()), ..CallFilter::default() };
+        wait(store.calls(filter)).expect("calls").into_iter().map(|row| row.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (with_code("Order"), with_code("Order/New"), with_code("Orderly"), with_code("Ord")),
+        (vec![3, 1], vec![3, 1], vec![2], vec![])
+    );
+    let counts = wait(store.codes(Tick::from_us(10), Tick::from_us(30))).expect("counts");
+    let counts: Vec<_> = counts.into_iter().map(|count| (count.queue, count.code, count.times)).collect();
+    assert_eq!(counts, [(Some(QueueId(7)), "Order/New".to_owned(), 1), (Some(QueueId(7)), "Orderly".to_owned(), 1)]);
+    for secret in ["wants two more", "was kind"] {
+        assert!(!holds(&files_of(&dir), secret.as_bytes()), "the note lies in clear");
+    }
+    assert_eq!(wait(store.forget(second)), Ok(2));
+    assert_eq!(notes(1), [("Order/New".to_owned(), None)], "the code stays, the words are gone");
+    assert!(calls_of(first).is_empty(), "nothing leads from the person to the calls");
 }
 
 #[test]
@@ -364,7 +428,7 @@ fn a_folder_in_use_a_newer_schema_and_a_file_in_the_way_are_told_apart() {
     let mut bytes = std::fs::read(&file).expect("the database");
     bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());
     std::fs::write(&file, &bytes).expect("a changed database");
-    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 3 })));
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 4 })));
     std::fs::write(&file, b"this is not a database, but long enough to be read as the head of one").expect("a file");
     assert!(matches!(Store::open(dir.path()), Err(StoreError::Database { .. })));
     assert!(matches!(Store::open(&file), Err(StoreError::Folder { .. })));

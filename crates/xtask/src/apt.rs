@@ -33,7 +33,7 @@ pub const VOICE: Package =
     package("asterisk-core-sounds-en-wav", "recorded prompts (CC BY-SA 3.0), also the caller's speech");
 
 /// What the checks need beside the build.
-pub const VERIFY: [Package; 19] = [
+pub const VERIFY: [Package; 20] = [
     VOICE,
     package("sip-tester", "sipp, the trunk of the tests"),
     package("baresip-core", "a softphone by others, as agent in the tests"),
@@ -46,6 +46,7 @@ pub const VERIFY: [Package; 19] = [
     package("sngrep", "takes SIP messages in Homer's protocol"),
     package("openssl", "looks at the certificate that the exchange shows"),
     package("chromium", "opens the page"),
+    package("npm", "fetches axe-core, which looks at the page"),
     package("coturn", "a relay for a page whose browser may use nothing else"),
     package("flac", "decodes exported recordings"),
     package("opus-tools", "decodes those in Opus"),

@@ -6,6 +6,7 @@
 )]
 
 mod apt;
+mod axe;
 mod children;
 mod demo;
 mod fuzz;

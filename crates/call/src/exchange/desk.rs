@@ -4,11 +4,13 @@
 //! phone can do, such as picking up, is the phone's.
 
 use offhook_acd::{Command, Refusal};
-use offhook_units::{AgentId, CallId, OfferId, QueueId, Tick};
+use offhook_units::{AgentId, CallId, ContactId, OfferId, PersonRef, QueueId, Tick};
 
 use super::Exchange;
+use super::identity::ANONYMOUS;
 use super::state::{Call, Guest, Stage};
-use crate::desk::{DeskCall, DeskView, DeskWish, Entered, OfferView, TransferTo, WrapUpView};
+use crate::config::WrapUpCodes;
+use crate::desk::{CodesView, DeskCall, DeskView, DeskWish, Entered, OfferView, Taken, TransferTo, WrapUpView};
 use crate::event::{CallEvent, Missed, Party};
 use crate::guests::{Denied, Part};
 use crate::record::CallEnd;
@@ -67,16 +69,81 @@ impl Exchange {
         let ids = line.call.into_iter().filter(|id| !rings(id)).chain(line.direct.iter().copied());
         let calls = ids.filter_map(|id| self.calls.get(&id).filter(|call| !call.is_ending()));
         let wrap_up = self.acd.wrap_ups_of(agent).next().and_then(|wrap_up| {
-            let last = line.last.filter(|(contact, _)| *contact == wrap_up.contact);
+            let last = line.last.as_ref().filter(|taken| taken.contact == wrap_up.contact);
             Some(WrapUpView {
-                call: last.map(|(_, call)| call),
+                call: last.map(|taken| taken.call),
                 queue: self.queue(wrap_up.queue)?.acd.name.clone(),
                 since: wrap_up.since,
                 until: wrap_up.until,
             })
         });
         let calls = calls.map(|call| self.desk_call(call, agent)).collect();
-        Some(DeskView { agent: view, offer, calls, wrap_up })
+        let talks = |taken: &&Taken| line.call == Some(taken.call);
+        let wraps = |taken: &&Taken| self.acd.wrap_ups_of(agent).any(|wrap_up| wrap_up.contact == taken.contact);
+        let taken = line.last.as_ref().filter(|taken| talks(taken) || wraps(taken));
+        let codes = taken.and_then(|taken| {
+            let WrapUpCodes { codes, required } = self.queue(taken.queue)?.codes.clone();
+            Some(CodesView { call: taken.call, codes, required, code: taken.code.clone() })
+        });
+        Some(DeskView { agent: view, offer, calls, wrap_up, codes })
+    }
+
+    /// What an agent took from a queue last.
+    pub fn taken_last(&self, agent: AgentId) -> Option<&Taken> {
+        self.agents.get(&agent)?.last.as_ref()
+    }
+
+    /// The caller of a call that is an agent's to know: offered, talked to, or taken last. None for one who showed no number.
+    pub fn own_caller(&self, agent: AgentId, call: CallId) -> Option<PersonRef> {
+        if let Some(taken) = self.taken_last(agent).filter(|taken| taken.call == call) {
+            return taken.person;
+        }
+        let known = self.calls.get(&call)?;
+        let offered = self.acd.offer_to(agent).is_some_and(|open| known.contact == Some(open.contact));
+        let is_own = offered || known.side_of(agent).is_some();
+        if is_own { self.person_of(call) } else { None }
+    }
+
+    /// The caller of a call; none who showed no number: all of them are one.
+    fn person_of(&self, call: CallId) -> Option<PersonRef> {
+        self.calls.get(&call).filter(|call| call.from.user != ANONYMOUS)?;
+        self.fold.caller_of(call)
+    }
+
+    /// An agent took a contact from a queue.
+    pub(super) fn note_taken(&mut self, agent: AgentId, call: CallId, contact: ContactId) {
+        let Some(queue) = self.calls.get(&call).and_then(|call| call.queue) else { return };
+        let taken = Taken { contact, call, queue, person: self.person_of(call), code: None };
+        if let Some(line) = self.agents.get_mut(&agent) {
+            line.last = Some(taken);
+        }
+    }
+
+    fn give_code(&mut self, agent: AgentId, call: Option<CallId>, code: Option<String>) -> Result<(), Denied> {
+        let taken = self.taken_last(agent).ok_or(Denied::NoWrapUp)?;
+        if let Some(call) = call.filter(|call| *call != taken.call) {
+            return Err(Denied::NoCall(call));
+        }
+        let codes = self.queue(taken.queue).map(|queue| &queue.codes);
+        if let Some(code) = &code
+            && codes.is_none_or(|known| !known.codes.contains(code))
+        {
+            return Err(Denied::NoCode);
+        }
+        if let Some(taken) = self.agents.get_mut(&agent).and_then(|line| line.last.as_mut()) {
+            taken.code = code;
+        }
+        Ok(())
+    }
+
+    fn end_wrap_up(&mut self, now: Tick, agent: AgentId) -> Result<(), Denied> {
+        let wraps = |taken: &&Taken| self.acd.wrap_ups_of(agent).any(|wrap_up| wrap_up.contact == taken.contact);
+        let taken = self.taken_last(agent).filter(wraps);
+        let wanted = taken.filter(|taken| taken.code.is_none()).and_then(|taken| self.queue(taken.queue));
+        if wanted.is_some_and(|queue| queue.codes.required) {
+            return Err(Denied::CodeWanted);
+        }
+        self.tell(now, Command::WrapUpDone { agent }).map_err(|_| Denied::NoWrapUp)
     }
 
     fn desk_call(&self, call: &Call, agent: AgentId) -> DeskCall {
@@ -102,7 +169,8 @@ impl Exchange {
         let own = line.engaged_in();
         match wish {
             DeskWish::Decline => self.decline(now, agent, call),
-            DeskWish::WrapUpDone => self.tell(now, Command::WrapUpDone { agent }).map_err(|_| Denied::NoWrapUp),
+            DeskWish::WrapUpDone => self.end_wrap_up(now, agent),
+            DeskWish::Code(code) => self.give_code(agent, call, code),
             DeskWish::ExtendWrapUp(by) => match self.tell(now, Command::ExtendWrapUp { agent, by }) {
                 Err(Refusal::LimitReached(_)) => Err(Denied::Full("the wrap-up lasts as long as it may already")),
                 other => other.map_err(|_| Denied::NoWrapUp),

@@ -237,7 +237,7 @@ struct AgentLine {
     /// Calls without a queue that the phone made, or that ring or talk there.
     direct: BTreeSet<CallId>,
     /// What was taken from a queue last.
-    last: Option<(ContactId, CallId)>,
+    last: Option<crate::desk::Taken>,
     speech: SpeechReport,
     level: LevelReport,
 }

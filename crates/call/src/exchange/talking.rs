@@ -59,8 +59,8 @@ impl Exchange {
         let contact = self.calls.get(&id).and_then(|call| call.contact);
         let Some(rang) = self.calls.get_mut(&id).and_then(|call| call.ringing.remove(&offer)) else { return };
         self.remember_agent(now, id, rang.agent);
-        if let Some(line) = self.agents.get_mut(&rang.agent) {
-            line.last = contact.map(|contact| (contact, id));
+        if let Some(contact) = contact {
+            self.note_taken(rang.agent, id, contact);
         }
         self.confirm_dialog(now, id, Party::Agent, session);
         let other = Other { agent: Some(rang.agent), leg: rang.leg, early_media: rang.early_media };

@@ -164,6 +164,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
                 pause_on_keys: None,
                 sticky: None,
                 resume_within: None,
+                codes: offhook_call::config::WrapUpCodes::default(),
                 external: None,
                 ways: Ways::default(),
             })

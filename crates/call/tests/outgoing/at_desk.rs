@@ -220,3 +220,31 @@ fn keys_pressed_in_a_menu_are_seen_at_the_offer() {
     let pressed: Vec<_> = entered.iter().map(|Entered { menu, key }| (menu.as_str(), *key)).collect();
     assert_eq!(pressed, [("main", '9'), ("main", '9'), ("main", '1')]);
 }
+
+#[test]
+fn a_queue_that_wants_a_code_lets_nobody_end_wrap_up_without_one_of_its_own() {
+    let mut world = World::told(vec![trunk("carrier", 2, &["0"], None)], |config| {
+        config.queues[0].codes = offhook_call::config::WrapUpCodes {
+            codes: ["Order/New", "Order/Change", "Complaint"].map(str::to_owned).to_vec(),
+            required: true,
+        };
+    });
+    let customer = world.dial("carrier2", "700", None);
+    let (ann, ..) = world.ringing("ann").expect("ann's phone rings");
+    let call = world.newest();
+    assert!(world.exchange.own_caller(ANN, call).is_some() && world.exchange.own_caller(BOB, call).is_none());
+    assert_eq!(world.at_desk(ANN, DeskWish::Code(None)), Err(Denied::NoWrapUp), "nothing is taken yet");
+    world.answer("ann", ann);
+    let codes = world.desk_of(ANN).codes.expect("codes while the talk goes on");
+    assert_eq!((codes.codes.len(), codes.required, codes.code, codes.call), (3, true, None, call));
+    world.hang_up("carrier2", customer);
+    assert_eq!(world.at_desk(ANN, DeskWish::WrapUpDone), Err(Denied::CodeWanted));
+    assert_eq!(world.at_desk(ANN, DeskWish::Code(Some("Order".to_owned()))), Err(Denied::NoCode));
+    assert_eq!(world.at_desk(ANN, DeskWish::Code(Some("Order/New".to_owned()))), Ok(()));
+    assert_eq!(world.desk_of(ANN).codes.and_then(|codes| codes.code).as_deref(), Some("Order/New"));
+    assert_eq!(world.at_desk(ANN, DeskWish::WrapUpDone), Ok(()));
+    assert_eq!(world.desk_of(ANN).codes, None);
+    let taken = world.exchange.taken_last(ANN).expect("a call was taken");
+    assert_eq!((taken.call, taken.queue, taken.person), (call, QueueId(1), world.exchange.own_caller(ANN, call)));
+    assert!(taken.person.is_some() && world.exchange.own_caller(BOB, call).is_none());
+}

@@ -623,6 +623,7 @@ pub fn config(agents: u16) -> Config {
         pause_on_keys: None,
         sticky: None,
         resume_within: None,
+        codes: offhook_call::config::WrapUpCodes::default(),
         external: None,
         ways: Ways::default(),
     };

@@ -7,6 +7,7 @@
 mod bans;
 mod calendars;
 mod certificates;
+mod codes;
 mod elsewhere;
 mod entrances;
 mod exchange;

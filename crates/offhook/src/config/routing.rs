@@ -149,6 +149,7 @@ impl Reader {
         }
         let sticky = self.sticky(section);
         let resume_within = section.span(&mut self.sink, "resume_within", Span::from_s(1)..=Span::from_s(3_600));
+        let codes = self.codes(section, whole);
         let external = section.span(&mut self.sink, "external_decision", Span::from_ms(100)..=Span::from_s(60));
         Queue {
             acd,
@@ -163,6 +164,7 @@ impl Reader {
             pause_on_keys,
             sticky,
             resume_within,
+            codes,
             external,
             ways: Ways::default(),
         }

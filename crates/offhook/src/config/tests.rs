@@ -19,7 +19,7 @@ use offhook_units::{QueueId, Span};
 use super::{Checked, Faults, Kind, Loaded, Target, Tracing, check, check_text};
 
 /// A file without faults and warnings, for fragments to be added to: its last line is line 17.
-const GOOD: &str = r#"[sip]
+pub(super) const GOOD: &str = r#"[sip]
 listen = ["udp:127.0.0.1:5060"]
 [[trunk]]
 name = "t"
@@ -40,7 +40,7 @@ queue = "sales"
 /// Where a fragment that is added to [`GOOD`] begins.
 const NEXT: usize = 18;
 
-fn read(text: &str) -> Result<Checked, Faults> {
+pub(super) fn read(text: &str) -> Result<Checked, Faults> {
     check_text(&shipped_folder().join("test.toml"), text)
 }
 
@@ -75,7 +75,7 @@ fn loaded(text: &str) -> Loaded {
     resolve(checked)
 }
 
-fn resolve(checked: Checked) -> Loaded {
+pub(super) fn resolve(checked: Checked) -> Loaded {
     let mut next = 0;
     let id = |_: Kind, _: &str| {
         next += 1;

@@ -21,9 +21,9 @@ use offhook_net::trace::{self, Seen, Trace};
 use offhook_recorder::KeyRing;
 use offhook_server::{
     AgentWish, Answer, BanView, Explained, GuestError, GuestWish, Health, Ladder, LadderMessage, Page, RecordEntry,
-    ReportFault, ReportOf, Reported, SetAgentError, Unavailable, View, WelcomeError, Withdrawal,
+    ReportFault, ReportOf, Reported, SetAgentError, Unavailable, View, WelcomeError, Withdrawal, WrapUpEntry,
 };
-use offhook_store::{CallFilter, CallRow, Store};
+use offhook_store::{CallFilter, CallRow, Store, WrapUpSeen};
 use offhook_units::{AgentId, CallId, ContactId, QueueId, Span, Tick};
 use tokio::sync::{oneshot, watch};
 
@@ -125,7 +125,13 @@ impl Port {
             None => None,
         };
         let names = self.names();
+        let noted = store.wrap_ups(row.id).await.unwrap_or_default();
+        let wrap_up = |seen: WrapUpSeen| {
+            let WrapUpSeen { agent, at, code, note } = seen;
+            WrapUpEntry { agent, name: names.agents.get(&agent).cloned(), at, code, note }
+        };
         Some(RecordEntry {
+            wrap_ups: noted.into_iter().map(wrap_up).collect(),
             queue: record.queue.and_then(|queue| names.queues.get(&queue).cloned()),
             agent: record.agent.and_then(|agent| names.agents.get(&agent).cloned()),
             caller,
@@ -190,7 +196,8 @@ impl View for Port {
 
     fn records(&self, page: Page) -> Answer<'_, Result<Vec<RecordEntry>, Unavailable>> {
         Box::pin(async move {
-            let filter = CallFilter { limit: page.limit, before: page.before, ..CallFilter::default() };
+            let Page { limit, before, code } = page;
+            let filter = CallFilter { limit, before, code, ..CallFilter::default() };
             let rows = self.store.calls(filter).await.map_err(|_| Unavailable)?;
             let mut entries = Vec::with_capacity(rows.len());
             for row in rows {

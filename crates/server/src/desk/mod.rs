@@ -1,22 +1,28 @@
 //! The agent's desk: what is offered, who is in the talk, the wrap-up in hand, and what the agent does with them. All of it
 //! concerns the asker's own agent, and no other.
 
+mod past;
 mod shapes;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use offhook_acd::AgentFigures;
 use offhook_call::desk::{DeskView, DeskWish, TransferTo};
-use offhook_units::{AgentId, CallId, QueueId, Span};
+use offhook_units::{AgentId, CallId, QueueId, Span, Tick};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::api::{Shared, acting, bad_request, call_id, id};
 use crate::guard::Asker;
 use crate::problem::Problem;
-use crate::view::{Answer, GuestError, Unavailable};
+use crate::view::{Answer, GuestError, RecordEntry, Unavailable};
 
+pub use self::past::{
+    CODE_CHARS_MAX, CallerHistory, CodesQuery, CodesReport, DeskCallbacks, HistoryQuery, NOTE_CHARS_MAX, NoteCall,
+    OwnFigures, callbacks, codes, figures, history, wrap_up,
+};
 pub use self::shapes::DeskNow;
 
 /// Longest number, or name, that is called.
@@ -35,6 +41,36 @@ pub trait Desk {
         call: Option<CallId>,
         wish: DeskWish,
     ) -> Answer<'_, Result<Option<DeskView>, GuestError>>;
+    /// Keeps what an agent notes of the call that was taken last; answers with the desk as it is afterwards.
+    fn note_call(
+        &self,
+        agent: AgentId,
+        call: CallId,
+        code: Option<String>,
+        note: Option<String>,
+    ) -> Answer<'_, Result<Option<DeskView>, GuestError>>;
+    /// Earlier calls of the caller of a call that is the agent's to know, newest first.
+    fn caller_history(
+        &self,
+        agent: AgentId,
+        call: CallId,
+        limit: u32,
+    ) -> Answer<'_, Result<Vec<RecordEntry>, Unavailable>>;
+    /// What an agent did since the shift began; none where there is no such agent.
+    fn own_figures(&self, agent: AgentId) -> Answer<'_, Result<Option<AgentFigures>, Unavailable>>;
+    /// How often each code was given between two instants.
+    fn codes(&self, from: Tick, until: Tick) -> Answer<'_, Result<Vec<CodeCount>, Unavailable>>;
+}
+
+/// How often a code was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeCount {
+    /// After calls of this queue, by id and name.
+    pub queue: Option<(QueueId, Option<String>)>,
+    /// Which.
+    pub code: String,
+    /// How often.
+    pub times: u64,
 }
 
 /// Whose desk.

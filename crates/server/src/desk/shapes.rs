@@ -1,6 +1,6 @@
 //! The wire shapes of the desk.
 
-use offhook_call::desk::{DeskCall, DeskView, Entered, OfferView, WrapUpView};
+use offhook_call::desk::{CodesView, DeskCall, DeskView, Entered, OfferView, WrapUpView};
 use offhook_units::Tick;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -23,18 +23,21 @@ pub struct DeskNow {
     calls: Vec<OwnCall>,
     /// The wrap-up in hand.
     wrap_up: Option<WrapUp>,
+    /// What may be noted of the call from a queue that goes on, or that is being wrapped up.
+    codes: Option<Codes>,
 }
 
 impl DeskNow {
     /// As of `now`.
     pub fn of(now: Tick, view: &DeskView) -> Self {
-        let DeskView { agent, offer, calls, wrap_up } = view;
+        let DeskView { agent, offer, calls, wrap_up, codes } = view;
         Self {
             at: rfc3339(now),
             agent: Agent::from(agent),
             offer: offer.as_ref().map(Offer::from),
             calls: calls.iter().map(OwnCall::from).collect(),
             wrap_up: wrap_up.as_ref().map(WrapUp::from),
+            codes: codes.as_ref().map(Codes::from),
         }
     }
 }
@@ -144,5 +147,26 @@ impl From<&WrapUpView> for WrapUp {
             since: rfc3339(*since),
             until: until.map(rfc3339),
         }
+    }
+}
+
+/// What may be noted of a call.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "DeskCodes")]
+struct Codes {
+    /// The call.
+    call: String,
+    /// The codes of its queue; `/` parts what is above from what is below.
+    choices: Vec<String>,
+    /// Wrap-up is not done without one.
+    required: bool,
+    /// What was said last.
+    given: Option<String>,
+}
+
+impl From<&CodesView> for Codes {
+    fn from(view: &CodesView) -> Self {
+        let CodesView { call, codes, required, code } = view;
+        Self { call: call.to_string(), choices: codes.clone(), required: *required, given: code.clone() }
     }
 }

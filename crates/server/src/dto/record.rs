@@ -6,6 +6,7 @@ use offhook_units::Tick;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::WrapUpDto;
 use super::recorded::Paused;
 use super::sound::{Level, Sound, Told};
 use crate::time::rfc3339;
@@ -98,6 +99,8 @@ pub struct Record {
     cause: Option<u8>,
     /// Supervisors and third parties who were in the call, and when, in the order in which they left.
     guests: Vec<GuestDto>,
+    /// What agents noted of it, oldest first.
+    wrap_ups: Vec<WrapUpDto>,
     /// Pauses of the recording, in order.
     pauses: Vec<Paused>,
     /// Whether the caller agreed to being recorded, where that was asked.
@@ -258,6 +261,7 @@ impl From<&RecordEntry> for Record {
             caller: caller_text,
             diverted: sent_on_by,
             recording: file,
+            wrap_ups,
         } = entry;
         let CallRecord {
             formula,
@@ -341,6 +345,7 @@ impl From<&RecordEntry> for Record {
             diverted: diverted.as_ref().map(|diverted| DiversionDto::new(diverted, sent_on_by.as_ref())),
             cause: *cause,
             guests: guests.iter().map(GuestDto::from).collect(),
+            wrap_ups: wrap_ups.iter().map(WrapUpDto::from).collect(),
             pauses: pauses.iter().map(Paused::from).collect(),
             consent: consent
                 .map(|consent| Consent { asked: rfc3339(consent.asked), given: consent.given.map(rfc3339) }),

@@ -159,12 +159,17 @@ impl Role {
 }
 
 /// Each route of the API that is not open to everybody, with the right that it needs. A route that is not here is refused to everybody.
-pub const ROUTES: [(Method, &str, Right); 35] = [
+pub const ROUTES: [(Method, &str, Right); 40] = [
     (Method::GET, "/api/v1/queues", Right::Watch),
     (Method::GET, "/api/v1/agents", Right::Watch),
     (Method::POST, "/api/v1/agents/{id}/state", Right::OwnState),
     (Method::GET, "/api/v1/desk", Right::OwnState),
     (Method::POST, "/api/v1/desk/commands", Right::OwnState),
+    (Method::POST, "/api/v1/desk/wrap-up", Right::OwnState),
+    (Method::GET, "/api/v1/desk/history", Right::OwnState),
+    (Method::GET, "/api/v1/desk/callbacks", Right::OwnState),
+    (Method::GET, "/api/v1/desk/figures", Right::OwnState),
+    (Method::GET, "/api/v1/reports/codes", Right::Records),
     (Method::GET, "/api/v1/calls", Right::Watch),
     (Method::POST, "/api/v1/calls/{id}/supervise", Right::Supervise),
     (Method::POST, "/api/v1/calls/{id}/guests", Right::Supervise),

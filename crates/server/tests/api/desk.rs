@@ -23,6 +23,17 @@ async fn an_agent_sees_and_handles_the_own_desk_and_nobody_elses() {
     assert_eq!((&after["wrap_up"]["call"], &after["wrap_up"]["queue"]), (&"call-1".into(), &"sales".into()));
     let longer = command(r#"{"do":"extend-wrap-up","seconds":30}"#).await.json();
     assert_ne!(longer["wrap_up"]["until"], after["wrap_up"]["until"]);
+    // The queue wants a code.
+    let refused = command(r#"{"do":"wrap-up-done"}"#).await;
+    refused.check_problem(409);
+    assert_eq!(refused.json()["type"], "urn:offhook:wrap-up-code-wanted");
+    let note = async |body: &str| ask(&running, "POST", "/api/v1/desk/wrap-up", &alice, body).await;
+    note(r#"{"call":"call-1","code":"Order"}"#).await.check_problem(409);
+    note(r#"{"call":"call-2","code":"Complaint"}"#).await.check_problem(409);
+    note(r#"{"call":"call-1","code":"Complaint","by":"a-2"}"#).await.check_problem(403);
+    note(&format!(r#"{{"call":"call-1","note":"{}"}}"#, "x".repeat(2_001))).await.check_problem(400);
+    let noted = note(r#"{"call":"call-1","code":"Complaint","note":"Parcel was open."}"#).await.json();
+    assert_eq!((&noted["codes"]["given"], &noted["codes"]["required"]), (&"Complaint".into(), &true.into()));
     assert_eq!(command(r#"{"do":"wrap-up-done"}"#).await.json()["agent"]["state"], "available");
     for (body, status) in [
         (r#"{"do":"wrap-up-done"}"#, 409),
@@ -68,5 +79,53 @@ async fn an_offer_tells_caller_queue_wait_and_deadline_and_is_declined_once() {
     running.get("/api/v1/desk?by=a-99").await.check_problem(404);
     running.get("/api/v1/desk?by=bob").await.check_problem(400);
     running.get("/api/v1/desk").await.check_problem(404);
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn earlier_calls_are_told_of_the_own_caller_alone_and_codes_are_found_and_counted() {
+    let running = start_with(None, Vec::new(), staff()).await;
+    let alice = format!("{}{OWN}", cookie_of(&running, "alice").await);
+    let bob = format!("{}{OWN}", cookie_of(&running, "bob").await);
+    let history = async |who: &str, call: &str| {
+        let reply = ask(&running, "GET", &format!("/api/v1/desk/history?call={call}"), who, "").await;
+        reply.json()["calls"].as_array().map(Vec::len)
+    };
+    assert_eq!((history(&alice, "call-1").await, history(&alice, "call-3").await), (Some(3), Some(0)));
+    assert_eq!((history(&bob, "call-3").await, history(&bob, "call-1").await), (Some(3), Some(0)));
+    let first = ask(&running, "GET", "/api/v1/desk/history?call=call-1", &alice, "").await.json()["calls"][0].clone();
+    let noted = &first["wrap_ups"][0];
+    assert_eq!((&noted["code"], &noted["note"]), (&"Order/New".into(), &"Wants two more, by Friday.".into()));
+    assert!(first.get("caller").is_none(), "the number is not told again");
+    let in_hand = ask(&running, "GET", "/api/v1/desk/history", &alice, "").await.json();
+    assert_eq!(in_hand["calls"][0], first);
+    ask(&running, "GET", "/api/v1/desk/history?call=1", &alice, "").await.check_problem(400);
+    ask(&running, "GET", "/api/v1/desk/history?call=call-3&by=a-2", &alice, "").await.check_problem(403);
+    // Records and reports are not an agent's.
+    ask(&running, "GET", "/api/v1/reports/codes", &alice, "").await.check_problem(403);
+    let of_code = async |code: &str| {
+        let reply = ask(&running, "GET", &format!("/api/v1/records?code={code}"), &bob, "").await;
+        reply.json()["records"].as_array().map(Vec::len)
+    };
+    assert_eq!((of_code("Order/New").await, of_code("Complaint").await), (Some(3), Some(0)));
+    let note = r#"{"call":"call-1","code":"Complaint"}"#;
+    ask(&running, "POST", "/api/v1/desk/wrap-up", &alice, note).await.json();
+    let report = ask(&running, "GET", "/api/v1/reports/codes", &bob, "").await.json();
+    assert_eq!((&report["rows"][0]["code"], &report["rows"][0]["times"]), (&"Complaint".into(), &1.into()));
+    ask(&running, "GET", "/api/v1/reports/codes?zone=Mars", &bob, "").await.check_problem(404);
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn own_figures_and_callbacks_of_the_own_queues_are_told() {
+    let running = start_with(None, Vec::new(), staff()).await;
+    let alice = cookie_of(&running, "alice").await;
+    let figures = ask(&running, "GET", "/api/v1/desk/figures", &alice, "").await.json();
+    let percents = (figures["answer_rate_percent"].as_f64(), figures["occupancy_percent"].as_f64());
+    // 36 of 40; (5,700 + 900) of (5,700 + 900 + 3,300).
+    assert_eq!(percents, (Some(90.0), Some(66.67)));
+    assert_eq!((&figures["handled"], &figures["average_handling_time_ms"]), (&36.into(), &183_333.into()));
+    let callbacks = ask(&running, "GET", "/api/v1/desk/callbacks", &alice, "").await.json();
+    assert_eq!((&callbacks["open"], &callbacks["callbacks"][0]["queue"]), (&3.into(), &"sales".into()));
     running.server.shutdown().await;
 }

@@ -59,6 +59,7 @@ fn example(path: &str) -> (String, &'static str) {
         Some("state") => r#"{"state":"available"}"#,
         Some("supervise") => r#"{"how":"listen","by":"a-2"}"#,
         Some("recording") => r#"{"state":"paused"}"#,
+        Some("wrap-up") => r#"{"call":"call-1"}"#,
         Some("commands") => r#"{"do":"hold"}"#,
         Some("guests") => r#"{"number":"100","by":"a-2"}"#,
         _ => "",

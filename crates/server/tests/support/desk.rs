@@ -1,10 +1,11 @@
 //! Desks of a made-up call centre: alice talks, bob is offered a call; what they do shows.
 
-use offhook_call::desk::{DeskCall, DeskView, DeskWish, Entered, OfferView, TransferTo, WrapUpView};
+use offhook_acd::AgentFigures;
+use offhook_call::desk::{CodesView, DeskCall, DeskView, DeskWish, Entered, OfferView, TransferTo, WrapUpView};
 use offhook_call::guests::{Denied, Part};
 use offhook_call::view::GuestView;
-use offhook_server::{Answer, Desk, GuestError, Unavailable, View};
-use offhook_units::{AgentId, CallId, LegId, Span};
+use offhook_server::{Answer, CodeCount, Desk, GuestError, RecordEntry, Unavailable, View, WrapUpEntry};
+use offhook_units::{AgentId, CallId, LegId, QueueId, Span, Tick};
 
 use super::Fixed;
 
@@ -27,7 +28,13 @@ impl Fixed {
             call,
         });
         let talk = own("talking").map(|call| DeskCall { call, outgoing: false, held: false, muted: false, entered });
-        Some(DeskView { agent, offer, calls: talk.into_iter().collect(), wrap_up: None })
+        let codes = talk.as_ref().map(|talk| CodesView {
+            call: talk.call.id,
+            codes: ["Order/New", "Order/Change", "Complaint", "Other"].map(str::to_owned).to_vec(),
+            required: true,
+            code: None,
+        });
+        Some(DeskView { agent, offer, calls: talk.into_iter().collect(), wrap_up: None, codes })
     }
 
     fn change_desk(&self, view: &mut DeskView, call: Option<CallId>, wish: DeskWish) -> Result<(), Denied> {
@@ -39,9 +46,22 @@ impl Fixed {
                 offer.ok_or(Denied::NoOffer)?;
                 (view.offer, view.agent.state, view.agent.since) = (None, "available", now);
             }
+            (DeskWish::WrapUpDone, _)
+                if view.codes.as_ref().is_some_and(|codes| codes.code.is_none()) && view.wrap_up.is_some() =>
+            {
+                return Err(Denied::CodeWanted);
+            }
             (DeskWish::WrapUpDone, _) => {
                 view.wrap_up.take().ok_or(Denied::NoWrapUp)?;
-                (view.agent.state, view.agent.since) = ("available", now);
+                (view.agent.state, view.agent.since, view.codes) = ("available", now, None);
+            }
+            (DeskWish::Code(code), _) => {
+                let codes = view.codes.as_mut().filter(|codes| call.is_none_or(|call| call == codes.call));
+                let codes = codes.ok_or(Denied::NoWrapUp)?;
+                if code.as_ref().is_some_and(|code| !codes.codes.contains(code)) {
+                    return Err(Denied::NoCode);
+                }
+                codes.code = code;
             }
             (DeskWish::ExtendWrapUp(by), _) => {
                 let wrap_up = view.wrap_up.as_mut().ok_or(Denied::NoWrapUp)?;
@@ -104,5 +124,64 @@ impl Desk for Fixed {
             Ok(Some(view))
         });
         Box::pin(async move { Ok(done?) })
+    }
+
+    fn note_call(
+        &self,
+        agent: AgentId,
+        call: CallId,
+        code: Option<String>,
+        note: Option<String>,
+    ) -> Answer<'_, Result<Option<DeskView>, GuestError>> {
+        let entry = WrapUpEntry { agent, name: Some("alice".to_owned()), at: self.now(), code: code.clone(), note };
+        Box::pin(async move {
+            let view = self.at_desk(agent, Some(call), DeskWish::Code(code)).await?;
+            self.noted.lock().expect("no panic before").insert((call, agent), entry);
+            Ok(view)
+        })
+    }
+
+    fn caller_history(
+        &self,
+        agent: AgentId,
+        call: CallId,
+        limit: u32,
+    ) -> Answer<'_, Result<Vec<RecordEntry>, Unavailable>> {
+        let desk = self.first_desk(agent);
+        let own = desk.is_some_and(|desk| {
+            desk.offer.is_some_and(|offer| offer.call.id == call) || desk.calls.iter().any(|talk| talk.call.id == call)
+        });
+        let entries = self.records.iter().filter(|_| own).take(limit as usize).cloned();
+        self.answer(entries.collect())
+    }
+
+    fn own_figures(&self, agent: AgentId) -> Answer<'_, Result<Option<AgentFigures>, Unavailable>> {
+        let known = self.agents.iter().any(|view| view.id == agent);
+        let mut figures = AgentFigures {
+            shift_began: Some(self.now().before(Span::from_s(3 * 3_600))),
+            offers: 40,
+            accepted: 36,
+            declined: 1,
+            missed: 3,
+            handled: 36,
+            talk: Span::from_s(5_400),
+            hold: Span::from_s(300),
+            wrap_up: Span::from_s(900),
+            ..AgentFigures::default()
+        };
+        // Available, busy and wrap-up.
+        (figures.in_state[1], figures.in_state[3]) = (Span::from_s(3_300), Span::from_s(5_700));
+        figures.in_state[4] = Span::from_s(900);
+        self.answer(known.then_some(figures))
+    }
+
+    fn codes(&self, from: Tick, until: Tick) -> Answer<'_, Result<Vec<CodeCount>, Unavailable>> {
+        let noted = self.noted.lock().expect("no panic before");
+        let mut counts: Vec<CodeCount> = Vec::new();
+        for entry in noted.values().filter(|entry| (from..until).contains(&entry.at)) {
+            let queue = Some((QueueId(1), Some("sales".to_owned())));
+            counts.extend(entry.code.clone().map(|code| CodeCount { queue, code, times: 1 }));
+        }
+        self.answer(counts)
     }
 }

@@ -25,7 +25,7 @@ use offhook_server::{
     AgentWish, Answer, Archive, AuditEntry, BanView, Doing, Encoding, EventLog, Explained, GuestError, GuestWish,
     Happened, Health, Ladder, LadderMessage, Occurred, OpenFault, Page, RecordEntry, RecordingDetail, RecordingEntry,
     RecordingFound, RecordingsWanted, ReportFault, ReportOf, Reported, SAMPLE_HEADER_BYTES, Segment, SetAgentError,
-    Speech, Unavailable, View, WebhookEvent, WelcomeError, Withdrawal,
+    Speech, Unavailable, View, WebhookEvent, WelcomeError, Withdrawal, WrapUpEntry,
 };
 use offhook_units::{AgentId, CallId, ContactId, CryptoSuite, LegId, PersonRef, QueueId, RecordingId, Span, Tick};
 
@@ -51,6 +51,8 @@ pub struct Fixed {
     pub log: Mutex<Vec<Occurred>>,
     /// Desks that somebody has done something at.
     pub desks: Mutex<BTreeMap<AgentId, DeskView>>,
+    /// What agents noted of calls.
+    pub noted: Mutex<BTreeMap<(CallId, AgentId), WrapUpEntry>>,
 }
 
 impl Fixed {
@@ -80,6 +82,7 @@ impl Fixed {
             withdrawals_wait: tokio::sync::Mutex::default(),
             log: Mutex::default(),
             desks: Mutex::default(),
+            noted: Mutex::default(),
         }
     }
 
@@ -149,7 +152,11 @@ impl View for Fixed {
 
     fn records(&self, page: Page) -> Answer<'_, Result<Vec<RecordEntry>, Unavailable>> {
         let older = |entry: &&RecordEntry| page.before.is_none_or(|before| entry.record.id < before);
-        self.answer(self.records.iter().filter(older).take(page.limit as usize).cloned().collect())
+        let coded = |entry: &&RecordEntry| {
+            let given = entry.wrap_ups.iter().filter_map(|noted| noted.code.as_ref());
+            page.code.as_ref().is_none_or(|code| given.into_iter().any(|known| known == code))
+        };
+        self.answer(self.records.iter().filter(older).filter(coded).take(page.limit as usize).cloned().collect())
     }
 
     fn record(&self, call: CallId) -> Answer<'_, Result<Option<RecordEntry>, Unavailable>> {
@@ -606,6 +613,13 @@ pub fn record(id: u64, started: Tick) -> RecordEntry {
     let srtp = SrtpReport { suite: CryptoSuite::AesCm128HmacSha1_80, failed_packets: 3 };
     let media = LegReport { received_packets: 4_500, peer_fraction_lost: Some(64), ..LegReport::default() };
     RecordEntry {
+        wrap_ups: vec![WrapUpEntry {
+            agent: AgentId(1),
+            name: Some("alice".to_owned()),
+            at: started + Span::from_s(200),
+            code: Some("Order/New".to_owned()),
+            note: Some("Wants two more, by Friday.".to_owned()),
+        }],
         record: CallRecord {
             formula: FORMULA,
             id: CallId(id),

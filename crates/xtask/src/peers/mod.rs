@@ -4,8 +4,9 @@ pub mod agents;
 mod api;
 mod browser;
 mod chaos;
-mod chromium;
+pub mod chromium;
 mod crash;
+mod desk;
 mod devices;
 mod dns;
 pub mod exchange;
@@ -243,6 +244,11 @@ const TESTS: &[Test] = &[
         name: "reload",
         sentence: "40 calls of sipp over five reloads that add, rename and remove agents and queues: none is lost",
         run: reload::run,
+    },
+    Test {
+        name: "desk",
+        sentence: "an agent handles a call at the desk by keys, and axe-core finds nothing on any view",
+        run: desk::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];

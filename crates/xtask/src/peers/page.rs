@@ -146,7 +146,7 @@ fn sign_in(browser: &mut Browser, bench: &Bench, config: &str) -> Result<String>
     enter(browser, PASSWORD)?;
     wait_for("the page of a user", SHOWN_WITHIN, || {
         let shown = text(browser, "me-who")?.contains("sue (supervisor)") && text(browser, "queues")?.contains("sales");
-        Ok((shown && text(browser, "me-agent")?.contains("logged out")).then_some(()))
+        Ok((shown && text(browser, "me-agent")?.to_lowercase().contains("logged out")).then_some(()))
     })?;
     browser.screenshot(&session, &bench.folder.join("signed-in.png"))?;
     let readable = browser.evaluate(&session, "document.cookie")?;
@@ -258,7 +258,7 @@ fn find(folder: &Path, extension: &str) -> Result<usize> {
 /// Opens the ladder of the call that talks; gives how many messages are drawn.
 fn show_ladder(browser: &mut Browser, session: &str, folder: &Path) -> Result<u64> {
     let open =
-        "const talking = [...document.querySelectorAll('#calls tr')].find(row => row.innerText.includes('talking'));
+        "const talking = [...document.querySelectorAll('#calls tr')].find(row => row.innerText.toLowerCase().includes('talking'));
                 [...talking.querySelectorAll('button')].find(button => button.textContent === 'Ladder').click()";
     browser.evaluate(session, open)?;
     let drawn = "document.querySelectorAll('#ladder .rung').length";
