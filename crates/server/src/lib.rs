@@ -6,6 +6,7 @@
 
 mod api;
 mod archive;
+mod configuration;
 mod dto;
 mod events;
 mod feed;
@@ -33,6 +34,10 @@ mod webhooks;
 
 pub use archive::{
     Archive, AuditEntry, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES, Speech,
+};
+pub use configuration::{
+    CONFIG_BYTES_MAX, ConfigFault, ConfigLine, ConfigNote, ConfigTaken, ConfigVersion, Configuration, Configured,
+    Drafted, Edit,
 };
 pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_MAX};
 pub use events::{EventSender, LiveEvent, events};

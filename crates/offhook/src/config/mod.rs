@@ -7,6 +7,7 @@
 mod bans;
 mod calendars;
 mod certificates;
+mod edit;
 mod elsewhere;
 mod entrances;
 mod exchange;
@@ -23,6 +24,7 @@ mod recording;
 mod registrar;
 mod resolve;
 mod routing;
+mod secrets;
 mod skills;
 #[cfg(test)]
 mod tests;
@@ -51,12 +53,14 @@ use offhook_sip::{RegistrarLimits, Transport};
 use offhook_units::Span;
 use toml::de::DeTable;
 
+pub use edit::edited;
 pub use fault::Faults;
 pub use fixed::Fixed;
 pub use outside::Proxy;
 pub use prompts::Sound;
 pub use recording::Recording;
 pub use resolve::{Kind, Loaded};
+pub use secrets::{hidden, hidden_beside, revealed};
 pub use trace::Tracing;
 pub use users::UserNamed;
 

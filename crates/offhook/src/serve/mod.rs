@@ -3,6 +3,7 @@
 
 mod archive;
 mod assets;
+mod configured;
 mod control;
 mod happened;
 mod listeners;
@@ -41,8 +42,9 @@ use offhook_sip::Transport;
 use offhook_store::Store;
 use offhook_units::{Entropy, IdSource, SkillId, Span, Tick};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use self::configured::{Desk, WISHES_MAX, Wish};
 use self::control::{Ask, Control, Edges, Figures, Inputs, binding_of};
 use self::listeners::Listeners;
 use self::names::{Finder, NamedTrunk, lead_to};
@@ -123,10 +125,12 @@ struct House {
     reloader: Reloader,
     /// Trunks with names.
     named: Vec<NamedTrunk>,
+    /// What the page and the API want of it.
+    wishes: mpsc::Receiver<Wish>,
 }
 
 fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> {
-    let fixed = Fixed::of(&checked);
+    let fixed = Arc::new(Fixed::of(&checked));
     let (data, realm_name) = (checked.data.clone(), checked.name.clone());
     let store = Store::open(&data).with_context(|| format!("data folder {}", data.display()))?;
     let clock = Clock::start(store.last_tick());
@@ -224,12 +228,22 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         metrics::connections(&mut metrics, streams.counters());
     }
     let certifier = streams.as_ref().and_then(Streams::certifier);
+    let (wishes_in, wishes) = mpsc::channel(WISHES_MAX);
+    let desk = Desk {
+        versions: versions.clone(),
+        file: source.file.clone(),
+        data: source.data.clone(),
+        fixed: Arc::clone(&fixed),
+        figures: Arc::clone(&config_figures),
+        wishes: wishes_in,
+    };
     let port = Port {
         asks: asks_in.clone(),
         clock: clock.clone(),
         unhurried: store.unhurried(),
         store: store.clone(),
         names: names_now,
+        desk,
         recordings: recordings.clone(),
         folder,
         keys,
@@ -291,7 +305,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         let options = ServerOptions { listen, token, tokens, users, entrances, tls, phone, requests_per_s, webhooks };
         (options, port, live_out, metrics)
     });
-    Ok(House { control, asks: asks_in, http, said, reloader, named })
+    Ok(House { control, asks: asks_in, http, said, reloader, named, wishes })
 }
 
 fn named_trunks(named: Vec<(usize, Vec<config::Proxy>)>, config: &offhook_call::config::Config) -> Vec<NamedTrunk> {
@@ -430,7 +444,7 @@ fn said(name: &str, listeners: &Listeners, http: Option<&Http>, data: &std::path
 
 impl House {
     async fn serve(self, grace: Span) -> Result<()> {
-        let Self { control, asks, http, said, mut reloader, named } = self;
+        let Self { control, asks, http, said, mut reloader, named, mut wishes } = self;
         reloader.finder.follow(named);
         let server = match http {
             Some((options, port, live, metrics)) => Some(Server::start(options, Arc::new(port), live, metrics).await?),
@@ -445,6 +459,8 @@ impl House {
                 _ = again.recv() => {
                     reloader.reload("the file, by SIGHUP", server.as_ref()).await;
                 }
+                // Without [http] nobody wishes anything.
+                Some(wish) = wishes.recv() => reloader.grant(wish, server.as_ref()).await,
             }
         }
         tracing::info!("taking no new calls; calls in progress may finish within {grace}");
