@@ -81,8 +81,8 @@ pub struct ConfigNote {
 /// A line of a difference.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ConfigLine {
-    /// `same`, `added` or `removed`.
-    #[schemars(extend("enum" = ["same", "added", "removed"]))]
+    /// `same`, `added` or `removed`; `gap` where lines are left out.
+    #[schemars(extend("enum" = ["same", "added", "removed", "gap"]))]
     pub kind: &'static str,
     /// The line.
     pub text: String,

@@ -129,11 +129,12 @@ function field([key, label, kind, advice], table) {
   }
   const input = Array.isArray(kind)
     ? element("select", { name: key }, ...kind.map((name) => element("option", { value: name, textContent: name || "as usual" })))
-    : element("input", { name: key, type: kind === "number" ? "number" : "text", placeholder: advice ?? "", autocomplete: "off", spellcheck: false });
+    : element("input", { name: key, type: kind === "number" ? "number" : "text", autocomplete: "off", spellcheck: false });
   if (Array.isArray(kind) && value !== undefined && !kind.includes(String(value))) input.append(element("option", { value, textContent: value }));
   input.value = plain(value);
   input.setAttribute("aria-describedby", wrong.id);
-  return element("label", {}, label, input, wrong);
+  const words = advice ? element("small", { textContent: advice }) : "";
+  return element("label", {}, label, input, words, wrong);
 }
 
 // What the form says, of what is otherwise there.
@@ -224,7 +225,7 @@ function numbers() {
   const rows = byId("text").value.split("\n").length;
   byId("lines").replaceChildren(...Array.from({ length: rows }, (_, at) => {
     const severity = marked.get(at + 1);
-    return severity ? element("b", { className: severity, textContent: `${at + 1}\n` }) : document.createTextNode(`${at + 1}\n`);
+    return element("span", { className: severity ?? "", textContent: at + 1 });
   }));
   byId("lines").scrollTop = byId("text").scrollTop;
 }
@@ -269,7 +270,7 @@ function review() {
   const wait = waits.length > 0 ? ` In force only after a restart: ${waits.join(", ")}.` : "";
   byId("review-note").textContent = errors > 0 ? "Mend the faults first; nothing is in force before." : `No call ends for it.${wait}`;
   byId("review-faults").replaceChildren(...faults(found));
-  const sign = { same: " ", added: "+", removed: "−" };
+  const sign = { same: " ", added: "+", removed: "−", gap: "…" };
   byId("review-lines").replaceChildren(...changes.map(({ kind, text }) => element("span", { className: kind, textContent: `${sign[kind]} ${text}` })));
   if (changes.length === 0) byId("review-lines").textContent = "Nothing changes but for secrets.";
   if (!byId("review").open) byId("review").showModal();
@@ -308,7 +309,7 @@ function show() {
   if (byId("text").value !== current() && document.activeElement !== byId("text")) byId("text").value = current();
   numbers();
   byId("text-faults").replaceChildren(...faults(state.draft?.faults ?? []));
-  const changed = (state.draft?.changes ?? []).filter(({ kind }) => kind !== "same").length;
+  const changed = (state.draft?.changes ?? []).filter(({ kind }) => kind === "added" || kind === "removed").length;
   const errors = (state.draft?.faults ?? []).filter(({ severity }) => severity === "error").length;
   const lines = changed === 1 ? "1 line is changed" : `${changed} lines are changed`;
   byId("draft-text").textContent = state.draft ? `${lines}${errors > 0 ? `, ${errors} ${errors === 1 ? "fault" : "faults"}` : ""}; nothing is in force yet.` : `Version ${state.version} is in force; nothing is changed.`;

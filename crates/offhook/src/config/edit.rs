@@ -24,7 +24,10 @@ pub fn edited(text: &str, edit: &Edit) -> Result<String, String> {
         (None, Some(values)) => {
             let mut table = Table::new();
             table.decor_mut().set_prefix("\n");
-            values.iter().try_for_each(|(key, value)| set(&mut table, key, value))?;
+            // What it is called stands first.
+            let (first, rest): (Vec<_>, Vec<_>) =
+                values.iter().partition(|(key, _)| *key == "name" || *key == "number");
+            first.into_iter().chain(rest).try_for_each(|(key, value)| set(&mut table, key, value))?;
             tables.push(table);
         }
         (None, None) => return Err("say which table goes".to_owned()),
@@ -84,8 +87,8 @@ mod tests {
         let expected =
             TEXT.replace("\"sales\" #", "\"orders\" #").replace("max_waiting = 5\n", "music = [\"a\", \"b\"]\n");
         assert_eq!(new, Ok(expected));
-        let new = change(None, "agent", Some(json!({ "name": "bob", "skills": { "de": 3 } })));
-        assert_eq!(new, Ok(format!("{TEXT}\n[[agent]]\nname = \"bob\"\nskills = {{ de = 3 }}\n")));
+        let new = change(None, "agent", Some(json!({ "account": "bob", "name": "bob", "skills": { "de": 3 } })));
+        assert_eq!(new, Ok(format!("{TEXT}\n[[agent]]\nname = \"bob\"\naccount = \"bob\"\nskills = {{ de = 3 }}\n")));
         let new = change(Some(0), "agent", None).expect("gone");
         assert!(new.contains("# the first") && !new.contains("ann"), "{new}");
         let new = change(None, "number", Some(json!({ "number": "700" }))).expect("the first one");

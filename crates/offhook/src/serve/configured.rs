@@ -113,7 +113,18 @@ fn changes(old: &str, new: &str) -> Vec<ConfigLine> {
         Line::Added(text) => ConfigLine { kind: "added", text: text.to_owned() },
         Line::Removed(text) => ConfigLine { kind: "removed", text: text.to_owned() },
     };
-    lines.into_iter().zip(is_near).filter(|(_, near)| *near).map(|(it, _)| line(it)).collect()
+    let mut changes = Vec::new();
+    let mut was_near = true;
+    for (it, is_near) in lines.into_iter().zip(is_near) {
+        if is_near && !was_near && !changes.is_empty() {
+            changes.push(ConfigLine { kind: "gap", text: String::new() });
+        }
+        was_near = is_near;
+        if is_near {
+            changes.push(line(it));
+        }
+    }
+    changes
 }
 
 impl Port {

@@ -35,7 +35,7 @@ use offhook_net::media::{Crossing, DriverConfig, MediaDriver, MediaHandle, Resti
 use offhook_net::sip::Incoming;
 use offhook_net::streams::{Lead, StreamLimits, StreamListener, Streams, Tls};
 use offhook_net::trace::Trace;
-use offhook_plan::CodecKind;
+use offhook_plan::{CodecKind, MediaEvent};
 use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer};
 use offhook_server::{EventsReceiver, Metrics, Pace, PhoneSettings, Server, ServerOptions, Webhooks, events};
 use offhook_sip::Transport;
@@ -44,7 +44,7 @@ use offhook_units::{Entropy, IdSource, SkillId, Span, Tick};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use self::configured::{Desk, WISHES_MAX, Wish};
+use self::configured::{WISHES_MAX, Wish};
 use self::control::{Ask, Control, Edges, Figures, Inputs, binding_of};
 use self::listeners::Listeners;
 use self::names::{Finder, NamedTrunk, lead_to};
@@ -170,11 +170,8 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     let mut entropy = operating_system_entropy()?;
     let count = config.media_workers.max(1);
     let shared_port = config.browser_port.map(|port| SharedPort::new(port, count)).unwrap_or_default();
-    let drivers = drivers(count, &shared_port, &identity).into_iter();
-    let start = |driver: DriverConfig| {
-        MediaDriver::start(&driver, Arc::clone(&assets), clock.clone(), entropy.fork(), media_events.clone())
-    };
-    let mut workers = drivers.map(start).collect::<Result<Vec<_>, _>>().context("the media workers")?;
+    let drivers = drivers(count, &shared_port, &identity);
+    let mut workers = start_workers(&drivers, &assets, &clock, &mut entropy, &media_events)?;
     for address in listeners.addresses() {
         shared_port.bind(address).with_context(|| format!("browser_port of [media] at {address}"))?;
     }
@@ -211,53 +208,16 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     let spoken = listeners.table();
     let websockets = listeners.websockets();
     let Listeners { datagrams: sockets, streams } = listeners;
-    let streams = start_streams(streams, tls, limits, &bans, from_streams, trace.clone())?;
-    if let Some(streams) = &streams {
-        leads.into_iter().enumerate().for_each(|(trunk, leads)| streams.lead(trunk, leads));
-    }
+    let streams = start_streams(streams, tls, limits, &bans, from_streams, trace.clone(), leads)?;
     let intake = Intake::new(&sockets, bell, Arc::clone(&bans));
-    metrics::bans(&mut metrics, &bans);
+    metrics::edges(&mut metrics, &bans, &shared_port, &trace, streams.as_ref());
     metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
-    metrics::browser_port(&mut metrics, &shared_port);
-    metrics::trace(&mut metrics, &trace);
     let found = metrics::names(&mut metrics);
     metrics::retention(&mut metrics, &keeper.figures);
     let config_figures = Arc::new(ConfigFigures::default());
     metrics::configuration(&mut metrics, &config_figures);
-    if let Some(streams) = &streams {
-        metrics::connections(&mut metrics, streams.counters());
-    }
     let certifier = streams.as_ref().and_then(Streams::certifier);
-    let (wishes_in, wishes) = mpsc::channel(WISHES_MAX);
-    let desk = Desk {
-        versions: versions.clone(),
-        file: source.file.clone(),
-        data: source.data.clone(),
-        fixed: Arc::clone(&fixed),
-        figures: Arc::clone(&config_figures),
-        wishes: wishes_in,
-    };
-    let port = Port {
-        asks: asks_in.clone(),
-        clock: clock.clone(),
-        unhurried: store.unhurried(),
-        store: store.clone(),
-        names: names_now,
-        desk,
-        recordings: recordings.clone(),
-        folder,
-        keys,
-        bans: Arc::clone(&bans),
-        trace: trace.clone(),
-    };
-    let finder = Finder {
-        server: dns,
-        spoken: spoken.clone(),
-        asks: asks_in.clone(),
-        entropy: names_entropy,
-        figures: found,
-        followed: Vec::new(),
-    };
+    let finder = Finder::new(dns, spoken.clone(), asks_in.clone(), names_entropy, found);
     let reloader = Reloader {
         source,
         fixed,
@@ -277,6 +237,20 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         versions,
         figures: config_figures,
     };
+    let (wishes_in, wishes) = mpsc::channel(WISHES_MAX);
+    let port = Port {
+        asks: asks_in.clone(),
+        clock: clock.clone(),
+        unhurried: store.unhurried(),
+        store: store.clone(),
+        names: names_now,
+        desk: reloader.desk(wishes_in),
+        recordings: recordings.clone(),
+        folder,
+        keys,
+        bans: Arc::clone(&bans),
+        trace: trace.clone(),
+    };
     let edges = Edges {
         clock,
         sockets,
@@ -292,10 +266,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         trace,
     };
     let inputs = Inputs { intake, streams: on_streams, media, recorder, asks };
-    let control = std::thread::Builder::new()
-        .name("control".into())
-        .spawn(move || Control::new(exchange, inputs, edges).run())
-        .context("the control thread")?;
+    let control = Control::new(exchange, inputs, edges).start()?;
     let sound_check = http.as_ref().and_then(|http| http.sound_check.clone());
     let phone = PhoneSettings { realm: realm.clone(), websockets, sound_check };
     let http = http.map(|http| {
@@ -322,6 +293,19 @@ fn names_of(config: &offhook_call::config::Config, skills: BTreeMap<SkillId, Str
         agents: config.agents.iter().map(|agent| (agent.acd.id, agent.acd.name.clone())).collect(),
         skills,
     }
+}
+
+fn start_workers(
+    drivers: &[DriverConfig],
+    assets: &Arc<Assets>,
+    clock: &Clock,
+    entropy: &mut Entropy,
+    events: &Post<(usize, MediaEvent)>,
+) -> Result<Vec<MediaHandle>> {
+    let start = |driver: &DriverConfig| {
+        MediaDriver::start(driver, Arc::clone(assets), clock.clone(), entropy.fork(), events.clone())
+    };
+    drivers.iter().map(start).collect::<Result<_, _>>().context("the media workers")
 }
 
 /// How each of the media workers is set up, and what all of them share.
@@ -424,6 +408,7 @@ fn start_streams(
     bans: &Arc<Bans>,
     messages: Post<Vec<Incoming>>,
     trace: Trace,
+    leads: Vec<Vec<Lead>>,
 ) -> Result<Option<Streams>> {
     if listeners.is_empty() {
         return Ok(None);
@@ -433,8 +418,10 @@ fn start_streams(
         Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
         Err(TrySendError::Full(batch)) => Err(batch),
     };
-    let streams = Streams::start(listeners, tls, limits, Arc::clone(bans), Arc::new(deliver), trace);
-    streams.context("the thread of SIP connections").map(Some)
+    let streams = Streams::start(listeners, tls, limits, Arc::clone(bans), Arc::new(deliver), trace)
+        .context("the thread of SIP connections")?;
+    leads.into_iter().enumerate().for_each(|(trunk, leads)| streams.lead(trunk, leads));
+    Ok(Some(streams))
 }
 
 fn said(name: &str, listeners: &Listeners, http: Option<&Http>, data: &std::path::Path) -> String {

@@ -13,9 +13,9 @@ use offhook_net::intake::Post;
 use offhook_net::streams::{Certifier, Lead, Tls, TlsFiles};
 use offhook_server::{Admission, ConfigFault, ConfigTaken, Server, Unavailable, rfc3339};
 use offhook_store::{AuditRow, Store};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::configured::{Wish, notes};
+use super::configured::{Desk, Wish, notes};
 use super::control::{Ask, Look};
 use super::listeners::Spoken;
 use super::names::{Finder, NamedTrunk};
@@ -92,6 +92,18 @@ impl Reloader {
         match self.versions.keep(text, "the file, at the start", self.clock.now()) {
             Ok(version) => self.in_force(&version),
             Err(error) => tracing::error!(%error, "the configuration could not be kept as a version"),
+        }
+    }
+
+    /// Where configurations are looked at, and wished for.
+    pub fn desk(&self, wishes: mpsc::Sender<Wish>) -> Desk {
+        Desk {
+            versions: self.versions.clone(),
+            file: self.source.file.clone(),
+            data: self.source.data.clone(),
+            fixed: Arc::clone(&self.fixed),
+            figures: Arc::clone(&self.figures),
+            wishes,
         }
     }
 
