@@ -3,7 +3,7 @@
 mod desk;
 
 use desk::{World, credentials, number, trunk};
-use offhook_call::config::{NumberFormat, Numbering, Outgoing, Registering, Trunk, TrunkLimits};
+use offhook_call::config::{Config, NumberFormat, Numbering, Outgoing, Registering, Trunk, TrunkLimits};
 use offhook_call::{Command, Input};
 use offhook_plan::CodecKind;
 use offhook_sip::{Credentials, Event, Flow, Method, Response, SessionId, Transport};
@@ -486,4 +486,80 @@ fn a_trunk_with_a_certificate_calls_over_the_connection_that_proved_it_and_over_
     }
     let anew = world.invite("gateway77", to, to, Vec::new());
     assert_eq!(world.refused_with("gateway77", anew), Some(401), "another connection of the same addresses");
+}
+
+fn configure(world: &mut World, trunks: Vec<Trunk>, change: impl FnOnce(&mut Config)) {
+    let mut config = desk::config(trunks);
+    change(&mut config);
+    world.exchange.handle(world.now, Input::Configure(Box::new(config)));
+    world.run(Span::from_ms(1));
+}
+
+/// How long each REGISTER that came to a carrier asks for, in seconds.
+fn asked_for(world: &mut World, who: &str) -> Vec<String> {
+    let registers = world.requests(who).into_iter().filter(|(_, request)| request.method == Method::Register);
+    registers.map(|(_, request)| request.headers.get("Expires").unwrap_or("as the Contact says").to_owned()).collect()
+}
+
+#[test]
+fn another_configuration_leaves_a_registration_alone_that_it_says_nothing_else_of() {
+    let mut world = World::new(vec![registering("carrier", 2), trunk("other", 3, &["1"], None)]);
+    take(&mut world, "carrier2").expect("a REGISTER");
+    let limited = Trunk { limits: TrunkLimits { calls_max: 7, ..TrunkLimits::default() }, ..registering("carrier", 2) };
+    configure(&mut world, vec![trunk("other", 3, &["1"], None), limited], |_| {});
+    assert!(asked_for(&mut world, "carrier2").is_empty());
+    let trunks = world.exchange.trunks(world.now);
+    assert_eq!((trunks[1].name.as_str(), trunks[1].calls_max), ("carrier", Some(7)));
+    assert_eq!(trunks[1].registration.as_ref().map(|registration| registration.state), Some("registered"));
+}
+
+#[test]
+fn a_trunk_with_another_user_registers_anew_and_one_that_is_gone_leaves() {
+    let mut world = World::new(vec![registering("carrier", 2)]);
+    take(&mut world, "carrier2").expect("a REGISTER");
+    let mut renamed = registering("carrier", 2);
+    let register = renamed.out.as_mut().and_then(|out| out.register.as_mut()).expect("it registers");
+    register.user = "30777".to_owned();
+    configure(&mut world, vec![renamed], |_| {});
+    let requests = world.requests("carrier2");
+    let said = |user: &str| {
+        let of = |request: &&offhook_sip::Request| request.headers.get("To").is_some_and(|to| to.contains(user));
+        requests.iter().map(|(_, request)| request).filter(of).count()
+    };
+    assert_eq!((said("30555"), said("30777")), (1, 1), "the one leaves, the other comes");
+    assert_eq!(state(&world), "trying");
+    for (id, request) in requests {
+        let mut response = Response::to_request(&request, 200);
+        response.headers.push("Contact", request.headers.get("Contact").expect("a Contact"));
+        world.respond("carrier2", id, response);
+    }
+    assert_eq!(state(&world), "registered", "the answer to the one that left says nothing of the new one");
+    configure(&mut world, Vec::new(), |_| {});
+    assert!(world.exchange.trunks(world.now).is_empty());
+    let left = world.requests("carrier2");
+    assert_eq!(left.len(), 1, "it leaves, too");
+    assert!(left[0].1.headers.get("To").is_some_and(|to| to.contains("30777")));
+}
+
+#[test]
+fn a_phone_whose_account_is_gone_is_not_called_any_more_and_cannot_come_back() {
+    let mut world = World::new(Vec::new());
+    let count = |world: &World, name: &str| world.exchange.bindings(name).count();
+    world.register("bob", World::address("bob"));
+    world.run(Span::from_s(1));
+    assert_eq!((count(&world, "ann"), count(&world, "bob")), (1, 1));
+    assert_eq!(world.state(101).0, "available");
+    configure(&mut world, Vec::new(), |config| {
+        config.accounts.remove("bob");
+        config.agents.retain(|agent| agent.acd.name != "bob");
+    });
+    assert_eq!((count(&world, "ann"), count(&world, "bob")), (1, 0));
+    assert_eq!((world.exchange.agents(world.now).len(), world.exchange.leaving()), (2, (0, 0)));
+    world.register("bob", World::address("bob"));
+    world.run(Span::from_s(1));
+    assert_eq!(count(&world, "bob"), 0);
+    configure(&mut world, Vec::new(), |_| {});
+    world.register("bob", World::address("bob"));
+    world.run(Span::from_s(1));
+    assert_eq!((count(&world, "bob"), world.state(101).0), (1, "available"), "and is welcome again");
 }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::check::count;
 use crate::config;
-use crate::versions::{Attempt, Line, Told, Version, Versions, diff, write};
+use crate::versions::{Attempt, Line, Told, Version, Versions, diff, near, write};
 
 /// How long the exchange may take to read, check and take in a configuration.
 const TAKEN_WITHIN: Duration = Duration::from_mins(1);
@@ -210,16 +210,10 @@ fn restore(version: u64, whose: &Whose) -> Result<ExitCode> {
 
 /// A difference with a few lines around each change.
 pub fn shown(lines: &[Line<'_>]) -> String {
-    let changes: Vec<usize> =
-        lines.iter().enumerate().filter(|(_, line)| !matches!(line, Line::Same(_))).map(|(at, _)| at).collect();
-    let near = |at: usize| {
-        let next = changes.partition_point(|change| *change + AROUND < at);
-        changes.get(next).is_some_and(|change| *change <= at + AROUND)
-    };
     let mut text = String::new();
     let mut gap = false;
-    for (at, line) in lines.iter().enumerate() {
-        if !near(at) {
+    for (line, is_near) in lines.iter().zip(near(lines, AROUND)) {
+        if !is_near {
             gap = true;
             continue;
         }

@@ -21,8 +21,8 @@ pub enum UserCommand {
     #[command(
         after_help = "Examples:\n  offhook user new ann --role supervisor --agent alice --into config/offhook.toml\n  \
                             offhook user new root --role administrator --totp\n\n\
-                            The password is asked for at a terminal, or read from standard input. The exchange takes new users \
-                            when it is started again."
+                            The password is asked for at a terminal, or read from standard input. An exchange that runs takes new \
+                            users in by offhook reload."
     )]
     New(NewArgs),
     /// Make a token for a program and print its [[token]] for the configuration.
@@ -139,6 +139,6 @@ fn hand_over(table: &str, into: Option<&Path>) -> Result<ExitCode> {
     }
     let mut end = OpenOptions::new().append(true).open(file).with_context(|| format!("{}", file.display()))?;
     end.write_all(format!("{gap}{table}").as_bytes()).with_context(|| format!("{}", file.display()))?;
-    println!("Added to {}. The exchange takes it when it is started again.", file.display());
+    println!("Added to {}. An exchange that runs takes it in by: offhook reload", file.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use offhook_units::Tick;
@@ -245,13 +245,18 @@ fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
-/// All of it or nothing; nobody else may read it, for configurations hold passwords. A file that is there keeps its rights.
+/// All of it or nothing; nobody else may read it, for configurations hold passwords. A file that is there keeps its rights and its owner, and stays
+/// where a link to it leads.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let real = fs::canonicalize(path);
+    let path = real.as_deref().unwrap_or(path);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
     if let Ok(there) = fs::metadata(path) {
         file.as_file().set_permissions(there.permissions())?;
+        // Only root gives files away; whoever else wrote it owned it, or shares it by its group.
+        let _kept = fchown(file.as_file(), Some(there.uid()), Some(there.gid()));
     }
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
@@ -267,6 +272,17 @@ pub enum Line<'t> {
     Added(&'t str),
     /// Only in the older one.
     Removed(&'t str),
+}
+
+/// Which lines stand near a change, with so many around each.
+pub fn near(lines: &[Line<'_>], around: usize) -> Vec<bool> {
+    let is_change = |line: &Line<'_>| !matches!(line, Line::Same(_));
+    let changes: Vec<usize> = (0..lines.len()).filter(|at| is_change(&lines[*at])).collect();
+    let is_near = |at: usize| {
+        let next = changes.partition_point(|change| *change + around < at);
+        changes.get(next).is_some_and(|change| *change <= at + around)
+    };
+    (0..lines.len()).map(is_near).collect()
 }
 
 /// Rows of the table that the longest common lines are found with; beyond them what differs is told as a whole.
@@ -372,6 +388,23 @@ mod tests {
         assert_eq!(versions.running().expect("readable").expect("we").pid, std::process::id() as i32);
         drop(lock);
         assert!(versions.running().expect("readable").is_none(), "the file is there, and nobody holds it");
+    }
+
+    #[test]
+    fn a_file_that_is_written_keeps_its_rights_and_its_link() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("real.toml"), folder.path().join("offhook.toml"));
+        fs::write(&file, "a = 1\n").expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("set");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        write(&link, b"a = 2\n").expect("written");
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        assert_eq!(fs::read_to_string(&file).expect("read"), "a = 2\n");
+        assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o640);
+        let new = folder.path().join("new.toml");
+        write(&new, b"b").expect("written");
+        assert_eq!(fs::metadata(&new).expect("there").permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use offhook_units::{AgentId, CallId, ContactId, LegId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::configuration;
 use crate::desk;
 use crate::dto;
 use crate::events::HubHandle;
@@ -128,6 +129,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/events", get(feed::server_sent))
         .route("/api/v1/events/ws", get(feed::websocket))
         .route("/metrics", get(metrics))
+        .merge(configuration::routes())
         .route_layer(middleware::from_fn_with_state(Arc::clone(&shared.idempotency), idempotency::once))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&users), guard::authorise));
     let playback = (Arc::clone(&users), Arc::clone(&shared.playing));
@@ -146,6 +148,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/", get(page::index))
         .route("/desk", get(page::desk))
         .route("/phone", get(page::phone))
+        .route("/admin", get(page::admin))
         .route("/phone/settings", get(phone::settings))
         .route("/web/{file}", get(page::asset))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such address; the API begins at /api/v1/"))

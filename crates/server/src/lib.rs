@@ -6,6 +6,7 @@
 
 mod api;
 mod archive;
+mod configuration;
 mod desk;
 mod dto;
 mod events;
@@ -36,6 +37,10 @@ mod webhooks;
 pub use archive::{
     Archive, AuditEntry, Encoding, OpenFault, RecordingDetail, RecordingFound, RecordingsWanted, SAMPLE_HEADER_BYTES,
     Speech,
+};
+pub use configuration::{
+    CONFIG_BYTES_MAX, ConfigFault, ConfigLine, ConfigNote, ConfigTaken, ConfigVersion, Configuration, Configured,
+    Drafted, Edit,
 };
 pub use desk::{CodeCount, Desk, NOTE_CHARS_MAX};
 pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_MAX};

@@ -32,6 +32,11 @@ pub async fn phone(headers: HeaderMap) -> Response {
     response
 }
 
+/// `GET /admin`: the configuration, for administrators.
+pub async fn admin(headers: HeaderMap) -> Response {
+    file("admin.html", &headers)
+}
+
 /// `GET /web/{file}`.
 pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     file(&name, &headers)

@@ -345,7 +345,7 @@ pub fn share(part: u64, whole: u64) -> Option<f64> {
 /// (talk + hold + wrap-up) / handled.
 pub fn handling(figures: &AgentFigures) -> Option<Span> {
     let AgentFigures { talk, hold, wrap_up, handled, .. } = *figures;
-    (handled > 0).then(|| (talk + hold + wrap_up) / handled)
+    (handled > 0).then(|| (talk + hold + wrap_up) / u64::from(handled))
 }
 
 /// When the days from `from` to `until` begin and end, as a report counts them.

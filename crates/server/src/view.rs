@@ -6,6 +6,7 @@ use core::pin::Pin;
 use std::collections::BTreeMap;
 
 use crate::archive::Archive;
+use crate::configuration::Configured;
 use crate::desk::Desk;
 use crate::webhooks::EventLog;
 use offhook_acd::{Explanation, Formula, Report};
@@ -25,7 +26,7 @@ pub const RECORDS_PAGE_MAX: u32 = 500;
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The exchange, seen from the server. Each method answers within milliseconds or says that it cannot.
-pub trait View: Archive + Desk + EventLog + Send + Sync + 'static {
+pub trait View: Archive + Configured + Desk + EventLog + Send + Sync + 'static {
     /// The exchange clock.
     fn now(&self) -> Tick;
     /// Whether the parts of the exchange are well.

@@ -33,7 +33,7 @@ pub const VOICE: Package =
     package("asterisk-core-sounds-en-wav", "recorded prompts (CC BY-SA 3.0), also the caller's speech");
 
 /// What the checks need beside the build.
-pub const VERIFY: [Package; 20] = [
+pub const VERIFY: [Package; 19] = [
     VOICE,
     package("sip-tester", "sipp, the trunk of the tests"),
     package("baresip-core", "a softphone by others, as agent in the tests"),
@@ -46,7 +46,6 @@ pub const VERIFY: [Package; 20] = [
     package("sngrep", "takes SIP messages in Homer's protocol"),
     package("openssl", "looks at the certificate that the exchange shows"),
     package("chromium", "opens the page"),
-    package("npm", "fetches axe-core, which looks at the page"),
     package("coturn", "a relay for a page whose browser may use nothing else"),
     package("flac", "decodes exported recordings"),
     package("opus-tools", "decodes those in Opus"),
@@ -54,7 +53,7 @@ pub const VERIFY: [Package; 20] = [
     package("pulseaudio-utils", "plays into and records from them"),
     package(
         "python3-venv",
-        "environments for the PESQ speech quality measure, schemathesis and an S3 server (development only)",
+        "environments for the PESQ speech quality measure, schemathesis, axe-core and an S3 server (development only)",
     ),
     package("python3-dev", "PESQ is compiled where it is installed (development only)"),
 ];

@@ -1,33 +1,28 @@
-//! Whether pages can be used by everybody, as far as a machine can tell: axe-core, from npm, for development only.
+//! Whether pages can be used by everybody, as far as a machine can tell: axe-core, from PyPI, for development only.
 
 use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::apt;
-use crate::children::{self, Running};
 use crate::peers::chromium::Browser;
+use crate::python;
 
-/// The package and its version.
-const PACKAGE: &str = "axe-core@4.10.3";
+/// The package of PyPI that has it in it, and its version; what else it wants is left out.
+const PACKAGES: [&str; 2] = ["--no-deps", "axe-playwright-python==0.1.8"];
+/// Where the script lies in the environment.
+const FIND: &str = "import importlib.util, pathlib\n\
+                    spec = importlib.util.find_spec('axe_playwright_python')\n\
+                    print(pathlib.Path(spec.origin).parent / 'axe.min.js')";
 /// The rules: WCAG 2.2 AA, and what is good practice besides.
 const RULES: &str = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']";
 
 /// What is put into a page to look at it; installed on the first use.
 pub fn script() -> Result<String> {
-    let folder = crate::target().join("axe");
-    let file = folder.join("node_modules/axe-core/axe.min.js");
-    if !file.exists() {
-        apt::must_have("npm")?;
-        std::fs::create_dir_all(&folder)?;
-        let log = folder.join("install.log");
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-save", "--no-audit", "--prefix"]).arg(&folder).arg(PACKAGE);
-        let status = Running::start("the installation of axe-core", &mut npm, &log)?.wait(Duration::from_mins(5))?;
-        ensure!(status.success(), "npm install {PACKAGE}: {status}\n{}", children::tail(&log, 15));
-    }
-    Ok(std::fs::read_to_string(file)?)
+    let python =
+        python::environment("axe", "importlib.util as u; assert u.find_spec('axe_playwright_python')", &PACKAGES)?;
+    let found = Command::new(python).args(["-c", FIND]).output().context("where axe-core lies")?;
+    let file = String::from_utf8(found.stdout).context("where axe-core lies")?;
+    std::fs::read_to_string(file.trim()).with_context(|| format!("axe-core in {}", file.trim()))
 }
 
 /// Looks at what a page shows, light and dark: nothing may be wrong with it.

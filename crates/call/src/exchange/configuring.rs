@@ -269,13 +269,12 @@ impl Exchange {
             let _known = self.tell(now, Command::LogIn { agent });
         }
         let old_accounts = accounts(old);
-        let login = |config: &Config, id: AgentId| {
-            let mut staff = config.agents.iter();
-            staff.find(|agent| agent.acd.id == id).map(|agent| agent.login)
+        let logins = |config: &Config| -> BTreeMap<AgentId, Login> {
+            config.agents.iter().map(|agent| (agent.acd.id, agent.login)).collect()
         };
+        let (before, now_is) = (logins(old), logins(&self.config));
         let moved = self.accounts.iter().filter(|(account, agent)| {
-            let before = old_accounts.get(*account);
-            before != Some(agent) || login(old, **agent) != login(&self.config, **agent)
+            old_accounts.get(*account) != Some(agent) || before.get(agent) != now_is.get(agent)
         });
         for account in moved.map(|(account, _)| account.clone()).collect::<Vec<_>>() {
             self.follow_phone(now, &account);

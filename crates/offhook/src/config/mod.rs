@@ -8,6 +8,7 @@ mod bans;
 mod calendars;
 mod certificates;
 mod codes;
+mod edit;
 mod elsewhere;
 mod entrances;
 mod exchange;
@@ -24,6 +25,7 @@ mod recording;
 mod registrar;
 mod resolve;
 mod routing;
+mod secrets;
 mod skills;
 #[cfg(test)]
 mod tests;
@@ -52,12 +54,14 @@ use offhook_sip::{RegistrarLimits, Transport};
 use offhook_units::Span;
 use toml::de::DeTable;
 
+pub use edit::edited;
 pub use fault::Faults;
 pub use fixed::Fixed;
 pub use outside::Proxy;
 pub use prompts::Sound;
 pub use recording::Recording;
 pub use resolve::{Kind, Loaded};
+pub use secrets::{hidden, hidden_beside, revealed};
 pub use trace::Tracing;
 pub use users::UserNamed;
 

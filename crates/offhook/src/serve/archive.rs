@@ -46,7 +46,8 @@ impl Archive for Port {
             let folder = self.shelf.folder.clone();
             let line = tokio::task::spawn_blocking(move || manifest_of(&folder, id));
             let manifest = line.await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)?;
-            let (agents, queues) = (self.names.agents.clone(), self.names.queues.clone());
+            let names = self.names();
+            let (agents, queues) = (names.agents.clone(), names.queues.clone());
             let name = manifest.as_ref().and_then(|manifest| manifest.meta.get("queue"));
             let began_in = name.and_then(|name| queues.iter().find(|(_, queue)| *queue == name).map(|(id, _)| *id));
             let stretches = |record: &CallRecord| segments(record, found.started, found.duration, began_in);

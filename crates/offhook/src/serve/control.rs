@@ -4,8 +4,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result};
 use crossbeam_channel::Receiver;
 use offhook_call::callback::CallbackEnd;
 use offhook_call::config::Config;
@@ -206,6 +208,12 @@ impl Control {
             caught_up: Tick::ZERO,
             is_behind: false,
         }
+    }
+
+    /// Runs on a thread of its own.
+    pub fn start(self) -> Result<JoinHandle<Edges>> {
+        let thread = std::thread::Builder::new().name("control".into());
+        thread.spawn(move || self.run()).context("the control thread")
     }
 
     /// Runs until the exchange is drained. Gives the edges back, to be closed in order.

@@ -91,9 +91,10 @@ impl Desk for Port {
     fn codes(&self, from: Tick, until: Tick) -> Answer<'_, Result<Vec<CodeCount>, Unavailable>> {
         Box::pin(async move {
             let counts = self.store.codes(from, until).await.map_err(|_| Unavailable)?;
+            let names = self.names();
             let named = |count: offhook_store::CodeCount| {
                 let offhook_store::CodeCount { queue, code, times } = count;
-                let queue = queue.map(|queue| (queue, self.names.queues.get(&queue).cloned()));
+                let queue = queue.map(|queue| (queue, names.queues.get(&queue).cloned()));
                 CodeCount { queue, code, times }
             };
             Ok(counts.into_iter().map(named).collect())

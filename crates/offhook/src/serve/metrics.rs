@@ -9,7 +9,7 @@ use offhook_media::Figures as MediaFigures;
 use offhook_net::bans::{Bans, Offence};
 use offhook_net::media::{MediaCounters, MediaHandle, PortCounters, SharedPort};
 use offhook_net::sip::SipSocket;
-use offhook_net::streams::{Closed, Counters, StreamCounters};
+use offhook_net::streams::{Closed, Counters, StreamCounters, Streams};
 use offhook_net::trace::{HepCounters, Trace, TraceCounters};
 use offhook_server::Metrics;
 use offhook_store::Store;
@@ -66,7 +66,7 @@ pub fn register(
 }
 
 /// Registers the figures of bans.
-pub fn bans(metrics: &mut Metrics, bans: &Arc<Bans>) {
+fn bans(metrics: &mut Metrics, bans: &Arc<Bans>) {
     let reader = |read: fn(&Bans) -> u64| {
         let bans = Arc::clone(bans);
         move || read(&bans)
@@ -90,7 +90,7 @@ pub fn bans(metrics: &mut Metrics, bans: &Arc<Bans>) {
 }
 
 /// Registers the figures of SIP connections, by transport.
-pub fn connections(metrics: &mut Metrics, counters: &Arc<StreamCounters>) {
+fn connections(metrics: &mut Metrics, counters: &Arc<StreamCounters>) {
     for transport in counters.transports() {
         let labels = [("transport", transport.param())];
         let reader = |read: fn(&Counters) -> u64| {
@@ -116,7 +116,7 @@ pub fn connections(metrics: &mut Metrics, counters: &Arc<StreamCounters>) {
 }
 
 /// Registers the figures of the ring of SIP messages and of the export to Homer, as far as there are any.
-pub fn trace(metrics: &mut Metrics, trace: &Trace) {
+fn trace(metrics: &mut Metrics, trace: &Trace) {
     let reader = |read: fn(&TraceCounters) -> &AtomicU64| {
         let trace = trace.clone();
         move || trace.counter(read).unwrap_or_default()
@@ -331,6 +331,16 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     }
 }
 
+/// What stands between the exchange and the network.
+pub fn edges(metrics: &mut Metrics, bans: &Arc<Bans>, port: &SharedPort, trace: &Trace, streams: Option<&Streams>) {
+    self::bans(metrics, bans);
+    browser_port(metrics, port);
+    self::trace(metrics, trace);
+    if let Some(streams) = streams {
+        connections(metrics, streams.counters());
+    }
+}
+
 /// Which configuration is in force, and what became of the others.
 pub fn configuration(metrics: &mut Metrics, figures: &Arc<ConfigFigures>) {
     let reader = |read: fn(&ConfigFigures) -> &AtomicU64| {
@@ -409,7 +419,7 @@ pub fn uploads<T>(metrics: &mut Metrics, figures: &Arc<Uploading>, of: T) -> T {
 }
 
 /// The one port that legs of browsers share.
-pub fn browser_port(metrics: &mut Metrics, port: &SharedPort) {
+fn browser_port(metrics: &mut Metrics, port: &SharedPort) {
     let Some(counters) = port.counters() else { return };
     let reader = |read: fn(&PortCounters) -> &AtomicU64| {
         let counters = Arc::clone(&counters);

@@ -3,6 +3,7 @@
 
 mod archive;
 mod assets;
+mod configured;
 mod control;
 mod desk;
 mod happened;
@@ -36,16 +37,17 @@ use offhook_net::media::{Crossing, DriverConfig, MediaDriver, MediaHandle, Resti
 use offhook_net::sip::Incoming;
 use offhook_net::streams::{Lead, StreamLimits, StreamListener, Streams, Tls};
 use offhook_net::trace::Trace;
-use offhook_plan::CodecKind;
 use offhook_plan::tap::TapReader;
+use offhook_plan::{CodecKind, MediaEvent};
 use offhook_recorder::{KeyRing, Protection, RecorderEvent, Writer, WriterHandle};
 use offhook_server::{EventsReceiver, Metrics, Pace, PhoneSettings, Server, ServerOptions, Webhooks, events};
 use offhook_sip::Transport;
 use offhook_store::Store;
 use offhook_units::{Entropy, IdSource, SkillId, Span, Tick};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use self::configured::{WISHES_MAX, Wish};
 use self::control::{Ask, Control, Edges, Figures, Inputs, binding_of};
 use self::listeners::Listeners;
 use self::names::{Finder, NamedTrunk, lead_to};
@@ -130,10 +132,12 @@ struct House {
     uploads: Option<Uploads>,
     /// Trunks with names.
     named: Vec<NamedTrunk>,
+    /// What the page and the API want of it.
+    wishes: mpsc::Receiver<Wish>,
 }
 
 fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> {
-    let fixed = Fixed::of(&checked);
+    let fixed = Arc::new(Fixed::of(&checked));
     let (data, realm_name) = (checked.data.clone(), checked.name.clone());
     let store = Store::open(&data).with_context(|| format!("data folder {}", data.display()))?;
     let clock = Clock::start(store.last_tick());
@@ -168,11 +172,17 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     let bell = Arc::new(Bell::new().context("the control loop's bell")?);
     let (media_events, media) = unbounded();
     let media_events = Post::new(media_events, Arc::clone(&bell));
+    let identity = Arc::new(Identity::new()?);
+    config.dtls = Some(identity.fingerprint().clone());
     let mut entropy = operating_system_entropy()?;
-    let start = |driver: DriverConfig| {
-        MediaDriver::start(&driver, Arc::clone(&assets), clock.clone(), entropy.fork(), media_events.clone())
-    };
-    let (mut workers, shared_port) = start_workers(&mut config, &listeners, start)?;
+    let count = config.media_workers.max(1);
+    let shared_port = config.browser_port.map(|port| SharedPort::new(port, count)).unwrap_or_default();
+    let drivers = drivers(count, &shared_port, &identity);
+    let mut workers = start_workers(&drivers, &assets, &clock, &mut entropy, &media_events)?;
+    for address in listeners.addresses() {
+        shared_port.bind(address).with_context(|| format!("browser_port of [media] at {address}"))?;
+    }
+    config.browser_addresses = shared_port.addresses();
     let taps = workers.iter_mut().filter_map(MediaHandle::take_tap).collect();
     let cellar = Cellar::open(&recording, &data, taps, &bell, &clock, entropy.fork())?;
     let Cellar { writer, told: recorder, recordings, keys, shelf, uploading, keeper } = cellar;
@@ -194,44 +204,17 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     let spoken = listeners.table();
     let websockets = listeners.websockets();
     let Listeners { datagrams: sockets, streams } = listeners;
-    let streams = start_streams(streams, tls, limits, &bans, from_streams, trace.clone())?;
-    if let Some(streams) = &streams {
-        leads.into_iter().enumerate().for_each(|(trunk, leads)| streams.lead(trunk, leads));
-    }
+    let streams = start_streams(streams, tls, limits, &bans, from_streams, trace.clone(), leads)?;
     let intake = Intake::new(&sockets, bell, Arc::clone(&bans));
-    metrics::bans(&mut metrics, &bans);
+    metrics::edges(&mut metrics, &bans, &shared_port, &trace, streams.as_ref());
     metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
-    metrics::browser_port(&mut metrics, &shared_port);
-    metrics::trace(&mut metrics, &trace);
     let found = metrics::names(&mut metrics);
     let uploads = uploading.map(|(uploads, figures)| metrics::uploads(&mut metrics, &figures, uploads));
     metrics::retention(&mut metrics, &keeper.figures);
     let config_figures = Arc::new(ConfigFigures::default());
     metrics::configuration(&mut metrics, &config_figures);
-    if let Some(streams) = &streams {
-        metrics::connections(&mut metrics, streams.counters());
-    }
     let certifier = streams.as_ref().and_then(Streams::certifier);
-    let port = Port {
-        asks: asks_in.clone(),
-        clock: clock.clone(),
-        unhurried: store.unhurried(),
-        store: store.clone(),
-        names: names_now,
-        recordings: recordings.clone(),
-        shelf,
-        keys,
-        bans: Arc::clone(&bans),
-        trace: trace.clone(),
-    };
-    let finder = Finder {
-        server: dns,
-        spoken: spoken.clone(),
-        asks: asks_in.clone(),
-        entropy: names_entropy,
-        figures: found,
-        followed: Vec::new(),
-    };
+    let finder = Finder::new(dns, spoken.clone(), asks_in.clone(), names_entropy, found);
     let reloader = Reloader {
         source,
         fixed,
@@ -251,6 +234,20 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         versions,
         figures: config_figures,
     };
+    let (wishes_in, wishes) = mpsc::channel(WISHES_MAX);
+    let port = Port {
+        asks: asks_in.clone(),
+        clock: clock.clone(),
+        unhurried: store.unhurried(),
+        store: store.clone(),
+        names: names_now,
+        desk: reloader.desk(wishes_in),
+        recordings: recordings.clone(),
+        shelf,
+        keys,
+        bans: Arc::clone(&bans),
+        trace: trace.clone(),
+    };
     let edges = Edges {
         clock,
         sockets,
@@ -266,10 +263,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         trace,
     };
     let inputs = Inputs { intake, streams: on_streams, media, recorder, asks };
-    let control = std::thread::Builder::new()
-        .name("control".into())
-        .spawn(move || Control::new(exchange, inputs, edges).run())
-        .context("the control thread")?;
+    let control = Control::new(exchange, inputs, edges).start()?;
     let sound_check = http.as_ref().and_then(|http| http.sound_check.clone());
     let phone = PhoneSettings { realm: realm.clone(), websockets, sound_check };
     let http = http.map(|http| {
@@ -279,26 +273,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         let options = ServerOptions { listen, token, tokens, users, entrances, tls, phone, requests_per_s, webhooks };
         (options, port, live_out, metrics)
     });
-    Ok(House { control, asks: asks_in, http, said, reloader, uploads, named })
-}
-
-/// The media workers, and the port that browsers share; the configuration learns what they came to.
-fn start_workers<E: std::error::Error + Send + Sync + 'static>(
-    config: &mut offhook_call::config::Config,
-    listeners: &Listeners,
-    start: impl FnMut(DriverConfig) -> Result<MediaHandle, E>,
-) -> Result<(Vec<MediaHandle>, SharedPort)> {
-    let identity = Arc::new(Identity::new()?);
-    config.dtls = Some(identity.fingerprint().clone());
-    let count = config.media_workers.max(1);
-    let shared_port = config.browser_port.map(|port| SharedPort::new(port, count)).unwrap_or_default();
-    let drivers = drivers(count, &shared_port, &identity).into_iter();
-    let workers = drivers.map(start).collect::<Result<Vec<_>, _>>().context("the media workers")?;
-    for address in listeners.addresses() {
-        shared_port.bind(address).with_context(|| format!("browser_port of [media] at {address}"))?;
-    }
-    config.browser_addresses = shared_port.addresses();
-    Ok((workers, shared_port))
+    Ok(House { control, asks: asks_in, http, said, reloader, uploads, named, wishes })
 }
 
 /// Everything around recordings.
@@ -353,6 +328,19 @@ fn names_of(config: &offhook_call::config::Config, skills: BTreeMap<SkillId, Str
         agents: config.agents.iter().map(|agent| (agent.acd.id, agent.acd.name.clone())).collect(),
         skills,
     }
+}
+
+fn start_workers(
+    drivers: &[DriverConfig],
+    assets: &Arc<Assets>,
+    clock: &Clock,
+    entropy: &mut Entropy,
+    events: &Post<(usize, MediaEvent)>,
+) -> Result<Vec<MediaHandle>> {
+    let start = |driver: &DriverConfig| {
+        MediaDriver::start(driver, Arc::clone(assets), clock.clone(), entropy.fork(), events.clone())
+    };
+    drivers.iter().map(start).collect::<Result<_, _>>().context("the media workers")
 }
 
 /// How each of the media workers is set up, and what all of them share.
@@ -455,6 +443,7 @@ fn start_streams(
     bans: &Arc<Bans>,
     messages: Post<Vec<Incoming>>,
     trace: Trace,
+    leads: Vec<Vec<Lead>>,
 ) -> Result<Option<Streams>> {
     if listeners.is_empty() {
         return Ok(None);
@@ -464,8 +453,10 @@ fn start_streams(
         Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
         Err(TrySendError::Full(batch)) => Err(batch),
     };
-    let streams = Streams::start(listeners, tls, limits, Arc::clone(bans), Arc::new(deliver), trace);
-    streams.context("the thread of SIP connections").map(Some)
+    let streams = Streams::start(listeners, tls, limits, Arc::clone(bans), Arc::new(deliver), trace)
+        .context("the thread of SIP connections")?;
+    leads.into_iter().enumerate().for_each(|(trunk, leads)| streams.lead(trunk, leads));
+    Ok(Some(streams))
 }
 
 fn said(name: &str, listeners: &Listeners, http: Option<&Http>, data: &std::path::Path) -> String {
@@ -475,7 +466,7 @@ fn said(name: &str, listeners: &Listeners, http: Option<&Http>, data: &std::path
 
 impl House {
     async fn serve(self, grace: Span) -> Result<()> {
-        let Self { control, asks, http, said, mut reloader, uploads, named } = self;
+        let Self { control, asks, http, said, mut reloader, uploads, named, mut wishes } = self;
         reloader.finder.follow(named);
         let server = match http {
             Some((options, port, live, metrics)) => Some(Server::start(options, Arc::new(port), live, metrics).await?),
@@ -490,6 +481,8 @@ impl House {
                 _ = again.recv() => {
                     reloader.reload("the file, by SIGHUP", server.as_ref()).await;
                 }
+                // Without [http] nobody wishes anything.
+                Some(wish) = wishes.recv() => reloader.grant(wish, server.as_ref()).await,
             }
         }
         tracing::info!("taking no new calls; calls in progress may finish within {grace}");

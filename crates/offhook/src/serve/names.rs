@@ -44,16 +44,27 @@ pub struct NamedTrunk {
 
 /// Follows the names of all trunks.
 pub struct Finder {
-    pub server: Option<SocketAddr>,
-    pub spoken: Spoken,
-    pub asks: Post<Ask>,
-    pub entropy: Entropy,
-    pub figures: Arc<NameFigures>,
+    server: Option<SocketAddr>,
+    spoken: Spoken,
+    asks: Post<Ask>,
+    entropy: Entropy,
+    figures: Arc<NameFigures>,
     /// Whose names are followed.
-    pub followed: Vec<(NamedTrunk, AbortHandle)>,
+    followed: Vec<(NamedTrunk, AbortHandle)>,
 }
 
 impl Finder {
+    /// Follows nothing yet.
+    pub const fn new(
+        server: Option<SocketAddr>,
+        spoken: Spoken,
+        asks: Post<Ask>,
+        entropy: Entropy,
+        figures: Arc<NameFigures>,
+    ) -> Self {
+        Self { server, spoken, asks, entropy, figures, followed: Vec::new() }
+    }
+
     /// Follows the names of these trunks, each by a task of its own until the control loop is gone, and no others.
     pub fn follow(&mut self, trunks: Vec<NamedTrunk>) {
         let (stay, go): (Vec<_>, Vec<_>) =

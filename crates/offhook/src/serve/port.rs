@@ -27,6 +27,7 @@ use offhook_store::{CallFilter, CallRow, Store, WrapUpSeen};
 use offhook_units::{AgentId, CallId, ContactId, QueueId, Span, Tick};
 use tokio::sync::{oneshot, watch};
 
+use super::configured::Desk;
 use super::control::{Ask, Look};
 use super::recordings::Recordings;
 use crate::recording::Shelf;
@@ -73,6 +74,7 @@ pub struct Port {
     /// The same, for whoever can wait a quarter of a second.
     pub unhurried: Store,
     pub names: watch::Receiver<Arc<Names>>,
+    pub desk: Desk,
     pub recordings: Recordings,
     /// Where recordings lie, and what opens sealed ones.
     pub shelf: Shelf,

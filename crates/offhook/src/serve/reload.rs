@@ -11,17 +11,18 @@ use offhook_net::Clock;
 use offhook_net::bans::{Bans, Network};
 use offhook_net::intake::Post;
 use offhook_net::streams::{Certifier, Lead, Tls, TlsFiles};
-use offhook_server::{Admission, Server, rfc3339};
-use offhook_store::Store;
-use tokio::sync::{oneshot, watch};
+use offhook_server::{Admission, ConfigFault, ConfigTaken, Server, Unavailable, rfc3339};
+use offhook_store::{AuditRow, Store};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::configured::{Desk, Wish, notes};
 use super::control::{Ask, Look};
 use super::listeners::Spoken;
 use super::names::{Finder, NamedTrunk};
 use super::retention::Keeper;
 use super::{assets, leads, names_of, resolve, trunk_addresses};
-use crate::config::{self, Checked, Faults, Fixed, Loaded, Sound};
-use crate::versions::{Attempt, Told, Version, Versions};
+use crate::config::{self, Checked, Faults, Fixed, Loaded, Sound, revealed};
+use crate::versions::{Attempt, Told, Version, Versions, write};
 
 /// How long the control loop may take to go over to another configuration.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
@@ -54,7 +55,7 @@ pub struct Source {
 /// Takes configurations in.
 pub struct Reloader {
     pub source: Source,
-    pub fixed: Fixed,
+    pub fixed: Arc<Fixed>,
     pub sounds: Vec<Sound>,
     /// What the workers play: they never hold the last of it, whose end would take its time.
     pub assets: Arc<Assets>,
@@ -91,6 +92,18 @@ impl Reloader {
         match self.versions.keep(text, "the file, at the start", self.clock.now()) {
             Ok(version) => self.in_force(&version),
             Err(error) => tracing::error!(%error, "the configuration could not be kept as a version"),
+        }
+    }
+
+    /// Where configurations are looked at, and wished for.
+    pub fn desk(&self, wishes: mpsc::Sender<Wish>) -> Desk {
+        Desk {
+            versions: self.versions.clone(),
+            file: self.source.file.clone(),
+            data: self.source.data.clone(),
+            fixed: Arc::clone(&self.fixed),
+            figures: Arc::clone(&self.figures),
+            wishes,
         }
     }
 
@@ -140,9 +153,54 @@ impl Reloader {
         })
     }
 
+    /// Does what somebody wishes, or says why not.
+    pub async fn grant(&mut self, wish: Wish, server: Option<&Server>) {
+        let Wish { who, text, reply } = wish;
+        let taken = match text {
+            Some((base, text)) => self.put(&who, base, text, server).await,
+            None => self.reload(&who, server).await.into_taken(),
+        };
+        // Whoever asked may have gone; what was taken is taken.
+        let _gone = reply.send(taken);
+    }
+
+    /// Writes a text into the file, in place of a version, and takes it in. The file is as it was where that fails.
+    async fn put(
+        &mut self,
+        who: &str,
+        base: u64,
+        text: String,
+        server: Option<&Server>,
+    ) -> Result<ConfigTaken, ConfigFault> {
+        let in_force = self.figures.version.load(Ordering::Relaxed);
+        if base != in_force {
+            return Err(ConfigFault::Stale(in_force));
+        }
+        let (file, versions) = (self.source.file.clone(), self.versions.clone());
+        let written = move || -> Result<String, ConfigFault> {
+            let unwritable = |error: std::io::Error| ConfigFault::Unwritable(error.to_string());
+            let before = std::fs::read_to_string(&file).map_err(unwritable)?;
+            if versions.text(in_force).map_err(unwritable)? != before {
+                return Err(ConfigFault::Edited);
+            }
+            let real = revealed(&text, |version| versions.text(version).ok());
+            config::check_text(&file, &real).map_err(|faults| ConfigFault::Faulty(notes(told(&faults))))?;
+            write(&file, real.as_bytes()).map_err(unwritable)?;
+            Ok(before)
+        };
+        let before = tokio::task::spawn_blocking(written).await.map_err(|_| Unavailable)??;
+        let attempt = self.reload(who, server).await;
+        if !attempt.taken
+            && let Err(error) = tokio::task::block_in_place(|| write(&self.source.file, before.as_bytes()))
+        {
+            tracing::error!(%error, "the configuration in force could not be written into the file again");
+        }
+        attempt.into_taken()
+    }
+
     /// Reads and checks everything that takes its time, beside the exchange.
     async fn ready(&self) -> Result<Ready, Vec<Told>> {
-        let (file, data, fixed) = (self.source.file.clone(), self.source.data.clone(), self.fixed.clone());
+        let (file, data, fixed) = (self.source.file.clone(), self.source.data.clone(), Arc::clone(&self.fixed));
         let (sounds, assets, g722) = (self.sounds.clone(), Arc::clone(&self.assets), self.g722);
         let (store, spoken) = (self.store.clone(), self.spoken.clone());
         let unreadable = |error: String| {
@@ -234,10 +292,30 @@ impl Reloader {
             warnings.extend(admitted.err().map(|error| problem("users stay as they were", error.to_string())));
         }
         match self.versions.keep(&text, who, self.clock.now()) {
-            Ok(version) => self.in_force(&version),
+            Ok(version) => {
+                let is_new = version.number != self.figures.version.load(Ordering::Relaxed);
+                self.in_force(&version);
+                if is_new {
+                    self.note(who, &version).await;
+                }
+            }
             Err(error) => warnings.push(problem("it could not be kept as a version", error.to_string())),
         }
         Ok((warnings, waits))
+    }
+
+    /// Writes it into the audit log.
+    async fn note(&self, who: &str, version: &Version) {
+        let row = AuditRow {
+            at: self.clock.now(),
+            who: who.to_owned(),
+            action: "configuration".to_owned(),
+            subject: format!("version {}", version.number),
+            detail: format!("{} lines added, {} removed", version.added, version.removed),
+        };
+        if let Err(error) = self.store.audit(row).await {
+            tracing::error!(%error, "a change of the configuration is not in the audit log");
+        }
     }
 
     /// The control loop goes over; gives the places of the trunks.
@@ -269,12 +347,20 @@ impl Reloader {
     }
 }
 
+impl Attempt {
+    fn into_taken(self) -> Result<ConfigTaken, ConfigFault> {
+        let Self { taken, version, faults, waits, .. } = self;
+        let faults = notes(faults);
+        if taken { Ok(ConfigTaken { version, faults, waits }) } else { Err(ConfigFault::Faulty(faults)) }
+    }
+}
+
 /// The domain of a trunk, where it has one.
 pub fn domain(trunk: &offhook_call::config::Trunk) -> Option<String> {
     trunk.out.as_ref()?.domain.clone()
 }
 
-fn told(faults: &Faults) -> Vec<Told> {
+pub fn told(faults: &Faults) -> Vec<Told> {
     let all = faults.json().into_iter();
     all.map(|fault| Told {
         file: fault.file,

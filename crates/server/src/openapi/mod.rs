@@ -28,7 +28,7 @@ const GUARDED: [u16; 5] = [401, 403, 421, 429, 503];
 const OPEN: [u16; 2] = [421, 429];
 
 /// Each error by its name in `components`, and what it means.
-const PROBLEMS: [(u16, &str, &str); 15] = [
+const PROBLEMS: [(u16, &str, &str); 17] = [
     (
         400,
         "BadRequest",
@@ -39,12 +39,18 @@ const PROBLEMS: [(u16, &str, &str); 15] = [
     (404, "NotFound", "There is no such thing, or not any more."),
     (409, "Conflict", "The state of things does not allow it now."),
     (410, "Gone", "It was there, and is not kept any more."),
-    (413, "ContentTooLarge", "The body has more than 16 KiB."),
+    (412, "PreconditionFailed", "It is not as it was any more; fetch it anew."),
+    (413, "ContentTooLarge", "The body has more than 16 KiB; of a configuration, more than 8 MiB."),
     (415, "UnsupportedMediaType", "The body is not declared as `application/json`."),
     (416, "RangeNotSatisfiable", "The range lies beyond the end; `Content-Range` tells the length."),
     (421, "MisdirectedRequest", "Without a token or a user the server answers to `localhost` and to addresses only."),
-    (422, "UnprocessableContent", "The body is JSON of another shape than the one described here."),
+    (
+        422,
+        "UnprocessableContent",
+        "The body is JSON of another shape than the one described here, or what it holds has faults.",
+    ),
     (426, "UpgradeRequired", "This address speaks WebSocket only."),
+    (428, "PreconditionRequired", "`If-Match` is missing: it says what is to be replaced."),
     (429, "TooManyRequests", "Too many requests; `Retry-After` says in how many seconds the next one is looked at."),
     (500, "Broken", "A file or a key of the exchange is not what it should be: the operator's move."),
     (

@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 
 use super::Schemas;
 use crate::idempotency::KEY_CHARS_MAX;
-use crate::{api, dto, events, feed, phone, placement, recording_control, recordings, reports, session, visitors};
+use crate::{
+    api, configuration, dto, events, feed, phone, placement, recording_control, recordings, reports, session, visitors,
+};
 
 /// Groups of operations, in the order in which they are shown.
-pub const TAGS: [(&str, &str); 10] = [
+pub const TAGS: [(&str, &str); 11] = [
     ("Floor", "Queues, agents and calls as they are now."),
     ("Events", "Everything that changes, as it changes."),
     ("Desk", "What an agent sees and does: offers, talks, wrap-up."),
@@ -19,6 +21,7 @@ pub const TAGS: [(&str, &str); 10] = [
     ("Signalling", "Trunks, SIP messages, sources that are banned."),
     ("Session", "Signing in and out."),
     ("Visitors", "Who calls from a page without an account."),
+    ("Configuration", "What the exchange is told to be, as it is, was and would be."),
     ("Machine", "Health, metrics, this document."),
 ];
 
@@ -67,6 +70,7 @@ impl Parameter {
                 json!({ "type": "string", "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }] }),
                 "The address of a source.",
             ),
+            (_, "version") => (json!({ "type": "integer", "minimum": 1, "maximum": u64::MAX }), "A version's number."),
             (_, "entrance") => (json!({ "type": "string", "minLength": 1 }), "The name of an entrance."),
             ("agents", _) => (id_schema("a-"), "An agent's id."),
             ("callbacks", _) => (id_schema("c-"), "A callback's id."),
@@ -195,6 +199,7 @@ pub fn all(s: &mut Schemas) -> Vec<Operation> {
     all.extend(past(s));
     all.extend(recorded(s));
     all.extend(signalling(s));
+    all.extend(configured(s));
     all.extend(open(s));
     all
 }
@@ -260,6 +265,36 @@ fn floor(s: &mut Schemas) -> Vec<Operation> {
             .query::<feed::EventsQuery>(s)
             .gives_nothing(101, "Events follow.")
             .refuses(&[426]),
+    ]
+}
+
+fn configured(s: &mut Schemas) -> Vec<Operation> {
+    let op = Operation::new;
+    vec![
+        op(Method::GET, "/api/v1/config", "getConfig", "Configuration", "The configuration in force")
+            .notes("Secrets are not in it: `(kept VERSION.NUMBER)` stands in their place, and means the same secret in a text that is sent.")
+            .gives::<configuration::Configuration>(s, "The configuration.")
+            .with_header("ETag", "Its version, for `If-Match`."),
+        op(Method::PUT, "/api/v1/config", "putConfig", "Configuration", "Take a configuration in")
+            .notes("It is written into the file and is in force at once; no call ends for it. 412 where another version is in force by now, 409 where the file was changed by hand, 422 with `faults` (each with `line`, `column`, `message`, `advice`) where it has some: then nothing has changed.")
+            .header("If-Match", "The version that it replaces, such as `\"7\"`.", json!({ "type": "string", "pattern": "^\"[1-9][0-9]{0,18}\"$" }))
+            .body::<configuration::Put>(s)
+            .gives::<configuration::ConfigTaken>(s, "What is in force now.")
+            .with_header("ETag", "Its version.")
+            .refuses(&[409, 412, 428, 500]),
+        op(Method::POST, "/api/v1/config/draft", "draftConfig", "Configuration", "What a configuration would do")
+            .notes("Checks it as the file is checked, and compares it with what is in force; nothing changes. `edit` changes one table of the text first.")
+            .body::<configuration::Draft>(s)
+            .gives::<configuration::Drafted>(s, "The text, and what is said of it."),
+        op(Method::POST, "/api/v1/config/reload", "reloadConfig", "Configuration", "Take the file in as it is")
+            .notes("As `offhook reload` and SIGHUP do: for a file that was changed by hand.")
+            .gives::<configuration::ConfigTaken>(s, "What is in force now.")
+            .with_header("ETag", "Its version.")
+            .refuses(&[409, 412, 422, 500]),
+        op(Method::GET, "/api/v1/config/versions", "listConfigVersions", "Configuration", "Configurations that were in force, the newest first")
+            .gives::<configuration::Versions>(s, "The versions that are kept."),
+        op(Method::GET, "/api/v1/config/versions/{version}", "getConfigVersion", "Configuration", "The text of a version")
+            .gives::<configuration::Text>(s, "The text, without its secrets."),
     ]
 }
 

@@ -33,11 +33,13 @@ pub enum Right {
     Metrics,
     /// Read the audit log.
     Audit,
+    /// See and change the configuration.
+    Configuration,
 }
 
 impl Right {
     /// Each with its name in the API.
-    pub const ALL: [(Self, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::Watch, "watch"),
         (Self::OwnState, "own-state"),
         (Self::AgentStates, "agent-states"),
@@ -52,6 +54,7 @@ impl Right {
         (Self::Bans, "bans"),
         (Self::Metrics, "metrics"),
         (Self::Audit, "audit"),
+        (Self::Configuration, "configuration"),
     ];
 
     /// Its name in the API.
@@ -159,7 +162,7 @@ impl Role {
 }
 
 /// Each route of the API that is not open to everybody, with the right that it needs. A route that is not here is refused to everybody.
-pub const ROUTES: [(Method, &str, Right); 40] = [
+pub const ROUTES: [(Method, &str, Right); 46] = [
     (Method::GET, "/api/v1/queues", Right::Watch),
     (Method::GET, "/api/v1/agents", Right::Watch),
     (Method::POST, "/api/v1/agents/{id}/state", Right::OwnState),
@@ -199,6 +202,12 @@ pub const ROUTES: [(Method, &str, Right); 40] = [
     (Method::GET, "/api/v1/audit", Right::Audit),
     (Method::GET, "/api/v1/events", Right::Watch),
     (Method::GET, "/api/v1/events/ws", Right::Watch),
+    (Method::GET, "/api/v1/config", Right::Configuration),
+    (Method::PUT, "/api/v1/config", Right::Configuration),
+    (Method::POST, "/api/v1/config/draft", Right::Configuration),
+    (Method::POST, "/api/v1/config/reload", Right::Configuration),
+    (Method::GET, "/api/v1/config/versions", Right::Configuration),
+    (Method::GET, "/api/v1/config/versions/{version}", Right::Configuration),
     (Method::GET, "/metrics", Right::Metrics),
 ];
 

@@ -1,6 +1,7 @@
 //! The API over a real socket, against an exchange of fixed views.
 #![expect(clippy::disallowed_types, reason = "a stand-in for the event log")]
 
+mod configuration;
 mod desk;
 mod feed;
 mod idempotency;

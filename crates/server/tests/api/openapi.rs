@@ -12,7 +12,7 @@ async fn described(running: &Running) -> Value {
 
 /// A path whose ids name nothing.
 fn filled(path: &str) -> String {
-    [("{guest}", "l-fff"), ("{source}", "192.0.2.200"), ("{entrance}", "nowhere")]
+    [("{version}", "999"), ("{guest}", "l-fff"), ("{source}", "192.0.2.200"), ("{entrance}", "nowhere")]
         .into_iter()
         .fold(path.to_owned(), |path, (name, value)| path.replace(name, value))
         .replace("agents/{id}", "agents/a-fff")

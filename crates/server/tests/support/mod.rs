@@ -1,6 +1,7 @@
 //! An exchange made of fixed views, for the tests of the server and for looking at the page.
 #![expect(clippy::disallowed_types, reason = "a stand-in for the edge that keeps the audit log")]
 
+mod configured;
 mod desk;
 mod distributor;
 
