@@ -1,6 +1,7 @@
 //! The floor that is simulated, before it is varied: the usual one or one from a configuration, with contacts from a file or drawn.
 
 use core::fmt;
+use core::ops::Range;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
@@ -8,8 +9,10 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
+use offhook_call::event::LogEvent;
+use offhook_sim::floor::LogReader as LogContacts;
 use offhook_sim::floor::{Fault, FloorPlan, Handling, Humans, Listed, Names, Trade, Variant, read_csv};
-use offhook_units::Span;
+use offhook_units::{Span, Tick};
 
 use super::SimulateArgs;
 use super::log::{LOG_WORD, LogReader};
@@ -74,7 +77,8 @@ impl Base {
         plan.lasts = Span::from_s(args.hours.unwrap_or(HOURS) * 3_600);
         plan.contacts = args.contacts.unwrap_or(CONTACTS);
         if let Some(file) = &args.arrivals {
-            let listed = read_arrivals(file, &Names::of(&plan))?;
+            let listed = read_arrivals(file, &Names::of(&plan), args.within())?;
+            ensure!(listed.known.contacts() > 0, "{} has no contacts, or none in that time", file.display());
             if args.hours.is_none() {
                 let hours = (listed.until + AFTERWARDS).as_us().div_ceil(3_600_000_000);
                 ensure!(
@@ -183,8 +187,33 @@ fn apply_spans(plan: &mut FloorPlan, talk: &[PerQueue], patience: &[PerQueue]) -
     Ok(())
 }
 
-/// A table or an event log.
-fn read_arrivals(path: &Path, names: &Names) -> anyhow::Result<Listed> {
+/// A moment in RFC 3339.
+pub fn moment(text: &str) -> Result<Tick, String> {
+    let at = text.parse::<jiff::Timestamp>().map_err(|_| "write RFC 3339, such as 2026-11-30T00:00:00+01:00")?;
+    u64::try_from(at.as_microsecond()).map(Tick::from_us).map_err(|_| "before 1970".to_owned())
+}
+
+/// What the log in the data folder of an exchange, which may be running, says of contacts.
+fn read_folder(path: &Path, mut contacts: LogContacts<'_>) -> anyhow::Result<Result<Listed, Vec<Fault>>> {
+    let refused = || format!("{} is no data folder of an exchange", path.display());
+    let archive = offhook_store::Archive::open(path).with_context(refused)?;
+    let mut unread = 0_u64;
+    archive.read_log(|record| match LogEvent::decode(&record.bytes) {
+        Ok(LogEvent::Acd(event)) => contacts.fold(record.at, &event),
+        Ok(LogEvent::Call(_) | LogEvent::Callback(_)) => {}
+        Err(_) => unread += 1,
+    })?;
+    ensure!(unread == 0, "{unread} events in {} are of another version of this program", path.display());
+    Ok(contacts.finish())
+}
+
+/// A table, an event log, or the data folder of an exchange.
+fn read_arrivals(path: &Path, names: &Names, within: Range<Tick>) -> anyhow::Result<Listed> {
+    let mut contacts = LogContacts::new(names, within);
+    let told = |faults: Vec<Fault>| anyhow::anyhow!("{}", Faults { path, faults: &faults });
+    if path.is_dir() {
+        return read_folder(path, contacts)?.map_err(told);
+    }
     let unreadable = || format!("{} cannot be read", path.display());
     let mut file = File::open(path).with_context(unreadable)?;
     let bytes = file.metadata().with_context(unreadable)?.len();
@@ -192,7 +221,6 @@ fn read_arrivals(path: &Path, names: &Names) -> anyhow::Result<Listed> {
     let is_log = file.read(&mut start).with_context(unreadable)? == start.len() && start == *LOG_WORD.as_bytes();
     let listed = if is_log {
         let mut log = LogReader::open(path)?;
-        let mut contacts = offhook_sim::floor::LogReader::new(names);
         while let Some((at, event)) = log.next()? {
             contacts.fold(at, &event);
         }
@@ -201,7 +229,7 @@ fn read_arrivals(path: &Path, names: &Names) -> anyhow::Result<Listed> {
         ensure!(bytes <= TABLE_BYTES_MAX, "{} has {bytes} bytes; at most {TABLE_BYTES_MAX} are read", path.display());
         read_csv(&std::fs::read_to_string(path).with_context(unreadable)?, names)
     };
-    listed.map_err(|faults| anyhow::anyhow!("{}", Faults { path, faults: &faults }))
+    listed.map_err(told)
 }
 
 struct Faults<'a> {

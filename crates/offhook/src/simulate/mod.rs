@@ -8,6 +8,7 @@ mod print;
 #[cfg(test)]
 mod tests;
 
+use core::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -22,7 +23,7 @@ pub use log::LogReader;
 pub use print::{Progress, print};
 
 use crate::check::count;
-use base::{Base, People, PerQueue, per_queue};
+use base::{Base, People, PerQueue, moment, per_queue};
 use log::LogWriter;
 use print::Comparison;
 
@@ -43,8 +44,9 @@ Examples:
   time,queue[,talk_s][,patience_s][,skills][,priority]   one line a contact; skills such as french|claims:3
   interval,queue,contacts[,aht_s]                        one line a queue and interval, as planning tools export
 time and interval are seconds or 08:30 from the beginning of the day, or RFC 3339 such as 2026-11-30T08:00:00Z. aht_s has the
-wrap-up in it; the number of contacts is a mean, so that each seed has others. It takes a log of --log too: the same contacts,
-talked to for as long as then; who had given up does so as soon, who had not waits at least as long.
+wrap-up in it; the number of contacts is a mean, so that each seed has others. It takes a log of --log and the data folder of an
+exchange too: the same contacts, talked to for as long as then; who had given up does so as soon, who had not waits at least as
+long. --from and --until choose a day of it.
 
 Exit status: 0 where no invariant was found broken.")]
 pub struct SimulateArgs {
@@ -57,9 +59,15 @@ pub struct SimulateArgs {
     /// So many contacts arrive: 10,000 where nothing is said, in the same number to each queue of --config.
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=100_000_000), conflicts_with = "arrivals")]
     contacts: Option<u64>,
-    /// Contacts from a table (CSV) or from a log.
+    /// Contacts from a table (CSV), from a log, or from the data folder of an exchange, which may be running.
     #[arg(long, value_name = "FILE")]
     arrivals: Option<PathBuf>,
+    /// Only contacts of a log that entered at this time or later.
+    #[arg(long, value_name = "RFC3339", value_parser = moment, requires = "arrivals")]
+    from: Option<Tick>,
+    /// Only contacts of a log that entered before this time.
+    #[arg(long, value_name = "RFC3339", value_parser = moment, requires = "arrivals")]
+    until: Option<Tick>,
     /// The floor of this configuration: its queues with strategies, skills, rings, tiers, wrap-up and limits, its agents and loans.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -94,6 +102,13 @@ pub struct SimulateArgs {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+impl SimulateArgs {
+    /// When contacts of a log have to have entered.
+    fn within(&self) -> Range<Tick> {
+        self.from.unwrap_or(Tick::ZERO)..self.until.unwrap_or(Tick::from_us(u64::MAX))
+    }
 }
 
 /// Runs the days.

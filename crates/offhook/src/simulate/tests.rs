@@ -143,3 +143,32 @@ fn the_page_is_written_where_it_is_asked_for() {
     let page = std::fs::read_to_string(&file).expect("a page");
     assert!(page.starts_with("<!doctype html>") && page.contains("agents=12") && page.contains("the usual floor"));
 }
+
+#[test]
+fn contacts_come_from_the_data_folder_of_an_exchange_and_a_part_of_it_by_time() {
+    use offhook_call::event::LogEvent;
+    use offhook_store::{Record, Store};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let day = base("--hours 2 --contacts 120 --agents 9 --seed 3");
+    let mut records = Vec::new();
+    let store = Store::open(folder.path()).expect("a store");
+    let mut seq = store.next_seq();
+    pass(day.plan().clone(), &mut |_| {}, &mut |at, event| {
+        let event = LogEvent::Acd(event.clone());
+        records.push(Record { stream: event.stream(), seq, at, kind: 0, version: 1, bytes: event.encode() });
+        seq += 1;
+        Ok(())
+    })
+    .expect("a day");
+    store.append(records).expect("there is room");
+    store.shutdown().expect("it is written");
+    let line = format!("--agents 9 --arrivals {}", folder.path().display());
+    let all = base(&line);
+    assert_eq!((all.plan().contacts, all.plan().begins), (120, day.plan().begins));
+    // The day begins at midnight UTC.
+    let late = base(&format!("{line} --from 2023-11-15T01:00:00Z --until 2023-11-15T02:00:00+00:00"));
+    assert!((30..90).contains(&late.plan().contacts), "{}", late.plan().contacts);
+    assert!(refused(&format!("{line} --from 2024-01-01T00:00:00Z")).contains("no contacts"));
+    assert!(refused("--arrivals /").contains("no data folder of an exchange"));
+}

@@ -31,10 +31,11 @@ const STYLE: &str = "\
 *{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:60rem;padding:0 1rem;color:var(--ink);background:var(--page)}\
 h1{font-size:1.4rem;margin:0 0 .3rem}h2{font-size:1.05rem;margin:1.8rem 0 0}p{margin:.2rem 0 .5rem;color:var(--pale)}\
 .wide{overflow-x:auto;background:var(--card);border-radius:6px;padding:.3rem .8rem}table{border-collapse:collapse;font-size:13px;width:100%}\
-th,td{text-align:right;padding:.25rem .6rem;white-space:nowrap;font-variant-numeric:tabular-nums}th:first-child{text-align:left;font-weight:500}\
+th,td{text-align:right;padding:.25rem .5rem;vertical-align:bottom;font-variant-numeric:tabular-nums}td{white-space:nowrap}th{min-width:5.5rem}\
+th:first-child{text-align:left;font-weight:500}\
 tr+tr{border-top:1px solid var(--grid)}.key{display:flex;flex-wrap:wrap;gap:.1rem 1.1rem;list-style:none;padding:0;margin:.3rem 0;font-size:13px}\
 .key svg{width:34px;height:10px;display:inline-block;vertical-align:middle;margin-right:.4rem}\
-.plot{overflow-x:auto}.plot svg{width:100%;min-width:520px;height:auto;display:block}\
+.plot{overflow-x:auto}.plot svg{width:100%;min-width:760px;height:auto;display:block}\
 svg text{font:11px system-ui,sans-serif;fill:var(--pale)}.grid{stroke:var(--grid)}.aim{stroke:var(--pale);stroke-dasharray:3 3}";
 
 /// A variant on a page: what it is called, and its days, one for each seed.
@@ -84,7 +85,7 @@ pub fn page(heading: &Heading<'_>, variants: &[Overlay<'_>]) -> String {
     let clock = |stretch: usize| clock(heading.begins, first.step * stretch as u64, first.stretches.len(), first.step);
     let over =
         |of: fn(&Stretch) -> Option<f64>| drawn.iter().map(|variant| by_stretch(variant.days, of)).collect::<Vec<_>>();
-    let step = first.step;
+    let step = seconds(first.step.as_s());
     let mut lines = |title: String, says: String, top: Option<f64>, unit: &str, values: Vec<Values>| {
         section(&mut out, &title, &says, drawn);
         plot(&mut out, &title, top, unit, &values, &clock, first.stretches.len());
@@ -98,7 +99,7 @@ pub fn page(heading: &Heading<'_>, variants: &[Overlay<'_>]) -> String {
     );
     lines(
         "Service level".to_owned(),
-        format!("Formula {formula}, of the contacts that entered in each {step}. {}", formula_text(formula)),
+        format!("Formula {formula}: {}, of the contacts that entered in each {step}.", formula_text(formula)),
         Some(100.0),
         " %",
         over(|stretch| stretch.service_level),
@@ -161,14 +162,14 @@ fn table(out: &mut String, variants: &[Overlay<'_>], formula: &str) {
         let _ = write!(out, "<tr><th>{name}{unit}</th>");
         let values = |days: &[Day]| days.iter().map(|day| (measure.of)(day)).collect::<Vec<_>>();
         let first = values(variants[0].days);
-        for (number, variant) in variants.iter().enumerate() {
+        for (at, variant) in variants.iter().enumerate() {
             let values = values(variant.days);
             let found = estimate(&values.iter().copied().flatten().collect::<Vec<_>>());
-            let other = number > 0 && difference(&values, &first).is_some_and(|found| found.differs());
+            let other = at > 0 && difference(&values, &first).is_some_and(|found| found.differs());
             differs |= other;
             let text = found.map_or("-".to_owned(), |found| match found.half {
-                Some(half) => format!("{:.1} ± {half:.1}", found.mean),
-                None => format!("{:.1}", found.mean),
+                Some(half) => format!("{} ± {}", number(found.mean, 1), number(half, 1)),
+                None => number(found.mean, 1),
             });
             let _ = write!(out, "<td>{text}{}</td>", if other { " *" } else { "" });
         }
@@ -264,7 +265,7 @@ impl Axes {
                  <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}{unit}</text>",
                 LEFT - 6.0,
                 y + 4.0,
-                number(value)
+                number(value, 2)
             );
         }
         let every = (self.points as f64 / (TICKS * 2.0)).ceil().max(1.0) as usize;
@@ -398,8 +399,9 @@ fn round_up(value: f64) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-fn number(value: f64) -> String {
-    let text = format!("{value:.2}");
+/// With so many decimals at most.
+fn number(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 

@@ -1,6 +1,7 @@
 //! Contacts from a table (CSV) or from the event log of a day, checked line by line.
 
 use core::fmt;
+use core::ops::Range;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -350,73 +351,90 @@ pub struct LogReader<'n> {
     names: &'n Names,
     /// Queues of the log, and what they are here.
     queues: BTreeMap<QueueId, Option<QueueId>>,
+    strange: BTreeMap<QueueId, String>,
+    /// Strange queues that contacts entered.
     unknown: Vec<String>,
-    places: BTreeMap<ContactId, usize>,
+    /// Contacts that have entered, by their place in `contacts`; none of those that came too early or too late.
+    places: BTreeMap<ContactId, Option<usize>>,
     contacts: Vec<(Tick, Arrival)>,
-    began: Option<Tick>,
+    within: Range<Tick>,
 }
 
 impl<'n> LogReader<'n> {
-    /// Nothing is read yet.
-    pub fn new(names: &'n Names) -> Self {
-        let (queues, unknown, places, contacts) = Default::default();
-        Self { names, queues, unknown, places, contacts, began: None }
+    /// Nothing is read yet. Contacts are taken that enter `within` these.
+    pub fn new(names: &'n Names, within: Range<Tick>) -> Self {
+        let (queues, strange, unknown, places, contacts) = Default::default();
+        Self { names, queues, strange, unknown, places, contacts, within }
     }
 
     /// The next event of the log.
     pub fn fold(&mut self, at: Tick, event: &Event) {
-        self.began.get_or_insert(at);
         match event {
             Event::QueueSet(config) => {
                 let here = self.names.queues.get(&config.name).map(|(id, _)| *id);
-                if here.is_none() && !self.unknown.contains(&config.name) {
-                    self.unknown.push(config.name.clone());
+                if here.is_none() {
+                    self.strange.insert(config.id, config.name.clone());
                 }
                 self.queues.insert(config.id, here);
             }
             Event::Entered { contact, queue, priority, needs, .. } => {
-                let Some(queue) = self.queues.get(queue).copied().flatten() else { return };
                 // Later stays come of what the floor did with the first one.
                 if self.places.contains_key(contact) || self.contacts.len() >= CONTACTS_KNOWN_MAX {
                     return;
                 }
-                self.places.insert(*contact, self.contacts.len());
+                let here = self.queues.get(queue).copied().flatten().filter(|_| self.within.contains(&at));
+                self.places.insert(*contact, here.map(|_| self.contacts.len()));
+                let Some(here) = here else {
+                    let strange = self.strange.get(queue).filter(|_| self.within.contains(&at));
+                    if let Some(name) = strange.filter(|name| !self.unknown.contains(name)) {
+                        self.unknown.push(name.clone());
+                    }
+                    return;
+                };
                 let (needs, priority) = (Some(needs.clone()), Some(*priority));
-                let (talk, patience) = (Talk::Usual, Patience::Beyond(Span::ZERO));
-                self.contacts.push((at, Arrival { at: Span::ZERO, queue, needs, priority, talk, patience }));
+                let (talk, patience) = (Talk::Usual, Patience::Usual);
+                self.contacts.push((at, Arrival { at: Span::ZERO, queue: here, needs, priority, talk, patience }));
             }
             Event::Accepted { contact, entered_at, .. }
             | Event::Left { contact, entered_at, outcome: Left::FlowedOut(_), .. } => {
-                self.change(*contact, |arrival| arrival.patience = Patience::Beyond(at - *entered_at));
+                self.waited(*contact, Patience::Beyond(at - *entered_at));
             }
             Event::Left { contact, entered_at, outcome: Left::Abandoned, .. } => {
-                self.change(*contact, |arrival| arrival.patience = Patience::Exactly(at - *entered_at));
+                self.waited(*contact, Patience::Exactly(at - *entered_at));
             }
             Event::Finished { contact, talk, hold, .. } => {
-                self.change(*contact, |arrival| arrival.talk = Talk::Exactly(*talk + *hold));
+                if let Some(arrival) = self.arrival(*contact).filter(|arrival| arrival.talk == Talk::Usual) {
+                    arrival.talk = Talk::Exactly(*talk + *hold);
+                }
             }
             _ => {}
         }
     }
 
-    fn change(&mut self, contact: ContactId, change: impl FnOnce(&mut Arrival)) {
-        let place = self.places.get(&contact).copied();
-        if let Some((_, arrival)) = place.and_then(|place| self.contacts.get_mut(place)) {
-            change(arrival);
+    /// The first stay of a contact ended.
+    fn waited(&mut self, contact: ContactId, patience: Patience) {
+        if let Some(arrival) = self.arrival(contact).filter(|arrival| arrival.patience == Patience::Usual) {
+            arrival.patience = patience;
         }
+    }
+
+    fn arrival(&mut self, contact: ContactId) -> Option<&mut Arrival> {
+        let place = self.places.get(&contact).copied().flatten()?;
+        self.contacts.get_mut(place).map(|(_, arrival)| arrival)
     }
 
     /// The contacts.
     ///
     /// # Errors
-    /// The log has queues that this floor has not.
+    /// Contacts entered queues that this floor has not.
     pub fn finish(self) -> Result<Listed, Vec<Fault>> {
         if !self.unknown.is_empty() {
             let known = self.names.queues.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             let what = format!("the log has queues that are not here: {}; there are {known}", self.unknown.join(", "));
             return Err(vec![Fault { line: None, what }]);
         }
-        let begins = self.began.map(|began| Tick::from_us(began.as_us() / HOUR.as_us() * HOUR.as_us()));
+        let first = self.contacts.first().map(|(at, _)| *at);
+        let begins = first.map(|first| Tick::from_us(first.as_us() / HOUR.as_us() * HOUR.as_us()));
         let contacts: Vec<Arrival> = self
             .contacts
             .into_iter()
