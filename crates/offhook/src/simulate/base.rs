@@ -79,6 +79,13 @@ impl Base {
         if let Some(file) = &args.arrivals {
             let listed = read_arrivals(file, &Names::of(&plan), args.within())?;
             ensure!(listed.known.contacts() > 0, "{} has no contacts, or none in that time", file.display());
+            // Nobody sits there before the hour of the first contact.
+            let idle = Span::from_s(listed.known.first().as_s() / 3_600 * 3_600);
+            let listed = Listed {
+                known: listed.known.begun_later(idle),
+                begins: Some(listed.begins.unwrap_or(plan.begins) + idle),
+                until: listed.until.saturating_sub(idle),
+            };
             if args.hours.is_none() {
                 let hours = (listed.until + AFTERWARDS).as_us().div_ceil(3_600_000_000);
                 ensure!(

@@ -53,11 +53,11 @@ fn a_floor_of_ones_own_has_the_files_queues_agents_skills_and_the_forecasts_cont
     assert_eq!(plan.trades[0].config.wrap_up, offhook_acd::WrapUp::For(Span::from_s(20)));
     assert_eq!(plan.trades.iter().map(|trade| trade.patience).collect::<Vec<_>>(), [Some(Span::from_s(90)), None]);
     // 395 contacts from 08:00 to 10:00, and an hour for conversations to end.
-    assert_eq!((plan.contacts, plan.lasts), (395, Span::from_s(11 * 3_600)));
+    assert_eq!((plan.contacts, plan.lasts), (395, Span::from_s(3 * 3_600)));
     let day = day_of(plan.clone());
     assert!((330..460).contains(&day.outcome.offered), "{:?}", day.outcome);
     assert!(day.outcome.answered > 200, "{:?}", day.outcome);
-    assert!(day.occupancy.is_some_and(|occupancy| occupancy > 10.0), "{day:?}");
+    assert!(day.occupancy.is_some_and(|occupancy| occupancy > 40.0), "{day:?}");
 }
 
 #[test]

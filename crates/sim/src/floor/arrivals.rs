@@ -89,6 +89,30 @@ impl Known {
         arrivals
     }
 
+    /// When the first contact arrives, or the first interval begins.
+    pub fn first(&self) -> Span {
+        let first = match self {
+            Self::Contacts(contacts) => contacts.iter().map(|contact| contact.at).min(),
+            Self::Intervals(intervals) => intervals.iter().map(|interval| interval.begins).min(),
+        };
+        first.unwrap_or(Span::ZERO)
+    }
+
+    /// The same for a day that begins so much later.
+    #[must_use]
+    pub fn begun_later(&self, later: Span) -> Self {
+        match self {
+            Self::Contacts(contacts) => {
+                let moved = |contact: &Arrival| Arrival { at: contact.at.saturating_sub(later), ..contact.clone() };
+                Self::Contacts(contacts.iter().map(moved).collect())
+            }
+            Self::Intervals(intervals) => {
+                let moved = |row: &Expected| Expected { begins: row.begins.saturating_sub(later), ..*row };
+                Self::Intervals(intervals.iter().map(moved).collect())
+            }
+        }
+    }
+
     /// How many are known, or expected.
     pub fn contacts(&self) -> u64 {
         match self {
