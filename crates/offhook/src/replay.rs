@@ -2,19 +2,16 @@
 
 #![expect(clippy::disallowed_methods, reason = "the command line measures how long the replay took")]
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, bail, ensure};
 use clap::Args;
 use offhook_acd::{Acd, Event, Left, Standing};
 use offhook_sim::floor::{Outcome, forecasts_of};
 use offhook_units::{ContactId, Tick};
 
-use crate::simulate::{EVENT_BYTES_MAX, LOG_WORD, Progress, print};
+use crate::simulate::{LogReader, Progress, print};
 
 /// What `offhook replay` is asked for.
 #[derive(Debug, Args)]
@@ -52,7 +49,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             _ => {}
         }
         acd.replay_tail([(at, event)]);
-        progress.show(log.per_mille());
+        progress.show(log.per_mille(), "");
     }
     progress.clear();
     if let Some(contact) = args.explain.filter(|_| !asked) {
@@ -64,7 +61,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     outcome.state_hash = acd.state_hash();
     let broken = acd.audit();
     outcome.invariants_broken = broken.len() as u64;
-    print(&outcome, began.elapsed(), args.json);
+    print(&outcome, None, began.elapsed(), args.json);
     for broken in broken.iter().take(20) {
         eprintln!("offhook: broken: {broken}");
     }
@@ -86,50 +83,5 @@ fn explain(acd: &Acd, at: Tick, contact: ContactId) {
             Standing::Eligible => eprintln!("     {name}: {key}"),
             Standing::PassedOver(why) => eprintln!("     {name}: not now, {why:?}"),
         }
-    }
-}
-
-struct LogReader {
-    file: BufReader<File>,
-    path: PathBuf,
-    seed: u64,
-    length: u64,
-    read: u64,
-    bytes: Vec<u8>,
-}
-
-impl LogReader {
-    fn open(path: &Path) -> anyhow::Result<Self> {
-        let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let length = file.metadata().map_or(0, |metadata| metadata.len());
-        let mut file = BufReader::with_capacity(1 << 18, file);
-        let mut line = String::new();
-        file.by_ref().take(200).read_line(&mut line).with_context(|| format!("{} is no log", path.display()))?;
-        let seed = line.trim_end().strip_prefix(LOG_WORD).and_then(|rest| rest.strip_prefix(" seed "));
-        let seed = seed.and_then(|seed| seed.parse().ok());
-        let seed = seed.with_context(|| format!("{} does not begin with \"{LOG_WORD} seed\"", path.display()))?;
-        Ok(Self { file, path: path.to_owned(), seed, length, read: line.len() as u64, bytes: Vec::new() })
-    }
-
-    /// The next event; none at the end.
-    fn next(&mut self) -> anyhow::Result<Option<(Tick, Event)>> {
-        let mut length = [0; 4];
-        match self.file.read_exact(&mut length) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => bail!("{} cannot be read: {error}", self.path.display()),
-        }
-        let length = u32::from_le_bytes(length) as usize;
-        ensure!(length <= EVENT_BYTES_MAX, "{}: an event of {length} bytes at byte {}", self.path.display(), self.read);
-        self.bytes.resize(length, 0);
-        let place = || format!("{}: no whole event at byte {}", self.path.display(), self.read);
-        self.file.read_exact(&mut self.bytes).with_context(place)?;
-        let event = postcard::from_bytes(&self.bytes).with_context(place)?;
-        self.read += length as u64 + 4;
-        Ok(Some(event))
-    }
-
-    fn per_mille(&self) -> u64 {
-        self.read.saturating_mul(1_000).checked_div(self.length).unwrap_or(1_000)
     }
 }

@@ -16,6 +16,7 @@ mod law;
 mod peers;
 mod performance;
 mod python;
+mod shifts;
 mod speech;
 mod steps;
 mod verify;
@@ -45,6 +46,8 @@ enum Command {
     Peers(peers::Options),
     /// Measures what queue calls cost, with and without recording, beside a bare forwarder in the same run.
     Performance(performance::Options),
+    /// Runs seeded shifts of the distributor and of the whole exchange by the thousand, each seed in a process of its own: for the night.
+    Shifts(shifts::Options),
     /// Fuzzes the parsers with libFuzzer (needs cargo-fuzz and a C++ compiler).
     Fuzz(fuzz::Options),
 }
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Law => law::run(),
         Command::Peers(options) => peers::run(&options),
         Command::Performance(options) => performance::run(&options),
+        Command::Shifts(options) => shifts::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
     };
     match outcome {

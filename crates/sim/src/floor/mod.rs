@@ -4,18 +4,32 @@
 //! The distributor under test is the very same crate that the exchange runs. What comes out of it is checked after every event by counts of its own, and
 //! every simulated minute by [`offhook_acd::Acd::audit`].
 
+mod arrivals;
 pub mod chance;
+mod compare;
+mod estimate;
+mod page;
 mod plan;
+mod table;
+mod watch;
 
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use offhook_acd::{Acd, Command, Effect, Event, FlowOut, ForecastFigures, Left, Limits, Output, Refusal};
+use offhook_acd::{Acd, Command, Effect, Event, FlowOut, ForecastFigures, Left, Limits, Output, Refusal, WrapUpStart};
 use offhook_units::{AgentId, ContactId, OfferId, Span, Tick, VisitId};
 
+pub use arrivals::{Arrival, CONTACTS_KNOWN_MAX, Expected, Known, Patience, Talk};
+pub use compare::{Axis, VARIANTS_MAX, Variant, product};
+pub use estimate::{Estimate, Measure, difference, estimate};
+pub use page::{Heading, LINES_MAX, Overlay, page};
 pub use plan::{FloorPlan, Handling, Humans, Trade};
+pub use table::{FAULTS_MAX, Fault, Listed, LogReader, Names, read_csv};
+pub use watch::{Day, Stretch};
 
 use chance::{below, between, draw, exponential};
+use plan::Caller;
+use watch::Watch;
 
 /// How often everything is checked.
 const AUDIT_EVERY: Span = Span::from_s(60);
@@ -35,6 +49,8 @@ enum Stream {
     Mood,
     Break,
     Callback,
+    Staff,
+    WrapUp,
 }
 
 /// Something that will happen on the floor.
@@ -46,6 +62,7 @@ enum Coming {
     PhoneFails(OfferId),
     Hold(ContactId, bool),
     TalkEnds(ContactId),
+    WrappedUp(AgentId),
     Break(AgentId),
     Back(AgentId),
     Comes(AgentId),
@@ -55,6 +72,8 @@ enum Coming {
 /// What a day came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Outcome {
+    /// Contacts that came and that no queue let in: they are not among the offered.
+    pub turned_away: u64,
     /// Contacts that entered a queue.
     pub offered: u64,
     /// Answered by an agent.
@@ -71,6 +90,8 @@ pub struct Outcome {
     pub invariants_broken: u64,
     /// Of the distributor at the end.
     pub state_hash: u64,
+    /// Of who came: when, where to, with what needs, how patient, how long to be talked to. Two days with the same one had the same customers.
+    pub callers_hash: u64,
 }
 
 /// A floor at work.
@@ -79,8 +100,10 @@ pub struct Floor {
     acd: Acd,
     now: Tick,
     ends: Tick,
-    /// When contacts arrive, the next one last.
-    arrivals: Vec<Tick>,
+    /// When contacts arrive that are drawn, the next one last.
+    drawn: Vec<Tick>,
+    /// Those that are known beforehand, the next one at `arrived`.
+    known: Vec<Arrival>,
     arrived: u64,
     coming: BinaryHeap<Reverse<(Tick, u64, Coming)>>,
     planned: u64,
@@ -89,7 +112,10 @@ pub struct Floor {
     waits: i64,
     /// Whom each agent serves or is offered.
     hands: BTreeMap<AgentId, ContactId>,
+    /// How many breaks each agent has planned.
+    breaks: BTreeMap<AgentId, u64>,
     told: Vec<String>,
+    watch: Watch,
 }
 
 impl Floor {
@@ -103,7 +129,8 @@ impl Floor {
             acd: Acd::with_limits(plan.seed, limits),
             now: plan.begins,
             ends: plan.begins + plan.lasts,
-            arrivals: Vec::new(),
+            drawn: Vec::new(),
+            known: Vec::new(),
             arrived: 0,
             coming: BinaryHeap::new(),
             planned: 0,
@@ -111,7 +138,9 @@ impl Floor {
             outcome: Outcome::default(),
             waits: 0,
             hands: BTreeMap::new(),
+            breaks: BTreeMap::new(),
             told: Vec::new(),
+            watch: Watch::new(plan.begins, plan.lasts),
             plan,
         };
         for trade in 0..floor.plan.trades.len() {
@@ -129,7 +158,10 @@ impl Floor {
         for (agent, queue, by) in floor.plan.loans.clone() {
             floor.acd.handle(floor.now, Command::Lend { agent, queue, by: Some(by) })?;
         }
-        floor.arrivals = floor.plan.arrivals();
+        match &floor.plan.known {
+            Some(known) => floor.known = known.arrivals(floor.plan.seed, floor.plan.lasts),
+            None => floor.drawn = floor.plan.arrivals(),
+        }
         Ok(floor)
     }
 
@@ -193,13 +225,19 @@ impl Floor {
         Outcome { waiting: self.waits.unsigned_abs(), forecasts, state_hash: self.acd.state_hash(), ..self.outcome }
     }
 
+    /// What the day looked like by stretches of time; to be asked at its end.
+    pub fn day(&self) -> Day {
+        self.watch.day(&self.acd, self.now, self.outcome())
+    }
+
     fn next(&mut self) -> Option<(Tick, From)> {
         let timer = match self.acd.poll_output() {
             Output::Wait { until } => until,
             Output::Event { at, .. } => unreachable!("an event of {at:?} was left in the outbox"),
             Output::Effect(effect) => unreachable!("{effect:?} was left in the outbox"),
         };
-        let arrival = self.arrivals.last().map(|at| (*at, From::Arrival));
+        let known = self.known.get(self.arrived as usize).map(|arrival| self.plan.begins + arrival.at);
+        let arrival = self.drawn.last().copied().or(known).map(|at| (at, From::Arrival));
         let planned = self.coming.peek().map(|Reverse((at, ..))| (*at, From::Plan));
         [timer.map(|at| (at, From::Timer)), arrival, planned].into_iter().flatten().min()
     }
@@ -213,28 +251,42 @@ impl Floor {
         self.coming.push(Reverse((at, self.planned, coming)));
     }
 
+    /// The contact of that number, from 1.
+    fn caller(&self, number: u64) -> Option<Caller> {
+        self.plan.caller(number, self.known.get(number as usize - 1))
+    }
+
     fn arrive(&mut self) {
-        let Some(_at) = self.arrivals.pop() else { return };
+        let _due = self.drawn.pop();
         self.arrived += 1;
         let number = self.arrived;
-        let Some(trade) = self.plan.trade_of(self.chance(Stream::Trade, number)) else { return };
-        let queue = trade.config.id;
-        let needs = trade.needs_of(self.chance(Stream::Need, number));
-        let urgent = below(self.chance(Stream::Need, !number), 1_000) < trade.urgent_per_mille;
-        let (patience, priority) = (trade.patience, i32::from(urgent));
+        let Some(caller) = self.caller(number) else { return };
+        self.count_caller(&caller);
+        let Caller { queue, needs, priority, patience, .. } = caller;
         let contact = ContactId(number);
         let (visit, channel) = (VisitId(number), offhook_acd::Channel::Voice);
         let enter = Command::Enter { contact, visit, queue, channel, priority, place_at: None, needs, prefers: None };
         // A queue that lets nobody in turns the customer away before a visit begins.
         if self.acd.handle(self.now, enter).is_err() {
+            self.outcome.turned_away += 1;
             return;
         }
         // Refused where somebody has taken it already.
         let _taken = self.acd.handle(self.now, Command::Forecast { contact });
-        if let Some(mean) = patience {
-            let ends = self.now + exponential(self.chance(Stream::Patience, number), mean);
-            self.plan_at(ends, Coming::PatienceEnds(contact));
+        if let Some(patience) = patience {
+            self.plan_at(self.now + patience, Coming::PatienceEnds(contact));
         }
+    }
+
+    fn count_caller(&mut self, caller: &Caller) {
+        let Caller { queue, needs, priority, patience, talk } = caller;
+        let mut hash = draw(self.outcome.callers_hash, self.now.as_us(), queue.0);
+        hash = draw(hash, talk.as_us(), patience.map_or(u64::MAX, Span::as_us));
+        hash = draw(hash, needs.len() as u64, u64::from(priority.cast_unsigned()));
+        for need in needs {
+            hash = draw(hash, need.skill.0, u64::from(need.level));
+        }
+        self.outcome.callers_hash = hash;
     }
 
     /// Something planned happens, if it still can: the customer may be gone, the offer withdrawn.
@@ -247,6 +299,7 @@ impl Floor {
             Coming::PhoneFails(offer) => Command::NoAnswer { offer },
             Coming::Hold(contact, on) => Command::Hold { contact, on },
             Coming::TalkEnds(contact) => Command::Finish { contact },
+            Coming::WrappedUp(agent) => Command::WrapUpDone { agent },
             Coming::Comes(agent) => {
                 self.plan_break(agent);
                 Command::LogIn { agent }
@@ -267,7 +320,11 @@ impl Floor {
 
     fn plan_break(&mut self, agent: AgentId) {
         if let Some(every) = self.plan.humans.break_every {
-            let after = exponential(self.chance(Stream::Break, self.planned), every);
+            let breaks = self.breaks.entry(agent).or_default();
+            *breaks += 1;
+            // By agent, so that the same people take the same breaks whatever else is changed.
+            let number = draw(agent.0, 0, *breaks);
+            let after = exponential(self.chance(Stream::Break, number), every);
             self.plan_at(self.now + after, Coming::Break(agent));
         }
     }
@@ -276,6 +333,7 @@ impl Floor {
         loop {
             match self.acd.poll_output() {
                 Output::Event { at, event } => {
+                    self.watch.follow(at, &event);
                     self.follow(at, &event);
                     log(at, &event);
                 }
@@ -353,21 +411,24 @@ impl Floor {
                     self.break_law(format!("an offer of {contact} to {agent} ends that was never made"));
                 }
             }
-            Event::Accepted { contact, agent, queue, .. } => {
+            Event::Accepted { contact, agent, .. } => {
                 self.outcome.answered += 1;
                 self.waits -= 1;
                 if self.hands.get(&agent) != Some(&contact) {
                     self.break_law(format!("{agent} answers {contact} without an offer"));
                 }
-                let trade = self.plan.trades.iter().find(|trade| trade.config.id == queue);
-                let talk = trade.map_or(Span::ZERO, |trade| trade.talk.length(self.chance(Stream::Talk, contact.0)));
+                let talk = self.caller(contact.0).map_or(Span::ZERO, |caller| caller.talk);
                 self.plan_at(self.now + talk, Coming::TalkEnds(contact));
                 if self.plan.humans.holds && below(self.chance(Stream::Talk, !contact.0), 4) == 0 {
                     self.plan_at(self.now + talk / 3, Coming::Hold(contact, true));
                     self.plan_at(self.now + talk / 2, Coming::Hold(contact, false));
                 }
             }
-            Event::Finished { contact, agent, .. } => {
+            Event::Finished { contact, agent, wrap_up, .. } => {
+                if wrap_up == WrapUpStart::UntilDone {
+                    let lasts = exponential(self.chance(Stream::WrapUp, contact.0), self.plan.humans.wrap_up);
+                    self.plan_at(self.now + lasts, Coming::WrappedUp(agent));
+                }
                 if self.hands.remove(&agent) != Some(contact) {
                     self.break_law(format!("{agent} ends {contact}, which was another's"));
                 }

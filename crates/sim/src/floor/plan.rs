@@ -1,9 +1,12 @@
 //! What a floor is to be: trades, agents, how people behave, and when contacts arrive.
 
+use std::collections::BTreeMap;
+
 use offhook_acd::{AgentConfig, Lending, Need, QueueConfig, Ring, Strategy, WrapUp};
 use offhook_units::{AgentId, QueueId, SkillId, Span, Tick};
 
 use super::Stream;
+use super::arrivals::{Arrival, Known, Patience, Talk};
 use super::chance::{below, draw, exponential, log_normal};
 
 /// How long an interval of the day is; within one the arrivals are Poisson.
@@ -15,8 +18,8 @@ const CURVE: [u64; 48] = [
 ];
 /// A working day.
 const SHIFT: Span = Span::from_s(8 * 3_600);
-/// Skills that some contacts need, and most agents have in part.
-const LANGUAGES: u64 = 4;
+/// Skills that some contacts need, and most agents have in part: the first one has the number 1.
+const LANGUAGES: [&str; 4] = ["english", "french", "german", "spanish"];
 
 /// How long a conversation lasts.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +36,7 @@ pub enum Handling {
 }
 
 impl Handling {
-    pub(super) fn length(self, draw: u64) -> Span {
+    fn length(self, draw: u64) -> Span {
         match self {
             Self::Exponential(mean) => exponential(draw, mean),
             Self::LogNormal { median, sigma_per_mille } => log_normal(draw, median, sigma_per_mille),
@@ -59,11 +62,11 @@ pub struct Trade {
 }
 
 impl Trade {
-    pub(super) fn needs_of(&self, draw: u64) -> Vec<Need> {
+    fn needs_of(&self, draw: u64) -> Vec<Need> {
         if !self.speaks || !draw.is_multiple_of(3) {
             return Vec::new();
         }
-        let skill = SkillId(1 + (draw / 3) % LANGUAGES);
+        let skill = SkillId(1 + (draw / 3) % LANGUAGES.len() as u64);
         vec![Need { skill, level: 1 + (draw / 30 % 2) as u8, weight: 1 }]
     }
 }
@@ -87,6 +90,8 @@ pub struct Humans {
     pub break_lasts: Span,
     /// How long a shift is; none stays all day.
     pub shift: Option<Span>,
+    /// Mean time until an agent says that wrap-up is done, exponential, in queues that wait for that.
+    pub wrap_up: Span,
 }
 
 impl Humans {
@@ -100,6 +105,7 @@ impl Humans {
         break_every: None,
         break_lasts: Span::ZERO,
         shift: None,
+        wrap_up: Span::ZERO,
     };
 
     /// People.
@@ -112,7 +118,18 @@ impl Humans {
         break_every: Some(Span::from_s(2 * 3_600)),
         break_lasts: Span::from_s(600),
         shift: Some(SHIFT),
+        wrap_up: Span::from_s(20),
     };
+}
+
+/// A contact as it comes, before anybody has seen it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub queue: QueueId,
+    pub needs: Vec<Need>,
+    pub priority: i32,
+    pub patience: Option<Span>,
+    pub talk: Span,
 }
 
 /// A day to be simulated.
@@ -128,8 +145,12 @@ pub struct FloorPlan {
     pub contacts: u64,
     /// Whether arrivals follow the curve of a day; otherwise they are spread evenly.
     pub waves: bool,
+    /// Contacts that are known beforehand, instead of those two.
+    pub known: Option<Known>,
     /// Queues.
     pub trades: Vec<Trade>,
+    /// What skills are called.
+    pub skills: BTreeMap<String, SkillId>,
     /// Agents.
     pub agents: Vec<AgentConfig>,
     /// On which terms queues lend their agents.
@@ -154,8 +175,36 @@ impl FloorPlan {
         let agents = agents.unwrap_or_else(|| staffing(contacts, lasts, humans));
         let agents = (0..agents).map(agent).collect();
         let begins = Tick::from_us(1_700_006_400_000_000);
-        let (lending, loans) = Default::default();
-        Self { seed, begins, lasts, contacts, waves: true, trades, agents, lending, loans, humans }
+        let skills = LANGUAGES.iter().zip(1..).map(|(name, id)| ((*name).to_owned(), SkillId(id))).collect();
+        let (known, lending, loans) = Default::default();
+        Self { seed, begins, lasts, contacts, waves: true, known, trades, skills, agents, lending, loans, humans }
+    }
+
+    /// The same plan with other agents: fewer are drawn from those there are, the same ones for each seed and each smaller number among them; more
+    /// are the same people over again. Agents on loan are so again.
+    #[must_use]
+    pub fn staffed(mut self, agents: u64) -> Self {
+        let there = core::mem::take(&mut self.agents);
+        if there.is_empty() {
+            return self;
+        }
+        let mut order: Vec<&AgentConfig> = there.iter().collect();
+        order.sort_by_key(|agent| draw(0, Stream::Staff as u64, agent.id.0));
+        let next_id = there.iter().map(|agent| agent.id.0).max().unwrap_or(0) + 1;
+        let loans = core::mem::take(&mut self.loans);
+        for n in 0..agents {
+            let (turn, original) = (n / there.len() as u64, order[n as usize % there.len()]);
+            let mut agent = original.clone();
+            if turn > 0 {
+                agent.id = AgentId(next_id + n);
+                agent.name = format!("{} ({})", agent.name, turn + 1);
+            }
+            let lent = loans.iter().filter(|(lent, ..)| *lent == original.id);
+            self.loans.extend(lent.map(|(_, queue, by)| (agent.id, *queue, *by)));
+            self.agents.push(agent);
+        }
+        self.agents.sort_by_key(|agent| agent.id);
+        self
     }
 
     /// One queue as Erlang drew it up: Poisson arrivals, exponential conversations, agents who are machines; patience for Erlang A.
@@ -171,7 +220,9 @@ impl FloorPlan {
             lasts: Span::from_s(hours * 3_600),
             contacts: hours * per_hour,
             waves: false,
+            known: None,
             trades,
+            skills: BTreeMap::new(),
             agents: (1..=agents).map(agent).collect(),
             lending: Vec::new(),
             loans: Vec::new(),
@@ -179,7 +230,34 @@ impl FloorPlan {
         }
     }
 
-    pub(super) fn trade_of(&self, draw: u64) -> Option<&Trade> {
+    /// The contact of that number, from 1: `arrival` says what is known of it beforehand. All of it comes from the seed and the number, whatever
+    /// became of the contacts before. None without queues.
+    pub(super) fn caller(&self, number: u64, arrival: Option<&Arrival>) -> Option<Caller> {
+        let chance = |stream: Stream, number: u64| draw(self.seed, stream as u64, number);
+        let trade = match arrival {
+            Some(arrival) => self.trades.iter().find(|trade| trade.config.id == arrival.queue)?,
+            None => self.trade_of(chance(Stream::Trade, number))?,
+        };
+        let usual = |mean: Option<Span>| mean.map(|mean| exponential(chance(Stream::Patience, number), mean));
+        let patience = match arrival.map_or(Patience::Usual, |arrival| arrival.patience) {
+            Patience::Usual => usual(trade.patience),
+            Patience::Exactly(patience) => Some(patience),
+            // An exponential patience forgets how long it has lasted.
+            Patience::Beyond(waited) => usual(trade.patience).map(|more| waited + more),
+        };
+        let talk = match arrival.map_or(Talk::Usual, |arrival| arrival.talk) {
+            Talk::Usual => trade.talk.length(chance(Stream::Talk, number)),
+            Talk::Exactly(talk) => talk,
+            Talk::Mean(mean) => exponential(chance(Stream::Talk, number), mean),
+        };
+        let needs = arrival.and_then(|arrival| arrival.needs.clone());
+        let needs = needs.unwrap_or_else(|| trade.needs_of(chance(Stream::Need, number)));
+        let urgent = || i32::from(below(chance(Stream::Need, !number), 1_000) < trade.urgent_per_mille);
+        let priority = arrival.and_then(|arrival| arrival.priority).unwrap_or_else(urgent);
+        Some(Caller { queue: trade.config.id, needs, priority, patience, talk })
+    }
+
+    fn trade_of(&self, draw: u64) -> Option<&Trade> {
         let mut left = below(draw, self.trades.iter().map(|trade| trade.share).sum());
         self.trades.iter().find(|trade| {
             let here = left < trade.share;
@@ -230,7 +308,7 @@ fn trade(id: u64, name: &str, strategy: Strategy, share: u64, talk_s: u64) -> Tr
     config.no_agents.join = true;
     config.max_wait = Some(Span::from_s(1_200));
     // Whoever needs a language waits for it for 30 s, then speaks with anybody.
-    let drops = (1..=LANGUAGES).map(SkillId).collect();
+    let drops = (1..=LANGUAGES.len() as u64).map(SkillId).collect();
     config.rings = vec![Ring { after: Span::from_s(30), drops }];
     config.tier_waits = vec![Span::ZERO, Span::from_s(15)];
     let talk = if id.is_multiple_of(2) {
@@ -250,7 +328,8 @@ fn agent(n: u64) -> AgentConfig {
     for (turn, level) in [(0, 1), (1, 1), (2, 2)] {
         config = config.in_queue(QueueId(1 + (home - 1 + turn) % 4), level, n as u32);
     }
-    config.with_skill(SkillId(1 + n % LANGUAGES), 1 + (n / 4 % 3) as u8).with_skill(SkillId(1 + (n + 1) % LANGUAGES), 1)
+    let language = |n: u64| SkillId(1 + n % LANGUAGES.len() as u64);
+    config.with_skill(language(n), 1 + (n / 4 % 3) as u8).with_skill(language(n + 1), 1)
 }
 
 /// Agents on the floor for the load with a tenth to spare, a peak of 112 % and their breaks, times the shifts that take turns.
