@@ -31,7 +31,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     // Poisson with a mean of 96.
     ensure!(calls >= 50 && answered >= calls / 4, "{calls} calls, of which agents answered {answered}: {report}");
     let (offered, records) = (number("/account/visits/offered")?, number("/account/records")?);
-    ensure!(records <= calls && offered <= records && number("/account/recordings/recordings")? > 0, "{report}");
+    ensure!(records <= calls && offered <= records && number("/account/recordings/count")? > 0, "{report}");
     Ok(format!(
         "{calls} calls through {faults} faults: {records} records, {offered} visits of which {answered} answered; all accounted for"
     ))

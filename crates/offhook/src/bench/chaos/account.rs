@@ -43,7 +43,7 @@ impl Visits {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Recordings {
     /// How many there are.
-    pub recordings: u64,
+    pub count: u64,
     /// Seconds that both sides should last.
     pub seconds_expected: f64,
     /// Of these: with speech.
@@ -167,7 +167,9 @@ impl Account {
         })?;
         self.visits.waiting = open.len() as u64;
         self.calls_begun = begun.len() as u64;
-        twice.into_iter().for_each(|what| self.miss(what));
+        for what in twice {
+            self.miss(what);
+        }
         anyhow::ensure!(unread == 0, "{unread} events cannot be read");
         Ok((begun, ended))
     }
@@ -211,7 +213,7 @@ fn recordings(archive: &Archive, data: &Path) -> Result<Recordings> {
         format!("{which}: {}", fault.detail)
     };
     Ok(Recordings {
-        recordings: audit.recordings,
+        count: audit.recordings,
         seconds_expected: seconds(audit.expected_ms),
         seconds_covered: seconds(audit.covered_ms),
         gaps_s: audit.gaps_ms.iter().map(|(why, ms)| (*why, seconds(*ms))).collect(),

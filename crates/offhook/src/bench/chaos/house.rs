@@ -1,5 +1,11 @@
 //! The exchange under test: a process of its own, with a configuration and a folder of its own.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the edge that watches another process, whose end and health tell nobody by themselves"
+)]
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

@@ -1,5 +1,7 @@
 //! `offhook bench chaos`: calls to an exchange while things fail, and an account of every one of them.
 
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
 mod account;
 mod faults;
 mod house;
@@ -300,7 +302,7 @@ fn table(chaos: &Chaos) -> String {
     let _ = writeln!(
         out,
         "speech   {} recordings: {:.1} of {:.1} s recorded, gaps: {}; {} faults",
-        recordings.recordings,
+        recordings.count,
         recordings.seconds_covered,
         recordings.seconds_expected,
         if gaps.is_empty() { "none".to_owned() } else { gaps.join(", ") },
