@@ -342,6 +342,7 @@ fn agent(n: u64, queue: QueueId) -> Agent {
         login: Login::AtStart,
         supervises: Supervises::default(),
         record: None,
+        busy_delay: None,
     }
 }
 

@@ -54,8 +54,9 @@ impl Acd {
             Command::Leave { contact, outcome } => self.leave(contact, outcome),
             Command::Requeue { contact, visit, queue, priority } => self.requeue(now, contact, visit, queue, priority),
             Command::Accept { offer } => self.accept_asked(offer),
-            Command::Decline { offer } => self.end_offer(now, offer, OfferEnd::Declined),
-            Command::NoAnswer { offer } => self.end_offer(now, offer, OfferEnd::NoAnswer),
+            Command::Decline { offer } => self.end_offer(now, offer, OfferEnd::Declined, None),
+            Command::Busy { offer, rest } => self.end_offer(now, offer, OfferEnd::Declined, Some(rest)),
+            Command::NoAnswer { offer } => self.end_offer(now, offer, OfferEnd::NoAnswer, None),
             Command::Hold { contact, on } => self.hold(contact, on),
             Command::Finish { contact } => self.finish_asked(now, contact),
             Command::WrapUpDone { agent } => match end_wrap_ups(now, self.agent_at_work(agent)?) {
@@ -69,7 +70,7 @@ impl Acd {
     /// What a timer brings about when its time has come.
     pub(crate) fn due(&self, now: Tick, timer: Timer) -> Vec<Event> {
         match timer {
-            Timer::OfferDeadline(offer) => self.end_offer(now, offer, OfferEnd::TimedOut).unwrap_or_default(),
+            Timer::OfferDeadline(offer) => self.end_offer(now, offer, OfferEnd::TimedOut, None).unwrap_or_default(),
             Timer::Rest(agent) => vec![Event::Rested { agent }],
             Timer::WrapUp(agent, contact) => {
                 let work = self.state.agents.get(&agent).into_iter().flat_map(|agent| &agent.work);
@@ -356,10 +357,11 @@ impl Acd {
     }
 
     /// The end of an offer that is the agent's doing, or the phone's.
-    fn end_offer(&self, now: Tick, id: OfferId, how: OfferEnd) -> Decision {
+    fn end_offer(&self, now: Tick, id: OfferId, how: OfferEnd, rest: Option<Span>) -> Decision {
         let Offer { contact, agent, queue, .. } = self.open_offer_of(id)?;
         let state = self.known_agent(agent)?;
-        let delay = if how.is_missed() { state.config.no_answer_delay } else { state.config.decline_delay };
+        let usual = if how.is_missed() { state.config.no_answer_delay } else { state.config.decline_delay };
+        let delay = rest.unwrap_or(usual);
         let rest_until = (delay > Span::ZERO).then(|| now + delay);
         let mut events = vec![Event::OfferEnded { offer: id, contact, queue, agent, how, rest_until }];
         let enough = state.config.max_missed > 0 && state.missed.saturating_add(1) >= state.config.max_missed;

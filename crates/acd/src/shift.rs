@@ -284,7 +284,8 @@ impl Shift {
                 prefers: self.chance(30).then(|| Preferred { agent, wait: self.span(30) }),
             },
             25..44 => Command::Accept { offer: offer? },
-            44..48 => Command::Decline { offer: offer? },
+            44..47 => Command::Decline { offer: offer? },
+            47..48 => Command::Busy { offer: offer?, rest: self.span(20) },
             48..50 => Command::NoAnswer { offer: offer? },
             50..58 => {
                 let outcome = self.pick(&[Left::Abandoned, Left::FlowedOut(FlowOut::Overflow)]);

@@ -152,6 +152,14 @@ pub enum Command {
         /// Which.
         offer: OfferId,
     },
+    /// The agent's phone is busy: as declined, and nothing is offered to the agent for so long instead of
+    /// [`AgentConfig::decline_delay`].
+    Busy {
+        /// Which.
+        offer: OfferId,
+        /// How long; zero for not at all.
+        rest: Span,
+    },
     /// The agent's phone cannot be reached or gave up.
     NoAnswer {
         /// Which.

@@ -327,6 +327,8 @@ pub struct Agent {
     pub supervises: Supervises,
     /// Whether talks with the agent are recorded, where there is a word on that.
     pub record: Option<Rule>,
+    /// How long nothing is offered after the phone said that it is busy; as after any other refusal where nothing is said.
+    pub busy_delay: Option<Span>,
 }
 
 /// Where an agent's phone is.

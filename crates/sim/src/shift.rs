@@ -587,6 +587,7 @@ fn config(setting: &Setting) -> Config {
             reach: Reach::Account(agent_name(n)),
             login: Login::WhenRegistered,
             supervises: Supervises::Everything,
+            busy_delay: (n % 3 == 0).then_some(Span::from_s(20)),
             record: [None, Some(Rule::Always), Some(Rule::Never), Some(Rule::OnDemand)][usize::from(n % 4)],
         });
     Config {

@@ -2,7 +2,7 @@
 
 use offhook_acd::Command;
 use offhook_sip::{Body, SessionId};
-use offhook_units::{AgentId, CallId, OfferId, Tick};
+use offhook_units::{AgentId, CallId, OfferId, Span, Tick};
 
 use super::state::{Leg, Other, Stage};
 use super::{Exchange, Role};
@@ -12,6 +12,8 @@ use crate::timers::Kind;
 
 /// Statuses by which a person, or the person's phone, says no (RFC 3261 section 21): the rest count as not reached.
 const DECLINED: [u16; 4] = [480, 486, 600, 603];
+/// Of these: that the phone is in use, or that a button of it said so.
+const BUSY: [u16; 2] = [486, 600];
 
 impl Exchange {
     /// A provisional response of a phone that we ring.
@@ -125,10 +127,11 @@ impl Exchange {
         match role {
             Role::Offered(offer) => {
                 let declined = DECLINED.contains(&status);
-                let (missed, command) = if declined {
-                    (Missed::Declined, Command::Decline { offer })
-                } else {
-                    (Missed::NoAnswer, Command::NoAnswer { offer })
+                let rest = if BUSY.contains(&status) { self.busy_delay(id, offer) } else { None };
+                let (missed, command) = match rest {
+                    Some(rest) => (Missed::Declined, Command::Busy { offer, rest }),
+                    None if declined => (Missed::Declined, Command::Decline { offer }),
+                    None => (Missed::NoAnswer, Command::NoAnswer { offer }),
                 };
                 if self.drop_ringing(now, offer, missed).is_some() {
                     // Too late where the offer timed out at the same instant.
@@ -140,6 +143,12 @@ impl Exchange {
             Role::Guest => self.guest_refused(now, id, session, status),
             Role::Caller | Role::Orphan => {}
         }
+    }
+
+    /// How long the agent of an offer rests whose phone is busy, where that is said.
+    fn busy_delay(&self, id: CallId, offer: OfferId) -> Option<Span> {
+        let agent = self.calls.get(&id)?.ringing.get(&offer)?.agent;
+        self.agent(agent)?.busy_delay
     }
 
     /// A re-INVITE, UPDATE or PRACK: hold, or back, or a new address, of a phone that still rings too.

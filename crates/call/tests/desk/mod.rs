@@ -118,6 +118,7 @@ pub fn config(trunks: Vec<Trunk>) -> Config {
         login: Login::WhenRegistered,
         supervises: if *name == "carl" { Supervises::Queues(vec![sales]) } else { Supervises::Nothing },
         record: None,
+        busy_delay: None,
     });
     let account = |name: &str| Account {
         outside: vec!["0".to_owned()],

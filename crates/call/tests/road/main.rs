@@ -161,6 +161,19 @@ fn an_agent_who_does_not_answer_gets_a_cancel_and_the_next_one_rings() {
 }
 
 #[test]
+fn after_a_busy_phone_its_agent_rests_for_the_busy_delay_where_there_is_one() {
+    for (busy_delay, rests_s) in [(None, 5), (Some(Span::from_s(30)), 30)] {
+        let mut world = World::told(1, |config| config.agents[0].busy_delay = busy_delay);
+        world.dial("support");
+        world.decline(0);
+        world.pass(Span::from_s(rests_s - 1));
+        assert_eq!(world.agent_state(0), "available");
+        world.pass(Span::from_s(2));
+        assert_eq!(world.agent_state(0), "offered");
+    }
+}
+
+#[test]
 fn a_caller_who_hangs_up_while_ringing_takes_the_ringing_along() {
     let mut world = World::with_agents(1);
     let call = world.dial("support");

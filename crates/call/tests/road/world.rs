@@ -633,6 +633,7 @@ pub fn config(agents: u16) -> Config {
         login: Login::AtStart,
         supervises: offhook_call::config::Supervises::Nothing,
         record: None,
+        busy_delay: None,
     });
     Config {
         name: "road".to_owned(),

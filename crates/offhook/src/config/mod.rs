@@ -259,6 +259,8 @@ pub struct Agent {
     pub supervises: Vec<String>,
     /// Whether its talks are recorded.
     pub record: Option<Rule>,
+    /// How long nothing is offered after its phone was busy, where that is said.
+    pub busy_delay: Option<Span>,
 }
 
 /// What the contacts of a queue need, by name.

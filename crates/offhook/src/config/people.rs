@@ -224,6 +224,7 @@ impl Reader {
             let reach = self.reach(&mut section, range.is_some());
             let login = self.login(&mut section, reach.as_ref());
             let acd = self.agent_settings(&mut section);
+            let busy_delay = section.span(&mut self.sink, "busy_delay", Span::ZERO..=Span::from_s(3_600));
             let supervises = self.supervises(&mut section, queues);
             let skills = self.skills(&mut section);
             let record = self.record(&mut section, "record");
@@ -256,6 +257,7 @@ impl Reader {
                     login,
                     supervises: supervises.clone(),
                     record,
+                    busy_delay,
                 };
                 agents.push(At { value, span: name.span.clone() });
             }

@@ -134,7 +134,8 @@ impl Checked {
                 Reach::Static { uri, transport, peer } => config::Reach::Static { uri, flow: flow_to(transport, peer) },
             };
             let supervises = supervises_of(&agent.supervises, queue_id);
-            agents.push(config::Agent { acd, reach, login: agent.login, supervises, record: agent.record });
+            let (login, record, busy_delay) = (agent.login, agent.record, agent.busy_delay);
+            agents.push(config::Agent { acd, reach, login, supervises, record, busy_delay });
         }
 
         let agent_id =

@@ -137,7 +137,7 @@ fn wrong_types_and_ranges_are_told_with_what_to_write() {
             "\"pcma\" (G.711 A-law), \"g722\", \"opus\" or \"l16\"",
         ),
         ("[media]\ncodecs = [\"opus\"]\n", (2, 10), "callers have no codec", "\"pcmu\" or \"pcma\""),
-        ("[media]\ncodecs = [\"l16\", \"opus\"]\n", (2, 10), "callers have no codec", "holds Opus or L16"),
+        ("[media]\ncodecs = [\"l16\", \"opus\"]\n", (2, 10), "callers have no codec", "holds as it comes"),
         ("[media]\ncodecs = []\n", (2, 10), "without a codec there is no sound", "[\"pcmu\", \"pcma\"]"),
         ("[exchange]\ntones = \"uk\"\n", (2, 9), "the tones of \"uk\" are not known", "at au be"),
         ("[media]\nworkers = 0\n", (2, 11), "out of range", "from 1 to 64"),

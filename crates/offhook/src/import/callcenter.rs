@@ -140,7 +140,7 @@ fn agent(found: &mut Found, wrap_ups: &mut Vec<(String, u64)>, tag: &Tag) {
                 agent.keys.extend(found.span(line, &what, value, 0..=3_600).map(|span| ("no_answer_delay", span)));
             }
             "busy-delay-time" => {
-                found.note(line, what, "has no equal: a phone that is busy has declined (decline_delay)");
+                agent.keys.extend(found.span(line, &what, value, 0..=3_600).map(|span| ("busy_delay", span)));
             }
             _ => found.note(line, what, "has no equal"),
         }

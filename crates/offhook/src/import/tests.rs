@@ -71,12 +71,12 @@ fn a_call_centre_of_freeswitch_becomes_two_queues_and_three_agents_with_13_notes
                     queues = [\"support@default\"]\nlogin = \"by-command\"\n\n\
                     [[agent]]\nname = \"1001@default\"\naccount = \"1001\"\n\
                     queues = [{ queue = \"support@default\", level = 3 }, \"sales@default\"]\n\
-                    login = \"when-registered\"\nmax_missed = \"3\"\ndecline_delay = \"10s\"\n\n\
+                    login = \"when-registered\"\nmax_missed = \"3\"\ndecline_delay = \"10s\"\nbusy_delay = \"60s\"\n\n\
                     # [[account]]\n# name = \"1001\"\n# password = \"..\"\n\n";
     assert_eq!(toml, expected.replace("max_missed = \"3\"", "max_missed = 3"));
     assert_eq!((checked.queues.len(), checked.agents.len()), (2, 2));
     let begin: Vec<&str> = notes.iter().map(|note| note.split(": ").next().unwrap_or_default()).collect();
-    assert_eq!(begin, ["0", "4", "9", "10", "11", "17", "18", "27", "27", "29", "29", "29", "35"], "{notes:#?}");
+    assert_eq!(begin, ["0", "4", "9", "10", "11", "17", "18", "27", "27", "29", "29", "35"], "{notes:#?}");
     assert!(notes[2].contains("$${hold_music}: name a prompt"), "{}", notes[2]);
     assert!(notes[12].contains("1009@default in sales@default: there is no such agent"), "{}", notes[12]);
 }
