@@ -13,6 +13,8 @@ struct Rules {
     multiply: bool,
     no_wait: Option<(usize, bool)>,
     no_agent: Option<(usize, u64)>,
+    resumes: bool,
+    discard_s: u64,
 }
 
 /// Where a parameter belongs to.
@@ -33,7 +35,7 @@ pub fn read(source: &str) -> Result<Found> {
             "queue" if tag.opens => {
                 let name = tag.get("name").unwrap_or_default().to_owned();
                 found.queues.push(Queue { name, ..Queue::default() });
-                rules.push(Rules { wait_s: 300, multiply: true, ..Rules::default() });
+                rules.push(Rules { wait_s: 300, multiply: true, discard_s: 60, ..Rules::default() });
                 within = Within::Queue;
             }
             "queue" => within = Within::Nothing,
@@ -103,9 +105,8 @@ fn queue_param(found: &mut Found, rules: &mut [Rules], tag: &Tag) {
             let why = "places count from entering the queue; with points_per_second_waited waiting adds to priority";
             found.note(line, format!("{name} = {value}"), why);
         }
-        "abandoned-resume-allowed" | "discard-abandoned-after" => {
-            found.note(line, name, "has no equal: who hangs up has left; callbacks keep a place (callback)");
-        }
+        "abandoned-resume-allowed" => rules.resumes = is_true,
+        "discard-abandoned-after" => rules.discard_s = number,
         "skip-agents-with-external-calls" if is_true => {}
         "skip-agents-with-external-calls" => {
             found.note(line, name, "has no equal: nobody is offered a contact while on the phone");
@@ -234,6 +235,9 @@ fn finish(found: &mut Found, rules: &[Rules], wrap_ups: &[(String, u64)]) {
                     why: why.to_owned(),
                 });
             }
+        }
+        if rules.resumes && rules.discard_s > 0 {
+            queue.set("resume_within", format!("\"{}s\"", rules.discard_s.min(3_600)));
         }
         // Whoever finds nobody waits there, for as long as this says.
         queue.set("join_when_nobody_serves", "true");

@@ -20,7 +20,7 @@ fn imported(found: Found) -> (String, Vec<String>, config::Checked) {
 }
 
 #[test]
-fn a_call_centre_of_freeswitch_becomes_two_queues_and_three_agents_with_13_notes() {
+fn a_call_centre_of_freeswitch_becomes_two_queues_and_three_agents_with_11_notes() {
     let source = r#"<configuration name="callcenter.conf" description="CallCenter">
   <settings>
     <!--<param name="odbc-dsn" value="dsn:user:pass"/>-->
@@ -38,7 +38,8 @@ fn a_call_centre_of_freeswitch_becomes_two_queues_and_three_agents_with_13_notes
       <param name="tier-rule-wait-second" value="20"/>
       <param name="tier-rule-wait-multiply-level" value="true"/>
       <param name="tier-rule-no-agent-no-wait" value="false"/>
-      <param name="abandoned-resume-allowed" value="false"/>
+      <param name="abandoned-resume-allowed" value="true"/>
+      <param name="discard-abandoned-after" value="90"/>
     </queue>
     <queue name="sales@default">
       <param name="strategy" value="ring-progressively"/>
@@ -61,7 +62,7 @@ fn a_call_centre_of_freeswitch_becomes_two_queues_and_three_agents_with_13_notes
 "#;
     let (toml, notes, checked) = imported(callcenter::read(source).expect("a file"));
     let expected = "[[queue]]\nname = \"support@default\"\nstrategy = \"linear\"\nrecord = true\nmax_wait = \"600s\"\n\
-                    wrap_up = \"20s\"\ntier_waits = [\"0s\", \"40s\", \"60s\"]\njoin_when_nobody_serves = true\n\
+                    wrap_up = \"20s\"\ntier_waits = [\"0s\", \"40s\", \"60s\"]\nresume_within = \"90s\"\njoin_when_nobody_serves = true\n\
                     leave_when_nobody_serves_for = \"30s\"\n\n\
                     [[queue]]\nname = \"sales@default\"\nstrategy = \"ring-progressively\"\nwiden_every = \"10s\"\n\
                     wrap_up = \"10s\"\njoin_when_nobody_serves = true\n\n\
@@ -76,9 +77,9 @@ fn a_call_centre_of_freeswitch_becomes_two_queues_and_three_agents_with_13_notes
     assert_eq!(toml, expected.replace("max_missed = \"3\"", "max_missed = 3"));
     assert_eq!((checked.queues.len(), checked.agents.len()), (2, 2));
     let begin: Vec<&str> = notes.iter().map(|note| note.split(": ").next().unwrap_or_default()).collect();
-    assert_eq!(begin, ["0", "4", "9", "10", "11", "17", "18", "27", "27", "29", "29", "35"], "{notes:#?}");
+    assert_eq!(begin, ["0", "4", "9", "10", "11", "17", "28", "30", "30", "30", "36"], "{notes:#?}");
     assert!(notes[2].contains("$${hold_music}: name a prompt"), "{}", notes[2]);
-    assert!(notes[12].contains("1009@default in sales@default: there is no such agent"), "{}", notes[12]);
+    assert!(notes[10].contains("1009@default in sales@default: there is no such agent"), "{}", notes[10]);
 }
 
 #[test]
