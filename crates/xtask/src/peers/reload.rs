@@ -52,7 +52,7 @@ impl Desk<'_> {
 fn desk<'a>(bench: &'a Bench, data: &Path) -> Result<Desk<'a>> {
     let source = crate::root().join("fixtures/peers/reload.toml");
     let first = std::fs::read_to_string(&source).with_context(|| source.display().to_string())?;
-    let first = first.replace("PROMPTS", &crate::root().join("config/prompts").display().to_string());
+    let first = first.replace("../../config/prompts", &crate::root().join("config/prompts").display().to_string());
     let file = bench.folder.join("exchange.toml");
     std::fs::write(&file, &first)?;
     Ok(Desk { bench, file, data: data.into(), first })
