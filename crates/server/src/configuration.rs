@@ -266,7 +266,7 @@ pub async fn put(
 ) -> Result<Response, Response> {
     let Json(Put { text }) = body.map_err(|error| refused(&error))?;
     let base = match headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().trim()) {
-        None => {
+        None | Some("") => {
             let advice = "If-Match says which version this replaces: the ETag of GET /api/v1/config";
             return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, advice).into_response());
         }

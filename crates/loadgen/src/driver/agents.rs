@@ -273,6 +273,10 @@ impl Driver {
 
     /// The ACK carries the answer where our 200 carried the offer.
     pub(super) fn confirmed(&mut self, now: Tick, session: SessionId, body: Option<Body>) {
+        let caller = self.floor.as_ref().and_then(|floor| floor.talks.get(&session)?.caller);
+        if let Some(number) = caller {
+            self.note_served(number);
+        }
         let Some(floor) = &mut self.floor else { return };
         let part = floor.load.part;
         let Some(talk) = floor.talks.get_mut(&session) else { return };

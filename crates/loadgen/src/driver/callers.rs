@@ -72,8 +72,8 @@ pub struct Outcome {
     pub number: u64,
     /// It was answered.
     pub answered: bool,
-    /// An agent of ours answered it.
-    pub reached: bool,
+    /// An agent of ours answered it, and the server acknowledged the answer.
+    pub served: bool,
     /// How it ended: "completed", "given up", or why it failed.
     pub end: String,
 }
@@ -87,6 +87,8 @@ pub(super) struct Call {
     answered: bool,
     /// When an agent of ours answered.
     reached: Option<Tick>,
+    /// That answer was acknowledged.
+    served: bool,
     /// Why it was ended by us before it was answered or served.
     gave_up: bool,
 }
@@ -144,8 +146,8 @@ impl Crowd {
     }
 
     fn keep(&mut self, call: &Call, end: &str) {
-        let Call { number, answered, reached, .. } = *call;
-        let outcome = Outcome { number, answered, reached: reached.is_some(), end: end.to_owned() };
+        let Call { number, answered, served, .. } = *call;
+        let outcome = Outcome { number, answered, served, end: end.to_owned() };
         self.outcomes.iter_mut().for_each(|outcomes| outcomes.push(outcome.clone()));
     }
 
@@ -231,7 +233,16 @@ impl Driver {
                 crowd.last_due = Some(due);
                 crowd.by_number.insert(number, session);
                 crowd.by_flow.insert(leg.flow, session);
-                let call = Call { number, due, leg, rang: false, answered: false, reached: None, gave_up: false };
+                let call = Call {
+                    number,
+                    due,
+                    leg,
+                    rang: false,
+                    answered: false,
+                    reached: None,
+                    served: false,
+                    gave_up: false,
+                };
                 crowd.calls.insert(session, call);
                 if let Some(patience) = patience {
                     let at = due + patience.draw(&mut self.entropy);
@@ -376,6 +387,14 @@ impl Driver {
         let call = crowd.calls.get(crowd.by_number.get(&number)?)?;
         crowd.times.to_agent.note_since(call.due, now);
         Some(number)
+    }
+
+    /// The server acknowledged that an agent of ours answered a caller of ours.
+    pub(super) fn note_served(&mut self, number: u64) {
+        let Some(crowd) = &mut self.crowd else { return };
+        if let Some(call) = crowd.by_number.get(&number).and_then(|session| crowd.calls.get_mut(session)) {
+            call.served = true;
+        }
     }
 
     /// An agent of ours answered a caller of ours.

@@ -11,12 +11,14 @@ use crate::children::Running;
 
 /// What a run of half a minute may take on a busy machine.
 const WITHIN: Duration = Duration::from_mins(3);
-/// The faults that no right is needed for.
-const FAULTS_LEAST: usize = 5;
+/// The faults that it is to outlive without a loss.
+const FAULTS: usize = 5;
 
 pub fn run(bench: &Bench) -> Result<String> {
     let mut command = Command::new(&bench.offhook);
-    command.args(["bench", "chaos", "--json", "--quiet", "--for", "24s", "--rate", "4/s", "--hold", "2s..6s"]);
+    command.args(["bench", "chaos", "--json", "--quiet", "--for", "20s", "--rate", "4/s", "--hold", "2s..6s"]);
+    // What a full disk takes of recordings is told, and is missing: see the bench's help.
+    command.args(["--faults", "loss,trunk,phones,store,kill"]);
     command.arg("--keep").arg(bench.folder.join("exchange"));
     let log = bench.folder.join("chaos.log");
     let (mut running, lines) = Running::start_reading("offhook bench", &mut command, &log)?;
@@ -26,10 +28,10 @@ pub fn run(bench: &Bench) -> Result<String> {
     ensure!(status.success() && report["holds"] == true, "offhook bench ended with {status}: {report}");
     let number = |path: &str| report.pointer(path).and_then(Value::as_u64).with_context(|| format!("no {path}"));
     let faults = report["faults"].as_array().map_or(0, Vec::len);
-    ensure!(faults >= FAULTS_LEAST, "{faults} faults happened: {report}");
+    ensure!(faults == FAULTS, "{faults} faults happened: {report}");
     let (calls, answered) = (number("/calls_started")?, number("/account/visits/answered")?);
-    // Poisson with a mean of 96.
-    ensure!(calls >= 50 && answered >= calls / 4, "{calls} calls, of which agents answered {answered}: {report}");
+    // Poisson with a mean of 80.
+    ensure!(calls >= 40 && answered >= calls / 4, "{calls} calls, of which agents answered {answered}: {report}");
     let (offered, records) = (number("/account/visits/offered")?, number("/account/records")?);
     ensure!(records <= calls && offered <= records && number("/account/recordings/count")? > 0, "{report}");
     Ok(format!(

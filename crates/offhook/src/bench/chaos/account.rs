@@ -190,7 +190,7 @@ impl Account {
             let end = record.map(|record| record.end.name().to_owned());
             match record {
                 None if outcome.answered => self.miss(format!("{name} was answered and has no record")),
-                Some(record) if outcome.reached && record.talks.is_empty() => {
+                Some(record) if outcome.served && record.talks.is_empty() => {
                     self.miss(format!("{name} talked to an agent, of which its record ({}) tells nothing", record.id));
                 }
                 Some(_) | None => {}

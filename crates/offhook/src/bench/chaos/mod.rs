@@ -46,7 +46,8 @@ An exchange is started with a folder of its own; callers at 127.0.0.2 call its o
 come one after the other, evenly over the time in which calls are begun. Afterwards each call's caller is held against its record, each visit of the
 queue against its end (O = A + B + F + waiting, counted from the event log), and recordings against log and files. Exits with 3 where anything is missing.
 
-A full disk needs root, for a small file system of its own; without, it is left out and said so. A stepped clock is not among the faults: it would be
+A full disk needs root, for a small file system of its own; without, it is left out and said so. What could not be written then is told as missing: recordings
+that began while the disk was full have no line in the manifest, and one that is killed soon after is shorter than its call. A stepped clock is not among the faults: it would be
 the whole machine's. The exchange reads the wall clock once, at its start, and then counts on.
 
 Examples:
