@@ -1,6 +1,7 @@
 //! Sets as lanes need them: small ones without memory of their own, and the first contact of each tier at hand.
 
 use core::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use crate::rows::Rows;
 use crate::state::LineKey;
@@ -108,7 +109,7 @@ struct Tier {
     at: u8,
     first: LineKey,
     /// All others; mostly none, and then without memory.
-    rest: Rows<LineKey>,
+    rest: BTreeSet<LineKey>,
 }
 
 impl Tiers {
@@ -121,7 +122,7 @@ impl Tiers {
         match (self.0.binary_search_by_key(&at, |tier| tier.at), add) {
             (Err(place), true) => {
                 self.0.reserve_exact(1);
-                self.0.insert(place, Tier { at, first: key, rest: Rows::default() });
+                self.0.insert(place, Tier { at, first: key, rest: BTreeSet::new() });
             }
             (Err(_), false) => {}
             (Ok(place), true) => {
@@ -149,7 +150,6 @@ impl Tiers {
 #[cfg(test)]
 mod tests {
     use core::cmp::Reverse;
-    use std::collections::BTreeSet;
 
     use offhook_units::{ContactId, Entropy, Tick};
 
