@@ -1,7 +1,6 @@
 //! Sets as lanes need them: small ones without memory of their own, and the first contact of each tier at hand.
 
 use core::cmp::Ordering;
-use std::collections::BTreeSet;
 
 use crate::rows::Rows;
 use crate::state::LineKey;
@@ -109,7 +108,7 @@ struct Tier {
     at: u8,
     first: LineKey,
     /// All others; mostly none, and then without memory.
-    rest: BTreeSet<LineKey>,
+    rest: Rows<LineKey>,
 }
 
 impl Tiers {
@@ -122,7 +121,7 @@ impl Tiers {
         match (self.0.binary_search_by_key(&at, |tier| tier.at), add) {
             (Err(place), true) => {
                 self.0.reserve_exact(1);
-                self.0.insert(place, Tier { at, first: key, rest: BTreeSet::new() });
+                self.0.insert(place, Tier { at, first: key, rest: Rows::default() });
             }
             (Err(_), false) => {}
             (Ok(place), true) => {
@@ -150,6 +149,7 @@ impl Tiers {
 #[cfg(test)]
 mod tests {
     use core::cmp::Reverse;
+    use std::collections::BTreeSet;
 
     use offhook_units::{ContactId, Entropy, Tick};
 
