@@ -71,9 +71,7 @@ impl<T: Ord + Copy> Few<T> {
             }
             Self::Many(items) => {
                 let found = items.remove(item);
-                if items.len() == 1
-                    && let Some(last) = items.pop_first()
-                {
+                if let Some(last) = items.only() {
                     *self = Self::One(last);
                 }
                 found

@@ -31,8 +31,12 @@ impl<T: Ord + Copy> Rows<T> {
         self.0.is_empty()
     }
 
-    pub fn len(&self) -> usize {
-        self.0.iter().map(|row| row.items.len()).sum()
+    /// The only one, where there is one alone; without counting the others.
+    pub fn only(&self) -> Option<T> {
+        match self.0.as_slice() {
+            [row] if row.items.len() == 1 => Some(row.first),
+            _ => None,
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &T> {
@@ -188,7 +192,8 @@ mod tests {
                 assert_eq!(rows.after(item), set.range(item + 1..).next().copied());
                 if turn % 100 == 0 {
                     assert!(rows.iter().eq(&set));
-                    assert_eq!((rows.len(), rows.is_empty()), (set.len(), set.is_empty()));
+                    assert_eq!((rows.iter().count(), rows.is_empty()), (set.len(), set.is_empty()));
+                    assert_eq!(rows.only(), set.first().copied().filter(|_| set.len() == 1));
                     let joined = rows.0.windows(2).all(|two| two[0].items.len() + two[1].items.len() > JOINED);
                     assert!(joined, "little rows are joined");
                 }

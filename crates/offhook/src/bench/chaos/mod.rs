@@ -48,7 +48,8 @@ queue against its end (O = A + B + F + waiting, counted from the event log), and
 
 A full disk needs root, for a small file system of its own; without, it is left out and said so. What could not be written then is told as missing: recordings
 that began while the disk was full have no line in the manifest, and one that is killed soon after is shorter than its call. A stepped clock is not among the faults: it would be
-the whole machine's. The exchange reads the wall clock once, at its start, and then counts on.
+the whole machine's. The exchange's own clock never jumps: it follows
+the machine's by half a millisecond a second at most.
 
 Examples:
   offhook bench chaos
