@@ -23,6 +23,8 @@ const GRACE_S: u64 = 5;
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 /// How long an answer of its page may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Lines of its log that are told where it fails.
+const LOG_LINES: usize = 5;
 /// Between two looks at a process or page that is to change.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -78,15 +80,23 @@ impl House {
         let begin = Instant::now();
         self.process = Some(command.spawn().context("starting an exchange")?);
         while !self.is_well() {
-            ensure!(begin.elapsed() < UP_WITHIN, "the exchange was not well within {UP_WITHIN:?}: see {}", self.log());
+            ensure!(
+                begin.elapsed() < UP_WITHIN,
+                "the exchange was not well within {UP_WITHIN:?}; its log ends:\n{}",
+                self.log()
+            );
             self.must_run()?;
             std::thread::sleep(LOOK_EVERY);
         }
         Ok(begin.elapsed())
     }
 
+    /// How its log ends: the folder goes away with a run that fails.
     fn log(&self) -> String {
-        self.folder.join("exchange.log").display().to_string()
+        let log = std::fs::read(self.folder.join("exchange.log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
 
     /// Its process.
@@ -97,7 +107,7 @@ impl House {
     /// Fails where it has ended by itself.
     pub fn must_run(&mut self) -> Result<()> {
         if let Some(status) = self.process.as_mut().and_then(|process| process.try_wait().transpose()) {
-            bail!("the exchange ended by itself with {}: see {}", status?, self.log());
+            bail!("the exchange ended by itself with {}; its log ends:\n{}", status?, self.log());
         }
         Ok(())
     }
@@ -120,7 +130,7 @@ impl House {
         while process.try_wait().context("the exchange's end")?.is_none() {
             if begin.elapsed() > STOPS_WITHIN {
                 process.kill().context("killing the exchange")?;
-                bail!("the exchange did not end on SIGTERM within {STOPS_WITHIN:?}: see {}", self.log());
+                bail!("the exchange did not end on SIGTERM within {STOPS_WITHIN:?}; its log ends:\n{}", self.log());
             }
             std::thread::sleep(LOOK_EVERY);
         }
