@@ -199,11 +199,8 @@ pub const fn sealed_length(frames: u64) -> u64 {
 
 impl Body {
     /// Frames that are written at once: writes begin at multiples of it, and end there or at the end of the file.
-    pub const fn grain(&self) -> u64 {
-        match self {
-            Self::Plain(_) => 1,
-            Self::Sealed(..) => CHUNK_FRAMES,
-        }
+    pub const fn grain(is_sealed: bool) -> u64 {
+        if is_sealed { CHUNK_FRAMES } else { 1 }
     }
 
     /// The file itself.

@@ -1,13 +1,15 @@
 //! Closing and mending: hashes, manifest lines, events. An edge on its own thread, so that the writer never waits for it.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use offhook_plan::CodecKind;
 use offhook_plan::tap::Side;
 use offhook_units::{RecordingId, Tick};
@@ -23,6 +25,12 @@ use crate::recording::Summary;
 use crate::turn::coding_of;
 use crate::wav::{FRAME_BYTES, HEADER_BYTES, WavError, WavHeader};
 use crate::writer::{Counters, Protection, RecorderEvent};
+
+/// Most frames that a recording is lengthened by for what a refusing disk owes: an hour.
+const BEHIND_MAX: u64 = 3_600 * 8_000;
+
+/// How soon after a refusal a recording is closed or mended again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Bytes read at once while hashing.
 const READ_BYTES: usize = 128 * 1_024;
@@ -67,44 +75,107 @@ pub struct Closer<E> {
     pub events: E,
     pub counters: Arc<Counters>,
     pub protection: Option<Protection>,
+    /// Why the writer cannot write, while that is so.
+    pub writers: Option<String>,
+    /// Why a job was refused last.
+    pub refusal: Option<String>,
+    /// Trouble was told and is not over.
+    pub is_told: bool,
 }
 
 impl<E: Fn(RecorderEvent)> Closer<E> {
-    /// Works until the writer is gone.
+    /// Works until the writer is gone. What a full disk refuses is tried again until then.
     pub fn run(mut self, jobs: &Receiver<Job>) {
-        for job in jobs {
-            let event = match job {
-                Job::Tell(event) => event,
-                Job::Close(finished) => {
-                    let id = finished.spec.id;
-                    match self.close(*finished) {
-                        Ok(manifest) => {
-                            self.counters.closed.fetch_add(1, Relaxed);
-                            RecorderEvent::Closed(Box::new(manifest))
-                        }
-                        Err(error) => self.failed(id, "closed", &error),
-                    }
-                }
-                Job::Mend(id, path) => {
-                    match mend(&self.dir, id, &path, &mut self.protection).and_then(|m| self.keep(m, &path)) {
-                        Ok(manifest) => {
-                            self.counters.mended.fetch_add(1, Relaxed);
-                            RecorderEvent::Mended(Box::new(manifest))
-                        }
-                        Err(error) => self.failed(id, "mended", &error),
-                    }
-                }
+        let mut owed = VecDeque::new();
+        loop {
+            let next = if owed.is_empty() {
+                jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                jobs.recv_timeout(RETRY)
             };
-            (self.events)(event);
+            let ends = matches!(next, Err(RecvTimeoutError::Disconnected));
+            // There may be room again where a recording was closed, and after a while.
+            let mut goes_on = match next {
+                Ok(job) => {
+                    let closes = !matches!(job, Job::Tell(_));
+                    let refused = self.work(job, false);
+                    let closed = closes && refused.is_none();
+                    owed.extend(refused);
+                    closed
+                }
+                Err(_) => true,
+            };
+            for _ in 0..owed.len() {
+                if goes_on {
+                    let refused = owed.pop_front().and_then(|job| self.work(job, ends));
+                    goes_on = refused.is_none();
+                    owed.extend(refused);
+                }
+            }
+            self.tell_trouble(self.refusal.clone().filter(|_| !owed.is_empty()));
+            if ends {
+                return;
+            }
         }
     }
 
-    fn failed(&self, id: RecordingId, what: &str, error: &io::Error) -> RecorderEvent {
-        self.counters.failed.fetch_add(1, Relaxed);
-        RecorderEvent::Failed { id: Some(id), error: format!("the recording {id} could not be {what}: {error}") }
+    /// Gives a job back that the disk had no room for.
+    fn work(&mut self, job: Job, is_last: bool) -> Option<Job> {
+        let (id, what, kept) = match &job {
+            Job::Tell(RecorderEvent::DiskTrouble { error }) => {
+                self.writers = Some(error.clone());
+                return None;
+            }
+            Job::Tell(RecorderEvent::DiskRecovered) => {
+                self.writers = None;
+                return None;
+            }
+            Job::Tell(event) => {
+                (self.events)(event.clone());
+                return None;
+            }
+            Job::Close(finished) => (finished.spec.id, "closed", self.close(finished)),
+            Job::Mend(id, path) => {
+                let mended = mend(&self.dir, *id, path, &mut self.protection);
+                (*id, "mended", mended.and_then(|manifest| self.keep(manifest, path)))
+            }
+        };
+        let event = match kept {
+            Ok(manifest) if manifest.mended => {
+                self.counters.mended.fetch_add(1, Relaxed);
+                RecorderEvent::Mended(Box::new(manifest))
+            }
+            Ok(manifest) => {
+                self.counters.closed.fetch_add(1, Relaxed);
+                RecorderEvent::Closed(Box::new(manifest))
+            }
+            Err(error) if has_no_room(&error) && !is_last => {
+                self.counters.disk_errors.fetch_add(1, Relaxed);
+                self.refusal = Some(error.to_string());
+                return Some(job);
+            }
+            Err(error) => {
+                self.counters.failed.fetch_add(1, Relaxed);
+                let error = format!("the recording {id} could not be {what}: {error}");
+                RecorderEvent::Failed { id: Some(id), error }
+            }
+        };
+        (self.events)(event);
+        None
     }
 
-    fn close(&mut self, finished: Finished) -> io::Result<Manifest> {
+    /// Tells when writing begins to fail, here or at the writer, and when it works again.
+    fn tell_trouble(&mut self, own: Option<String>) {
+        let trouble = self.writers.clone().or(own);
+        let is_told = std::mem::replace(&mut self.is_told, trouble.is_some());
+        match trouble {
+            Some(error) if !is_told => (self.events)(RecorderEvent::DiskTrouble { error }),
+            None if is_told => (self.events)(RecorderEvent::DiskRecovered),
+            Some(_) | None => {}
+        }
+    }
+
+    fn close(&mut self, finished: &Finished) -> io::Result<Manifest> {
         let Finished { spec, path, body, summary } = finished;
         body.file().sync_data()?;
         let sha256 = hash_file(body.file())?;
@@ -136,20 +207,25 @@ impl<E: Fn(RecorderEvent)> Closer<E> {
             gaps_unlisted: summary.gaps_unlisted,
             dropped: summary.ring_dropped,
             mended: false,
-            meta: spec.meta,
+            meta: spec.meta.clone(),
             prev: None,
         };
-        self.keep(manifest, &path)
+        self.keep(manifest, path)
     }
 
     /// Appends the manifest line, then lets go of the journal.
     fn keep(&mut self, manifest: Manifest, path: &Path) -> io::Result<Manifest> {
         let manifest = self.manifest.append(manifest)?;
-        match std::fs::remove_file(journal_of(&self.dir.join(path))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(manifest),
-        }
+        // One that stays is taken away at the next start.
+        let _removed = std::fs::remove_file(journal_of(&self.dir.join(path)));
+        Ok(manifest)
     }
+}
+
+/// Whether the disk may take later what it refuses now.
+fn has_no_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
 }
 
 /// What the journal of a recording says, as far as lines are whole.
@@ -225,6 +301,20 @@ fn drop_damaged(body: &mut Body, silence: u8) -> io::Result<Vec<(u64, u64)>> {
     Ok(damaged)
 }
 
+/// Lengthens a file with silence.
+fn fill(body: &mut Body, from: u64, to: u64, silence: u8) -> io::Result<()> {
+    let mut at = from;
+    while at < to {
+        let place = at / CHUNK_FRAMES;
+        let begin = place * CHUNK_FRAMES;
+        let mut bytes = if at == begin { Vec::new() } else { body.read_chunk(place)?.ok_or_else(|| damaged(place))? };
+        at = to.min(begin + CHUNK_FRAMES);
+        bytes.resize(((at - begin) * FRAME_BYTES) as usize, silence);
+        body.write(HEADER_BYTES as u64 + begin * FRAME_BYTES, &bytes)?;
+    }
+    Ok(())
+}
+
 /// Mends the recording at `path`: whole frames, sizes by the file's length, gaps by the journal; what is not proved is a gap.
 fn mend(dir: &Path, id: RecordingId, path: &Path, protection: &mut Option<Protection>) -> io::Result<Manifest> {
     let Journal { spec, gaps: journaled, paused } = read_journal(&journal_of(&dir.join(path)))?;
@@ -243,8 +333,12 @@ fn mend(dir: &Path, id: RecordingId, path: &Path, protection: &mut Option<Protec
         (Err(error), None) => return Err(io::Error::other(error)),
     };
     let damaged = drop_damaged(&mut body, coding_of(found.codec).silence())?;
-    let frames = body.frames()?;
-    let header = WavHeader { frames, id, decided: [frames; 2], ..found };
+    let there = body.frames()?;
+    // The time line went on while the disk refused it.
+    let frames = there.max(found.behind.min(there + BEHIND_MAX));
+    fill(&mut body, there, frames, coding_of(found.codec).silence())?;
+    // What was decided stays as it was: should the process be killed again now, the next one finds the same.
+    let header = WavHeader { frames, id, ..found };
     body.cut(frames)?;
     body.write_header(&header)?;
     body.file().sync_data()?;
@@ -253,7 +347,11 @@ fn mend(dir: &Path, id: RecordingId, path: &Path, protection: &mut Option<Protec
         let mut gaps: Vec<Gap> = journaled.iter().filter(|gap| gap.side == side).copied().collect();
         gaps.extend(damaged.iter().map(|&(from, to)| Gap { side, from, to, why: GapReason::Crash }));
         let decided = if spec.is_some() { found.decided[n].min(frames) } else { 0 };
-        let why = if found.packets[n] == 0 { GapReason::BeforeFirstPacket } else { GapReason::Crash };
+        let why = match found {
+            WavHeader { behind: 1.., .. } => GapReason::Disk,
+            WavHeader { packets, .. } if packets[n] == 0 => GapReason::BeforeFirstPacket,
+            WavHeader { .. } => GapReason::Crash,
+        };
         // In a pause nothing was taken in: the silence is whole.
         let known = paused.map_or(frames, |since| since[n].max(decided).min(frames));
         gaps.push(Gap { side, from: decided, to: known, why });
@@ -298,7 +396,7 @@ fn mend(dir: &Path, id: RecordingId, path: &Path, protection: &mut Option<Protec
 /// The header of a recording without data.
 pub fn header_of(spec: &RecordingSpec) -> WavHeader {
     let RecordingSpec { id, call, started, codec, .. } = *spec;
-    WavHeader { codec, frames: 0, id, call, started, decided: [0; 2], packets: [0; 2] }
+    WavHeader { codec, frames: 0, id, call, started, decided: [0; 2], packets: [0; 2], behind: 0 }
 }
 
 /// The gaps in order, within `frames`, without overlaps; empty ones left out.

@@ -32,6 +32,7 @@ mod finish;
 mod gaps;
 mod keys;
 mod manifest;
+mod open;
 mod recording;
 mod sequence;
 mod side;
@@ -57,4 +58,4 @@ pub use recording::{FLUSH_EVERY, FRAMES_MAX, HOLD_MAX, KEEP, LEAD_MAX, Recording
 pub use sequence::{PAUSE, REORDER_PACKETS_MAX, REORDER_WAIT, SETTLE_PACKETS, SETTLE_WAIT};
 pub use side::SideCounts;
 pub use wav::{FRAME_BYTES, HEADER_BYTES, WavError, WavHeader};
-pub use writer::{Protection, RecorderEvent, RecorderStats, Writer, WriterHandle};
+pub use writer::{OWED_MAX, Protection, RecorderEvent, RecorderStats, Writer, WriterHandle};

@@ -207,7 +207,16 @@ impl Recording {
 
     /// The disk refused. What memory cannot hold any more becomes a gap.
     pub fn refused(&mut self) {
-        let Some((from, to)) = self.canvas.keep(frames_of(KEEP + HOLD_MAX)) else { return };
+        self.hold(KEEP + HOLD_MAX);
+    }
+
+    /// All that the disk did not take yet becomes a gap.
+    pub fn forget(&mut self) {
+        self.hold(Span::ZERO);
+    }
+
+    fn hold(&mut self, most: Span) {
+        let Some((from, to)) = self.canvas.keep(frames_of(most)) else { return };
         let full = self.disk.len() == DISK_GAPS_MAX;
         match self.disk.last_mut() {
             Some(last) if full || last.1 == from => last.1 = to,
@@ -254,6 +263,7 @@ impl Recording {
             started: self.spec.started,
             decided: [self.left.decided(), self.right.decided()],
             packets: [packets(&self.left), packets(&self.right)],
+            behind: 0,
         }
     }
 

@@ -25,7 +25,7 @@ const OWN_BYTES: usize = HEADER_BYTES - OWN_AT - 8 - 8;
 const OWN_VERSION: u16 = 1;
 
 const _: () =
-    assert!(OWN_BYTES.is_multiple_of(2) && OWN_BYTES >= 50, "RIFF chunks are of even size; ours holds 50 bytes");
+    assert!(OWN_BYTES.is_multiple_of(2) && OWN_BYTES >= 58, "RIFF chunks are of even size; ours holds 58 bytes");
 
 /// What the header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct WavHeader {
     pub decided: [u64; 2],
     /// Packets of speech of each side so far.
     pub packets: [u32; 2],
+    /// Frames that the time line had when the disk refused it; 0 where the disk does not refuse.
+    pub behind: u64,
 }
 
 /// Why bytes are no header of ours.
@@ -60,7 +62,7 @@ pub enum WavError {
 impl WavHeader {
     /// The header as bytes. Sizes over 4 GiB are given as the largest there is.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
-        let Self { codec, frames, id, call, started, decided, packets } = *self;
+        let Self { codec, frames, id, call, started, decided, packets, behind } = *self;
         let format = match codec {
             CodecKind::Pcma => FORMAT_ALAW,
             CodecKind::Pcmu => FORMAT_MULAW,
@@ -90,6 +92,7 @@ impl WavHeader {
         }
         out.extend(packets[0].to_le_bytes());
         out.extend(packets[1].to_le_bytes());
+        out.extend(behind.to_le_bytes());
         out.resize(HEADER_BYTES - 8, 0);
         out.extend(b"data");
         out.extend(size(data));
@@ -124,6 +127,7 @@ impl WavHeader {
             started: Tick::from_us(u64_at(own + 18)),
             decided: [u64_at(own + 26), u64_at(own + 34)],
             packets: [u32_at(own + 42), u32_at(own + 46)],
+            behind: u64_at(own + 50),
         })
     }
 }
@@ -141,6 +145,7 @@ mod tests {
             started: Tick::from_us(1_700_000_000_000_000),
             decided: [3, 4],
             packets: [5, 6],
+            behind: 7,
         }
     }
 

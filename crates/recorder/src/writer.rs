@@ -2,9 +2,8 @@
 //!
 //! It sleeps until it is told something; only while recordings are open it wakes every [`TURN`] to drain the rings.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Write};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -13,17 +12,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use offhook_codec::{Law, g722};
-use offhook_plan::CodecKind;
 use offhook_plan::tap::{HAND_OVER_EVERY, TapHeader, TapReader};
 use offhook_units::{Entropy, RecordingId, Span, Tick};
 
-use crate::body::{Body, Sealer};
-use crate::files::{self, ManifestFile, SEALED, recording_path};
-use crate::finish::{Closer, Finished, Job, JournalLine, header_of, journal_of};
-use crate::keys::{self, KeyRing};
+use crate::files::{self, ManifestFile};
+use crate::finish::{Closer, Job};
+use crate::keys::KeyRing;
 use crate::manifest::{Manifest, RecordingSpec};
-use crate::recording::{FLUSH_EVERY, HOLD_MAX, KEEP, Recording};
+use crate::open::Open;
+use crate::recording::{FLUSH_EVERY, HOLD_MAX, KEEP};
 use crate::wav::FRAME_BYTES;
 
 /// How often the rings are drained while recordings are open.
@@ -38,15 +35,13 @@ pub const CLOSE_LINGER: Span = Span::from_ms(100);
 /// Most recordings open at once; a further one fails to open.
 pub const RECORDINGS_MAX: usize = 5_000;
 
+/// Most recordings that are over and wait, with their speech, for a disk that refuses: of further ones, the oldest become a gap.
+pub const OWED_MAX: usize = 500;
+
 const _: () = assert!(CLOSE_LINGER.as_us() > IN_AFTER.as_us(), "a recording's last records are in when it is closed");
 
 /// Unwritten bytes of one recording at which it is written before its time.
 const UNWRITTEN_MAX: usize = 256 * 1_024;
-
-/// Runs of silence to write from.
-static SILENCE_MU: [u8; 32_768] = [Law::Mu.silence(); 32_768];
-static SILENCE_A: [u8; 32_768] = [Law::A.silence(); 32_768];
-static SILENCE_G722: [u8; 32_768] = [g722::SILENCE; 32_768];
 
 const _: () = assert!(
     UNWRITTEN_MAX as u64 > (KEEP.as_us() + HOLD_MAX.as_us()) / 125 * FRAME_BYTES,
@@ -82,7 +77,7 @@ pub enum RecorderEvent {
     Closed(Box<Manifest>),
     /// A recording that a crash had left open was closed.
     Mended(Box<Manifest>),
-    /// A recording could not be opened, closed or mended.
+    /// A recording could not be opened since there is one of its name or too many are, or the disk refused it to the end.
     Failed {
         /// Which; absent where a file's name does not say.
         id: Option<RecordingId>,
@@ -106,13 +101,13 @@ pub enum RecorderEvent {
 /// Figures of the writer since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecorderStats {
-    /// Recordings open now.
+    /// Recordings open now, and those that are over and wait for a disk that refuses.
     pub open: u64,
     /// Recordings closed.
     pub closed: u64,
     /// Recordings mended at start.
     pub mended: u64,
-    /// Recordings that failed to open, close or be mended.
+    /// Recordings that were given up: not opened, closed or mended.
     pub failed: u64,
     /// Tap records taken from the rings.
     pub records: u64,
@@ -202,11 +197,23 @@ impl Writer {
         drop(known);
         let counters = Arc::new(Counters::default());
         let mending = protection.as_mut().map(Protection::fork);
-        let closer = Closer { dir: dir.into(), manifest, events, counters: counters.clone(), protection: mending };
+        let closer = Closer {
+            dir: dir.into(),
+            manifest,
+            events,
+            counters: counters.clone(),
+            protection: mending,
+            writers: None,
+            refusal: None,
+            is_told: false,
+        };
         let closing = thread::Builder::new().name("recorder-closer".into()).spawn(move || closer.run(&jobs_out))?;
         let (commands, commands_out) = unbounded();
         let desk = Desk {
+            dir: dir.into(),
             open: BTreeMap::new(),
+            owed: VecDeque::new(),
+            owed_tried: Tick::ZERO,
             jobs,
             counters: counters.clone(),
             protection,
@@ -214,7 +221,7 @@ impl Writer {
             untold_drops: 0,
             drops_told: Tick::ZERO,
         };
-        let mut thread = Thread { dir: dir.into(), taps, commands: commands_out, clock, desk, ending: false };
+        let mut thread = Thread { taps, commands: commands_out, clock, desk, ending: false };
         let body = move || {
             thread.run();
             // The closing thread ends when its last job is done and nobody can send another.
@@ -293,7 +300,6 @@ impl Drop for WriterHandle {
 
 /// The writer's thread.
 struct Thread<C> {
-    dir: PathBuf,
     taps: Vec<TapReader>,
     commands: Receiver<Command>,
     clock: C,
@@ -303,8 +309,12 @@ struct Thread<C> {
 
 /// The open recordings.
 struct Desk {
+    dir: PathBuf,
     /// In boxes: the nodes of the map are half empty.
     open: BTreeMap<RecordingId, Box<Open>>,
+    /// Recordings that are over and that the disk did not take, oldest first.
+    owed: VecDeque<Box<Open>>,
+    owed_tried: Tick,
     jobs: Sender<Job>,
     counters: Arc<Counters>,
     protection: Option<Protection>,
@@ -314,30 +324,16 @@ struct Desk {
     drops_told: Tick,
 }
 
-/// One open recording.
-struct Open {
-    recording: Recording,
-    path: PathBuf,
-    body: Body,
-    journal: PathBuf,
-    flushed: Tick,
-    /// The ring that its records come from, once known.
-    ring: Option<usize>,
-    closing: Option<Tick>,
-    /// The pause that the journal has last, where it is not over.
-    paused: Option<[u64; 2]>,
-}
-
 impl<C: Fn() -> Tick> Thread<C> {
     fn run(&mut self) {
         loop {
-            let command = if self.desk.open.is_empty() {
+            let command = if self.desk.open.is_empty() && self.desk.owed.is_empty() {
                 self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 self.commands.recv_timeout(TURN)
             };
             match command {
-                Ok(command) => self.ending |= self.desk.obey(command, &self.dir, &self.clock),
+                Ok(command) => self.ending |= self.desk.obey(command, &self.clock),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => self.ending = true,
             }
@@ -354,25 +350,25 @@ impl<C: Fn() -> Tick> Thread<C> {
     }
 
     fn obey_all(&mut self) {
-        self.ending |= self.desk.obey_all(&self.commands, &self.dir, &self.clock);
+        self.ending |= self.desk.obey_all(&self.commands, &self.clock);
     }
 
     /// Takes what lies in the rings, of each as much as it holds; says whether one was behind.
     fn drain(&mut self) -> bool {
-        let Self { dir, taps, commands, clock, desk, ending } = self;
+        let Self { taps, commands, clock, desk, ending } = self;
         let mut behind = false;
         for (index, tap) in taps.iter_mut().enumerate() {
             behind |= tap.is_behind();
             let records = tap.drain(tap.chunks(), |header, payload| {
                 if header.dropped_before > 0 {
-                    *ending |= desk.obey_all(commands, dir, clock);
+                    *ending |= desk.obey_all(commands, clock);
                     desk.dropped(index, header);
                 }
                 if desk.receive(index, header, payload, false) {
                     return;
                 }
                 // A record may overtake the command that opens its recording, or goes on with it.
-                *ending |= desk.obey_all(commands, dir, clock);
+                *ending |= desk.obey_all(commands, clock);
                 if !desk.receive(index, header, payload, true) {
                     desk.counters.orphans.fetch_add(1, Relaxed);
                 }
@@ -385,17 +381,17 @@ impl<C: Fn() -> Tick> Thread<C> {
 
 impl Desk {
     /// Carries out what was asked for; says whether the writer is to end.
-    fn obey_all(&mut self, commands: &Receiver<Command>, dir: &Path, clock: &impl Fn() -> Tick) -> bool {
+    fn obey_all(&mut self, commands: &Receiver<Command>, clock: &impl Fn() -> Tick) -> bool {
         let mut ends = false;
         while let Ok(command) = commands.try_recv() {
-            ends |= self.obey(command, dir, clock);
+            ends |= self.obey(command, clock);
         }
         ends
     }
 
-    fn obey(&mut self, command: Command, dir: &Path, clock: &impl Fn() -> Tick) -> bool {
+    fn obey(&mut self, command: Command, clock: &impl Fn() -> Tick) -> bool {
         match command {
-            Command::Open(spec) => self.open(dir, *spec, clock()),
+            Command::Open(spec) => self.open(*spec, clock()),
             Command::Pause(id, at) => {
                 if let Some(open) = self.open.get_mut(&id) {
                     open.recording.pause(at);
@@ -416,25 +412,21 @@ impl Desk {
         false
     }
 
-    fn open(&mut self, dir: &Path, spec: RecordingSpec, now: Tick) {
+    /// Where the disk refuses, the recording goes on in memory and is made as soon as it does not.
+    fn open(&mut self, spec: RecordingSpec, now: Tick) {
         let id = spec.id;
-        let opened = if self.open.contains_key(&id) {
-            Err(io::Error::other("it is open already"))
-        } else if self.open.len() >= RECORDINGS_MAX {
-            Err(io::Error::other(format!("{RECORDINGS_MAX} recordings are open")))
+        let refused = if self.open.contains_key(&id) {
+            Some("it is open already".to_owned())
         } else {
-            create(dir, spec, now, &mut self.protection)
+            (self.open.len() >= RECORDINGS_MAX).then(|| format!("{RECORDINGS_MAX} recordings are open"))
         };
-        match opened {
-            Ok(open) => {
-                self.open.insert(id, Box::new(open));
-            }
-            Err(error) => {
-                self.counters.failed.fetch_add(1, Relaxed);
-                let error = format!("the recording {id} could not be opened: {error}");
-                self.tell(RecorderEvent::Failed { id: Some(id), error });
-            }
+        if let Some(why) = refused {
+            return self.fail(id, &format!("could not be opened: {why}"));
         }
+        let open = Box::new(Open::new(spec, now, self.protection.is_some()));
+        let open = self.open.entry(id).or_insert(open);
+        let written = open.flush(&self.dir, &mut self.protection, &self.counters);
+        judge(&mut self.trouble, &self.jobs, written);
     }
 
     /// Records of any recording that this ring feeds were lost.
@@ -454,7 +446,8 @@ impl Desk {
         open.ring = Some(ring);
         open.recording.receive(header, payload);
         if open.recording.unwritten() > UNWRITTEN_MAX {
-            judge(&mut self.trouble, &self.jobs, open.flush(&self.counters));
+            let written = open.flush(&self.dir, &mut self.protection, &self.counters);
+            judge(&mut self.trouble, &self.jobs, written);
         }
         true
     }
@@ -464,46 +457,69 @@ impl Desk {
         let linger = if behind { CLOSE_LINGER + CATCH_UP } else { CLOSE_LINGER };
         let is_over = |open: &Open| end || open.closing.is_some_and(|at| now >= at + linger);
         let over: Vec<RecordingId> = self.open.iter().filter(|(_, open)| is_over(open)).map(|(id, _)| *id).collect();
+        self.pay(now, end);
         for id in over {
             if let Some(open) = self.open.remove(&id) {
-                self.finish(*open, now);
+                self.finish(open, now, end);
             }
         }
         let all_in = Tick::from_us(now.as_us().saturating_sub(IN_AFTER.as_us()));
         for open in self.open.values_mut().filter(|open| now.since(open.flushed) >= FLUSH_EVERY) {
             open.flushed = now;
             open.recording.advance(open.closing.unwrap_or(all_in).min(all_in));
-            judge(&mut self.trouble, &self.jobs, open.flush(&self.counters));
+            let written = open.flush(&self.dir, &mut self.protection, &self.counters);
+            judge(&mut self.trouble, &self.jobs, written);
         }
         if self.untold_drops > 0 && now.since(self.drops_told) >= DROPPED_EVERY {
             self.drops_told = now;
             let count = std::mem::take(&mut self.untold_drops);
             self.tell(RecorderEvent::Dropped { count });
         }
-        self.counters.open.store(self.open.len() as u64, Relaxed);
+        self.counters.open.store((self.open.len() + self.owed.len()) as u64, Relaxed);
     }
 
-    fn finish(&mut self, mut open: Open, now: Tick) {
-        open.recording.end(open.closing.unwrap_or(now));
-        let written = open.flush(&self.counters);
-        let cut = written.and_then(|()| open.body.cut(open.recording.frames()));
-        match cut {
-            Ok(()) => {
-                let summary = open.recording.summary();
-                let Open { recording, path, body, .. } = open;
-                let finished = Finished { spec: recording.spec().clone(), path, body, summary };
-                let _ = self.jobs.send(Job::Close(Box::new(finished)));
-            }
-            // The journal stays, so that the next start mends what there is.
-            Err(error) => {
-                self.counters.failed.fetch_add(1, Relaxed);
-                let id = open.recording.spec().id;
-                let error = format!(
-                    "the end of the recording {id} could not be written; it is mended at the next start: {error}"
-                );
-                self.tell(RecorderEvent::Failed { id: Some(id), error });
+    /// Gives the disk what it owes, until it refuses; all of it is tried at the `end`.
+    fn pay(&mut self, now: Tick, end: bool) {
+        if !end && now.since(self.owed_tried) < FLUSH_EVERY {
+            return;
+        }
+        self.owed_tried = now;
+        for _ in 0..self.owed.len() {
+            let Some(open) = self.owed.pop_front() else { return };
+            if !self.finish(open, now, end) && !end {
+                return;
             }
         }
+    }
+
+    /// Closes a recording, or keeps it until the disk takes it: then it says no. At the `end` it is given up.
+    fn finish(&mut self, mut open: Box<Open>, now: Tick, end: bool) -> bool {
+        let written = open.end(now, &self.dir, &mut self.protection, &self.counters);
+        let refused = written.as_ref().err().map(ToString::to_string);
+        judge(&mut self.trouble, &self.jobs, written);
+        match refused {
+            None => {
+                let _ = open.finished().map(|finished| self.jobs.send(Job::Close(Box::new(finished))));
+                return true;
+            }
+            // The journal stays, so that the next start mends what there is.
+            Some(error) if end => self.fail(
+                open.recording.spec().id,
+                &format!("could not be written to its end; what there is of it is mended at the next start: {error}"),
+            ),
+            Some(_) => {
+                self.owed.push_back(open);
+                if let Some(open) = self.owed.len().checked_sub(OWED_MAX + 1).and_then(|at| self.owed.get_mut(at)) {
+                    open.recording.forget();
+                }
+            }
+        }
+        false
+    }
+
+    fn fail(&self, id: RecordingId, what: &str) {
+        self.counters.failed.fetch_add(1, Relaxed);
+        self.tell(RecorderEvent::Failed { id: Some(id), error: format!("the recording {id} {what}") });
     }
 
     /// By way of the closing thread, which may wait for the listener.
@@ -521,74 +537,4 @@ fn judge(trouble: &mut bool, jobs: &Sender<Job>, outcome: io::Result<()>) {
     };
     *trouble = !*trouble;
     let _ = jobs.send(Job::Tell(event));
-}
-
-/// Makes a recording's journal and file.
-fn create(dir: &Path, spec: RecordingSpec, now: Tick, protection: &mut Option<Protection>) -> io::Result<Open> {
-    let plain = recording_path(spec.id, spec.started);
-    let path = if protection.is_some() { plain.with_extension(SEALED) } else { plain };
-    let full = dir.join(&path);
-    if let Some(folder) = full.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let journal = journal_of(&full);
-    let mut line = serde_json::to_vec(&JournalLine::Spec(spec.clone()))?;
-    line.push(b'\n');
-    File::options().write(true).create_new(true).open(&journal)?.write_all(&line)?;
-    let key = match protection {
-        None => None,
-        Some(Protection { keys, entropy }) => {
-            let key = keys::make(dir, keys, entropy, spec.id, &path)?;
-            Some(Box::new(Sealer::new(&key, spec.id, entropy)))
-        }
-    };
-    let file = File::options().read(true).write(true).create_new(true).open(&full)?;
-    let mut body = match key {
-        None => Body::Plain(file),
-        Some(sealer) => Body::Sealed(file, sealer),
-    };
-    body.write_header(&header_of(&spec))?;
-    let recording = Recording::with_grain(spec, body.grain());
-    Ok(Open { recording, path, body, journal, flushed: now, ring: None, closing: None, paused: None })
-}
-
-impl Open {
-    /// Data, then new gaps, then the header: a crash in between leaves what the header says true.
-    fn flush(&mut self, counters: &Counters) -> io::Result<()> {
-        let outcome = self.try_flush(counters);
-        if outcome.is_err() {
-            counters.disk_errors.fetch_add(1, Relaxed);
-            self.recording.refused();
-        }
-        outcome
-    }
-
-    fn try_flush(&mut self, counters: &Counters) -> io::Result<()> {
-        let silence = match self.recording.spec().codec {
-            CodecKind::Pcmu => &SILENCE_MU,
-            CodecKind::Pcma => &SILENCE_A,
-            CodecKind::G722 | CodecKind::Opus | CodecKind::L16 => &SILENCE_G722,
-        };
-        while let Some(dirty) = self.recording.dirty(silence) {
-            let length = dirty.bytes.len();
-            self.body.write(dirty.offset, dirty.bytes)?;
-            counters.bytes_written.fetch_add(length as u64, Relaxed);
-            self.recording.written(length);
-        }
-        let news = self.recording.news();
-        let pause = self.recording.pausing();
-        let begun = pause.filter(|_| pause != self.paused);
-        if !news.is_empty() || begun.is_some() {
-            let mut lines = Vec::new();
-            let news = news.into_iter().map(JournalLine::Gap).chain(begun.map(JournalLine::Paused));
-            for line in news {
-                serde_json::to_writer(&mut lines, &line)?;
-                lines.push(b'\n');
-            }
-            File::options().append(true).open(&self.journal)?.write_all(&lines)?;
-            self.recording.told();
-        }
-        self.paused = pause;
-        self.body.write_header(&self.recording.header())
-    }
 }

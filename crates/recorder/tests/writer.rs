@@ -194,17 +194,152 @@ fn drops_of_a_full_ring_are_told_and_listed() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_told_and_the_next_one_works() {
+fn a_recording_that_is_open_already_is_told() {
+    let bench = start(TempDir::new().expect("a folder"));
+    bench.writer.open(spec(1));
+    bench.writer.open(spec(1));
+    let RecorderEvent::Failed { id, error } = bench.event() else { panic!("the second open fails") };
+    assert!(id == Some(RecordingId(1)) && error.contains("open already"), "{error}");
+}
+
+/// A folder that takes no recording of that year until the file in the way is gone.
+fn refusing() -> TempDir {
     let dir = TempDir::new().expect("a folder");
     std::fs::write(dir.path().join("2024"), b"a file in the way").expect("a file");
-    let bench = start(dir);
+    dir
+}
+
+/// Says so many packets into recording 1, lets half a second pass after each half a second, and ends it there.
+fn say_and_end(bench: &mut Bench, packets: u16) -> Vec<u8> {
+    let mut said = Vec::new();
+    for n in 0..packets {
+        said.extend(bench.packet(1, n, 0));
+        if n % 25 == 24 {
+            bench.set(u64::from(n) * 20 + 20);
+            while bench.writer.stats().records <= u64::from(n) {
+                std::thread::yield_now();
+            }
+        }
+    }
+    let end = u64::from(packets) * 20;
+    bench.writer.close(RecordingId(1), STARTED + Span::from_ms(end));
+    bench.set(end + 2_000);
+    said
+}
+
+#[test]
+fn a_recording_that_began_and_ended_while_the_disk_refused_it_is_whole_as_soon_as_it_does_not() {
+    let mut bench = start(refusing());
     bench.writer.open(spec(1));
-    assert!(matches!(bench.event(), RecorderEvent::Failed { id: Some(RecordingId(1)), .. }));
+    assert!(matches!(bench.event(), RecorderEvent::DiskTrouble { .. }));
+    let said = say_and_end(&mut bench, 250);
+    while bench.writer.stats().disk_errors < 5 {
+        bench.now.fetch_add(500_000, Ordering::Relaxed);
+        std::thread::yield_now();
+    }
+    assert_eq!(bench.writer.stats().closed, 0);
     std::fs::remove_file(bench.dir.path().join("2024")).expect("out of the way");
+    bench.now.fetch_add(500_000, Ordering::Relaxed);
+    // Recovery is told before or after: by two threads.
+    let events = [bench.event(), bench.event()];
+    assert!(events.contains(&RecorderEvent::DiskRecovered), "{events:?}");
+    let closed = events.into_iter().find_map(|event| match event {
+        RecorderEvent::Closed(manifest) => Some(*manifest),
+        _ => None,
+    });
+    let manifest = closed.expect("closed");
+    assert_eq!((manifest.duration_ms, manifest.left.covered_ms), (5_000, 5_000), "{:?}", manifest.gaps);
+    assert_eq!(manifest.left.payload_sha256, hex(&said));
+    assert_eq!(bench.writer.stats().failed, 0);
+}
+
+#[test]
+fn what_memory_cannot_hold_while_the_disk_refuses_a_recording_from_its_begin_is_a_gap_that_says_so() {
+    let mut bench = start(refusing());
     bench.writer.open(spec(1));
+    assert!(matches!(bench.event(), RecorderEvent::DiskTrouble { .. }));
+    let said = say_and_end(&mut bench, 2_000);
+    std::fs::remove_file(bench.dir.path().join("2024")).expect("out of the way");
+    while bench.writer.stats().closed == 0 {
+        bench.now.fetch_add(500_000, Ordering::Relaxed);
+        std::thread::yield_now();
+    }
+    let manifest = lines(bench.dir.path()).remove(0);
+    let why = |side| manifest.gaps.iter().find(|gap| gap.side == side && gap.why == GapReason::Disk).copied();
+    let gap = why(Side::Heard).expect("a gap");
+    assert_eq!((manifest.duration_ms, gap.from_ms), (40_000, 0));
+    assert!((20_000..=30_000).contains(&gap.to_ms), "14 s are held: {gap:?}");
+    assert_eq!(manifest.left.covered_ms, 40_000 - gap.to_ms);
+    assert_eq!(manifest.left.payload_sha256, hex(&said), "of what came");
+    let file = std::fs::read(bench.dir.path().join(&manifest.path)).expect("the file");
+    let left: Vec<u8> = file[HEADER_BYTES..].iter().step_by(2).copied().collect();
+    let from = gap.to_ms as usize * 8;
+    assert!(left[..from].iter().all(|byte| *byte == 0xff) && left[from..] == said[from..]);
+}
+
+#[test]
+fn a_recording_that_the_disk_refuses_to_the_end_is_told() {
+    let Bench { dir, events, writer, .. } = start(refusing());
+    writer.open(spec(1));
+    writer.shutdown();
+    let told: Vec<RecorderEvent> = events.iter().collect();
+    drop(dir);
+    assert!(matches!(told[0], RecorderEvent::DiskTrouble { .. }), "{told:?}");
+    assert!(
+        told.iter().any(|event| matches!(event, RecorderEvent::Failed { id: Some(RecordingId(1)), .. })),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn who_is_killed_while_the_disk_refuses_leaves_a_recording_that_says_what_the_disk_owes() {
+    let mut bench = start(TempDir::new().expect("a folder"));
     bench.writer.open(spec(1));
-    let RecorderEvent::Failed { error, .. } = bench.event() else { panic!("the second open fails") };
-    assert!(error.contains("open already"), "{error}");
+    for n in 0..50 {
+        bench.packet(1, n, 0);
+    }
+    bench.tap.hand_over();
+    let path = bench.dir.path().join(recording_path(RecordingId(1), STARTED));
+    let header = || std::fs::read(&path).ok().and_then(|bytes| WavHeader::decode(&bytes).ok());
+    bench.set(1_100);
+    while header().is_none_or(|header| header.decided[0] < 4_000) {
+        bench.now.fetch_add(1, Ordering::Relaxed);
+        std::thread::yield_now();
+    }
+    // Nothing can be written to a journal that is gone; there is a loss to be written.
+    let journal = std::fs::read(path.with_extension("journal")).expect("the journal");
+    std::fs::remove_file(path.with_extension("journal")).expect("taken away");
+    for n in 60..150 {
+        bench.packet(1, n, 0);
+    }
+    bench.tap.hand_over();
+    while bench.writer.stats().records < 140 {
+        std::thread::yield_now();
+    }
+    bench.set(3_020);
+    while header().is_none_or(|header| header.behind < 23_000) {
+        bench.now.fetch_add(1, Ordering::Relaxed);
+        std::thread::yield_now();
+    }
+    // As it lies there, with the journal as it was.
+    let copy = TempDir::new().expect("a second folder");
+    let to = copy.path().join(recording_path(RecordingId(1), STARTED));
+    std::fs::create_dir_all(to.parent().expect("a folder")).expect("folders");
+    // What was written after the last header that told the truth goes as well.
+    let bytes = std::fs::read(&path).expect("the file");
+    let known = HEADER_BYTES + header().expect("a header").decided[0] as usize * 2;
+    std::fs::write(&to, &bytes[..known]).expect("a copy");
+    std::fs::write(to.with_extension("journal"), journal).expect("a copy");
+    let behind = header().expect("a header").behind;
+    let mended = start(copy);
+    let RecorderEvent::Mended(manifest) = mended.event() else { panic!("mended") };
+    assert_eq!(manifest.duration_ms, behind / 8);
+    let gap = manifest.gaps.iter().find(|gap| gap.side == Side::Heard).expect("a gap");
+    let known_ms = (known - HEADER_BYTES) as u64 / 16;
+    assert_eq!((gap.why, gap.from_ms, gap.to_ms), (GapReason::Disk, known_ms, behind.div_ceil(8)));
+    assert_eq!(manifest.left.covered_ms, known_ms);
+    let file = std::fs::read(mended.dir.path().join(&manifest.path)).expect("the file");
+    assert!(file.len() == HEADER_BYTES + behind as usize * 2 && file[known..].iter().all(|byte| *byte == 0xff));
 }
 
 /// Leaves a recording as `kill -9` would: data, header and journal as the writer last flushed them. Gives the folder and
