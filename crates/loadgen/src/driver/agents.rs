@@ -18,6 +18,8 @@ use crate::statistics::Times;
 const EXPIRES: Span = Span::from_s(600);
 /// How often some more of them are begun.
 const REGISTER_EVERY: Span = Span::from_ms(100);
+/// A server that ends a talk so soon after it acknowledged the answer did not want it any more.
+const TALK_MIN: Span = Span::from_ms(500);
 /// Different agents that are remembered where they are called by any name.
 const NAMES_MAX: usize = 100_000;
 
@@ -55,6 +57,8 @@ struct Talk {
     caller: Option<u64>,
     offer: Vec<u8>,
     answered: bool,
+    /// When the server acknowledged the answer.
+    confirmed: Option<Tick>,
 }
 
 /// Until when an agent takes no call.
@@ -229,7 +233,7 @@ impl Driver {
         let offer = request.description().ok().flatten().map(<[u8]>::to_vec).unwrap_or_default();
         let leg = self.leg(now, false);
         let Some(floor) = &mut self.floor else { return };
-        floor.talks.insert(session, Talk { agent, leg, flow, caller, offer, answered: false });
+        floor.talks.insert(session, Talk { agent, leg, flow, caller, offer, answered: false, confirmed: None });
         self.endpoint.progress(now, session, 180, None);
         self.at(now + answer_after, Due::Answer(session));
     }
@@ -275,11 +279,12 @@ impl Driver {
     pub(super) fn confirmed(&mut self, now: Tick, session: SessionId, body: Option<Body>) {
         let caller = self.floor.as_ref().and_then(|floor| floor.talks.get(&session)?.caller);
         if let Some(number) = caller {
-            self.note_served(number);
+            self.note_served(now, number);
         }
         let Some(floor) = &mut self.floor else { return };
         let part = floor.load.part;
         let Some(talk) = floor.talks.get_mut(&session) else { return };
+        talk.confirmed.get_or_insert(now);
         let Some(offer) = talk.leg.offer.take() else { return };
         let answer = body.map(|body| body.bytes).unwrap_or_default();
         match sdp::accept(&offer, &answer, &self.caps) {
@@ -312,6 +317,9 @@ impl Driver {
         }
         if talk.leg.is_open {
             self.media(Order::Close(talk.leg.flow));
+        }
+        if let (Some(number), Some(since)) = (talk.caller, talk.confirmed.filter(|since| now < *since + TALK_MIN)) {
+            self.note_unserved(since, number);
         }
         self.look(now);
     }

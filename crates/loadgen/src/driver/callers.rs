@@ -70,10 +70,11 @@ pub struct CallTimes {
 pub struct Outcome {
     /// Its number, as in the caller's name.
     pub number: u64,
-    /// It was answered.
-    pub answered: bool,
-    /// An agent of ours answered it, and the server acknowledged the answer.
-    pub served: bool,
+    /// When it was answered.
+    pub answered: Option<Tick>,
+    /// When the server acknowledged that an agent of ours had answered it; none where it did so only to end that at once, as a
+    /// server must whose CANCEL the answer crossed.
+    pub served: Option<Tick>,
     /// How it ended: "completed", "given up", or why it failed.
     pub end: String,
 }
@@ -84,11 +85,11 @@ pub(super) struct Call {
     due: Tick,
     leg: Leg,
     rang: bool,
-    answered: bool,
+    answered: Option<Tick>,
     /// When an agent of ours answered.
     reached: Option<Tick>,
-    /// That answer was acknowledged.
-    served: bool,
+    /// When that answer was acknowledged.
+    served: Option<Tick>,
     /// Why it was ended by us before it was answered or served.
     gave_up: bool,
 }
@@ -159,7 +160,7 @@ impl Crowd {
         let call = self.calls.remove(&session)?;
         self.by_number.remove(&call.number);
         self.by_flow.remove(&call.leg.flow);
-        self.talking -= usize::from(call.answered);
+        self.talking -= usize::from(call.answered.is_some());
         Some(call)
     }
 }
@@ -233,16 +234,8 @@ impl Driver {
                 crowd.last_due = Some(due);
                 crowd.by_number.insert(number, session);
                 crowd.by_flow.insert(leg.flow, session);
-                let call = Call {
-                    number,
-                    due,
-                    leg,
-                    rang: false,
-                    answered: false,
-                    reached: None,
-                    served: false,
-                    gave_up: false,
-                };
+                let call =
+                    Call { number, due, leg, rang: false, answered: None, reached: None, served: None, gave_up: false };
                 crowd.calls.insert(session, call);
                 if let Some(patience) = patience {
                     let at = due + patience.draw(&mut self.entropy);
@@ -276,7 +269,7 @@ impl Driver {
         crowd.times.setup.note_since(call.due, now);
         crowd.figures.answered += 1;
         crowd.talking += 1;
-        call.answered = true;
+        call.answered = Some(now);
         let hold = crowd.load.hold;
         let keys = crowd.load.keys.clone();
         let agreed = match (body.filter(Body::is_sdp), call.leg.offer.take()) {
@@ -318,7 +311,7 @@ impl Driver {
         let waits_for_agent = self.floor.is_some();
         let Some(crowd) = &mut self.crowd else { return };
         let Some(call) = crowd.calls.get_mut(&session) else { return };
-        let is_served = if waits_for_agent { call.reached.is_some() } else { call.answered };
+        let is_served = if waits_for_agent { call.reached.is_some() } else { call.answered.is_some() };
         if !is_served && !call.gave_up {
             call.gave_up = true;
             crowd.figures.gave_up += 1;
@@ -350,7 +343,7 @@ impl Driver {
         let Some(call) = crowd.remove(session) else { return false };
         let failed = match cause {
             _ if call.gave_up => None,
-            EndCause::Hungup if call.answered => None,
+            EndCause::Hungup if call.answered.is_some() => None,
             EndCause::Hungup if is_ending => Some("not answered before the end of the run"),
             EndCause::PeerBye { .. } if may_end && call.reached.is_some() => None,
             EndCause::PeerBye { .. } => Some("ended by the server before its time"),
@@ -390,11 +383,22 @@ impl Driver {
     }
 
     /// The server acknowledged that an agent of ours answered a caller of ours.
-    pub(super) fn note_served(&mut self, number: u64) {
-        let Some(crowd) = &mut self.crowd else { return };
-        if let Some(call) = crowd.by_number.get(&number).and_then(|session| crowd.calls.get_mut(session)) {
-            call.served = true;
+    pub(super) fn note_served(&mut self, now: Tick, number: u64) {
+        if let Some(call) = self.call_of(number) {
+            call.served.get_or_insert(now);
         }
+    }
+
+    /// What the server acknowledged at `since` came to nothing.
+    pub(super) fn note_unserved(&mut self, since: Tick, number: u64) {
+        if let Some(call) = self.call_of(number) {
+            call.served.take_if(|served| *served == since);
+        }
+    }
+
+    fn call_of(&mut self, number: u64) -> Option<&mut Call> {
+        let crowd = self.crowd.as_mut()?;
+        crowd.calls.get_mut(crowd.by_number.get(&number)?)
     }
 
     /// An agent of ours answered a caller of ours.

@@ -127,7 +127,7 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "chaos",
-        sentence: "through loss, cuts and a stalled database every call, visit and recording is accounted for",
+        sentence: "through loss, cuts, a stalled database, a stepped clock, a full disk and kill -9 every call, visit and recording is accounted for",
         run: chaos::run,
     },
     Test {

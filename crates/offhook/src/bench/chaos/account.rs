@@ -9,13 +9,38 @@ use offhook_call::event::{CallEvent, LogEvent};
 use offhook_call::record::CallRecord;
 use offhook_loadgen::Outcome;
 use offhook_store::Archive;
-use offhook_units::{CallId, VisitId};
+use offhook_units::{CallId, Span, Tick, VisitId};
 use serde::Serialize;
 
 use crate::recording::{self, Shelf};
 
 /// Disagreements that are told one by one.
 const TOLD_MAX: usize = 20;
+
+/// What came so many milliseconds or less before the exchange was killed may be lost: its log is committed in groups of 10 ms, and a machine that is
+/// busy adds to it.
+pub const LAST_WORDS_MS: u64 = 50;
+
+/// How much longer than the run a call may last by its record: the clock is slewed.
+const SLEW_MAX: Span = Span::from_s(1);
+
+/// What happened outside of the exchange.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// What became of each call, whose callers' names were `cx` and their number.
+    pub outcomes: &'a [Outcome],
+    /// When the exchange was killed.
+    pub kills: Vec<Tick>,
+    /// How long it all lasted.
+    pub lasted: Span,
+}
+
+impl Run<'_> {
+    /// Whether what happened at `at` may have gone with the exchange.
+    fn may_be_lost(&self, at: Tick) -> bool {
+        self.kills.iter().any(|kill| at <= *kill && kill.since(at) <= Span::from_ms(LAST_WORDS_MS))
+    }
+}
 
 /// Visits to the queue and what became of them: O = A + B + F + waiting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -67,6 +92,8 @@ pub struct Account {
     pub visits: Visits,
     /// Recordings.
     pub recordings: Recordings,
+    /// Calls that a caller saw answered, or an agent, right before the exchange was killed, and that are not remembered so.
+    pub last_words: u64,
     /// Calls of which the two do not tell the same, and what else is wrong.
     pub unaccounted: Vec<String>,
     /// How many those are.
@@ -101,8 +128,8 @@ impl Account {
     }
 }
 
-/// Holds the exchange's memory in `data` against what callers saw, whose names were `cx` and their number.
-pub fn account(data: &Path, outcomes: &[Outcome]) -> Result<Account> {
+/// Holds the exchange's memory in `data` against what callers saw.
+pub fn account(data: &Path, run: &Run<'_>) -> Result<Account> {
     let archive = Archive::open(data).context("the exchange's memory")?;
     let mut account = Account::default();
     let (begun, ended) = account.read_log(&archive)?;
@@ -114,7 +141,13 @@ pub fn account(data: &Path, outcomes: &[Outcome]) -> Result<Account> {
     for call in ended.iter().filter(|call| !records.contains_key(call)) {
         account.miss(format!("{call} ended and has no record"));
     }
-    account.match_calls(&archive, &records, outcomes)?;
+    account.match_calls(&archive, &records, run)?;
+    for record in records.values() {
+        let lasted = record.ended.since(record.started);
+        if lasted > run.lasted + SLEW_MAX {
+            account.miss(format!("{} lasted {lasted} by its record, the whole run {}", record.id, run.lasted));
+        }
+    }
     account.recordings = recordings(&archive, data)?;
     Ok(account)
 }
@@ -175,25 +208,28 @@ impl Account {
     }
 
     /// Finds the record of each call by its caller's name.
-    fn match_calls(
-        &mut self,
-        archive: &Archive,
-        records: &BTreeMap<CallId, CallRecord>,
-        outcomes: &[Outcome],
-    ) -> Result<()> {
+    fn match_calls(&mut self, archive: &Archive, records: &BTreeMap<CallId, CallRecord>, run: &Run<'_>) -> Result<()> {
         let by_person: BTreeMap<_, _> = records.values().map(|record| (record.caller, record)).collect();
         let (mut ends, mut seen): (BTreeMap<(String, Option<String>), u64>, _) = (BTreeMap::new(), BTreeSet::new());
-        for outcome in outcomes {
+        for outcome in run.outcomes {
             let name = format!("cx{}", outcome.number);
             let record = archive.persons(&name)?.iter().find_map(|person| by_person.get(person).copied());
             seen.extend(record.map(|record| record.id));
             let end = record.map(|record| record.end.name().to_owned());
-            match record {
-                None if outcome.answered => self.miss(format!("{name} was answered and has no record")),
-                Some(record) if outcome.served && record.talks.is_empty() => {
-                    self.miss(format!("{name} talked to an agent, of which its record ({}) tells nothing", record.id));
+            let name_it = |account: &mut Self, at: Tick, what: String| {
+                if run.may_be_lost(at) {
+                    account.last_words += 1;
+                } else {
+                    account.miss(what);
                 }
-                Some(_) | None => {}
+            };
+            match (record, outcome.answered, outcome.served) {
+                (None, Some(at), _) => name_it(self, at, format!("{name} was answered and has no record")),
+                (Some(record), _, Some(at)) if record.talks.is_empty() => {
+                    let what = format!("{name} talked to an agent, of which its record ({}) tells nothing", record.id);
+                    name_it(self, at, what);
+                }
+                (Some(_) | None, _, _) => {}
             }
             *ends.entry((outcome.end.clone(), end)).or_default() += 1;
         }

@@ -1,5 +1,6 @@
 //! What goes wrong in a run, and how it is made to.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,14 @@ use offhook_store::{Archive, Stall};
 
 use super::house::House;
 
+/// How far a clock is set ahead, in seconds.
+const AHEAD_S: u32 = 3_600;
+/// The library that lets a process see another time than the machine's (Debian: libfaketime), where distributions have it.
+const FAKETIME: [&str; 3] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib64/faketime/libfaketimeMT.so.1",
+];
 /// Datagrams that are lost, of a thousand.
 const LOST_PER_MILLE: u32 = 50;
 /// Room of the disk that becomes full, in MiB.
@@ -31,6 +40,8 @@ pub enum Fault {
     Phones,
     /// The database lets nobody write for 10 s.
     Store,
+    /// The machine's clock is an hour ahead for 10 s, as the exchange sees it.
+    Clock,
     /// The disk is full for 10 s.
     Disk,
     /// The exchange is killed with SIGKILL in the middle of everything, and started again.
@@ -39,14 +50,15 @@ pub enum Fault {
 
 impl Fault {
     /// All.
-    pub const ALL: [Self; 6] = [Self::Loss, Self::Trunk, Self::Phones, Self::Store, Self::Disk, Self::Kill];
+    pub const ALL: [Self; 7] =
+        [Self::Loss, Self::Trunk, Self::Phones, Self::Store, Self::Clock, Self::Disk, Self::Kill];
 
     /// How long it lasts where the run is long enough.
     pub const fn lasts(self) -> Duration {
         Duration::from_secs(match self {
             Self::Trunk => 30,
             Self::Phones => 20,
-            Self::Loss | Self::Store | Self::Disk => 10,
+            Self::Loss | Self::Store | Self::Clock | Self::Disk => 10,
             Self::Kill => 0,
         })
     }
@@ -58,6 +70,7 @@ impl Fault {
             Self::Trunk => "the trunk gone",
             Self::Phones => "all agents' phones gone",
             Self::Store => "the database stalled",
+            Self::Clock => "the clock an hour ahead",
             Self::Disk => "the disk full",
             Self::Kill => "the exchange killed and started again",
         }
@@ -71,6 +84,7 @@ pub enum InForce<'a> {
     Cut(&'a Wire, Side),
     Stalled { _stall: Stall },
     Full(PathBuf),
+    Ahead(Watch),
     Over,
 }
 
@@ -81,6 +95,8 @@ impl Drop for InForce<'_> {
             Self::Cut(wire, side) => wire.cut(*side, false),
             // Where it cannot be taken away the whole disk goes, soon.
             Self::Full(filler) => drop(std::fs::remove_file(filler)),
+            // Where it cannot be set it stays ahead, which is not worse.
+            Self::Ahead(watch) => drop(watch.set(0)),
             Self::Stalled { .. } | Self::Over => {}
         }
     }
@@ -96,6 +112,11 @@ pub fn begin<'a>(fault: Fault, wire: &'a Wire, house: &mut House) -> Result<InFo
         Fault::Trunk => cut(wire, Side::Callers),
         Fault::Phones => cut(wire, Side::Agents),
         Fault::Store => InForce::Stalled { _stall: Archive::open(&house.data())?.stall()? },
+        Fault::Clock => {
+            let watch = house.watch().context("the exchange looks at the machine's clock")?.clone();
+            watch.set(AHEAD_S)?;
+            InForce::Ahead(watch)
+        }
         Fault::Disk => fill(&house.data().join("filler"))?,
         Fault::Kill => {
             house.kill()?;
@@ -123,6 +144,45 @@ fn fill(path: &Path) -> Result<InForce<'static>> {
     // What is left of the last page.
     while file.write_all(&[0]).is_ok() {}
     Ok(InForce::Full(path.to_path_buf()))
+}
+
+/// A clock for the exchange alone, set by way of a file.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    library: &'static str,
+    file: PathBuf,
+}
+
+impl Watch {
+    /// One that goes right.
+    ///
+    /// # Errors
+    /// Where its library is not installed.
+    pub fn new(file: PathBuf) -> Result<Self> {
+        let library = FAKETIME.into_iter().find(|library| Path::new(library).exists());
+        let watch = Self { library: library.context("it needs libfaketime: apt install libfaketime")?, file };
+        watch.set(0)?;
+        Ok(watch)
+    }
+
+    /// Sets it so many seconds ahead.
+    fn set(&self, ahead_s: u32) -> Result<()> {
+        // In place of the old one at once: it is read at any time.
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, format!("+{ahead_s}\n")).and_then(|()| std::fs::rename(&new, &self.file))?;
+        Ok(())
+    }
+
+    /// What the environment of a process says that is to see it. The monotonic clock goes on as it is.
+    pub fn variables(&self) -> [(&'static str, OsString); 5] {
+        [
+            ("LD_PRELOAD", self.library.into()),
+            ("FAKETIME_TIMESTAMP_FILE", self.file.clone().into()),
+            ("FAKETIME_CACHE_DURATION", "1".into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+            ("NO_FAKE_STAT", "1".into()),
+        ]
+    }
 }
 
 /// A small disk for the exchange's memory, taken away when it is dropped.

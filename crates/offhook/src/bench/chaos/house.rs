@@ -9,12 +9,15 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use offhook_units::Span;
+use offhook_units::{Entropy, Span};
+
+use super::faults::Watch;
 
 /// From its start to its first healthy answer.
 const UP_WITHIN: Duration = Duration::from_secs(20);
@@ -25,6 +28,10 @@ const STOPS_WITHIN: Duration = Duration::from_secs(20);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of its log that are told where it fails.
 const LOG_LINES: usize = 5;
+/// Where ports are looked for, and how often. Those of speech come after them.
+const PORTS: Range<u16> = 20_000..30_000;
+const MEDIA_PORTS: &str = "30000-39999";
+const PORT_TRIES: usize = 100;
 /// Between two looks at a process or page that is to change.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -37,18 +44,26 @@ pub struct House {
     /// Where its agents' phones are.
     pub phones: SocketAddr,
     http: SocketAddr,
+    /// The clock that it looks at, where that is not the machine's.
+    watch: Option<Watch>,
     process: Option<Child>,
 }
 
 impl House {
     /// Writes a configuration for so many agents into `folder`, and starts an exchange with it.
-    pub fn start(folder: &Path, agents: u32, ring_for: Span, max_wait: Span) -> Result<Self> {
-        let (sip, phones) = (free_port("127.0.0.1")?, free_port("127.0.0.3")?);
-        let http =
-            TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("a free port")?;
+    pub fn start(
+        folder: &Path,
+        agents: u32,
+        ring_for: Span,
+        max_wait: Span,
+        watch: Option<Watch>,
+        mut entropy: Entropy,
+    ) -> Result<Self> {
+        let mut port = |host| free_port(host, &mut entropy);
+        let (sip, phones, http) = (port("127.0.0.1")?, port("127.0.0.3")?, port("127.0.0.1")?);
         let text = format!(
             "[exchange]\nname = \"Offhook under test\"\nrealm = \"offhook\"\n\n[sip]\nlisten = [\"udp:{sip}\"]\n\
-             trusted = [\"127.0.0.2\", \"127.0.0.3\"]\n\n[media]\nports = \"30000-39999\"\n\n[http]\nlisten = \"{http}\"\n\n\
+             trusted = [\"127.0.0.2\", \"127.0.0.3\"]\n\n[media]\nports = \"{MEDIA_PORTS}\"\n\n[http]\nlisten = \"{http}\"\n\n\
              [store]\nfolder = \"data\"\n\n[[trunk]]\nname = \"chaos\"\npeers = [\"127.0.0.2\"]\n\n\
              [[number]]\nnumber = \"700\"\nanswer = \"at-start\"\nqueue = \"chaos\"\n\n\
              [[queue]]\nname = \"chaos\"\nring_for = \"{}s\"\nmax_wait = \"{}s\"\nwrap_up = \"0s\"\nrecord = true\n\n\
@@ -58,7 +73,7 @@ impl House {
             max_wait.as_s(),
         );
         std::fs::write(folder.join("offhook.toml"), text).context("writing the configuration")?;
-        let mut house = Self { folder: folder.to_path_buf(), sip, phones, http, process: None };
+        let mut house = Self { folder: folder.to_path_buf(), sip, phones, http, watch, process: None };
         house.open()?;
         Ok(house)
     }
@@ -77,6 +92,7 @@ impl House {
         command.arg("serve").arg("--config").arg(self.folder.join("offhook.toml"));
         command.args(["--grace", &GRACE_S.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.envs(self.watch.iter().flat_map(Watch::variables));
         let begin = Instant::now();
         self.process = Some(command.spawn().context("starting an exchange")?);
         while !self.is_well() {
@@ -97,6 +113,11 @@ impl House {
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+
+    /// The clock that it looks at, where that can be set.
+    pub const fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
     }
 
     /// Its process.
@@ -183,7 +204,20 @@ impl Drop for House {
     }
 }
 
-fn free_port(host: &str) -> Result<SocketAddr> {
-    let advice = || format!("no address {host}: this bench needs the loopback network of Linux");
-    UdpSocket::bind((host, 0)).and_then(|socket| socket.local_addr()).with_context(advice)
+/// A port of `host` that is free for UDP and TCP, below those that the system gives to whoever asks for any: the exchange's stays its own
+/// while it is down.
+fn free_port(host: &str, entropy: &mut Entropy) -> Result<SocketAddr> {
+    for _ in 0..PORT_TRIES {
+        let at = u64::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + (entropy.next_u64() % at) as u16;
+        match UdpSocket::bind((host, port)).and_then(|_udp| TcpListener::bind((host, port))) {
+            Ok(listener) => return listener.local_addr().context("its own address"),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("no address {host}: this bench needs the loopback network of Linux"));
+            }
+        }
+    }
+    bail!("no free port of {PORTS:?} at {host} in {PORT_TRIES} tries")
 }

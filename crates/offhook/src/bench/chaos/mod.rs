@@ -20,12 +20,13 @@ use offhook_loadgen::arrivals::{Lasting, Pattern, Rates, Spread};
 use offhook_loadgen::faults::Wire;
 use offhook_loadgen::flows::Part;
 use offhook_loadgen::load::{Agents, Callers, Load};
+use offhook_net::Clock;
 use offhook_plan::CodecKind;
-use offhook_units::Span;
+use offhook_units::{Span, Tick};
 use serde::Serialize;
 
-use self::account::{Account, account};
-use self::faults::{Disk, Fault, InForce, begin};
+use self::account::{Account, LAST_WORDS_MS, Run, account};
+use self::faults::{Disk, Fault, InForce, Watch, begin};
 use self::house::House;
 use crate::phone::{entropy, stop_signals};
 
@@ -46,10 +47,8 @@ An exchange is started with a folder of its own; callers at 127.0.0.2 call its o
 come one after the other, evenly over the time in which calls are begun. Afterwards each call's caller is held against its record, each visit of the
 queue against its end (O = A + B + F + waiting, counted from the event log), and recordings against log and files. Exits with 3 where anything is missing.
 
-A full disk needs root, for a small file system of its own; without, it is left out and said so. What could not be written then is told as missing: recordings
-that began while the disk was full have no line in the manifest, and one that is killed soon after is shorter than its call. A stepped clock is not among the faults: it would be
-the whole machine's. The exchange's own clock never jumps: it follows
-the machine's by half a millisecond a second at most.
+A full disk needs root, for a small file system of its own, and another clock needs libfaketime; without, they are left out and said so. What an exchange may lose by
+kill -9 are the last milliseconds of its log: calls that were answered then are told apart from missing ones.
 
 Examples:
   offhook bench chaos
@@ -85,6 +84,8 @@ pub struct ChaosArgs {
 /// A fault as it was.
 #[derive(Debug, Serialize)]
 struct Happened {
+    #[serde(skip)]
+    at: Tick,
     fault: &'static str,
     /// Seconds after the begin of the run.
     at_s: f64,
@@ -123,13 +124,26 @@ pub fn run(args: &ChaosArgs) -> Result<ExitCode> {
         left_out.push(format!("{}: {why:#}", Fault::Disk.words()));
         wanted.retain(|fault| *fault != Fault::Disk);
     }
-    let mut house = House::start(folder.path(), args.agents, RING_FOR, MAX_WAIT)?;
+    let watch = wanted.contains(&Fault::Clock).then(|| Watch::new(folder.path().join("clock")));
+    let watch = match watch.transpose() {
+        Ok(watch) => watch,
+        Err(why) => {
+            left_out.push(format!("{}: {why:#}", Fault::Clock.words()));
+            wanted.retain(|fault| *fault != Fault::Clock);
+            None
+        }
+    };
+    let mut house = House::start(folder.path(), args.agents, RING_FOR, MAX_WAIT, watch, entropy()?)?;
     let stop = stop_signals()?;
-    let (report, faults) = under_load(args, &wanted, &mut house, &stop)?;
+    let clock = Clock::start(None);
+    let began = clock.now();
+    let (report, faults) = under_load(args, &wanted, &mut house, &stop, &clock)?;
     say(args, "waiting for the last calls to end");
     let calls_left_over = house.quiet_within(QUIET_WITHIN)?;
     house.stop()?;
-    let account = account(&house.data(), &report.outcomes)?;
+    let kills = faults.iter().filter(|fault| fault.fault == Fault::Kill.words()).map(|fault| fault.at).collect();
+    let run = Run { outcomes: &report.outcomes, kills, lasted: clock.now().since(began) };
+    let account = account(&house.data(), &run)?;
     if let Some(keep) = &args.keep {
         copy(folder.path(), keep)?;
     }
@@ -165,6 +179,7 @@ fn under_load(
     wanted: &[Fault],
     house: &mut House,
     stop: &Receiver<()>,
+    clock: &Clock,
 ) -> Result<(Report, Vec<Happened>)> {
     let wire = Arc::new(Wire::default());
     let load = load(args, house, Arc::clone(&wire))?;
@@ -183,10 +198,11 @@ fn under_load(
         house.must_run()?;
         let (since, calls_up) = (Instant::now(), house.calls()?);
         say(args, &format!("{:>4} s: {} ({calls_up} calls up)", begin.elapsed().as_secs(), fault.words()));
+        let at = clock.now();
         let force = begin_and_wait(*fault, &wire, house, stop, slot)?;
         drop(force);
         let at_s = since.duration_since(begin).as_secs_f64();
-        happened.push(Happened { fault: fault.words(), at_s, lasted_s: since.elapsed().as_secs_f64(), calls_up });
+        happened.push(Happened { fault: fault.words(), at_s, lasted_s: since.elapsed().as_secs_f64(), calls_up, at });
         let rest = slot.saturating_sub(slot / 4).saturating_sub(since.elapsed());
         if stop.recv_timeout(rest) != Err(RecvTimeoutError::Timeout) {
             break;
@@ -278,7 +294,7 @@ fn table(chaos: &Chaos) -> String {
         "calls    {} begun by callers, {} answered, {} ended as planned; the exchange took {} on, and has {} records",
         chaos.calls_started, chaos.calls_answered, chaos.calls_completed, account.calls_begun, account.records
     );
-    for Happened { fault, at_s, lasted_s, calls_up } in &chaos.faults {
+    for Happened { fault, at_s, lasted_s, calls_up, .. } in &chaos.faults {
         let _ = writeln!(out, "fault    {at_s:>6.1} s, for {lasted_s:.1} s: {fault}; {calls_up} calls were up");
     }
     for why in &chaos.left_out {
@@ -310,6 +326,13 @@ fn table(chaos: &Chaos) -> String {
         if gaps.is_empty() { "none".to_owned() } else { gaps.join(", ") },
         recordings.faults.len()
     );
+    if account.last_words > 0 {
+        let _ = writeln!(
+            out,
+            "         of {} calls it is not remembered what came {LAST_WORDS_MS} ms or less before it was killed",
+            account.last_words
+        );
+    }
     if chaos.calls_left_over > 0 {
         let _ = writeln!(out, "         {} calls were ended with the exchange", chaos.calls_left_over);
     }
