@@ -124,7 +124,7 @@ impl Acd {
                 self.finish(at, *contact, *agent, *talk, *wrap_up);
             }
             Event::WrapUpEnded { contact, agent, .. } => self.change_agent(at, *agent, |agent| {
-                agent.work.retain(|work| work.contact != *contact || work.is_served());
+                agent.keep_work(|work| work.contact != *contact || work.is_served());
                 agent.worked_at = at;
             }),
             Event::WrapUpExtended { contact, queue: _, agent, until } => {
@@ -544,9 +544,8 @@ impl Acd {
             agent.missed = 0;
             agent.taken = agent.taken.saturating_add(1);
             let (talk, hold) = Default::default();
-            agent.work.reserve_exact(1);
-            agent.work.reserve_exact(1);
-            agent.work.push(Work { contact: id, channel, queue, phase: Phase::Talking, since: at, talk, hold });
+            let work = Work { contact: id, channel, queue, phase: Phase::Talking, since: at, talk, hold };
+            agent.work = agent.work.iter().copied().chain([work]).collect();
         });
     }
 
@@ -566,7 +565,7 @@ impl Acd {
         let until = match wrap_up {
             WrapUpStart::None => {
                 self.change_agent(at, by, |agent| {
-                    agent.work.retain(|work| work.contact != id || !work.is_served());
+                    agent.keep_work(|work| work.contact != id || !work.is_served());
                     agent.worked_at = at;
                     agent.talked += talk;
                 });

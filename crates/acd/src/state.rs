@@ -249,7 +249,8 @@ pub(crate) struct Agent {
     pub not_ready: Option<Box<str>>,
     pub rest_until: Option<Tick>,
     pub offer: Option<OfferId>,
-    pub work: Vec<Work>,
+    /// Mostly none or one: without room for more.
+    pub work: Box<[Work]>,
     /// When the last contact, its wrap-up included, was over, or the log-in.
     pub worked_at: Tick,
     /// When the agent last came to be ready.
@@ -323,7 +324,7 @@ impl Agent {
             not_ready: None,
             rest_until: None,
             offer: None,
-            work: Vec::new(),
+            work: Box::default(),
             worked_at: at,
             ready_at: at,
             taken: 0,
@@ -372,6 +373,11 @@ impl Agent {
 
     pub fn membership(&self, queue: QueueId) -> Option<&Membership> {
         self.config.queues.iter().find(|membership| membership.queue == queue)
+    }
+
+    /// Lets go of other work.
+    pub fn keep_work(&mut self, keep: impl Fn(&Work) -> bool) {
+        self.work = self.work.iter().copied().filter(keep).collect();
     }
 
     pub fn work_on(&mut self, contact: ContactId) -> Option<&mut Work> {

@@ -54,6 +54,12 @@ impl Translator {
         self.change.store(true, Ordering::Release);
         wait_for("other ports", SOON, || Ok((self.changed.load(Ordering::Acquire) > before).then_some(())))
     }
+
+    /// Why it carries nothing any more, where that is so.
+    fn fault(&mut self) -> Option<String> {
+        let thread = self.thread.take_if(|thread| thread.is_finished())?;
+        Some(format!("the translator ended: {:?}", thread.join()))
+    }
 }
 
 impl Drop for Translator {
@@ -83,19 +89,28 @@ fn carry(front: &UdpSocket, change: &AtomicBool, changed: &AtomicU64, stop: &Ato
                     place.insert(outward(inside)?);
                 }
                 if let Some(socket) = clients.get(&client) {
-                    socket.send(&room[..length])?;
+                    passed(socket.send(&room[..length]))?;
                 }
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
             Err(error) => return Err(error),
         }
         for (client, socket) in &clients {
             while let Ok(length) = socket.recv(&mut room) {
-                front.send_to(&room[..length], client)?;
+                passed(front.send_to(&room[..length], client))?;
             }
         }
     }
     Ok(())
+}
+
+/// A datagram that is refused at its end, or finds the buffer full, is lost as on any way.
+fn passed(sent: std::io::Result<usize>) -> std::io::Result<()> {
+    match sent {
+        Err(error) if !matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::WouldBlock) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn outward(inside: SocketAddr) -> std::io::Result<UdpSocket> {
@@ -119,7 +134,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     speech::write_wav(&microphone, 48_000, &upsample(&speech.samples))?;
     let (data, log) = (bench.folder.join("data"), bench.folder.join("exchange.log"));
     let mut exchange = Exchange::start(&bench.offhook, "fixtures/peers/rebinding.toml", &data, &log)?;
-    let translator = Translator::start()?;
+    let mut translator = Translator::start()?;
     let mut browser = Browser::start(&bench.folder, &options(&microphone))?;
     let [paula, otto] = [Page::open(&mut browser, &exchange, "paula")?, Page::open(&mut browser, &exchange, "otto")?];
     let dial = "document.getElementById('number').value = 'otto'; document.getElementById('dial').requestSubmit()";
@@ -127,7 +142,10 @@ pub fn run(bench: &Bench) -> Result<String> {
     otto.answer(&mut browser)?;
     paula.wait_for_text(&mut browser, "call-state", "Talking")?;
     for page in [&paula, &otto] {
-        hears(&mut browser, page)?;
+        hears(&mut browser, page).map_err(|error| match translator.fault() {
+            Some(why) => error.context(why),
+            None => error,
+        })?;
     }
     ensure!(metric(&exchange, "offhook_browser_port_legs")? as u64 == 2, "two legs share the port");
     let mut longest = Duration::ZERO;
