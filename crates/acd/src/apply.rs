@@ -490,7 +490,7 @@ impl Acd {
         });
         self.change_agent(at, offer.agent, |agent| {
             agent.offer = Some(id);
-            agent.offered += 1;
+            agent.offered = agent.offered.wrapping_add(1);
         });
         if let Some(queue) = self.state.queues.get_mut(&offer.queue) {
             queue.last = Some((position, offer.agent));

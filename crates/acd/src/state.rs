@@ -267,8 +267,8 @@ pub(crate) struct Agent {
     pub measured_at: Tick,
     /// Offers missed in a row.
     pub missed: u32,
-    /// Offers ever received: the draw of the random strategy is made from it.
-    pub offered: u64,
+    /// Offers ever received, of which 2^32 are as many as none: the draw of the random strategy is made from it.
+    pub offered: u32,
     pub kind: AgentKind,
     pub since: Tick,
 }
@@ -443,8 +443,8 @@ impl Agent {
             Strategy::LeastTalk => (self.talked.as_us(), idle_since.as_us()),
             Strategy::LeastOccupied => (self.occupancy(), idle_since.as_us()),
             Strategy::SkillsBest => (MAJOR_MAX - self.config.fitness(needs), idle_since.as_us()),
-            Strategy::Random => (draw(seed, self.config.id.0, self.offered) & MAJOR_MAX, 0),
-            Strategy::WeightedRandom => (u64::from(membership.weight), draw(seed, self.config.id.0, self.offered)),
+            Strategy::Random => (draw(seed, self.config.id.0, self.offered.into()) & MAJOR_MAX, 0),
+            Strategy::WeightedRandom => (u64::from(membership.weight), draw(seed, self.config.id.0, self.offered.into())),
         };
         IdleKey { level: membership.level, major, minor, agent: self.config.id }
     }

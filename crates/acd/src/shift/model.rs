@@ -138,7 +138,7 @@ pub(super) fn reference_choice(
         Strategy::FewestCalls => (u128::from(agent.taken) << 64) + u128::from(idle_since(agent).as_us()),
         Strategy::Random => {
             let (mine, point) =
-                (draw(state.seed, agent.config.id.0, agent.offered), draw(state.seed, 0, state.offers_made));
+                (draw(state.seed, agent.config.id.0, agent.offered.into()), draw(state.seed, 0, state.offers_made));
             // A circle of 2^56 places.
             u128::from((mine << 8).wrapping_sub(point << 8).wrapping_sub(1))
         }
@@ -163,6 +163,6 @@ fn reference_weighted(state: &State, queue: &Queue, candidates: &[&Agent]) -> Op
     })?;
     let point = draw(state.seed, 2, state.offers_made);
     let alike = tier.iter().filter(|agent| membership(agent).weight == membership(drawn).weight);
-    let distance = |agent: &Agent| draw(state.seed, agent.config.id.0, agent.offered).wrapping_sub(point);
+    let distance = |agent: &Agent| draw(state.seed, agent.config.id.0, agent.offered.into()).wrapping_sub(point);
     alike.min_by_key(|agent| (distance(agent), agent.config.id)).map(|agent| agent.config.id)
 }
