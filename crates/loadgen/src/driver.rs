@@ -20,6 +20,7 @@ use crate::load::{Load, Ports};
 use crate::statistics::Times;
 
 pub use self::agents::AgentFigures;
+pub(crate) use self::callers::CAUSES_MAX;
 pub use self::callers::{CallFigures, CallTimes, Outcome};
 
 /// How long a run waits for agents to be registered before it begins all the same.

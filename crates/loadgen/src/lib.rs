@@ -13,6 +13,7 @@ mod mark;
 mod meter;
 pub mod page;
 pub mod process;
+pub mod registrations;
 pub mod report;
 mod run;
 mod speakers;

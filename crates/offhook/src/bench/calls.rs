@@ -17,11 +17,11 @@ use super::load::{AgentOptions, CallerOptions, LEGS_MAX};
 use crate::phone::{entropy, stop_signals};
 
 /// Exit status of a run that does not count, because the generator was late.
-const NOT_COUNTED: u8 = 2;
+pub const NOT_COUNTED: u8 = 2;
 /// Exit status of a run that broke a limit.
-const LIMIT_BROKEN: u8 = 3;
+pub const LIMIT_BROKEN: u8 = 3;
 /// Between two tries of a search: the server's last messages are forgotten, its memory settles.
-const BETWEEN_TRIES: std::time::Duration = std::time::Duration::from_secs(3);
+pub const BETWEEN_TRIES: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// Arguments of `offhook bench calls`.
 #[derive(Debug, Args)]
@@ -125,7 +125,8 @@ fn read_scenario(text: &str) -> anyhow::Result<(CallerOptions, AgentOptions, Lim
     Ok((toml::Value::Table(rest).try_into()?, agents, limits))
 }
 
-fn range(text: &str) -> Result<(u64, u64), String> {
+/// Two numbers, the first one no larger than the second: `50..2000`.
+pub fn range(text: &str) -> Result<(u64, u64), String> {
     let bad = || format!("`{text}` is no range: write 50..2000");
     let (least, most) = text.split_once("..").ok_or_else(bad)?;
     let (least, most) = (least.parse().map_err(|_| bad())?, most.parse().map_err(|_| bad())?);

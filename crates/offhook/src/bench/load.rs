@@ -294,11 +294,12 @@ impl AgentOptions {
 }
 
 /// Any address of the family of `server`.
-fn any_for(server: SocketAddr) -> SocketAddr {
+pub fn any_for(server: SocketAddr) -> SocketAddr {
     if server.is_ipv4() { SocketAddr::from(([0, 0, 0, 0], 0)) } else { SocketAddr::from(([0_u16; 8], 0)) }
 }
 
-fn resolve_uri(uri: &Uri) -> anyhow::Result<SocketAddr> {
+/// Where requests to a URI go: its host and port.
+pub fn resolve_uri(uri: &Uri) -> anyhow::Result<SocketAddr> {
     let port = uri.port.unwrap_or(5060);
     match uri.host_ip() {
         Some(ip) => Ok(SocketAddr::new(ip, port)),
@@ -306,7 +307,8 @@ fn resolve_uri(uri: &Uri) -> anyhow::Result<SocketAddr> {
     }
 }
 
-fn resolve(text: &str) -> anyhow::Result<SocketAddr> {
+/// The address of `HOST[:PORT]`; port 5060 where it names none.
+pub fn resolve(text: &str) -> anyhow::Result<SocketAddr> {
     let text = if text.parse::<std::net::IpAddr>().is_ok() || !text.contains(':') {
         let host = if text.contains(':') { format!("[{text}]") } else { text.to_owned() };
         format!("{host}:5060")

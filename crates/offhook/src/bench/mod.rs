@@ -6,6 +6,7 @@ mod calls;
 mod chaos;
 mod load;
 mod media;
+mod register;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,8 @@ pub enum BenchCommand {
     Chaos(chaos::ChaosArgs),
     /// Agents who register, answer, decline, hang up and wrap up, for callers of whoever.
     Agents(Box<agents::AgentsArgs>),
+    /// Accounts that register with digest, and register again, at any SIP server: how long it took, what failed, and the server's CPU.
+    Register(Box<register::RegisterArgs>),
     /// How long a routing decision takes on a large floor, and how much memory agents and contacts take.
     Acd(acd::AcdArgs),
     /// What a listener hears of a bad network: speech and a trace in, what was heard and a log out.
@@ -32,6 +35,7 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
         BenchCommand::Calls(args) => calls::run(args),
         BenchCommand::Chaos(args) => chaos::run(args),
         BenchCommand::Agents(args) => agents::run(args),
+        BenchCommand::Register(args) => register::run(args),
         BenchCommand::Acd(args) => acd::run(args),
         BenchCommand::Media(args) => media::run(args),
     }
