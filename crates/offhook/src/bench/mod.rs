@@ -6,6 +6,7 @@ mod calls;
 mod chaos;
 mod load;
 mod media;
+mod record;
 mod register;
 
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ pub enum BenchCommand {
     Agents(Box<agents::AgentsArgs>),
     /// Accounts that register with digest, and register again, at any SIP server: how long it took, what failed, and the server's CPU.
     Register(Box<register::RegisterArgs>),
+    /// Recordings by the hundred written to a folder at the pace of speech: CPU, bytes, how far the disk is behind, what was lost.
+    Record(record::RecordArgs),
     /// How long a routing decision takes on a large floor, and how much memory agents and contacts take.
     Acd(acd::AcdArgs),
     /// What a listener hears of a bad network: speech and a trace in, what was heard and a log out.
@@ -36,6 +39,7 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
         BenchCommand::Chaos(args) => chaos::run(args),
         BenchCommand::Agents(args) => agents::run(args),
         BenchCommand::Register(args) => register::run(args),
+        BenchCommand::Record(args) => record::run(args),
         BenchCommand::Acd(args) => acd::run(args),
         BenchCommand::Media(args) => media::run(args),
     }

@@ -186,8 +186,28 @@ fn sipp(bench: &Bench) -> Result<String> {
     Ok(format!("{STAYING} calls of sipp for 3 s: {echoed} packets back through one port"))
 }
 
+/// The recorder by itself, plain and sealed.
+fn recorder(bench: &Bench) -> Result<String> {
+    let mut cpu = Vec::new();
+    for more in [["--codec", "pcma"].as_slice(), &["--codec", "opus", "--sealed"]] {
+        let folder = bench.folder.to_str().context("a path in UTF-8")?;
+        let words = ["record", "--folder", folder, "--streams", "20", "--for", "2s"];
+        let words: Vec<&str> = words.into_iter().chain(more.iter().copied()).collect();
+        let report = run_bench(bench, "record.json", &words)?;
+        // 50 packets a second of each side.
+        must_be(
+            &report,
+            &[("/packets", 20 * 2 * 100), ("/dropped", 0), ("/closed", 20), ("/with_gaps", 0), ("/disk_errors", 0)],
+        )?;
+        ensure!(number(&report, "/bytes")? >= 20 * 2 * 16_000, "{report}");
+        cpu.push(report["recorder"]["cpu_s_per_call_minute"].as_f64().unwrap_or(0.0));
+    }
+    Ok(format!("20 recordings, plain and sealed: {:.4} and {:.4} CPU-s a call-minute", cpu[0], cpu[1]))
+}
+
 pub fn run(bench: &Bench) -> Result<String> {
+    let recorded = recorder(bench).context("the recorder")?;
     let with_sipp = sipp(bench).context("against sipp")?;
     let with_exchange = exchange(bench).context("against the exchange")?;
-    Ok(format!("{with_sipp}; {with_exchange}"))
+    Ok(format!("{with_sipp}; {with_exchange}; {recorded}"))
 }
