@@ -8,6 +8,7 @@
 mod apt;
 mod axe;
 mod children;
+mod compare;
 mod demo;
 mod fuzz;
 mod g711;
@@ -46,6 +47,8 @@ enum Command {
     Peers(peers::Options),
     /// Measures what queue calls cost, with and without recording, beside a bare forwarder in the same run.
     Performance(performance::Options),
+    /// Counts the instructions that the hot parts of two versions take, by callgrind.
+    Compare(compare::Options),
     /// Runs seeded shifts of the distributor and of the whole exchange by the thousand, each seed in a process of its own: for the night.
     Shifts(shifts::Options),
     /// Fuzzes the parsers with libFuzzer (needs cargo-fuzz and a C++ compiler).
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Law => law::run(),
         Command::Peers(options) => peers::run(&options),
         Command::Performance(options) => performance::run(&options),
+        Command::Compare(options) => compare::run(&options),
         Command::Shifts(options) => shifts::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
     };
