@@ -1,6 +1,7 @@
 //! `cargo xtask flame`: where the exchange's time goes under recorded queue calls, as a flame graph, and by whose instructions: the
 //! kernel's, those that copy memory, the allocator's, ours.
 //!
+//! A sample that falls where the kernel lets nobody interrupt it is told of the place where it lets somebody again.
 //! `perf` takes the samples, by the clock and not by the processor's counters, which virtual machines seldom have. It needs the release
 //! build of `offhook`, and root or a `kernel.perf_event_paranoid` that lets it look into the kernel.
 
@@ -37,8 +38,6 @@ const PROFILE: Place = Place {
 const PICTURE: &str = "docs/performance/flame.svg";
 /// Functions of ours that are named.
 const OWN_NAMED: usize = 8;
-/// Ways into the kernel that are named.
-const CALLS_NAMED: usize = 6;
 /// Within so long all calls have to be up, and everything else has to end.
 const WITHIN: Duration = Duration::from_mins(2);
 
@@ -180,19 +179,19 @@ fn table(options: &Options, profile: &Profile, report: &Value) -> String {
         row(&thread, &|kind| profile.of_kind(Some(&thread), kind));
     }
     let share = |count: u64| 100.0 * count as f64 / all;
-    let list = |named: Vec<(String, u64)>| {
-        let each: Vec<String> = named.iter().map(|(name, count)| format!("`{name}` {:.1} %", share(*count))).collect();
-        each.join(", ")
+    let list = |named: Vec<(String, u64)>, mark: &str| {
+        let each = named.iter().map(|(name, count)| format!("{mark}{name}{mark} {:.1} %", share(*count)));
+        each.collect::<Vec<_>>().join(", ")
     };
     let most = Kind::ALL.iter().copied().max_by_key(|kind| profile.of_kind(None, *kind)).unwrap_or(Kind::Ours);
     let cpu = figure(report, "/server/cpu_s_per_call_minute");
     let _ = writeln!(
         out,
-        "\nWhat binds is {}: {:.0} % of {cpu:.4} CPU-s a call-minute (perf looking on). Into the kernel go {}. Of ours the most have {}.",
+        "\nWhat binds is {}: {:.0} % of {cpu:.4} CPU-s a call-minute (perf looking on). The kernel's part is {}. Of ours the most have {}.",
         most.words(),
         share(profile.of_kind(None, most)),
-        list(profile.system_calls(CALLS_NAMED)),
-        list(profile.own_functions(OWN_NAMED)),
+        list(profile.kernel_work(), ""),
+        list(profile.own_functions(OWN_NAMED), "`"),
     );
     out
 }
@@ -213,6 +212,9 @@ mod tests {
         assert!(text.contains("| all | 100 | 75 | 0 | 0 | 25 | 0 |"), "{text}");
         assert!(text.contains("| media-0 | 75 | 100 | 0 | 0 | 0 | 0 |"), "{text}");
         assert!(text.contains("What binds is the kernel: 75 % of 0.0301 CPU-s"), "{text}");
-        assert!(text.contains("`sendmmsg` 75.0 %") && text.contains("`offhook_call::exchange::turn` 25.0 %"), "{text}");
+        assert!(
+            text.contains("sending packets 75.0 %") && text.contains("`offhook_call::exchange::turn` 25.0 %"),
+            "{text}"
+        );
     }
 }

@@ -62,6 +62,13 @@ pub struct Profile {
 /// Functions that copy, fill or compare memory, in the C library, in Rust's, and by the kernel's name for `rep movs`.
 const MEMORY: [&str; 8] =
     ["memcpy", "memmove", "memset", "memcmp", "bcmp", "memchr", "copy_nonoverlapping", "rep_movs"];
+/// What the kernel works at, and the functions by which that is seen. What is woken by a packet that is sent is part of its sending.
+const WORK: [(&str, &[&str]); 4] = [
+    ("sending packets", &["udp_sendmsg", "udpv6_sendmsg", "io_send", "__sys_send", "sock_sendmsg"]),
+    ("taking packets in", &["udp_recvmsg", "udpv6_recvmsg", "io_recv", "__sys_recv", "sock_recvmsg"]),
+    ("files", &["vfs_", "ksys_pwrite", "__x64_sys_pwrite", "ext4_", "do_sys_open", "__x64_sys_open", "xfs_", "btrfs_"]),
+    ("sleeping and waking", &["schedule", "__schedule", "do_futex", "ep_poll", "do_poll", "io_cqring_wait"]),
+];
 /// Functions of allocators.
 const ALLOCATOR: [&str; 12] = [
     "malloc",
@@ -176,24 +183,19 @@ impl Profile {
         ranked(counts.into_iter()).take(most).collect()
     }
 
-    /// The system calls with the most samples below them.
-    pub fn system_calls(&self, most: usize) -> Vec<(String, u64)> {
+    /// What the kernel did, by the first of [`WORK`] that is on the stack, as the most has it first.
+    pub fn kernel_work(&self) -> Vec<(String, u64)> {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for (_, stack, count) in self.stacks() {
             if stack.last().is_none_or(|frame| frame.kind != Kind::Kernel) {
                 continue;
             }
-            let entry = stack.iter().find_map(|frame| {
-                let own = frame.kind == Kind::Kernel;
-                frame
-                    .name
-                    .strip_prefix("__x64_sys_")
-                    .or_else(|| frame.name.strip_prefix("__arm64_sys_"))
-                    .filter(|_| own)
-            });
-            *counts.entry(entry.unwrap_or("interrupts")).or_insert(0) += count;
+            let own = || stack.iter().filter(|frame| frame.kind == Kind::Kernel);
+            let is_of = |names: &[&str]| own().any(|frame| names.iter().any(|name| frame.name.starts_with(name)));
+            let work = WORK.iter().find(|(_, names)| is_of(names)).map_or("other work", |(work, _)| *work);
+            *counts.entry(work).or_insert(0) += count;
         }
-        ranked(counts.into_iter()).take(most).collect()
+        ranked(counts.into_iter()).collect()
     }
 }
 
