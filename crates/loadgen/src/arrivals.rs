@@ -118,6 +118,11 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// The shortest.
+    pub const fn least(&self) -> Span {
+        self.least
+    }
+
     /// Always the same.
     pub const fn always(span: Span) -> Self {
         Self { least: span, most: span }

@@ -8,6 +8,7 @@ mod load;
 mod media;
 mod record;
 mod register;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,8 @@ pub enum BenchCommand {
     Calls(Box<calls::CallsArgs>),
     /// Faults under load: an exchange of its own, calls to it, and what became of each call while networks, phones, disk and process failed.
     Chaos(chaos::ChaosArgs),
+    /// Recorded queue calls to an exchange of its own for as long as it takes: whether memory stays, and every call has record and recording.
+    Soak(soak::SoakArgs),
     /// Agents who register, answer, decline, hang up and wrap up, for callers of whoever.
     Agents(Box<agents::AgentsArgs>),
     /// Accounts that register with digest, and register again, at any SIP server: how long it took, what failed, and the server's CPU.
@@ -37,6 +40,7 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
     match command {
         BenchCommand::Calls(args) => calls::run(args),
         BenchCommand::Chaos(args) => chaos::run(args),
+        BenchCommand::Soak(args) => soak::run(args),
         BenchCommand::Agents(args) => agents::run(args),
         BenchCommand::Register(args) => register::run(args),
         BenchCommand::Record(args) => record::run(args),

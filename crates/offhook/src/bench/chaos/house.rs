@@ -43,12 +43,17 @@ pub struct House {
 impl House {
     /// Writes a configuration for so many agents into `folder`, and starts an exchange with it.
     pub fn start(folder: &Path, agents: u32, ring_for: Span, max_wait: Span) -> Result<Self> {
+        Self::start_with(folder, agents, ring_for, max_wait, "")
+    }
+
+    /// As [`Self::start`], with more lines in the table `[sip]` of its configuration.
+    pub fn start_with(folder: &Path, agents: u32, ring_for: Span, max_wait: Span, sip_more: &str) -> Result<Self> {
         let (sip, phones) = (free_port("127.0.0.1")?, free_port("127.0.0.3")?);
         let http =
             TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("a free port")?;
         let text = format!(
             "[exchange]\nname = \"Offhook under test\"\nrealm = \"offhook\"\n\n[sip]\nlisten = [\"udp:{sip}\"]\n\
-             trusted = [\"127.0.0.2\", \"127.0.0.3\"]\n\n[media]\nports = \"30000-39999\"\n\n[http]\nlisten = \"{http}\"\n\n\
+             trusted = [\"127.0.0.2\", \"127.0.0.3\"]\n{sip_more}\n[media]\nports = \"20000-29999\"\n\n[http]\nlisten = \"{http}\"\n\n\
              [store]\nfolder = \"data\"\n\n[[trunk]]\nname = \"chaos\"\npeers = [\"127.0.0.2\"]\n\n\
              [[number]]\nnumber = \"700\"\nanswer = \"at-start\"\nqueue = \"chaos\"\n\n\
              [[queue]]\nname = \"chaos\"\nring_for = \"{}s\"\nmax_wait = \"{}s\"\nwrap_up = \"0s\"\nrecord = true\n\n\

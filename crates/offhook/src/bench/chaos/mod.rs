@@ -2,9 +2,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
-mod account;
+pub mod account;
 mod faults;
-mod house;
+pub mod house;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -255,7 +255,8 @@ fn load(args: &ChaosArgs, house: &House, wire: Arc<Wire>) -> Result<Load> {
     })
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// A folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).with_context(|| to.display().to_string())?;
     for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;
