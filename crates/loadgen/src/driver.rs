@@ -103,6 +103,8 @@ pub struct Driver {
     flows: u32,
     stage: Stage,
     lasting: Option<Span>,
+    /// The call whose caller is listened to.
+    sampled: Option<u64>,
     /// When the first call was due.
     began: Option<Tick>,
     /// When the last one of a crowd that stays was up.
@@ -152,6 +154,7 @@ impl Driver {
             flows: 0,
             stage: Stage::Preparing { until },
             lasting: load.lasting,
+            sampled: load.speech.sampled.map(|sampled| sampled.call),
             began: None,
             full: None,
             crowd: load.callers.clone().map(|callers_load| Crowd::new(callers_load, callers, load.keeps_outcomes)),

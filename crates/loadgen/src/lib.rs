@@ -16,6 +16,7 @@ pub mod process;
 pub mod registrations;
 pub mod report;
 mod run;
+pub mod sample;
 mod speakers;
 pub mod statistics;
 

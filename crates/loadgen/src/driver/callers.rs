@@ -286,7 +286,7 @@ impl Driver {
             (None, _) if call.leg.is_open => return self.hang_up_after(now, session, hold),
             (None, _) | (_, None) => Err("the answer has no session description".to_owned()),
         };
-        let flow = call.leg.flow;
+        let (flow, number, is_reached) = (call.leg.flow, call.number, call.reached.is_some());
         let was_open = core::mem::replace(&mut call.leg.is_open, true);
         match agreed {
             Ok(agreed) => {
@@ -295,6 +295,10 @@ impl Driver {
                     self.media(Order::Change { flow, remote: agreed.remote_rtp, sends: agreed.direction.sends() });
                 } else {
                     self.media(order);
+                }
+                // Where agents are of this run, a sample begins with the agent.
+                if self.sampled == Some(number) && (self.floor.is_none() || is_reached) {
+                    self.media(Order::Sample(flow));
                 }
                 self.hang_up_after(now, session, hold);
             }
@@ -405,6 +409,10 @@ impl Driver {
             call.reached = Some(now);
             crowd.figures.reached += 1;
             crowd.times.agent_answered.note_since(call.due, now);
+            let flow = call.leg.flow;
+            if self.sampled == Some(number) {
+                self.media(Order::Sample(flow));
+            }
         }
     }
 }

@@ -175,6 +175,11 @@ impl CallerOptions {
         }
     }
 
+    /// The codec of all calls.
+    pub fn codec(&self) -> Codec {
+        self.codec.unwrap_or(Codec::Pcmu)
+    }
+
     /// The run that these options describe.
     pub fn load(&self, agents: &AgentOptions) -> anyhow::Result<Load> {
         let to = self.to.as_deref().context("whom to call is missing: --to sip:NAME@HOST, or `to` in the scenario")?;
@@ -184,7 +189,7 @@ impl CallerOptions {
             Some(server) => resolve(server)?,
             None => resolve_uri(&uri)?,
         };
-        let codec = self.codec.unwrap_or(Codec::Pcmu);
+        let codec = self.codec();
         let concurrent = self.concurrent.context("how many calls at once is missing: --concurrent N")? as usize;
         let credentials = match (&self.account, &self.password_file) {
             (Some(username), Some(file)) => {
@@ -327,16 +332,22 @@ pub const fn kind(codec: Codec) -> CodecKind {
     }
 }
 
-/// What is spoken: a file, or silence.
-pub fn speech(path: Option<&Path>, codec: Codec, mark_every: Option<u32>) -> anyhow::Result<Speech> {
-    let law = match codec {
+/// The law of a codec.
+pub const fn law(codec: Codec) -> Law {
+    match codec {
         Codec::Pcmu => Law::Mu,
         Codec::Pcma => Law::A,
-    };
+    }
+}
+
+/// What is spoken: a file, or silence.
+pub fn speech(path: Option<&Path>, codec: Codec, mark_every: Option<u32>) -> anyhow::Result<Speech> {
+    let law = law(codec);
     let Some(path) = path else {
         return Ok(Speech {
             payload: Arc::from(vec![law.silence(); PAYLOAD_BYTES]),
             mark_every: mark_every.unwrap_or(1),
+            sampled: None,
         });
     };
     let sound = Sound::load(path)?;
@@ -344,5 +355,5 @@ pub fn speech(path: Option<&Path>, codec: Codec, mark_every: Option<u32>) -> any
     G711::new(law).encode(sound.samples(), &mut payload);
     // Whole packets, and one at least.
     payload.resize(payload.len().next_multiple_of(PAYLOAD_BYTES), law.silence());
-    Ok(Speech { payload: Arc::from(payload), mark_every: mark_every.unwrap_or(MARK_SPEECH_EVERY) })
+    Ok(Speech { payload: Arc::from(payload), mark_every: mark_every.unwrap_or(MARK_SPEECH_EVERY), sampled: None })
 }

@@ -8,6 +8,7 @@ mod load;
 mod media;
 mod record;
 mod register;
+mod sample;
 mod soak;
 
 use std::process::ExitCode;
