@@ -157,8 +157,11 @@ impl Driver {
             sampled: load.speech.sampled.map(|sampled| sampled.call),
             began: None,
             full: None,
-            crowd: load.callers.clone().map(|callers_load| Crowd::new(callers_load, callers, load.keeps_outcomes)),
-            floor: load.agents.clone().map(|load| Floor::new(load, agents)),
+            crowd: load
+                .callers
+                .clone()
+                .map(|callers_load| Crowd::new(callers_load, load.transport, callers, load.keeps_outcomes)),
+            floor: load.agents.clone().map(|floor| Floor::new(floor, load.transport, agents)),
             due: BTreeMap::new(),
             dues: 0,
             out: VecDeque::new(),

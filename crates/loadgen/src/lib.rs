@@ -8,6 +8,7 @@ pub mod capacity;
 mod driver;
 pub mod faults;
 pub mod flows;
+mod lines;
 pub mod load;
 mod mark;
 mod meter;

@@ -36,6 +36,8 @@ const OVER_WITHIN: Span = Span::from_s(40);
 pub struct RegisterLoad {
     /// Where REGISTERs are sent.
     pub server: SocketAddr,
+    /// What SIP goes over: UDP, or TCP with one connection for all accounts.
+    pub transport: Transport,
     /// The domain that the accounts belong to.
     pub domain: Uri,
     /// Where accounts send from, and say that they are: port 0 takes a free one.
@@ -186,7 +188,7 @@ impl Registrations {
         };
         let mut registrations = Self {
             endpoint: Endpoint::new(config, entropy.fork()),
-            flow: Flow { transport: Transport::Udp, local, peer: load.server },
+            flow: Flow { transport: load.transport, local, peer: load.server },
             accounts: vec![Account::default(); load.accounts as usize],
             by_id: BTreeMap::new(),
             arrivals: Arrivals::new(load.pattern.clone(), load.lasting.unwrap_or(Span::MAX)),

@@ -18,6 +18,7 @@ fn at(text: &str) -> SocketAddr {
 fn load(accounts: u32, per_s: f64, lasting: Option<Span>) -> RegisterLoad {
     RegisterLoad {
         server: at("127.0.0.1:5060"),
+        transport: Transport::Udp,
         domain: Uri::sip(None, "pbx.test", None),
         local: at("127.0.0.4:5060"),
         accounts,

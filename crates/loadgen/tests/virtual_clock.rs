@@ -48,6 +48,7 @@ fn load(per_s: f64, concurrent: usize, hold: Option<&str>, lasting_s: u64) -> Lo
             wrap_up: Span::ZERO,
             part: Part::Echo,
         }),
+        transport: Transport::Udp,
         codec: CodecKind::Pcmu,
         speech: Speech { payload: Arc::from(vec![0xff; PAYLOAD_BYTES]), mark_every: 1, sampled: None },
         lasting: Some(Span::from_s(lasting_s)),

@@ -97,6 +97,7 @@ pub(super) struct Call {
 #[derive(Debug)]
 pub(super) struct Crowd {
     pub load: Callers,
+    transport: Transport,
     local: SocketAddr,
     arrivals: Option<Arrivals>,
     pub calls: BTreeMap<SessionId, Call>,
@@ -115,9 +116,10 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    pub fn new(load: Callers, local: SocketAddr, keeps_outcomes: bool) -> Self {
+    pub fn new(load: Callers, transport: Transport, local: SocketAddr, keeps_outcomes: bool) -> Self {
         Self {
             load,
+            transport,
             local,
             arrivals: None,
             calls: BTreeMap::new(),
@@ -152,7 +154,7 @@ impl Crowd {
     }
 
     fn flow(&self) -> Flow {
-        Flow { transport: Transport::Udp, local: self.local, peer: self.load.server }
+        Flow { transport: self.transport, local: self.local, peer: self.load.server }
     }
 
     fn remove(&mut self, session: SessionId) -> Option<Call> {

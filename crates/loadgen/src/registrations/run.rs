@@ -1,17 +1,16 @@
-//! A run of registrations in the world: one socket, the clock, and a look at both machines every second.
+//! A run of registrations in the world: one socket or connection, the clock, and a look at both machines every second.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use offhook_net::bans::{BanLimits, Bans, Network};
-use offhook_net::intake::{Bell, Intake};
-use offhook_net::sip::{Incoming, SipSocket};
-use offhook_net::{Clock, Letter};
+use offhook_net::Clock;
+use offhook_net::intake::Bell;
+use offhook_net::sip::Incoming;
 use offhook_units::{Entropy, Span, Tick};
 
 use super::{Output, RegisterLoad, RegisterReport, RegisterSecond, RegisterServer, Registrations};
+use crate::lines::{Bound, Lines};
 use crate::load::towards;
 use crate::process::{self, Usage};
 use crate::run::RunError;
@@ -20,8 +19,6 @@ use crate::run::RunError;
 const LOOK_EVERY: Span = Span::from_s(1);
 /// How long the server is watched before the first REGISTER, for what it spends while idle.
 const IDLE_FOR: Duration = Duration::from_secs(2);
-/// Letters that are collected before they are sent.
-const LETTERS_MAX: usize = 256;
 /// Seconds that a report lists.
 const SECONDS_MAX: usize = 86_400;
 
@@ -154,7 +151,8 @@ pub fn run(
     let clock = Clock::start(None);
     let server = load.server;
     let local = towards(load.local, server).map_err(|error| RunError::Route { server, error })?;
-    let socket = SipSocket::bind(local).map_err(|error| RunError::Bind { what: "registrations", error })?;
+    let mut bound = Bound::new(load.transport);
+    let local = bound.bind(local, "registrations")?;
     let mut watch = Watch {
         pid: load.server_pid,
         idle: 0.0,
@@ -174,16 +172,14 @@ pub fn run(
         watch.idle = spent / seconds(clock.now().since(from)).max(0.001);
     }
     let bell = Arc::new(Bell::new().map_err(|error| RunError::System { what: "descriptor", error })?);
-    let trusted = ["0.0.0.0/0", "::/0"].into_iter().filter_map(Network::parse).collect();
-    let bans = Arc::new(Bans::new(BanLimits { trusted, ..BanLimits::default() }));
-    let mut intake = Intake::new(core::slice::from_ref(&socket), bell, bans);
+    let mut lines = Lines::open(bound, bell)?;
     watch.begin = watch.look(clock.now());
     watch.last = watch.begin;
-    let mut registrations = Registrations::new(clock.now(), load.clone(), socket.local(), entropy);
-    let (mut letters, mut incoming) = (Vec::new(), Vec::new());
+    let mut registrations = Registrations::new(clock.now(), load.clone(), local, entropy);
+    let mut incoming = Vec::new();
     let mut next_look = clock.now() + LOOK_EVERY;
     loop {
-        let until = drain(&mut registrations, &socket, &mut letters);
+        let until = drain(&mut registrations, &mut lines);
         let now = clock.now();
         if watch.turns_over.is_none() && !registrations.is_running() && registrations.figures().now_out == 0 {
             watch.turns_over = Some(watch.look(now));
@@ -198,13 +194,13 @@ pub fn run(
         if until.is_some_and(|until| until <= now) {
             registrations.timeout(now);
             // What has come meanwhile is taken along: a flood of timers starves nobody.
-            intake.sleep(Duration::ZERO, || false);
+            lines.sleep(Duration::ZERO);
         } else {
             let wake = until.map_or(next_look, |until| until.min(next_look));
-            intake.sleep(wake.since(now).as_std(), || true);
+            lines.sleep(wake.since(now).as_std());
         }
         loop {
-            let more = intake.read(&mut incoming);
+            let more = lines.read(&mut incoming);
             for each in incoming.drain(..) {
                 let now = clock.now();
                 match each {
@@ -218,8 +214,8 @@ pub fn run(
             if !more {
                 break;
             }
-            drain(&mut registrations, &socket, &mut letters);
-            intake.sleep(Duration::ZERO, || false);
+            drain(&mut registrations, &mut lines);
+            lines.sleep(Duration::ZERO);
         }
         let now = clock.now();
         if now >= next_look {
@@ -227,28 +223,17 @@ pub fn run(
             live(&watch.second(now, &registrations));
         }
     }
-    let flooded = socket.counters().flooded.load(Ordering::Relaxed);
-    let dropped = process::dropped(&[socket.local().port()]) + flooded;
-    Ok(watch.report(load, &registrations, dropped))
+    Ok(watch.report(load, &registrations, lines.dropped()))
 }
 
 /// Sends what is to be sent; gives when the machine wants to be asked again.
-fn drain(registrations: &mut Registrations, socket: &SipSocket, letters: &mut Vec<Letter>) -> Option<Tick> {
+fn drain(registrations: &mut Registrations, lines: &mut Lines) -> Option<Tick> {
     let until = loop {
         match registrations.poll_output() {
-            Output::Transmit { flow, bytes } => {
-                letters.push(socket.letter(flow, bytes));
-                if letters.len() >= LETTERS_MAX {
-                    socket.send_all(letters);
-                    letters.clear();
-                }
-            }
+            Output::Transmit { flow, bytes } => lines.send(flow, bytes),
             Output::Wait { until } => break until,
         }
     };
-    if !letters.is_empty() {
-        socket.send_all(letters);
-        letters.clear();
-    }
+    lines.flush();
     until
 }

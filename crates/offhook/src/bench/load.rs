@@ -12,7 +12,7 @@ use offhook_loadgen::flows::{PAYLOAD_BYTES, Part, Speech};
 use offhook_loadgen::load::{Agents, Callers, Load};
 use offhook_phone::Sound;
 use offhook_plan::CodecKind;
-use offhook_sip::{Credentials, Uri};
+use offhook_sip::{Credentials, Transport, Uri};
 use offhook_units::Span;
 use serde::Deserialize;
 
@@ -33,6 +33,26 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law.
     Pcma,
+}
+
+/// What SIP goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Over {
+    /// Datagrams.
+    Udp,
+    /// One connection for all callers, one for all agents.
+    Tcp,
+}
+
+impl Over {
+    /// As SIP calls it.
+    pub const fn transport(self) -> Transport {
+        match self {
+            Self::Udp => Transport::Udp,
+            Self::Tcp => Transport::Tcp,
+        }
+    }
 }
 
 /// Who calls, when, and what they say.
@@ -83,6 +103,9 @@ pub struct CallerOptions {
     /// A file whose first line is its password.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// What SIP goes over. Default udp.
+    #[arg(long, value_enum)]
+    pub transport: Option<Over>,
     /// What is said: a WAV file, again and again. Otherwise silence in full packets.
     #[arg(long, value_name = "FILE")]
     pub speech: Option<PathBuf>,
@@ -168,6 +191,7 @@ impl CallerOptions {
             dtmf: if self.dtmf.is_empty() { file.dtmf } else { self.dtmf },
             account: self.account.or(file.account),
             password_file: self.password_file.or(file.password_file),
+            transport: self.transport.or(file.transport),
             speech: self.speech.or(file.speech),
             codec: self.codec.or(file.codec),
             mark_every: self.mark_every.or(file.mark_every),
@@ -215,6 +239,7 @@ impl CallerOptions {
         Ok(Load {
             callers: Some(callers),
             agents: agents.floor()?,
+            transport: self.transport.unwrap_or(Over::Udp).transport(),
             codec: kind(codec),
             speech: speech(self.speech.as_deref(), codec, self.mark_every)?,
             lasting: Some(lasting),

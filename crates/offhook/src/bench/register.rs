@@ -14,7 +14,7 @@ use offhook_sip::Uri;
 use offhook_units::Span;
 
 use super::calls::{BETWEEN_TRIES, LIMIT_BROKEN, NOT_COUNTED, range};
-use super::load::{any_for, resolve, resolve_uri};
+use super::load::{Over, any_for, resolve, resolve_uri};
 use crate::phone::{entropy, stop_signals};
 
 /// Arguments of `offhook bench register`.
@@ -66,6 +66,9 @@ pub struct RegisterArgs {
     /// For how long. Without it, until each account has had one turn.
     #[arg(long = "for", value_name = "SPAN")]
     lasting: Option<Lasting>,
+    /// What SIP goes over: tcp has one connection for all accounts.
+    #[arg(long, value_enum, default_value = "udp")]
+    transport: Over,
     /// How long a registration is asked for.
     #[arg(long, value_name = "SPAN", default_value = "1h")]
     expires: Lasting,
@@ -111,6 +114,7 @@ impl RegisterArgs {
         );
         Ok(RegisterLoad {
             server,
+            transport: self.transport.transport(),
             domain: Uri::sip(None, &domain.host, domain.port),
             local: self.listen.unwrap_or_else(|| any_for(server)),
             accounts: self.accounts,

@@ -80,6 +80,26 @@ fn echo(local: SocketAddr) -> Result<(Arc<AtomicBool>, std::thread::JoinHandle<(
     Ok((stop, thread))
 }
 
+/// Callers over one connection, registered agents over another.
+fn over_tcp(bench: &Bench, to: &str, register: &str) -> Result<String> {
+    let agents = AGENTS.to_string();
+    let callers = ["--transport", "tcp", "--to", to, "--listen", "127.0.2.2:0", "--rate", "8/s", "--concurrent", "40"];
+    let floor = ["--agents", &agents, "--register", register, "--users", "r{n:04}", "--agents-listen", "127.0.2.3:0"];
+    let words: Vec<&str> = callers.into_iter().chain(floor).chain(["--hold", "1s", "--for", "2s"]).collect();
+    let report = calls(bench, "tcp.json", &words)?;
+    must_be(
+        &report,
+        &[
+            ("/calls/started", CALLS / 2),
+            ("/calls/completed", CALLS / 2),
+            ("/calls/reached_agent", CALLS / 2),
+            ("/agents/registered", AGENTS),
+            ("/media/flows_without_echo", 0),
+        ],
+    )?;
+    Ok(format!("{} calls over TCP", CALLS / 2))
+}
+
 /// Accounts of the exchange that register, are refreshed and leave.
 fn registrations(bench: &Bench, to: &str, pid: &str) -> Result<String> {
     let accounts = AGENTS.to_string();
@@ -138,10 +158,11 @@ fn exchange(bench: &Bench) -> Result<String> {
     ensure!(page.contains("<polyline") && !page.contains("<script"), "the page has no plot");
     let records = exchange.wait_records(CALLS as usize, Duration::from_secs(10))?;
     ensure!(records.len() as u64 == CALLS, "{} records of {CALLS} calls", records.len());
+    let over_tcp = over_tcp(bench, &to, &register)?;
     let registering = registrations(bench, &register, &pid)?;
     exchange.stop()?;
     Ok(format!(
-        "{registering}; {CALLS} recorded queue calls to {AGENTS} registered agents: setup p99 {:.1} ms, round trip p99 {:.2} ms{}",
+        "{over_tcp}; {registering}; {CALLS} recorded queue calls to {AGENTS} registered agents: setup p99 {:.1} ms, round trip p99 {:.2} ms{}",
         report["calls"]["setup_ms"]["p99"].as_f64().unwrap_or(0.0),
         report["media"]["round_trip_ms"]["p99"].as_f64().unwrap_or(0.0),
         if report["counts"] == true { "" } else { " (the generator was late)" }

@@ -21,6 +21,7 @@ use offhook_loadgen::faults::Wire;
 use offhook_loadgen::flows::Part;
 use offhook_loadgen::load::{Agents, Callers, Load};
 use offhook_plan::CodecKind;
+use offhook_sip::Transport;
 use offhook_units::Span;
 use serde::Serialize;
 
@@ -246,6 +247,7 @@ fn load(args: &ChaosArgs, house: &House, wire: Arc<Wire>) -> Result<Load> {
     Ok(Load {
         callers: Some(callers),
         agents: Some(agents),
+        transport: Transport::Udp,
         codec: CodecKind::Pcmu,
         speech: super::load::speech(None, super::load::Codec::Pcmu, None)?,
         lasting: Some(args.lasting.0),

@@ -18,6 +18,7 @@ use offhook_loadgen::flows::Part;
 use offhook_loadgen::load::{Agents, Callers, Load};
 use offhook_loadgen::{Report, Second};
 use offhook_plan::CodecKind;
+use offhook_sip::Transport;
 use offhook_units::Span;
 
 use self::report::SoakReport;
@@ -205,6 +206,7 @@ fn load(house: &House, calls: u32, pattern: Pattern) -> Result<Load> {
     Ok(Load {
         callers: Some(callers),
         agents: Some(agents),
+        transport: Transport::Udp,
         codec: CodecKind::Pcmu,
         speech: super::load::speech(None, super::load::Codec::Pcmu, None)?,
         lasting: None,
