@@ -444,7 +444,9 @@ impl Agent {
             Strategy::LeastOccupied => (self.occupancy(), idle_since.as_us()),
             Strategy::SkillsBest => (MAJOR_MAX - self.config.fitness(needs), idle_since.as_us()),
             Strategy::Random => (draw(seed, self.config.id.0, self.offered.into()) & MAJOR_MAX, 0),
-            Strategy::WeightedRandom => (u64::from(membership.weight), draw(seed, self.config.id.0, self.offered.into())),
+            Strategy::WeightedRandom => {
+                (u64::from(membership.weight), draw(seed, self.config.id.0, self.offered.into()))
+            }
         };
         IdleKey { level: membership.level, major, minor, agent: self.config.id }
     }

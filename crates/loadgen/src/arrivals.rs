@@ -39,6 +39,11 @@ impl Rates {
         Self(vec![Stretch { from: per_s, to: per_s, lasting: None }])
     }
 
+    /// Whether it rises or falls over the whole run, so that it means something only where the run's length is known.
+    pub fn spans_the_run(&self) -> bool {
+        self.0.iter().any(|stretch| stretch.lasting.is_none() && (stretch.from - stretch.to).abs() > 0.0)
+    }
+
     /// The highest of its rates, in calls a second.
     pub fn highest(&self) -> f64 {
         self.0.iter().map(|stretch| stretch.from.max(stretch.to)).fold(0.0, f64::max)
@@ -113,6 +118,11 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// The shortest.
+    pub const fn least(&self) -> Span {
+        self.least
+    }
+
     /// Always the same.
     pub const fn always(span: Span) -> Self {
         Self { least: span, most: span }

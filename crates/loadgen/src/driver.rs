@@ -20,6 +20,7 @@ use crate::load::{Load, Ports};
 use crate::statistics::Times;
 
 pub use self::agents::AgentFigures;
+pub(crate) use self::callers::CAUSES_MAX;
 pub use self::callers::{CallFigures, CallTimes, Outcome};
 
 /// How long a run waits for agents to be registered before it begins all the same.
@@ -102,6 +103,8 @@ pub struct Driver {
     flows: u32,
     stage: Stage,
     lasting: Option<Span>,
+    /// The call whose caller is listened to.
+    sampled: Option<u64>,
     /// When the first call was due.
     began: Option<Tick>,
     /// When the last one of a crowd that stays was up.
@@ -151,10 +154,14 @@ impl Driver {
             flows: 0,
             stage: Stage::Preparing { until },
             lasting: load.lasting,
+            sampled: load.speech.sampled.map(|sampled| sampled.call),
             began: None,
             full: None,
-            crowd: load.callers.clone().map(|callers_load| Crowd::new(callers_load, callers, load.keeps_outcomes)),
-            floor: load.agents.clone().map(|load| Floor::new(load, agents)),
+            crowd: load
+                .callers
+                .clone()
+                .map(|callers_load| Crowd::new(callers_load, load.transport, callers, load.keeps_outcomes)),
+            floor: load.agents.clone().map(|floor| Floor::new(floor, load.transport, agents)),
             due: BTreeMap::new(),
             dues: 0,
             out: VecDeque::new(),

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use offhook_net::Letter;
-use offhook_rtp::{EVENT_BYTES, HEADER_BYTES, Header, Heard, KeySender, Packet, ReceiverStats, is_rtcp};
+use offhook_rtp::{EVENT_BYTES, HEADER_BYTES, Header, KeySender, Packet, ReceiverStats, is_rtcp};
 use offhook_units::{Entropy, RtpSeq, RtpTime, Span, Tick};
 
 use crate::mark::Mark;
+use crate::sample::{Sample, Sampled, is_new};
 use crate::statistics::Times;
 
 /// Time between two packets of a flow.
@@ -71,6 +72,8 @@ pub enum Order {
         /// Whether it wants to hear anything.
         sends: bool,
     },
+    /// What its caller hears from now on is kept, and what is said begins anew, without marks.
+    Sample(u32),
     /// The call is over.
     Close(u32),
 }
@@ -133,6 +136,8 @@ pub struct Figures {
     pub longest_gap: Times,
     /// How long after their time packets were sent.
     pub late: Times,
+    /// What a sampled caller heard.
+    pub sample: Option<Sample>,
 }
 
 #[derive(Debug)]
@@ -159,6 +164,7 @@ struct Flow {
     longest_gap: Span,
     /// Of the marks that count for this flow: the first and the last one, and how many.
     marks: Option<(u32, u32, u64)>,
+    sample: Option<Box<Sample>>,
 }
 
 /// What is spoken, encoded once for all.
@@ -168,6 +174,8 @@ pub struct Speech {
     pub payload: Arc<[u8]>,
     /// Every how many packets one is marked; 1: each.
     pub mark_every: u32,
+    /// The call whose caller is listened to, if any.
+    pub sampled: Option<Sampled>,
 }
 
 /// All flows.
@@ -262,6 +270,13 @@ impl Flows {
                     self.by_peer.entry((socket, remote)).or_default().push(flow);
                 }
             }
+            Order::Sample(flow) => {
+                let silence = self.speech.sampled.map(|sampled| sampled.silence);
+                if let (Some(flow), Some(silence)) = (self.by_number.get_mut(&flow), silence) {
+                    flow.said = 0;
+                    flow.sample.get_or_insert_with(|| Box::new(Sample::new(silence)));
+                }
+            }
             Order::Close(flow) => self.close(flow),
         }
     }
@@ -292,6 +307,7 @@ impl Flows {
             last_at: None,
             longest_gap: Span::ZERO,
             marks: None,
+            sample: None,
         };
         if part != Part::Echo {
             self.slots[slot].push(flow);
@@ -313,11 +329,12 @@ impl Flows {
     }
 
     fn close(&mut self, flow: u32) {
-        let Some(found) = self.by_number.remove(&flow) else { return };
+        let Some(mut found) = self.by_number.remove(&flow) else { return };
         self.slots[found.slot].retain(|each| *each != flow);
         self.forget_peer(found.socket, found.remote, flow);
         self.by_source.remove(&found.ssrc);
         self.figures.close(&found);
+        self.figures.sample = found.sample.take().map(|sample| *sample).or_else(|| self.figures.sample.take());
     }
 
     /// The figures so far; those of open flows are told when they close.
@@ -386,14 +403,11 @@ impl Flows {
         };
         let arrival = (now.as_us() * 8 / 1_000) as u32;
         let is_speech = packet.payload.len() > EVENT_BYTES;
-        let placed = flow.heard.heard(
-            packet.header.ssrc,
-            packet.header.seq,
-            packet.header.timestamp,
-            is_speech.then_some(arrival),
-        );
-        if !matches!(placed, Heard::Began | Heard::Newest { .. } | Heard::Late) {
+        if !is_new(&mut flow.heard, &packet.header, is_speech.then_some(arrival)) {
             return;
+        }
+        if let Some(sample) = flow.sample.as_mut().filter(|_| packet.payload.len() == PAYLOAD_BYTES) {
+            sample.hear(packet.header.timestamp, packet.payload);
         }
         flow.received += 1;
         self.figures.counts.received += 1;
@@ -447,7 +461,7 @@ impl Flow {
         let at = self.said % packets * PAYLOAD_BYTES;
         payload.copy_from_slice(&speech.payload[at..at + PAYLOAD_BYTES]);
         self.said += 1;
-        if self.sent.is_multiple_of(speech.mark_every.max(1)) {
+        if self.sample.is_none() && self.sent.is_multiple_of(speech.mark_every.max(1)) {
             Mark { run, flow: id, number: self.sent / speech.mark_every.max(1), sent: now }.write(&mut payload);
         }
         let header =
@@ -515,7 +529,11 @@ impl Figures {
             (Part::Caller | Part::Speaker, Some((first, last, count))) => {
                 counts.marks_lost += (u64::from(last - first) + 1).saturating_sub(count);
             }
-            (Part::Caller, None) => counts.without_echo += 1,
+            // Whoever is sampled sends no marks, and is heard by what came.
+            (Part::Caller, None) => {
+                let has_heard = flow.sample.as_ref().is_some_and(|sample| !sample.heard().is_empty());
+                counts.without_echo += u64::from(!has_heard);
+            }
         }
         if flow.received > 0 {
             self.jitter.note(Span::from_us(u64::from(flow.heard.jitter()) * 125));

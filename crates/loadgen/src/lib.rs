@@ -8,13 +8,16 @@ pub mod capacity;
 mod driver;
 pub mod faults;
 pub mod flows;
+mod lines;
 pub mod load;
 mod mark;
 mod meter;
 pub mod page;
 pub mod process;
+pub mod registrations;
 pub mod report;
 mod run;
+pub mod sample;
 mod speakers;
 pub mod statistics;
 

@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use offhook_plan::CodecKind;
-use offhook_sip::{Credentials, Uri};
+use offhook_sip::{Credentials, Transport, Uri};
 use offhook_units::Span;
 
 use crate::arrivals::{Pattern, Spread};
@@ -18,6 +18,8 @@ pub struct Load {
     pub callers: Option<Callers>,
     /// Who answers, if anybody.
     pub agents: Option<Agents>,
+    /// What SIP goes over: UDP, or TCP with one connection for all callers and one for all agents.
+    pub transport: Transport,
     /// The codec of both: G.711 of either law.
     pub codec: CodecKind,
     /// What is spoken.

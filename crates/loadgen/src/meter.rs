@@ -190,6 +190,7 @@ impl Meter {
             machine_idle_pct: 100.0 * (last.idle_ticks - begin.idle_ticks) as f64 / all_ticks as f64,
             seconds: self.seconds.clone(),
             outcomes: driver.outcomes().to_vec(),
+            sample: figures.sample.clone(),
             ..Report::default()
         };
         report.judge();

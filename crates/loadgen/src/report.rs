@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::driver::Outcome;
+use crate::sample::Sample;
 use crate::statistics::Quantiles;
 
 /// A packet or a call may begin so late, in milliseconds, for 99 of 100: more, and the run does not count.
@@ -40,9 +41,14 @@ pub struct Report {
     pub machine_idle_pct: f64,
     /// Second by second.
     pub seconds: Vec<Second>,
+    /// What whoever judges speech says of a caller's, where somebody was asked.
+    pub speech_quality: Option<f64>,
     /// Of each call that is over, where the load keeps it.
     #[serde(skip)]
     pub outcomes: Vec<Outcome>,
+    /// What a sampled caller heard.
+    #[serde(skip)]
+    pub sample: Option<Sample>,
 }
 
 /// The callers' calls. Times are counted from the instant at which a call was due.
@@ -352,6 +358,9 @@ impl Report {
             media.echoes_lost,
             media.gaps
         );
+        if let Some(quality) = self.speech_quality {
+            let _ = writeln!(out, "         judged by what one caller heard: {quality:.2}");
+        }
         if media.crosstalk > 0 {
             let _ = writeln!(out, "         {} packets of one call were heard in another", media.crosstalk);
         }

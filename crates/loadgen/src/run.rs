@@ -3,19 +3,18 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use offhook_net::Clock;
-use offhook_net::bans::{BanLimits, Bans, Network};
-use offhook_net::intake::{Bell, Intake, Post};
+use offhook_net::intake::{Bell, Post};
 use offhook_net::limits::{open_files, raise_open_files};
-use offhook_net::sip::{Incoming, SipSocket};
+use offhook_net::sip::Incoming;
 use offhook_units::{Entropy, Span, Tick};
 
 use crate::faults::{Side, Wire};
 use crate::flows::{Figures, Flows, Notice};
+use crate::lines::{Bound, Lines};
 use crate::load::{Load, Ports, sockets_for, towards};
 use crate::meter::Meter;
 use crate::report::{Report, Second};
@@ -28,8 +27,6 @@ const LOOK_EVERY: Span = Span::from_s(1);
 const IDLE_FOR: Duration = Duration::from_secs(2);
 /// Files that are open beside our sockets.
 const FILES_BESIDE: u64 = 48;
-/// Letters that are collected before they are sent.
-const LETTERS_MAX: usize = 256;
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -87,8 +84,8 @@ pub enum RunError {
 
 /// The sockets of a run.
 struct Sockets {
-    /// Callers' and agents' sockets for SIP, where there are any.
-    sip: Vec<SipSocket>,
+    /// Callers' and agents' addresses for SIP, where there are any.
+    sip: Bound,
     callers: SocketAddr,
     agents: SocketAddr,
     pairs: Vec<Pair>,
@@ -98,7 +95,7 @@ struct Sockets {
 impl Sockets {
     fn open(load: &Load) -> Result<Self, RunError> {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (mut sip, mut pairs, mut ports) = (Vec::new(), Vec::new(), Ports::default());
+        let (mut sip, mut pairs, mut ports) = (Bound::new(load.transport), Vec::new(), Ports::default());
         let concurrent = load.callers.as_ref().map_or(0, |callers| callers.concurrent);
         // Without callers of ours, each agent may talk.
         let talks = load.agents.as_ref().map(|agents| if concurrent > 0 { concurrent } else { agents.count as usize });
@@ -111,9 +108,7 @@ impl Sockets {
         let route = |wanted, server| towards(wanted, server).map_err(|error| RunError::Route { server, error });
         let mut callers = nowhere;
         if let Some(load) = &load.callers {
-            let socket = bind(route(load.local, load.server)?, "calls")?;
-            callers = socket.local();
-            sip.push(socket);
+            callers = sip.bind(route(load.local, load.server)?, "calls")?;
             open_pairs(callers.ip(), wanted[0], &mut pairs, &mut ports.callers)?;
         }
         let mut agents = nowhere;
@@ -121,17 +116,11 @@ impl Sockets {
             let server = floor.registrar.as_ref().map(|(server, _)| *server);
             let server = server.or_else(|| load.callers.as_ref().map(|callers| callers.server));
             let local = server.map_or(Ok(floor.local), |server| route(floor.local, server))?;
-            let socket = bind(local, "agents")?;
-            agents = socket.local();
-            sip.push(socket);
+            agents = sip.bind(local, "agents")?;
             open_pairs(agents.ip(), wanted[1], &mut pairs, &mut ports.agents)?;
         }
         Ok(Self { sip, callers, agents, pairs, ports })
     }
-}
-
-fn bind(address: SocketAddr, what: &'static str) -> Result<SipSocket, RunError> {
-    SipSocket::bind(address).map_err(|error| RunError::Bind { what, error })
 }
 
 fn open_pairs(host: IpAddr, count: usize, pairs: &mut Vec<Pair>, at: &mut Vec<SocketAddr>) -> Result<(), RunError> {
@@ -146,13 +135,10 @@ fn open_pairs(host: IpAddr, count: usize, pairs: &mut Vec<Pair>, at: &mut Vec<So
 /// The threads of a run, and what joins them.
 struct Stage {
     clock: Clock,
-    sip: Vec<SipSocket>,
-    intake: Intake,
+    lines: Lines,
     driver: Driver,
     speech: Sender<Input>,
     notices: Receiver<Notice>,
-    /// Letters by socket.
-    letters: Vec<Vec<offhook_net::Letter>>,
     /// Where callers' and agents' messages come from.
     callers: SocketAddr,
     wire: Arc<Wire>,
@@ -171,33 +157,19 @@ impl Stage {
         let until = loop {
             match self.driver.poll_output() {
                 Output::Transmit { flow, .. } if !self.carries(flow.local) => {}
-                Output::Transmit { flow, bytes } => {
-                    let at = self.sip.iter().position(|socket| socket.local() == flow.local).unwrap_or(0);
-                    if let (Some(socket), Some(letters)) = (self.sip.get(at), self.letters.get_mut(at)) {
-                        letters.push(socket.letter(flow, bytes));
-                        if letters.len() >= LETTERS_MAX {
-                            socket.send_all(letters);
-                            letters.clear();
-                        }
-                    }
-                }
+                Output::Transmit { flow, bytes } => self.lines.send(flow, bytes),
                 // The thread of speech ends after this one.
                 Output::Media(order) => drop(self.speech.send(Input::Order(order))),
                 Output::Wait { until } => break until,
             }
         };
-        for (socket, letters) in self.sip.iter().zip(&mut self.letters) {
-            if !letters.is_empty() {
-                socket.send_all(letters);
-                letters.clear();
-            }
-        }
+        self.lines.flush();
         until
     }
 
     /// Everything that has come in since the last time.
     fn take(&mut self, incoming: &mut Vec<Incoming>) -> bool {
-        let more = self.intake.read(incoming);
+        let more = self.lines.read(incoming);
         for each in incoming.drain(..) {
             let now = self.clock.now();
             match each {
@@ -235,8 +207,6 @@ pub fn run(
     meter.idle_is_over();
     let system = |what| move |error| RunError::System { what, error };
     let bell = Arc::new(Bell::new().map_err(system("descriptor"))?);
-    let trusted = ["0.0.0.0/0", "::/0"].into_iter().filter_map(Network::parse).collect();
-    let bans = Arc::new(Bans::new(BanLimits { trusted, ..BanLimits::default() }));
     let (tell, notices) = unbounded();
     let (speech, orders) = unbounded();
     let both_ends = load.callers.is_some() && load.agents.is_some();
@@ -252,9 +222,7 @@ pub fn run(
     let chance = entropy.fork();
     let driver = Driver::new(clock.now(), load, sockets.callers, sockets.agents, sockets.ports, entropy);
     let mut stage = Stage {
-        intake: Intake::new(&sockets.sip, bell, bans),
-        letters: sockets.sip.iter().map(|_| Vec::new()).collect(),
-        sip: sockets.sip,
+        lines: Lines::open(sockets.sip, bell)?,
         clock,
         driver,
         speech,
@@ -264,9 +232,7 @@ pub fn run(
         chance,
     };
     turn(&mut stage, stop, &mut meter, live);
-    let flooded: u64 = stage.sip.iter().map(|socket| socket.counters().flooded.load(Ordering::Relaxed)).sum();
-    let sip_ports = stage.sip.iter().map(|socket| socket.local().port());
-    let dropped = crate::process::dropped(&ports.iter().copied().chain(sip_ports).collect::<Vec<_>>()) + flooded;
+    let dropped = crate::process::dropped(&ports) + stage.lines.dropped();
     drop(stage.speech);
     let figures = thread.join().unwrap_or_else(|_| {
         tracing::error!("the thread of speech panicked");
@@ -294,14 +260,14 @@ fn turn(stage: &mut Stage, stop: &Receiver<()>, meter: &mut Meter, mut live: imp
         if until.is_some_and(|until| until <= now) {
             stage.driver.timeout(now);
             // What has come meanwhile is taken along: a flood of timers starves nobody.
-            stage.intake.sleep(Duration::ZERO, || false);
+            stage.lines.sleep(Duration::ZERO);
         } else {
             let wake = until.map_or(next_look, |until| until.min(next_look));
-            stage.intake.sleep(wake.since(now).as_std(), || true);
+            stage.lines.sleep(wake.since(now).as_std());
         }
         while stage.take(&mut incoming) {
             stage.drain();
-            stage.intake.sleep(Duration::ZERO, || false);
+            stage.lines.sleep(Duration::ZERO);
         }
         meter.note_calls(stage.clock.now(), &stage.driver);
         if let Some(speech) = told.as_ref().and_then(|told| told.try_recv().ok()) {

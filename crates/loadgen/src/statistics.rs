@@ -64,6 +64,27 @@ impl Times {
         }
     }
 
+    /// A histogram that is coarse enough to be read: how many took longer than the bucket before and no longer than so many milliseconds,
+    /// of which there are 1, 2 and 5 in each power of ten. Empty ones at either end are left out.
+    pub fn buckets(&self) -> Vec<(f64, u64)> {
+        let bounds = (2..8_u32).flat_map(|power| [1, 2, 5].map(|each| each * 10_u64.pow(power)));
+        let mut below = 0;
+        let mut buckets: Vec<(f64, u64)> = bounds
+            .map(|us| {
+                let upto = if us >= self.0.max() { self.0.len() } else { self.0.count_between(0, us) };
+                let count = upto.saturating_sub(below);
+                below = below.max(upto);
+                (us as f64 / 1_000.0, count)
+            })
+            .collect();
+        if below < self.0.len() {
+            buckets.push((self.0.max() as f64 / 1_000.0, self.0.len() - below));
+        }
+        let used = |bucket: &(f64, u64)| bucket.1 > 0;
+        let (first, last) = (buckets.iter().position(used), buckets.iter().rposition(used));
+        first.zip(last).map_or_else(Vec::new, |(first, last)| buckets[first..=last].to_vec())
+    }
+
     /// Points of the curve of its percentiles, for a plot: share and milliseconds, closer to each other towards the end.
     pub fn curve(&self) -> Vec<(f64, f64)> {
         if self.0.is_empty() {
@@ -113,6 +134,23 @@ mod tests {
         }
         assert!(from_due.ms_at(0.95) > 490.0 && from_due.quantiles().max > 999.0, "{:?}", from_due.quantiles());
         assert!(from_sent.quantiles().max < 1.1, "counted from the sending nothing would be seen");
+    }
+
+    #[test]
+    fn a_coarse_histogram_counts_each_time_once_and_ends_with_the_longest() {
+        let mut times = Times::default();
+        assert_eq!(times.buckets(), []);
+        for ms in [1, 1, 2, 3, 4, 40] {
+            times.note(Span::from_ms(ms));
+        }
+        let found = times.buckets();
+        assert_eq!(found, [(1.0, 2), (2.0, 1), (5.0, 2), (10.0, 0), (20.0, 0), (50.0, 1)]);
+        times.note(Span::from_s(100));
+        let found = times.buckets();
+        assert!(
+            found.iter().map(|(_, count)| count).sum::<u64>() == 7 && found.last().unwrap().0 > 99_000.0,
+            "{found:?}"
+        );
     }
 
     #[test]

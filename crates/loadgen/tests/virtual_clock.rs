@@ -7,6 +7,7 @@ use std::sync::Arc;
 use offhook_loadgen::arrivals::{Pattern, Rates, Spread};
 use offhook_loadgen::flows::{Figures, Flows, Outbox, PAYLOAD_BYTES, Part, Speech};
 use offhook_loadgen::load::{Agents, Callers, Load, Ports};
+use offhook_loadgen::sample::Sampled;
 use offhook_loadgen::{Driver, Output};
 use offhook_plan::CodecKind;
 use offhook_sip::{Message, Transport, Uri};
@@ -47,8 +48,9 @@ fn load(per_s: f64, concurrent: usize, hold: Option<&str>, lasting_s: u64) -> Lo
             wrap_up: Span::ZERO,
             part: Part::Echo,
         }),
+        transport: Transport::Udp,
         codec: CodecKind::Pcmu,
-        speech: Speech { payload: Arc::from(vec![0xff; PAYLOAD_BYTES]), mark_every: 1 },
+        speech: Speech { payload: Arc::from(vec![0xff; PAYLOAD_BYTES]), mark_every: 1, sampled: None },
         lasting: Some(Span::from_s(lasting_s)),
         server_pid: None,
         wire: Arc::default(),
@@ -278,4 +280,26 @@ fn an_agent_called_without_a_name_takes_20_calls_at_once() {
     let (calls, _) = driver.calls().unwrap();
     assert_eq!((calls.started, calls.answered, calls.completed, calls.failed), (20, 20, 20, 0));
     assert_eq!(driver.agents().unwrap().while_busy, 0);
+}
+
+#[test]
+fn a_sampled_caller_hears_own_speech_from_its_begin_on_without_marks_and_the_others_go_on_marked() {
+    let mut load = load(1.0, 2, None, 4);
+    load.callers.as_mut().unwrap().uri = Uri::sip(None, "127.0.0.3", Some(5_070));
+    let said: Vec<u8> = (0..PAYLOAD_BYTES * 50).map(|n| (n / PAYLOAD_BYTES) as u8).collect();
+    load.speech =
+        Speech { payload: Arc::from(said.clone()), mark_every: 1, sampled: Some(Sampled { call: 2, silence: 0xff }) };
+    let (driver, figures, _) = World::new(&load).run();
+    assert_eq!(driver.calls().unwrap().0.completed, 2);
+    let sample = figures.sample.expect("a sample");
+    let (heard, expected) = (sample.heard(), sample.said(&said));
+    // Four seconds, but for what was under way at either end; echoes of marked packets that had left before come first.
+    assert!((31_000..=32_640).contains(&heard.len()), "{}", heard.len());
+    let begin = heard.chunks(PAYLOAD_BYTES).position(|packet| packet == &said[..PAYLOAD_BYTES]).expect("the begin");
+    assert!(begin <= 1, "{begin}");
+    let heard = &heard[begin * PAYLOAD_BYTES..];
+    assert_eq!(heard, &expected[..heard.len()]);
+    let counts = figures.counts;
+    assert_eq!((counts.without_echo, counts.crosstalk), (0, 0));
+    assert!(counts.echoed > 150 && counts.echoed < counts.sent, "{counts:?}");
 }

@@ -132,10 +132,15 @@ pub fn examine(dir: &Path, manifest: &Manifest) -> Option<FileFault> {
 
 /// Whether so many bytes are what the manifest line says that the recording lasts.
 pub fn length_fault(manifest: &Manifest, length: u64) -> Option<FileFault> {
-    let plain = length.saturating_sub(HEADER_BYTES as u64) / FRAME_BYTES;
-    let frames = if is_sealed(Path::new(&manifest.path)) { sealed_frames(length) } else { plain };
+    let frames = frames_in(Path::new(&manifest.path), length);
     let agrees = frames / 8 == manifest.duration_ms && length >= HEADER_BYTES as u64;
     (!agrees).then_some(FileFault::Length { found_ms: frames / 8, expected_ms: manifest.duration_ms })
+}
+
+/// How many frames, of 125 us each, lie in a recording at `path` that is so many bytes long.
+pub fn frames_in(path: &Path, length: u64) -> u64 {
+    let plain = length.saturating_sub(HEADER_BYTES as u64) / FRAME_BYTES;
+    if is_sealed(path) { sealed_frames(length) } else { plain }
 }
 
 /// Whether the recording at `path` is sealed.

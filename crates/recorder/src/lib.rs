@@ -41,7 +41,8 @@ mod wav;
 mod writer;
 
 pub use archive::{
-    FileFault, Line, OpenError, Playback, coverage_fault, examine, files_in, is_sealed, length_fault, manifest_lines,
+    FileFault, Line, OpenError, Playback, coverage_fault, examine, files_in, frames_in, is_sealed, length_fault,
+    manifest_lines,
 };
 pub use body::{CHUNK_BYTES, CHUNK_FRAMES, ReadAt};
 pub use canvas::Dirty;

@@ -318,7 +318,7 @@ impl Shift {
         busy.sort();
         let count = busy.len();
         busy.dedup();
-        assert_eq!(busy.len(), count, "an agent is in one call at a time, seed {}", self.seed);
+        assert_eq!(busy.len(), count, "an agent is in one call at a time, seed {}: {going_on:#?}", self.seed);
         for agent in &self.config.agents {
             assert!(acd.agent_state(agent.acd.id).is_some(), "an agent is always known, seed {}", self.seed);
         }
@@ -464,6 +464,11 @@ impl Shift {
     /// Recordings and their pauses since the last crash.
     pub const fn recorded(&self) -> (u64, u64) {
         (self.recorder.begun, self.recorder.pauses)
+    }
+
+    /// The virtual clock.
+    pub const fn now(&self) -> Tick {
+        self.now
     }
 
     /// Records so far.

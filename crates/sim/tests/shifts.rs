@@ -1,13 +1,17 @@
-//! Shifts from seeds. `SEEDS=2000` runs more of them, `SEED=17` one.
+//! Shifts from seeds. `SEEDS=2000` runs more of them, `SEED=17` one; `MINUTES=480` makes the long one a working day.
 
 use std::collections::BTreeMap;
 
 use offhook_call::callback::CallbackEnd;
 use offhook_call::guests::Part;
 use offhook_sim::{Setting, Shift};
+use offhook_units::Span;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok())
+}
 
 fn seeds(default: u64) -> std::ops::Range<u64> {
-    let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse::<u64>().ok());
     match (number("SEED"), number("SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
         (None, count) => 0..count.unwrap_or(default),
@@ -90,6 +94,33 @@ fn ports_that_cannot_be_opened_end_their_calls_and_no_others() {
         for _ in 0..1_000 {
             shift.step();
         }
+        shift.close();
+    }
+}
+
+/// Each step is checked; at the end every call has its record, all ports and sessions are back, and the log tells the same again.
+#[test]
+fn a_long_shift_of_12_callers_loses_nobody_and_leaves_nothing_behind() {
+    let lasting = Span::from_s(60 * number("MINUTES").unwrap_or(3));
+    for seed in seeds(1) {
+        let mut shift = Shift::new(seed);
+        let (begin, mut steps) = (shift.now(), 0_u64);
+        while shift.now().since(begin) < lasting {
+            shift.step();
+            steps += 1;
+        }
+        let records = shift.records();
+        let answered = records.iter().filter(|record| record.connected.is_some()).count();
+        let (recordings, _) = shift.recorded();
+        println!(
+            "{} virtual s in {steps} steps: {} records, {answered} with somebody at the other end, {recordings} recordings",
+            lasting.as_s(),
+            records.len()
+        );
+        // A caller calls again when a call is over, and waits 45 s at most in between.
+        let least = lasting.as_s() * 12 / 300;
+        assert!(records.len() as u64 >= least, "{} records, seed {seed}", records.len());
+        assert!(answered > 0 && recordings > 0, "{answered} and {recordings}, seed {seed}");
         shift.close();
     }
 }

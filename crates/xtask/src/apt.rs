@@ -13,7 +13,8 @@ pub struct Package {
     pub why: &'static str,
 }
 
-const fn package(name: &'static str, why: &'static str) -> Package {
+/// A package and why it is wanted.
+pub const fn package(name: &'static str, why: &'static str) -> Package {
     Package { name, why }
 }
 

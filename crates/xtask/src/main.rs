@@ -8,7 +8,9 @@
 mod apt;
 mod axe;
 mod children;
+mod compare;
 mod demo;
+mod flame;
 mod fuzz;
 mod g711;
 mod http;
@@ -46,6 +48,10 @@ enum Command {
     Peers(peers::Options),
     /// Measures what queue calls cost, with and without recording, beside a bare forwarder in the same run.
     Performance(performance::Options),
+    /// Counts the instructions that the hot parts of two versions take, by callgrind.
+    Compare(compare::Options),
+    /// Shows where the exchange's time goes under queue calls, as a flame graph and by whose instructions.
+    Flame(flame::Options),
     /// Runs seeded shifts of the distributor and of the whole exchange by the thousand, each seed in a process of its own: for the night.
     Shifts(shifts::Options),
     /// Fuzzes the parsers with libFuzzer (needs cargo-fuzz and a C++ compiler).
@@ -75,6 +81,8 @@ fn main() -> ExitCode {
         Command::Law => law::run(),
         Command::Peers(options) => peers::run(&options),
         Command::Performance(options) => performance::run(&options),
+        Command::Compare(options) => compare::run(&options),
+        Command::Flame(options) => flame::run(&options),
         Command::Shifts(options) => shifts::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
     };

@@ -14,6 +14,7 @@ use serde_json::Value;
 mod browsers;
 
 use crate::children::{self, Running};
+use crate::flame;
 use crate::peers::exchange::Exchange;
 
 /// Packets that a call of two legs has the server forward in a minute.
@@ -27,6 +28,9 @@ const QUEUE_CALLS: Place = Place {
 /// Calls a second while they are set up, and at least.
 const CALLS_A_SECOND_MAX: u32 = 40;
 const CALLS_A_SECOND_MIN: u32 = 5;
+/// What is profiled beside the table, and for how long in seconds.
+const PROFILED_CALLS: u16 = 200;
+const PROFILED_SECONDS: u64 = 15;
 /// What a run may take beside its own length.
 const BESIDE: Duration = Duration::from_secs(90);
 
@@ -43,7 +47,7 @@ pub struct Options {
     /// release build of the bench `browser_calls`.
     #[arg(long, value_delimiter = ',')]
     browsers: Vec<u16>,
-    /// Write the table into docs/PERFORMANCE.md instead of showing it. For a machine that does nothing else.
+    /// Write the table into docs/PERFORMANCE.md instead of showing it, and where the time goes (`cargo xtask flame`) beside it. For a machine that does nothing else.
     #[arg(long)]
     write: bool,
 }
@@ -88,6 +92,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let table = table(&rows, options);
     if options.write {
         write(&QUEUE_CALLS, &table)?;
+        flame::run(&flame::Options::beside_the_table(PROFILED_CALLS, PROFILED_SECONDS))?;
     } else {
         println!("\n{table}");
     }
@@ -131,7 +136,8 @@ fn measure(offhook: &Path, folder: &Path, number: &str, calls: u16, seconds: u64
     Ok(serde_json::from_str(&report)?)
 }
 
-fn figure(report: &Value, path: &str) -> f64 {
+/// A number of a report; zero where it has none there.
+pub fn figure(report: &Value, path: &str) -> f64 {
     report.pointer(path).and_then(Value::as_f64).unwrap_or(0.0)
 }
 
@@ -175,14 +181,14 @@ fn table(rows: &[Row], options: &Options) -> String {
 }
 
 /// Where a table stands in docs/PERFORMANCE.md: between two lines, or at the end under a title of its own.
-struct Place {
-    begin: &'static str,
-    end: &'static str,
-    title: &'static str,
+pub struct Place {
+    pub begin: &'static str,
+    pub end: &'static str,
+    pub title: &'static str,
 }
 
 /// Puts a table into docs/PERFORMANCE.md.
-fn write(place: &Place, table: &str) -> Result<()> {
+pub fn write(place: &Place, table: &str) -> Result<()> {
     let path = crate::root().join("docs/PERFORMANCE.md");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     std::fs::write(&path, put(place, &text, table))?;

@@ -72,6 +72,7 @@ enum Busy {
 #[derive(Debug)]
 pub(super) struct Floor {
     pub load: Agents,
+    transport: Transport,
     local: SocketAddr,
     talks: BTreeMap<SessionId, Talk>,
     busy: BTreeMap<String, Busy>,
@@ -88,9 +89,10 @@ struct Registered {
 }
 
 impl Floor {
-    pub fn new(load: Agents, local: SocketAddr) -> Self {
+    pub fn new(load: Agents, transport: Transport, local: SocketAddr) -> Self {
         Self {
             load,
+            transport,
             local,
             talks: BTreeMap::new(),
             busy: BTreeMap::new(),
@@ -133,7 +135,7 @@ impl Driver {
     pub(super) fn register_some(&mut self, now: Tick) {
         let Some(floor) = &mut self.floor else { return };
         let Some((server, domain)) = floor.load.registrar.clone() else { return };
-        let flow = Flow { transport: Transport::Udp, local: floor.local, peer: server };
+        let flow = Flow { transport: floor.transport, local: floor.local, peer: server };
         let portion = (u64::from(floor.load.registers_per_s) * REGISTER_EVERY.as_ms() / 1_000).max(1) as u32;
         for _ in 0..portion.min(floor.load.count - floor.begun) {
             let number = u64::from(floor.load.first + floor.begun);

@@ -98,6 +98,7 @@ pub(super) struct Call {
 #[derive(Debug)]
 pub(super) struct Crowd {
     pub load: Callers,
+    transport: Transport,
     local: SocketAddr,
     arrivals: Option<Arrivals>,
     pub calls: BTreeMap<SessionId, Call>,
@@ -116,9 +117,10 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    pub fn new(load: Callers, local: SocketAddr, keeps_outcomes: bool) -> Self {
+    pub fn new(load: Callers, transport: Transport, local: SocketAddr, keeps_outcomes: bool) -> Self {
         Self {
             load,
+            transport,
             local,
             arrivals: None,
             calls: BTreeMap::new(),
@@ -153,7 +155,7 @@ impl Crowd {
     }
 
     fn flow(&self) -> Flow {
-        Flow { transport: Transport::Udp, local: self.local, peer: self.load.server }
+        Flow { transport: self.transport, local: self.local, peer: self.load.server }
     }
 
     fn remove(&mut self, session: SessionId) -> Option<Call> {
@@ -279,7 +281,7 @@ impl Driver {
             (None, _) if call.leg.is_open => return self.hang_up_after(now, session, hold),
             (None, _) | (_, None) => Err("the answer has no session description".to_owned()),
         };
-        let flow = call.leg.flow;
+        let (flow, number, is_reached) = (call.leg.flow, call.number, call.reached.is_some());
         let was_open = core::mem::replace(&mut call.leg.is_open, true);
         match agreed {
             Ok(agreed) => {
@@ -288,6 +290,10 @@ impl Driver {
                     self.media(Order::Change { flow, remote: agreed.remote_rtp, sends: agreed.direction.sends() });
                 } else {
                     self.media(order);
+                }
+                // Where agents are of this run, a sample begins with the agent.
+                if self.sampled == Some(number) && (self.floor.is_none() || is_reached) {
+                    self.media(Order::Sample(flow));
                 }
                 self.hang_up_after(now, session, hold);
             }
@@ -409,6 +415,10 @@ impl Driver {
             call.reached = Some(now);
             crowd.figures.reached += 1;
             crowd.times.agent_answered.note_since(call.due, now);
+            let flow = call.leg.flow;
+            if self.sampled == Some(number) {
+                self.media(Order::Sample(flow));
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use offhook_loadgen::arrivals::Lasting;
 use offhook_loadgen::load::Load;
 
 use super::calls::{once, show};
-use super::load::{AgentOptions, Codec, kind, speech};
+use super::load::{AgentOptions, Codec, Over, kind, speech};
 use crate::phone::stop_signals;
 
 /// Arguments of `offhook bench agents`.
@@ -32,6 +32,9 @@ pub struct AgentsArgs {
     /// What they say with --speak: a WAV file, again and again.
     #[arg(long, value_name = "FILE")]
     speech: Option<PathBuf>,
+    /// What SIP goes over.
+    #[arg(long, value_enum, default_value = "udp")]
+    transport: Over,
     /// The codec.
     #[arg(long, value_enum, default_value = "pcmu")]
     codec: Codec,
@@ -57,6 +60,7 @@ pub fn run(args: &AgentsArgs) -> anyhow::Result<ExitCode> {
         agents: Some(
             floor.context("who answers is missing: --agents N --register sip:DOMAIN, or --agents-listen ADDR:PORT")?,
         ),
+        transport: args.transport.transport(),
         codec: kind(args.codec),
         speech: speech(args.speech.as_deref(), args.codec, None)?,
         lasting: args.lasting.map(|lasting| lasting.0),

@@ -10,18 +10,20 @@ use crossbeam_channel::Receiver;
 use offhook_loadgen::arrivals::{Lasting, Pattern, Rates};
 use offhook_loadgen::capacity::{Limits, Search, Try};
 use offhook_loadgen::load::Load;
+use offhook_loadgen::sample::Sampled;
 use offhook_loadgen::{Report, Second};
 use serde::Deserialize;
 
-use super::load::{AgentOptions, CallerOptions, LEGS_MAX};
+use super::load::{AgentOptions, CallerOptions, LEGS_MAX, law};
+use super::sample;
 use crate::phone::{entropy, stop_signals};
 
 /// Exit status of a run that does not count, because the generator was late.
-const NOT_COUNTED: u8 = 2;
+pub const NOT_COUNTED: u8 = 2;
 /// Exit status of a run that broke a limit.
-const LIMIT_BROKEN: u8 = 3;
+pub const LIMIT_BROKEN: u8 = 3;
 /// Between two tries of a search: the server's last messages are forgotten, its memory settles.
-const BETWEEN_TRIES: std::time::Duration = std::time::Duration::from_secs(3);
+pub const BETWEEN_TRIES: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// Arguments of `offhook bench calls`.
 #[derive(Debug, Args)]
@@ -40,6 +42,8 @@ Examples:
       200 agents that register as a0001 to a0200 with pw0001.., and impatient callers by chance
   offhook bench calls --scenario evening.toml --json
       a file with the same names: to, rate, concurrent, for, hold, ..; and count, register, users, .. below [agents]
+  offhook bench calls --to sip:700@pbx --rate 5/s --concurrent 50 --for 30s --speech said.wav --sample /tmp/heard --judge ./pesq.sh
+      what the first caller said and heard, and what a program of yours says of the second by the first
   offhook bench calls --to sip:800@pbx --rate 1/s --concurrent 5000 --hold 2s --for 20s --find-capacity 50..2000
       the highest rate that keeps the limits, by bisection
 
@@ -57,6 +61,16 @@ pub struct CallsArgs {
     /// Search for the most that keeps the limits: calls a second where --hold is given, calls at once otherwise.
     #[arg(long, value_name = "LEAST..MOST", value_parser = range)]
     find_capacity: Option<(u64, u64)>,
+    /// Write what a caller said and heard as FOLDER/said.wav and FOLDER/heard.wav: from the answer on, that of an agent of this command where there are any; a minute at most.
+    /// That call's speech carries no marks.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "find_capacity")]
+    sample: Option<PathBuf>,
+    /// Which call is sampled, by its number.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "sample")]
+    sample_call: u64,
+    /// A program that judges speech, such as one that computes PESQ: it is run with said.wav and heard.wav, and the last number that it prints is told as the quality.
+    #[arg(long, value_name = "PROGRAM", requires = "sample")]
+    judge: Option<PathBuf>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -125,7 +139,8 @@ fn read_scenario(text: &str) -> anyhow::Result<(CallerOptions, AgentOptions, Lim
     Ok((toml::Value::Table(rest).try_into()?, agents, limits))
 }
 
-fn range(text: &str) -> Result<(u64, u64), String> {
+/// Two numbers, the first one no larger than the second: `50..2000`.
+pub fn range(text: &str) -> Result<(u64, u64), String> {
     let bad = || format!("`{text}` is no range: write 50..2000");
     let (least, most) = text.split_once("..").ok_or_else(bad)?;
     let (least, most) = (least.parse().map_err(|_| bad())?, most.parse().map_err(|_| bad())?);
@@ -140,13 +155,21 @@ pub fn run(args: &CallsArgs) -> anyhow::Result<ExitCode> {
         let file = read_scenario(&text).with_context(|| path.display().to_string())?;
         (callers, agents, limits) = (callers.or(file.0), agents.or(file.1), limits.or(file.2));
     }
-    let load = callers.load(&agents)?;
+    let mut load = callers.load(&agents)?;
+    let codec = callers.codec();
+    if let Some(folder) = &args.sample {
+        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        load.speech.sampled = Some(Sampled { call: args.sample_call, silence: law(codec).silence() });
+    }
     let limits = limits.limits();
     let stop = stop_signals()?;
     if let Some((least, most)) = args.find_capacity {
         return find_capacity(args, &load, &limits, Search::new(least, most), &stop);
     }
-    let report = once(&load, &stop, args.quiet)?;
+    let mut report = once(&load, &stop, args.quiet)?;
+    if let Some(folder) = &args.sample {
+        report.speech_quality = sample::keep(&report, &load.speech, codec, folder, args.judge.as_deref())?;
+    }
     show(&report, args.json, args.html.as_deref())?;
     let broken = limits.broken(&report);
     for each in &broken {

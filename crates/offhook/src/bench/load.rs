@@ -12,7 +12,7 @@ use offhook_loadgen::flows::{PAYLOAD_BYTES, Part, Speech};
 use offhook_loadgen::load::{Agents, Callers, Load};
 use offhook_phone::Sound;
 use offhook_plan::CodecKind;
-use offhook_sip::{Credentials, Uri};
+use offhook_sip::{Credentials, Transport, Uri};
 use offhook_units::Span;
 use serde::Deserialize;
 
@@ -33,6 +33,26 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law.
     Pcma,
+}
+
+/// What SIP goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Over {
+    /// Datagrams.
+    Udp,
+    /// One connection for all callers, one for all agents.
+    Tcp,
+}
+
+impl Over {
+    /// As SIP calls it.
+    pub const fn transport(self) -> Transport {
+        match self {
+            Self::Udp => Transport::Udp,
+            Self::Tcp => Transport::Tcp,
+        }
+    }
 }
 
 /// Who calls, when, and what they say.
@@ -83,6 +103,9 @@ pub struct CallerOptions {
     /// A file whose first line is its password.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// What SIP goes over. Default udp.
+    #[arg(long, value_enum)]
+    pub transport: Option<Over>,
     /// What is said: a WAV file, again and again. Otherwise silence in full packets.
     #[arg(long, value_name = "FILE")]
     pub speech: Option<PathBuf>,
@@ -168,11 +191,17 @@ impl CallerOptions {
             dtmf: if self.dtmf.is_empty() { file.dtmf } else { self.dtmf },
             account: self.account.or(file.account),
             password_file: self.password_file.or(file.password_file),
+            transport: self.transport.or(file.transport),
             speech: self.speech.or(file.speech),
             codec: self.codec.or(file.codec),
             mark_every: self.mark_every.or(file.mark_every),
             server_pid: self.server_pid.or(file.server_pid),
         }
+    }
+
+    /// The codec of all calls.
+    pub fn codec(&self) -> Codec {
+        self.codec.unwrap_or(Codec::Pcmu)
     }
 
     /// The run that these options describe.
@@ -184,7 +213,7 @@ impl CallerOptions {
             Some(server) => resolve(server)?,
             None => resolve_uri(&uri)?,
         };
-        let codec = self.codec.unwrap_or(Codec::Pcmu);
+        let codec = self.codec();
         let concurrent = self.concurrent.context("how many calls at once is missing: --concurrent N")? as usize;
         let credentials = match (&self.account, &self.password_file) {
             (Some(username), Some(file)) => {
@@ -210,6 +239,7 @@ impl CallerOptions {
         Ok(Load {
             callers: Some(callers),
             agents: agents.floor()?,
+            transport: self.transport.unwrap_or(Over::Udp).transport(),
             codec: kind(codec),
             speech: speech(self.speech.as_deref(), codec, self.mark_every)?,
             lasting: Some(lasting),
@@ -294,11 +324,12 @@ impl AgentOptions {
 }
 
 /// Any address of the family of `server`.
-fn any_for(server: SocketAddr) -> SocketAddr {
+pub fn any_for(server: SocketAddr) -> SocketAddr {
     if server.is_ipv4() { SocketAddr::from(([0, 0, 0, 0], 0)) } else { SocketAddr::from(([0_u16; 8], 0)) }
 }
 
-fn resolve_uri(uri: &Uri) -> anyhow::Result<SocketAddr> {
+/// Where requests to a URI go: its host and port.
+pub fn resolve_uri(uri: &Uri) -> anyhow::Result<SocketAddr> {
     let port = uri.port.unwrap_or(5060);
     match uri.host_ip() {
         Some(ip) => Ok(SocketAddr::new(ip, port)),
@@ -306,7 +337,8 @@ fn resolve_uri(uri: &Uri) -> anyhow::Result<SocketAddr> {
     }
 }
 
-fn resolve(text: &str) -> anyhow::Result<SocketAddr> {
+/// The address of `HOST[:PORT]`; port 5060 where it names none.
+pub fn resolve(text: &str) -> anyhow::Result<SocketAddr> {
     let text = if text.parse::<std::net::IpAddr>().is_ok() || !text.contains(':') {
         let host = if text.contains(':') { format!("[{text}]") } else { text.to_owned() };
         format!("{host}:5060")
@@ -325,16 +357,22 @@ pub const fn kind(codec: Codec) -> CodecKind {
     }
 }
 
-/// What is spoken: a file, or silence.
-pub fn speech(path: Option<&Path>, codec: Codec, mark_every: Option<u32>) -> anyhow::Result<Speech> {
-    let law = match codec {
+/// The law of a codec.
+pub const fn law(codec: Codec) -> Law {
+    match codec {
         Codec::Pcmu => Law::Mu,
         Codec::Pcma => Law::A,
-    };
+    }
+}
+
+/// What is spoken: a file, or silence.
+pub fn speech(path: Option<&Path>, codec: Codec, mark_every: Option<u32>) -> anyhow::Result<Speech> {
+    let law = law(codec);
     let Some(path) = path else {
         return Ok(Speech {
             payload: Arc::from(vec![law.silence(); PAYLOAD_BYTES]),
             mark_every: mark_every.unwrap_or(1),
+            sampled: None,
         });
     };
     let sound = Sound::load(path)?;
@@ -342,5 +380,5 @@ pub fn speech(path: Option<&Path>, codec: Codec, mark_every: Option<u32>) -> any
     G711::new(law).encode(sound.samples(), &mut payload);
     // Whole packets, and one at least.
     payload.resize(payload.len().next_multiple_of(PAYLOAD_BYTES), law.silence());
-    Ok(Speech { payload: Arc::from(payload), mark_every: mark_every.unwrap_or(MARK_SPEECH_EVERY) })
+    Ok(Speech { payload: Arc::from(payload), mark_every: mark_every.unwrap_or(MARK_SPEECH_EVERY), sampled: None })
 }

@@ -6,6 +6,10 @@ mod calls;
 mod chaos;
 mod load;
 mod media;
+mod record;
+mod register;
+mod sample;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -18,8 +22,14 @@ pub enum BenchCommand {
     Calls(Box<calls::CallsArgs>),
     /// Faults under load: an exchange of its own, calls to it, and what became of each call while networks, phones, disk and process failed.
     Chaos(chaos::ChaosArgs),
+    /// Recorded queue calls to an exchange of its own for as long as it takes: whether memory stays, and every call has record and recording.
+    Soak(soak::SoakArgs),
     /// Agents who register, answer, decline, hang up and wrap up, for callers of whoever.
     Agents(Box<agents::AgentsArgs>),
+    /// Accounts that register with digest, and register again, at any SIP server: how long it took, what failed, and the server's CPU.
+    Register(Box<register::RegisterArgs>),
+    /// Recordings by the hundred written to a folder at the pace of speech: CPU, bytes, how far the disk is behind, what was lost.
+    Record(record::RecordArgs),
     /// How long a routing decision takes on a large floor, and how much memory agents and contacts take.
     Acd(acd::AcdArgs),
     /// What a listener hears of a bad network: speech and a trace in, what was heard and a log out.
@@ -31,7 +41,10 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
     match command {
         BenchCommand::Calls(args) => calls::run(args),
         BenchCommand::Chaos(args) => chaos::run(args),
+        BenchCommand::Soak(args) => soak::run(args),
         BenchCommand::Agents(args) => agents::run(args),
+        BenchCommand::Register(args) => register::run(args),
+        BenchCommand::Record(args) => record::run(args),
         BenchCommand::Acd(args) => acd::run(args),
         BenchCommand::Media(args) => media::run(args),
     }

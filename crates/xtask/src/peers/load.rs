@@ -31,18 +31,20 @@ fn at(last: u8, port: u16) -> SocketAddr {
 
 /// Runs `offhook bench calls` and gives its report.
 fn calls(bench: &Bench, name: &str, words: &[&str]) -> Result<Value> {
+    let words: Vec<&str> = ["calls", "--codec", "pcmu"].into_iter().chain(words.iter().copied()).collect();
+    run_bench(bench, name, &words)
+}
+
+/// Runs a bench and gives its report.
+fn run_bench(bench: &Bench, name: &str, words: &[&str]) -> Result<Value> {
     let mut command = Command::new(&bench.offhook);
-    command.args(["bench", "calls", "--json", "--quiet", "--codec", "pcmu"]).args(words);
+    command.arg("bench").args(words).args(["--json", "--quiet"]);
     let log = bench.folder.join(name);
     let (mut running, lines) = Running::start_reading("offhook bench", &mut command, &log)?;
     let status = running.wait(WITHIN)?;
     let report = lines.iter().last().with_context(|| format!("no report; see {}", log.display()))?;
     let report: Value = serde_json::from_str(&report)?;
-    ensure!(
-        status.success() || status.code() == Some(NOT_COUNTED),
-        "offhook bench ended with {status}: {}",
-        report["calls"]
-    );
+    ensure!(status.success() || status.code() == Some(NOT_COUNTED), "offhook bench ended with {status}: {report}");
     let is_late = report["counts"] == false;
     ensure!(is_late == (status.code() == Some(NOT_COUNTED)), "{status}, and the report says otherwise: {report}");
     Ok(report)
@@ -76,6 +78,48 @@ fn echo(local: SocketAddr) -> Result<(Arc<AtomicBool>, std::thread::JoinHandle<(
         }
     });
     Ok((stop, thread))
+}
+
+/// Callers over one connection, registered agents over another.
+fn over_tcp(bench: &Bench, to: &str, register: &str) -> Result<String> {
+    let agents = AGENTS.to_string();
+    let callers = ["--transport", "tcp", "--to", to, "--listen", "127.0.2.2:0", "--rate", "8/s", "--concurrent", "40"];
+    let floor = ["--agents", &agents, "--register", register, "--users", "r{n:04}", "--agents-listen", "127.0.2.3:0"];
+    let words: Vec<&str> = callers.into_iter().chain(floor).chain(["--hold", "1s", "--for", "2s"]).collect();
+    let report = calls(bench, "tcp.json", &words)?;
+    must_be(
+        &report,
+        &[
+            ("/calls/started", CALLS / 2),
+            ("/calls/completed", CALLS / 2),
+            ("/calls/reached_agent", CALLS / 2),
+            ("/agents/registered", AGENTS),
+            ("/media/flows_without_echo", 0),
+        ],
+    )?;
+    Ok(format!("{} calls over TCP", CALLS / 2))
+}
+
+/// Accounts of the exchange that register, are refreshed and leave.
+fn registrations(bench: &Bench, to: &str, pid: &str) -> Result<String> {
+    let accounts = AGENTS.to_string();
+    let words = ["register", "--to", to, "--listen", "127.0.2.3:0", "--accounts", &accounts, "--rate", "80/s"];
+    let words: Vec<&str> = words.into_iter().chain(["--for", "2s", "--server-pid", pid]).collect();
+    let report = run_bench(bench, "register.json", &words)?;
+    // 160 turns: each account registers once and is refreshed three times.
+    must_be(
+        &report,
+        &[
+            ("/due", 4 * AGENTS),
+            ("/registered", AGENTS),
+            ("/refreshed", 3 * AGENTS),
+            ("/left", AGENTS),
+            ("/failed", 0),
+            ("/register_ms/n", AGENTS),
+        ],
+    )?;
+    ensure!(report["server"]["cpu_ms_per_registration"].as_f64().is_some(), "{}", report["server"]);
+    Ok(format!("{AGENTS} accounts registered, refreshed and gone: p99 {} ms", report["refresh_ms"]["p99"]))
 }
 
 /// Calls that hold, through a recorded queue, to agents of the same command.
@@ -114,9 +158,11 @@ fn exchange(bench: &Bench) -> Result<String> {
     ensure!(page.contains("<polyline") && !page.contains("<script"), "the page has no plot");
     let records = exchange.wait_records(CALLS as usize, Duration::from_secs(10))?;
     ensure!(records.len() as u64 == CALLS, "{} records of {CALLS} calls", records.len());
+    let over_tcp = over_tcp(bench, &to, &register)?;
+    let registering = registrations(bench, &register, &pid)?;
     exchange.stop()?;
     Ok(format!(
-        "{CALLS} recorded queue calls to {AGENTS} registered agents: setup p99 {:.1} ms, round trip p99 {:.2} ms{}",
+        "{over_tcp}; {registering}; {CALLS} recorded queue calls to {AGENTS} registered agents: setup p99 {:.1} ms, round trip p99 {:.2} ms{}",
         report["calls"]["setup_ms"]["p99"].as_f64().unwrap_or(0.0),
         report["media"]["round_trip_ms"]["p99"].as_f64().unwrap_or(0.0),
         if report["counts"] == true { "" } else { " (the generator was late)" }
@@ -161,8 +207,28 @@ fn sipp(bench: &Bench) -> Result<String> {
     Ok(format!("{STAYING} calls of sipp for 3 s: {echoed} packets back through one port"))
 }
 
+/// The recorder by itself, plain and sealed.
+fn recorder(bench: &Bench) -> Result<String> {
+    let mut cpu = Vec::new();
+    for more in [["--codec", "pcma"].as_slice(), &["--codec", "opus", "--sealed"]] {
+        let folder = bench.folder.to_str().context("a path in UTF-8")?;
+        let words = ["record", "--folder", folder, "--streams", "20", "--for", "2s"];
+        let words: Vec<&str> = words.into_iter().chain(more.iter().copied()).collect();
+        let report = run_bench(bench, "record.json", &words)?;
+        // 50 packets a second of each side.
+        must_be(
+            &report,
+            &[("/packets", 20 * 2 * 100), ("/dropped", 0), ("/closed", 20), ("/with_gaps", 0), ("/disk_errors", 0)],
+        )?;
+        ensure!(number(&report, "/bytes")? >= 20 * 2 * 16_000, "{report}");
+        cpu.push(report["recorder"]["cpu_s_per_call_minute"].as_f64().unwrap_or(0.0));
+    }
+    Ok(format!("20 recordings, plain and sealed: {:.4} and {:.4} CPU-s a call-minute", cpu[0], cpu[1]))
+}
+
 pub fn run(bench: &Bench) -> Result<String> {
+    let recorded = recorder(bench).context("the recorder")?;
     let with_sipp = sipp(bench).context("against sipp")?;
     let with_exchange = exchange(bench).context("against the exchange")?;
-    Ok(format!("{with_sipp}; {with_exchange}"))
+    Ok(format!("{with_sipp}; {with_exchange}; {recorded}"))
 }

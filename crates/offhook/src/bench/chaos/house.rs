@@ -29,8 +29,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of its log that are told where it fails.
 const LOG_LINES: usize = 5;
 /// Where ports are looked for, and how often. Those of speech come after them.
-const PORTS: Range<u16> = 20_000..30_000;
-const MEDIA_PORTS: &str = "30000-39999";
+const PORTS: Range<u16> = 12_000..20_000;
+const MEDIA_PORTS: &str = "20000-29999";
 const PORT_TRIES: usize = 100;
 /// Between two looks at a process or page that is to change.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -49,21 +49,28 @@ pub struct House {
     process: Option<Child>,
 }
 
+/// What an exchange is to be like.
+#[derive(Debug)]
+pub struct Setting<'a> {
+    pub agents: u32,
+    /// How long an agent's phone rings, and the longest wait.
+    pub ring_for: Span,
+    pub max_wait: Span,
+    /// More lines in the table `[sip]` of its configuration.
+    pub sip_more: &'a str,
+    /// The clock that it is to look at, where that is not the machine's.
+    pub watch: Option<Watch>,
+}
+
 impl House {
     /// Writes a configuration for so many agents into `folder`, and starts an exchange with it.
-    pub fn start(
-        folder: &Path,
-        agents: u32,
-        ring_for: Span,
-        max_wait: Span,
-        watch: Option<Watch>,
-        mut entropy: Entropy,
-    ) -> Result<Self> {
+    pub fn start(folder: &Path, setting: Setting<'_>, mut entropy: Entropy) -> Result<Self> {
+        let Setting { agents, ring_for, max_wait, sip_more, watch } = setting;
         let mut port = |host| free_port(host, &mut entropy);
         let (sip, phones, http) = (port("127.0.0.1")?, port("127.0.0.3")?, port("127.0.0.1")?);
         let text = format!(
             "[exchange]\nname = \"Offhook under test\"\nrealm = \"offhook\"\n\n[sip]\nlisten = [\"udp:{sip}\"]\n\
-             trusted = [\"127.0.0.2\", \"127.0.0.3\"]\n\n[media]\nports = \"{MEDIA_PORTS}\"\n\n[http]\nlisten = \"{http}\"\n\n\
+             trusted = [\"127.0.0.2\", \"127.0.0.3\"]\n{sip_more}\n[media]\nports = \"{MEDIA_PORTS}\"\n\n[http]\nlisten = \"{http}\"\n\n\
              [store]\nfolder = \"data\"\n\n[[trunk]]\nname = \"chaos\"\npeers = [\"127.0.0.2\"]\n\n\
              [[number]]\nnumber = \"700\"\nanswer = \"at-start\"\nqueue = \"chaos\"\n\n\
              [[queue]]\nname = \"chaos\"\nring_for = \"{}s\"\nmax_wait = \"{}s\"\nwrap_up = \"0s\"\nrecord = true\n\n\

@@ -2,9 +2,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
-mod account;
+pub mod account;
 mod faults;
-mod house;
+pub mod house;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,12 +22,13 @@ use offhook_loadgen::flows::Part;
 use offhook_loadgen::load::{Agents, Callers, Load};
 use offhook_net::Clock;
 use offhook_plan::CodecKind;
+use offhook_sip::Transport;
 use offhook_units::{Span, Tick};
 use serde::Serialize;
 
 use self::account::{Account, LAST_WORDS_MS, Run, account};
 use self::faults::{Disk, Fault, InForce, Watch, begin};
-use self::house::House;
+use self::house::{House, Setting};
 use crate::phone::{entropy, stop_signals};
 
 /// Exit status of a run in which something is not accounted for.
@@ -133,7 +134,8 @@ pub fn run(args: &ChaosArgs) -> Result<ExitCode> {
             None
         }
     };
-    let mut house = House::start(folder.path(), args.agents, RING_FOR, MAX_WAIT, watch, entropy()?)?;
+    let setting = Setting { agents: args.agents, ring_for: RING_FOR, max_wait: MAX_WAIT, sip_more: "", watch };
+    let mut house = House::start(folder.path(), setting, entropy()?)?;
     let stop = stop_signals()?;
     let clock = Clock::start(None);
     let began = clock.now();
@@ -262,6 +264,7 @@ fn load(args: &ChaosArgs, house: &House, wire: Arc<Wire>) -> Result<Load> {
     Ok(Load {
         callers: Some(callers),
         agents: Some(agents),
+        transport: Transport::Udp,
         codec: CodecKind::Pcmu,
         speech: super::load::speech(None, super::load::Codec::Pcmu, None)?,
         lasting: Some(args.lasting.0),
@@ -271,7 +274,8 @@ fn load(args: &ChaosArgs, house: &House, wire: Arc<Wire>) -> Result<Load> {
     })
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// A folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).with_context(|| to.display().to_string())?;
     for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;
