@@ -1,5 +1,6 @@
 //! From a call's stage to its plan, and from the worker's reports back to the call.
 
+use offhook_plan::tap::Side;
 use offhook_plan::{
     Edge, Grade, LegPlan, LevelReport, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source,
     SpeechReport, Tap,
@@ -200,8 +201,8 @@ impl Exchange {
 
 /// Whether two plans differ in nothing but their generation.
 fn same_media(a: &MediaPlan, b: &MediaPlan) -> bool {
-    let MediaPlan { call, generation: _, legs, edges, taps } = a;
-    *call == b.call && *legs == b.legs && *edges == b.edges && *taps == b.taps
+    let MediaPlan { call, generation: _, legs, edges, taps, forks } = a;
+    *call == b.call && *legs == b.legs && *edges == b.edges && *taps == b.taps && *forks == b.forks
 }
 
 /// The plan that a call's state asks for; a pure function of the call.
@@ -273,8 +274,11 @@ fn plan_of(call: &Call) -> MediaPlan {
         legs.push(leg_plan(&by.leg, true));
     }
     let recording = call.recording.filter(|_| call.pause.is_none());
-    let taps = recording.map(|recording| Tap { leg: customer(call).id, recording }).into_iter().collect();
-    MediaPlan { call: call.id, generation: 0, legs, edges, taps }
+    let taps = recording
+        .map(|recording| Tap { leg: customer(call).id, recording, heard_as: Side::Heard })
+        .into_iter()
+        .collect();
+    MediaPlan { call: call.id, generation: 0, legs, edges, taps, forks: Vec::new() }
 }
 
 /// The edges of two who talk. What a phone that sent no early media said before its answer reached us belongs to the talk.

@@ -570,8 +570,11 @@ impl Exchange {
                     self.probed(now, id, status);
                 }
             }
-            // The exchange changes no description by itself, and sends no REFER.
-            SipEvent::ReofferRefused { .. } | SipEvent::ReferAnswered { .. } | SipEvent::ReferProgress { .. } => {}
+            // The exchange changes no description by itself, sends no REFER, and takes no recording sessions.
+            SipEvent::Metadata { .. }
+            | SipEvent::ReofferRefused { .. }
+            | SipEvent::ReferAnswered { .. }
+            | SipEvent::ReferProgress { .. } => {}
             SipEvent::Resubscribed { subscription } => self.resubscribed(now, subscription),
             SipEvent::NotifyDue { subscription } => self.notify_due(now, subscription),
             SipEvent::Unsubscribed { subscription } => self.unsubscribed(subscription),
