@@ -370,6 +370,20 @@ pub enum CallEvent {
         /// Which call.
         call: CallId,
     },
+    /// A recorder outside has taken the call's recording session (RFC 7866).
+    RecordingSessionBegan {
+        /// Which call.
+        call: CallId,
+        /// The dialog: what a successor needs to end it.
+        dialog: Box<DialogSnapshot>,
+    },
+    /// There is no recorder outside for a call that has one to be, or none any more; the call goes on, and it is tried again.
+    RecordingSessionEnded {
+        /// Which call.
+        call: CallId,
+        /// 200 where the recorder hung up; else why not, as a SIP status.
+        status: u16,
+    },
 }
 
 impl CallEvent {
@@ -408,7 +422,9 @@ impl CallEvent {
             | Self::RecordingPaused { call, .. }
             | Self::RecordingResumed { call, .. }
             | Self::ConsentAsked { call }
-            | Self::ConsentGiven { call } => *call,
+            | Self::ConsentGiven { call }
+            | Self::RecordingSessionBegan { call, .. }
+            | Self::RecordingSessionEnded { call, .. } => *call,
         }
     }
 
@@ -448,6 +464,8 @@ impl CallEvent {
             Self::RecordingResumed { .. } => "recording-resumed",
             Self::ConsentAsked { .. } => "consent-asked",
             Self::ConsentGiven { .. } => "consent-given",
+            Self::RecordingSessionBegan { .. } => "recording-session-began",
+            Self::RecordingSessionEnded { .. } => "recording-session-ended",
         }
     }
 }

@@ -327,6 +327,9 @@ pub struct OpenCall {
     guests: Vec<Guest>,
     /// Since when the recording is paused, and who paused it.
     paused: Option<(Tick, PausedBy)>,
+    /// The dialog with a recorder outside.
+    #[serde(default)]
+    recorder: Option<DialogSnapshot>,
 }
 
 /// A guest who has not left; `since` and `dialog` once joined.
@@ -419,13 +422,13 @@ impl OpenCall {
             consent: None,
         };
         let (dialogs, contacts, guests) = (Vec::new(), Vec::new(), Vec::new());
-        Self { record, dialogs, contacts, hold: [None; 2], talk: None, guests, paused: None }
+        Self { record, dialogs, contacts, hold: [None; 2], talk: None, guests, paused: None, recorder: None }
     }
 
-    /// Every confirmed dialog, guests' too.
+    /// Every confirmed dialog, guests' and a recorder's too.
     pub fn into_dialogs(self) -> impl Iterator<Item = DialogSnapshot> {
         let guests = self.guests.into_iter().filter_map(|guest| guest.dialog);
-        self.dialogs.into_iter().map(|(_, dialog)| dialog).chain(guests)
+        self.dialogs.into_iter().map(|(_, dialog)| dialog).chain(guests).chain(self.recorder)
     }
 
     /// A guest's stretch in one part is over.
@@ -471,6 +474,8 @@ impl OpenCall {
             | CallEvent::RecordingResumed { .. }
             | CallEvent::ConsentAsked { .. }
             | CallEvent::ConsentGiven { .. }
+            | CallEvent::RecordingSessionBegan { .. }
+            | CallEvent::RecordingSessionEnded { .. }
             | CallEvent::DialogConfirmed { .. }
             | CallEvent::LegClosed { .. }
             | CallEvent::Placed { .. }
@@ -556,6 +561,8 @@ impl OpenCall {
                     consent.given = Some(at);
                 }
             }
+            CallEvent::RecordingSessionBegan { dialog, .. } => self.recorder = Some((**dialog).clone()),
+            CallEvent::RecordingSessionEnded { .. } => self.recorder = None,
             CallEvent::DialogConfirmed { party, dialog, .. } => {
                 self.dialogs.retain(|(known, _)| known != party);
                 self.dialogs.push((*party, (**dialog).clone()));

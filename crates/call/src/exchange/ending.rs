@@ -106,6 +106,7 @@ impl Exchange {
             }
             Role::Customer => self.customer_refused(now, id, session, 480),
             Role::Guest => self.guest_ended(now, id, session),
+            Role::Recorder => self.recorder_left(now, id, session, Self::recorder_end(cause)),
             Role::Orphan => {}
         }
     }
@@ -143,6 +144,7 @@ impl Exchange {
             self.stop_ringing_for(now, offer, Missed::Withdrawn, reason);
         }
         self.enter(now, id, Stage::Ending);
+        self.end_outside(id);
         self.settle_callback(now, id);
         let Some(call) = self.calls.get(&id) else { return };
         let (worker, planned) = (call.worker, call.plan.is_some());

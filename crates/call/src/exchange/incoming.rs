@@ -70,6 +70,9 @@ impl Exchange {
         if !self.is_emergency(&dialled) && (full || self.drain_by.is_some() || !self.pace.admit(now)) {
             return Err(503.into());
         }
+        if !self.is_emergency(&dialled) && self.lacks_recorder(now, &lead) {
+            return Err(503.into());
+        }
         let (trunk, srtp) = match &origin {
             Origin::Trunk(trunk) => (Some(*trunk), self.trunk_srtp(*trunk)),
             Origin::Account(account) => (None, self.account_srtp(account)),
@@ -211,7 +214,10 @@ impl Exchange {
 
     /// The peer's ACK, or its PRACK: it carries the answer where our response carried the offer.
     pub(super) fn confirmed(&mut self, now: Tick, session: SessionId, body: Option<&Body>) {
-        let Some(&(id, _)) = self.sessions.get(&session) else { return };
+        let Some(&(id, role)) = self.sessions.get(&session) else { return };
+        if role == Role::Recorder {
+            return self.recorder_answered(now, id, session, body);
+        }
         let awaited = self.leg_of(id, session).is_some_and(|leg| leg.offered.is_some());
         match body {
             Some(body) if awaited => self.reoffer_confirmed(now, session, body),
@@ -254,6 +260,7 @@ pub(super) fn new_call(id: CallId, now: Tick, number: String, from: Presented, c
         asked_back: None,
         calling_back: None,
         recording: None,
+        outside: None,
         pause: None,
         pauses: 0,
         wanted: false,

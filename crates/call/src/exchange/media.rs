@@ -18,6 +18,7 @@ impl Exchange {
     /// Makes the plan that the call's state asks for, and hands it to the worker where it differs from the last one.
     pub(super) fn replan(&mut self, now: Tick, id: CallId) {
         self.judge_recording(now, id);
+        self.follow_outside(now, id);
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_ending()) else { return };
         let mut plan = plan_of(call);
         let same = call.plan.as_ref().is_some_and(|last| same_media(last, &plan));
@@ -162,7 +163,10 @@ impl Exchange {
             self.stop_ringing(now, offer, crate::event::Missed::NoAnswer);
             // The distributor may have withdrawn it in this very moment.
             let _gone = self.tell(now, offhook_acd::Command::NoAnswer { offer });
-        } else if !self.guest_leg_failed(now, id, leg) && !self.target_leg_failed(now, id, leg) {
+        } else if !self.guest_leg_failed(now, id, leg)
+            && !self.target_leg_failed(now, id, leg)
+            && !self.recorder_leg_failed(now, id, leg)
+        {
             self.end_call_with(now, id, CallEnd::Failed, 503);
         }
         self.close_if_reported(now, id);
@@ -278,7 +282,11 @@ fn plan_of(call: &Call) -> MediaPlan {
         .map(|recording| Tap { leg: customer(call).id, recording, heard_as: Side::Heard })
         .into_iter()
         .collect();
-    MediaPlan { call: call.id, generation: 0, legs, edges, taps, forks: Vec::new() }
+    let mut forks = Vec::new();
+    if let Some(outside) = &call.outside {
+        outside.plan(call, &mut legs, &mut forks);
+    }
+    MediaPlan { call: call.id, generation: 0, legs, edges, taps, forks }
 }
 
 /// The edges of two who talk. What a phone that sent no early media said before its answer reached us belongs to the talk.
@@ -367,7 +375,7 @@ fn play(playing: &Playing, repeat: bool, to: LegId) -> Edge {
     Edge { from: Source::Player(player), to, since: Tick::MAX }
 }
 
-fn leg_plan(leg: &Leg, up: bool) -> LegPlan {
+pub(super) fn leg_plan(leg: &Leg, up: bool) -> LegPlan {
     LegPlan {
         leg: leg.id,
         local: leg.bind(),

@@ -92,7 +92,7 @@ impl Exchange {
                     self.digit_of_other(now, id, Way::Info, digit);
                 }
             }
-            Role::Customer | Role::Guest | Role::Orphan => {}
+            Role::Customer | Role::Guest | Role::Recorder | Role::Orphan => {}
         }
     }
 

@@ -32,6 +32,7 @@ mod recent;
 mod recording;
 mod recover;
 mod resume;
+mod siprec;
 mod spending;
 mod state;
 mod sticky;
@@ -205,6 +206,7 @@ pub struct Exchange {
     refusing: bool,
     denied: Option<Denied>,
     visitors: visitors::Visitors,
+    siprec: siprec::Siprec,
 }
 
 /// What looks different since it was last asked.
@@ -267,6 +269,8 @@ enum Role {
     Customer,
     /// A supervisor's phone, or that of a third party.
     Guest,
+    /// A recorder outside.
+    Recorder,
     /// Left over from before a restart; only its end is awaited.
     Orphan,
 }
@@ -346,6 +350,7 @@ impl Exchange {
             refusing: false,
             denied: None,
             visitors,
+            siprec: siprec::Siprec::default(),
             config,
         }
     }
@@ -499,6 +504,7 @@ impl Exchange {
                 Kind::Failover => self.trunk_silent(now, call),
                 Kind::Guest => self.guests_rang_too_long(now, call),
                 Kind::Pause => self.pause_over(now, call),
+                Kind::Recorder => self.recorder_due(now, call),
                 Kind::Close => self.finalize(now, call),
             }
         }
@@ -570,11 +576,9 @@ impl Exchange {
                     self.probed(now, id, status);
                 }
             }
-            // The exchange changes no description by itself, sends no REFER, and takes no recording sessions.
-            SipEvent::Metadata { .. }
-            | SipEvent::ReofferRefused { .. }
-            | SipEvent::ReferAnswered { .. }
-            | SipEvent::ReferProgress { .. } => {}
+            SipEvent::ReofferRefused { session, status } => self.recorder_refused_update(now, session, status),
+            // The exchange sends no REFER, and takes no recording sessions.
+            SipEvent::Metadata { .. } | SipEvent::ReferAnswered { .. } | SipEvent::ReferProgress { .. } => {}
             SipEvent::Resubscribed { subscription } => self.resubscribed(now, subscription),
             SipEvent::NotifyDue { subscription } => self.notify_due(now, subscription),
             SipEvent::Unsubscribed { subscription } => self.unsubscribed(subscription),
@@ -677,7 +681,8 @@ impl Exchange {
 
 /// SIP sessions at once.
 const fn sessions_max(config: &Config) -> usize {
-    config.limits.calls_max * 3 + EMERGENCY_SESSIONS
+    let recorded = config.recording.siprec.is_some() as usize;
+    config.limits.calls_max * (3 + recorded) + EMERGENCY_SESSIONS
 }
 
 /// A name as it may stand in a comment of a header (RFC 3261 section 25.1).

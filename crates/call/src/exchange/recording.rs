@@ -122,6 +122,7 @@ impl Exchange {
         self.note(now, CallEvent::RecordingStarted { call: id, recording });
         let wanted = RecordingWanted { recording, call: id, started: now, codec, queue };
         self.outputs.push_back(Output::OpenRecording(wanted));
+        self.begin_outside(now, id);
     }
 
     /// The rules do not let the call be recorded now.

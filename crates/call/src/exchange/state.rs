@@ -66,6 +66,8 @@ pub(super) struct Call {
     /// The callback whose turn it is, until the customer answers.
     pub calling_back: Option<ContactId>,
     pub recording: Option<RecordingId>,
+    /// Where a recorder outside gets it too.
+    pub outside: Option<super::siprec::Outside>,
     /// The recording is paused, or is to be.
     pub pause: Option<Pause>,
     /// Times that it was paused.
