@@ -1,5 +1,6 @@
 //! What happened to calls, as it stands in the event log.
 
+use offhook_plan::tap::Side;
 use offhook_plan::{LegReport, LevelReport, PeerMetrics, SpeechReport, SrtpReport};
 use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PersonRef, QueueId, RecordingId, VisitId};
@@ -68,6 +69,38 @@ pub enum Party {
     Caller,
     /// The agent, or the phone that a number dials.
     Agent,
+}
+
+/// Where somebody is heard in a recording of others' call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TakenPart {
+    /// On the left.
+    Left,
+    /// On the right.
+    Right,
+    /// It is not told, or nowhere.
+    Unheard,
+}
+
+impl TakenPart {
+    /// That of a side of the recording.
+    pub const fn of(side: Option<Side>) -> Self {
+        match side {
+            Some(Side::Heard) => Self::Left,
+            Some(Side::Sent) => Self::Right,
+            None => Self::Unheard,
+        }
+    }
+
+    /// Its name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Right => "right",
+            Self::Unheard => "unheard",
+        }
+    }
 }
 
 /// How an offer's ringing ended without an answer.
@@ -384,6 +417,15 @@ pub enum CallEvent {
         /// 200 where the recorder hung up; else why not, as a SIP status.
         status: u16,
     },
+    /// Somebody takes part in a call of others that is recorded here, by its metadata (RFC 7865).
+    PartTaken {
+        /// Which call.
+        call: CallId,
+        /// Who, in the sealed table.
+        person: PersonRef,
+        /// Where in the recording.
+        part: TakenPart,
+    },
 }
 
 impl CallEvent {
@@ -424,7 +466,8 @@ impl CallEvent {
             | Self::ConsentAsked { call }
             | Self::ConsentGiven { call }
             | Self::RecordingSessionBegan { call, .. }
-            | Self::RecordingSessionEnded { call, .. } => *call,
+            | Self::RecordingSessionEnded { call, .. }
+            | Self::PartTaken { call, .. } => *call,
         }
     }
 
@@ -466,6 +509,7 @@ impl CallEvent {
             Self::ConsentGiven { .. } => "consent-given",
             Self::RecordingSessionBegan { .. } => "recording-session-began",
             Self::RecordingSessionEnded { .. } => "recording-session-ended",
+            Self::PartTaken { .. } => "part-taken",
         }
     }
 }

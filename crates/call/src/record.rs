@@ -7,12 +7,12 @@ use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, LegId, PersonRef, QueueId, RecordingId, Tick};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{CallEvent, Party};
+use crate::event::{CallEvent, Party, TakenPart};
 use crate::guests::Part;
 use crate::recording::PausedBy;
 
 /// The version of the fold that wrote a record; printed on it.
-pub const FORMULA: u32 = 9;
+pub const FORMULA: u32 = 10;
 
 /// One call from its INVITE to its end. Instants are exchange-clock microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,20 @@ pub struct CallRecord {
     /// Whether the caller agreed to being recorded, where that was asked.
     #[serde(default)]
     pub consent: Option<Consent>,
+    /// Whoever took part in a call of others that was recorded here, in the order in which it was told.
+    #[serde(default)]
+    pub taken_parts: Vec<PartOfTaken>,
+}
+
+/// Somebody who took part in a call of others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartOfTaken {
+    /// Who, in the sealed table.
+    pub person: PersonRef,
+    /// Where in the recording.
+    pub part: TakenPart,
+    /// Since when.
+    pub from: Tick,
 }
 
 /// The caller was asked whether the call may be recorded.
@@ -420,6 +434,7 @@ impl OpenCall {
             callback_of: None,
             pauses: Vec::new(),
             consent: None,
+            taken_parts: Vec::new(),
         };
         let (dialogs, contacts, guests) = (Vec::new(), Vec::new(), Vec::new());
         Self { record, dialogs, contacts, hold: [None; 2], talk: None, guests, paused: None, recorder: None }
@@ -476,6 +491,7 @@ impl OpenCall {
             | CallEvent::ConsentGiven { .. }
             | CallEvent::RecordingSessionBegan { .. }
             | CallEvent::RecordingSessionEnded { .. }
+            | CallEvent::PartTaken { .. }
             | CallEvent::DialogConfirmed { .. }
             | CallEvent::LegClosed { .. }
             | CallEvent::Placed { .. }
@@ -563,6 +579,9 @@ impl OpenCall {
             }
             CallEvent::RecordingSessionBegan { dialog, .. } => self.recorder = Some((**dialog).clone()),
             CallEvent::RecordingSessionEnded { .. } => self.recorder = None,
+            CallEvent::PartTaken { person, part, .. } => {
+                record.taken_parts.push(PartOfTaken { person: *person, part: *part, from: at });
+            }
             CallEvent::DialogConfirmed { party, dialog, .. } => {
                 self.dialogs.retain(|(known, _)| known != party);
                 self.dialogs.push((*party, (**dialog).clone()));

@@ -20,6 +20,22 @@ pub struct SiprecClient {
     pub required: bool,
 }
 
+/// For how long all streams of a recording session may be silent where nothing is said.
+pub const SILENT_MAX: Span = Span::from_s(600);
+/// How many recording sessions are taken at once where nothing is said.
+pub const SESSIONS_MAX: u32 = 1_000;
+
+/// Whose recording sessions are taken: we are the session recording server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiprecServer {
+    /// The trunks that may send some, by their names.
+    pub trunks: Vec<String>,
+    /// A session is over all of whose streams have sent nothing for so long, once the media worker says that they are silent.
+    pub silent_max: Span,
+    /// Sessions at once; one more gets 503 with Retry-After.
+    pub sessions_max: u32,
+}
+
 /// Counts since start, and what is now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SiprecFigures {
@@ -33,4 +49,16 @@ pub struct SiprecFigures {
     pub broken: u64,
     /// Calls refused because the recorder that they need is gone (503).
     pub refused_calls: u64,
+    /// Recording sessions of others that are recorded now.
+    pub taken_now: u64,
+    /// Recording sessions of others that were taken.
+    pub taken: u64,
+    /// Those that were refused: of strangers, without a stream that can be taken, with metadata that cannot be read, over a limit.
+    pub taken_refused: u64,
+    /// Those that ended because nothing came any more.
+    pub taken_silent: u64,
+    /// Streams of sessions that were refused, beyond the two that a recording holds.
+    pub streams_refused: u64,
+    /// Updates of metadata that could not be read.
+    pub metadata_refused: u64,
 }

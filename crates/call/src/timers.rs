@@ -23,6 +23,8 @@ pub enum Kind {
     Pause,
     /// The recorder outside is tried again.
     Recorder,
+    /// A recording session of others has sent nothing for too long.
+    Silent,
     /// The worker has not reported the legs of an ended call.
     Close,
 }
@@ -61,6 +63,7 @@ impl Timers {
         self.disarm_steps(call);
         self.disarm(call, Kind::Pause);
         self.disarm(call, Kind::Recorder);
+        self.disarm(call, Kind::Silent);
         self.disarm(call, Kind::Close);
     }
 

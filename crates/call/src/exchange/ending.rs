@@ -71,8 +71,8 @@ impl Exchange {
                 let end = match &call.stage {
                     // Who hangs up on the last words has not given up waiting.
                     Stage::Message { end, .. } => *end,
-                    // Nor has who tried a line.
-                    Stage::Echo => CallEnd::CallerHungUp,
+                    // Nor has who tried a line, or had a call recorded.
+                    Stage::Echo | Stage::Taken => CallEnd::CallerHungUp,
                     _ if talked => CallEnd::CallerHungUp,
                     _ => CallEnd::Abandoned,
                 };
@@ -145,6 +145,7 @@ impl Exchange {
         }
         self.enter(now, id, Stage::Ending);
         self.end_outside(id);
+        self.end_taken(id);
         self.settle_callback(now, id);
         let Some(call) = self.calls.get(&id) else { return };
         let (worker, planned) = (call.worker, call.plan.is_some());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use offhook_sip::siprec::asks_to_record;
 use offhook_sip::{Body, BodyFault, Flow, Replaces, Request, SessionId};
 use offhook_units::{CallId, PersonRef, Span, Tick};
 
@@ -36,6 +37,10 @@ impl Exchange {
 
     /// Makes the call, or gives the answer that refuses it.
     fn take_on(&mut self, now: Tick, session: SessionId, flow: Flow, request: &Request) -> Result<(), Refusal> {
+        let server = self.config.recording.siprec_server.clone();
+        if let Some(server) = server.filter(|_| asks_to_record(&request.headers)) {
+            return self.take_recorded(now, session, flow, request, &server);
+        }
         let origin = self.origin(now, flow, request)?;
         if let Some(replaces) = Replaces::of(&request.headers) {
             let replaces = replaces.map_err(|_| 400_u16)?;
@@ -127,7 +132,7 @@ impl Exchange {
     }
 
     /// A call is there from now on.
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         now: Tick,
         origin: &Origin,
@@ -261,6 +266,7 @@ pub(super) fn new_call(id: CallId, now: Tick, number: String, from: Presented, c
         calling_back: None,
         recording: None,
         outside: None,
+        taken: None,
         pause: None,
         pauses: 0,
         wanted: false,

@@ -76,8 +76,8 @@ impl Exchange {
                 let call = self.moved.remove(&leg).unwrap_or(call);
                 self.leg_failed(now, call, leg);
             }
-            MediaEvent::Silent { call, leg, .. } => self.note_silence(self.call_of(call, leg), leg, true),
-            MediaEvent::HeardAgain { call, leg, .. } => self.note_silence(self.call_of(call, leg), leg, false),
+            MediaEvent::Silent { call, leg, .. } => self.note_silence(now, self.call_of(call, leg), leg, true),
+            MediaEvent::HeardAgain { call, leg, .. } => self.note_silence(now, self.call_of(call, leg), leg, false),
             MediaEvent::Graded { call, leg, heard, sent } => {
                 self.note_grades(self.call_of(call, leg), leg, (heard, sent));
             }
@@ -96,8 +96,11 @@ impl Exchange {
     }
 
     /// A phone sends nothing, or sends again.
-    fn note_silence(&mut self, id: CallId, leg: LegId, silent: bool) {
+    fn note_silence(&mut self, now: Tick, id: CallId, leg: LegId, silent: bool) {
         let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.taken.is_some() {
+            return self.taken_silence(now, id, leg, silent);
+        }
         let Some(open) = call.open_legs.get_mut(&leg) else { return };
         open.silent = silent;
         let party = open.party.is_some();
@@ -195,6 +198,7 @@ impl Exchange {
             | Stage::Queued { .. }
             | Stage::Dialling { .. }
             | Stage::Echo
+            | Stage::Taken
             | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }
@@ -267,7 +271,7 @@ fn plan_of(call: &Call) -> MediaPlan {
                 }
             }
         }
-        Stage::Echo | Stage::Ending => {}
+        Stage::Echo | Stage::Taken | Stage::Ending => {}
     }
     if let Some(other) = &call.other {
         let up = matches!(call.stage, Stage::Talking { .. } | Stage::CallingBack { .. });
@@ -278,10 +282,13 @@ fn plan_of(call: &Call) -> MediaPlan {
         legs.push(leg_plan(&by.leg, true));
     }
     let recording = call.recording.filter(|_| call.pause.is_none());
-    let taps = recording
+    let mut taps: Vec<Tap> = recording
         .map(|recording| Tap { leg: customer(call).id, recording, heard_as: Side::Heard })
         .into_iter()
         .collect();
+    if let Some(taken) = &call.taken {
+        taken.plan(call, recording, &mut legs, &mut taps);
+    }
     let mut forks = Vec::new();
     if let Some(outside) = &call.outside {
         outside.plan(call, &mut legs, &mut forks);

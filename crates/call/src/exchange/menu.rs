@@ -145,6 +145,7 @@ impl Exchange {
             Stage::Queued { .. }
             | Stage::Dialling { .. }
             | Stage::Echo
+            | Stage::Taken
             | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }

@@ -37,6 +37,7 @@ mod spending;
 mod state;
 mod sticky;
 mod subscriptions;
+mod taken;
 mod talking;
 mod texts;
 mod tones;
@@ -295,6 +296,7 @@ impl Exchange {
             session_expires: config.session_timers.expires,
             session_expires_min: config.session_timers.min,
             replaces: true,
+            siprec: config.recording.siprec_server.is_some(),
             methods: vec![Method::Register, Method::Options, Method::Message, Method::Subscribe],
             user_agent: format!("{} ({})", EndpointConfig::default().user_agent, comment(&config.name)),
             ..EndpointConfig::default()
@@ -505,6 +507,7 @@ impl Exchange {
                 Kind::Guest => self.guests_rang_too_long(now, call),
                 Kind::Pause => self.pause_over(now, call),
                 Kind::Recorder => self.recorder_due(now, call),
+                Kind::Silent => self.taken_too_silent(now, call),
                 Kind::Close => self.finalize(now, call),
             }
         }
@@ -577,8 +580,9 @@ impl Exchange {
                 }
             }
             SipEvent::ReofferRefused { session, status } => self.recorder_refused_update(now, session, status),
-            // The exchange sends no REFER, and takes no recording sessions.
-            SipEvent::Metadata { .. } | SipEvent::ReferAnswered { .. } | SipEvent::ReferProgress { .. } => {}
+            SipEvent::Metadata { session, metadata } => self.metadata_came(now, session, &metadata),
+            // The exchange sends no REFER.
+            SipEvent::ReferAnswered { .. } | SipEvent::ReferProgress { .. } => {}
             SipEvent::Resubscribed { subscription } => self.resubscribed(now, subscription),
             SipEvent::NotifyDue { subscription } => self.notify_due(now, subscription),
             SipEvent::Unsubscribed { subscription } => self.unsubscribed(subscription),

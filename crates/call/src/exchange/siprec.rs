@@ -62,6 +62,11 @@ struct Told {
 }
 
 impl Outside {
+    /// Whether its session is on the trunk of this place.
+    pub fn is_on(&self, trunk: usize) -> bool {
+        self.up.as_ref().is_some_and(|up| up.trunk == trunk)
+    }
+
     /// Its legs, and what is sent there.
     pub fn plan(&self, call: &Call, legs: &mut Vec<LegPlan>, forks: &mut Vec<Fork>) {
         let Some(up) = &self.up else { return };
@@ -425,7 +430,7 @@ impl Exchange {
 /// What an exchange remembers of recorders outside.
 #[derive(Debug, Default)]
 pub(super) struct Siprec {
-    figures: SiprecFigures,
+    pub figures: SiprecFigures,
     /// The recorder could not be had, and is not expected to be before then.
     gone_until: Option<Tick>,
 }

@@ -161,6 +161,9 @@ impl Exchange {
         if role == Role::Recorder {
             return self.recorder_reoffered(now, id, session, body);
         }
+        if self.calls.get(&id).is_some_and(|call| call.taken.is_some()) {
+            return self.taken_reoffered(now, id, session, body);
+        }
         let caps = self.caps_within(id, session);
         let rings = self.calls.get(&id).is_some_and(|call| call.rings_at(session));
         let by_dtls = self.leg_of(id, session).is_some_and(|leg| leg.dtls.is_some());

@@ -378,6 +378,8 @@ struct Reader {
     sound_check: Option<read::At<String>>,
     /// The trunk that leads to the recorder outside, as `[recording.siprec]` names it.
     recorder: Option<read::At<String>>,
+    /// The trunks that `[recording.siprec_server]` names.
+    recorded: Vec<read::At<String>>,
 }
 
 /// Reads `file` and checks it as a whole.
@@ -426,6 +428,7 @@ pub fn check_beside(file: &Path, source: &str, sounds: Vec<Sound>) -> Result<Che
         has_numbering: false,
         sound_check: None,
         recorder: None,
+        recorded: Vec::new(),
     };
     let mut root = Section::root(table.get_ref());
     let parts = reader.read(&mut root);

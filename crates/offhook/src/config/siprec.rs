@@ -1,6 +1,8 @@
-//! `[recording.siprec]`: the recorder outside that gets the recorded calls too.
+//! `[recording.siprec]`: the recorder outside that gets the recorded calls too. `[recording.siprec_server]`: whose calls are recorded here.
 
-use offhook_call::config::SiprecClient;
+use offhook_call::config::{SiprecClient, SiprecServer};
+use offhook_call::siprec::{SESSIONS_MAX, SILENT_MAX};
+use offhook_units::Span;
 
 use super::read::{At, Section};
 use super::{Reader, Trunk};
@@ -30,6 +32,28 @@ impl Reader {
         Some(client)
     }
 
+    /// `[recording.siprec_server]`. That there are such trunks is checked when the trunks are known.
+    pub fn siprec_server(&mut self, section: &mut Section<'_>) -> Option<SiprecServer> {
+        let mut table = section.table(&mut self.sink, "siprec_server")?;
+        let trunks = table.texts(&mut self.sink, "trunks", "[\"sbc\"]");
+        let silent = table.span(&mut self.sink, "silent_max", Span::from_s(10)..=Span::from_s(86_400));
+        let sessions = table.number(&mut self.sink, "sessions", 1..=100_000);
+        let span = table.span.clone();
+        table.finish(&mut self.sink);
+        let Some(trunks) = trunks.filter(|trunks| !trunks.value.is_empty()) else {
+            let advice = "add trunks = [\"sbc\"]: the [[trunk]]s that may send recording sessions";
+            self.sink.missing(span, "siprec_server does not say whose recording sessions are taken", advice);
+            return None;
+        };
+        let server = SiprecServer {
+            trunks: trunks.value.iter().map(|trunk| trunk.value.clone()).collect(),
+            silent_max: silent.unwrap_or(SILENT_MAX),
+            sessions_max: sessions.map_or(SESSIONS_MAX, |sessions| sessions.value as u32),
+        };
+        self.recorded = trunks.value;
+        Some(server)
+    }
+
     /// Whether the trunk of this name leads to the recorder: it need not take numbers.
     pub fn is_recorder(&self, trunk: Option<&At<String>>) -> bool {
         let recorder = self.recorder.as_ref().map(|recorder| &recorder.value);
@@ -38,6 +62,12 @@ impl Reader {
 
     /// The trunks are known: the recorder's has to be among them, and to say where it is.
     pub fn check_recorder(&mut self, trunks: &[At<Trunk>]) {
+        for At { value, span } in core::mem::take(&mut self.recorded) {
+            if trunks.iter().all(|trunk| trunk.value.name != value) {
+                let message = format!("there is no trunk '{value}'");
+                self.sink.fault(span, message, "add a [[trunk]] of that name with peers = [\"192.0.2.9\"]");
+            }
+        }
         let Some(At { value, span }) = self.recorder.take() else { return };
         match trunks.iter().find(|trunk| trunk.value.name == value) {
             Some(trunk) if trunk.value.out.is_none() => {
@@ -62,7 +92,8 @@ fn is_user(text: &str) -> bool {
 mod tests {
     use std::path::Path;
 
-    use offhook_call::config::SiprecClient;
+    use offhook_call::config::{SiprecClient, SiprecServer};
+    use offhook_units::Span;
 
     use super::super::{Kind, check_text};
 
@@ -86,6 +117,22 @@ mod tests {
         let (trunk, user) = ("rec".to_owned(), "siprec".to_owned());
         assert_eq!(exchange.recording.siprec, Some(SiprecClient { trunk, user, required: true }));
         assert_eq!(exchange.trunks[0].out.as_ref().map(|out| out.targets.len()), Some(1));
+    }
+
+    #[test]
+    fn trunks_that_are_recorded_here_are_named() {
+        let server = "[recording.siprec_server]\ntrunks = [\"rec\"]\nsilent_max = \"60s\"\nsessions = 20";
+        let text = text("peers = [\"192.0.2.9\"]", server);
+        let checked = check_text(Path::new("test.toml"), &text).unwrap_or_else(|faults| panic!("{faults}"));
+        let local = "127.0.0.1:5060".parse().expect("an address");
+        let exchange = checked.resolve(|_: Kind, _: &str| 1, |_, _| local).exchange;
+        let trunks = vec!["rec".to_owned()];
+        let expected = SiprecServer { trunks, silent_max: Span::from_s(60), sessions_max: 20 };
+        assert_eq!(exchange.recording.siprec_server, Some(expected));
+        let peers = "peers = [\"192.0.2.9\"]";
+        check(peers, "[recording.siprec_server]\ntrunks = [\"other\"]", "there is no trunk 'other'");
+        check(peers, "[recording.siprec_server]\nsessions = 3", "whose recording sessions");
+        check(peers, "[recording.siprec_server]\ntrunks = [\"rec\"]\nsessions = 0", "out of range");
     }
 
     #[test]
