@@ -232,6 +232,11 @@ impl Exchange {
                 take(guest.other.agent, &guest.number, false);
             }
         }
+        // Whom nobody talks to yet hears what we play: the number that was dialled stands for us.
+        if people.len() == 1 {
+            let queue = call.queue.and_then(|queue| self.queue(queue)).map(|queue| queue.acd.name.clone());
+            people.push((at(&call.number), queue, !is_caller));
+        }
         Some(Told { people, codec, paused: call.pause.is_some() })
     }
 
