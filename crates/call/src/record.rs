@@ -470,44 +470,8 @@ impl OpenCall {
     }
 
     fn apply(&mut self, at: Tick, event: &CallEvent) {
-        match event {
-            CallEvent::Connected { .. }
-            | CallEvent::Transferring { .. }
-            | CallEvent::Transferred { status: 200, .. }
-            | CallEvent::Joined { .. }
-            | CallEvent::Dropped { .. }
-            | CallEvent::Ended { .. } => self.end_talk(at),
-            CallEvent::Began { .. }
-            | CallEvent::Answered { .. }
-            | CallEvent::Queued { .. }
-            | CallEvent::Ringing { .. }
-            | CallEvent::RingingEnded { .. }
-            | CallEvent::Held { .. }
-            | CallEvent::Digit { .. }
-            | CallEvent::RecordingStarted { .. }
-            | CallEvent::RecordingPaused { .. }
-            | CallEvent::RecordingResumed { .. }
-            | CallEvent::ConsentAsked { .. }
-            | CallEvent::ConsentGiven { .. }
-            | CallEvent::RecordingSessionBegan { .. }
-            | CallEvent::RecordingSessionEnded { .. }
-            | CallEvent::PartTaken { .. }
-            | CallEvent::DialogConfirmed { .. }
-            | CallEvent::LegClosed { .. }
-            | CallEvent::Placed { .. }
-            | CallEvent::Dialled { .. }
-            | CallEvent::Encrypted { .. }
-            | CallEvent::Sounded { .. }
-            | CallEvent::Spoke { .. }
-            | CallEvent::PeerTold { .. }
-            | CallEvent::Diverted { .. }
-            | CallEvent::HangUpCause { .. }
-            | CallEvent::GuestRung { .. }
-            | CallEvent::GuestJoined { .. }
-            | CallEvent::GuestTurned { .. }
-            | CallEvent::GuestLeft { .. }
-            | CallEvent::CalledBack { .. }
-            | CallEvent::Transferred { .. } => {}
+        if ends_talk(event) {
+            self.end_talk(at);
         }
         let record = &mut self.record;
         match event {
@@ -623,6 +587,49 @@ impl OpenCall {
                 self.end_pause(at, None);
             }
         }
+    }
+}
+
+/// Whether whoever talks talks no more after an event.
+const fn ends_talk(event: &CallEvent) -> bool {
+    match event {
+        CallEvent::Connected { .. }
+        | CallEvent::Transferring { .. }
+        | CallEvent::Transferred { status: 200, .. }
+        | CallEvent::Joined { .. }
+        | CallEvent::Dropped { .. }
+        | CallEvent::Ended { .. } => true,
+        CallEvent::Began { .. }
+        | CallEvent::Answered { .. }
+        | CallEvent::Queued { .. }
+        | CallEvent::Ringing { .. }
+        | CallEvent::RingingEnded { .. }
+        | CallEvent::Held { .. }
+        | CallEvent::Digit { .. }
+        | CallEvent::RecordingStarted { .. }
+        | CallEvent::RecordingPaused { .. }
+        | CallEvent::RecordingResumed { .. }
+        | CallEvent::ConsentAsked { .. }
+        | CallEvent::ConsentGiven { .. }
+        | CallEvent::RecordingSessionBegan { .. }
+        | CallEvent::RecordingSessionEnded { .. }
+        | CallEvent::PartTaken { .. }
+        | CallEvent::DialogConfirmed { .. }
+        | CallEvent::LegClosed { .. }
+        | CallEvent::Placed { .. }
+        | CallEvent::Dialled { .. }
+        | CallEvent::Encrypted { .. }
+        | CallEvent::Sounded { .. }
+        | CallEvent::Spoke { .. }
+        | CallEvent::PeerTold { .. }
+        | CallEvent::Diverted { .. }
+        | CallEvent::HangUpCause { .. }
+        | CallEvent::GuestRung { .. }
+        | CallEvent::GuestJoined { .. }
+        | CallEvent::GuestTurned { .. }
+        | CallEvent::GuestLeft { .. }
+        | CallEvent::CalledBack { .. }
+        | CallEvent::Transferred { .. } => false,
     }
 }
 

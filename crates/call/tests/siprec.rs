@@ -7,12 +7,12 @@ use offhook_call::config::{Config, Rule, SiprecClient};
 use offhook_call::event::{CallEvent, LogEvent};
 use offhook_call::recording::RecordingWish;
 use offhook_call::siprec::{GONE_FOR, SiprecFigures};
-use offhook_call::{Command, Input};
+use offhook_call::{Command, Exchange, Input, Output, Recovered};
 use offhook_plan::tap::Side;
 use offhook_plan::{Direction, Fork, MediaCaps, MediaEvent};
 use offhook_sip::siprec::{Metadata, asks_to_record};
 use offhook_sip::{Body, Event, Request, SessionId, sdp};
-use offhook_units::{AgentId, CallId, Span};
+use offhook_units::{AgentId, CallId, Entropy, IdSource, Span};
 
 const ANN: AgentId = AgentId(100);
 /// The recorder, at 127.0.0.3, and the carrier.
@@ -381,4 +381,26 @@ fn the_recorder_may_pause_by_an_offer_of_its_own() {
     world.at(RECORDER).endpoint.reoffer(now, asked[0].session, Some(Body::sdp(text.replace("inactive", "recvonly"))));
     world.run(Span::from_ms(100));
     assert_eq!(directions(&world), [Direction::SendOnly; 2]);
+}
+
+#[test]
+fn after_a_crash_the_recorder_gets_a_bye_as_everybody_else() {
+    let mut world = world();
+    world.customer();
+    let asked = world.asked();
+    world.take(&asked[0]);
+    let mut config = desk::config(trunks());
+    recorded(&mut config, false);
+    let left = Recovered::replay(world.log.clone(), Vec::new());
+    let mut again = Exchange::recover(world.now, config, IdSource::new(1, 2), Entropy::from_number(8), left);
+    let mut hung_up = Vec::new();
+    loop {
+        match again.poll_output() {
+            Output::Transmit { flow, bytes } if bytes.starts_with(b"BYE ") => hung_up.push(flow.peer),
+            Output::Wait { .. } => break,
+            _ => {}
+        }
+    }
+    hung_up.sort();
+    assert_eq!(hung_up, [World::address("carrier2"), World::address(RECORDER)]);
 }
