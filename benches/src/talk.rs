@@ -104,7 +104,14 @@ impl Talk {
             since: Tick::MAX,
         });
         let legs = (0..).zip(&codecs).map(|(n, codec)| leg(n, *codec)).collect();
-        let plan = MediaPlan { call: CallId(1), generation: 1, legs, edges: edges.collect(), taps: Vec::new() };
+        let plan = MediaPlan {
+            call: CallId(1),
+            generation: 1,
+            legs,
+            edges: edges.collect(),
+            taps: Vec::new(),
+            forks: Vec::new(),
+        };
         worker.command(&mut Nowhere, now, MediaCommand::Apply(Box::new(plan)));
         let said = codecs.into_iter().map(|codec| (codec, payload(codec))).collect();
         let mut talk = Self { worker, said, turn: 0, now };

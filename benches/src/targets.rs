@@ -15,7 +15,7 @@ pub struct Target {
 }
 
 /// All of them. The configuration's target stands beside the configuration.
-pub const ALL: [Target; 17] = [
+pub const ALL: [Target; 18] = [
     Target { name: "message", run: signalling::message },
     Target { name: "stream", run: signalling::stream },
     Target { name: "endpoint", run: signalling::endpoint },
@@ -26,6 +26,7 @@ pub const ALL: [Target; 17] = [
     Target { name: "sdp_offer", run: signalling::sdp_offer },
     Target { name: "sdp_answer", run: signalling::sdp_answer },
     Target { name: "body", run: signalling::body },
+    Target { name: "metadata", run: signalling::metadata },
     Target { name: "stun", run: signalling::stun },
     Target { name: "rtp", run: media::rtp },
     Target { name: "rtcp", run: media::rtcp },

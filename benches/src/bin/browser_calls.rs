@@ -207,7 +207,7 @@ impl Bench {
             let [one, other] = [2 * call, 2 * call + 1].map(|flow| LegId(u64::from(flow)));
             let edge = |from, to| Edge { from: Source::Leg(from), to, since: Tick::MAX };
             let (edges, id) = (vec![edge(one, other), edge(other, one)], CallId(u64::from(call)));
-            let plan = MediaPlan { call: id, generation: 1, legs, edges, taps: Vec::new() };
+            let plan = MediaPlan { call: id, generation: 1, legs, edges, taps: Vec::new(), forks: Vec::new() };
             handle.send(MediaCommand::Apply(Box::new(plan)));
         }
         handle.flush();

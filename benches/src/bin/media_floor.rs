@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use offhook_media::{Assets, Limits};
 use offhook_net::Clock;
 use offhook_net::media::{Backend, DriverConfig, MediaDriver};
+use offhook_plan::tap::Side;
 use offhook_plan::{CodecKind, Direction, Edge, LegPlan, MediaCommand, MediaPlan, Negotiated, Source, Tap};
 use offhook_units::{CallId, Entropy, LegId, RecordingId, Tick};
 use rustix::event::{Timespec, epoll};
@@ -78,7 +79,12 @@ fn driver(flows: u16, seconds: u64, backend: Backend, tapped: bool) -> std::io::
             generation: 1,
             legs: vec![leg(flow), leg(flow + 1)],
             edges: vec![edge(flow, flow + 1), edge(flow + 1, flow)],
-            taps: if tapped { vec![Tap { leg: LegId(u64::from(flow)), recording: RecordingId(1) }] } else { vec![] },
+            taps: if tapped {
+                vec![Tap { leg: LegId(u64::from(flow)), recording: RecordingId(1), heard_as: Side::Heard }]
+            } else {
+                vec![]
+            },
+            forks: Vec::new(),
         };
         handle.send(MediaCommand::Apply(Box::new(plan)));
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use offhook_net::stun;
 use offhook_plan::{Direction, Dtls, Fingerprint, HashKind, MediaCaps, Setup};
+use offhook_sip::siprec::{METADATA_PARTICIPANTS_MAX, METADATA_STREAMS_MAX, Metadata};
 use offhook_sip::{
     Challenge, Credentials, DigestConfig, DigestVerifier, Endpoint, EndpointConfig, Event, Flow, Frame, Framer,
     Headers, Message, Method, NameAddr, Output, Request, Response, Transport, Uri, Via, answer_challenge,
@@ -205,6 +206,23 @@ pub fn body(data: &[u8]) {
     let mut alone = Request::new(Method::Invite, request.uri.clone());
     alone.set_body("application/sdp", found.to_vec());
     assert_eq!(alone.description().expect("a description alone").unwrap_or_default(), found);
+}
+
+/// Metadata of a recording session: what is read is bounded, and what is written of it reads back as the same; an update of it leaves
+/// it bounded too.
+pub fn metadata(data: &[u8]) {
+    let Ok(read) = Metadata::parse(data) else { return };
+    let is_bounded = |metadata: &Metadata| {
+        metadata.participants.len() <= METADATA_PARTICIPANTS_MAX && metadata.streams.len() <= METADATA_STREAMS_MAX
+    };
+    assert!(is_bounded(&read), "more than is looked at");
+    let mut kept = read.clone();
+    let again = Metadata { partial: true, ..read.clone() };
+    assert!(kept.update(again).is_ok() && is_bounded(&kept), "what is known comes again");
+    // Text at its limit grows when it is written, and what XML cannot hold is left out.
+    let written = read.to_xml("2026-11-28T12:00:00Z");
+    let Ok(back) = Metadata::parse(written.as_bytes()) else { return };
+    assert_eq!(Metadata::parse(back.to_xml("2026-11-28T12:00:00Z").as_bytes()).as_ref(), Ok(&back));
 }
 
 /// A datagram on the SIP port that may be STUN: no SIP message is taken for one, and what is answered is STUN.

@@ -17,6 +17,7 @@ pub use crate::calendar::Calendar;
 pub use crate::guests::Supervises;
 pub use crate::numbering::{NumberFormat, Numbering};
 pub use crate::recording::{Consent, Percent, Recording, Rule};
+pub use crate::siprec::{SiprecClient, SiprecServer};
 pub use trunk::{Outgoing, Registering, Trunk, TrunkLimits};
 pub use ways::{CallbackRules, Elsewhere, Gate, Ways};
 

@@ -1,5 +1,6 @@
 //! What happened to calls, as it stands in the event log.
 
+use offhook_plan::tap::Side;
 use offhook_plan::{LegReport, LevelReport, PeerMetrics, SpeechReport, SrtpReport};
 use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PersonRef, QueueId, RecordingId, VisitId};
@@ -68,6 +69,38 @@ pub enum Party {
     Caller,
     /// The agent, or the phone that a number dials.
     Agent,
+}
+
+/// Where somebody is heard in a recording of others' call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TakenPart {
+    /// On the left.
+    Left,
+    /// On the right.
+    Right,
+    /// It is not told, or nowhere.
+    Unheard,
+}
+
+impl TakenPart {
+    /// That of a side of the recording.
+    pub const fn of(side: Option<Side>) -> Self {
+        match side {
+            Some(Side::Heard) => Self::Left,
+            Some(Side::Sent) => Self::Right,
+            None => Self::Unheard,
+        }
+    }
+
+    /// Its name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Right => "right",
+            Self::Unheard => "unheard",
+        }
+    }
 }
 
 /// How an offer's ringing ended without an answer.
@@ -370,6 +403,29 @@ pub enum CallEvent {
         /// Which call.
         call: CallId,
     },
+    /// A recorder outside has taken the call's recording session (RFC 7866).
+    RecordingSessionBegan {
+        /// Which call.
+        call: CallId,
+        /// The dialog: what a successor needs to end it.
+        dialog: Box<DialogSnapshot>,
+    },
+    /// There is no recorder outside for a call that has one to be, or none any more; the call goes on, and it is tried again.
+    RecordingSessionEnded {
+        /// Which call.
+        call: CallId,
+        /// 200 where the recorder hung up; else why not, as a SIP status.
+        status: u16,
+    },
+    /// Somebody takes part in a call of others that is recorded here, by its metadata (RFC 7865).
+    PartTaken {
+        /// Which call.
+        call: CallId,
+        /// Who, in the sealed table.
+        person: PersonRef,
+        /// Where in the recording.
+        part: TakenPart,
+    },
 }
 
 impl CallEvent {
@@ -408,7 +464,10 @@ impl CallEvent {
             | Self::RecordingPaused { call, .. }
             | Self::RecordingResumed { call, .. }
             | Self::ConsentAsked { call }
-            | Self::ConsentGiven { call } => *call,
+            | Self::ConsentGiven { call }
+            | Self::RecordingSessionBegan { call, .. }
+            | Self::RecordingSessionEnded { call, .. }
+            | Self::PartTaken { call, .. } => *call,
         }
     }
 
@@ -448,6 +507,9 @@ impl CallEvent {
             Self::RecordingResumed { .. } => "recording-resumed",
             Self::ConsentAsked { .. } => "consent-asked",
             Self::ConsentGiven { .. } => "consent-given",
+            Self::RecordingSessionBegan { .. } => "recording-session-began",
+            Self::RecordingSessionEnded { .. } => "recording-session-ended",
+            Self::PartTaken { .. } => "part-taken",
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod placement;
 mod ports;
 pub mod record;
 pub mod recording;
+pub mod siprec;
 mod timers;
 pub mod turn;
 pub mod view;

@@ -7,12 +7,12 @@ use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, LegId, PersonRef, QueueId, RecordingId, Tick};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{CallEvent, Party};
+use crate::event::{CallEvent, Party, TakenPart};
 use crate::guests::Part;
 use crate::recording::PausedBy;
 
 /// The version of the fold that wrote a record; printed on it.
-pub const FORMULA: u32 = 9;
+pub const FORMULA: u32 = 10;
 
 /// One call from its INVITE to its end. Instants are exchange-clock microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,20 @@ pub struct CallRecord {
     /// Whether the caller agreed to being recorded, where that was asked.
     #[serde(default)]
     pub consent: Option<Consent>,
+    /// Whoever took part in a call of others that was recorded here, in the order in which it was told.
+    #[serde(default)]
+    pub taken_parts: Vec<PartOfTaken>,
+}
+
+/// Somebody who took part in a call of others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartOfTaken {
+    /// Who, in the sealed table.
+    pub person: PersonRef,
+    /// Where in the recording.
+    pub part: TakenPart,
+    /// Since when.
+    pub from: Tick,
 }
 
 /// The caller was asked whether the call may be recorded.
@@ -327,6 +341,9 @@ pub struct OpenCall {
     guests: Vec<Guest>,
     /// Since when the recording is paused, and who paused it.
     paused: Option<(Tick, PausedBy)>,
+    /// The dialog with a recorder outside.
+    #[serde(default)]
+    recorder: Option<DialogSnapshot>,
 }
 
 /// A guest who has not left; `since` and `dialog` once joined.
@@ -417,15 +434,16 @@ impl OpenCall {
             callback_of: None,
             pauses: Vec::new(),
             consent: None,
+            taken_parts: Vec::new(),
         };
         let (dialogs, contacts, guests) = (Vec::new(), Vec::new(), Vec::new());
-        Self { record, dialogs, contacts, hold: [None; 2], talk: None, guests, paused: None }
+        Self { record, dialogs, contacts, hold: [None; 2], talk: None, guests, paused: None, recorder: None }
     }
 
-    /// Every confirmed dialog, guests' too.
+    /// Every confirmed dialog, guests' and a recorder's too.
     pub fn into_dialogs(self) -> impl Iterator<Item = DialogSnapshot> {
         let guests = self.guests.into_iter().filter_map(|guest| guest.dialog);
-        self.dialogs.into_iter().map(|(_, dialog)| dialog).chain(guests)
+        self.dialogs.into_iter().map(|(_, dialog)| dialog).chain(guests).chain(self.recorder)
     }
 
     /// A guest's stretch in one part is over.
@@ -452,41 +470,8 @@ impl OpenCall {
     }
 
     fn apply(&mut self, at: Tick, event: &CallEvent) {
-        match event {
-            CallEvent::Connected { .. }
-            | CallEvent::Transferring { .. }
-            | CallEvent::Transferred { status: 200, .. }
-            | CallEvent::Joined { .. }
-            | CallEvent::Dropped { .. }
-            | CallEvent::Ended { .. } => self.end_talk(at),
-            CallEvent::Began { .. }
-            | CallEvent::Answered { .. }
-            | CallEvent::Queued { .. }
-            | CallEvent::Ringing { .. }
-            | CallEvent::RingingEnded { .. }
-            | CallEvent::Held { .. }
-            | CallEvent::Digit { .. }
-            | CallEvent::RecordingStarted { .. }
-            | CallEvent::RecordingPaused { .. }
-            | CallEvent::RecordingResumed { .. }
-            | CallEvent::ConsentAsked { .. }
-            | CallEvent::ConsentGiven { .. }
-            | CallEvent::DialogConfirmed { .. }
-            | CallEvent::LegClosed { .. }
-            | CallEvent::Placed { .. }
-            | CallEvent::Dialled { .. }
-            | CallEvent::Encrypted { .. }
-            | CallEvent::Sounded { .. }
-            | CallEvent::Spoke { .. }
-            | CallEvent::PeerTold { .. }
-            | CallEvent::Diverted { .. }
-            | CallEvent::HangUpCause { .. }
-            | CallEvent::GuestRung { .. }
-            | CallEvent::GuestJoined { .. }
-            | CallEvent::GuestTurned { .. }
-            | CallEvent::GuestLeft { .. }
-            | CallEvent::CalledBack { .. }
-            | CallEvent::Transferred { .. } => {}
+        if ends_talk(event) {
+            self.end_talk(at);
         }
         let record = &mut self.record;
         match event {
@@ -556,6 +541,11 @@ impl OpenCall {
                     consent.given = Some(at);
                 }
             }
+            CallEvent::RecordingSessionBegan { dialog, .. } => self.recorder = Some((**dialog).clone()),
+            CallEvent::RecordingSessionEnded { .. } => self.recorder = None,
+            CallEvent::PartTaken { person, part, .. } => {
+                record.taken_parts.push(PartOfTaken { person: *person, part: *part, from: at });
+            }
             CallEvent::DialogConfirmed { party, dialog, .. } => {
                 self.dialogs.retain(|(known, _)| known != party);
                 self.dialogs.push((*party, (**dialog).clone()));
@@ -597,6 +587,49 @@ impl OpenCall {
                 self.end_pause(at, None);
             }
         }
+    }
+}
+
+/// Whether whoever talks talks no more after an event.
+const fn ends_talk(event: &CallEvent) -> bool {
+    match event {
+        CallEvent::Connected { .. }
+        | CallEvent::Transferring { .. }
+        | CallEvent::Transferred { status: 200, .. }
+        | CallEvent::Joined { .. }
+        | CallEvent::Dropped { .. }
+        | CallEvent::Ended { .. } => true,
+        CallEvent::Began { .. }
+        | CallEvent::Answered { .. }
+        | CallEvent::Queued { .. }
+        | CallEvent::Ringing { .. }
+        | CallEvent::RingingEnded { .. }
+        | CallEvent::Held { .. }
+        | CallEvent::Digit { .. }
+        | CallEvent::RecordingStarted { .. }
+        | CallEvent::RecordingPaused { .. }
+        | CallEvent::RecordingResumed { .. }
+        | CallEvent::ConsentAsked { .. }
+        | CallEvent::ConsentGiven { .. }
+        | CallEvent::RecordingSessionBegan { .. }
+        | CallEvent::RecordingSessionEnded { .. }
+        | CallEvent::PartTaken { .. }
+        | CallEvent::DialogConfirmed { .. }
+        | CallEvent::LegClosed { .. }
+        | CallEvent::Placed { .. }
+        | CallEvent::Dialled { .. }
+        | CallEvent::Encrypted { .. }
+        | CallEvent::Sounded { .. }
+        | CallEvent::Spoke { .. }
+        | CallEvent::PeerTold { .. }
+        | CallEvent::Diverted { .. }
+        | CallEvent::HangUpCause { .. }
+        | CallEvent::GuestRung { .. }
+        | CallEvent::GuestJoined { .. }
+        | CallEvent::GuestTurned { .. }
+        | CallEvent::GuestLeft { .. }
+        | CallEvent::CalledBack { .. }
+        | CallEvent::Transferred { .. } => false,
     }
 }
 

@@ -4,6 +4,8 @@ use offhook_plan::AssetId;
 use offhook_units::{AgentId, CallId, Span};
 use serde::{Deserialize, Serialize};
 
+use crate::siprec::{SiprecClient, SiprecServer};
+
 /// [`Recording::pause_code`] where nothing is said.
 pub const PAUSE_CODE: &str = "*3";
 /// [`Recording::pause_max`] where nothing is said.
@@ -20,6 +22,10 @@ pub struct Recording {
     pub pause_max: Span,
     /// Whether calls are recorded that phones of ours make to the world outside, where there is a word on that.
     pub outgoing: Option<Rule>,
+    /// The recorder outside that gets them too.
+    pub siprec: Option<SiprecClient>,
+    /// Whose recording sessions are taken.
+    pub siprec_server: Option<SiprecServer>,
 }
 
 /// Whether calls are recorded. Of several that have a word "never" counts, then "with consent"; without them the agents' does, then the number's, the
@@ -69,7 +75,13 @@ impl Percent {
 
 impl Default for Recording {
     fn default() -> Self {
-        Self { pause_code: Some(PAUSE_CODE.to_owned()), pause_max: PAUSE_MAX, outgoing: None }
+        Self {
+            pause_code: Some(PAUSE_CODE.to_owned()),
+            pause_max: PAUSE_MAX,
+            outgoing: None,
+            siprec: None,
+            siprec_server: None,
+        }
     }
 }
 

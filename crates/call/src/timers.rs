@@ -21,6 +21,10 @@ pub enum Kind {
     Guest,
     /// A pause of the recording is over.
     Pause,
+    /// The recorder outside is tried again.
+    Recorder,
+    /// A recording session of others has sent nothing for too long.
+    Silent,
     /// The worker has not reported the legs of an ended call.
     Close,
 }
@@ -58,6 +62,8 @@ impl Timers {
     pub fn disarm_all(&mut self, call: CallId) {
         self.disarm_steps(call);
         self.disarm(call, Kind::Pause);
+        self.disarm(call, Kind::Recorder);
+        self.disarm(call, Kind::Silent);
         self.disarm(call, Kind::Close);
     }
 

@@ -396,6 +396,7 @@ impl Driver {
             // Nobody here offers anew, texts, transfers, probes or watches, and INFO is the far end's affair.
             Event::ReofferAnswered { .. }
             | Event::ReofferRefused { .. }
+            | Event::Metadata { .. }
             | Event::Info { .. }
             | Event::Message { .. }
             | Event::Messaged { .. }

@@ -121,7 +121,8 @@ impl Worker {
         event: TelephoneEvent,
     ) {
         let Some(leg) = self.legs.get_mut(to as usize).and_then(Option::as_deref_mut) else { return };
-        let Leg { media, hears, out, to: address, taps, id, crypto, inband, .. } = leg;
+        let Leg { media, hears, out, to: address, taps, id, forks, inband, .. } = leg;
+        let forked = !forks.is_empty();
         let (Some(media), Source::Leg { relay, transcoder, .. }, Some(inband)) = (media.as_ref(), hears, inband) else {
             return;
         };
@@ -146,7 +147,11 @@ impl Worker {
         out.sent(now, &header, Some(due * ticks_a_sample(out.clock)), bytes);
         self.figures.sent_packets += 1;
         self.taps.record(taps, *id, now, Side::Sent, Some(media.codec), &header, &datagram[HEADER_BYTES..end]);
-        match seal_rtp(crypto.as_deref_mut(), &mut datagram, end) {
+        if forked {
+            self.fork(io, now, to, Side::Sent, &header, Kind::Speech, false, &datagram[HEADER_BYTES..end]);
+        }
+        let crypto = self.leg_mut(to).and_then(|leg| leg.crypto.as_deref_mut());
+        match seal_rtp(crypto, &mut datagram, end) {
             Some(sealed) => io.send(SocketKey::rtp(to), address, &datagram[..sealed]),
             None => self.figures.unsealed_packets += 1,
         }

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::ops::Range;
 
 use offhook_codec::{Coding, Form, Law, Transcoder, opus};
+use offhook_plan::tap::Side;
 use offhook_plan::{
     COMFORT_NOISE, COMFORT_NOISE_CLOCK, CodecKind, LegPlan, LegReport, MediaEvent, Negotiated, SpeechReport, SrtpReport,
 };
@@ -105,6 +106,10 @@ pub struct Leg {
     /// Its speech as samples, while it is heard in a mix.
     pub voice: Option<Box<Voice>>,
     pub taps: Vec<RecordingId>,
+    /// The side of these that it is heard as.
+    pub heard_as: Side,
+    /// Slots of the legs outside that its directions go to as well.
+    pub forks: Vec<(Side, u32)>,
     pub reports: Reports,
     pub stats: ReceiverStats,
     pub report: LegReport,
@@ -175,6 +180,8 @@ impl Leg {
             recent: Recent::new(),
             voice: None,
             taps: Vec::new(),
+            heard_as: Side::Heard,
+            forks: Vec::new(),
             reports,
             stats: ReceiverStats::default(),
             report: LegReport::default(),
@@ -234,6 +241,7 @@ impl Leg {
         self.heard_by.clear();
         self.hold_while_unheard();
         self.taps.clear();
+        self.forks.clear();
         self.keys.unheard = true;
         if let Some(inband) = &mut self.inband {
             inband.sounding.forget();

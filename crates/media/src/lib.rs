@@ -6,6 +6,7 @@
 mod assets;
 mod crypto;
 mod delay;
+mod forks;
 mod hold;
 mod inband;
 mod io;

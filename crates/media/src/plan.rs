@@ -3,7 +3,8 @@
 use core::net::SocketAddr;
 
 use offhook_codec::Transcoder;
-use offhook_plan::{Edge, LegPlan, MediaEvent, MediaPlan, Source as PlanSource};
+use offhook_plan::tap::Side;
+use offhook_plan::{Edge, Fork, LegPlan, MediaEvent, MediaPlan, Source as PlanSource};
 use offhook_units::{CallId, LegId, Tick};
 
 use crate::leg::{Leg, Source, coding_of};
@@ -54,9 +55,11 @@ impl Worker {
             if let Some(leg) = self.leg_mut(*slot) {
                 leg.taps.clear();
                 leg.taps.extend(plan.taps.iter().filter(|tap| tap.leg == *id).map(|tap| tap.recording));
+                leg.heard_as = plan.taps.iter().find(|tap| tap.leg == *id).map_or(Side::Heard, |tap| tap.heard_as);
             }
         }
-        self.connect(io, now, &call, &plan.edges);
+        self.lay_forks(&call, &plan.forks);
+        self.connect(io, now, &call, &plan.edges, &plan.forks);
         self.list_mixes(&call);
         self.begin_mixes(now);
         let is_whole = call.awaited.is_empty();
@@ -202,13 +205,16 @@ impl Worker {
     }
 
     /// Lays the edges: who hears whom. What goes on as before keeps its numbers and its place.
-    fn connect(&mut self, io: &mut impl Io, now: Tick, call: &Call, edges: &[Edge]) {
+    fn connect(&mut self, io: &mut impl Io, now: Tick, call: &Call, edges: &[Edge], forks: &[Fork]) {
         for (_, slot) in &call.legs {
             if let Some(leg) = self.leg_mut(*slot) {
                 leg.heard_by.clear();
             }
         }
         for (id, slot) in &call.legs {
+            if forks.iter().any(|fork| fork.to == *id) {
+                continue;
+            }
             let edges: Vec<&Edge> = edges.iter().filter(|edge| edge.to == *id).collect();
             self.players.retain(|player| player != slot);
             let mixes = self.leg_mut(*slot).is_some_and(|leg| matches!(leg.hears, Source::Mix(_)));

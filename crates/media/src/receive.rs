@@ -74,10 +74,11 @@ impl Worker {
         };
         let payload = &datagram[incoming.payload.clone()];
         let keys = leg.keys_of(now, &incoming, payload);
+        let side = leg.heard_as;
         match incoming.kind {
             Kind::Speech => {
                 let codec = leg.media.as_ref().map(|media| media.codec);
-                self.taps.record(&leg.taps, leg.id, now, Side::Heard, codec, &incoming.header, payload);
+                self.taps.record(&leg.taps, leg.id, now, side, codec, &incoming.header, payload);
                 leg.measure(payload);
                 if let Some(voice) = &mut leg.voice {
                     voice.push(now, &incoming.header, payload);
@@ -87,12 +88,12 @@ impl Worker {
                 }
             }
             Kind::Noise => {
-                self.taps.record(&leg.taps, leg.id, now, Side::Heard, None, &incoming.header, payload);
+                self.taps.record(&leg.taps, leg.id, now, side, None, &incoming.header, payload);
                 if let Some(voice) = &mut leg.voice {
                     voice.push_noise(now, &incoming.header, payload);
                 }
             }
-            Kind::Key(_) => self.taps.record(&leg.taps, leg.id, now, Side::Heard, None, &incoming.header, &NO_KEY),
+            Kind::Key(_) => self.taps.record(&leg.taps, leg.id, now, side, None, &incoming.header, &NO_KEY),
             Kind::Unknown => {}
         }
         if incoming.kind == Kind::Unknown && leg.media.is_some() {
@@ -105,11 +106,16 @@ impl Worker {
                 self.figures.held_overwritten += u64::from(lost && leg.media.is_none());
             }
         }
+        let forked = !leg.forks.is_empty();
         if matches!(incoming.kind, Kind::Key(_)) && leg.key_is_spent(&incoming.header) {
             incoming.kind = Kind::Unknown;
         }
         for event in told.into_iter().chain(keys).flatten() {
             self.tell(event);
+        }
+        if forked {
+            let Incoming { header, kind, began, payload, .. } = &incoming;
+            self.fork(io, now, slot as u32, Side::Heard, header, *kind, *began, &buffer[payload.clone()]);
         }
         self.relay(io, now, slot, &incoming, buffer, length);
     }
@@ -152,7 +158,8 @@ impl Worker {
         if matches!(leg.hears, Source::Mix(_)) {
             return self.forward_key(io, now, to, incoming, datagram);
         }
-        let Leg { media, hears, out, to: address, taps, id, crypto, inband, .. } = leg;
+        let Leg { media, hears, out, to: address, taps, id, forks, inband, .. } = leg;
+        let forked = !forks.is_empty();
         let (Some(media), Source::Leg { relay, transcoder, .. }) = (media.as_ref(), hears) else { return };
         if let (Kind::Key(event), Some(_)) = (incoming.kind, &inband) {
             return self.sound_key(io, now, to, incoming, event);
@@ -199,8 +206,12 @@ impl Worker {
             let codec = (speech && !noise).then_some(media.codec);
             self.taps.record(taps, *id, now, Side::Sent, codec, &header, if speech { payload } else { &NO_KEY });
         }
+        if forked {
+            self.fork(io, now, to, Side::Sent, &header, incoming.kind, false, payload);
+        }
         let length = packet.len();
-        let Some(sealed) = seal_rtp(crypto.as_deref_mut(), &mut datagram[packet.start..], length) else {
+        let crypto = self.leg_mut(to).and_then(|leg| leg.crypto.as_deref_mut());
+        let Some(sealed) = seal_rtp(crypto, &mut datagram[packet.start..], length) else {
             self.figures.unsealed_packets += 1;
             return;
         };
@@ -211,7 +222,8 @@ impl Worker {
     /// where no events were agreed on. Speech comes from the mix.
     fn forward_key(&mut self, io: &mut impl Io, now: Tick, to: u32, incoming: &Incoming, datagram: &mut [u8]) {
         let Some(leg) = self.legs.get_mut(to as usize).and_then(Option::as_deref_mut) else { return };
-        let Leg { media, hears, out, to: address, taps, id, crypto, inband, .. } = leg;
+        let Leg { media, hears, out, to: address, taps, id, forks, inband, .. } = leg;
+        let forked = !forks.is_empty();
         let (Some(media), Source::Mix(mix), Some(address)) = (media.as_ref(), hears, *address) else { return };
         let Kind::Key(event) = incoming.kind else { return };
         if !media.direction.sends() {
@@ -234,7 +246,11 @@ impl Worker {
         self.figures.sent_packets += 1;
         self.taps.record(taps, *id, now, Side::Sent, None, &header, &NO_KEY);
         let length = packet.len();
-        match seal_rtp(crypto.as_deref_mut(), &mut datagram[packet.start..], length) {
+        if forked {
+            self.fork(io, now, to, Side::Sent, &header, incoming.kind, false, &NO_KEY);
+        }
+        let crypto = self.leg_mut(to).and_then(|leg| leg.crypto.as_deref_mut());
+        match seal_rtp(crypto, &mut datagram[packet.start..], length) {
             Some(sealed) => io.send(SocketKey::rtp(to), address, &datagram[packet.start..][..sealed]),
             None => self.figures.unsealed_packets += 1,
         }
@@ -337,7 +353,8 @@ impl Worker {
         begins: bool,
     ) -> bool {
         let Some(leg) = self.legs.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return false };
-        let Leg { media, out, to, taps, id, crypto, .. } = leg;
+        let Leg { media, out, to, taps, id, forks, .. } = leg;
+        let forked = !forks.is_empty();
         let (Some(media), Some(address)) = (media.as_ref(), *to) else { return false };
         let (true, Some(room)) = (media.direction.sends(), datagram.first_chunk_mut::<HEADER_BYTES>()) else {
             return false;
@@ -350,7 +367,11 @@ impl Worker {
         self.figures.sent_packets += 1;
         let length = HEADER_BYTES + bytes;
         self.taps.record(taps, *id, now, Side::Sent, Some(media.codec), &header, &datagram[HEADER_BYTES..length]);
-        match seal_rtp(crypto.as_deref_mut(), datagram, length) {
+        if forked {
+            self.fork(io, now, slot, Side::Sent, &header, Kind::Speech, false, &datagram[HEADER_BYTES..length]);
+        }
+        let crypto = self.leg_mut(slot).and_then(|leg| leg.crypto.as_deref_mut());
+        match seal_rtp(crypto, datagram, length) {
             Some(sealed) => io.send(SocketKey::rtp(slot), address, &datagram[..sealed]),
             None => self.figures.unsealed_packets += 1,
         }

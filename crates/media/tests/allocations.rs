@@ -7,8 +7,9 @@ use std::cell::Cell;
 
 use harness::*;
 use offhook_codec::opus;
-use offhook_plan::{CodecKind, Negotiated};
-use offhook_units::{SampleRate, Span, Tick};
+use offhook_plan::tap::Side;
+use offhook_plan::{CodecKind, Fork, MediaCommand, MediaPlan, Negotiated};
+use offhook_units::{LegId, SampleRate, Span, Tick};
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -91,6 +92,43 @@ fn check(agents: CodecKind) {
     // Two legs relayed, one played to, and reports.
     assert!(floor.network.count >= 3_000, "{}", floor.network.count);
     assert_eq!(floor.worker.figures().tap_records, floor.worker.figures().received_packets / 3 * 2);
+}
+
+#[test]
+fn a_thousand_packets_that_go_to_a_recorder_outside_too_allocate_nothing() {
+    let mut floor = Floor::new();
+    floor.network.only_count = true;
+    let outside = [LegId(11), LegId(12)];
+    let mut legs = vec![pcmu(CALLER), pcmu(AGENT)];
+    legs.extend(outside.map(|leg| leg_plan(leg, Some(agreed(leg, CodecKind::Pcma)))));
+    let edges = vec![hears(CALLER, AGENT, Tick::MAX), hears(AGENT, CALLER, Tick::MAX)];
+    let forks = [Side::Heard, Side::Sent].into_iter().zip(outside);
+    let forks = forks.map(|(side, to)| Fork { leg: CALLER, side, to }).collect();
+    let plan = MediaPlan { call: CALL, generation: 1, legs, edges, taps: tapped(), forks };
+    floor.command(MediaCommand::Apply(Box::new(plan)));
+    let mut speakers = [CALLER, AGENT].map(Speaker::new);
+    for speaker in &mut speakers {
+        speaker.say(&mut floor);
+    }
+    floor.events();
+    let mut packets: Vec<_> =
+        speakers.iter_mut().map(|s| (floor.key(local(s.leg)), peer(s.leg), s.speech().0)).collect();
+    let before = COUNT.get();
+    for n in 0..1_000_u64 {
+        floor.now = at(20 + n * 20);
+        for (key, from, packet) in &mut packets {
+            let mut datagram = [0; 172];
+            datagram.copy_from_slice(packet);
+            let (seq, timestamp) = ((101 + n as u16).to_be_bytes(), (50_160 + n as u32 * 160).to_be_bytes());
+            datagram[2..4].copy_from_slice(&seq);
+            datagram[4..8].copy_from_slice(&timestamp);
+            floor.worker.receive(&mut floor.network, floor.now, *key, *from, &mut datagram, 172);
+        }
+        floor.tap.drain(usize::MAX, |_, _| ());
+    }
+    assert_eq!(COUNT.get() - before, 0);
+    // Each is heard by the other one, and by the recorder.
+    assert_eq!(floor.network.count, 4_004);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use core::f64::consts::TAU;
 use harness::*;
 use offhook_codec::Law;
 use offhook_media::{Moving, Parted, SocketKey};
+use offhook_plan::tap::Side;
 use offhook_plan::{
     CodecKind, Crypto, Edge, LegPlan, LegReport, MediaCommand, MediaEvent, MediaPlan, Move, Negotiated, Tap,
 };
@@ -23,8 +24,8 @@ const GOES: Move = Move { from: CALL, leg: AGENT, to: OTHER, worker: 1 };
 
 /// The other call, with the one who comes.
 fn other(generation: u32, legs: Vec<LegPlan>, edges: Vec<Edge>) -> MediaCommand {
-    let taps = vec![Tap { leg: AGENT, recording: RecordingId(77) }];
-    MediaCommand::Apply(Box::new(MediaPlan { call: OTHER, generation, legs, edges, taps }))
+    let taps = vec![Tap { leg: AGENT, recording: RecordingId(77), heard_as: Side::Heard }];
+    MediaCommand::Apply(Box::new(MediaPlan { call: OTHER, generation, legs, edges, taps, forks: Vec::new() }))
 }
 
 fn comes(leg: LegPlan) -> LegPlan {
@@ -65,6 +66,7 @@ fn floors() -> (Floor, Floor) {
         legs: alone,
         edges,
         taps: Vec::new(),
+        forks: Vec::new(),
     })));
     (here, there)
 }

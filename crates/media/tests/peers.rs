@@ -99,7 +99,7 @@ fn a_recording_is_told_that_there_were_packets_of_a_key_and_not_which_key() {
     let mut agent_leg = pcmu(AGENT);
     agent_leg.negotiated.as_mut().unwrap().telephone_event = Some((96, 97));
     let edges = vec![hears(AGENT, CALLER, Tick::MAX)];
-    let tap = |leg| Tap { recording: RecordingId(1), leg };
+    let tap = |leg| Tap { recording: RecordingId(1), leg, heard_as: Side::Heard };
     floor.command(plan(1, vec![pcmu(CALLER), agent_leg], edges, vec![tap(CALLER), tap(AGENT)]));
     caller.say(&mut floor);
     for (n, packet) in key(&mut caller, '5', 4).iter().enumerate() {

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use offhook_media::{Asset, Assets};
 use offhook_net::Clock;
 use offhook_net::media::{Backend, DriverConfig, MediaDriver, MediaHandle, Resting};
+use offhook_plan::tap::Side;
 use offhook_plan::{
     AssetId, CodecKind, Crypto, Direction, Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan,
     Source, Tap,
@@ -191,11 +192,11 @@ fn packets_are_relayed_and_recorded_without_an_allocation_and_the_idle_driver_sl
 ) {
     let (caller, agent) = (peer(), peer());
     let (at_caller, at_agent) = (free_ports(), free_ports());
-    let taps = vec![Tap { leg: LegId(1), recording: RecordingId(1) }];
+    let taps = vec![Tap { leg: LegId(1), recording: RecordingId(1), heard_as: Side::Heard }];
     let (caller_keys, mut caller_ends) = suite.map(|suite| keys(1, suite)).unzip();
     let (agent_keys, mut agent_ends) = suite.map(|suite| keys(2, suite)).unzip();
     let legs = vec![leg(1, at_caller, &caller, caller_keys), leg(2, at_agent, &agent, agent_keys)];
-    let plan = MediaPlan { call: CALL, generation: 1, legs, edges: vec![edge(1, 2), edge(2, 1)], taps };
+    let plan = MediaPlan { call: CALL, generation: 1, legs, edges: vec![edge(1, 2), edge(2, 1)], taps, forks: vec![] };
     exchange.apply(plan.clone());
 
     let (mut sent, mut got) = ([0; 172], [0; 2_048]);
@@ -266,7 +267,7 @@ fn a_phone_that_speaks_before_the_worker_knows_its_leg_is_heard_from_its_first_p
     let (at_caller, at_agent) = (free_ports(), free_ports());
     let legs = vec![leg(1, at_caller, &caller, None), leg(2, at_agent, &agent, None)];
     let edges = vec![Edge { since: Tick::ZERO, ..edge(1, 2) }];
-    let plan = MediaPlan { call: CALL, generation: 1, legs, edges, taps: vec![] };
+    let plan = MediaPlan { call: CALL, generation: 1, legs, edges, taps: vec![], forks: vec![] };
     // The control plane sends its offer after this, and the phone answers at once; the worker sleeps on.
     exchange.handle.send(MediaCommand::Apply(Box::new(plan)));
     let (mut sent, mut got) = ([0; 172], [0; 2_048]);
@@ -313,6 +314,7 @@ fn the_ports_of_a_closed_leg_serve_a_later_call_that_hears_nothing_of_the_earlie
             legs: vec![],
             edges: vec![],
             taps: vec![],
+            forks: vec![],
         });
         assert!(UdpSocket::bind(at_agent).is_err(), "the socket is still there");
         for seq in 100..110 {
@@ -342,7 +344,8 @@ fn a_worker_relays_records_plays_sleeps_and_refuses_a_port_that_is_taken_plain_a
     let taken = free_ports();
     let _holder = UdpSocket::bind(taken).unwrap();
     let legs = vec![leg(1, taken, &peer(), None)];
-    let events = exchange.apply(MediaPlan { call: CALL, generation: 1, legs, edges: vec![], taps: vec![] });
+    let events =
+        exchange.apply(MediaPlan { call: CALL, generation: 1, legs, edges: vec![], taps: vec![], forks: vec![] });
     let MediaEvent::LegFailed { leg: LegId(1), error, .. } = &events[0] else { panic!("{events:?}") };
     assert!(error.contains("in use"), "{error}");
 }

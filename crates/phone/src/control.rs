@@ -320,8 +320,9 @@ impl Control {
                 self.with(session, |this, call| this.transfer_told(now, call, status, over));
             }
             // Keys by INFO are the server's business: it reports them to us as it likes.
-            // It probes nobody, takes no subscriptions, and neither sends nor takes texts (`methods`).
+            // It probes and records nobody, takes no subscriptions, and neither sends nor takes texts (`methods`).
             Event::Info { .. }
+            | Event::Metadata { .. }
             | Event::Message { .. }
             | Event::Messaged { .. }
             | Event::Probed { .. }

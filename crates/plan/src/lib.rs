@@ -13,6 +13,6 @@ pub use dtls::{
     Candidate, CandidateHost, CandidateKind, CandidateTransport, Dtls, Fingerprint, HashKind, Ice, Setup, TcpKind,
 };
 pub use media::{
-    AssetId, DigitSource, Edge, Grade, LegPlan, LegReport, LevelReport, MediaCommand, MediaEvent, MediaPlan, Move,
-    PeerMetrics, PlayerPlan, Quality, Source, SpeechReport, SrtpReport, Tap,
+    AssetId, DigitSource, Edge, Fork, Grade, LegPlan, LegReport, LevelReport, MediaCommand, MediaEvent, MediaPlan,
+    Move, PeerMetrics, PlayerPlan, Quality, Source, SpeechReport, SrtpReport, Tap,
 };

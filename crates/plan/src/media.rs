@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use offhook_units::{CallId, CryptoSuite, LegId, PlayerId, RecordingId, Span, Tick};
 
+use crate::tap::Side;
 use crate::{Dtls, Negotiated};
 
 /// The whole media of one call. A plan replaces the one before it; a leg that is not in it any more is closed.
@@ -19,6 +20,8 @@ pub struct MediaPlan {
     pub edges: Vec<Edge>,
     /// What is recorded.
     pub taps: Vec<Tap>,
+    /// What is sent to recorders outside (RFC 7866).
+    pub forks: Vec<Fork>,
 }
 
 /// One leg: a pair of ports of ours and what was agreed with the peer.
@@ -96,6 +99,22 @@ pub struct Tap {
     pub leg: LegId,
     /// Into this recording.
     pub recording: RecordingId,
+    /// The side that what is heard at the leg becomes; what is sent to it becomes the other one. [`Side::Heard`] but for streams
+    /// that are taken for somebody else's call.
+    pub heard_as: Side,
+}
+
+/// One direction of `leg` goes to the leg `to` too, packet by packet: what its peer said, or what we sent to it. It goes as it is
+/// where both have the same codec, and is turned into the other one where that can be done byte by byte; keys do not go
+/// there. Whoever hears `leg` hears it as before: a fork is no listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fork {
+    /// Which leg.
+    pub leg: LegId,
+    /// Which of its two directions.
+    pub side: Side,
+    /// The leg of the recorder outside. Nothing else may be heard there.
+    pub to: LegId,
 }
 
 /// What the control plane tells a worker.

@@ -77,8 +77,8 @@ impl From<&AgentView> for Agent {
 pub struct Call {
     /// Which call.
     id: String,
-    /// `greeting`, `waiting`, `ringing`, `talking`, `held`, `transferring`, `calling-back`, `announcing` or `ending`.
-    #[schemars(extend("enum" = ["greeting", "waiting", "ringing", "talking", "held", "transferring", "calling-back", "announcing", "ending"]))]
+    /// `greeting`, `waiting`, `ringing`, `talking`, `held`, `transferring`, `calling-back`, `announcing`, `recording` (a call of others) or `ending`.
+    #[schemars(extend("enum" = ["greeting", "waiting", "ringing", "talking", "held", "transferring", "calling-back", "announcing", "recording", "ending"]))]
     state: &'static str,
     /// Since when.
     #[schemars(extend("format" = "date-time"))]

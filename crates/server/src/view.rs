@@ -184,6 +184,8 @@ pub struct RecordEntry {
     pub caller: Option<String>,
     /// Who sent the call on; `None` once forgotten.
     pub diverted: Option<String>,
+    /// Whoever took part in a call of others, as the record lists them; `None` once forgotten.
+    pub taken_parts: Vec<Option<String>>,
     /// What is known of the recording's file.
     pub recording: Option<RecordingEntry>,
     /// What agents noted of it, oldest first.

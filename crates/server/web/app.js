@@ -16,7 +16,7 @@ const byId = (id) => document.getElementById(id);
 
 const state = { queues: [], agents: [], calls: [], records: [], skew: 0, lastEvent: null, stale: new Set(), timer: null, took: 0 };
 
-const CALL_TAGS = { greeting: "", announcing: "", echo: "", waiting: "warn", ringing: "warn", talking: "good", held: "busy", "calling-back": "warn", ending: "" };
+const CALL_TAGS = { greeting: "", announcing: "", echo: "", waiting: "warn", ringing: "warn", talking: "good", held: "busy", "calling-back": "warn", recording: "", ending: "" };
 const AGENT_TAGS = { available: "good", offered: "warn", busy: "busy", "wrap-up": "busy", "not-ready": "bad", "logged-out": "" };
 // What a supervisor may do, by what it is called in the API.
 const SUPERVISE = ["listen", "whisper", "barge", "take-over", "leave"];

@@ -305,6 +305,7 @@ impl Phone {
             | Event::Progress { .. }
             | Event::ReofferAnswered { .. }
             | Event::ReofferRefused { .. }
+            | Event::Metadata { .. }
             | Event::Info { .. }
             | Event::Registered { .. }
             | Event::RegistrationFailed { .. }

@@ -91,6 +91,24 @@ impl Response {
     }
 }
 
+impl Request {
+    /// The metadata of a recording session (RFC 7865): the body, or the part of it that they are. None where it has none, or is
+    /// no body that can be taken.
+    pub fn metadata(&self) -> Option<&[u8]> {
+        metadata(&self.headers, &self.body)
+    }
+}
+
+/// As [`Request::metadata`], of a message with these headers.
+pub(crate) fn metadata<'a>(headers: &Headers, body: &'a [u8]) -> Option<&'a [u8]> {
+    let mut walk = parts::Walk::default();
+    if body.is_empty() {
+        return None;
+    }
+    parts::judge(headers, body, &mut walk).ok()?;
+    walk.metadata
+}
+
 /// The session description in the body of a message with these headers.
 pub(crate) fn description<'a>(headers: &Headers, body: &'a [u8]) -> Result<Option<&'a [u8]>, BodyFault> {
     if body.is_empty() {
@@ -222,6 +240,23 @@ mod tests {
         check(&[("Content-Type", "multipart/mixed")], "--b1\n\nx\n--b1--", nameless);
         check(&[("Content-Type", "multipart/mixed;boundary=\"\"")], "--\n\nx\n----", nameless);
         check(MIXED, "--b1--\n", Ok(None));
+    }
+
+    #[test]
+    fn the_metadata_of_a_recording_session_are_found_and_are_no_description() {
+        let part = "--b1\nContent-Type: application/rs-metadata+xml\nContent-Disposition: recording-session\n\n<x/>\n";
+        let sdp = "--b1\nContent-Type: application/sdp\n\nv=0\n";
+        check(MIXED, &format!("{sdp}{part}--b1--"), Ok(Some("v=0")));
+        check(MIXED, &format!("{part}--b1--"), Ok(None));
+        let found = |kind: &str, body: &str| {
+            let mut headers = Headers::new();
+            headers.push("Content-Type", kind);
+            metadata(&headers, body.as_bytes()).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        };
+        assert_eq!(found(MIXED[0].1, &format!("{sdp}{part}{part}--b1--")).as_deref(), Some("<x/>"));
+        assert_eq!(found("application/rs-metadata", "<y/>").as_deref(), Some("<y/>"));
+        assert_eq!(found(MIXED[0].1, &format!("{sdp}--b1--")), None);
+        assert_eq!(found("application/sdp", ""), None);
     }
 
     #[test]

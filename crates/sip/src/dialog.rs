@@ -4,6 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::siprec::Part;
 use crate::{Flow, Headers, Method, NameAddr, Request, Response, Uri, Via};
 
 /// How far `CSeq` jumps when a dialog is adopted: requests sent after the snapshot are not in it, and only a higher number
@@ -53,6 +54,8 @@ pub(crate) struct Dialog {
     routes: Vec<NameAddr>,
     remote_target: Uri,
     pub contact: Uri,
+    /// Our part in a recording session, where it is one.
+    pub records: Option<Part>,
     pub flow: Flow,
     pinned: bool,
     /// The address that our INVITE was meant for, where that is not the one it was sent to.
@@ -85,6 +88,7 @@ impl Dialog {
             routes: Vec::new(),
             remote_target: target,
             contact,
+            records: None,
             flow,
             pinned: false,
             meant_for,
@@ -108,6 +112,7 @@ impl Dialog {
             routes: route_set(headers, false)?,
             remote_target: target,
             contact: flow.contact(None, None),
+            records: None,
             flow,
             pinned: via.host_ip().is_some_and(|sent_by| sent_by != flow.peer.ip()),
             meant_for: None,
@@ -140,6 +145,13 @@ impl Dialog {
         if let Some(contact) = headers.contacts().ok().and_then(|contacts| contacts.into_iter().next()) {
             self.remote_target = contact.uri;
         }
+    }
+
+    /// Our Contact, with what it says of our part in a recording session.
+    pub(crate) fn contact_header(&self) -> String {
+        let mut text = self.contact.bracketed();
+        text.push_str(self.records.map_or("", Part::feature));
+        text
     }
 
     /// Takes note of the peer's `CSeq`; false where it is lower than one before (RFC 3261 section 12.2.2).
@@ -268,6 +280,7 @@ impl Dialog {
             remote: snapshot.remote,
             flow: snapshot.flow,
             pinned: snapshot.pinned,
+            records: None,
             meant_for: None,
             // A connection does not outlive its program.
             flow_lost: true,

@@ -384,8 +384,8 @@ impl Endpoint {
     }
 
     /// The headers that every request of ours within or before a dialog has, and its body.
-    fn finish_request(&self, request: &mut Request, contact: &crate::Uri, body: Option<Body>) {
-        request.headers.push("Contact", &contact.bracketed());
+    fn finish_request(&self, request: &mut Request, contact: &str, body: Option<Body>) {
+        request.headers.push("Contact", contact);
         request.headers.push("Allow", &self.allow);
         // Without an offer in our INVITE a reliable response would carry one, and its PRACK the program's answer (RFC 3262 section 5).
         let is_first = request.method == Method::Invite && request.headers.to_tag().is_none();

@@ -12,6 +12,7 @@ mod reason;
 mod registrar;
 mod replaces;
 pub mod sdp;
+pub mod siprec;
 mod transaction;
 mod uri;
 

@@ -8,6 +8,7 @@ mod crypto;
 mod dtls;
 mod lines;
 mod metrics;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use offhook_plan::{
 use self::lines::{Attribute, Lines, Media, Session};
 pub use crypto::{Srtp, SrtpKeys, SrtpPolicy};
 pub use dtls::{CANDIDATES_MAX, FINGERPRINTS_MAX, ICE_OPTIONS_MAX, asks_for_dtls, ufrag_of};
+pub use streams::{Taken, accept_streams, answer_streams, offer_streams};
 
 /// Most m-lines in a description; more are refused.
 pub const MEDIA_LINES_MAX: usize = 32;
@@ -179,9 +181,7 @@ fn answer_with(
 
     let ptime_ms = stream.ptime(caps.ptime_ms);
     let direction = both(direction, stream.direction.mirrored());
-    let mut formats = vec![Format::of(choice.cap, choice.payload_type)];
-    formats.extend(choice.comfort_noise.then_some(Format::NOISE));
-    formats.extend(choice.telephone_event.map(|payload_type| Format::events(payload_type, choice.cap.kind.clock())));
+    let formats = Format::chosen(&choice);
 
     let mut text = begun(local);
     // RFC 3264 section 6: the t= line of the answer equals that of the offer.
@@ -214,7 +214,13 @@ fn answer_with(
             text.append(&secured.lines);
         }
     }
-    let negotiated = Negotiated {
+    let negotiated = agree(&stream, &choice, secured, ptime_ms, direction);
+    Ok((text.into_text(), negotiated))
+}
+
+/// What our answer to a stream agrees on.
+fn agree(stream: &Stream<'_>, choice: &Choice<'_>, secured: Secured, ptime_ms: u8, direction: Direction) -> Negotiated {
+    Negotiated {
         codec: choice.cap.kind,
         send_payload_type: choice.payload_type,
         recv_payload_type: choice.payload_type,
@@ -228,8 +234,7 @@ fn answer_with(
         rtcp_mux: stream.rtcp_mux,
         crypto: secured.crypto,
         dtls: secured.peer,
-    };
-    Ok((text.into_text(), negotiated))
+    }
 }
 
 /// What the peer's `answer` to `our_offer` agrees on.
@@ -244,6 +249,11 @@ pub fn accept(our_offer: &str, answer: &[u8], caps: &MediaCaps) -> Result<Negoti
         both.map_err(|error| fault = fault.clone().worse(error)).ok()
     });
     let Some((ours, theirs)) = pair else { return Err(fault) };
+    agree_with(&ours, &theirs, caps)
+}
+
+/// What a stream of ours and the peer's answer to it agree on.
+fn agree_with(ours: &Stream<'_>, theirs: &Stream<'_>, caps: &MediaCaps) -> Result<Negotiated, SdpError> {
     // The first of theirs that we offered: RFC 3264 section 7 wants the answer's numbers when sending, ours when receiving.
     let known = |kind: CodecKind| caps.codecs.iter().any(|cap| cap.kind == kind);
     let (sent, received) = theirs
@@ -307,6 +317,15 @@ impl<'a> Format<'a> {
         let CodecCap { kind, fmtp } = cap;
         let (name, clock, channels) = (kind.name(), kind.clock(), kind.channels());
         Self { payload_type, name, clock, channels, fmtp: fmtp.as_deref() }
+    }
+
+    /// What an answer of ours names.
+    fn chosen(choice: &Choice<'a>) -> Vec<Self> {
+        let mut formats = vec![Self::of(choice.cap, choice.payload_type)];
+        formats.extend(choice.comfort_noise.then_some(Self::NOISE));
+        let clock = choice.cap.kind.clock();
+        formats.extend(choice.telephone_event.map(|payload_type| Self::events(payload_type, clock)));
+        formats
     }
 
     const fn events(payload_type: u8, clock: u32) -> Self {

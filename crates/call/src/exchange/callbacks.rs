@@ -354,6 +354,7 @@ impl Exchange {
         match &mut self.calls.get_mut(&id)?.stage {
             Stage::CallingBack { ways, .. } => ways.pop_front(),
             Stage::Echo
+            | Stage::Taken
             | Stage::Greeting { .. }
             | Stage::Queued { .. }
             | Stage::Dialling { .. }

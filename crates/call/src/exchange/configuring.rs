@@ -134,13 +134,15 @@ impl Exchange {
                 Stage::Dialling { ways, .. } | Stage::CallingBack { ways, .. } => ways.iter().any(|way| of(way.trunk)),
                 Stage::Greeting { .. }
                 | Stage::Echo
+                | Stage::Taken
                 | Stage::Queued { .. }
                 | Stage::Talking { .. }
                 | Stage::Message { .. }
                 | Stage::Ending => false,
             };
             let guests = call.guests.iter().any(|guest| guest.ways.iter().any(|way| of(way.trunk)));
-            legs || speech || ways || guests || call.seats.contains(&place)
+            let recorder = call.outside.as_ref().is_some_and(|outside| outside.is_on(place));
+            legs || speech || ways || guests || recorder || call.seats.contains(&place)
         })
     }
 
@@ -316,9 +318,11 @@ impl Exchange {
             self.pace = admission::Pace::new(limits.calls_per_s_max, limits.late);
         }
         let (transactions, sessions) = (limits.transactions_max, super::sessions_max(&self.config));
+        let siprec = self.config.recording.siprec_server.is_some();
         self.endpoint.change(|endpoint| {
             (endpoint.transactions_max, endpoint.sessions_max) = (transactions, sessions);
             endpoint.large_requests_over.clone_from(large_requests_over);
+            endpoint.siprec = siprec;
             (endpoint.session_expires, endpoint.session_expires_min) = (session_timers.expires, session_timers.min);
         });
         self.registrar.set_limits(limits.bindings_max, registrar);

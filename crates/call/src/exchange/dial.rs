@@ -119,6 +119,7 @@ impl Exchange {
             | Stage::Greeting { .. }
             | Stage::Queued { .. }
             | Stage::Echo
+            | Stage::Taken
             | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }

@@ -71,8 +71,8 @@ impl Exchange {
                 let end = match &call.stage {
                     // Who hangs up on the last words has not given up waiting.
                     Stage::Message { end, .. } => *end,
-                    // Nor has who tried a line.
-                    Stage::Echo => CallEnd::CallerHungUp,
+                    // Nor has who tried a line, or had a call recorded.
+                    Stage::Echo | Stage::Taken => CallEnd::CallerHungUp,
                     _ if talked => CallEnd::CallerHungUp,
                     _ => CallEnd::Abandoned,
                 };
@@ -106,6 +106,7 @@ impl Exchange {
             }
             Role::Customer => self.customer_refused(now, id, session, 480),
             Role::Guest => self.guest_ended(now, id, session),
+            Role::Recorder => self.recorder_left(now, id, session, Self::recorder_end(cause)),
             Role::Orphan => {}
         }
     }
@@ -143,6 +144,8 @@ impl Exchange {
             self.stop_ringing_for(now, offer, Missed::Withdrawn, reason);
         }
         self.enter(now, id, Stage::Ending);
+        self.end_outside(id);
+        self.end_taken(id);
         self.settle_callback(now, id);
         let Some(call) = self.calls.get(&id) else { return };
         let (worker, planned) = (call.worker, call.plan.is_some());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use offhook_sip::siprec::asks_to_record;
 use offhook_sip::{Body, BodyFault, Flow, Replaces, Request, SessionId};
 use offhook_units::{CallId, PersonRef, Span, Tick};
 
@@ -36,6 +37,10 @@ impl Exchange {
 
     /// Makes the call, or gives the answer that refuses it.
     fn take_on(&mut self, now: Tick, session: SessionId, flow: Flow, request: &Request) -> Result<(), Refusal> {
+        let server = self.config.recording.siprec_server.clone();
+        if let Some(server) = server.filter(|_| asks_to_record(&request.headers)) {
+            return self.take_recorded(now, session, flow, request, &server);
+        }
         let origin = self.origin(now, flow, request)?;
         if let Some(replaces) = Replaces::of(&request.headers) {
             let replaces = replaces.map_err(|_| 400_u16)?;
@@ -68,6 +73,9 @@ impl Exchange {
         };
         let full = self.refusing || self.calls.len() >= self.config.limits.calls_max;
         if !self.is_emergency(&dialled) && (full || self.drain_by.is_some() || !self.pace.admit(now)) {
+            return Err(503.into());
+        }
+        if !self.is_emergency(&dialled) && self.lacks_recorder(now, &lead) {
             return Err(503.into());
         }
         let (trunk, srtp) = match &origin {
@@ -124,7 +132,7 @@ impl Exchange {
     }
 
     /// A call is there from now on.
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         now: Tick,
         origin: &Origin,
@@ -211,7 +219,10 @@ impl Exchange {
 
     /// The peer's ACK, or its PRACK: it carries the answer where our response carried the offer.
     pub(super) fn confirmed(&mut self, now: Tick, session: SessionId, body: Option<&Body>) {
-        let Some(&(id, _)) = self.sessions.get(&session) else { return };
+        let Some(&(id, role)) = self.sessions.get(&session) else { return };
+        if role == Role::Recorder {
+            return self.recorder_answered(now, id, session, body);
+        }
         let awaited = self.leg_of(id, session).is_some_and(|leg| leg.offered.is_some());
         match body {
             Some(body) if awaited => self.reoffer_confirmed(now, session, body),
@@ -254,6 +265,8 @@ pub(super) fn new_call(id: CallId, now: Tick, number: String, from: Presented, c
         asked_back: None,
         calling_back: None,
         recording: None,
+        outside: None,
+        taken: None,
         pause: None,
         pauses: 0,
         wanted: false,

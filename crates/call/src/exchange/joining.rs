@@ -153,6 +153,7 @@ impl Exchange {
             | Stage::Queued { .. }
             | Stage::Dialling { .. }
             | Stage::Echo
+            | Stage::Taken
             | Stage::CallingBack { .. }
             | Stage::Message { .. }
             | Stage::Ending => (false, false),
@@ -197,6 +198,7 @@ impl Exchange {
             | Stage::Queued { .. }
             | Stage::Dialling { .. }
             | Stage::Echo
+            | Stage::Taken
             | Stage::CallingBack { .. }
             | Stage::Message { .. }
             | Stage::Ending => return Err(603.into()),

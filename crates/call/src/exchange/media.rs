@@ -1,5 +1,6 @@
 //! From a call's stage to its plan, and from the worker's reports back to the call.
 
+use offhook_plan::tap::Side;
 use offhook_plan::{
     Edge, Grade, LegPlan, LevelReport, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source,
     SpeechReport, Tap,
@@ -17,6 +18,7 @@ impl Exchange {
     /// Makes the plan that the call's state asks for, and hands it to the worker where it differs from the last one.
     pub(super) fn replan(&mut self, now: Tick, id: CallId) {
         self.judge_recording(now, id);
+        self.follow_outside(now, id);
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_ending()) else { return };
         let mut plan = plan_of(call);
         let same = call.plan.as_ref().is_some_and(|last| same_media(last, &plan));
@@ -74,8 +76,8 @@ impl Exchange {
                 let call = self.moved.remove(&leg).unwrap_or(call);
                 self.leg_failed(now, call, leg);
             }
-            MediaEvent::Silent { call, leg, .. } => self.note_silence(self.call_of(call, leg), leg, true),
-            MediaEvent::HeardAgain { call, leg, .. } => self.note_silence(self.call_of(call, leg), leg, false),
+            MediaEvent::Silent { call, leg, .. } => self.note_silence(now, self.call_of(call, leg), leg, true),
+            MediaEvent::HeardAgain { call, leg, .. } => self.note_silence(now, self.call_of(call, leg), leg, false),
             MediaEvent::Graded { call, leg, heard, sent } => {
                 self.note_grades(self.call_of(call, leg), leg, (heard, sent));
             }
@@ -94,8 +96,11 @@ impl Exchange {
     }
 
     /// A phone sends nothing, or sends again.
-    fn note_silence(&mut self, id: CallId, leg: LegId, silent: bool) {
+    fn note_silence(&mut self, now: Tick, id: CallId, leg: LegId, silent: bool) {
         let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.taken.is_some() {
+            return self.taken_silence(now, id, leg, silent);
+        }
         let Some(open) = call.open_legs.get_mut(&leg) else { return };
         open.silent = silent;
         let party = open.party.is_some();
@@ -161,7 +166,10 @@ impl Exchange {
             self.stop_ringing(now, offer, crate::event::Missed::NoAnswer);
             // The distributor may have withdrawn it in this very moment.
             let _gone = self.tell(now, offhook_acd::Command::NoAnswer { offer });
-        } else if !self.guest_leg_failed(now, id, leg) && !self.target_leg_failed(now, id, leg) {
+        } else if !self.guest_leg_failed(now, id, leg)
+            && !self.target_leg_failed(now, id, leg)
+            && !self.recorder_leg_failed(now, id, leg)
+        {
             self.end_call_with(now, id, CallEnd::Failed, 503);
         }
         self.close_if_reported(now, id);
@@ -190,6 +198,7 @@ impl Exchange {
             | Stage::Queued { .. }
             | Stage::Dialling { .. }
             | Stage::Echo
+            | Stage::Taken
             | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }
@@ -200,8 +209,8 @@ impl Exchange {
 
 /// Whether two plans differ in nothing but their generation.
 fn same_media(a: &MediaPlan, b: &MediaPlan) -> bool {
-    let MediaPlan { call, generation: _, legs, edges, taps } = a;
-    *call == b.call && *legs == b.legs && *edges == b.edges && *taps == b.taps
+    let MediaPlan { call, generation: _, legs, edges, taps, forks } = a;
+    *call == b.call && *legs == b.legs && *edges == b.edges && *taps == b.taps && *forks == b.forks
 }
 
 /// The plan that a call's state asks for; a pure function of the call.
@@ -262,7 +271,7 @@ fn plan_of(call: &Call) -> MediaPlan {
                 }
             }
         }
-        Stage::Echo | Stage::Ending => {}
+        Stage::Echo | Stage::Taken | Stage::Ending => {}
     }
     if let Some(other) = &call.other {
         let up = matches!(call.stage, Stage::Talking { .. } | Stage::CallingBack { .. });
@@ -273,8 +282,18 @@ fn plan_of(call: &Call) -> MediaPlan {
         legs.push(leg_plan(&by.leg, true));
     }
     let recording = call.recording.filter(|_| call.pause.is_none());
-    let taps = recording.map(|recording| Tap { leg: customer(call).id, recording }).into_iter().collect();
-    MediaPlan { call: call.id, generation: 0, legs, edges, taps }
+    let mut taps: Vec<Tap> = recording
+        .map(|recording| Tap { leg: customer(call).id, recording, heard_as: Side::Heard })
+        .into_iter()
+        .collect();
+    if let Some(taken) = &call.taken {
+        taken.plan(call, recording, &mut legs, &mut taps);
+    }
+    let mut forks = Vec::new();
+    if let Some(outside) = &call.outside {
+        outside.plan(call, &mut legs, &mut forks);
+    }
+    MediaPlan { call: call.id, generation: 0, legs, edges, taps, forks }
 }
 
 /// The edges of two who talk. What a phone that sent no early media said before its answer reached us belongs to the talk.
@@ -363,7 +382,7 @@ fn play(playing: &Playing, repeat: bool, to: LegId) -> Edge {
     Edge { from: Source::Player(player), to, since: Tick::MAX }
 }
 
-fn leg_plan(leg: &Leg, up: bool) -> LegPlan {
+pub(super) fn leg_plan(leg: &Leg, up: bool) -> LegPlan {
     LegPlan {
         leg: leg.id,
         local: leg.bind(),

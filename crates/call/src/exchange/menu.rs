@@ -92,7 +92,7 @@ impl Exchange {
                     self.digit_of_other(now, id, Way::Info, digit);
                 }
             }
-            Role::Customer | Role::Guest | Role::Orphan => {}
+            Role::Customer | Role::Guest | Role::Recorder | Role::Orphan => {}
         }
     }
 
@@ -145,6 +145,7 @@ impl Exchange {
             Stage::Queued { .. }
             | Stage::Dialling { .. }
             | Stage::Echo
+            | Stage::Taken
             | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }

@@ -32,10 +32,12 @@ mod recent;
 mod recording;
 mod recover;
 mod resume;
+mod siprec;
 mod spending;
 mod state;
 mod sticky;
 mod subscriptions;
+mod taken;
 mod talking;
 mod texts;
 mod tones;
@@ -205,6 +207,7 @@ pub struct Exchange {
     refusing: bool,
     denied: Option<Denied>,
     visitors: visitors::Visitors,
+    siprec: siprec::Siprec,
 }
 
 /// What looks different since it was last asked.
@@ -267,6 +270,8 @@ enum Role {
     Customer,
     /// A supervisor's phone, or that of a third party.
     Guest,
+    /// A recorder outside.
+    Recorder,
     /// Left over from before a restart; only its end is awaited.
     Orphan,
 }
@@ -291,6 +296,7 @@ impl Exchange {
             session_expires: config.session_timers.expires,
             session_expires_min: config.session_timers.min,
             replaces: true,
+            siprec: config.recording.siprec_server.is_some(),
             methods: vec![Method::Register, Method::Options, Method::Message, Method::Subscribe],
             user_agent: format!("{} ({})", EndpointConfig::default().user_agent, comment(&config.name)),
             ..EndpointConfig::default()
@@ -346,6 +352,7 @@ impl Exchange {
             refusing: false,
             denied: None,
             visitors,
+            siprec: siprec::Siprec::default(),
             config,
         }
     }
@@ -499,6 +506,8 @@ impl Exchange {
                 Kind::Failover => self.trunk_silent(now, call),
                 Kind::Guest => self.guests_rang_too_long(now, call),
                 Kind::Pause => self.pause_over(now, call),
+                Kind::Recorder => self.recorder_due(now, call),
+                Kind::Silent => self.taken_too_silent(now, call),
                 Kind::Close => self.finalize(now, call),
             }
         }
@@ -570,8 +579,10 @@ impl Exchange {
                     self.probed(now, id, status);
                 }
             }
-            // The exchange changes no description by itself, and sends no REFER.
-            SipEvent::ReofferRefused { .. } | SipEvent::ReferAnswered { .. } | SipEvent::ReferProgress { .. } => {}
+            SipEvent::ReofferRefused { session, status } => self.recorder_refused_update(now, session, status),
+            SipEvent::Metadata { session, metadata } => self.metadata_came(now, session, &metadata),
+            // The exchange sends no REFER.
+            SipEvent::ReferAnswered { .. } | SipEvent::ReferProgress { .. } => {}
             SipEvent::Resubscribed { subscription } => self.resubscribed(now, subscription),
             SipEvent::NotifyDue { subscription } => self.notify_due(now, subscription),
             SipEvent::Unsubscribed { subscription } => self.unsubscribed(subscription),
@@ -674,7 +685,8 @@ impl Exchange {
 
 /// SIP sessions at once.
 const fn sessions_max(config: &Config) -> usize {
-    config.limits.calls_max * 3 + EMERGENCY_SESSIONS
+    let recorded = config.recording.siprec.is_some() as usize;
+    config.limits.calls_max * (3 + recorded) + EMERGENCY_SESSIONS
 }
 
 /// A name as it may stand in a comment of a header (RFC 3261 section 25.1).

@@ -22,7 +22,8 @@ pub const PAUSES_MAX: u32 = 1_000;
 impl Exchange {
     /// Does what the rules ask for: begins the recording, once per call, pauses it while they do not let it be, and goes on with it.
     pub(super) fn judge_recording(&mut self, now: Tick, id: CallId) {
-        let Some(call) = self.calls.get(&id).filter(|call| !call.is_ending()) else { return };
+        let ruled = |call: &&Call| !call.is_ending() && call.taken.is_none();
+        let Some(call) = self.calls.get(&id).filter(ruled) else { return };
         let wanted = self.is_wanted(call);
         match (call.recording, &call.pause) {
             (None, _) if wanted => self.begin_recording(now, id),
@@ -122,6 +123,7 @@ impl Exchange {
         self.note(now, CallEvent::RecordingStarted { call: id, recording });
         let wanted = RecordingWanted { recording, call: id, started: now, codec, queue };
         self.outputs.push_back(Output::OpenRecording(wanted));
+        self.begin_outside(now, id);
     }
 
     /// The rules do not let the call be recorded now.

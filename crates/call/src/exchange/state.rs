@@ -66,8 +66,12 @@ pub(super) struct Call {
     /// The callback whose turn it is, until the customer answers.
     pub calling_back: Option<ContactId>,
     pub recording: Option<RecordingId>,
+    /// Where a recorder outside gets it too.
+    pub outside: Option<super::siprec::Outside>,
     /// The recording is paused, or is to be.
     pub pause: Option<Pause>,
+    /// Where it is somebody else's call that is recorded here.
+    pub taken: Option<Box<super::taken::Taken>>,
     /// Times that it was paused.
     pub pauses: u32,
     /// Somebody wants it, where it is recorded on demand.
@@ -256,6 +260,8 @@ pub(super) enum Stage {
     },
     /// The caller hears the own voice.
     Echo,
+    /// Somebody else's call, which is recorded here.
+    Taken,
     /// In a queue; phones may ring.
     Queued { music: Playing, announcement: Option<Playing> },
     /// A phone is rung without a queue, for a transfer too.
@@ -358,6 +364,7 @@ impl Call {
             Stage::Greeting { .. }
             | Stage::Queued { .. }
             | Stage::Echo
+            | Stage::Taken
             | Stage::CallingBack { .. }
             | Stage::Talking { .. }
             | Stage::Message { .. }

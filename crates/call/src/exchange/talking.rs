@@ -28,7 +28,7 @@ impl Exchange {
             }
             Role::Dialled => self.dialled_progressed(now, id, session, body),
             Role::Customer => self.customer_progressed(now, id, body),
-            Role::Guest | Role::Caller | Role::Orphan => {}
+            Role::Guest | Role::Caller | Role::Recorder | Role::Orphan => {}
         }
     }
 
@@ -39,6 +39,7 @@ impl Exchange {
             Some(&(id, Role::Dialled)) => self.dialled_answered(now, id, session, body),
             Some(&(id, Role::Customer)) => self.customer_answered(now, id, session, body),
             Some(&(id, Role::Guest)) => self.guest_answered(now, id, session, body),
+            Some(&(id, Role::Recorder)) => self.recorder_answered(now, id, session, body),
             Some((_, Role::Caller | Role::Orphan)) | None => self.endpoint.hang_up(now, session, None),
         }
     }
@@ -141,6 +142,7 @@ impl Exchange {
             Role::Dialled => self.dialled_refused(now, id, session, status, cause),
             Role::Customer => self.customer_refused(now, id, session, status),
             Role::Guest => self.guest_refused(now, id, session, status),
+            Role::Recorder => self.recorder_left(now, id, session, status),
             Role::Caller | Role::Orphan => {}
         }
     }
@@ -156,6 +158,12 @@ impl Exchange {
         let Some(&(id, role)) = self.sessions.get(&session) else {
             return self.endpoint.refuse_reoffer(now, session, 481);
         };
+        if role == Role::Recorder {
+            return self.recorder_reoffered(now, id, session, body);
+        }
+        if self.calls.get(&id).is_some_and(|call| call.taken.is_some()) {
+            return self.taken_reoffered(now, id, session, body);
+        }
         let caps = self.caps_within(id, session);
         let rings = self.calls.get(&id).is_some_and(|call| call.rings_at(session));
         let by_dtls = self.leg_of(id, session).is_some_and(|leg| leg.dtls.is_some());
@@ -195,7 +203,7 @@ impl Exchange {
             Role::Caller | Role::Customer => Party::Caller,
             Role::Offered(_) | Role::Dialled => Party::Agent,
             // A guest who holds is not heard for a while, and that is all.
-            Role::Guest | Role::Orphan => return,
+            Role::Guest | Role::Recorder | Role::Orphan => return,
         };
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Stage::Talking { held_by_caller, held_by_other, .. } = &mut call.stage else { return };

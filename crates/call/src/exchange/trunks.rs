@@ -373,6 +373,13 @@ impl Exchange {
         self.lines.get(trunk).into_iter().flat_map(|line| line.targets.iter().map(|target| target.flow))
     }
 
+    /// The same without those that are down, where others are up.
+    pub(super) fn targets_up(&self, trunk: usize) -> Vec<Flow> {
+        let targets = self.lines.get(trunk).map_or(&[][..], |line| &line.targets);
+        let up: Vec<Flow> = targets.iter().filter(|target| target.state.is_up()).map(|target| target.flow).collect();
+        if up.is_empty() { targets.iter().map(|target| target.flow).collect() } else { up }
+    }
+
     /// Leaves out what leads to targets that are down, where another way is there; emergency calls try these too, at last.
     pub(super) fn healthy(&self, ways: Vec<Way>, urgent: bool) -> VecDeque<Way> {
         let is_up = |way: &Way| {

@@ -182,6 +182,7 @@ fn state_name(call: &Call) -> &'static str {
     match &call.stage {
         Stage::Greeting { .. } => "greeting",
         Stage::Echo => "echo",
+        Stage::Taken => "recording",
         Stage::Queued { .. } if call.ringing.is_empty() => "waiting",
         Stage::Dialling { .. } if call.transfer.is_some() => "transferring",
         Stage::Queued { .. } | Stage::Dialling { .. } => "ringing",

@@ -276,7 +276,10 @@ impl World {
 
     fn phone(&mut self, address: SocketAddr) -> &mut Phone {
         self.phones.entry(address).or_insert_with(|| Phone {
-            endpoint: Endpoint::new(EndpointConfig::default(), Entropy::from_number(seed(address))),
+            endpoint: Endpoint::new(
+                EndpointConfig { siprec: true, ..EndpointConfig::default() },
+                Entropy::from_number(seed(address)),
+            ),
             events: Vec::new(),
             wake: None,
         })

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use offhook_media::{Asset, Assets, Io, Limits, SocketKey, Worker};
-use offhook_plan::tap::{TapHeader, TapReader, tap_ring};
+use offhook_plan::tap::{Side, TapHeader, TapReader, tap_ring};
 use offhook_plan::{
     AssetId, CodecKind, Direction, Edge, LegPlan, MediaCommand, MediaEvent, MediaPlan, Negotiated, PlayerPlan, Source,
     Tap,
@@ -121,11 +121,11 @@ pub fn plays(to: LegId, player: u64, assets: &[u32], repeat: bool) -> Edge {
 }
 
 pub fn plan(generation: u32, legs: Vec<LegPlan>, edges: Vec<Edge>, taps: Vec<Tap>) -> MediaCommand {
-    MediaCommand::Apply(Box::new(MediaPlan { call: CALL, generation, legs, edges, taps }))
+    MediaCommand::Apply(Box::new(MediaPlan { call: CALL, generation, legs, edges, taps, forks: Vec::new() }))
 }
 
 pub fn tapped() -> Vec<Tap> {
-    vec![Tap { leg: CALLER, recording: RECORDING }]
+    vec![Tap { leg: CALLER, recording: RECORDING, heard_as: Side::Heard }]
 }
 
 /// Both hear each other.

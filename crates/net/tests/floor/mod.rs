@@ -201,7 +201,7 @@ impl Exchange {
             others.map(move |from| Edge { from: Source::Leg(*from), to: *to, since })
         });
         let (edges, generation) = (edges.collect(), self.generations[call]);
-        let plan = MediaPlan { call: CALLS[call], generation, legs, edges, taps: Vec::new() };
+        let plan = MediaPlan { call: CALLS[call], generation, legs, edges, taps: Vec::new(), forks: Vec::new() };
         self.send(call, MediaCommand::Apply(Box::new(plan)));
     }
 

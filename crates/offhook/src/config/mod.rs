@@ -26,6 +26,7 @@ mod registrar;
 mod resolve;
 mod routing;
 mod secrets;
+mod siprec;
 mod skills;
 #[cfg(test)]
 mod tests;
@@ -375,6 +376,10 @@ struct Reader {
     has_numbering: bool,
     /// What `[http]` says of phones in pages: the number that they have to hear themselves by.
     sound_check: Option<read::At<String>>,
+    /// The trunk that leads to the recorder outside, as `[recording.siprec]` names it.
+    recorder: Option<read::At<String>>,
+    /// The trunks that `[recording.siprec_server]` names.
+    recorded: Vec<read::At<String>>,
 }
 
 /// Reads `file` and checks it as a whole.
@@ -422,6 +427,8 @@ pub fn check_beside(file: &Path, source: &str, sounds: Vec<Sound>) -> Result<Che
         codecs: Vec::new(),
         has_numbering: false,
         sound_check: None,
+        recorder: None,
+        recorded: Vec::new(),
     };
     let mut root = Section::root(table.get_ref());
     let parts = reader.read(&mut root);
@@ -452,6 +459,7 @@ impl Reader {
         self.ports_apart(&sip, media.as_ref());
         let (dns, turn) = (self.dns(root), self.turn(root));
         let trunks = self.trunks(root);
+        self.check_recorder(&trunks);
         let tls = self.tls.clone().map(|tls| TlsFiles { trunks: core::mem::take(&mut self.trunk_files), ..tls });
         let accounts = self.accounts(root, &sip);
         let calendars = self.calendars(root);

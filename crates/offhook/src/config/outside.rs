@@ -61,7 +61,7 @@ const HEALTH_EVERY: RangeInclusive<Span> = Span::ZERO..=Span::from_s(3_600);
 
 impl Reader {
     /// The keys of a `[[trunk]]` that calls go out over.
-    pub fn outgoing(&mut self, section: &mut Section<'_>) -> Option<Outgoing> {
+    pub fn outgoing(&mut self, section: &mut Section<'_>, name: Option<&At<String>>) -> Option<Outgoing> {
         let proxy = section.texts(&mut self.sink, "proxy", PROXY);
         let prefixes = self.dialled(section, "prefixes", "[\"+\", \"0\"]");
         let emergency = self.dialled(section, "emergency", "[\"112\"]");
@@ -80,7 +80,7 @@ impl Reader {
             }
             return None;
         };
-        if prefixes.is_empty() && emergency.is_empty() && !registers {
+        if prefixes.is_empty() && emergency.is_empty() && !registers && !self.is_recorder(name) {
             let advice = "add prefixes = [\"+\", \"0\"], or what its numbers begin with, or register = true";
             self.sink.missing(proxy.span.clone(), "this trunk takes no numbers", advice);
         }

@@ -46,7 +46,7 @@ impl Reader {
             let name = section.need_text(&mut self.sink, "name", "\"carrier\"");
             let example = "[\"192.0.2.1\"]";
             let peers = section.texts(&mut self.sink, "peers", example);
-            let out = self.outgoing(&mut section);
+            let out = self.outgoing(&mut section, name.as_ref());
             let by_certificate = self.trunk_tls(&mut section, trunks.len(), out.as_ref());
             let (limits, codecs) = self.trunk_limits(&mut section);
             let srtp = self.srtp(&mut section);

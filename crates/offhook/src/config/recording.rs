@@ -83,6 +83,8 @@ impl Reader {
         self.hour(&mut section, &mut recording.hour);
         recording.hour_at = (section.has("erase_at") || section.has("zone")).then(|| section.span.clone());
         recording.rules.outgoing = self.record(&mut section, "outgoing");
+        recording.rules.siprec = self.siprec(&mut section);
+        recording.rules.siprec_server = self.siprec_server(&mut section);
         let sealed = recording.key_file.is_some();
         recording.store = section.table(&mut self.sink, "store").and_then(|section| self.object_store(section, sealed));
         section.finish(&mut self.sink);

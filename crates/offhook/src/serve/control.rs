@@ -30,6 +30,7 @@ use offhook_store::{AppendError, BindingRow, CallRow, Record, Store};
 use offhook_units::{Span, Tick};
 
 use super::recordings::Recordings;
+use super::siprec::SiprecCounts;
 use crate::recording::recording_row;
 
 /// How long changes are gathered before the live feed is told: a wallboard needs no more, and a busy second costs little.
@@ -134,6 +135,7 @@ pub struct Figures {
     pub recording_pauses: AtomicU64,
     pub recording_pauses_at_limit: AtomicU64,
     pub recording_denied: AtomicU64,
+    pub siprec: SiprecCounts,
     pub refused_unknown_numbers: AtomicU64,
     pub registrations: AtomicU64,
     pub malformed: AtomicU64,
@@ -639,6 +641,7 @@ impl Control {
         ] {
             figure.store(value, Ordering::Relaxed);
         }
+        figures.siprec.store(self.exchange.siprec());
         figures.turns.fetch_add(1, Ordering::Relaxed);
     }
 }

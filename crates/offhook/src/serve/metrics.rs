@@ -18,6 +18,7 @@ use super::control::Figures;
 use super::names::NameFigures;
 use super::reload::ConfigFigures;
 use super::retention::Erasing;
+use super::siprec;
 use super::uploads::Uploading;
 
 /// Registers everything that is read on demand.
@@ -322,6 +323,7 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
     ] {
         metrics.counter_fn(name, help, &[], read);
     }
+    siprec::show(metrics, figures);
     for (how, read) in [
         ("taken", reader(|figures| &figures.messages)),
         ("failed", reader(|figures| &figures.messages_failed)),

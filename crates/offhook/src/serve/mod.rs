@@ -14,6 +14,7 @@ mod port;
 mod recordings;
 mod reload;
 mod retention;
+mod siprec;
 mod uploads;
 
 use std::collections::BTreeMap;

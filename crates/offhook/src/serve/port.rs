@@ -126,6 +126,10 @@ impl Port {
             Some(person) => store.person_text(person).await.ok().flatten(),
             None => None,
         };
+        let mut taken_parts = Vec::new();
+        for part in &record.taken_parts {
+            taken_parts.push(store.person_text(part.person).await.ok().flatten());
+        }
         let names = self.names();
         let noted = store.wrap_ups(row.id).await.unwrap_or_default();
         let wrap_up = |seen: WrapUpSeen| {
@@ -138,6 +142,7 @@ impl Port {
             agent: record.agent.and_then(|agent| names.agents.get(&agent).cloned()),
             caller,
             diverted,
+            taken_parts,
             recording: record.recording.and_then(|recording| self.recordings.get(recording)),
             record,
         })

@@ -112,7 +112,7 @@ struct PastCall {
 
 impl From<&RecordEntry> for PastCall {
     fn from(entry: &RecordEntry) -> Self {
-        let RecordEntry { record, queue, agent, caller: _, diverted: _, recording, wrap_ups } = entry;
+        let RecordEntry { record, queue, agent, caller: _, diverted: _, taken_parts: _, recording, wrap_ups } = entry;
         // Hearing it is another right.
         let _: &Option<RecordingEntry> = recording;
         let named = |id: String, name: &Option<String>| Named { id, name: name.clone() };

@@ -105,6 +105,22 @@ pub struct Record {
     pauses: Vec<Paused>,
     /// Whether the caller agreed to being recorded, where that was asked.
     consent: Option<Consent>,
+    /// Whoever took part in a call of others that was recorded here (RFC 7866), in the order in which it was told.
+    taken_parts: Vec<PartDto>,
+}
+
+/// Somebody who took part in a call of others.
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "TakenPart")]
+struct PartDto {
+    /// Who.
+    who: Person,
+    /// Where in the recording: `left`, `right`, or `unheard`.
+    #[schemars(extend("enum" = ["left", "right", "unheard"]))]
+    part: &'static str,
+    /// Since when.
+    #[schemars(extend("format" = "date-time"))]
+    from: String,
 }
 
 /// Whether the caller agreed to being recorded.
@@ -262,6 +278,7 @@ impl From<&RecordEntry> for Record {
             diverted: sent_on_by,
             recording: file,
             wrap_ups,
+            taken_parts: parts_text,
         } = entry;
         let CallRecord {
             formula,
@@ -304,6 +321,7 @@ impl From<&RecordEntry> for Record {
             guests,
             pauses,
             consent,
+            taken_parts,
         } = record;
         let instant = |at: &Option<Tick>| at.map(rfc3339);
         Self {
@@ -349,6 +367,15 @@ impl From<&RecordEntry> for Record {
             pauses: pauses.iter().map(Paused::from).collect(),
             consent: consent
                 .map(|consent| Consent { asked: rfc3339(consent.asked), given: consent.given.map(rfc3339) }),
+            taken_parts: taken_parts
+                .iter()
+                .enumerate()
+                .map(|(at, part)| PartDto {
+                    who: Person { person: part.person.to_string(), text: parts_text.get(at).cloned().flatten() },
+                    part: part.part.name(),
+                    from: rfc3339(part.from),
+                })
+                .collect(),
         }
     }
 }

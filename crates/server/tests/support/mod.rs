@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use offhook_call::desk::DeskView;
+use offhook_call::event::TakenPart;
 use offhook_call::guests::{Denied, Part};
 use offhook_call::placement::Placement;
-use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime, Pause};
+use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime, PartOfTaken, Pause};
 use offhook_call::recording::{PausedBy, RecordingWish};
 use offhook_call::view::{
     AgentView, CallView, CallbackView, Expected, ForecastFigures, GuestView, HoursView, QuantileFigures, QueueView,
@@ -662,12 +663,14 @@ pub fn record(id: u64, started: Tick) -> RecordEntry {
             cause: None,
             pauses: vec![Pause { from: started, until: started, by: PausedBy::Keys, ended_by: Some(PausedBy::Limit) }],
             consent: Some(offhook_call::record::Consent { asked: NOW, given: None }),
+            taken_parts: vec![PartOfTaken { person: PersonRef(77), part: TakenPart::Right, from: started }],
             guests: vec![GuestTime { agent: Some(AgentId(3)), part: Part::Listen, from: started, until: started }],
         },
         queue: Some("sales".to_owned()),
         agent: Some("alice".to_owned()),
         caller: Some(format!("+49301234{id:03}")),
         diverted: None,
+        taken_parts: vec![Some("Carl (300)".to_owned())],
         recording: Some(RecordingEntry {
             path: format!("2026-11-22/r-{id:x}.wav"),
             sha256: Some("00ff".to_owned()),

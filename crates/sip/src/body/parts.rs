@@ -17,9 +17,11 @@ const _: () = assert!(PART_HEAD_BYTES_MAX < MESSAGE_BYTES_MAX, "a head is a piec
 
 /// How far the walk through a body has come.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
+pub(super) struct Walk<'a> {
     parts: usize,
     depth: usize,
+    /// The first metadata of a recording session, RFC 7866 section 9.1.
+    pub metadata: Option<&'a [u8]>,
 }
 
 /// What a body or a part is to us.
@@ -34,7 +36,7 @@ pub(super) enum Verdict<'a> {
 }
 
 /// Judges a body by the headers of its message or part.
-pub(super) fn judge<'a>(headers: &Headers, body: &'a [u8], walk: &mut Walk) -> Result<Verdict<'a>, BodyFault> {
+pub(super) fn judge<'a>(headers: &Headers, body: &'a [u8], walk: &mut Walk<'a>) -> Result<Verdict<'a>, BodyFault> {
     let is_packed = |name, plain: &[&str]| {
         headers.get(name).is_some_and(|value| !plain.iter().any(|plain| plain.eq_ignore_ascii_case(value.trim())))
     };
@@ -53,10 +55,14 @@ pub(super) fn judge<'a>(headers: &Headers, body: &'a [u8], walk: &mut Walk) -> R
     if media_type(kind).eq_ignore_ascii_case(Body::SDP) && purpose.eq_ignore_ascii_case("session") {
         return Ok(Verdict::Description(body));
     }
+    if crate::siprec::is_metadata(media_type(kind)) {
+        walk.metadata.get_or_insert(body);
+        return Ok(Verdict::Nothing);
+    }
     Ok(Verdict::Unknown(BodyFault::Foreign))
 }
 
-fn judge_parts<'a>(sub: &str, params: &str, body: &'a [u8], walk: &mut Walk) -> Result<Verdict<'a>, BodyFault> {
+fn judge_parts<'a>(sub: &str, params: &str, body: &'a [u8], walk: &mut Walk<'a>) -> Result<Verdict<'a>, BodyFault> {
     if walk.depth == BODY_DEPTH_MAX {
         return Err(BodyFault::TooMuch);
     }

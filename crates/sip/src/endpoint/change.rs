@@ -8,6 +8,7 @@ use super::event::{EndCause, Event, SessionId};
 use super::reliable::Exchange;
 use super::session::{AckMeaning, Change, Farewell, Phase, Session, Wanted};
 use super::{Endpoint, description_of};
+use crate::body::metadata;
 use crate::transaction::{SessionTimer, TimerKey};
 use crate::{Body, Method, Request};
 
@@ -41,7 +42,7 @@ impl Endpoint {
     fn send_reinvite(&mut self, now: Tick, id: SessionId, body: Option<Body>) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let mut request = session.dialog.request(Method::Invite);
-        let (flow, contact) = (session.dialog.next_hop(), session.dialog.contact.clone());
+        let (flow, contact) = (session.dialog.next_hop(), session.dialog.contact_header());
         if body.is_some() {
             session.described.clone_from(&body);
         }
@@ -145,6 +146,8 @@ impl Endpoint {
         let body = description_of(&request.headers, &request.body);
         let is_refresh = !is_invite && body.is_none();
         let early = early_verdict(session);
+        let metadata =
+            session.dialog.records.and_then(|_| metadata(&request.headers, &request.body)).map(<[u8]>::to_vec);
         let verdict = match (&session.change, early) {
             // Their BYE or ours is on the way.
             _ if matches!(session.phase, Phase::HangingUp { .. } | Phase::Cancelling { .. }) => Verdict::Pending,
@@ -165,6 +168,7 @@ impl Endpoint {
                 session.dialog.refresh_target(&request.headers);
                 session.expiry = expiry;
                 if is_refresh {
+                    self.tell_metadata(id, metadata);
                     return self.reply_success(now, id, tx, None);
                 }
                 let cseq = request.headers.cseq().map_or(0, |(number, _)| number);
@@ -177,8 +181,15 @@ impl Endpoint {
                 if is_invite {
                     self.reply(now, tx, 100, |_| {});
                 }
+                self.tell_metadata(id, metadata);
                 self.emit(Event::Reoffered { session: id, body });
             }
+        }
+    }
+
+    fn tell_metadata(&mut self, session: SessionId, metadata: Option<Vec<u8>>) {
+        if let Some(metadata) = metadata {
+            self.emit(Event::Metadata { session, metadata });
         }
     }
 

@@ -61,6 +61,8 @@ pub struct EndpointConfig {
     pub large_requests_over: Vec<SocketAddr>,
     /// The program gives each INVITE to [`Endpoint::replaced`](super::Endpoint::replaced): `Supported` says `replaces`.
     pub replaces: bool,
+    /// Recording sessions of others are taken (RFC 7866): INVITEs that require `siprec` reach the program.
+    pub siprec: bool,
     /// After how long a session is over that nobody refreshed (RFC 4028): offered to peers that support it. Zero: sessions do not
     /// expire, and peers are told that the extension is unknown.
     pub session_expires: Span,
@@ -86,6 +88,7 @@ impl Default for EndpointConfig {
             registration_retry_max: Span::from_s(120),
             large_requests_over: Vec::new(),
             replaces: false,
+            siprec: false,
             session_expires: Span::from_s(1_800),
             session_expires_min: super::refresh::MIN_SE,
             shard: 0,
@@ -216,6 +219,14 @@ pub enum Event {
         session: SessionId,
         /// The offer; without one our answer shall carry an offer.
         body: Option<Body>,
+    },
+    /// A re-INVITE or an UPDATE within a recording session brought metadata (RFC 7865); [`Event::Reoffered`] follows where it is to be
+    /// answered.
+    Metadata {
+        /// Which leg.
+        session: SessionId,
+        /// The document.
+        metadata: Vec<u8>,
     },
     /// The 2xx to our re-INVITE, ACK sent; or the ACK that carries the answer to our offer in a 2xx to a re-INVITE; or the PRACK
     /// that carries the answer to our offer in a provisional response.

@@ -91,7 +91,7 @@ impl Endpoint {
         request.headers.push("Subscription-State", &state);
         let line = format!("SIP/2.0 {status} {}\r\n", reason_phrase(status));
         let body = Body { content_type: format!("{SIPFRAG};version=2.0"), bytes: line.into_bytes() };
-        self.finish_request(&mut request, &contact, Some(body));
+        self.finish_request(&mut request, &contact.bracketed(), Some(body));
         self.start_client(now, flow, request, Owner::Notify(session), 0);
     }
 
@@ -119,7 +119,7 @@ impl Endpoint {
         let (flow, contact) = (found.dialog.next_hop(), found.dialog.contact.clone());
         request.headers.push("Refer-To", &format!("<{target}>"));
         request.headers.push("Referred-By", &format!("<{contact}>"));
-        self.finish_request(&mut request, &contact, None);
+        self.finish_request(&mut request, &contact.bracketed(), None);
         self.start_client(now, flow, request, Owner::Refer(session), 0);
         true
     }

@@ -141,7 +141,7 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if session.updates {
             let mut request = session.dialog.request(Method::Update);
-            let (flow, contact, expiry) = (session.dialog.next_hop(), session.dialog.contact.clone(), session.expiry);
+            let (flow, contact, expiry) = (session.dialog.next_hop(), session.dialog.contact_header(), session.expiry);
             self.ask_expiry(expiry, &mut request.headers);
             self.finish_request(&mut request, &contact, None);
             self.start_client(now, flow, request, Owner::Refresh(id), 0);

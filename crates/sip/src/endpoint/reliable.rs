@@ -124,7 +124,7 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let again = if rseq.is_some() { RINGING_AGAIN_RELIABLE } else { RINGING_AGAIN };
         self.timers.start(&mut session.alarms, TimerKey::Session(id, SessionTimer::Ringing), now + again);
-        let contact = format!("<{}>", session.dialog.contact);
+        let contact = session.dialog.contact_header();
         let said = rseq.map(|rseq| (rseq.to_string(), self.allow.clone()));
         self.reply(now, tx, status, |response| {
             response.headers.push("Contact", &contact);

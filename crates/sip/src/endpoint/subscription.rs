@@ -225,7 +225,7 @@ impl Endpoint {
         let mut request = of.dialog.request(Method::Notify);
         request.headers.push("Event", &of.event);
         request.headers.push("Subscription-State", state);
-        let (contact, flow) = (of.dialog.contact.clone(), of.dialog.next_hop());
+        let (contact, flow) = (of.dialog.contact_header(), of.dialog.next_hop());
         self.finish_request(&mut request, &contact, body);
         self.start_client(now, flow, request, owner, 0);
     }

@@ -9,6 +9,7 @@ use super::registration::retry_after;
 use super::session::{AckMeaning, Change, Farewell, Phase, Referred, Session};
 use crate::dialog::{CSEQ_JUMP, Dialog};
 use crate::reason::reason_of;
+use crate::siprec::{OPTION, Part};
 use crate::{Method, Response};
 
 impl Endpoint {
@@ -24,13 +25,15 @@ impl Endpoint {
         let Invite { flow, uri, from, to, contact, headers, body, credentials } = invite;
         let (call_id, tag) = (self.entropy.token() + &self.entropy.token(), self.tag());
         let mut dialog = Dialog::outgoing(call_id, &tag, from, &to, uri, contact, flow);
+        let records = headers.iter().any(|(name, value)| name == "Require" && value == OPTION);
+        dialog.records = records.then_some(Part::Source);
         let mut request = dialog.request(Method::Invite);
         for (name, value) in &headers {
             request.headers.push(name, value);
         }
         self.ask_expiry(None, &mut request.headers);
         let described = body.clone();
-        self.finish_request(&mut request, &dialog.contact, body);
+        self.finish_request(&mut request, &dialog.contact_header(), body);
         let id = SessionId(self.next_id());
         let tx = self.start_client(now, flow, request, Owner::Invite(id), 0);
         self.insert_session(id, Session { described, ..Session::new(Phase::Calling { tx }, dialog, credentials) });

@@ -11,6 +11,7 @@ use super::session::{AckMeaning, Change, Farewell, Phase, Session, Unacked};
 use super::{Endpoint, METHODS, body_of, description_of};
 use crate::dialog::Dialog;
 use crate::reason::reason_of;
+use crate::siprec::{OPTION, Part, asks_to_record};
 use crate::transaction::{SessionTimer, TimerKey};
 use crate::{Body, Flow, Method, Request, Via};
 
@@ -105,9 +106,10 @@ impl Endpoint {
             Err(min) => return self.reject(flow, &request, 422, &[("Min-SE", &min)]),
         };
         let tag = self.tag();
-        let Some(dialog) = Dialog::incoming(&request, via, flow, &tag) else {
+        let Some(mut dialog) = Dialog::incoming(&request, via, flow, &tag) else {
             return self.reject(flow, &request, 400, &[]);
         };
+        dialog.records = (self.config.siprec && asks_to_record(&request.headers)).then_some(Part::Recorder);
         let session = SessionId(self.next_id());
         let tx = self.open_server(now, flow, key, &request, &tag, Some(session));
         let updates = request.headers.lists("Allow", "UPDATE");
@@ -285,7 +287,7 @@ impl Endpoint {
         if body.is_some() {
             session.described.clone_from(&body);
         }
-        let (contact, allow) = (session.dialog.contact.bracketed(), self.allow.clone());
+        let (contact, allow) = (session.dialog.contact_header(), self.allow.clone());
         let (supported, expiry) = (self.supported_reliable.clone(), session.expiry);
         if session.phase == Phase::Confirmed {
             self.start_expiry(now, id);
@@ -343,7 +345,10 @@ impl Endpoint {
 
     /// The extensions that a request cannot do without and that we have not: RFC 3261 section 8.2.2.3.
     fn required(&self, request: &Request) -> Option<String> {
-        let ours = |wanted: &str| self.supported_reliable.split(", ").any(|known| known.eq_ignore_ascii_case(wanted));
+        let records = |wanted: &str| self.config.siprec && wanted.eq_ignore_ascii_case(OPTION);
+        let ours = |wanted: &str| {
+            records(wanted) || self.supported_reliable.split(", ").any(|known| known.eq_ignore_ascii_case(wanted))
+        };
         let wanted: Vec<&str> = request.headers.values("Require").filter(|wanted| !ours(wanted)).collect();
         (!wanted.is_empty()).then(|| wanted.join(", "))
     }

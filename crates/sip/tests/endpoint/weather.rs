@@ -192,6 +192,7 @@ impl Shift {
             }
             Event::Progress { .. } | Event::ReferProgress { .. } => {}
             other @ (Event::Info { .. }
+            | Event::Metadata { .. }
             | Event::Request { .. }
             | Event::Message { .. }
             | Event::Messaged { .. }

@@ -36,6 +36,7 @@ mod relay;
 mod reload;
 mod seeing;
 mod sipp;
+mod siprec;
 mod srtp;
 mod supervise;
 mod tcp_tls;
@@ -103,6 +104,11 @@ const TESTS: &[Test] = &[
         name: "trunk",
         sentence: "50 sipp calls at 10/s: every payload arrives, both ways and in the recording",
         run: trunk::run,
+    },
+    Test {
+        name: "siprec",
+        sentence: "an exchange records another one's calls and a border controller's, by RFC 7866; sipp takes over as a recorder",
+        run: siprec::run,
     },
     Test {
         name: "quality",
