@@ -7,6 +7,7 @@
 mod api;
 mod archive;
 mod configuration;
+mod credentials;
 mod desk;
 mod dto;
 mod events;
@@ -39,8 +40,8 @@ pub use archive::{
     Speech,
 };
 pub use configuration::{
-    CONFIG_BYTES_MAX, ConfigFault, ConfigLine, ConfigNote, ConfigTaken, ConfigVersion, Configuration, Configured,
-    Drafted, Edit,
+    CONFIG_BYTES_MAX, CalendarWeek, ConfigFault, ConfigLine, ConfigNote, ConfigTaken, ConfigVersion, Configuration,
+    Configured, Drafted, Edit, OpenHours,
 };
 pub use desk::{CodeCount, Desk, NOTE_CHARS_MAX};
 pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_MAX};

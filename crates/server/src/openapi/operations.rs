@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::Schemas;
 use crate::idempotency::KEY_CHARS_MAX;
 use crate::{
-    api, configuration, dto, events, feed, phone, placement, recording_control, recordings, reports, session, visitors,
+    api, configuration, credentials, dto, events, feed, phone, placement, recording_control, recordings, reports,
+    session, visitors,
 };
 
 /// Groups of operations, in the order in which they are shown.
@@ -286,6 +287,10 @@ fn configured(s: &mut Schemas) -> Vec<Operation> {
             .notes("Checks it as the file is checked, and compares it with what is in force; nothing changes. `edit` changes one table of the text first.")
             .body::<configuration::Draft>(s)
             .gives::<configuration::Drafted>(s, "The text, and what is said of it."),
+        op(Method::POST, "/api/v1/config/credentials", "makeCredential", "Configuration", "Make a password, a token, or the secret of an authenticator")
+            .notes("It is shown in this answer alone, with what the configuration holds of it; nothing is in force before a configuration with that is.")
+            .body::<credentials::Wanted>(s)
+            .gives::<credentials::Credential>(s, "The secret."),
         op(Method::POST, "/api/v1/config/reload", "reloadConfig", "Configuration", "Take the file in as it is")
             .notes("As `offhook reload` and SIGHUP do: for a file that was changed by hand.")
             .gives::<configuration::ConfigTaken>(s, "What is in force now.")

@@ -97,3 +97,27 @@ async fn users_who_are_gone_or_others_now_have_to_sign_in_anew() {
     assert_eq!(running.get("/call/shop").await.status, 404, "that entrance is gone, too");
     running.server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_secret_is_made_for_who_may_configure_and_the_log_says_for_whom() {
+    let running = start(None).await;
+    let make = |body: Value| {
+        let body = body.to_string();
+        let head = "Host: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n";
+        let length = body.len();
+        running
+            .send(format!("POST /api/v1/config/credentials HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}"))
+    };
+    let token = make(json!({ "kind": "token", "name": "wallboard" })).await;
+    assert_eq!((token.status, &token.json()["key"]), (200, &json!("sha256")), "{}", token.body);
+    let secret = token.json()["secret"].as_str().expect("a token").to_owned();
+    let hash: String = token_hash(&secret).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(token.json()["value"], json!(hash));
+    let password = make(json!({ "kind": "password", "name": "ann" })).await;
+    assert!(password.json()["value"].as_str().is_some_and(|hash| hash.starts_with("$argon2id$")), "{}", password.body);
+    make(json!({ "kind": "password", "name": "" })).await.check_problem(400);
+    make(json!({ "kind": "key", "name": "ann" })).await.check_problem(422);
+    let log = running.get("/api/v1/audit").await;
+    assert!(log.body.contains("wallboard") && !log.body.contains(&secret), "{}", log.body);
+    running.server.shutdown().await;
+}
