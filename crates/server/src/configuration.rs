@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::api::{Shared, bad_request};
-use crate::credentials;
+
 use crate::guard::Asker;
 use crate::problem::Problem;
+use crate::prompts;
+use crate::users::credentials;
 use crate::view::{Answer, Unavailable};
 
 /// Largest text that is taken, in bytes: that of the largest file.
@@ -198,6 +200,8 @@ pub fn routes() -> Router<Shared> {
         .route("/api/v1/config/reload", post(reload))
         .route("/api/v1/config/versions", get(versions))
         .route("/api/v1/config/versions/{version}", get(version))
+        .route("/api/v1/prompts", get(prompts::list))
+        .route("/api/v1/prompts/{name}", get(prompts::sound).put(prompts::put))
         .layer(DefaultBodyLimit::max(2 * CONFIG_BYTES_MAX))
 }
 

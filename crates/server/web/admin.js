@@ -4,10 +4,11 @@ import { element, startFields } from "./admin-form.js";
 import { draw, graphOf } from "./admin-graph.js";
 import { KINDS, at as valueAt, plain } from "./admin-kinds.js";
 import { startAudit, trunkNow, watchTrunks, weekOf } from "./admin-live.js";
+import { startPrompts } from "./admin-prompts.js";
 import { SignInWanted, ask, may, send, startSession } from "./session.js";
 
 const byId = (id) => document.getElementById(id);
-const VIEWS = [...Object.keys(KINDS), "text", "history", "audit"];
+const VIEWS = [...Object.keys(KINDS), "prompts", "text", "history", "audit"];
 
 const state = { version: 0, text: "", tables: {}, weeks: [], draft: null, view: "number", trunks: new Map() };
 const all = () => state.draft?.tables ?? state.tables ?? {};
@@ -276,6 +277,7 @@ function choose(view) {
   show();
   if (view === "history") trying(history);
   if (view === "audit") audit();
+  if (view === "prompts") prompts();
   if (view === "trunk") watch();
 }
 
@@ -285,6 +287,7 @@ function show() {
   byId("whole").hidden = state.view !== "text";
   byId("history").hidden = state.view !== "history";
   byId("audit").hidden = state.view !== "audit";
+  byId("prompts").hidden = state.view !== "prompts";
   if (state.view in KINDS) list();
   if (byId("text").value !== current() && document.activeElement !== byId("text")) byId("text").value = current();
   numbers();
@@ -326,6 +329,7 @@ const session = startSession({
 
 const forms = startFields({ tablesOf, tell: (text) => { byId("form-note").textContent = text; } });
 const audit = startAudit({ byId, trying });
+const prompts = startPrompts({ byId, trying, tell, taken: load });
 const watch = watchTrunks({
   wanted: () => state.view === "trunk" && !byId("board").hidden,
   show: (trunks) => { state.trunks = trunks; list(); if (byId("form").open) beside(); },

@@ -82,7 +82,9 @@ fn set(table: &mut dyn TableLike, key: &str, value: &Json) -> Result<(), String>
     if let (Json::Object(values), Some(old)) = (value, table.get_mut(key).and_then(Item::as_table_like_mut)) {
         let gone: Vec<String> =
             old.iter().map(|(key, _)| key.to_owned()).filter(|key| !values.contains_key(key)).collect();
-        gone.iter().for_each(|key| _ = old.remove(key));
+        for key in &gone {
+            old.remove(key);
+        }
         return values.iter().try_for_each(|(key, value)| set(old, key, value));
     }
     let mut new = value_of(key, value)?;

@@ -58,7 +58,7 @@ pub use edit::edited;
 pub use fault::Faults;
 pub use fixed::Fixed;
 pub use outside::Proxy;
-pub use prompts::Sound;
+pub use prompts::{Sound, folders as prompt_folders, playable};
 pub use recording::Recording;
 pub use resolve::{Kind, Loaded};
 pub use secrets::{hidden, hidden_beside, revealed};

@@ -48,7 +48,7 @@ pub struct Desk {
 
 impl Desk {
     /// The text in force, with its number.
-    fn in_force(&self) -> Result<(u64, String), Unavailable> {
+    pub fn in_force(&self) -> Result<(u64, String), Unavailable> {
         let version = self.figures.version.load(Ordering::Relaxed);
         let text = self.versions.text(version).map_err(|error| {
             tracing::error!(%error, version, "the configuration in force cannot be read");
@@ -162,7 +162,7 @@ fn changes(old: &str, new: &str) -> Vec<ConfigLine> {
 
 impl Port {
     /// Looks at files beside the requests of others.
-    async fn at_desk<T: Send + 'static>(
+    pub async fn at_desk<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Desk) -> T + Send + 'static,
     ) -> Result<T, Unavailable> {

@@ -11,6 +11,7 @@ mod listeners;
 mod metrics;
 mod names;
 mod port;
+mod prompts;
 mod recordings;
 mod reload;
 mod retention;

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::Schemas;
 use crate::idempotency::KEY_CHARS_MAX;
+use crate::users::credentials;
 use crate::{
-    api, configuration, credentials, dto, events, feed, phone, placement, recording_control, recordings, reports,
-    session, visitors,
+    api, configuration, dto, events, feed, phone, placement, prompts, recording_control, recordings, reports, session,
+    visitors,
 };
 
 /// Groups of operations, in the order in which they are shown.
@@ -72,6 +73,10 @@ impl Parameter {
                 "The address of a source.",
             ),
             (_, "version") => (json!({ "type": "integer", "minimum": 1, "maximum": u64::MAX }), "A version's number."),
+            ("prompts", _) => (
+                json!({ "type": "string", "minLength": 1, "maxLength": prompts::PROMPT_NAME_CHARS_MAX, "pattern": r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*){0,2}$" }),
+                "A prompt's name; `/` within is written `%2F`.",
+            ),
             (_, "entrance") => (json!({ "type": "string", "minLength": 1 }), "The name of an entrance."),
             ("agents", _) => (id_schema("a-"), "An agent's id."),
             ("callbacks", _) => (id_schema("c-"), "A callback's id."),
@@ -300,6 +305,15 @@ fn configured(s: &mut Schemas) -> Vec<Operation> {
             .gives::<configuration::Versions>(s, "The versions that are kept."),
         op(Method::GET, "/api/v1/config/versions/{version}", "getConfigVersion", "Configuration", "The text of a version")
             .gives::<configuration::Text>(s, "The text, without its secrets."),
+        op(Method::GET, "/api/v1/prompts", "listPrompts", "Configuration", "Prompts that a configuration may name")
+            .gives::<prompts::PromptList>(s, "The prompts, by name."),
+        op(Method::GET, "/api/v1/prompts/{name}", "getPrompt", "Configuration", "A prompt's sound file")
+            .gives_raw(200, "audio/wav", json!({ "type": "string", "contentMediaType": "audio/wav" }), "The file."),
+        op(Method::PUT, "/api/v1/prompts/{name}", "putPrompt", "Configuration", "Keep a prompt, recorded or spoken by the machine's engine")
+            .notes("It lies in the last folder of `[prompts]`, and is heard from the next time that a configuration is taken in. 409 where a folder before has one of that name, or no engine is installed; 422 where it cannot be played.")
+            .body::<prompts::Put>(s)
+            .gives::<prompts::Prompt>(s, "The prompt.")
+            .refuses(&[409, 500]),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use offhook_server::{
     Answer, CalendarWeek, ConfigFault, ConfigLine, ConfigNote, ConfigTaken, ConfigVersion, Configuration, Configured,
-    Drafted, Edit, OpenHours, Unavailable,
+    Drafted, Edit, OpenHours, Prompt, PromptFault, PromptList, PromptShelf, PromptSound, Unavailable,
 };
 use serde_json::{Value, json};
 
@@ -209,5 +209,34 @@ impl Configured for Fixed {
             }
             Ok(answer.await?)
         })
+    }
+}
+
+/// Prompts that are kept by being told.
+impl PromptShelf for Fixed {
+    fn prompts(&self) -> Answer<'_, Result<PromptList, Unavailable>> {
+        let prompt = |name: &str, own| Prompt { name: name.to_owned(), seconds: Some(2.4), rate_hz: Some(8_000), own };
+        let prompts = vec![prompt("digits/1", false), prompt("office-closed", true)];
+        self.answer(PromptList { writable: true, engine: Some("espeak-ng".to_owned()), prompts, cut: false })
+    }
+
+    fn prompt(&self, name: String) -> Answer<'_, Result<Option<Vec<u8>>, Unavailable>> {
+        // Half a second of silence at 8 kHz.
+        let head =
+            b"RIFF\x64\x1f\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\x40\x1f\0\0";
+        let file = [head.as_slice(), &[0; 8_000]].concat();
+        self.answer((name == "digits/1" || name == "office-closed").then_some(file))
+    }
+
+    fn put_prompt(&self, name: String, sound: PromptSound) -> Answer<'_, Result<Prompt, PromptFault>> {
+        if name == "digits/1" {
+            return Box::pin(async { Err(PromptFault::Hidden) });
+        }
+        let seconds = match sound {
+            PromptSound::Wav(bytes) => bytes.len() as f64 / 16_000.0,
+            PromptSound::Spoken { text, .. } => text.len() as f64,
+        };
+        let answer = self.answer(Prompt { name, seconds: Some(seconds), rate_hz: Some(8_000), own: true });
+        Box::pin(async move { Ok(answer.await?) })
     }
 }

@@ -9,11 +9,11 @@ use offhook_units::push_hex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Codes, Password, token_hash};
 use crate::api::{Shared, bad_request};
 use crate::guard::Asker;
 use crate::problem::Problem;
 use crate::session::audited;
-use crate::users::{Codes, Password, token_hash};
 
 /// Longest name of a user or a program, in characters.
 pub const NAME_CHARS_MAX: usize = 128;
@@ -126,7 +126,10 @@ mod tests {
         assert!(codes.secret.starts_with("otpauth://") && codes.secret.contains(&codes.value), "{}", codes.secret);
         assert!(Codes::parse(&codes.value, "ann").is_ok());
         let token = of(Kind::Token, "wallboard").expect("randomness");
-        let hash: String = token_hash(&token.secret).iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut hash = String::new();
+        for byte in token_hash(&token.secret) {
+            push_hex(&mut hash, u64::from(byte), 2);
+        }
         assert_eq!((token.value, token.secret.len()), (hash, TOKEN_SIGNS));
         let phone = of(Kind::Phone, "alice").expect("randomness");
         assert_eq!(phone.value, phone.secret);
