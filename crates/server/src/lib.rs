@@ -4,6 +4,7 @@
 //! fills: [`EventSender`] (live events) and [`Metrics`]. Nothing here ever makes the exchange wait: events go into a bounded
 //! queue, slow readers are dropped and counted, metrics are read when somebody asks.
 
+mod alarms;
 mod api;
 mod archive;
 mod configuration;

@@ -8,8 +8,8 @@ use super::Schemas;
 use crate::idempotency::KEY_CHARS_MAX;
 use crate::users::credentials;
 use crate::{
-    api, configuration, dto, events, feed, phone, placement, prompts, recording_control, recordings, reports, session,
-    visitors,
+    alarms, api, configuration, dto, events, feed, phone, placement, prompts, recording_control, recordings, reports,
+    session, visitors,
 };
 
 /// Groups of operations, in the order in which they are shown.
@@ -215,6 +215,9 @@ fn floor(s: &mut Schemas) -> Vec<Operation> {
     vec![
         op(Method::GET, "/api/v1/queues", "listQueues", "Floor", "All queues").gives::<api::Queues>(s, "All queues."),
         op(Method::GET, "/api/v1/agents", "listAgents", "Floor", "All agents").gives::<api::Agents>(s, "All agents."),
+        op(Method::GET, "/api/v1/alarms", "listAlarms", "Floor", "Alarms that are raised")
+            .notes("Thresholds are `[[alarm]]` of the configuration. What happens to alarms is told by the event `alarm` and to webhooks.")
+            .gives::<alarms::AlarmList>(s, "The alarms."),
         op(Method::POST, "/api/v1/agents/{id}/state", "setAgentState", "Floor", "Change an agent's state")
             .notes("One's own agent's; every agent's with the right `agent-states`. An agent who is logged out is logged in.")
             .body::<api::SetAgent>(s)
@@ -262,7 +265,7 @@ fn floor(s: &mut Schemas) -> Vec<Operation> {
             .gives_nothing(204, "It is over.")
             .refuses(&[409]),
         op(Method::GET, "/api/v1/events", "events", "Events", "Live events, as server-sent events")
-            .notes("Each event has a number, which rises by one with each event, also across restarts of the exchange. `queue`, `agent`, `trunk` and `call` carry the thing as it is now, in the shape that its list has; `call-ended` `{id, end}`, `record` `{id}`; `reset` says that events are missing before it: fetch anew what you show. Events that are not yours to see are left out.")
+            .notes("Each event has a number, which rises by one with each event, also across restarts of the exchange. `queue`, `agent`, `trunk` and `call` carry the thing as it is now, in the shape that its list has; `call-ended` `{id, end}`, `record` `{id}`, `alarm` what was raised or is over; `reset` says that events are missing before it: fetch anew what you show. Events that are not yours to see are left out.")
             .query::<feed::EventsQuery>(s)
             .header("Last-Event-ID", "As `after`, and before it: what a browser sends that comes back.", json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }))
             .gives_raw(200, "text/event-stream", event(s), "The events, each in this shape, until either side ends."),

@@ -162,7 +162,7 @@ impl Role {
 }
 
 /// Each route of the API that is not open to everybody, with the right that it needs. A route that is not here is refused to everybody.
-pub const ROUTES: [(Method, &str, Right); 50] = [
+pub const ROUTES: [(Method, &str, Right); 51] = [
     (Method::GET, "/api/v1/queues", Right::Watch),
     (Method::GET, "/api/v1/agents", Right::Watch),
     (Method::POST, "/api/v1/agents/{id}/state", Right::OwnState),
@@ -181,6 +181,7 @@ pub const ROUTES: [(Method, &str, Right); 50] = [
     (Method::GET, "/api/v1/calls/{id}/explanation", Right::Supervise),
     (Method::POST, "/api/v1/calls/{id}/placement", Right::Supervise),
     (Method::POST, "/api/v1/calls/{id}/decision", Right::Supervise),
+    (Method::GET, "/api/v1/alarms", Right::Watch),
     (Method::GET, "/api/v1/trunks", Right::Signalling),
     (Method::GET, "/api/v1/calendars", Right::Watch),
     (Method::GET, "/api/v1/callbacks", Right::Callbacks),
