@@ -6,6 +6,7 @@ use offhook_sip::DialogSnapshot;
 use offhook_units::{AgentId, CallId, ContactId, LegId, OfferId, PersonRef, QueueId, RecordingId, VisitId};
 use serde::{Deserialize, Serialize};
 
+use crate::alarm::AlarmEvent;
 use crate::callback::CallbackEvent;
 use crate::guests::Part;
 use crate::record::{CallEnd, DivertedFor};
@@ -17,6 +18,8 @@ pub const STREAM_ACD: u16 = 1;
 pub const STREAM_CALL: u16 = 2;
 /// Stream of the callbacks' events in the log.
 pub const STREAM_CALLBACK: u16 = 3;
+/// Stream of the alarms' events in the log.
+pub const STREAM_ALARM: u16 = 4;
 /// Version of all encodings.
 pub const VERSION: u16 = 1;
 
@@ -29,6 +32,8 @@ pub enum LogEvent {
     Call(CallEvent),
     /// Of a callback.
     Callback(CallbackEvent),
+    /// Of an alarm.
+    Alarm(AlarmEvent),
 }
 
 /// Room that is made for an event at once; most need less.
@@ -41,6 +46,7 @@ impl LogEvent {
             Self::Acd(_) => STREAM_ACD,
             Self::Call(_) => STREAM_CALL,
             Self::Callback(_) => STREAM_CALLBACK,
+            Self::Alarm(_) => STREAM_ALARM,
         }
     }
 

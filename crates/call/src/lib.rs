@@ -3,6 +3,7 @@
 //! [`Exchange`] is the one owner of all calls: [`Exchange::handle`] takes an [`Input`], [`Exchange::poll_output`] gives
 //! what is to be done until [`Output::Wait`].
 
+pub mod alarm;
 pub mod calendar;
 pub mod callback;
 pub mod config;

@@ -19,6 +19,7 @@ use offhook_units::{AgentId, CallId, ContactId, LegId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::alarms;
 use crate::configuration;
 use crate::desk;
 use crate::dto;
@@ -108,6 +109,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/calls/{id}/decision", post(placement::decide))
         .route("/api/v1/calls/{id}/guests", post(bring_in))
         .route("/api/v1/calls/{id}/guests/{guest}", delete(send_off))
+        .route("/api/v1/alarms", get(alarms::list))
         .route("/api/v1/trunks", get(trunks))
         .route("/api/v1/calendars", get(calendars))
         .route("/api/v1/callbacks", get(callbacks))
@@ -559,7 +561,7 @@ async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {
     let trunks = shared.view.trunks().await?;
     let text = shared
         .metrics
-        .encode(&queues, &agents, &trunks)
+        .encode(&queues, &agents, &trunks, &shared.view.alarms())
         .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())

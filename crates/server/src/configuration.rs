@@ -12,8 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::api::{Shared, bad_request};
+
 use crate::guard::Asker;
 use crate::problem::Problem;
+use crate::prompts;
+use crate::users::credentials;
 use crate::view::{Answer, Unavailable};
 
 /// Largest text that is taken, in bytes: that of the largest file.
@@ -101,6 +104,32 @@ pub struct Drafted {
     pub waits: Vec<String>,
     /// How it differs from what is in force, with three lines around each change.
     pub changes: Vec<ConfigLine>,
+    /// What its calendars mean for the coming week; none where it has faults.
+    pub weeks: Vec<CalendarWeek>,
+}
+
+/// When a calendar is open in the coming week, by the clocks of its place.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct CalendarWeek {
+    /// The calendar.
+    pub calendar: String,
+    /// Its time zone.
+    pub zone: String,
+    /// What clocks show there now, such as `2026-12-24T08:00`.
+    pub now: String,
+    /// Whether it is open now.
+    pub open: bool,
+    /// Stretches of seven days from today's midnight on, in order.
+    pub hours: Vec<OpenHours>,
+}
+
+/// A stretch of opening hours.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct OpenHours {
+    /// From here, as `now`.
+    pub from: String,
+    /// Up to here, as `now`; it may lie on a later day.
+    pub until: String,
 }
 
 /// What was taken in.
@@ -167,9 +196,12 @@ pub fn routes() -> Router<Shared> {
     Router::new()
         .route("/api/v1/config", get(show).put(put))
         .route("/api/v1/config/draft", post(draft))
+        .route("/api/v1/config/credentials", post(credentials::make))
         .route("/api/v1/config/reload", post(reload))
         .route("/api/v1/config/versions", get(versions))
         .route("/api/v1/config/versions/{version}", get(version))
+        .route("/api/v1/prompts", get(prompts::list))
+        .route("/api/v1/prompts/{name}", get(prompts::sound).put(prompts::put))
         .layer(DefaultBodyLimit::max(2 * CONFIG_BYTES_MAX))
 }
 

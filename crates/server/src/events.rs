@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use offhook_call::alarm::AlarmEvent;
 use offhook_call::record::CallEnd;
 use offhook_call::view::{AgentView, CallView, QueueView, TrunkView};
 use offhook_units::{CallId, Tick};
@@ -19,6 +20,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::alarms::AlarmChanged;
 use crate::dto;
 use crate::time::rfc3339;
 use crate::users::{Identity, Right};
@@ -60,6 +62,8 @@ pub enum LiveEvent {
         /// The record's id.
         call: CallId,
     },
+    /// An alarm was raised, or is over.
+    Alarm(AlarmEvent),
 }
 
 /// Makes the two ends of the way to the hub.
@@ -139,13 +143,14 @@ pub struct Reset {
 type Shape = fn(&mut SchemaGenerator) -> Schema;
 
 /// What each event is called and carries, beside when it was.
-pub const SHAPES: [(&str, Shape); 7] = [
+pub const SHAPES: [(&str, Shape); 8] = [
     ("queue", SchemaGenerator::subschema_for::<dto::Queue>),
     ("agent", SchemaGenerator::subschema_for::<dto::Agent>),
     ("trunk", SchemaGenerator::subschema_for::<dto::Trunk>),
     ("call", SchemaGenerator::subschema_for::<dto::Call>),
     ("call-ended", SchemaGenerator::subschema_for::<Ended>),
     ("record", SchemaGenerator::subschema_for::<Reference>),
+    ("alarm", SchemaGenerator::subschema_for::<AlarmChanged>),
     ("reset", SchemaGenerator::subschema_for::<Reset>),
 ];
 
@@ -160,7 +165,8 @@ impl Numbered {
     /// Whether somebody may be told.
     pub fn may_be_told(&self, to: &Identity) -> bool {
         match &self.event {
-            Some(LiveEvent::Queue(_) | LiveEvent::Agent(_) | LiveEvent::CallEnded { .. }) | None => true,
+            Some(LiveEvent::Queue(_) | LiveEvent::Agent(_) | LiveEvent::CallEnded { .. } | LiveEvent::Alarm(_))
+            | None => true,
             Some(LiveEvent::Trunk(_)) => to.rights.has(Right::Signalling),
             Some(LiveEvent::Call(view)) => to.may_see(view.agent.as_deref()),
             Some(LiveEvent::Record { .. }) => to.rights.has(Right::Records),
@@ -176,6 +182,7 @@ impl Numbered {
             Some(LiveEvent::Call(_)) => "call",
             Some(LiveEvent::CallEnded { .. }) => "call-ended",
             Some(LiveEvent::Record { .. }) => "record",
+            Some(LiveEvent::Alarm(_)) => "alarm",
             None => "reset",
         };
         Arc::new(Self { id, name, at, event, data: OnceLock::new() })
@@ -191,6 +198,7 @@ impl Numbered {
             Some(LiveEvent::CallEnded { call, end }) => {
                 self.json(&Ended { id: call.to_string(), end: dto::end_name(*end) })
             }
+            Some(LiveEvent::Alarm(event)) => self.json(&AlarmChanged::from(event)),
             Some(LiveEvent::Record { call }) => self.json(&Reference { id: call.to_string() }),
             None => self.json(&Reset { reason: "events are missing here: fetch what you show anew" }),
         })

@@ -4,6 +4,7 @@
 //! fills: [`EventSender`] (live events) and [`Metrics`]. Nothing here ever makes the exchange wait: events go into a bounded
 //! queue, slow readers are dropped and counted, metrics are read when somebody asks.
 
+mod alarms;
 mod api;
 mod archive;
 mod configuration;
@@ -22,6 +23,7 @@ mod phone;
 mod placement;
 mod playing;
 mod problem;
+mod prompts;
 mod rates;
 mod recording_control;
 mod recordings;
@@ -39,8 +41,8 @@ pub use archive::{
     Speech,
 };
 pub use configuration::{
-    CONFIG_BYTES_MAX, ConfigFault, ConfigLine, ConfigNote, ConfigTaken, ConfigVersion, Configuration, Configured,
-    Drafted, Edit,
+    CONFIG_BYTES_MAX, CalendarWeek, ConfigFault, ConfigLine, ConfigNote, ConfigTaken, ConfigVersion, Configuration,
+    Configured, Drafted, Edit, OpenHours,
 };
 pub use desk::{CodeCount, Desk, NOTE_CHARS_MAX};
 pub use events::{CLIENT_QUEUE_MAX, CLIENTS_MAX, EventsReceiver, QUEUE_MAX, RING_MAX};
@@ -51,6 +53,7 @@ pub use metrics::{CallsEnded, Counter, Metrics};
 pub use openapi::document as openapi;
 pub use phone::{PhoneSettings, WebSocketAt};
 pub use playing::{PLAYBACKS_MAX, TICKETS_MAX};
+pub use prompts::{PROMPT_BYTES_MAX, PROMPTS_MAX, Prompt, PromptFault, PromptList, PromptShelf, PromptSound};
 pub use rates::{ASKERS_MAX, REQUESTS_PER_S_DEFAULT, WINDOW as RATE_WINDOW};
 pub use segments::{Doing, Segment, segments};
 pub use time::rfc3339;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use offhook_call::alarm::AlarmView;
 use offhook_call::record::CallEnd;
 use offhook_call::view::{AgentView, QueueView, TargetView, TrunkCounts, TrunkView};
 use offhook_plan::{LevelReport, Quality, SpeechReport};
@@ -126,10 +127,13 @@ impl Metrics {
         queues: &[QueueView],
         agents: &[AgentView],
         trunks: &[TrunkView],
+        alarms: &[AlarmView],
     ) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Owners(Arc::clone(self))));
-        registry.register_collector(Box::new(Views([views(queues, agents), trunk_views(trunks)].concat())));
+        registry.register_collector(Box::new(Views(
+            [views(queues, agents), trunk_views(trunks), vec![alarm_views(alarms)]].concat(),
+        )));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)
@@ -327,6 +331,15 @@ const TRUNK_COUNTS: [Count; 6] = [
     ("out", "failed", |counts| counts.outgoing_failed),
     ("out", "refused", |counts| counts.outgoing_refused),
 ];
+
+fn alarm_views(alarms: &[AlarmView]) -> ViewFamily {
+    let of = |alarm: &AlarmView| {
+        let labels = [("alarm", &alarm.alarm), ("subject", &alarm.subject)];
+        (labels.map(|(name, value)| (name.to_owned(), value.clone())).to_vec(), 1.0)
+    };
+    let (name, help) = ("offhook_alarm", "1 while an alarm is raised");
+    ViewFamily { name, help, kind: Kind::Gauge, series: alarms.iter().map(of).collect() }
+}
 
 fn trunk_views(trunks: &[TrunkView]) -> Vec<ViewFamily> {
     let of = |trunk: &TrunkView| ("trunk".to_owned(), trunk.name.clone());

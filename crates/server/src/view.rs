@@ -4,12 +4,15 @@ use core::future::Future;
 use core::net::{IpAddr, SocketAddr};
 use core::pin::Pin;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::archive::Archive;
 use crate::configuration::Configured;
 use crate::desk::Desk;
+use crate::prompts::PromptShelf;
 use crate::webhooks::EventLog;
 use offhook_acd::{Explanation, Formula, Report};
+use offhook_call::alarm::AlarmView;
 use offhook_call::config::Names;
 use offhook_call::guests::{Denied, Supervision};
 use offhook_call::placement::Placement;
@@ -26,7 +29,7 @@ pub const RECORDS_PAGE_MAX: u32 = 500;
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The exchange, seen from the server. Each method answers within milliseconds or says that it cannot.
-pub trait View: Archive + Configured + Desk + EventLog + Send + Sync + 'static {
+pub trait View: Archive + Configured + Desk + EventLog + PromptShelf + Send + Sync + 'static {
     /// The exchange clock.
     fn now(&self) -> Tick;
     /// Whether the parts of the exchange are well.
@@ -49,6 +52,8 @@ pub trait View: Archive + Configured + Desk + EventLog + Send + Sync + 'static {
     fn records(&self, page: Page) -> Answer<'_, Result<Vec<RecordEntry>, Unavailable>>;
     /// One call record.
     fn record(&self, call: CallId) -> Answer<'_, Result<Option<RecordEntry>, Unavailable>>;
+    /// Alarms that are raised, by name and what they are of.
+    fn alarms(&self) -> Arc<Vec<AlarmView>>;
     /// Sources of SIP that are banned, in the order of addresses.
     fn bans(&self) -> Vec<BanView>;
     /// Ends the ban of a source; tells whether there was one.

@@ -1,52 +1,21 @@
 // The administration: the configuration as lists, forms and text. Every change is made in a draft, which the exchange checks as it checks the
 // file; nothing is in force before it is taken in.
+import { element, startFields } from "./admin-form.js";
+import { draw, graphOf } from "./admin-graph.js";
+import { KINDS, at as valueAt, plain } from "./admin-kinds.js";
+import { startAudit, trunkNow, watchTrunks, weekOf } from "./admin-live.js";
+import { startPrompts } from "./admin-prompts.js";
 import { SignInWanted, ask, may, send, startSession } from "./session.js";
 
 const byId = (id) => document.getElementById(id);
-const element = (name, properties = {}, ...children) => {
-  const node = Object.assign(document.createElement(name), properties);
-  node.append(...children);
-  return node;
-};
+const VIEWS = [...Object.keys(KINDS), "prompts", "text", "history", "audit"];
 
-// Fields of forms: key, label, kind, advice. "list" is words with commas between them, "boxes" some of the names of another table.
-const STRATEGIES = ["", "longest-idle", "round-robin", "linear", "top-down", "ring-all", "fewest-calls", "least-talk", "least-occupied", "random", "weighted-random", "ring-progressively", "skills-best"];
-const KINDS = {
-  agent: {
-    title: "Agents", one: "agent",
-    fields: [
-      ["name", "Name", "text", "{n} where there are several, numbered from .. to"],
-      ["account", "Account of the phone", "text", "for a phone that registers"],
-      ["contact", "Address of the phone", "text", "instead of an account: sip:alice@192.0.2.20:5060"],
-      ["login", "Logged in", ["", "when-registered", "at-start", "by-command"]],
-      ["queues", "Queues", "boxes", "queue"],
-      ["supervises", "Supervises", "list", "queues, or * for every call"],
-    ],
-    columns: [["Agent", "name"], ["Queues", "queues"], ["Phone", "account", "contact"], ["Logged in", "login"]],
-  },
-  queue: {
-    title: "Queues", one: "queue",
-    fields: [
-      ["name", "Name", "text", "another name is another queue: it begins with figures of its own"],
-      ["strategy", "Whom it asks first", STRATEGIES],
-      ["max_waiting", "Callers at most", "number"],
-      ["max_wait", "Longest wait", "text", "such as 10m"],
-      ["ring_for", "A phone rings for", "text", "such as 20s"],
-      ["wrap_up", "Wrap-up", "text", "such as 15s, or until-done"],
-      ["music", "Music", "list", "names of prompts"],
-      ["announce_position_every", "Tells the place every", "text", "such as 30s"],
-    ],
-    columns: [["Queue", "name"], ["Asks first", "strategy"], ["At most", "max_waiting"], ["Rings for", "ring_for"], ["Wrap-up", "wrap_up"]],
-  },
-};
-
-const state = { version: 0, text: "", draft: null, view: "agent", faults: [] };
-const plain = (value) => {
-  if (value === undefined || value === null) return "";
-  if (Array.isArray(value)) return value.map((each) => (typeof each === "object" ? each.queue ?? JSON.stringify(each) : each)).join(", ");
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
-};
-const tablesOf = (kind) => (state.draft?.tables ?? state.tables)?.[kind] ?? [];
+const state = { version: 0, text: "", tables: {}, weeks: [], draft: null, view: "number", trunks: new Map() };
+const all = () => state.draft?.tables ?? state.tables ?? {};
+// The tables of a kind; one that is there once at most is a list of one.
+const tablesOf = (kind) => (KINDS[kind]?.single ? [all()[kind] ?? {}] : all()[kind] ?? []);
+const nameOf = (table) => table.name ?? table.number ?? "";
+const weekNamed = (name) => (state.draft?.weeks?.length ? state.draft.weeks : state.weeks).find((week) => week.calendar === name);
 
 function tell(text, kind = "") {
   byId("note").textContent = text;
@@ -79,13 +48,18 @@ function take(drafted) {
 function placeOf(text, line) {
   const counts = {};
   let table = null;
+  let within = null;
   for (const [at, row] of text.split("\n").slice(0, line).entries()) {
     const head = /^\s*\[\[\s*([\w.-]+)\s*\]\]/.exec(row) ?? /^\s*\[\s*([\w.-]+)\s*\]/.exec(row);
-    if (head) {
+    // A table within: its lines belong to a key of the table around it.
+    if (head && head[1].includes(".") && head[1].split(".")[0] === table?.name) {
+      within = head[1].split(".")[1];
+    } else if (head) {
+      within = null;
       counts[head[1]] = (counts[head[1]] ?? -1) + 1;
       table = { name: head[1], at: counts[head[1]] };
     }
-    if (at === line - 1) return { ...table, key: /^\s*"?([\w-]+)"?\s*=/.exec(row)?.[1] ?? null };
+    if (at === line - 1) return { ...table, key: within ?? /^\s*"?([\w-]+)"?\s*=/.exec(row)?.[1] ?? null };
   }
   return { ...table, key: null };
 }
@@ -96,113 +70,117 @@ function list() {
   const kind = KINDS[state.view];
   const tables = tablesOf(state.view);
   byId("tables-name").textContent = kind.title;
-  byId("tables-count").textContent = tables.length;
-  byId("tables-add").textContent = `Add ${kind.one === "agent" ? "an agent" : "a queue"}`;
+  byId("tables-count").textContent = kind.single ? "" : tables.length;
+  byId("tables-add").hidden = Boolean(kind.single);
+  byId("tables-add").textContent = `Add ${/^[aeio]/.test(kind.one) ? "an" : "a"} ${kind.one}`;
   byId("tables-empty").hidden = tables.length > 0;
   byId("tables-empty").textContent = `There are no ${kind.title.toLowerCase()} in the configuration.`;
   byId("tables-table").hidden = tables.length === 0;
-  byId("tables-head").replaceChildren(...[...kind.columns.map(([head]) => head), "Change"].map((textContent) => element("th", { scope: "col", textContent })));
+  const heads = [...kind.columns.map(([head]) => head), ...(kind.live ? ["Now"] : []), ...(kind.weeks ? ["The coming week"] : []), "Change"];
+  byId("tables-head").replaceChildren(...heads.map((textContent) => element("th", { scope: "col", textContent })));
   byId("tables-rows").replaceChildren(...tables.map((table, at) => {
-    const cells = kind.columns.map(([head, ...keys]) => {
-      const cell = element("td", { textContent: plain(keys.map((key) => table[key]).find((value) => value !== undefined)) || "–", className: head === kind.columns[0][0] ? "name" : "" });
-      cell.dataset.column = head;
-      return cell;
-    });
-    const change = element("button", { className: "small", type: "button", textContent: "Change", ariaLabel: `Change ${table.name}`, onclick: () => open(at) });
-    const remove = element("button", { className: "small", type: "button", textContent: "Remove", ariaLabel: `Remove ${table.name}`, onclick: () => trying(async () => take(await redraft(current(), { table: state.view, at }))) });
-    const last = element("td", {}, change, remove);
-    last.dataset.column = "Change";
-    return element("tr", {}, ...cells, last);
+    const shown = (key) => (["totp", "password", "sha256"].includes(key) && table[key] ? "yes" : plain(valueAt(table, key)));
+    const cells = kind.columns.map(([, ...keys]) => element("td", { textContent: keys.map(shown).find(Boolean) ?? "–" }));
+    if (!kind.single) cells[0].className = "name";
+    if (kind.live) cells.push(element("td", { className: "now" }, ...trunkNow(state.trunks.get(table.name))));
+    if (kind.weeks) cells.push(element("td", {}, weekOf(weekNamed(table.name))));
+    const change = element("button", { className: "small", type: "button", textContent: "Change", ariaLabel: `Change ${nameOf(table)}`, onclick: () => open(at) });
+    const remove = element("button", { className: "small", type: "button", textContent: state.view === "token" ? "Revoke" : "Remove", ariaLabel: `Remove ${nameOf(table)}`, onclick: () => trying(async () => take(await redraft(current(), { table: state.view, at }))) });
+    cells.push(element("td", {}, change, kind.single ? "" : remove));
+    for (const [column, cell] of cells.entries()) cell.dataset.column = heads[column];
+    return element("tr", {}, ...cells);
   }));
+  byId("way").hidden = !["number", "flow", "queue"].includes(state.view);
+  if (byId("way").hidden) return;
+  const graph = graphOf(all());
+  draw(byId("way-drawing"), graph, ({ kind: of, at }) => {
+    choose(of);
+    open(at);
+  });
+  byId("way-faults").replaceChildren(...graph.faults.map((textContent) => element("li", { className: "warning", textContent })));
 }
 
 const current = () => state.draft?.text ?? state.text;
-
-function field([key, label, kind, advice], table) {
-  const wrong = element("span", { className: "wrong", id: `wrong-${key}` });
-  wrong.setAttribute("role", "alert");
-  const value = table[key];
-  if (kind === "boxes") {
-    const chosen = new Map((value ?? []).map((each) => [typeof each === "object" ? each.queue : each, each]));
-    const boxes = tablesOf(advice).map(({ name }) => element("label", {}, element("input", { type: "checkbox", name: key, value: name, checked: chosen.has(name) }), name));
-    return element("fieldset", {}, element("legend", { textContent: label }), element("div", { className: "boxes" }, ...boxes), wrong);
-  }
-  const input = Array.isArray(kind)
-    ? element("select", { name: key }, ...kind.map((name) => element("option", { value: name, textContent: name || "as usual" })))
-    : element("input", { name: key, type: kind === "number" ? "number" : "text", autocomplete: "off", spellcheck: false });
-  if (Array.isArray(kind) && value !== undefined && !kind.includes(String(value))) input.append(element("option", { value, textContent: value }));
-  input.value = plain(value);
-  input.setAttribute("aria-describedby", wrong.id);
-  const words = advice ? element("small", { textContent: advice }) : "";
-  return element("label", {}, label, input, words, wrong);
-}
-
-// What the form says, of what is otherwise there.
-function said(kind, table) {
-  const form = byId("form-form");
-  const values = {};
-  for (const [key, , how] of KINDS[kind].fields) {
-    if (how === "boxes") {
-      const before = new Map((table[key] ?? []).map((each) => [typeof each === "object" ? each.queue : each, each]));
-      const chosen = [...form.querySelectorAll(`input[name=${key}]:checked`)].map(({ value }) => before.get(value) ?? value);
-      if (JSON.stringify(chosen) !== JSON.stringify(table[key] ?? [])) values[key] = chosen;
-      continue;
-    }
-    const text = form.elements[key].value.trim();
-    if (text === plain(table[key])) continue;
-    if (text === "") values[key] = null;
-    else if (how === "number") values[key] = Number(text);
-    else if (how === "list") values[key] = text.split(",").map((word) => word.trim()).filter(Boolean);
-    else values[key] = text;
-  }
-  return values;
-}
 
 let opened = null;
 
 function open(at) {
   const kind = state.view;
   const table = at === null ? {} : tablesOf(kind)[at];
+  const { one, title, single, fields } = KINDS[kind];
   opened = { kind, at, table };
-  byId("form-title").textContent = at === null ? `A new ${KINDS[kind].one}` : `${KINDS[kind].one[0].toUpperCase()}${KINDS[kind].one.slice(1)} ${table.name}`;
-  byId("form-fields").replaceChildren(...KINDS[kind].fields.map((each) => field(each, table)));
-  const known = new Set(KINDS[kind].fields.map(([key]) => key));
+  byId("form-title").textContent = single ? title : at === null ? `A new ${one}` : `${one[0].toUpperCase()}${one.slice(1)} ${nameOf(table)}`;
+  byId("form-fields").replaceChildren(...fields.map((each) => forms.field(each, table)));
+  const known = new Set(fields.map(([key]) => key.split(".")[0]));
   const others = Object.keys(table).filter((key) => !known.has(key));
   byId("form-more").textContent = others.length > 0 ? `Stays as it is: ${others.join(", ")}. Change these under Everything.` : "";
   byId("form-note").textContent = "";
+  beside();
   byId("form").showModal();
+}
+
+// What is so now, in the form.
+function beside(weeks) {
+  const { kind, table } = opened ?? {};
+  const shown = [];
+  if (kind === "trunk" && table.name) shown.push(...trunkNow(state.trunks.get(table.name)));
+  if (kind === "calendar") {
+    const name = byId("form-form").elements.name.value;
+    const week = weeks ? weeks.find((each) => each.calendar === name) : weekNamed(table.name);
+    if (week) shown.push(weekOf(week));
+  }
+  byId("form-live").replaceChildren(...shown);
+}
+
+// The draft with what the form says, its faults shown at their fields; whether they are the form's own, and the draft.
+async function check() {
+  const { kind, at, table } = opened;
+  const values = forms.said(kind, table);
+  const single = KINDS[kind].single;
+  const before = new Set((state.draft?.faults ?? []).map(({ message }) => message));
+  const drafted = await redraft(current(), at === null ? { table: kind, values } : single ? { table: kind, values } : { table: kind, at, values });
+  const place = single ? 0 : at ?? drafted.tables[kind].length - 1;
+  const errors = drafted.faults.filter(({ severity, message }) => severity === "error" && !before.has(message));
+  for (const node of byId("form-fields").querySelectorAll(".wrong")) node.textContent = "";
+  for (const node of byId("form-fields").querySelectorAll("[aria-invalid]")) node.removeAttribute("aria-invalid");
+  const others = [];
+  let own = false;
+  for (const { line, message, advice } of errors) {
+    const { name, at: of, key } = placeOf(drafted.text, line);
+    const here = name === kind && of === place;
+    own ||= here;
+    const wrong = here && key && [...byId("form-fields").querySelectorAll(".wrong")].find((node) => node.dataset.key === key);
+    if (!wrong) others.push(`${message}: ${advice}`);
+    else {
+      wrong.textContent = `${message}: ${advice}`;
+      byId("form-form").elements[key]?.setAttribute?.("aria-invalid", "true");
+    }
+  }
+  // A fault elsewhere, such as an agent of a queue that has another name now, does not keep the change: it is told beside the draft.
+  byId("form-note").textContent = own ? others.join(" ") : "";
+  if (drafted.weeks.length > 0) beside(drafted.weeks);
+  return { own, drafted };
 }
 
 async function done(event) {
   event.preventDefault();
+  clearTimeout(looking);
   const { kind, at, table } = opened;
-  const values = said(kind, table);
-  if (at !== null && Object.keys(values).length === 0) return byId("form").close();
-  const before = new Set((state.draft?.faults ?? []).map(({ message }) => message));
+  if (at !== null && Object.keys(forms.said(kind, table)).length === 0) return byId("form").close();
   await trying(async () => {
-    const drafted = await redraft(current(), at === null ? { table: kind, values } : { table: kind, at, values });
-    const place = at ?? drafted.tables[kind].length - 1;
-    const errors = drafted.faults.filter(({ severity, message }) => severity === "error" && !before.has(message));
-    for (const node of byId("form-fields").querySelectorAll(".wrong")) node.textContent = "";
-    for (const node of byId("form-fields").querySelectorAll("[aria-invalid]")) node.removeAttribute("aria-invalid");
-    const others = [];
-    for (const { line, message, advice } of errors) {
-      const { name, at: of, key } = placeOf(drafted.text, line);
-      const wrong = name === kind && of === place && key && byId(`wrong-${key}`);
-      if (!wrong) others.push(`${message}: ${advice}`);
-      else {
-        wrong.textContent = `${message}: ${advice}`;
-        byId("form-form").elements[key]?.setAttribute?.("aria-invalid", "true");
-      }
-    }
-    // A fault elsewhere, such as an agent of a queue that has another name now, does not keep the change: it is told beside the draft.
-    const own = errors.length > others.length || errors.some(({ line }) => { const p = placeOf(drafted.text, line); return p.name === kind && p.at === place; });
-    byId("form-note").textContent = own ? others.join(" ") : "";
+    const { own, drafted } = await check();
     if (own) return;
     byId("form").close();
     take(drafted);
   });
   return undefined;
+}
+
+// Faults are shown while somebody still writes.
+let looking = null;
+function changed() {
+  clearTimeout(looking);
+  looking = setTimeout(() => { if (byId("form").open) check().catch(() => null); }, 600);
 }
 
 // --- The text ---------------------------------------------------------------------------------------------------------
@@ -298,13 +276,18 @@ function choose(view) {
   state.view = view;
   show();
   if (view === "history") trying(history);
+  if (view === "audit") audit();
+  if (view === "prompts") prompts();
+  if (view === "trunk") watch();
 }
 
 function show() {
-  for (const view of ["agent", "queue", "text", "history"]) byId(`tab-${view}`).setAttribute("aria-selected", String(view === state.view));
+  for (const view of VIEWS) byId(`tab-${view}`).setAttribute("aria-selected", String(view === state.view));
   byId("tables").hidden = !(state.view in KINDS);
   byId("whole").hidden = state.view !== "text";
   byId("history").hidden = state.view !== "history";
+  byId("audit").hidden = state.view !== "audit";
+  byId("prompts").hidden = state.view !== "prompts";
   if (state.view in KINDS) list();
   if (byId("text").value !== current() && document.activeElement !== byId("text")) byId("text").value = current();
   numbers();
@@ -320,6 +303,7 @@ function show() {
 async function load() {
   const configuration = await (await ask("/api/v1/config")).json();
   Object.assign(state, { version: configuration.version, text: configuration.text, tables: configuration.tables });
+  state.weeks = (await redraft(configuration.text)).weeks;
   byId("edited").hidden = !configuration.edited;
   byId("text").value = current();
   show();
@@ -343,9 +327,19 @@ const session = startSession({
   stop: () => { byId("board").hidden = true; },
 });
 
-for (const view of ["agent", "queue", "text", "history"]) byId(`tab-${view}`).onclick = () => choose(view);
+const forms = startFields({ tablesOf, tell: (text) => { byId("form-note").textContent = text; } });
+const audit = startAudit({ byId, trying });
+const prompts = startPrompts({ byId, trying, tell, taken: load });
+const watch = watchTrunks({
+  wanted: () => state.view === "trunk" && !byId("board").hidden,
+  show: (trunks) => { state.trunks = trunks; list(); if (byId("form").open) beside(); },
+  failed: (error) => { if (error instanceof SignInWanted) session.want(); },
+});
+
+for (const view of VIEWS) byId(`tab-${view}`).onclick = () => choose(view);
 byId("tables-add").onclick = () => open(null);
 byId("form-form").addEventListener("submit", done);
+byId("form-form").addEventListener("input", changed);
 byId("form-cancel").onclick = () => byId("form").close();
 byId("text").addEventListener("input", typed);
 byId("text").addEventListener("scroll", () => { byId("lines").scrollTop = byId("text").scrollTop; });

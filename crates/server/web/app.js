@@ -23,7 +23,7 @@ const SUPERVISE = ["listen", "whisper", "barge", "take-over", "leave"];
 // Which list an event makes stale.
 const TOUCHES = {
   queue: ["queues"], agent: ["agents", "queues"], call: ["calls", "queues"], "call-ended": ["calls", "queues", "agents"],
-  record: ["records", "queues"], reset: ["queues", "agents", "calls", "records"],
+  record: ["records", "queues"], alarm: ["alarms"], reset: ["queues", "agents", "calls", "records", "alarms"],
 };
 
 // --- Words and figures ---------------------------------------------------------------------------------------------
@@ -360,7 +360,14 @@ async function saveCapture() {
   setTimeout(() => URL.revokeObjectURL(file), 10000);
 }
 
-const DRAW = { queues: drawQueues, agents: drawAgents, calls: drawCalls, records: drawRecords };
+// What is wrong, above everything else: an alarm, of what, the figure and its threshold.
+function drawAlarms() {
+  byId("alarms").hidden = state.alarms.length === 0;
+  byId("alarms-list").replaceChildren(...state.alarms.map(({ name, subject, measure, value, limit, since }) =>
+    element("li", {}, element("b", { textContent: name }), ` ${subject}: ${t(`alarms.${measure}`, { value, limit })} `, growing(since))));
+}
+
+const DRAW = { queues: drawQueues, agents: drawAgents, calls: drawCalls, records: drawRecords, alarms: drawAlarms };
 
 function tickClocks() {
   for (const node of document.querySelectorAll("[data-since]")) node.textContent = length(sinceMs(node.dataset.since));

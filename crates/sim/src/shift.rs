@@ -359,7 +359,7 @@ impl Shift {
             .iter()
             .filter_map(|(at, event)| match event {
                 LogEvent::Call(event) => fold.apply(*at, event),
-                LogEvent::Acd(_) | LogEvent::Callback(_) => None,
+                LogEvent::Acd(_) | LogEvent::Callback(_) | LogEvent::Alarm(_) => None,
             })
             .collect();
         assert_eq!(records, self.records, "records are a fold of the log, seed {}", self.seed);
@@ -455,7 +455,8 @@ impl Shift {
     pub fn callbacks_ended(&self) -> impl Iterator<Item = CallbackEnd> {
         self.log.iter().filter_map(|(_, event)| match event {
             LogEvent::Callback(CallbackEvent::Ended { how, .. }) => Some(*how),
-            LogEvent::Callback(CallbackEvent::Asked { .. } | CallbackEvent::Rests { .. })
+            LogEvent::Alarm(_)
+            | LogEvent::Callback(CallbackEvent::Asked { .. } | CallbackEvent::Rests { .. })
             | LogEvent::Acd(_)
             | LogEvent::Call(_) => None,
         })

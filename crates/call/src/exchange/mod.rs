@@ -644,7 +644,7 @@ impl Exchange {
                     self.watches.touch_all(call.agents());
                 }
             }
-            LogEvent::Callback(_) => {}
+            LogEvent::Callback(_) | LogEvent::Alarm(_) => {}
         }
         self.outputs.push_back(Output::Log { at, event });
     }

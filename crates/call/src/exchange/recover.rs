@@ -34,6 +34,7 @@ impl Recovered {
                     fold.apply(at, &event);
                 }
                 LogEvent::Callback(event) => callbacks.apply(at, &event),
+                LogEvent::Alarm(_) => {}
             }
         }
         Self { acd: Acd::replay(0, acd), fold, bindings, callbacks }

@@ -76,7 +76,7 @@ impl World {
     fn ends(&self) -> Vec<CallbackEnd> {
         let ends = self.log.iter().filter_map(|(_, event)| match event {
             LogEvent::Callback(offhook_call::callback::CallbackEvent::Ended { how, .. }) => Some(*how),
-            LogEvent::Callback(_) | LogEvent::Acd(_) | LogEvent::Call(_) => None,
+            LogEvent::Callback(_) | LogEvent::Acd(_) | LogEvent::Call(_) | LogEvent::Alarm(_) => None,
         });
         ends.collect()
     }

@@ -91,7 +91,7 @@ impl World {
         let mut fold = Fold::default();
         let told = self.log.iter().filter_map(|(at, event)| match event {
             LogEvent::Call(event) => fold.apply(*at, event),
-            LogEvent::Acd(_) | LogEvent::Callback(_) => None,
+            LogEvent::Acd(_) | LogEvent::Callback(_) | LogEvent::Alarm(_) => None,
         });
         let told: Vec<CallRecord> = told.collect();
         assert_eq!(told, self.records);

@@ -2,7 +2,23 @@
 
 use offhook_server::Edit;
 use serde_json::Value as Json;
-use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value};
+
+/// Tables that a configuration has once at most; all others are lists.
+const SINGLE: [&str; 12] = [
+    "exchange",
+    "sip",
+    "tls",
+    "limits",
+    "media",
+    "http",
+    "store",
+    "recording",
+    "prompts",
+    "dns",
+    "turn",
+    "queue_defaults",
+];
 
 /// The text with the change.
 ///
@@ -10,7 +26,11 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Val
 /// What is wrong, for people: the text is no TOML, or there is no such table.
 pub fn edited(text: &str, edit: &Edit) -> Result<String, String> {
     let mut document: DocumentMut = text.parse().map_err(|_| "the text is no TOML: mend it first".to_owned())?;
-    let name = &edit.table;
+    let name = edit.table.as_str();
+    if SINGLE.contains(&name) {
+        single(&mut document, edit)?;
+        return Ok(document.to_string());
+    }
     let tables = document.entry(name).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let tables = tables.as_array_of_tables_mut().ok_or_else(|| format!("{name} is no list of tables"))?;
     let missing = |at: usize| format!("there is no [[{name}]] number {at}");
@@ -35,10 +55,37 @@ pub fn edited(text: &str, edit: &Edit) -> Result<String, String> {
     Ok(document.to_string())
 }
 
-fn set(table: &mut Table, key: &str, value: &Json) -> Result<(), String> {
+/// A table that is there once: `[recording]`. It is made where it is missing.
+fn single(document: &mut DocumentMut, edit: &Edit) -> Result<(), String> {
+    let name = edit.table.as_str();
+    if edit.at.is_some_and(|at| at > 0) {
+        return Err(format!("there is one [{name}] at most"));
+    }
+    let Some(values) = &edit.values else {
+        return document.remove(name).map(|_| ()).ok_or_else(|| format!("there is no [{name}]"));
+    };
+    let is_new = !document.contains_key(name);
+    let table = document.entry(name).or_insert_with(|| Item::Table(Table::new()));
+    if let Some(table) = table.as_table_mut().filter(|_| is_new) {
+        table.decor_mut().set_prefix("\n");
+    }
+    let table = table.as_table_like_mut().ok_or_else(|| format!("{name} is no table"))?;
+    values.iter().try_for_each(|(key, value)| set(table, key, value))
+}
+
+fn set(table: &mut dyn TableLike, key: &str, value: &Json) -> Result<(), String> {
     if value.is_null() {
         table.remove(key);
         return Ok(());
+    }
+    // What is a table already is changed key by key: what its lines say beside stays.
+    if let (Json::Object(values), Some(old)) = (value, table.get_mut(key).and_then(Item::as_table_like_mut)) {
+        let gone: Vec<String> =
+            old.iter().map(|(key, _)| key.to_owned()).filter(|key| !values.contains_key(key)).collect();
+        for key in &gone {
+            old.remove(key);
+        }
+        return values.iter().try_for_each(|(key, value)| set(old, key, value));
     }
     let mut new = value_of(key, value)?;
     match table.get_mut(key).and_then(Item::as_value_mut) {
@@ -93,6 +140,34 @@ mod tests {
         assert!(new.contains("# the first") && !new.contains("ann"), "{new}");
         let new = change(None, "number", Some(json!({ "number": "700" }))).expect("the first one");
         assert!(new.ends_with("[[number]]\nnumber = \"700\"\n"), "{new}");
+    }
+
+    #[test]
+    fn a_table_within_a_table_is_changed_key_by_key() {
+        let text = "[[flow]]\nname = \"menu\"\nwords = { one = \"a\", two = \"b\" } # short\n[flow.choices]\n1 = \"sales\" # they buy\n2 = \"support\"\n";
+        let values = json!({ "choices": { "1": "orders", "3": "billing" }, "words": { "two": "c" } });
+        let edit = Edit { table: "flow".to_owned(), at: Some(0), values: values.as_object().cloned() };
+        let new = edited(text, &edit).expect("changed");
+        assert!(new.contains("1 = \"orders\" # they buy\n3 = \"billing\"\n") && !new.contains("support"), "{new}");
+        assert!(new.contains("two = \"c\" } # short") && !new.contains("one ="), "{new}");
+    }
+
+    #[test]
+    fn a_table_that_is_there_once_is_changed_made_and_taken_out() {
+        let edit = |values: Option<Json>| Edit {
+            table: "recording".to_owned(),
+            at: None,
+            values: values.map(|values| values.as_object().expect("an object").clone()),
+        };
+        let made = edited("a = 1\n", &edit(Some(json!({ "keep": "90d" })))).expect("made");
+        assert_eq!(made, "a = 1\n\n[recording]\nkeep = \"90d\"\n");
+        let text = made.replace("\"90d\"", "\"90d\" # by law");
+        let changed = edited(&text, &edit(Some(json!({ "keep": "30d", "zone": "UTC" })))).expect("changed");
+        assert_eq!(changed, "a = 1\n\n[recording]\nkeep = \"30d\" # by law\nzone = \"UTC\"\n");
+        assert_eq!(edited(&changed, &edit(None)), Ok("a = 1\n".to_owned()));
+        assert!(edited("a = 1\n", &edit(None)).expect_err("none").contains("no [recording]"));
+        let second = Edit { at: Some(1), ..edit(Some(json!({}))) };
+        assert!(edited(&text, &second).expect_err("one").contains("at most"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ const WORKERS_MAX: u64 = 64;
 /// Ports that the default leaves to media.
 const PORTS_DEFAULT: &str = "10000-20999";
 /// Where the Debian package asterisk-core-sounds-en-wav puts its prompts.
-const DEBIAN_PROMPTS: &str = "/usr/share/asterisk/sounds/en_US_f_Allison";
+pub const DEBIAN_PROMPTS: &str = "/usr/share/asterisk/sounds/en_US_f_Allison";
 
 /// `[exchange]`.
 pub struct Exchange {

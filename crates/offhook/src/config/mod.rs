@@ -4,6 +4,7 @@
 //! what to write instead. [`Checked::resolve`] then gives names their ids and hosts their routes, which needs the store and
 //! the network; `offhook check` does without.
 
+mod alarms;
 mod bans;
 mod calendars;
 mod certificates;
@@ -41,6 +42,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use offhook_acd::Lending;
+use offhook_call::alarm::Rule as AlarmRule;
 use offhook_call::calendar::Calendar;
 use offhook_call::config::{
     Account, Answer, Entrance, Limits, Login, NumberFormat, Numbering, Queue, Rule, SrtpSettings, TrunkLimits,
@@ -59,7 +61,7 @@ pub use edit::edited;
 pub use fault::Faults;
 pub use fixed::Fixed;
 pub use outside::Proxy;
-pub use prompts::Sound;
+pub use prompts::{Sound, folders as prompt_folders, playable};
 pub use recording::Recording;
 pub use resolve::{Kind, Loaded};
 pub use secrets::{hidden, hidden_beside, revealed};
@@ -117,6 +119,8 @@ pub struct Checked {
     pub tokens: Vec<TokenUser>,
     /// Who is told what happened.
     pub webhooks: Vec<Webhook>,
+    /// Thresholds that somebody is told about.
+    pub alarms: Vec<AlarmRule>,
     /// Who signs in; their agents are names.
     pub users: Vec<UserNamed>,
     /// Pages from which visitors call.
@@ -475,6 +479,7 @@ impl Reader {
         self.sound_check_echoes(&numbers);
         let (tokens, users) = (self.tokens(root), self.users(root, &agents));
         let webhooks = self.webhooks(root);
+        let alarms = self.alarms(root, &queues, &trunks);
         self.check_elsewhere(&Known {
             queues: &queues,
             flows: &flows,
@@ -507,6 +512,7 @@ impl Reader {
             http,
             tokens,
             webhooks,
+            alarms,
             users,
             entrances,
             data,

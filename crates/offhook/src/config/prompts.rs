@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use offhook_codec::CountryTones;
 use offhook_plan::AssetId;
 
+use super::exchange::DEBIAN_PROMPTS;
 use super::fault::Sink;
 use super::read::At;
 
@@ -87,6 +88,19 @@ impl Prompts {
     }
 }
 
+/// The folders of the configuration in `file`, whose text this is, in the order in which a prompt is looked for.
+pub fn folders(file: &Path, text: &str) -> Vec<PathBuf> {
+    let beside = file.parent().unwrap_or_else(|| Path::new(""));
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let listed = table.get("prompts").and_then(|prompts| prompts.get("folders"));
+    let listed: Vec<&str> = match listed {
+        Some(toml::Value::Array(folders)) => folders.iter().filter_map(toml::Value::as_str).collect(),
+        Some(toml::Value::String(folder)) => vec![folder],
+        _ => vec![DEBIAN_PROMPTS, "prompts"],
+    };
+    listed.into_iter().map(|folder| beside.join(folder)).collect()
+}
+
 /// The place of a sound, behind all others where it is new.
 pub fn place_of(sound: Sound, sounds: &mut Vec<Sound>) -> AssetId {
     let place = sounds.iter().position(|known| *known == sound).unwrap_or_else(|| {
@@ -97,7 +111,7 @@ pub fn place_of(sound: Sound, sounds: &mut Vec<Sound>) -> AssetId {
 }
 
 /// What keeps `file` from being played.
-fn playable(file: &Path) -> Result<(), String> {
+pub fn playable(file: &Path) -> Result<(), String> {
     let spec = hound::WavReader::open(file).map_err(|error| error.to_string())?.spec();
     if spec.channels != 1 {
         return Err(format!("it has {} channels", spec.channels));

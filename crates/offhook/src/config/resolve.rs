@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 use offhook_acd::{Membership, Need, Ring, Skill};
+use offhook_call::alarm::Rule;
 use offhook_call::config::{self, Config, Destination};
 use offhook_server::{EntrancePage, TokenUser, User, Webhook};
 use offhook_sip::{Flow, Transport};
@@ -47,6 +48,8 @@ pub struct Loaded {
     pub tokens: Vec<TokenUser>,
     /// Who is told what happened.
     pub webhooks: Vec<Webhook>,
+    /// Thresholds that somebody is told about.
+    pub alarms: Vec<Rule>,
     /// Who signs in.
     pub users: Vec<User>,
     /// What skills are called.
@@ -202,13 +205,14 @@ impl Checked {
             limits: self.limits,
         };
         let (node, http, recording, dns) = (self.node, self.http, self.recording, self.dns);
-        let (tokens, webhooks) = (self.tokens, self.webhooks);
+        let (tokens, webhooks, alarms) = (self.tokens, self.webhooks, self.alarms);
         Loaded {
             exchange,
             node,
             http,
             tokens,
             webhooks,
+            alarms,
             users,
             skills,
             entrances: pages,

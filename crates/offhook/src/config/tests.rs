@@ -1,5 +1,6 @@
 //! Faults as rows: a fragment of a file, where its fault is, what it says, what it advises.
 
+mod alarms;
 mod elsewhere;
 mod entrances;
 mod lending;

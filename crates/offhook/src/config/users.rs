@@ -29,12 +29,14 @@ impl Reader {
     pub fn users(&mut self, root: &mut Section<'_>, agents: &[At<Agent>]) -> Vec<UserNamed> {
         let mut users = Vec::new();
         let mut names: BTreeMap<String, Range<usize>> = BTreeMap::new();
+        let mut last_disabled = None;
         for mut section in root.tables(&mut self.sink, "user") {
             let name = section.need_text(&mut self.sink, "name", "\"ann\"");
             let password = self.password(&mut section);
             let roles = self.roles(&mut section);
             let agent = section.text(&mut self.sink, "agent", "\"alice\"");
             let secret = self.secret(&mut section, "totp", "totp_file", "\"the secret of the authenticator\"");
+            let disabled = section.flag(&mut self.sink, "disabled").unwrap_or(false);
             section.finish(&mut self.sink);
             if let Some(agent) = &agent
                 && !agents.iter().any(|known| known.value.acd.name == agent.value)
@@ -59,8 +61,17 @@ impl Reader {
                     None
                 }
             });
-            let (Some(password), name) = (password, name.value) else { continue };
+            let (Some(password), name, name_span) = (password, name.value, name.span) else { continue };
+            // Who is let in no more keeps the lines, and the name.
+            if disabled {
+                last_disabled = Some(name_span);
+                continue;
+            }
             users.push(UserNamed { name, password, codes, roles, agent: agent.map(|agent| agent.value) });
+        }
+        // Without any user the exchange would be open to whoever reaches it.
+        if let Some(span) = last_disabled.filter(|_| users.is_empty()) {
+            self.sink.fault(span, "every user is disabled", "leave one who may sign in, or take the tables out");
         }
         users
     }

@@ -63,6 +63,8 @@ pub enum Ask {
     Do(Command, Look),
     /// Goes over to another configuration with its sounds, then looks. Of each trunk by its name, what the places bear that need no DNS.
     Configure { config: Box<Config>, sounds: Arc<Assets>, leads: Vec<(String, Vec<Lead>)>, look: Look },
+    /// Keeps an event of the edges in the log.
+    Log(Box<LogEvent>),
     /// The names of a trunk lead here now, in this order, and these are its places with what their certificates bear.
     Targets { trunk: usize, flows: Vec<Flow>, leads: Vec<Lead> },
 }
@@ -168,6 +170,7 @@ pub struct Figures {
     pub log_outbox: AtomicU64,
     pub recorder_trouble: AtomicU64,
     pub recorder_dropped: AtomicU64,
+    pub recordings_failed: AtomicU64,
 }
 
 /// The loop.
@@ -327,7 +330,10 @@ impl Control {
                 self.edges.store.put_recording(recording_row(&manifest));
                 self.edges.recordings.add(&manifest);
             }
-            RecorderEvent::Failed { id, error } => tracing::error!(?id, error, "a recording failed"),
+            RecorderEvent::Failed { id, error } => {
+                figures.recordings_failed.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(?id, error, "a recording failed");
+            }
             RecorderEvent::Dropped { count } => {
                 figures.recorder_dropped.fetch_add(count, Ordering::Relaxed);
                 tracing::error!(count, "recorded packets found no room in the tap ring");
@@ -366,6 +372,7 @@ impl Control {
                 self.carry_out(now);
                 look(&self.exchange, now);
             }
+            Ask::Log(event) => self.append(now, &event),
             Ask::Targets { trunk, flows, leads } => {
                 if let Some(streams) = &self.edges.streams {
                     streams.lead(trunk, leads);

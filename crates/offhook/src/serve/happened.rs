@@ -32,6 +32,7 @@ fn told(event: LogEvent) -> Option<What> {
         }
         LogEvent::Acd(Event::LoggedIn { agent: id, .. }) => Some(What::AgentLoggedIn { agent: agent(id) }),
         LogEvent::Acd(Event::LoggedOut { agent: id }) => Some(What::AgentLoggedOut { agent: agent(id) }),
+        LogEvent::Alarm(event) => Some(What::Alarm(event)),
         LogEvent::Call(_) | LogEvent::Callback(_) | LogEvent::Acd(_) => None,
     }
 }
@@ -85,7 +86,7 @@ impl Port {
             What::CallQueued { queue: id, .. } | What::CallbackAsked { queue: id, .. } => queue(id),
             What::CallConnected { agent: id, .. } => id.iter_mut().for_each(agent),
             What::AgentLoggedIn { agent: id } | What::AgentLoggedOut { agent: id } => agent(id),
-            What::CallEnded { .. } | What::CallbackEnded { .. } => {}
+            What::CallEnded { .. } | What::CallbackEnded { .. } | What::Alarm(_) => {}
         }
     }
 

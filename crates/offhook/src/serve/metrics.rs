@@ -247,6 +247,7 @@ fn control(metrics: &mut Metrics, figures: &Arc<Figures>) {
         ("offhook_phone_pings", "OPTIONS to phones behind translators", reader(|figures| &figures.pings_sent)),
         ("offhook_phone_pings_unanswered", "Of these: unanswered", reader(|figures| &figures.pings_unanswered)),
         ("offhook_sip_malformed", "Datagrams that are no SIP message", reader(|figures| &figures.malformed)),
+        ("offhook_recordings_failed", "Recordings that failed", reader(|figures| &figures.recordings_failed)),
         ("offhook_recorder_dropped", "Recorded packets lost", reader(|figures| &figures.recorder_dropped)),
     ] {
         metrics.counter_fn(name, help, &[], read);

@@ -1,6 +1,7 @@
 //! `offhook serve`: wires the edges to the machines, runs until told to stop, and leaves nothing half done.
 #![expect(clippy::disallowed_methods, reason = "the edge that starts threads and asks the system for chance")]
 
+mod alarms;
 mod archive;
 mod assets;
 mod configured;
@@ -11,6 +12,7 @@ mod listeners;
 mod metrics;
 mod names;
 mod port;
+mod prompts;
 mod recordings;
 mod reload;
 mod retention;
@@ -48,6 +50,7 @@ use offhook_units::{Entropy, IdSource, SkillId, Span, Tick};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use self::alarms::Watcher;
 use self::configured::{WISHES_MAX, Wish};
 use self::control::{Ask, Control, Edges, Figures, Inputs, binding_of};
 use self::listeners::Listeners;
@@ -135,6 +138,8 @@ struct House {
     named: Vec<NamedTrunk>,
     /// What the page and the API want of it.
     wishes: mpsc::Receiver<Wish>,
+    /// Watches for alarms.
+    watcher: Watcher,
 }
 
 fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> {
@@ -156,6 +161,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         http,
         tokens,
         webhooks,
+        alarms,
         users,
         skills,
         entrances,
@@ -194,6 +200,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     let leads = leads(&config);
     let exchange = start_exchange(&store, &clock, config, node, entropy)?;
     let (live, live_out) = events();
+    let told = live.clone();
     let mut metrics = Metrics::new();
     let figures = Arc::new(Figures::default());
     let ended = metrics.calls_ended();
@@ -212,6 +219,12 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     let found = metrics::names(&mut metrics);
     let uploads = uploading.map(|(uploads, figures)| metrics::uploads(&mut metrics, &figures, uploads));
     metrics::retention(&mut metrics, &keeper.figures);
+    let (rules, rules_now) = watch::channel(Arc::new(alarms));
+    let (raised, alarms_raised) = watch::channel(Arc::default());
+    let disks = vec![("data", data.clone()), ("recordings", shelf.folder.clone())];
+    let (watched, asks_of) = (Arc::clone(&figures), asks_in.clone());
+    let watcher =
+        Watcher { asks: asks_of, clock: clock.clone(), live: told, figures: watched, disks, rules: rules_now, raised };
     let config_figures = Arc::new(ConfigFigures::default());
     metrics::configuration(&mut metrics, &config_figures);
     let certifier = streams.as_ref().and_then(Streams::certifier);
@@ -231,6 +244,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         bans: Arc::clone(&bans),
         finder,
         keeper,
+        alarms: rules,
         certifier,
         versions,
         figures: config_figures,
@@ -248,6 +262,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         keys,
         bans: Arc::clone(&bans),
         trace: trace.clone(),
+        alarms: alarms_raised,
     };
     let edges = Edges {
         clock,
@@ -274,7 +289,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         let options = ServerOptions { listen, token, tokens, users, entrances, tls, phone, requests_per_s, webhooks };
         (options, port, live_out, metrics)
     });
-    Ok(House { control, asks: asks_in, http, said, reloader, uploads, named, wishes })
+    Ok(House { control, asks: asks_in, http, said, reloader, uploads, named, wishes, watcher })
 }
 
 /// Everything around recordings.
@@ -467,7 +482,8 @@ fn said(name: &str, listeners: &Listeners, http: Option<&Http>, data: &std::path
 
 impl House {
     async fn serve(self, grace: Span) -> Result<()> {
-        let Self { control, asks, http, said, mut reloader, uploads, named, mut wishes } = self;
+        let Self { control, asks, http, said, mut reloader, uploads, named, mut wishes, watcher } = self;
+        tokio::spawn(watcher.run());
         reloader.finder.follow(named);
         let server = match http {
             Some((options, port, live, metrics)) => Some(Server::start(options, Arc::new(port), live, metrics).await?),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook_acd::Report;
+use offhook_call::alarm::AlarmView;
 use offhook_call::config::Names;
 use offhook_call::event::{LogEvent, STREAM_ACD};
 use offhook_call::placement::Placement;
@@ -50,7 +51,7 @@ fn fold(store: &Store, mut report: Report, now: Tick, rows_max: usize) -> Result
         }
         match LogEvent::decode(&record.bytes) {
             Ok(LogEvent::Acd(event)) => report.fold(record.at, &event),
-            Ok(LogEvent::Call(_) | LogEvent::Callback(_)) => {}
+            Ok(LogEvent::Call(_) | LogEvent::Callback(_) | LogEvent::Alarm(_)) => {}
             Err(_) => unread += 1,
         }
         too_large = report.rows() > rows_max;
@@ -81,6 +82,7 @@ pub struct Port {
     pub keys: Option<KeyRing>,
     pub bans: Arc<Bans>,
     pub trace: Trace,
+    pub alarms: watch::Receiver<Arc<Vec<AlarmView>>>,
 }
 
 impl Port {
@@ -221,6 +223,10 @@ impl View for Port {
                 None => Ok(None),
             }
         })
+    }
+
+    fn alarms(&self) -> Arc<Vec<AlarmView>> {
+        Arc::clone(&self.alarms.borrow())
     }
 
     fn bans(&self) -> Vec<BanView> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use offhook_call::alarm::Rule;
 use offhook_call::config::{Config, Names};
 use offhook_media::Assets;
 use offhook_net::Clock;
@@ -68,6 +69,7 @@ pub struct Reloader {
     pub bans: Arc<Bans>,
     pub finder: Finder,
     pub keeper: Keeper,
+    pub alarms: watch::Sender<Arc<Vec<Rule>>>,
     pub certifier: Option<Certifier>,
     /// Certificates in use; with trunks by their places in the exchange.
     pub certificates: Option<TlsFiles>,
@@ -238,7 +240,7 @@ impl Reloader {
         server: Option<&Server>,
     ) -> Result<(Vec<Told>, Vec<String>), Vec<Told>> {
         let Ready { text, mut warnings, waits, loaded, certificates, trusted, assets } = ready;
-        let Loaded { exchange, http, tokens, users, skills, entrances, recording, sounds, named, .. } = loaded;
+        let Loaded { exchange, http, tokens, users, skills, entrances, recording, sounds, named, alarms, .. } = loaded;
         let problem = |what: &str, error: String| {
             tracing::error!(error, "{what}");
             let (file, severity) = (String::new(), "warning".to_owned());
@@ -275,6 +277,7 @@ impl Reloader {
             Some(NamedTrunk { place: place(&trunk)?, trunk, proxies, domain })
         });
         self.finder.follow(named.collect());
+        self.alarms.send_replace(Arc::new(alarms));
         let kept = tokio::task::block_in_place(|| self.keeper.follow(recording.keep, recording.hour));
         warnings.extend(kept.err().map(|error| problem("recordings are not erased", format!("{error:#}"))));
         if let Some(mut files) = certificates.filter(|_| self.certificates.is_some()) {

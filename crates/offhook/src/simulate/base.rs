@@ -207,7 +207,7 @@ fn read_folder(path: &Path, mut contacts: LogContacts<'_>) -> anyhow::Result<Res
     let mut unread = 0_u64;
     archive.read_log(|record| match LogEvent::decode(&record.bytes) {
         Ok(LogEvent::Acd(event)) => contacts.fold(record.at, &event),
-        Ok(LogEvent::Call(_) | LogEvent::Callback(_)) => {}
+        Ok(LogEvent::Call(_) | LogEvent::Callback(_) | LogEvent::Alarm(_)) => {}
         Err(_) => unread += 1,
     })?;
     ensure!(unread == 0, "{unread} events in {} are of another version of this program", path.display());

@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use super::Schemas;
 use crate::idempotency::KEY_CHARS_MAX;
+use crate::users::credentials;
 use crate::{
-    api, configuration, dto, events, feed, phone, placement, recording_control, recordings, reports, session, visitors,
+    alarms, api, configuration, dto, events, feed, phone, placement, prompts, recording_control, recordings, reports,
+    session, visitors,
 };
 
 /// Groups of operations, in the order in which they are shown.
@@ -71,6 +73,10 @@ impl Parameter {
                 "The address of a source.",
             ),
             (_, "version") => (json!({ "type": "integer", "minimum": 1, "maximum": u64::MAX }), "A version's number."),
+            ("prompts", _) => (
+                json!({ "type": "string", "minLength": 1, "maxLength": prompts::PROMPT_NAME_CHARS_MAX, "pattern": r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*){0,2}$" }),
+                "A prompt's name; `/` within is written `%2F`.",
+            ),
             (_, "entrance") => (json!({ "type": "string", "minLength": 1 }), "The name of an entrance."),
             ("agents", _) => (id_schema("a-"), "An agent's id."),
             ("callbacks", _) => (id_schema("c-"), "A callback's id."),
@@ -209,6 +215,9 @@ fn floor(s: &mut Schemas) -> Vec<Operation> {
     vec![
         op(Method::GET, "/api/v1/queues", "listQueues", "Floor", "All queues").gives::<api::Queues>(s, "All queues."),
         op(Method::GET, "/api/v1/agents", "listAgents", "Floor", "All agents").gives::<api::Agents>(s, "All agents."),
+        op(Method::GET, "/api/v1/alarms", "listAlarms", "Floor", "Alarms that are raised")
+            .notes("Thresholds are `[[alarm]]` of the configuration. What happens to alarms is told by the event `alarm` and to webhooks.")
+            .gives::<alarms::AlarmList>(s, "The alarms."),
         op(Method::POST, "/api/v1/agents/{id}/state", "setAgentState", "Floor", "Change an agent's state")
             .notes("One's own agent's; every agent's with the right `agent-states`. An agent who is logged out is logged in.")
             .body::<api::SetAgent>(s)
@@ -256,7 +265,7 @@ fn floor(s: &mut Schemas) -> Vec<Operation> {
             .gives_nothing(204, "It is over.")
             .refuses(&[409]),
         op(Method::GET, "/api/v1/events", "events", "Events", "Live events, as server-sent events")
-            .notes("Each event has a number, which rises by one with each event, also across restarts of the exchange. `queue`, `agent`, `trunk` and `call` carry the thing as it is now, in the shape that its list has; `call-ended` `{id, end}`, `record` `{id}`; `reset` says that events are missing before it: fetch anew what you show. Events that are not yours to see are left out.")
+            .notes("Each event has a number, which rises by one with each event, also across restarts of the exchange. `queue`, `agent`, `trunk` and `call` carry the thing as it is now, in the shape that its list has; `call-ended` `{id, end}`, `record` `{id}`, `alarm` what was raised or is over; `reset` says that events are missing before it: fetch anew what you show. Events that are not yours to see are left out.")
             .query::<feed::EventsQuery>(s)
             .header("Last-Event-ID", "As `after`, and before it: what a browser sends that comes back.", json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }))
             .gives_raw(200, "text/event-stream", event(s), "The events, each in this shape, until either side ends."),
@@ -286,6 +295,10 @@ fn configured(s: &mut Schemas) -> Vec<Operation> {
             .notes("Checks it as the file is checked, and compares it with what is in force; nothing changes. `edit` changes one table of the text first.")
             .body::<configuration::Draft>(s)
             .gives::<configuration::Drafted>(s, "The text, and what is said of it."),
+        op(Method::POST, "/api/v1/config/credentials", "makeCredential", "Configuration", "Make a password, a token, or the secret of an authenticator")
+            .notes("It is shown in this answer alone, with what the configuration holds of it; nothing is in force before a configuration with that is.")
+            .body::<credentials::Wanted>(s)
+            .gives::<credentials::Credential>(s, "The secret."),
         op(Method::POST, "/api/v1/config/reload", "reloadConfig", "Configuration", "Take the file in as it is")
             .notes("As `offhook reload` and SIGHUP do: for a file that was changed by hand.")
             .gives::<configuration::ConfigTaken>(s, "What is in force now.")
@@ -295,6 +308,15 @@ fn configured(s: &mut Schemas) -> Vec<Operation> {
             .gives::<configuration::Versions>(s, "The versions that are kept."),
         op(Method::GET, "/api/v1/config/versions/{version}", "getConfigVersion", "Configuration", "The text of a version")
             .gives::<configuration::Text>(s, "The text, without its secrets."),
+        op(Method::GET, "/api/v1/prompts", "listPrompts", "Configuration", "Prompts that a configuration may name")
+            .gives::<prompts::PromptList>(s, "The prompts, by name."),
+        op(Method::GET, "/api/v1/prompts/{name}", "getPrompt", "Configuration", "A prompt's sound file")
+            .gives_raw(200, "audio/wav", json!({ "type": "string", "contentMediaType": "audio/wav" }), "The file."),
+        op(Method::PUT, "/api/v1/prompts/{name}", "putPrompt", "Configuration", "Keep a prompt, recorded or spoken by the machine's engine")
+            .notes("It lies in the last folder of `[prompts]`, and is heard from the next time that a configuration is taken in. 409 where a folder before has one of that name, or no engine is installed; 422 where it cannot be played.")
+            .body::<prompts::Put>(s)
+            .gives::<prompts::Prompt>(s, "The prompt.")
+            .refuses(&[409, 500]),
     ]
 }
 

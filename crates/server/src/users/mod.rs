@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "an edge: sessions end with time")]
 
 mod attempts;
+pub mod credentials;
 mod password;
 mod rights;
 mod sessions;

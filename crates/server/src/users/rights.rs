@@ -162,7 +162,7 @@ impl Role {
 }
 
 /// Each route of the API that is not open to everybody, with the right that it needs. A route that is not here is refused to everybody.
-pub const ROUTES: [(Method, &str, Right); 46] = [
+pub const ROUTES: [(Method, &str, Right); 51] = [
     (Method::GET, "/api/v1/queues", Right::Watch),
     (Method::GET, "/api/v1/agents", Right::Watch),
     (Method::POST, "/api/v1/agents/{id}/state", Right::OwnState),
@@ -181,6 +181,7 @@ pub const ROUTES: [(Method, &str, Right); 46] = [
     (Method::GET, "/api/v1/calls/{id}/explanation", Right::Supervise),
     (Method::POST, "/api/v1/calls/{id}/placement", Right::Supervise),
     (Method::POST, "/api/v1/calls/{id}/decision", Right::Supervise),
+    (Method::GET, "/api/v1/alarms", Right::Watch),
     (Method::GET, "/api/v1/trunks", Right::Signalling),
     (Method::GET, "/api/v1/calendars", Right::Watch),
     (Method::GET, "/api/v1/callbacks", Right::Callbacks),
@@ -205,9 +206,13 @@ pub const ROUTES: [(Method, &str, Right); 46] = [
     (Method::GET, "/api/v1/config", Right::Configuration),
     (Method::PUT, "/api/v1/config", Right::Configuration),
     (Method::POST, "/api/v1/config/draft", Right::Configuration),
+    (Method::POST, "/api/v1/config/credentials", Right::Configuration),
     (Method::POST, "/api/v1/config/reload", Right::Configuration),
     (Method::GET, "/api/v1/config/versions", Right::Configuration),
     (Method::GET, "/api/v1/config/versions/{version}", Right::Configuration),
+    (Method::GET, "/api/v1/prompts", Right::Configuration),
+    (Method::GET, "/api/v1/prompts/{name}", Right::Configuration),
+    (Method::PUT, "/api/v1/prompts/{name}", Right::Configuration),
     (Method::GET, "/metrics", Right::Metrics),
 ];
 

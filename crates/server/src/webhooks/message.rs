@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use offhook_call::alarm::AlarmEvent;
 use offhook_call::record::CallEnd;
 use offhook_units::{AgentId, CallId, ContactId, PersonRef, QueueId, Tick};
 use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 
+use crate::alarms::AlarmChanged;
 use crate::dto::{self, Named, Person};
 use crate::time::rfc3339;
 use crate::view::{Answer, RecordEntry, Unavailable};
@@ -108,6 +110,8 @@ pub enum What {
         /// Who.
         agent: IdAndName<AgentId>,
     },
+    /// An alarm was raised, or is over.
+    Alarm(AlarmEvent),
 }
 
 /// Kinds of messages, by name.
@@ -129,11 +133,15 @@ pub enum WebhookEvent {
     AgentLoggedIn,
     /// `agent.logged-out`.
     AgentLoggedOut,
+    /// `alarm.raised`.
+    AlarmRaised,
+    /// `alarm.cleared`.
+    AlarmCleared,
 }
 
 impl WebhookEvent {
     /// Each with its name, which is the `type` of its messages.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::CallBegan, "call.began"),
         (Self::CallQueued, "call.queued"),
         (Self::CallConnected, "call.connected"),
@@ -142,6 +150,8 @@ impl WebhookEvent {
         (Self::CallbackEnded, "callback.ended"),
         (Self::AgentLoggedIn, "agent.logged-in"),
         (Self::AgentLoggedOut, "agent.logged-out"),
+        (Self::AlarmRaised, "alarm.raised"),
+        (Self::AlarmCleared, "alarm.cleared"),
     ];
 
     /// Its name.
@@ -162,6 +172,8 @@ impl What {
             Self::CallbackEnded { .. } => WebhookEvent::CallbackEnded,
             Self::AgentLoggedIn { .. } => WebhookEvent::AgentLoggedIn,
             Self::AgentLoggedOut { .. } => WebhookEvent::AgentLoggedOut,
+            Self::Alarm(AlarmEvent::Raised { .. }) => WebhookEvent::AlarmRaised,
+            Self::Alarm(AlarmEvent::Cleared { .. }) => WebhookEvent::AlarmCleared,
         }
     }
 }
@@ -265,6 +277,7 @@ pub fn body(event: &Occurred, record: Option<&RecordEntry>) -> String {
             said(event, CallbackAsked { id, call, queue, until })
         }
         What::CallbackEnded { callback, how } => said(event, CallbackOver { id: callback.to_string(), how }),
+        What::Alarm(alarm) => said(event, AlarmChanged::from(alarm)),
         What::AgentLoggedIn { agent: (agent, name) } | What::AgentLoggedOut { agent: (agent, name) } => {
             said(event, named(agent.to_string(), name))
         }
@@ -286,6 +299,7 @@ pub fn schema_of(kind: WebhookEvent, schemas: &mut SchemaGenerator) -> Schema {
         WebhookEvent::CallEnded => schemas.subschema_for::<CallOver>(),
         WebhookEvent::CallbackAsked => schemas.subschema_for::<CallbackAsked>(),
         WebhookEvent::CallbackEnded => schemas.subschema_for::<CallbackOver>(),
+        WebhookEvent::AlarmRaised | WebhookEvent::AlarmCleared => schemas.subschema_for::<AlarmChanged>(),
         WebhookEvent::AgentLoggedIn | WebhookEvent::AgentLoggedOut => schemas.subschema_for::<Named>(),
     }
 }

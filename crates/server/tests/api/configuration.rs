@@ -97,3 +97,56 @@ async fn users_who_are_gone_or_others_now_have_to_sign_in_anew() {
     assert_eq!(running.get("/call/shop").await.status, 404, "that entrance is gone, too");
     running.server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_secret_is_made_for_who_may_configure_and_the_log_says_for_whom() {
+    let running = start(None).await;
+    let make = |body: Value| {
+        let body = body.to_string();
+        let head = "Host: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n";
+        let length = body.len();
+        running
+            .send(format!("POST /api/v1/config/credentials HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}"))
+    };
+    let token = make(json!({ "kind": "token", "name": "wallboard" })).await;
+    assert_eq!((token.status, &token.json()["key"]), (200, &json!("sha256")), "{}", token.body);
+    let secret = token.json()["secret"].as_str().expect("a token").to_owned();
+    let mut hash = String::new();
+    for byte in token_hash(&secret) {
+        offhook_units::push_hex(&mut hash, u64::from(byte), 2);
+    }
+    assert_eq!(token.json()["value"], json!(hash));
+    let password = make(json!({ "kind": "password", "name": "ann" })).await;
+    assert!(password.json()["value"].as_str().is_some_and(|hash| hash.starts_with("$argon2id$")), "{}", password.body);
+    make(json!({ "kind": "password", "name": "" })).await.check_problem(400);
+    make(json!({ "kind": "key", "name": "ann" })).await.check_problem(422);
+    let log = running.get("/api/v1/audit").await;
+    assert!(log.body.contains("wallboard") && !log.body.contains(&secret), "{}", log.body);
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn prompts_are_listed_heard_and_kept_and_names_lead_nowhere_else() {
+    let running = start(None).await;
+    let list = running.get("/api/v1/prompts").await;
+    assert_eq!(list.json()["prompts"][0]["name"], json!("digits/1"), "{}", list.body);
+    let sound = running.get("/api/v1/prompts/digits%2F1").await;
+    assert!(sound.status == 200 && sound.head.contains("content-type: audio/wav"), "{}", sound.head);
+    running.get("/api/v1/prompts/nothing").await.check_problem(404);
+    running.get("/api/v1/prompts/..%2Fsecret").await.check_problem(400);
+    let keep = |name: &str, body: Value| {
+        let body = body.to_string();
+        let head = "Host: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n";
+        let length = body.len();
+        running.send(format!("PUT /api/v1/prompts/{name} HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}"))
+    };
+    let kept = keep("new", json!({ "wav": "A".repeat(1_000_000) })).await;
+    assert_eq!((kept.status, &kept.json()["own"]), (200, &json!(true)), "a file may be longer than other bodies");
+    assert_eq!(keep("new", json!({ "text": "we are closed", "voice": "en-us" })).await.status, 200);
+    keep("digits%2F1", json!({ "text": "one" })).await.check_problem(409);
+    for body in [json!({}), json!({ "wav": "AA==", "text": "both" }), json!({ "wav": "no Base64!" })] {
+        keep("new", body).await.check_problem(400);
+    }
+    keep("new", json!({ "text": "hello", "voice": "--stdout" })).await.check_problem(400);
+    running.server.shutdown().await;
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use offhook_call::alarm::AlarmEvent;
 use offhook_server::{LiveEvent, QUEUE_MAX, RING_MAX};
 use offhook_units::Tick;
 use serde_json::Value;
@@ -209,5 +210,35 @@ async fn a_listener_that_does_not_keep_up_is_told_where_to_come_back() {
         }
     };
     assert_eq!((u16::from(close.code), close.reason.as_str()), (1013, format!("come back with after={last}").as_str()));
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn alarms_are_listed_measured_and_told_as_they_come_and_go() {
+    let running = start(None).await;
+    let list = running.get("/api/v1/alarms").await.json();
+    let first = &list["alarms"][0];
+    assert_eq!(
+        (&first["name"], &first["subject"], &first["value"]),
+        (&"many wait".into(), &"sales".into(), &12.into())
+    );
+    let metrics = running.get("/metrics").await.body;
+    assert!(metrics.contains("offhook_alarm{alarm=\"line\",subject=\"carrier\"} 1"), "{metrics}");
+    let mut stream = running.listen("").await;
+    let (alarm, subject) = ("many wait".to_owned(), "sales".to_owned());
+    let raised = AlarmEvent::Raised {
+        alarm: alarm.clone(),
+        subject: subject.clone(),
+        measure: "waiting".to_owned(),
+        value: 12,
+        limit: 10,
+    };
+    running.events.publish(NOW, LiveEvent::Alarm(raised));
+    running.events.publish(NOW, LiveEvent::Alarm(AlarmEvent::Cleared { alarm, subject }));
+    let text = stream.until("\"raised\":false").await;
+    assert!(
+        text.contains("event: alarm") && text.contains("\"raised\":true,\"measure\":\"waiting\",\"value\":12"),
+        "{text}"
+    );
     running.server.shutdown().await;
 }

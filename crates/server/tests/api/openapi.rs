@@ -12,13 +12,19 @@ async fn described(running: &Running) -> Value {
 
 /// A path whose ids name nothing.
 fn filled(path: &str) -> String {
-    [("{version}", "999"), ("{guest}", "l-fff"), ("{source}", "192.0.2.200"), ("{entrance}", "nowhere")]
-        .into_iter()
-        .fold(path.to_owned(), |path, (name, value)| path.replace(name, value))
-        .replace("agents/{id}", "agents/a-fff")
-        .replace("callbacks/{id}", "callbacks/c-fff")
-        .replace("recordings/{id}", "recordings/r-fff")
-        .replace("{id}", "call-fff")
+    [
+        ("{version}", "999"),
+        ("{name}", "nothing"),
+        ("{guest}", "l-fff"),
+        ("{source}", "192.0.2.200"),
+        ("{entrance}", "nowhere"),
+    ]
+    .into_iter()
+    .fold(path.to_owned(), |path, (name, value)| path.replace(name, value))
+    .replace("agents/{id}", "agents/a-fff")
+    .replace("callbacks/{id}", "callbacks/c-fff")
+    .replace("recordings/{id}", "recordings/r-fff")
+    .replace("{id}", "call-fff")
 }
 
 #[tokio::test]

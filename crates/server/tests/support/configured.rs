@@ -1,8 +1,8 @@
 //! A configuration that is taken in by being kept, for the tests of the server.
 
 use offhook_server::{
-    Answer, ConfigFault, ConfigLine, ConfigNote, ConfigTaken, ConfigVersion, Configuration, Configured, Drafted, Edit,
-    Unavailable,
+    Answer, CalendarWeek, ConfigFault, ConfigLine, ConfigNote, ConfigTaken, ConfigVersion, Configuration, Configured,
+    Drafted, Edit, OpenHours, Prompt, PromptFault, PromptList, PromptShelf, PromptSound, Unavailable,
 };
 use serde_json::{Value, json};
 
@@ -22,6 +22,50 @@ wrap_up = \"15s\"
 name = \"support\"
 max_waiting = 20
 
+[[calendar]]
+name = \"office\"
+zone = \"Europe/Berlin\"
+hours = { mon-fri = \"08:00-18:00\" }
+days = { \"12-25\" = \"closed\" }
+
+[[trunk]]
+name = \"carrier\"
+peers = [\"192.0.2.7\"]
+
+[[number]]
+number = \"4930555700\"
+flow = \"reception\"
+open = \"office\"
+closed = { say = [\"office-closed\"] }
+
+[[number]]
+number = \"4930555701\"
+queue = \"orders\"
+
+[[flow]]
+name = \"reception\"
+greeting = [\"reception-menu\"]
+choices = { 1 = \"sales\", 2 = \"support\" }
+default = \"sales\"
+
+[[flow]]
+name = \"night\"
+default = \"support\"
+
+[[account]]
+name = \"alice\"
+password = \"(kept 7.1)\"
+
+[[user]]
+name = \"administrator\"
+password = \"(kept 7.2)\"
+roles = [\"administrator\"]
+
+[[token]]
+name = \"wallboard\"
+sha256 = \"00\"
+roles = [\"operator\"]
+
 [[agent]]
 name = \"alice\"
 account = \"alice\"
@@ -40,11 +84,31 @@ fn tables() -> Value {
             { "name": "sales", "strategy": "longest-idle", "wrap_up": "15s" },
             { "name": "support", "max_waiting": 20 },
         ],
+        "calendar": [{ "name": "office", "zone": "Europe/Berlin", "hours": { "mon-fri": "08:00-18:00" }, "days": { "12-25": "closed" } }],
+        "trunk": [{ "name": "carrier", "peers": ["192.0.2.7"] }],
+        "number": [
+            { "number": "4930555700", "flow": "reception", "open": "office", "closed": { "say": ["office-closed"] } },
+            { "number": "4930555701", "queue": "orders" },
+        ],
+        "flow": [
+            { "name": "reception", "greeting": ["reception-menu"], "choices": { "1": "sales", "2": "support" }, "default": "sales" },
+            { "name": "night", "default": "support" },
+        ],
+        "account": [{ "name": "alice", "password": "(kept 7.1)" }],
+        "user": [{ "name": "administrator", "password": "(kept 7.2)", "roles": ["administrator"] }],
+        "token": [{ "name": "wallboard", "sha256": "00", "roles": ["operator"] }],
         "agent": [
             { "name": "alice", "account": "alice", "queues": ["sales", "support"] },
             { "name": "bob", "contact": "sip:bob@192.0.2.20", "queues": ["sales"], "skills": { "french": 3 } },
         ],
     })
+}
+
+/// The coming week of its calendar.
+fn weeks() -> Vec<CalendarWeek> {
+    let hours = |day: u8| OpenHours { from: format!("2026-11-{day}T08:00"), until: format!("2026-11-{day}T18:00") };
+    let (calendar, zone, now) = ("office".to_owned(), "Europe/Berlin".to_owned(), "2026-11-22T23:55".to_owned());
+    vec![CalendarWeek { calendar, zone, now, open: false, hours: (23..=27).map(hours).collect() }]
 }
 
 /// What a text with the word `wrong` is refused for.
@@ -116,8 +180,14 @@ impl Configured for Fixed {
             ConfigLine { kind: "removed", text: "wrap_up = \"15s\"".to_owned() },
             ConfigLine { kind: "added", text: "wrap_up = \"20s\"".to_owned() },
         ];
-        let drafted =
-            Drafted { faults: faults(&text), text, tables, waits: vec!["ports in [media]".to_owned()], changes };
+        let drafted = Drafted {
+            faults: faults(&text),
+            text,
+            tables,
+            waits: vec!["ports in [media]".to_owned()],
+            changes,
+            weeks: weeks(),
+        };
         let answer = self.answer(drafted);
         Box::pin(async move { Ok(answer.await?) })
     }
@@ -139,5 +209,34 @@ impl Configured for Fixed {
             }
             Ok(answer.await?)
         })
+    }
+}
+
+/// Prompts that are kept by being told.
+impl PromptShelf for Fixed {
+    fn prompts(&self) -> Answer<'_, Result<PromptList, Unavailable>> {
+        let prompt = |name: &str, own| Prompt { name: name.to_owned(), seconds: Some(2.4), rate_hz: Some(8_000), own };
+        let prompts = vec![prompt("digits/1", false), prompt("office-closed", true)];
+        self.answer(PromptList { writable: true, engine: Some("espeak-ng".to_owned()), prompts, cut: false })
+    }
+
+    fn prompt(&self, name: String) -> Answer<'_, Result<Option<Vec<u8>>, Unavailable>> {
+        // Half a second of silence at 8 kHz.
+        let head =
+            b"RIFF\x64\x1f\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\x40\x1f\0\0";
+        let file = [head.as_slice(), &[0; 8_000]].concat();
+        self.answer((name == "digits/1" || name == "office-closed").then_some(file))
+    }
+
+    fn put_prompt(&self, name: String, sound: PromptSound) -> Answer<'_, Result<Prompt, PromptFault>> {
+        if name == "digits/1" {
+            return Box::pin(async { Err(PromptFault::Hidden) });
+        }
+        let seconds = match sound {
+            PromptSound::Wav(bytes) => bytes.len() as f64 / 16_000.0,
+            PromptSound::Spoken { text, .. } => text.len() as f64,
+        };
+        let answer = self.answer(Prompt { name, seconds: Some(seconds), rate_hz: Some(8_000), own: true });
+        Box::pin(async move { Ok(answer.await?) })
     }
 }

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use offhook_call::alarm::AlarmView;
 use offhook_call::desk::DeskView;
 use offhook_call::event::TakenPart;
 use offhook_call::guests::{Denied, Part};
@@ -164,6 +165,19 @@ impl View for Fixed {
 
     fn record(&self, call: CallId) -> Answer<'_, Result<Option<RecordEntry>, Unavailable>> {
         self.answer(self.records.iter().find(|entry| entry.record.id == call).cloned())
+    }
+
+    fn alarms(&self) -> Arc<Vec<AlarmView>> {
+        let alarm = |alarm: &str, subject: &str, measure, value, limit| AlarmView {
+            alarm: alarm.to_owned(),
+            subject: subject.to_owned(),
+            measure,
+            value,
+            limit,
+            since: self.now(),
+        };
+        let raised = vec![alarm("many wait", "sales", "waiting", 12, 10), alarm("line", "carrier", "trunk-down", 1, 1)];
+        Arc::new(if self.queues.is_empty() { Vec::new() } else { raised })
     }
 
     fn bans(&self) -> Vec<BanView> {

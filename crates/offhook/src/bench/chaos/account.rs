@@ -195,7 +195,7 @@ impl Account {
                     }
                 }
             }
-            Ok(LogEvent::Call(_) | LogEvent::Callback(_)) => {}
+            Ok(LogEvent::Call(_) | LogEvent::Callback(_) | LogEvent::Alarm(_)) => {}
             Err(_) => unread += 1,
         })?;
         self.visits.waiting = open.len() as u64;

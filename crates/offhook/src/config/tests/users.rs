@@ -29,6 +29,15 @@ fn users_are_agents_have_roles_and_their_secrets_are_never_shown() {
 }
 
 #[test]
+fn who_is_disabled_is_let_in_no_more_and_somebody_always_is() {
+    let second = format!("[[user]]\nname = \"bob\"\npassword = \"{HASH}\"\nroles = \"agent\"\n");
+    let disabled = user("roles = \"agent\"\ndisabled = true\n");
+    let users = loaded(&format!("{GOOD}{disabled}{second}")).users;
+    assert_eq!(users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["bob"]);
+    check_added(&disabled, (4, 8), "every user is disabled", "leave one");
+}
+
+#[test]
 fn users_with_faults_are_told_what_to_write() {
     for (more, place, message, advice) in [
         ("", (3, 1), "[[user]] has no roles", "'supervisor'"),
