@@ -295,6 +295,7 @@ fn the_ports_of_a_closed_leg_serve_a_later_call_that_hears_nothing_of_the_earlie
         legs: vec![leg(first, at_caller, &caller, None), leg(first + 1, at_agent, &agent, None)],
         edges: vec![edge(first, first + 1), edge(first + 1, first)],
         taps: vec![],
+        forks: vec![],
     };
     let (mut sent, mut got) = ([0; 172], [0; 2_048]);
     for call in 1..=3 {
