@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex};
 
 use offhook_call::alarm::AlarmView;
 use offhook_call::desk::DeskView;
+use offhook_call::event::CallEvent;
 use offhook_call::guests::{Denied, Part};
+use offhook_call::numbers::NumberReport;
 use offhook_call::placement::Placement;
 use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime, Pause};
 use offhook_call::recording::{PausedBy, RecordingWish};
@@ -260,6 +262,21 @@ impl View for Fixed {
         let waits = self.calls.iter().any(|view| view.id == call && view.state == "waiting");
         let agents = self.agents.iter().map(|view| (view.id, view.name.clone())).collect();
         Box::pin(async move { Ok(waits.then(|| distributor::explained(agents))) })
+    }
+
+    fn number_report(&self, bounds: Vec<Tick>, rows_max: usize) -> Answer<'_, Result<NumberReport, ReportFault>> {
+        let at = bounds[0];
+        let mut report = NumberReport::new(bounds);
+        let (number, end) = ("+4930555700".to_owned(), CallEnd::AgentHungUp);
+        let call =
+            |call| CallEvent::Began { call: CallId(call), number: number.clone(), trunk: None, caller: PersonRef(1) };
+        let later = |s| at + Span::from_s(s);
+        report.fold(at, &call(1));
+        report.fold(later(8), &CallEvent::Connected { call: CallId(1), agent: Some(AgentId(1)) });
+        report.fold(later(68), &CallEvent::Ended { call: CallId(1), end });
+        report.fold(later(90), &call(2));
+        report.fold(later(99), &CallEvent::Ended { call: CallId(2), end: CallEnd::Abandoned });
+        Box::pin(async move { if rows_max == 0 { Err(ReportFault::TooLarge) } else { Ok(report) } })
     }
 
     fn report(&self, _of: ReportOf, bounds: Vec<Tick>, rows_max: usize) -> Answer<'_, Result<Reported, ReportFault>> {
