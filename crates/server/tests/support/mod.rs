@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex};
 
 use offhook_call::alarm::AlarmView;
 use offhook_call::desk::DeskView;
-use offhook_call::event::CallEvent;
 use offhook_call::guests::{Denied, Part};
 use offhook_call::numbers::NumberReport;
 use offhook_call::placement::Placement;
@@ -169,16 +168,7 @@ impl View for Fixed {
     }
 
     fn alarms(&self) -> Arc<Vec<AlarmView>> {
-        let alarm = |alarm: &str, subject: &str, measure, value, limit| AlarmView {
-            alarm: alarm.to_owned(),
-            subject: subject.to_owned(),
-            measure,
-            value,
-            limit,
-            since: self.now(),
-        };
-        let raised = vec![alarm("many wait", "sales", "waiting", 12, 10), alarm("line", "carrier", "trunk-down", 1, 1)];
-        Arc::new(if self.queues.is_empty() { Vec::new() } else { raised })
+        Arc::new(if self.queues.is_empty() { Vec::new() } else { distributor::alarms(self.now()) })
     }
 
     fn bans(&self) -> Vec<BanView> {
@@ -265,18 +255,7 @@ impl View for Fixed {
     }
 
     fn number_report(&self, bounds: Vec<Tick>, rows_max: usize) -> Answer<'_, Result<NumberReport, ReportFault>> {
-        let at = bounds[0];
-        let mut report = NumberReport::new(bounds);
-        let (number, end) = ("+4930555700".to_owned(), CallEnd::AgentHungUp);
-        let call =
-            |call| CallEvent::Began { call: CallId(call), number: number.clone(), trunk: None, caller: PersonRef(1) };
-        let later = |s| at + Span::from_s(s);
-        report.fold(at, &call(1));
-        report.fold(later(8), &CallEvent::Connected { call: CallId(1), agent: Some(AgentId(1)) });
-        report.fold(later(68), &CallEvent::Ended { call: CallId(1), end });
-        report.fold(later(90), &call(2));
-        report.fold(later(99), &CallEvent::Ended { call: CallId(2), end: CallEnd::Abandoned });
-        Box::pin(async move { if rows_max == 0 { Err(ReportFault::TooLarge) } else { Ok(report) } })
+        Box::pin(async move { distributor::numbers(bounds, rows_max) })
     }
 
     fn report(&self, _of: ReportOf, bounds: Vec<Tick>, rows_max: usize) -> Answer<'_, Result<Reported, ReportFault>> {
