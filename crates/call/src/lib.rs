@@ -13,6 +13,7 @@ mod exchange;
 pub mod guests;
 mod health;
 mod numbering;
+pub mod numbers;
 pub mod placement;
 mod ports;
 pub mod record;

@@ -120,6 +120,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/calls/{id}/pcap", get(pcap))
         .route("/api/v1/reports/queues", get(reports::queues))
         .route("/api/v1/reports/agents", get(reports::agents))
+        .route("/api/v1/reports/numbers", get(reports::numbers))
         .route("/api/v1/records", get(records))
         .route("/api/v1/records/{id}", get(record))
         .route("/api/v1/recordings", get(recordings::list))

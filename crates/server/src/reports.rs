@@ -11,6 +11,7 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use offhook_acd::{AgentFigures, AgentKind, Formula, INTERVAL, QueueFigures};
+use offhook_call::numbers::NumberFigures;
 use offhook_units::{AgentId, QueueId, Span, Tick};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,16 @@ const AGENT_FORMULAS: [(&str, &str); 4] = [
     ("occupancy_percent", "(busy + wrap-up) / (busy + wrap-up + available)"),
     ("answer_rate_percent", "accepted / offers"),
     ("average_handling_time_ms", "(talk + hold + wrap-up) / handled"),
+];
+
+const NUMBER_FORMULAS: [(&str, &str); 7] = [
+    ("calls", "calls to the number that began in the interval; every figure is of these"),
+    ("answered", "an agent answered, or the phone that the number dials"),
+    ("abandoned", "the caller hung up before that"),
+    ("unserved", "ended otherwise before that: closed, full, last words, a callback asked for"),
+    ("average_wait_ms", "sum of the times from the call's begin to the answer / answered"),
+    ("answered_percent", "answered / calls"),
+    ("average_talk_ms", "sum of the times from the answer to the end / answered calls that have ended"),
 ];
 
 /// How long one row lasts.
@@ -274,6 +285,34 @@ pub struct AgentRow {
     average_handling_time_ms: Option<u64>,
 }
 
+/// A dialled number's figures of one stretch of time.
+#[derive(Debug, JsonSchema, Serialize)]
+pub struct NumberRow {
+    /// When it began, in the zone asked for.
+    #[schemars(extend("format" = "date-time"))]
+    began: String,
+    /// The number.
+    number: String,
+    /// Calls that began.
+    calls: u64,
+    /// Of these, answered.
+    answered: u64,
+    /// Of these, abandoned.
+    abandoned: u64,
+    /// Of these, ended otherwise.
+    unserved: u64,
+    /// Of these, up and not answered yet.
+    open: u64,
+    /// See `formulas`.
+    answered_percent: Option<f64>,
+    /// See `formulas`.
+    average_wait_ms: Option<u64>,
+    /// The longest wait of the answered.
+    longest_wait_ms: u64,
+    /// See `formulas`.
+    average_talk_ms: Option<u64>,
+}
+
 /// A report.
 #[derive(Debug, JsonSchema, Serialize)]
 #[schemars(rename = "ReportOf{R}")]
@@ -323,6 +362,34 @@ pub async fn agents(
     };
     let rows = reported.report.agents().map(row).collect();
     cut.answer(&shared, "agents", &AGENT_FORMULAS, rows)
+}
+
+/// `GET /api/v1/reports/numbers`, with the same questions.
+pub async fn numbers(
+    State(shared): State<Shared>,
+    query: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let cut = Cut::asked(&shared, query)?;
+    let _turn = TURN.acquire().await;
+    let report = shared.view.number_report(cut.bounds(), REPORT_ROWS_MAX).await?;
+    let row = |(began, number, figures): (Tick, &str, &NumberFigures)| {
+        let mean = |sum: Span, of: u64| (of > 0).then(|| (sum / of).as_ms());
+        NumberRow {
+            began: cut.written(began),
+            number: cut.text(number.to_owned()),
+            calls: figures.calls,
+            answered: figures.answered,
+            abandoned: figures.abandoned,
+            unserved: figures.unserved,
+            open: figures.open(),
+            answered_percent: share(figures.answered, figures.calls),
+            average_wait_ms: mean(figures.wait, figures.answered),
+            longest_wait_ms: figures.longest_wait.as_ms(),
+            average_talk_ms: mean(figures.talk, figures.ended),
+        }
+    };
+    let rows = report.numbers().map(row).collect();
+    cut.answer(&shared, "numbers", &NUMBER_FORMULAS, rows)
 }
 
 async fn make(shared: &Shared, of: ReportOf, cut: &Cut) -> Result<Reported, Problem> {

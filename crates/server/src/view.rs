@@ -15,6 +15,7 @@ use offhook_acd::{Explanation, Formula, Report};
 use offhook_call::alarm::AlarmView;
 use offhook_call::config::Names;
 use offhook_call::guests::{Denied, Supervision};
+use offhook_call::numbers::NumberReport;
 use offhook_call::placement::Placement;
 use offhook_call::record::CallRecord;
 use offhook_call::recording::RecordingWish;
@@ -78,6 +79,8 @@ pub trait View: Archive + Configured + Desk + EventLog + PromptShelf + Send + Sy
     /// Figures of the stretches of time between `bounds`, recomputed from the event log; with more than `rows_max` rows it is given up. Takes as
     /// long as reading that part of the log.
     fn report(&self, of: ReportOf, bounds: Vec<Tick>, rows_max: usize) -> Answer<'_, Result<Reported, ReportFault>>;
+    /// The same of numbers that were dialled.
+    fn number_report(&self, bounds: Vec<Tick>, rows_max: usize) -> Answer<'_, Result<NumberReport, ReportFault>>;
     /// Gives a visitor of a page a ticket for one call.
     fn welcome(&self, entrance: String, name: Option<String>) -> Answer<'_, Result<Ticket, WelcomeError>>;
     /// Pauses the recording of a call, or goes on with it, in an agent's name or a program's; answers with the call as it is

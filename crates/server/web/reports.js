@@ -16,11 +16,17 @@ const COLUMNS = {
     ["figure.offers", "offers"], ["figure.accepted", "accepted"], ["figure.missed", "missed"], ["figure.handled", "handled"],
     ["figure.aht", "average_handling_time_ms", "length"],
   ],
+  numbers: [
+    ["figure.calls", "calls"], ["figure.answered", "answered"], ["figure.abandoned", "abandoned"], ["figure.unserved", "unserved"],
+    ["figure.answered-share", "answered_percent", percent], ["figure.asa", "average_wait_ms", "length"],
+    ["figure.longest", "longest_wait_ms", "length"], ["figure.talk", "average_talk_ms", "length"],
+  ],
 };
 // What the bars are made of, from below.
 const PARTS = {
   queues: [["answered", "figure.answered"], ["abandoned", "figure.abandoned"], ["flowed_out", "figure.away"]],
   agents: [["busy_ms", "figure.busy"], ["wrapping_up_ms", "figure.wrap-up"], ["available_ms", "figure.available"], ["not_ready_ms", "figure.not-ready"]],
+  numbers: [["answered", "figure.answered"], ["abandoned", "figure.abandoned"], ["unserved", "figure.unserved"]],
 };
 const CHART = { width: 900, height: 150, foot: 20 };
 const BARS_MAX = 400;
@@ -75,7 +81,7 @@ export function startReports({ byId, element, shape, cell, length, rows, refused
 
   function table(what, report) {
     const written = (row, figure, how) => (row[figure] === null ? null : how === "length" ? length(row[figure]) : how ? how(row[figure]) : row[figure]);
-    const who = what === "queues" ? [t("col.queue"), "queue"] : [t("col.agent"), "agent"];
+    const who = { queues: [t("col.queue"), "queue"], agents: [t("col.agent"), "agent"], numbers: [t("col.number"), "number"] }[what];
     const heads = [t("reports.from"), who[0], ...COLUMNS[what].map(([head]) => t(head))];
     const titles = [null, null, ...COLUMNS[what].map(([, figure]) => report.formulas[figure])];
     byId("reports-head").replaceChildren(...heads.map((textContent, at) => element("th", { scope: "col", textContent, title: titles[at] ?? "" })));

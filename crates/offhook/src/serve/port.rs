@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use offhook_acd::Report;
 use offhook_call::alarm::AlarmView;
 use offhook_call::config::Names;
-use offhook_call::event::{LogEvent, STREAM_ACD};
+use offhook_call::event::{LogEvent, STREAM_ACD, STREAM_CALL};
+use offhook_call::numbers::NumberReport;
 use offhook_call::placement::Placement;
 use offhook_call::record::CallRecord;
 use offhook_call::recording::RecordingWish;
@@ -65,6 +66,31 @@ fn fold(store: &Store, mut report: Report, now: Tick, rows_max: usize) -> Result
     })?;
     report.close(now.min(until));
     if too_large || report.rows() > rows_max { Err(ReportFault::TooLarge) } else { Ok(report) }
+}
+
+/// Reads the part of the log that a report of numbers is of.
+fn fold_numbers(store: &Store, mut report: NumberReport, rows_max: usize) -> Result<NumberReport, ReportFault> {
+    let Some((from, until)) = report.span() else { return Ok(report) };
+    let (mut unread, mut too_large) = (0_u64, false);
+    let read = store.read_log_between(from, until + REPORT_TAIL, |record| {
+        if record.stream != STREAM_CALL || too_large {
+            return;
+        }
+        match LogEvent::decode(&record.bytes) {
+            Ok(LogEvent::Call(event)) => report.fold(record.at, &event),
+            Ok(LogEvent::Acd(_) | LogEvent::Callback(_) | LogEvent::Alarm(_)) => {}
+            Err(_) => unread += 1,
+        }
+        too_large = report.rows() > rows_max;
+    });
+    if unread > 0 {
+        tracing::error!(unread, "entries of the event log could not be read, and are in no report");
+    }
+    read.map_err(|error| {
+        tracing::error!(%error, "the event log could not be read for a report");
+        Unavailable
+    })?;
+    if too_large { Err(ReportFault::TooLarge) } else { Ok(report) }
 }
 
 /// Implements the server's [`View`].
@@ -278,6 +304,14 @@ impl View for Port {
         Box::pin(async move {
             let explanation = self.look(move |exchange, _| exchange.explain(call)).await?;
             Ok(explanation.map(|explanation| Explained { explanation, names: (*self.names()).clone() }))
+        })
+    }
+
+    fn number_report(&self, bounds: Vec<Tick>, rows_max: usize) -> Answer<'_, Result<NumberReport, ReportFault>> {
+        Box::pin(async move {
+            let store = self.store.clone();
+            let report = move || fold_numbers(&store, NumberReport::new(bounds), rows_max);
+            tokio::task::spawn_blocking(report).await.map_err(|_| Unavailable)?
         })
     }
 

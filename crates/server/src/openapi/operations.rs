@@ -350,6 +350,20 @@ fn past(s: &mut Schemas) -> Vec<Operation> {
         .gives::<reports::ReportAnswer<reports::AgentRow>>(s, "The report; as a table (RFC 4180) without the formulas.")
         .gives_raw(200, "text/csv", json!({ "type": "string" }), "The report.")
         .refuses(&[404]),
+        op(
+            Method::GET,
+            "/api/v1/reports/numbers",
+            "reportNumbers",
+            "Records",
+            "Figures of dialled numbers by interval, day or month",
+        )
+        .query::<reports::Wanted>(s)
+        .gives::<reports::ReportAnswer<reports::NumberRow>>(
+            s,
+            "The report; as a table (RFC 4180) without the formulas.",
+        )
+        .gives_raw(200, "text/csv", json!({ "type": "string" }), "The report.")
+        .refuses(&[404]),
         op(Method::GET, "/api/v1/records/{id}", "getRecord", "Records", "One call record")
             .gives::<dto::Record>(s, "The record."),
         op(

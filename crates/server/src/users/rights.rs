@@ -162,7 +162,7 @@ impl Role {
 }
 
 /// Each route of the API that is not open to everybody, with the right that it needs. A route that is not here is refused to everybody.
-pub const ROUTES: [(Method, &str, Right); 51] = [
+pub const ROUTES: [(Method, &str, Right); 52] = [
     (Method::GET, "/api/v1/queues", Right::Watch),
     (Method::GET, "/api/v1/agents", Right::Watch),
     (Method::POST, "/api/v1/agents/{id}/state", Right::OwnState),
@@ -192,6 +192,7 @@ pub const ROUTES: [(Method, &str, Right); 51] = [
     (Method::GET, "/api/v1/calls/{id}/pcap", Right::Signalling),
     (Method::GET, "/api/v1/reports/queues", Right::Records),
     (Method::GET, "/api/v1/reports/agents", Right::Records),
+    (Method::GET, "/api/v1/reports/numbers", Right::Records),
     (Method::GET, "/api/v1/records", Right::Records),
     (Method::GET, "/api/v1/records/{id}", Right::Records),
     (Method::GET, "/api/v1/recordings", Right::Recordings),

@@ -79,3 +79,17 @@ async fn a_report_is_a_table_where_that_is_asked_for_and_a_wrong_question_gets_a
     }
     running.server.shutdown().await;
 }
+
+#[tokio::test]
+async fn numbers_are_reported_by_what_became_of_their_calls_as_json_and_as_a_table() {
+    let running = start(None).await;
+    let report = running.get("/api/v1/reports/numbers?from=2026-11-22&per=day").await.json();
+    let row = &report["rows"][0];
+    assert_eq!((&row["number"], &row["calls"], &row["answered"]), (&json!("+4930555700"), &json!(2), &json!(1)));
+    assert_eq!((&row["average_wait_ms"], &row["average_talk_ms"]), (&json!(8_000), &json!(60_000)));
+    assert_eq!((&row["abandoned"], &row["answered_percent"]), (&json!(1), &json!(50.0)));
+    assert!(report["formulas"]["answered_percent"].as_str().is_some_and(|formula| formula == "answered / calls"));
+    let table = running.get("/api/v1/reports/numbers?from=2026-11-22&format=csv").await;
+    assert!(table.body.contains(",'+4930555700,2,1,1,"), "no program takes it for a formula: {}", table.body);
+    running.server.shutdown().await;
+}

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use offhook_acd::{
     Candidate, Channel, Event, Explanation, Formula, IdleKey, PassedOver, Report, Standing, Strategy, WrapUpStart,
 };
+use offhook_call::alarm::AlarmView;
 use offhook_call::config::Names;
+use offhook_call::event::CallEvent;
+use offhook_call::numbers::NumberReport;
+use offhook_call::record::CallEnd;
 use offhook_server::{Explained, ReportFault, Reported};
-use offhook_units::{AgentId, ContactId, OfferId, QueueId, SkillId, Span, Tick, VisitId};
+use offhook_units::{AgentId, CallId, ContactId, OfferId, PersonRef, QueueId, SkillId, Span, Tick, VisitId};
 
 /// The first agent is chosen, the second has a reason, and the third lacks a skill.
 pub fn explained(agents: BTreeMap<AgentId, String>) -> Explained {
@@ -64,4 +68,33 @@ pub fn reported(bounds: Vec<Tick>, rows_max: usize) -> Result<Reported, ReportFa
         return Err(ReportFault::TooLarge);
     }
     Ok(Reported { report, queues, agents: BTreeMap::from([(agent, "alice".to_owned())]) })
+}
+
+/// Two calls of a number: one is answered after 8 s and talks a minute, one is given up.
+pub fn numbers(bounds: Vec<Tick>, rows_max: usize) -> Result<NumberReport, ReportFault> {
+    let at = bounds[0];
+    let mut report = NumberReport::new(bounds);
+    let (number, end) = ("+4930555700".to_owned(), CallEnd::AgentHungUp);
+    let call =
+        |call| CallEvent::Began { call: CallId(call), number: number.clone(), trunk: None, caller: PersonRef(1) };
+    let later = |s| at + Span::from_s(s);
+    report.fold(at, &call(1));
+    report.fold(later(8), &CallEvent::Connected { call: CallId(1), agent: Some(AgentId(1)) });
+    report.fold(later(68), &CallEvent::Ended { call: CallId(1), end });
+    report.fold(later(90), &call(2));
+    report.fold(later(99), &CallEvent::Ended { call: CallId(2), end: CallEnd::Abandoned });
+    if rows_max == 0 { Err(ReportFault::TooLarge) } else { Ok(report) }
+}
+
+/// Two alarms that were raised just now.
+pub fn alarms(since: Tick) -> Vec<AlarmView> {
+    let alarm = |alarm: &str, subject: &str, measure, value, limit| AlarmView {
+        alarm: alarm.to_owned(),
+        subject: subject.to_owned(),
+        measure,
+        value,
+        limit,
+        since,
+    };
+    vec![alarm("many wait", "sales", "waiting", 12, 10), alarm("line", "carrier", "trunk-down", 1, 1)]
 }

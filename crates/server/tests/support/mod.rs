@@ -15,6 +15,7 @@ use offhook_call::alarm::AlarmView;
 use offhook_call::desk::DeskView;
 use offhook_call::event::TakenPart;
 use offhook_call::guests::{Denied, Part};
+use offhook_call::numbers::NumberReport;
 use offhook_call::placement::Placement;
 use offhook_call::record::{CallEnd, CallRecord, FORMULA, GuestTime, PartOfTaken, Pause};
 use offhook_call::recording::{PausedBy, RecordingWish};
@@ -168,16 +169,7 @@ impl View for Fixed {
     }
 
     fn alarms(&self) -> Arc<Vec<AlarmView>> {
-        let alarm = |alarm: &str, subject: &str, measure, value, limit| AlarmView {
-            alarm: alarm.to_owned(),
-            subject: subject.to_owned(),
-            measure,
-            value,
-            limit,
-            since: self.now(),
-        };
-        let raised = vec![alarm("many wait", "sales", "waiting", 12, 10), alarm("line", "carrier", "trunk-down", 1, 1)];
-        Arc::new(if self.queues.is_empty() { Vec::new() } else { raised })
+        Arc::new(if self.queues.is_empty() { Vec::new() } else { distributor::alarms(self.now()) })
     }
 
     fn bans(&self) -> Vec<BanView> {
@@ -261,6 +253,10 @@ impl View for Fixed {
         let waits = self.calls.iter().any(|view| view.id == call && view.state == "waiting");
         let agents = self.agents.iter().map(|view| (view.id, view.name.clone())).collect();
         Box::pin(async move { Ok(waits.then(|| distributor::explained(agents))) })
+    }
+
+    fn number_report(&self, bounds: Vec<Tick>, rows_max: usize) -> Answer<'_, Result<NumberReport, ReportFault>> {
+        Box::pin(async move { distributor::numbers(bounds, rows_max) })
     }
 
     fn report(&self, _of: ReportOf, bounds: Vec<Tick>, rows_max: usize) -> Answer<'_, Result<Reported, ReportFault>> {

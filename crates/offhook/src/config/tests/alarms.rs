@@ -31,7 +31,7 @@ fn alarms_with_faults_are_told_what_to_write() {
         ("trunk_down = false\n", (1, 1), "watches nothing", "trunk_down = true"),
         ("waiting = 0\n", (3, 11), "out of range", "1 to"),
         ("service_level_below = 101\n", (3, 23), "out of range", "100"),
-        ("queue = \"sails\"\nwaiting = 1\n", (3, 9), "no queue 'sails'", "'sales'"),
+        ("queue = \"sails\"\nwaiting = 1\n", (3, 9), "no queue 'sails'", "add [[queue]]"),
         ("trunk = \"nobody\"\ntrunk_down = true\n", (3, 9), "no trunk 'nobody'", ""),
         ("queue = \"sales\"\ndisk_free_below_mb = 5\n", (3, 9), "watches no queue", "take queue out"),
     ] {
