@@ -25,10 +25,10 @@ export function startFields({ tablesOf, tell }) {
   function pairs(key, how, value) {
     const rows = element("div", { className: "pairs" });
     const add = (name = "", of = "") => {
-      const left = input({ name: `${key}/key`, value: name, ariaLabel: how.key, placeholder: how.example ?? "" });
+      const left = input({ name: `${key}/key`, value: name, ariaLabel: how.key, "placeholder": how.example ?? "" });
       const right = how.names
         ? element("select", { name: `${key}/value`, ariaLabel: how.value }, ...options(names(how.names), of, "nowhere"))
-        : input({ name: `${key}/value`, ariaLabel: how.value, placeholder: how.hint ?? "" });
+        : input({ name: `${key}/value`, ariaLabel: how.value, "placeholder": how.hint ?? "" });
       right.value = lined(of);
       const gone = element("button", { type: "button", className: "small", textContent: "×", ariaLabel: `Take ${name || "this"} out`, onclick: () => { row.remove(); rows.dispatchEvent(new Event("input", { bubbles: true })); } });
       const row = element("div", { className: "pair" }, left, right, gone);
@@ -51,7 +51,7 @@ export function startFields({ tablesOf, tell }) {
         const select = element("select", label, ...options(names(what.value), of, "choose"));
         select.value = of ?? "";
         where.replaceChildren(select);
-      } else if (what.value === "number" || what.value === "say") where.replaceChildren(input({ ...label, value: lined(of), placeholder: what.value === "say" ? "names of prompts" : "4930555700" }));
+      } else if (what.value === "number" || what.value === "say") where.replaceChildren(input({ ...label, value: lined(of), "placeholder": what.value === "say" ? "names of prompts" : "4930555700" }));
       else where.replaceChildren();
     };
     what.onchange = fill;

@@ -77,12 +77,11 @@ impl Checked {
         mut route_to: impl FnMut(Transport, SocketAddr) -> SocketAddr,
     ) -> Loaded {
         // A port that the system chose is known once it is bound.
-        let over_tcp: Vec<SocketAddr> = self
-            .sip_listen
-            .iter()
-            .filter(|listen| listen.transport == Transport::Tcp)
-            .map(|listen| SocketAddr::new(listen.address.ip(), route_to(Transport::Tcp, listen.address).port()))
-            .collect();
+        let bound = |listen: &super::SipListen| {
+            SocketAddr::new(listen.address.ip(), route_to(Transport::Tcp, listen.address).port())
+        };
+        let over_tcp = self.sip_listen.iter().filter(|listen| listen.transport == Transport::Tcp);
+        let over_tcp: Vec<SocketAddr> = over_tcp.map(bound).collect();
         let large_over = |tcp: bool| if tcp { over_tcp.clone() } else { Vec::new() };
         let mut flow_to =
             |transport: Transport, peer: SocketAddr| Flow { transport, local: route_to(transport, peer), peer };
@@ -224,7 +223,7 @@ impl Checked {
     }
 }
 
-/// A trunk with the routes to those of its places that need no DNS.
+/// A menu whose keys lead to queues by their ids.
 fn menu_of(menu: super::Menu, queue_id: impl Fn(&String) -> QueueId) -> config::Menu {
     config::Menu {
         greeting: menu.greeting,
@@ -244,6 +243,7 @@ fn supervises_of(names: &[String], queue_id: impl Fn(&String) -> QueueId) -> con
     }
 }
 
+/// A trunk with the routes to those of its places that need no DNS.
 fn trunk_of(
     trunk: Trunk,
     flow_to: &mut impl FnMut(Transport, SocketAddr) -> Flow,
