@@ -1,6 +1,6 @@
 //! One shift: everything wired together and stepped from instant to instant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use offhook_acd::{AgentConfig, NoAgents, QueueConfig, Strategy, WrapUp};
@@ -9,7 +9,7 @@ use offhook_call::config::{
     Account, Agent, Announcement, Answer, CallbackRules, Config, Destination, Elsewhere, Limits, Login, Menu, Number,
     Outgoing, Percent, Queue, Reach, Recording, Rule, SrtpSettings, Sticky, Supervises, Trunk, Ways,
 };
-use offhook_call::event::LogEvent;
+use offhook_call::event::{CallEvent, LogEvent};
 use offhook_call::guests::Supervision;
 use offhook_call::record::{CallRecord, Fold};
 use offhook_call::recording::RecordingWish;
@@ -17,7 +17,7 @@ use offhook_call::view::Recorded;
 use offhook_call::{Command, Exchange, Input, Output, Recovered, WantedState};
 use offhook_plan::{AssetId, MediaCaps};
 use offhook_sip::{Flow, Message, Transport};
-use offhook_units::{AgentId, Entropy, IdSource, PersonRef, QueueId, Span, Tick};
+use offhook_units::{AgentId, CallId, Entropy, IdSource, PersonRef, QueueId, Span, Tick};
 
 use crate::media::Worker;
 use crate::network::{Datagram, Network, Weather};
@@ -61,6 +61,8 @@ pub struct Shift {
     phones: Vec<Phone>,
     chance: Entropy,
     log: Vec<(Tick, LogEvent)>,
+    /// Calls that an agent got by an attended transfer: its phone had called the one who transferred, and may have called others before.
+    put_through: BTreeSet<CallId>,
     recorder: Recorder,
     records: Vec<CallRecord>,
     bindings: BTreeMap<(String, String), offhook_sip::Binding>,
@@ -96,6 +98,7 @@ impl Shift {
             phones: Vec::new(),
             chance,
             log: Vec::new(),
+            put_through: BTreeSet::new(),
             recorder: Recorder::default(),
             records: Vec::new(),
             bindings: BTreeMap::new(),
@@ -258,6 +261,9 @@ impl Shift {
                 Output::Log { at, event } => {
                     let decoded = LogEvent::decode(&event.encode()).expect("a log entry reads back");
                     assert_eq!(decoded, event, "a log entry reads back as it was");
+                    if let LogEvent::Call(CallEvent::Transferred { call, attended: true, .. }) = &event {
+                        self.put_through.insert(*call);
+                    }
                     self.log.push((at, event));
                 }
                 Output::Record(record) => self.records.push(*record),
@@ -314,11 +320,12 @@ impl Shift {
             self.exchange.calls(self.now).into_iter().filter(|call| call.state != "ending").collect();
         let guests = going_on.iter().flat_map(|call| &call.guests).map(|guest| &guest.name);
         let guests = guests.filter(|name| name.starts_with("agent"));
-        let mut busy: Vec<_> = going_on.iter().filter_map(|call| call.agent.as_ref()).chain(guests).collect();
+        let given = going_on.iter().filter(|call| !self.put_through.contains(&call.id));
+        let mut busy: Vec<_> = given.filter_map(|call| call.agent.as_ref()).chain(guests).collect();
         busy.sort();
         let count = busy.len();
         busy.dedup();
-        assert_eq!(busy.len(), count, "an agent is in one call at a time, seed {}: {going_on:#?}", self.seed);
+        assert_eq!(busy.len(), count, "an agent is given one call at a time, seed {}: {going_on:#?}", self.seed);
         for agent in &self.config.agents {
             assert!(acd.agent_state(agent.acd.id).is_some(), "an agent is always known, seed {}", self.seed);
         }
