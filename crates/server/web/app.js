@@ -10,6 +10,7 @@ import { LANGUAGES, chooseLanguage, clock, errorText, language, moment, number, 
 
 const ROWS_MAX = 200;
 const REFRESH_MS = 250;
+const REFRESH_AGAIN_MS = 2000;
 // A large exchange is asked less often: the pause is at least so many times what the last answers took.
 const REFRESH_REST = 6;
 const byId = (id) => document.getElementById(id);
@@ -397,16 +398,19 @@ function touch(names) {
     const names = [...state.stale];
     const began = performance.now();
     state.stale.clear();
+    let pause = 0;
     try {
       await Promise.all(names.map(refresh));
       if (byId("ladder").open && names.includes("calls")) await refreshLadder();
     } catch (error) {
       names.forEach((name) => state.stale.add(name));
+      pause = REFRESH_AGAIN_MS;
       refused(error);
     }
     state.took = performance.now() - began;
     state.timer = null;
-    if (state.stale.size > 0 && !door.wanted()) setTimeout(() => touch([]), 2000);
+    // What came meanwhile is fetched next.
+    if (state.stale.size > 0 && !door.wanted()) setTimeout(() => touch([]), pause);
   }, Math.max(REFRESH_MS, state.took * REFRESH_REST));
 }
 

@@ -43,6 +43,7 @@ mod tcp_tls;
 mod transfer;
 pub mod trunk;
 mod voice;
+mod wallboard;
 mod watching;
 
 use std::path::{Path, PathBuf};
@@ -255,6 +256,11 @@ const TESTS: &[Test] = &[
         name: "desk",
         sentence: "an agent handles a call at the desk by keys, and axe-core finds nothing on any view",
         run: desk::run,
+    },
+    Test {
+        name: "wallboard",
+        sentence: "a page over 1,000 agents follows 20 changes of state a second, and what that costs",
+        run: wallboard::run,
     },
     Test { name: "page", sentence: "the page shows a waiting caller and a talking agent", run: page::run },
 ];
