@@ -2,7 +2,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
+mod growth;
+
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -24,7 +27,12 @@ const PROFILES: usize = 500;
 const PAGE_BYTES: u64 = 4_096;
 
 /// What `offhook bench acd` is asked for.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  offhook bench acd
+  offhook bench acd --agents 500 --queues 20 --waiting 2000 --json
+  offhook bench acd --growth growth.svg --decisions 20000")]
 pub struct AcdArgs {
     /// Agents, each in 5 queues with 5 skills, all busy with a contact.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
@@ -41,13 +49,71 @@ pub struct AcdArgs {
     /// Decisions to measure: an agent becomes free, and the next contact is found.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     decisions: u64,
+    /// Measure floors of 100 to 100,000 agents with 5 waiting contacts each, and draw here how a decision grows.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["agents", "waiting"])]
+    growth: Option<PathBuf>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
 }
 
+/// What one floor took.
+struct Measured {
+    /// By strategy: decisions, median and 99.9th percentile in microseconds.
+    rows: Vec<(&'static str, usize, f64, f64)>,
+    decisions: usize,
+    p50: f64,
+    p999: f64,
+    bytes_per_agent: u64,
+    bytes_per_contact: u64,
+    profiles: u32,
+}
+
 /// Runs the bench.
 pub fn run(args: &AcdArgs) -> anyhow::Result<ExitCode> {
+    if let Some(file) = &args.growth {
+        return grow(args, file);
+    }
+    let Measured { rows, decisions, p50, p999, bytes_per_agent, bytes_per_contact, profiles } = measure(args)?;
+    if args.json {
+        let worst = rows.iter().max_by(|a, b| a.3.total_cmp(&b.3)).context("no strategy decided anything")?;
+        let object = serde_json::json!({
+            "decision_us_p50": p50, "decision_us_p999": p999,
+            "worst_strategy": worst.0, "worst_decision_us_p50": worst.2, "worst_decision_us_p999": worst.3,
+            "bytes_per_agent": bytes_per_agent, "bytes_per_contact": bytes_per_contact,
+            "decisions": decisions, "profiles": profiles,
+        });
+        println!("{object}");
+    } else {
+        println!("{:<16} {:>9} {:>9} {:>9}", "strategy", "decisions", "p50 us", "p99.9 us");
+        for (name, count, p50, p999) in &rows {
+            println!("{name:<16} {count:>9} {p50:>9.2} {p999:>9.2}");
+        }
+        println!("{:<16} {decisions:>9} {p50:>9.2} {p999:>9.2}", "all");
+        println!("{bytes_per_agent} bytes per agent, {bytes_per_contact} per contact");
+        println!("{profiles} requirement profiles");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn grow(args: &AcdArgs, file: &Path) -> anyhow::Result<ExitCode> {
+    let mut sizes = Vec::new();
+    for agents in growth::AGENTS {
+        let waiting = agents * growth::WAITING_EACH;
+        eprintln!("offhook: {agents} agents, {waiting} contacts");
+        let measured = measure(&AcdArgs { agents, waiting, ..args.clone() })?;
+        sizes.push(growth::Size { agents, waiting, decision_us_p50: measured.p50, decision_us_p999: measured.p999 });
+    }
+    std::fs::write(file, growth::drawing(&sizes)).with_context(|| format!("writing {}", file.display()))?;
+    if args.json {
+        println!("{}", serde_json::json!({ "sizes": sizes }));
+    } else {
+        print!("{}", growth::table(&sizes));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(args: &AcdArgs) -> anyhow::Result<Measured> {
     let mut floor = Floor::new(args.queues)?;
     let before = resident_bytes();
     floor.agents(args)?;
@@ -67,29 +133,16 @@ pub fn run(args: &AcdArgs) -> anyhow::Result<ExitCode> {
         ns.sort_unstable();
         ns[(ns.len() * per_mille / 1_000).min(ns.len() - 1)] as f64 / 1_000.0
     };
-    let rows: Vec<_> = took.iter_mut().map(|(name, ns)| (*name, ns.len(), us(ns, 500), us(ns, 999))).collect();
-    let worst = rows.iter().max_by(|a, b| a.3.total_cmp(&b.3)).context("no strategy decided anything")?;
-    let (p50, p999) = (us(&mut all, 500), us(&mut all, 999));
-    let bytes_per_agent = with_agents.saturating_sub(before) / args.agents;
-    let bytes_per_contact = with_contacts.saturating_sub(with_agents) / (args.agents + args.waiting);
-    if args.json {
-        let object = serde_json::json!({
-            "decision_us_p50": p50, "decision_us_p999": p999,
-            "worst_strategy": worst.0, "worst_decision_us_p50": worst.2, "worst_decision_us_p999": worst.3,
-            "bytes_per_agent": bytes_per_agent, "bytes_per_contact": bytes_per_contact,
-            "decisions": all.len(), "profiles": floor.acd.profiles(),
-        });
-        println!("{object}");
-    } else {
-        println!("{:<16} {:>9} {:>9} {:>9}", "strategy", "decisions", "p50 us", "p99.9 us");
-        for (name, count, p50, p999) in &rows {
-            println!("{name:<16} {count:>9} {p50:>9.2} {p999:>9.2}");
-        }
-        println!("{:<16} {:>9} {p50:>9.2} {p999:>9.2}", "all", all.len());
-        println!("{bytes_per_agent} bytes per agent, {bytes_per_contact} per contact");
-        println!("{} requirement profiles", floor.acd.profiles());
-    }
-    Ok(ExitCode::SUCCESS)
+    let rows = took.iter_mut().map(|(name, ns)| (*name, ns.len(), us(ns, 500), us(ns, 999))).collect();
+    Ok(Measured {
+        rows,
+        decisions: all.len(),
+        p50: us(&mut all, 500),
+        p999: us(&mut all, 999),
+        bytes_per_agent: with_agents.saturating_sub(before) / args.agents,
+        bytes_per_contact: with_contacts.saturating_sub(with_agents) / (args.agents + args.waiting),
+        profiles: floor.acd.profiles(),
+    })
 }
 
 struct Floor {
