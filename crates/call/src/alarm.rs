@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Most rules of a configuration.
 pub const ALARMS_MAX: usize = 100;
-/// How far back beyond its threshold a figure has to be before its alarm may end, in hundredths of the threshold; one at least.
+/// How far back beyond its threshold a figure has to be before its alarm may end, in hundredths of the threshold, rounded down.
 pub const HYSTERESIS_PERCENT: u64 = 10;
 
 /// What is watched.
