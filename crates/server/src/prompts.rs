@@ -124,16 +124,34 @@ pub async fn sound(State(shared): State<Shared>, Path(name): Path<String>) -> Re
 
 /// A prompt that is to be kept: one of the two.
 #[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(untagged)]
 #[schemars(rename = "PutPrompt")]
-pub struct Put {
+pub enum Put {
+    /// A recording.
+    Recorded(Recorded),
+    /// Words for the engine.
+    Spoken(Spoken),
+}
+
+/// A recording.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "PutRecordedPrompt")]
+pub struct Recorded {
     /// A sound file in Base64: WAV, 16 bit PCM, one channel, 8 to 48 kHz.
-    wav: Option<String>,
+    wav: String,
+}
+
+/// Words for the engine.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "PutSpokenPrompt")]
+pub struct Spoken {
     /// Words that the engine speaks.
-    #[schemars(length(min = 1, max = SPOKEN_CHARS_MAX))]
-    text: Option<String>,
+    #[schemars(length(max = SPOKEN_CHARS_MAX), regex(pattern = r"\S"))]
+    text: String,
     /// With which of its voices, such as `de` or `cmn`.
-    #[schemars(length(min = 1, max = 32))]
+    #[schemars(length(max = 32), regex(pattern = r"^[0-9A-Za-z+_][0-9A-Za-z+_-]*$"))]
     voice: Option<String>,
 }
 
@@ -145,28 +163,31 @@ pub async fn put(
     body: Result<Json<Put>, JsonRejection>,
 ) -> Result<Json<Prompt>, Problem> {
     let name = named(name)?;
-    let Json(put) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    let Json(put) = body.map_err(|error| match error {
+        JsonRejection::JsonDataError(_) => bad_request("send either wav, or text with a voice or without"),
+        error => Problem::new(error.status(), error.body_text()),
+    })?;
     let (sound, how) = match put {
-        Put { wav: Some(wav), text: None, voice: None } => {
-            let bytes = STANDARD.decode(wav).map_err(|_| bad_request("wav is a file in Base64"))?;
+        Put::Recorded(Recorded { wav }) => {
+            let unreadable = |_| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "wav is a file in Base64");
+            let bytes = STANDARD.decode(wav).map_err(unreadable)?;
             if bytes.len() > PROMPT_BYTES_MAX {
                 return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a prompt has at most 5 MiB"));
             }
             (PromptSound::Wav(bytes), "recorded")
         }
-        Put { wav: None, text: Some(text), voice } => {
+        Put::Spoken(Spoken { text, voice }) => {
             if text.trim().is_empty() || text.chars().count() > SPOKEN_CHARS_MAX {
                 return Err(bad_request(format!("text has 1 to {SPOKEN_CHARS_MAX} characters")));
             }
             let plain = |voice: &String| {
-                voice.len() <= 32 && voice.chars().all(|c| c.is_ascii_alphanumeric() || "-+_".contains(c))
+                (1..=32).contains(&voice.len()) && voice.chars().all(|c| c.is_ascii_alphanumeric() || "-+_".contains(c))
             };
             if voice.as_ref().is_some_and(|voice| voice.starts_with('-') || !plain(voice)) {
                 return Err(bad_request("a voice is a name such as de, en-us or cmn"));
             }
             (PromptSound::Spoken { text, voice }, "spoken")
         }
-        Put { .. } => return Err(bad_request("send either wav, or text with a voice or without")),
     };
     audited(&shared, &asker, "keep prompt", name.clone(), how.to_owned()).await?;
     Ok(Json(shared.view.put_prompt(name, sound).await?))

@@ -144,8 +144,13 @@ async fn prompts_are_listed_heard_and_kept_and_names_lead_nowhere_else() {
     assert_eq!((kept.status, &kept.json()["own"]), (200, &json!(true)), "a file may be longer than other bodies");
     assert_eq!(keep("new", json!({ "text": "we are closed", "voice": "en-us" })).await.status, 200);
     keep("digits%2F1", json!({ "text": "one" })).await.check_problem(409);
-    for body in [json!({}), json!({ "wav": "AA==", "text": "both" }), json!({ "wav": "no Base64!" })] {
-        keep("new", body).await.check_problem(400);
+    for (body, status) in [
+        (json!({}), 400),
+        (json!({ "wav": "AA==", "text": "both" }), 400),
+        (json!({ "wav": "AA==", "voice": "de" }), 400),
+        (json!({ "wav": "no Base64!" }), 422),
+    ] {
+        keep("new", body).await.check_problem(status);
     }
     keep("new", json!({ "text": "hello", "voice": "--stdout" })).await.check_problem(400);
     running.server.shutdown().await;

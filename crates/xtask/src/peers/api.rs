@@ -239,7 +239,12 @@ fn rows(exchange: &Exchange, what: &str) -> Result<Vec<Value>> {
 fn guarded(bench: &Bench, receiver: SocketAddr) -> Result<String> {
     let plain = std::fs::read_to_string(crate::root().join("fixtures/peers/exchange.toml"))?;
     let prompts = crate::root().join("config/prompts");
-    let text = plain.replace("../../config/prompts", &prompts.display().to_string());
+    // What is kept meanwhile lies in a folder of the test.
+    let own = bench.folder.join("prompts");
+    std::fs::create_dir_all(&own)?;
+    let folders = format!("\"{}\", \"{}\"", prompts.display(), own.display());
+    let text = plain.replace("\"../../config/prompts\"", &folders);
+    ensure!(text.contains(&folders), "the exchange of the tests names no folder of prompts");
     let text = text.replace("[http]\n", &format!("[http]\ntoken = \"{TOKEN}\"\nrequests_per_second = 1000\n"));
     let secret = bench.folder.join("webhook.secret");
     std::fs::write(&secret, SECRET)?;
@@ -283,6 +288,9 @@ fn settings(exchange: &Exchange) -> Result<String> {
     text.push_str(
         "[operations.checks.positive_data_acceptance]\nexpected-statuses = [\"2xx\", 404, 409, 412, 422, 428]\n",
     );
+    // Which bytes are a sound, likewise.
+    text.push_str("[[operations]]\ninclude-path-regex = \"^/api/v1/prompts\"\n");
+    text.push_str("[operations.checks.positive_data_acceptance]\nexpected-statuses = [\"2xx\", 404, 409, 422]\n");
     // A stream ends when it is no longer listened to; and no server refuses a header that it does not know.
     text.push_str("[[operations]]\ninclude-path = \"/api/v1/events\"\nmax-stream-events = 1\nrequest-timeout = 0.5\n");
     text.push_str("generation = { allow-extra-parameters = false, max-examples = 10 }\n");
