@@ -484,37 +484,42 @@ impl Desk {
             return;
         }
         self.owed_tried = now;
-        for _ in 0..self.owed.len() {
-            let Some(open) = self.owed.pop_front() else { return };
-            if !self.finish(open, now, end) && !end {
-                return;
+        while let Some(open) = self.owed.pop_front() {
+            if let Some(open) = self.close(open, now, end) {
+                return self.owed.push_front(open);
             }
         }
     }
 
-    /// Closes a recording, or keeps it until the disk takes it: then it says no. At the `end` it is given up.
-    fn finish(&mut self, mut open: Box<Open>, now: Tick, end: bool) -> bool {
+    /// Closes a recording, or keeps it until the disk takes it. Where too many wait, the oldest that still has speech loses it.
+    fn finish(&mut self, open: Box<Open>, now: Tick, end: bool) {
+        let Some(open) = self.close(open, now, end) else { return };
+        self.owed.push_back(open);
+        if let Some(open) = self.owed.len().checked_sub(OWED_MAX + 1).and_then(|at| self.owed.get_mut(at)) {
+            open.recording.forget();
+        }
+    }
+
+    /// Gives a recording back that the disk refuses; at the `end` that is given up.
+    fn close(&mut self, mut open: Box<Open>, now: Tick, end: bool) -> Option<Box<Open>> {
         let written = open.end(now, &self.dir, &mut self.protection, &self.counters);
         let refused = written.as_ref().err().map(ToString::to_string);
         judge(&mut self.trouble, &self.jobs, written);
         match refused {
             None => {
                 let _ = open.finished().map(|finished| self.jobs.send(Job::Close(Box::new(finished))));
-                return true;
+                None
             }
             // The journal stays, so that the next start mends what there is.
-            Some(error) if end => self.fail(
-                open.recording.spec().id,
-                &format!("could not be written to its end; what there is of it is mended at the next start: {error}"),
-            ),
-            Some(_) => {
-                self.owed.push_back(open);
-                if let Some(open) = self.owed.len().checked_sub(OWED_MAX + 1).and_then(|at| self.owed.get_mut(at)) {
-                    open.recording.forget();
-                }
+            Some(error) if end => {
+                let what = format!(
+                    "could not be written to its end; what there is of it is mended at the next start: {error}"
+                );
+                self.fail(open.recording.spec().id, &what);
+                None
             }
+            Some(_) => Some(open),
         }
-        false
     }
 
     fn fail(&self, id: RecordingId, what: &str) {
