@@ -20,7 +20,7 @@ use clap::Subcommand;
 pub enum BenchCommand {
     /// Callers with real speech against any SIP server, and agents who answer them: what became of every call, and how long it took.
     Calls(Box<calls::CallsArgs>),
-    /// Faults under load: an exchange of its own, calls to it, and what became of each call while networks, phones, disk and process failed.
+    /// Faults under load: an exchange of its own, calls to it, and what became of each call while networks, phones, database, clock, disk and process failed.
     Chaos(chaos::ChaosArgs),
     /// Recorded queue calls to an exchange of its own for as long as it takes: whether memory stays, and every call has record and recording.
     Soak(soak::SoakArgs),

@@ -45,43 +45,44 @@ const REPORT_TAIL: Span = Span::from_s(86_400);
 /// Reads the part of the log that a report is of.
 fn fold(store: &Store, mut report: Report, now: Tick, rows_max: usize) -> Result<Report, ReportFault> {
     let Some((from, until)) = report.span() else { return Ok(report) };
-    let (mut unread, mut too_large) = (0_u64, false);
-    let read = store.read_log_between(from.before(REPORT_LEAD), until + REPORT_TAIL, |record| {
-        if record.stream != STREAM_ACD || too_large {
-            return;
+    read(store, STREAM_ACD, (from.before(REPORT_LEAD), until + REPORT_TAIL), |at, event| {
+        if let LogEvent::Acd(event) = event {
+            report.fold(at, &event);
         }
-        match LogEvent::decode(&record.bytes) {
-            Ok(LogEvent::Acd(event)) => report.fold(record.at, &event),
-            Ok(LogEvent::Call(_) | LogEvent::Callback(_) | LogEvent::Alarm(_)) => {}
-            Err(_) => unread += 1,
-        }
-        too_large = report.rows() > rows_max;
-    });
-    if unread > 0 {
-        tracing::error!(unread, "entries of the event log could not be read, and are in no report");
-    }
-    read.map_err(|error| {
-        tracing::error!(%error, "the event log could not be read for a report");
-        Unavailable
+        report.rows() <= rows_max
     })?;
     report.close(now.min(until));
-    if too_large || report.rows() > rows_max { Err(ReportFault::TooLarge) } else { Ok(report) }
+    if report.rows() > rows_max { Err(ReportFault::TooLarge) } else { Ok(report) }
 }
 
 /// Reads the part of the log that a report of numbers is of.
 fn fold_numbers(store: &Store, mut report: NumberReport, rows_max: usize) -> Result<NumberReport, ReportFault> {
     let Some((from, until)) = report.span() else { return Ok(report) };
-    let (mut unread, mut too_large) = (0_u64, false);
-    let read = store.read_log_between(from, until + REPORT_TAIL, |record| {
-        if record.stream != STREAM_CALL || too_large {
+    read(store, STREAM_CALL, (from, until + REPORT_TAIL), |at, event| {
+        if let LogEvent::Call(event) = event {
+            report.fold(at, &event);
+        }
+        report.rows() <= rows_max
+    })?;
+    Ok(report)
+}
+
+/// Gives the events of one stream to `take` until that has no room for more.
+fn read(
+    store: &Store,
+    stream: u16,
+    (from, until): (Tick, Tick),
+    mut take: impl FnMut(Tick, LogEvent) -> bool,
+) -> Result<(), ReportFault> {
+    let (mut unread, mut has_room) = (0_u64, true);
+    let read = store.read_log_between(from, until, |record| {
+        if record.stream != stream || !has_room {
             return;
         }
         match LogEvent::decode(&record.bytes) {
-            Ok(LogEvent::Call(event)) => report.fold(record.at, &event),
-            Ok(LogEvent::Acd(_) | LogEvent::Callback(_) | LogEvent::Alarm(_)) => {}
+            Ok(event) => has_room = take(record.at, event),
             Err(_) => unread += 1,
         }
-        too_large = report.rows() > rows_max;
     });
     if unread > 0 {
         tracing::error!(unread, "entries of the event log could not be read, and are in no report");
@@ -90,7 +91,7 @@ fn fold_numbers(store: &Store, mut report: NumberReport, rows_max: usize) -> Res
         tracing::error!(%error, "the event log could not be read for a report");
         Unavailable
     })?;
-    if too_large { Err(ReportFault::TooLarge) } else { Ok(report) }
+    if has_room { Ok(()) } else { Err(ReportFault::TooLarge) }
 }
 
 /// Implements the server's [`View`].
