@@ -9,8 +9,8 @@ use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{ResolvesServerCertUsingSni, WebPkiClientVerifier};
 use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -122,11 +122,11 @@ impl Tls {
             };
             if let Some(roots) = roots.or_else(|| trust.clone()) {
                 let (own, path) = shown.unwrap_or_else(|| (copy(&own), &files.certificate));
-                trunks.insert(trunk.trunk, Connector::new(&provider, own, path, roots)?);
+                trunks.insert(trunk.trunk, Connector::new(&provider, Some(own), path, roots)?);
             }
         }
         let parties: Arc<[Party]> = parties.into();
-        let connector = trust.map(|roots| Connector::new(&provider, copy(&own), &files.certificate, roots));
+        let connector = trust.map(|roots| Connector::new(&provider, Some(copy(&own)), &files.certificate, roots));
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(unusable(&files.certificate))?;
@@ -143,6 +143,29 @@ impl Tls {
         let acceptor = TlsAcceptor::from(Arc::new(server));
         let connector = connector.transpose()?.map(Arc::new);
         Ok(Self { acceptor, parties, connector, trunks: Arc::new(trunks), pages: Arc::new(pages) })
+    }
+
+    /// For connections of ours alone, which show no certificate: those whom we connect to show one of an authority in the file `trust`.
+    ///
+    /// # Errors
+    /// [`TlsError`] with the file that is to be mended.
+    pub fn for_client(trust: &Path) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let connector = Connector::new(&provider, None, trust, authorities(trust)?)?;
+        // Whoever connects to us is shown nothing, and goes.
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(unusable(trust))?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        let server = Arc::new(server);
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::clone(&server)),
+            parties: Arc::new([]),
+            connector: Some(Arc::new(connector)),
+            trunks: Arc::new(BTreeMap::new()),
+            pages: server,
+        })
     }
 
     /// For HTTP: the same certificate, and nobody is asked for one.
@@ -188,16 +211,23 @@ impl Tls {
 
 impl Connector {
     /// Names are put in for each connection: without them nobody is believed.
-    fn new(provider: &Arc<CryptoProvider>, own: Own, path: &Path, roots: Arc<RootCertStore>) -> Result<Self, TlsError> {
+    fn new(
+        provider: &Arc<CryptoProvider>,
+        own: Option<Own>,
+        path: &Path,
+        roots: Arc<RootCertStore>,
+    ) -> Result<Self, TlsError> {
         let known = provider.signature_verification_algorithms;
         let nobody = Wanted { names: Vec::new(), roots: Arc::clone(&roots), known };
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(provider))
+        let config = ClientConfig::builder_with_provider(Arc::clone(provider))
             .with_safe_default_protocol_versions()
             .map_err(unusable(path))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(nobody))
-            .with_client_auth_cert(own.0, own.1)
-            .map_err(unusable(path))?;
+            .with_custom_certificate_verifier(Arc::new(nobody));
+        let mut config = match own {
+            Some((chain, key)) => config.with_client_auth_cert(chain, key).map_err(unusable(path))?,
+            None => config.with_no_client_auth(),
+        };
         // A session that goes on shows no certificate, and which names would do may have changed since it began.
         config.resumption = Resumption::disabled();
         Ok(Self { config, roots })
