@@ -211,6 +211,27 @@ fn a_phone_whose_server_is_gone_goes_to_the_second_one_and_its_call_goes_on() {
 }
 
 #[test]
+fn an_only_server_that_is_gone_is_asked_now_and_then_and_found_when_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = Office::open();
+    let address = office.socket.local().to_string();
+    let mut config = on_loopback(files(folder.path(), "alice", None));
+    (config.account, config.register, config.keep_alive) = (Some(office.account("secret")), true, Span::from_ms(200));
+    let alice = Desk::start(config, 12);
+    alice.wait("registration", |event| matches!(event, PhoneEvent::Registered { .. }).then_some(()));
+    drop(office);
+    alice.wait("the loss", |event| matches!(event, PhoneEvent::RegistrationFailed { .. }).then_some(()));
+    let deadline = Instant::now() + Duration::from_secs(1);
+    let mut more = 0;
+    while let Ok(told) = alice.told.recv_deadline(deadline) {
+        more += u32::from(matches!(told.event, PhoneEvent::RegistrationFailed { .. }));
+    }
+    assert!(more <= 1, "{more} more failures within a second");
+    let _back = Office::at(&address);
+    alice.wait("registration", |event| matches!(event, PhoneEvent::Registered { .. }).then_some(()));
+}
+
+#[test]
 fn a_server_that_says_nothing_is_given_up_after_four_seconds_and_one_that_refuses_the_account_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let silent = SipSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -22,6 +22,8 @@ const ANSWER_WITHIN: Span = Span::from_s(4);
 #[derive(Debug, Default)]
 pub(super) struct Road {
     pub registration: Option<RegistrationId>,
+    /// Our server holds our registration, as far as we know.
+    registered: bool,
     /// Which of the account's servers is ours now.
     server: usize,
     /// Servers in a row that failed.
@@ -188,12 +190,14 @@ impl Control {
     /// What we sent did not arrive, or the connection is gone: our server has to show that it is there.
     pub(super) fn lost(&mut self, now: Tick, flow: Flow) {
         self.endpoint.transport_failed(now, flow);
-        if Some(flow.peer) == self.server() && self.road.answer_by.is_none() {
+        // A REGISTER that failed by this is tried again in its own time.
+        if Some(flow.peer) == self.server() && self.road.registered {
             self.server_is_lost(now);
         }
     }
 
     fn server_is_lost(&mut self, now: Tick) {
+        self.road.registered = false;
         if let Some(registration) = self.road.registration.filter(|_| self.off_by.is_none()) {
             self.endpoint.register_again(now, registration);
             self.wait_for_answer(now);
@@ -226,7 +230,7 @@ impl Control {
             self.say(PhoneEvent::Unregistered { account });
         } else {
             let now = self.now();
-            self.road.failed = 0;
+            (self.road.failed, self.road.registered) = (0, true);
             self.keep_alive.begin(now);
             self.watch_mailbox(now);
             self.say(PhoneEvent::Registered { account, expires_s: expires.as_s() });
@@ -238,7 +242,7 @@ impl Control {
             Some(status) => format!("{status} {}", reason_phrase(status)),
             None => "no answer".into(),
         };
-        self.road.answer_by = None;
+        (self.road.answer_by, self.road.registered) = (None, false);
         if self.off_by.is_some() {
             self.road.registration = None;
         }
