@@ -40,6 +40,21 @@ pub struct AgentNow {
     pub queues: Vec<String>,
     /// Who is offered, or talked to.
     pub customer: Option<Customer>,
+    /// What may be noted of the call from a queue that goes on, or is being wrapped up.
+    pub codes: Option<Codes>,
+}
+
+/// What may be noted of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Codes {
+    /// The exchange's name for the call.
+    pub call: String,
+    /// The codes of its queue.
+    pub choices: Vec<String>,
+    /// Wrap-up is not done without one.
+    pub required: bool,
+    /// The one that was noted last.
+    pub given: Option<String>,
 }
 
 /// A customer, before the call is answered and in it.
@@ -77,6 +92,13 @@ pub enum AgentWish {
     WrapUpDone,
     /// So many seconds more of it.
     ExtendWrapUp(u32),
+    /// Keep this of the last call, in the place of what was noted before.
+    Note {
+        /// One of its queue's codes; none keeps the one that was given.
+        code: Option<String>,
+        /// In words.
+        note: Option<String>,
+    },
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]

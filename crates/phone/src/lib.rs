@@ -28,7 +28,7 @@ mod statistics;
 mod talker;
 mod wire;
 
-pub use agent::{AgentNow, AgentState, AgentWish, Customer};
+pub use agent::{AgentNow, AgentState, AgentWish, Codes, Customer};
 pub use carrier::Carrier;
 pub use clock::Clock;
 pub use devices::DeviceConfig;

@@ -99,6 +99,8 @@ pub enum Wish {
     Split(u32),
     /// Begin to type why no calls shall come.
     TypeReason,
+    /// Begin to type what the last call was about.
+    TypeNote,
     /// Tell the exchange what the agent wants.
     Agent(AgentWish),
     /// Switch parts of the microphone's processing.
@@ -129,7 +131,8 @@ const KEYS: [(char, &str); 15] = [
 ];
 
 /// Keys of an agent, shown where the exchange is asked how it stands.
-const AGENT_KEYS: [(char, &str); 4] = [('y', "ready"), ('o', "not ready"), ('w', "wrap-up done"), ('l', "log in/out")];
+const AGENT_KEYS: [(char, &str); 5] =
+    [('y', "ready"), ('o', "not ready"), ('w', "wrap-up done"), ('k', "note"), ('l', "log in/out")];
 
 /// Reasons that a digit stands for.
 const REASONS: [&str; 5] = ["break", "lunch", "meeting", "training", "follow-up"];
@@ -177,6 +180,8 @@ enum Typing {
     Transfer(u32),
     /// Why no calls shall come.
     Reason,
+    /// What the last call was about.
+    Note,
 }
 
 impl View {
@@ -375,7 +380,7 @@ impl View {
             (KeyCode::Char('e'), _) => Wish::Voice(VoiceChange { echo: Some(!self.voice.echo), ..change }),
             (KeyCode::Char('n'), _) => Wish::Voice(VoiceChange { noise: Some(!self.voice.noise), ..change }),
             (KeyCode::Char('g'), _) => Wish::Voice(VoiceChange { gain: Some(!self.voice.gain), ..change }),
-            (KeyCode::Char(key @ ('y' | 'o' | 'w' | 'l')), _) => self.agent_key(key),
+            (KeyCode::Char(key @ ('y' | 'o' | 'w' | 'k' | 'l')), _) => self.agent_key(key),
             (KeyCode::Up, _) => self.beside(1),
             (KeyCode::Down, _) => self.beside(self.calls.len().saturating_sub(1)),
             _ => Wish::Nothing,
@@ -385,11 +390,13 @@ impl View {
     /// What a key of the agent's means now.
     fn agent_key(&self, key: char) -> Wish {
         use AgentState::{Available, LoggedOut, NotReady, WrapUp};
-        let Some(state) = self.agent.as_ref().map(|agent| agent.state) else { return Wish::Nothing };
+        let Some(agent) = &self.agent else { return Wish::Nothing };
+        let state = agent.state;
         match (key, state) {
             ('y', NotReady | LoggedOut) | ('l', LoggedOut) => Wish::Agent(AgentWish::Available),
             ('o', LoggedOut) => Wish::Nothing,
             ('o', _) => Wish::TypeReason,
+            ('k', _) if agent.codes.is_some() => Wish::TypeNote,
             ('w', WrapUp) => Wish::Agent(AgentWish::WrapUpDone),
             ('l', Available | NotReady | WrapUp) => Wish::Agent(AgentWish::LoggedOut),
             _ => Wish::Nothing,
@@ -419,6 +426,7 @@ impl View {
             Wish::TypeCall => self.type_first(Typing::Call),
             Wish::TypeTransfer(call) => self.type_first(Typing::Transfer(*call)),
             Wish::TypeReason => self.type_first(Typing::Reason),
+            Wish::TypeNote => self.type_first(Typing::Note),
             Wish::Select(call) => self.chosen = Some(*call),
             _ => {}
         }
@@ -439,6 +447,7 @@ impl View {
                 return Wish::Agent(AgentWish::NotReady((!reason.is_empty()).then_some(reason)));
             }
             KeyCode::Enter if typed.text.is_empty() => return Wish::Nothing,
+            KeyCode::Enter if typed.what == Typing::Note => return self.noted(&typed.text),
             KeyCode::Enter => {
                 let talks = self.current().filter(|shown| shown.talks()).map(|shown| shown.call);
                 if typed.what == Typing::Call {
@@ -447,13 +456,13 @@ impl View {
                 }
                 return match (typed.what, talks) {
                     (Typing::Transfer(call), _) => Wish::Transfer(call, typed.text),
-                    (Typing::Call | Typing::Reason, Some(call)) => Wish::Consult(call, typed.text),
-                    (Typing::Call | Typing::Reason, None) => Wish::Dial(typed.text),
+                    (Typing::Call | Typing::Reason | Typing::Note, Some(call)) => Wish::Consult(call, typed.text),
+                    (Typing::Call | Typing::Reason | Typing::Note, None) => Wish::Dial(typed.text),
                 };
             }
             KeyCode::Esc => return Wish::Nothing,
-            KeyCode::Up if typed.what != Typing::Reason => self.earlier(&mut typed, 1),
-            KeyCode::Down if typed.what != Typing::Reason => self.earlier(&mut typed, -1),
+            KeyCode::Up if matches!(typed.what, Typing::Call | Typing::Transfer(_)) => self.earlier(&mut typed, 1),
+            KeyCode::Down if matches!(typed.what, Typing::Call | Typing::Transfer(_)) => self.earlier(&mut typed, -1),
             KeyCode::Backspace => drop(typed.text.pop()),
             KeyCode::Char(letter) if typed.text.len() < TYPED_MAX => typed.text.push(letter),
             _ => {}
@@ -464,6 +473,17 @@ impl View {
 }
 
 impl View {
+    /// A note as it was typed: first the number of a code, where one is meant, then words.
+    fn noted(&self, text: &str) -> Wish {
+        let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let choices = self.agent.as_ref().and_then(|agent| agent.codes.as_ref()).map(|codes| &*codes.choices);
+        let number = first.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        let code = number.and_then(|number| choices.unwrap_or_default().get(number)).cloned();
+        let note = if code.is_some() { rest } else { text };
+        let note = (!note.trim().is_empty()).then(|| note.trim().to_owned());
+        Wish::Agent(AgentWish::Note { code, note })
+    }
+
     /// Puts an earlier number in the place of what was typed, or a later one.
     fn earlier(&self, typed: &mut Typed, step: isize) {
         let next = match typed.number {

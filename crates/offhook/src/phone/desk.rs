@@ -16,7 +16,7 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, COOKIE, HOST, ORIGIN, SET_COOKIE};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
-use offhook_phone::{AgentNow, AgentState, AgentWish, Clock, Customer, PhoneEvent, Told};
+use offhook_phone::{AgentNow, AgentState, AgentWish, Clock, Codes, Customer, PhoneEvent, Told};
 use offhook_units::{Span, Tick};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -149,6 +149,7 @@ struct DeskNow {
     offer: Option<Offer>,
     calls: Vec<OwnCall>,
     wrap_up: Option<WrapUp>,
+    codes: Option<Codes>,
 }
 
 #[derive(Deserialize)]
@@ -336,6 +337,12 @@ impl Keeper {
             AgentWish::NotReady(None) => (&*state, json!({ "state": "not-ready" })),
             AgentWish::NotReady(Some(reason)) => (&*state, json!({ "state": "not-ready", "reason": reason })),
             AgentWish::LoggedOut => (&*state, json!({ "state": "logged-out" })),
+            AgentWish::Note { code, note } => {
+                let codes = self.last.as_ref().and_then(|last| last.codes.as_ref());
+                let codes = codes.context("there is no call that could be noted")?;
+                let code = code.or_else(|| codes.given.clone());
+                ("/api/v1/desk/wrap-up", json!({ "call": codes.call, "code": code, "note": note }))
+            }
             AgentWish::WrapUpDone => ("/api/v1/desk/commands", json!({ "do": "wrap-up-done" })),
             AgentWish::ExtendWrapUp(seconds) => {
                 ("/api/v1/desk/commands", json!({ "do": "extend-wrap-up", "seconds": seconds }))
@@ -436,6 +443,7 @@ fn read(desk: &DeskNow, known: Known, now: Tick, last: Option<&AgentNow>) -> Res
         until: steady(until, last.and_then(|last| last.until)),
         queues: queues.clone(),
         customer,
+        codes: desk.codes.clone(),
     })
 }
 
@@ -454,7 +462,7 @@ mod tests {
 
     fn desk(state: &str, more: &str) -> DeskNow {
         let text = format!(
-            r#"{{"at":"2026-01-01T00:00:10Z","agent":{{"id":"a-1","name":"Ann","state":"{state}","since":"2026-01-01T00:00:00Z","reason":null,"queues":["Sales"],"more":1}},"calls":[],"offer":null,"wrap_up":null{more}}}"#
+            r#"{{"at":"2026-01-01T00:00:10Z","agent":{{"id":"a-1","name":"Ann","state":"{state}","since":"2026-01-01T00:00:00Z","reason":null,"queues":["Sales"],"more":1}},"calls":[],"offer":null,"wrap_up":null,"codes":null{more}}}"#
         );
         serde_json::from_str(&text).unwrap()
     }

@@ -94,6 +94,15 @@ pub enum Order {
         /// By so many seconds.
         seconds: u32,
     },
+    /// Keeps what the last call was about.
+    Note {
+        /// One of the codes that the event `agent` gives; the one given before where it is not said.
+        #[serde(default)]
+        code: Option<String>,
+        /// In words.
+        #[serde(default)]
+        note: Option<String>,
+    },
     /// Switches parts of what is done to the microphone's sound; what is not named stays.
     Voice(VoiceChange),
     /// Switches off.
@@ -121,6 +130,7 @@ impl Order {
             Self::Agent { state: WantedState::LoggedOut, reason: None } => AgentWish::LoggedOut,
             Self::Agent { reason: Some(_), .. } => return Err("only 'not-ready' has a reason".into()),
             Self::WrapUpDone => AgentWish::WrapUpDone,
+            Self::Note { code, note } => AgentWish::Note { code, note },
             Self::ExtendWrapUp { seconds } => AgentWish::ExtendWrapUp(seconds),
             order => return order.give_phone(phone).map_err(|error| error.to_string()),
         };
@@ -133,7 +143,7 @@ impl Order {
             Self::Conference { call, with } => phone.confer(call, with),
             Self::Split { call } => phone.split(call),
             // Not for the phone.
-            Self::Agent { .. } | Self::WrapUpDone | Self::ExtendWrapUp { .. } => {}
+            Self::Agent { .. } | Self::WrapUpDone | Self::ExtendWrapUp { .. } | Self::Note { .. } => {}
             Self::Dial { to } => drop(phone.dial(Dial::to(&phone.whom(&to)?.to_string())?)?),
             Self::Answer { call } => phone.answer(call),
             Self::HangUp { call } => phone.hang_up(call),

@@ -176,7 +176,15 @@ fn draw_state(view: &View, now: Tick, paint: &Paint, frame: &mut Frame<'_>, area
                     [] => format!("{} · in no queue", agent.name),
                     queues => format!("{} · {}", agent.name, queues.join(", ")),
                 };
-                (vec![format!("{sign}  {}", spaced(&words.to_uppercase())), queues], colour)
+                let noted = match &agent.codes {
+                    Some(codes) if agent.state == AgentState::WrapUp => match &codes.given {
+                        Some(code) => format!(" · noted: {code}"),
+                        None if codes.required => " · a code is wanted".to_owned(),
+                        None => String::new(),
+                    },
+                    Some(_) | None => String::new(),
+                };
+                (vec![format!("{sign}  {}", spaced(&words.to_uppercase())), queues + &noted], colour)
             }
         },
         None => (vec![format!("✖  {}", spaced("NOT CONNECTED")), view.standing.clone()], VERMILION),
@@ -334,6 +342,12 @@ fn draw_keys(
         let line = match what {
             Typing::Transfer(_) => format!(" transfer to: {text}_   (Enter transfers, ↑ earlier numbers, Esc forgets)"),
             Typing::Call => format!(" call: {text}_   (Enter calls, ↑ earlier numbers, Esc forgets)"),
+            Typing::Note => {
+                let codes = view.agent.as_ref().and_then(|agent| agent.codes.as_ref());
+                let choices = codes.map(|codes| &*codes.choices).unwrap_or_default();
+                let known: String = choices.iter().zip(1..).map(|(code, n)| format!("{n} {code}, ")).collect();
+                format!(" note: {text}_   ({known}then words; Enter keeps, Esc forgets)")
+            }
             Typing::Reason => {
                 let known = REASONS.iter().zip(1..).map(|(reason, digit)| format!("{digit} {reason}"));
                 format!(" not ready: {text}_   ({}; Enter tells, Esc forgets)", known.collect::<Vec<_>>().join(", "))

@@ -114,7 +114,12 @@ fn wish_of(view: &mut View, spots: &Spots, event: &TerminalEvent) -> Wish {
 
 fn grant(phone: &Phone, view: &mut View, now: Tick, wish: Wish, desk: &dyn Fn(AgentWish)) {
     let called = match wish {
-        Wish::Nothing | Wish::TypeCall | Wish::TypeTransfer(_) | Wish::TypeReason | Wish::Select(_) => Ok(()),
+        Wish::Nothing
+        | Wish::TypeCall
+        | Wish::TypeTransfer(_)
+        | Wish::TypeReason
+        | Wish::TypeNote
+        | Wish::Select(_) => Ok(()),
         Wish::Answer(call, others) => {
             for other in others {
                 phone.hold(other, true);

@@ -5,7 +5,7 @@ use ratatui::backend::TestBackend;
 
 use super::draw::{Spots, draw};
 use super::*;
-use crate::agent::Customer;
+use crate::agent::{Codes, Customer};
 use crate::meters::Quality;
 
 fn told(event: PhoneEvent) -> Told {
@@ -198,7 +198,13 @@ fn agent(state: AgentState, customer: Option<Customer>) -> PhoneEvent {
     let reason = (state == AgentState::NotReady).then(|| "lunch".to_owned());
     let (since, until) = (Tick::from_us(3_700_000_000), Some(Tick::from_us(3_755_000_000)));
     let (name, queues) = ("Ann".to_owned(), vec!["Sales".to_owned(), "Service".to_owned()]);
-    PhoneEvent::Agent { agent: Box::new(AgentNow { name, state, reason, since, until, queues, customer }) }
+    let codes = (state == AgentState::WrapUp).then(|| Codes {
+        call: "call-1".into(),
+        choices: vec!["Order/New".into(), "Complaint".into()],
+        required: true,
+        given: None,
+    });
+    PhoneEvent::Agent { agent: Box::new(AgentNow { name, state, reason, since, until, queues, customer, codes }) }
 }
 
 #[test]
@@ -298,6 +304,27 @@ fn a_reason_is_typed_or_chosen_by_its_digit() {
         typed.chars().for_each(|letter| assert_eq!(press(&mut view, letter), Wish::Nothing));
         let wish = view.key(KeyEvent::from(KeyCode::Enter));
         assert_eq!(wish, Wish::Agent(AgentWish::NotReady(reason.map(str::to_owned))), "{typed}");
+    }
+}
+
+#[test]
+fn a_note_is_a_code_by_its_number_and_words_or_words_alone() {
+    let mut view = view();
+    view.take(&told(agent(AgentState::Available, None)));
+    assert_eq!(press(&mut view, 'k'), Wish::Nothing, "there is no call to note");
+    view.take(&told(agent(AgentState::WrapUp, None)));
+    assert!(text(&view).contains("Ann · Sales, Service · a code is wanted"), "{}", text(&view));
+    for (typed, code, note) in [
+        ("2 it was open", Some("Complaint"), Some("it was open")),
+        ("1", Some("Order/New"), None),
+        ("3 parcels", None, Some("3 parcels")),
+        ("call back", None, Some("call back")),
+    ] {
+        assert_eq!(press(&mut view, 'k'), Wish::TypeNote);
+        assert!(text(&view).contains("(1 Order/New, 2 Complaint, then words"), "{}", text(&view));
+        typed.chars().for_each(|letter| assert_eq!(press(&mut view, letter), Wish::Nothing));
+        let (code, note) = (code.map(str::to_owned), note.map(str::to_owned));
+        assert_eq!(view.key(KeyEvent::from(KeyCode::Enter)), Wish::Agent(AgentWish::Note { code, note }), "{typed}");
     }
 }
 
