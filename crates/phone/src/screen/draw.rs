@@ -345,8 +345,9 @@ fn draw_keys(
             Typing::Note => {
                 let codes = view.agent.as_ref().and_then(|agent| agent.codes.as_ref());
                 let choices = codes.map(|codes| &*codes.choices).unwrap_or_default();
-                let known: String = choices.iter().zip(1..).map(|(code, n)| format!("{n} {code}, ")).collect();
-                format!(" note: {text}_   ({known}then words; Enter keeps, Esc forgets)")
+                let known = choices.iter().zip(1..).map(|(code, n)| format!("{n} {code}"));
+                let known: Vec<String> = known.chain(["then words".to_owned()]).collect();
+                format!(" note: {text}_   ({}; Enter keeps, Esc forgets)", known.join(", "))
             }
             Typing::Reason => {
                 let known = REASONS.iter().zip(1..).map(|(reason, digit)| format!("{digit} {reason}"));
