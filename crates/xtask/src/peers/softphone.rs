@@ -32,8 +32,10 @@ const HUM_HERTZ: f64 = 500.0;
 const NOTE: &str = "the parcel was open";
 /// Samples of what each of the two says, again and again.
 const WORDS: usize = 14_000;
-/// How alike speech is after another phone, a mixer and a jitter buffer that may stretch it on a busy machine; of other words it is 0.2 at most.
-const ALIKE_MIN: f64 = 0.6;
+/// Words are looked for by half seconds, one of which has to be as it was said: a jitter buffer on a busy machine stretches others.
+const PART: usize = 4_000;
+/// How alike that half second is after another phone and a mixer; of other words it is 0.3 at most.
+const ALIKE_MIN: f64 = 0.9;
 
 /// A terminal of tmux with one program in it.
 struct Terminal {
@@ -246,9 +248,9 @@ pub fn run(bench: &Bench) -> Result<String> {
     other.stop()?;
 
     let (_, heard) = speech::read_wav(&file("customer.wav"))?;
-    let (_, by_customer) = speech::find(&heard, &replied).context("the customer heard too little")?;
+    let by_customer = alike(&heard, &replied);
     let received = g711::decode_all(&colleague.finish()?.received);
-    let (_, by_colleague) = speech::find(&received, &said).context("the colleague heard too little")?;
+    let by_colleague = alike(&received, &said);
     ensure!(
         by_customer >= ALIKE_MIN && by_colleague >= ALIKE_MIN,
         "in conference the customer heard the colleague by {by_customer:.3}, the other way {by_colleague:.3}"
@@ -336,6 +338,12 @@ fn agent_id(exchange: &Exchange, token: &str) -> Result<String> {
     let agents = agents["agents"].as_array().or_else(|| agents.as_array()).context("agents")?.clone();
     let desk = agents.into_iter().find(|agent| agent["name"] == "Desk").context("no agent Desk")?;
     Ok(desk["id"].as_str().context("an id")?.to_owned())
+}
+
+/// How alike the half second of these words is that was heard best.
+fn alike(heard: &[i16], words: &[i16]) -> f64 {
+    let parts = words.chunks_exact(PART).filter_map(|part| speech::find(heard, part));
+    parts.map(|(_, alike)| alike).fold(0.0, f64::max)
 }
 
 /// A customer, who calls the queue, says what there is to say and keeps what is heard under this name.
