@@ -34,10 +34,14 @@ fn cargo(arguments: &[&str]) -> Command {
 /// What tests are told of programs by others that were installed for them: they must be there then.
 type Others = Vec<(&'static str, OsString)>;
 
-/// Decoders of exported recordings, and an S3 server from PyPI for the object store.
+/// Decoders of exported recordings, a sound server for devices that come and go, and an S3 server from PyPI for the object store.
 fn others() -> Result<Others> {
     let python = python::environment("s3", "moto.server", &python::S3)?;
-    Ok(vec![("OFFHOOK_NEED_DECODERS", "1".into()), ("OFFHOOK_S3_PYTHON", python.into())])
+    Ok(vec![
+        ("OFFHOOK_NEED_DECODERS", "1".into()),
+        ("OFFHOOK_NEED_SOUND", "1".into()),
+        ("OFFHOOK_S3_PYTHON", python.into()),
+    ])
 }
 
 /// The build that the real peers are tried with, behind everything else that wants the machine.
