@@ -407,6 +407,7 @@ impl Control {
             engine,
             local,
             our_offer: None,
+            answered_by_ack: false,
             their_offer,
             negotiated: None,
             carrier: None,

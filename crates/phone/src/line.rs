@@ -55,6 +55,8 @@ pub(crate) struct Line {
     pub local: Local,
     /// Our last offer that waits for an answer.
     pub our_offer: Option<String>,
+    /// It went in our 2xx: the ACK carries the answer.
+    pub answered_by_ack: bool,
     /// The offer of the INVITE that we have not answered yet.
     pub their_offer: Option<Vec<u8>>,
     pub negotiated: Option<Negotiated>,

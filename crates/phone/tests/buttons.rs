@@ -38,7 +38,6 @@ fn a_headset_answers_mutes_swaps_and_puts_down_and_its_lamps_follow() {
     let push = |what| press.send(what).unwrap();
     let off_hook = Lamps { off_hook: true, ..Lamps::default() };
 
-    push(Press::OnHook);
     anna.phone.dial(Dial::to(&desk.uri()).unwrap()).unwrap();
     let first = desk.incoming();
     shows(&shown, Lamps { ring: true, ..Lamps::default() });

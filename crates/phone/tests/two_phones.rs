@@ -89,6 +89,23 @@ fn keys_hold_mute_and_resume_pass_through_and_the_callee_may_hang_up() {
 }
 
 #[test]
+fn a_call_that_is_held_in_the_moment_of_its_answer_is_held_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let callee = Desk::start(on_loopback(files(folder.path(), "callee", None)), 15);
+    let caller = Desk::start(on_loopback(files(folder.path(), "caller", None)), 16);
+    for _ in 0..20 {
+        caller.phone.dial(Dial::to(&callee.uri()).unwrap()).unwrap();
+        let call = callee.incoming();
+        // Before the ACK is here.
+        callee.phone.answer(call);
+        callee.phone.hold(call, true);
+        caller.wait("hold", |event| matches!(event, PhoneEvent::Held { by_peer: true, .. }).then_some(()));
+        callee.phone.hang_up(call);
+        assert_eq!((callee.ended().ended_by, caller.ended().ended_by), (EndedBy::Us, EndedBy::Peer));
+    }
+}
+
+#[test]
 fn a_phone_transfers_nobody_at_a_peers_wish_and_the_two_talk_on() {
     let folder = tempfile::tempdir().unwrap();
     let mut callee = on_loopback(files(folder.path(), "callee", None));

@@ -66,6 +66,7 @@ impl Control {
             engine,
             local: described,
             our_offer: Some(offer),
+            answered_by_ack: false,
             their_offer: None,
             negotiated: None,
             carrier,

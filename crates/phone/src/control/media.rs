@@ -40,7 +40,7 @@ impl Control {
             }
         } else {
             let offer = sdp::offer(&line.local, &self.config.caps, Direction::SendRecv);
-            line.our_offer = Some(offer.clone());
+            (line.our_offer, line.answered_by_ack) = (Some(offer.clone()), true);
             offer
         };
         let Some(line) = self.lines.get_mut(&call) else { return };
@@ -74,11 +74,18 @@ impl Control {
     /// The ACK: it carries the answer where our 2xx carried the offer.
     pub(super) fn confirmed(&mut self, now: Tick, call: u32, body: Option<Body>) {
         let Some(line) = self.lines.get_mut(&call) else { return };
+        // An offer of ours that was made meanwhile, to hold, is answered by itself.
+        if !core::mem::take(&mut line.answered_by_ack) {
+            return;
+        }
         let Some(offer) = line.our_offer.take() else { return };
         let answer = body.map(|body| body.bytes).unwrap_or_default();
         match sdp::accept(&offer, &answer, &self.config.caps) {
             Ok(negotiated) => self.agree(call, negotiated),
-            Err(error) => self.media_fault(now, call, &error),
+            Err(error) => return self.media_fault(now, call, &error),
+        }
+        if let Some(on) = self.lines.get_mut(&call).and_then(|line| line.hold_next.take()) {
+            self.hold(now, call, on);
         }
     }
 

@@ -23,6 +23,8 @@ const STATE_ROWS: u16 = 5;
 const SOUND_ROWS: u16 = 5;
 /// Calls shown at once; the others are counted.
 const CALLS_SHOWN: usize = 6;
+/// Columns from which on everything that is known of the line is shown.
+const WIDE: u16 = 110;
 /// The scale of a level meter, in decibels below full scale.
 const METER_DB: f32 = 60.0;
 /// Louder than this is too loud.
@@ -265,7 +267,7 @@ fn draw_sound(view: &View, paint: &Paint, frame: &mut Frame<'_>, area: Rect) {
         None => Line::from(" microphone and ear are measured in a call"),
     });
     lines.push(match meters {
-        Some(meters) => network(meters, paint),
+        Some(meters) => network(meters, area.width, paint),
         None => Line::default(),
     });
     lines.push(Line::from(format!(" {}", processing.join(" · "))));
@@ -285,7 +287,7 @@ fn levels(meters: &Meters, width: usize, paint: &Paint) -> Line<'static> {
     Line::from(words)
 }
 
-fn network(meters: &Meters, paint: &Paint) -> Line<'static> {
+fn network(meters: &Meters, width: u16, paint: &Paint) -> Line<'static> {
     let (sign, colour) = match meters.quality {
         Quality::Good => ("●●●", GREEN),
         Quality::Fair => ("●●○", BLUE),
@@ -294,6 +296,12 @@ fn network(meters: &Meters, paint: &Paint) -> Line<'static> {
     };
     let why = meters.why.map_or_else(String::new, |why| format!(": {why}"));
     let round_trip = meters.round_trip_ms.map_or_else(String::new, |ms| format!(" · round trip {ms:.0} ms"));
+    // On a narrow screen what a person can do nothing about makes room.
+    let (jitter, gain) = if width < WIDE {
+        (String::new(), String::new())
+    } else {
+        (format!(" · jitter {:.0} ms", meters.jitter_ms), format!(" · gain {:+.0} dB", meters.gain_db))
+    };
     let gaps = match meters.device_xruns {
         0 => String::new(),
         gaps => format!(" · {gaps} gaps at the sound device"),
@@ -301,10 +309,7 @@ fn network(meters: &Meters, paint: &Paint) -> Line<'static> {
     Line::from(vec![
         Words::styled(format!(" {sign} "), paint.bold(colour)),
         Words::styled(format!("line {}{why}", meters.quality.word()), paint.of(colour)),
-        Words::raw(format!(
-            " · {:.1} % lost · jitter {:.0} ms{round_trip}{gaps} · gain {:+.0} dB",
-            meters.lost_percent, meters.jitter_ms, meters.gain_db
-        )),
+        Words::raw(format!(" · {:.1} % lost{jitter}{round_trip}{gaps}{gain}", meters.lost_percent)),
     ])
 }
 

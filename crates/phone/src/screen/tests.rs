@@ -150,6 +150,8 @@ fn levels_and_the_line_are_told_in_words() {
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
+    let narrow = drawn(&view, 3_730_000_000, 108, 24).0.join("\n");
+    assert!(narrow.contains("7.5 % lost · round trip 80 ms · 3 gaps at the sound device"), "{narrow}");
     assert_eq!(press(&mut view, 'n'), Wish::Voice(VoiceChange { noise: Some(false), ..VoiceChange::default() }));
     view.take(&told(PhoneEvent::Voice { echo: true, noise: false, gain: true }));
     assert!(self::text(&view).contains("noise suppression OFF"));
