@@ -398,7 +398,9 @@ fn a_caller_who_offers_nothing_but_opus_is_answered_with_it_and_recorded_as_g722
              a=rtpmap:96 opus/48000/2\r\n"
         )
     };
-    for (formats, wanted, file) in [("96", CodecKind::Opus, CodecKind::G722), ("96 0", CodecKind::Pcmu, CodecKind::Pcmu)] {
+    for (formats, wanted, file) in
+        [("96", CodecKind::Opus, CodecKind::G722), ("96 0", CodecKind::Pcmu, CodecKind::Pcmu)]
+    {
         world.offers = Some(offer(formats));
         world.opened.clear();
         let call = world.dial("carrier2", "700", None);
