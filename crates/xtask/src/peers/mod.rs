@@ -98,7 +98,7 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "relay",
-        sentence: "a page whose browser may use a relay alone talks by Debian's coturn, with credentials of the exchange",
+        sentence: "a page whose browser may use a relay alone talks by Debian's coturn, over UDP and TCP, with credentials of the exchange",
         run: relay::run,
     },
     Test {
