@@ -82,7 +82,7 @@ pub(crate) struct Ways {
     runtime: Runtime,
     codec: CodecKind,
     tell: Arc<Post<WayNotice>>,
-    ways: BTreeMap<u32, UnboundedSender<Told>>,
+    open: BTreeMap<u32, UnboundedSender<Told>>,
     chance: Entropy,
 }
 
@@ -97,7 +97,7 @@ impl Ways {
             .thread_name("bench-webrtc")
             .enable_all()
             .build()?;
-        Ok(Self { runtime, codec, tell: Arc::new(tell), ways: BTreeMap::new(), chance })
+        Ok(Self { runtime, codec, tell: Arc::new(tell), open: BTreeMap::new(), chance })
     }
 
     /// Does as ordered; what comes of it is told.
@@ -105,23 +105,23 @@ impl Ways {
         match order {
             WayOrder::Open { flow, near } => {
                 let (orders, told) = unbounded_channel();
-                self.ways.insert(flow, orders);
+                self.open.insert(flow, orders);
                 let way = Life { flow, near, codec: self.codec, ssrc: self.chance.next_u32(), tell: self.tell.clone() };
                 self.runtime.spawn(way.live(told));
             }
             // A way that has failed has told so, and listens no more.
             WayOrder::Accept { flow, answer } => {
-                let _gone = self.ways.get(&flow).map(|way| way.send(Told::Accept(answer)));
+                let _gone = self.open.get(&flow).map(|way| way.send(Told::Accept(answer)));
             }
             WayOrder::Close { flow } => {
-                let _gone = self.ways.remove(&flow).map(|way| way.send(Told::Close));
+                let _gone = self.open.remove(&flow).map(|way| way.send(Told::Close));
             }
         }
     }
 
     /// Ends all of them.
     pub fn stop(self) {
-        drop(self.ways);
+        drop(self.open);
         self.runtime.shutdown_timeout(CLOSED_WITHIN);
     }
 }

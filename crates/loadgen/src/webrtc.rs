@@ -39,6 +39,7 @@ const TELEPHONE_EVENTS: u8 = 101;
 #[error("{0}")]
 pub struct WebRtcError(String);
 
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` takes")]
 fn failed(error: impl ToString) -> WebRtcError {
     WebRtcError(error.to_string())
 }

@@ -99,7 +99,9 @@ impl Driver {
                 let Some(way) = self.way_of(flow).filter(|way| !way.is_up) else { return };
                 way.is_up = true;
                 let (later, answered) = (core::mem::take(&mut way.later), way.answered);
-                later.into_iter().for_each(|order| self.media(order));
+                for order in later {
+                    self.media(order);
+                }
                 if let (Some(crowd), Some(answered)) = (&mut self.crowd, answered) {
                     crowd.times.connected.note_since(answered, now);
                 }
