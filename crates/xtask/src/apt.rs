@@ -52,6 +52,7 @@ pub const VERIFY: [Package; 21] = [
     package("libfaketime", "another clock for an exchange than the machine's"),
     package("flac", "decodes exported recordings"),
     package("opus-tools", "decodes those in Opus"),
+    package("tmux", "a terminal for the softphone's screen"),
     package("pulseaudio", "sound devices without hardware"),
     package("pulseaudio-utils", "plays into and records from them"),
     package(

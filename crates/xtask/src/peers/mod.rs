@@ -38,6 +38,8 @@ mod reload;
 mod seeing;
 mod sipp;
 mod siprec;
+mod softphone;
+mod softphone_kamailio;
 mod srtp;
 mod supervise;
 mod tcp_tls;
@@ -262,6 +264,16 @@ const TESTS: &[Test] = &[
         name: "desk",
         sentence: "an agent handles a call at the desk by keys, and axe-core finds nothing on any view",
         run: desk::run,
+    },
+    Test {
+        name: "softphone",
+        sentence: "an agent's phone on a terminal: TLS, a conference, states at the desk, a second server, messages that wait",
+        run: softphone::run,
+    },
+    Test {
+        name: "softphone-kamailio",
+        sentence: "two softphones call each other by kamailio, which is killed: both go to the second one, and talk on",
+        run: softphone_kamailio::run,
     },
     Test {
         name: "wallboard",
