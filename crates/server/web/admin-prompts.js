@@ -66,11 +66,12 @@ export function startPrompts({ byId, trying, tell, taken }) {
     byId("prompts-rows").replaceChildren(...found.slice(0, SHOWN_MAX).map(({ name, seconds, rate_hz: rate, own }) => {
       const hear = element("button", { className: "small", type: "button", textContent: "Play", ariaLabel: `Play ${name}`, disabled: seconds === null, onclick: () => trying(async () => play(await (await ask(path(name))).arrayBuffer())) });
       const again = own && all.writable ? element("button", { className: "small", type: "button", textContent: "Replace", ariaLabel: `Replace ${name}`, onclick: () => { fields.name.value = name; fields.name.focus(); } }) : "";
+      const gone = own && all.writable ? element("button", { className: "small", type: "button", textContent: "Take away", ariaLabel: `Take ${name} away`, onclick: () => remove(name) }) : "";
       const cells = [["Prompt", name, "name"], ["Lasts", seconds === null ? "cannot be played" : `${seconds} s`], ["Samples", rate ? `${rate / 1000} kHz` : "–"], ["Lies", own ? "in the own folder" : "with the machine"], ["Change", ""]];
       return element("tr", {}, ...cells.map(([column, textContent, className = ""]) => {
         const cell = element("td", { textContent, className });
         cell.dataset.column = column;
-        if (column === "Change") cell.append(hear, again);
+        if (column === "Change") cell.append(hear, again, gone);
         return cell;
       }));
     }));
@@ -99,6 +100,18 @@ export function startPrompts({ byId, trying, tell, taken }) {
       await load();
     } catch (error) {
       note(error.detail ?? "The exchange did not keep it.");
+    }
+  }
+
+  // What the configuration plays stays: the exchange says on which lines.
+  async function remove(name) {
+    if (!confirm(`Take the prompt ${name} away? Its sound is gone then.`)) return;
+    try {
+      await ask(path(name), { method: "DELETE" });
+      note(`${name} is gone.`);
+      await load();
+    } catch (error) {
+      note(error.detail ?? "The exchange did not take it away.");
     }
   }
 

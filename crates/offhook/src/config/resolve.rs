@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use offhook_acd::{Membership, Need, Ring, Skill};
 use offhook_call::alarm::Rule;
 use offhook_call::config::{self, Config, Destination};
-use offhook_server::{EntrancePage, TokenUser, User, Webhook};
+use offhook_server::{EntrancePage, OpenId, TokenUser, User, Webhook};
 use offhook_sip::{Flow, Transport};
 use offhook_units::{AgentId, QueueId, SkillId};
 
@@ -52,6 +52,8 @@ pub struct Loaded {
     pub alarms: Vec<Rule>,
     /// Who signs in.
     pub users: Vec<User>,
+    /// A provider at which people sign in.
+    pub openid: Option<OpenId>,
     /// What skills are called.
     pub skills: BTreeMap<SkillId, String>,
     /// Pages from which visitors call.
@@ -143,8 +145,8 @@ impl Checked {
         let agent_id =
             |name: String| agents.iter().find(|agent| agent.acd.name == name).map(|agent| (agent.acd.id, name));
         let users = self.users.into_iter().map(|user| {
-            let super::UserNamed { name, password, codes, roles, agent } = user;
-            User { name, password, codes, roles, agent: agent.and_then(agent_id) }
+            let super::UserNamed { name, password, openid, codes, roles, agent } = user;
+            User { name, password, openid, codes, roles, agent: agent.and_then(agent_id) }
         });
         let users = users.collect();
         let (entrances, pages) = self.entrances.into_iter().unzip();
@@ -213,6 +215,7 @@ impl Checked {
             webhooks,
             alarms,
             users,
+            openid: self.openid,
             skills,
             entrances: pages,
             recording,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use offhook_call::alarm::{AlarmEvent, AlarmView, Alarms, Measure, Reading, Rule};
+use offhook_call::alarm::{AlarmEvent, AlarmView, Alarms, Logged, Measure, Reading, Rule};
 use offhook_call::event::LogEvent;
 use offhook_call::view::{QueueView, TrunkView};
 use offhook_net::Clock;
@@ -31,6 +31,8 @@ pub struct Watcher {
     /// Where data and recordings lie, each with what it is called.
     pub disks: Vec<(&'static str, PathBuf)>,
     pub rules: watch::Receiver<Arc<Vec<Rule>>>,
+    /// What the log says is raised.
+    pub before: Logged,
     pub raised: watch::Sender<Arc<Vec<AlarmView>>>,
 }
 
@@ -55,6 +57,8 @@ impl Watcher {
     /// Watches until the exchange is gone.
     pub async fn run(mut self) {
         let mut alarms = Alarms::new(self.rules.borrow_and_update().to_vec());
+        alarms.go_on(core::mem::take(&mut self.before));
+        self.raised.send_replace(Arc::new(alarms.raised()));
         let mut faults = Faults(vec![(self.clock.now(), 0)]);
         let mut every = tokio::time::interval(EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,5 +1,6 @@
 //! The exchange among real peers: each test starts the release build of `offhook` beside programs by others.
 
+mod admin;
 pub mod agents;
 mod api;
 mod browser;
@@ -22,6 +23,7 @@ mod load;
 mod moving;
 mod mutual;
 mod nat;
+mod openid;
 mod opus;
 mod overload;
 mod page;
