@@ -2,7 +2,7 @@
 
 import { UA, WebSocketInterface } from "/web/jssip.js";
 import { linkPhone } from "/web/phone-link.js";
-import { offerLanguages, percent, t, word } from "/web/words.js";
+import { number, offerLanguages, t, word } from "/web/words.js";
 
 const QUALITY_MS = 2000;
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
@@ -127,6 +127,8 @@ async function changeMicrophone() {
 
 // --- The line ------------------------------------------------------------------------------------------------------
 
+const percentOf = (part) => `${number(part * 100, { minimumFractionDigits: 1, maximumFractionDigits: 1 })} %`;
+
 function words({ lost, jitter, delay }) {
   if (lost >= 0.05 || jitter >= 0.1 || delay >= 0.5) return t("line.poor");
   if (lost >= 0.02 || jitter >= 0.04 || delay >= 0.3) return t("line.fair");
@@ -153,7 +155,7 @@ async function lookAtLine() {
   const silent = phone.call.isOnHold().remote || phone.call.isOnHold().local;
   const dead = before !== now && received === 0 && !silent;
   byId("quality").textContent = dead ? t("line.dead") : words({ lost, jitter: now.jitter, delay: now.delay ?? 0 });
-  byId("lost").textContent = percent(lost);
+  byId("lost").textContent = percentOf(lost);
   byId("delay").textContent = now.delay === null ? "–" : `${Math.round(now.delay * 1000)} ms`;
 }
 
@@ -370,7 +372,7 @@ async function checkSound(ua) {
     probe = probeOf(stream, phone.context);
     const found = await measure(ua, probe);
     byId("check-level").textContent = `${Math.round(found.level)} dB`;
-    byId("check-lost").textContent = percent(found.lost);
+    byId("check-lost").textContent = percentOf(found.lost);
     byId("check-delay").textContent = found.delay === null ? "–" : `${Math.round(found.delay * 1000)} ms`;
     const wrong = soundFaults(found);
     byId("check-text").textContent = wrong ?? t("check.good");

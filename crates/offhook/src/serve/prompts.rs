@@ -305,7 +305,7 @@ mod tests {
              [[number]]\nnumber = \"700\"\nqueue = \"old\"\nopen = \"office\"\nclosed = {{ say = [\"closed\"] }}\n",
             names.join(", ")
         );
-        assert_eq!(folders.remove("closed", &file, &text), Err(PromptFault::Used(vec![18])));
+        assert_eq!(folders.remove("closed", &file, &text), Err(PromptFault::Used(vec![17])));
         assert_eq!(folders.remove("old", &file, &text), Ok(()), "a queue of that name plays nothing");
         assert!(folders.find("old").is_none() && folders.find("closed").is_some());
         assert_eq!(folders.remove("old", &file, &text), Err(PromptFault::Missing));

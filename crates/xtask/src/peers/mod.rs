@@ -40,6 +40,7 @@ mod seeing;
 mod sipp;
 mod siprec;
 mod srtp;
+mod story;
 mod supervise;
 mod tcp_tls;
 mod transfer;
@@ -178,6 +179,11 @@ const TESTS: &[Test] = &[
         name: "transfer",
         sentence: "softphone and baresip transfer, blind and attended, and speech goes on both ways",
         run: transfer::run,
+    },
+    Test {
+        name: "story",
+        sentence: "in two browsers an agent takes a caller from the queue, a supervisor whispers, and the call is transferred, wrapped up and found again",
+        run: story::run,
     },
     Test {
         name: "supervise",

@@ -78,14 +78,14 @@ fn there(browser: &mut Browser, session: &str, act: &str, back: &str) -> Result<
     until(browser, session, back, back)
 }
 
-/// One is refused for want of a role, one says no to the provider, one is let in and stays so when the way back is gone once more.
+/// One is refused for want of a role, one says no at the provider, one is let in; the way back is good once.
 pub fn sign_in(browser: &mut Browser, exchange: SocketAddr) -> Result<String> {
     let session = browser.open(&format!("https://{exchange}/desk"))?;
     let choose = |sub: &str| format!("document.querySelector('button[name=sub][value={sub}]').click()");
     let says = |words: &str| format!("document.getElementById('sign-in-note')?.innerText.includes('{words}')");
     there(browser, &session, &choose("otto"), &says("no role"))?;
-    there(browser, &session, "document.querySelector('button[value=deny]').click()", &says("cancelled"))?;
-    // Where it is sent back to is noted, to be gone to again.
+    // This provider says no without the state that it was sent (RFC 6749 section 4.1.2.1 wants it): an answer that may be anybody's.
+    there(browser, &session, "document.querySelector('button[value=deny]').click()", &says("took too long"))?;
     let known = "document.getElementById('me-who')?.innerText.includes('ida (supervisor)')";
     there(browser, &session, &choose("ida"), known)?;
     let at = browser.evaluate(&session, "location.pathname + location.hash")?;
@@ -94,9 +94,8 @@ pub fn sign_in(browser: &mut Browser, exchange: SocketAddr) -> Result<String> {
     ensure!(own["agent"]["name"] == "Agent 12", "the claim names an agent, and the session has {}", own["agent"]);
     let readable = browser.evaluate(&session, "document.cookie")?;
     ensure!(readable == "", "a script reads {readable}");
-    let replay = "fetch('/sign-in/openid/return?code=x&state=y').then((answer) => answer.url.split('#')[1])";
-    let replayed = browser.evaluate(&session, replay)?;
-    ensure!(replayed == "sign-in-stale", "an answer that nobody waits for leads to {replayed}");
+    let other = browser.open(&format!("https://{exchange}/sign-in/openid/return?code=x&state=y"))?;
+    until(browser, &other, "an answer that nobody waits for", "location.hash === '#sign-in-stale'")?;
     Ok(session)
 }
 
