@@ -144,11 +144,7 @@ impl Checked {
 
         let agent_id =
             |name: String| agents.iter().find(|agent| agent.acd.name == name).map(|agent| (agent.acd.id, name));
-        let users = self.users.into_iter().map(|user| {
-            let super::UserNamed { name, password, openid, codes, roles, agent } = user;
-            User { name, password, openid, codes, roles, agent: agent.and_then(agent_id) }
-        });
-        let users = users.collect();
+        let users = self.users.into_iter().map(|user| user_of(user, agent_id)).collect();
         let (entrances, pages) = self.entrances.into_iter().unzip();
 
         for (queue, ways) in queues.iter_mut().zip(self.ways) {
@@ -224,6 +220,12 @@ impl Checked {
             dns,
         }
     }
+}
+
+/// A user whose agent is known by its id.
+fn user_of(user: super::UserNamed, agent_id: impl Fn(String) -> Option<(AgentId, String)>) -> User {
+    let super::UserNamed { name, password, openid, codes, roles, agent } = user;
+    User { name, password, openid, codes, roles, agent: agent.and_then(agent_id) }
 }
 
 /// A menu whose keys lead to queues by their ids.

@@ -24,16 +24,16 @@ const MB: u64 = 1_000_000;
 
 /// What alarms are watched with.
 pub struct Watcher {
-    pub asks: Post<Ask>,
-    pub clock: Clock,
-    pub live: EventSender,
-    pub figures: Arc<Figures>,
+    asks: Post<Ask>,
+    clock: Clock,
+    live: EventSender,
+    figures: Arc<Figures>,
     /// Where data and recordings lie, each with what it is called.
-    pub disks: Vec<(&'static str, PathBuf)>,
-    pub rules: watch::Receiver<Arc<Vec<Rule>>>,
+    disks: Vec<(&'static str, PathBuf)>,
+    rules: watch::Receiver<Arc<Vec<Rule>>>,
     /// What the log says is raised.
-    pub before: Logged,
-    pub raised: watch::Sender<Arc<Vec<AlarmView>>>,
+    before: Logged,
+    raised: watch::Sender<Arc<Vec<AlarmView>>>,
 }
 
 /// Failed recordings: how many there were when.
@@ -54,6 +54,17 @@ impl Faults {
 }
 
 impl Watcher {
+    /// Watches an exchange that is asked by `asks` and tells `live`; gives what is raised, too.
+    pub fn new(
+        (asks, clock, live, figures): (Post<Ask>, Clock, EventSender, Arc<Figures>),
+        disks: Vec<(&'static str, PathBuf)>,
+        rules: watch::Receiver<Arc<Vec<Rule>>>,
+        before: Logged,
+    ) -> (Self, watch::Receiver<Arc<Vec<AlarmView>>>) {
+        let (raised, seen) = watch::channel(Arc::default());
+        (Self { asks, clock, live, figures, disks, rules, before, raised }, seen)
+    }
+
     /// Watches until the exchange is gone.
     pub async fn run(mut self) {
         let mut alarms = Alarms::new(self.rules.borrow_and_update().to_vec());

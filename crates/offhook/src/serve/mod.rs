@@ -223,19 +223,9 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     let uploads = uploading.map(|(uploads, figures)| metrics::uploads(&mut metrics, &figures, uploads));
     metrics::retention(&mut metrics, &keeper.figures);
     let (rules, rules_now) = watch::channel(Arc::new(alarms));
-    let (raised, alarms_raised) = watch::channel(Arc::default());
     let disks = vec![("data", data.clone()), ("recordings", shelf.folder.clone())];
-    let (watched, asks_of) = (Arc::clone(&figures), asks_in.clone());
-    let watcher = Watcher {
-        asks: asks_of,
-        clock: clock.clone(),
-        live: told,
-        figures: watched,
-        disks,
-        rules: rules_now,
-        before,
-        raised,
-    };
+    let of_exchange = (asks_in.clone(), clock.clone(), told, Arc::clone(&figures));
+    let (watcher, alarms_raised) = Watcher::new(of_exchange, disks, rules_now, before);
     let config_figures = Arc::new(ConfigFigures::default());
     metrics::configuration(&mut metrics, &config_figures);
     let certifier = streams.as_ref().and_then(Streams::certifier);
