@@ -7,8 +7,14 @@ use serde_json::Value;
 
 const LANGUAGES: [&str; 3] = ["en", "zh-Hans", "zh-Hant"];
 /// Files whose words stand in the catalogues.
-const PAGES: [&str; 4] = ["call.html", "desk.html", "index.html", "phone.html"];
-const SCRIPTS: [&str; 18] = [
+const PAGES: [&str; 5] = ["admin.html", "call.html", "desk.html", "index.html", "phone.html"];
+const SCRIPTS: [&str; 24] = [
+    "admin.js",
+    "admin-form.js",
+    "admin-graph.js",
+    "admin-kinds.js",
+    "admin-live.js",
+    "admin-prompts.js",
     "agents.js",
     "app.js",
     "call.js",
@@ -108,6 +114,8 @@ fn each_message_that_a_page_asks_for_is_there_and_each_error_of_the_desk_has_wor
 fn no_word_of_the_pages_stands_outside_of_the_catalogues() {
     // Names, and what is read where nothing else can be.
     let allowed = ["Offhook", "?", "WAV", "FLAC", "Opus", "–"];
+    // Names that the configuration may have.
+    let examples = ["office-closed", "en-us, de, cmn"];
     // Who runs no script has no catalogue either.
     let without_script = |text: &str| match (text.find("<noscript>"), text.find("</noscript>")) {
         (Some(from), Some(until)) => format!("{}{}", &text[..from], &text[until..]),
@@ -121,7 +129,9 @@ fn no_word_of_the_pages_stands_outside_of_the_catalogues() {
         }
         for attribute in ["aria-label=\"", "title=\"", concat!("place", "holder=\"")] {
             let bare = read(page).replace(&format!("data-t-{attribute}"), "").replace("data-t-label", "");
-            assert!(quoted(&bare, &format!(" {attribute}")).is_empty(), "{page} has an {attribute}");
+            let said = quoted(&bare, &format!(" {attribute}"));
+            let fine = |text: &String| examples.contains(&text.as_str());
+            assert!(said.iter().all(fine), "{page} has an {attribute}{said:?}");
         }
     }
     for script in SCRIPTS {

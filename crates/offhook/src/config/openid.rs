@@ -57,8 +57,8 @@ impl Reader {
     fn own_address(&mut self, address: At<String>) -> Option<String> {
         let At { value, span } = address;
         let host = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
-        let plain = |host: &&str| !host.is_empty() && !host.contains(['/', '?', '#', '@']) && !host.contains(' ');
-        if host.filter(plain).is_none() {
+        let plain = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@']) && !host.contains(' ');
+        if !host.is_some_and(plain) {
             let advice = "write scheme and host, such as \"https://exchange.example.com\"";
             self.sink.fault(span, "address says where browsers reach this exchange", advice);
             return None;
