@@ -121,6 +121,10 @@ pub struct RecorderStats {
     pub disk_errors: u64,
     /// The longest a turn of draining and writing took, in microseconds of the given clock.
     pub turn_us_max: u64,
+    /// Recordings that are over and wait for a disk that refuses.
+    pub owed: u64,
+    /// Those of them that lost the speech that memory held, since more than [`OWED_MAX`] waited.
+    pub forgotten: u64,
 }
 
 /// The same figures, shared between the threads.
@@ -136,6 +140,41 @@ pub struct Counters {
     pub bytes_written: AtomicU64,
     pub disk_errors: AtomicU64,
     pub turn_us_max: AtomicU64,
+    pub owed: AtomicU64,
+    pub forgotten: AtomicU64,
+}
+
+impl Counters {
+    fn stats(&self) -> RecorderStats {
+        let Self {
+            open,
+            closed,
+            mended,
+            failed,
+            records,
+            dropped,
+            orphans,
+            bytes_written,
+            disk_errors,
+            turn_us_max,
+            owed,
+            forgotten,
+        } = self;
+        RecorderStats {
+            open: open.load(Relaxed),
+            closed: closed.load(Relaxed),
+            mended: mended.load(Relaxed),
+            failed: failed.load(Relaxed),
+            records: records.load(Relaxed),
+            dropped: dropped.load(Relaxed),
+            orphans: orphans.load(Relaxed),
+            bytes_written: bytes_written.load(Relaxed),
+            disk_errors: disk_errors.load(Relaxed),
+            turn_us_max: turn_us_max.load(Relaxed),
+            owed: owed.load(Relaxed),
+            forgotten: forgotten.load(Relaxed),
+        }
+    }
 }
 
 /// Starts writers.
@@ -256,30 +295,13 @@ impl WriterHandle {
 
     /// The figures now.
     pub fn stats(&self) -> RecorderStats {
-        let Counters {
-            open,
-            closed,
-            mended,
-            failed,
-            records,
-            dropped,
-            orphans,
-            bytes_written,
-            disk_errors,
-            turn_us_max,
-        } = &*self.counters;
-        RecorderStats {
-            open: open.load(Relaxed),
-            closed: closed.load(Relaxed),
-            mended: mended.load(Relaxed),
-            failed: failed.load(Relaxed),
-            records: records.load(Relaxed),
-            dropped: dropped.load(Relaxed),
-            orphans: orphans.load(Relaxed),
-            bytes_written: bytes_written.load(Relaxed),
-            disk_errors: disk_errors.load(Relaxed),
-            turn_us_max: turn_us_max.load(Relaxed),
-        }
+        self.counters.stats()
+    }
+
+    /// Tells the figures as they are whenever it is asked, also beside whoever has the writer.
+    pub fn figures(&self) -> impl Fn() -> RecorderStats + Clone + Send + Sync + 'static {
+        let counters = Arc::clone(&self.counters);
+        move || counters.stats()
     }
 
     /// Closes every recording and waits until all are in the manifest. Events must be taken out meanwhile where their channel
@@ -476,6 +498,7 @@ impl Desk {
             self.tell(RecorderEvent::Dropped { count });
         }
         self.counters.open.store((self.open.len() + self.owed.len()) as u64, Relaxed);
+        self.counters.owed.store(self.owed.len() as u64, Relaxed);
     }
 
     /// Gives the disk what it owes, until it refuses; all of it is tried at the `end`.
@@ -497,6 +520,7 @@ impl Desk {
         self.owed.push_back(open);
         if let Some(open) = self.owed.len().checked_sub(OWED_MAX + 1).and_then(|at| self.owed.get_mut(at)) {
             open.recording.forget();
+            self.counters.forgotten.fetch_add(1, Relaxed);
         }
     }
 

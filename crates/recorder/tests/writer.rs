@@ -9,7 +9,8 @@ use crossbeam_channel::{Receiver, unbounded};
 use offhook_plan::CodecKind;
 use offhook_plan::tap::{Side, TapHeader, TapWriter, tap_ring};
 use offhook_recorder::{
-    GapReason, HEADER_BYTES, Manifest, RecorderEvent, RecordingSpec, WavHeader, Writer, WriterHandle, recording_path,
+    GapReason, HEADER_BYTES, Manifest, ManifestGap, OWED_MAX, RecorderEvent, RecordingSpec, WavHeader, Writer,
+    WriterHandle, recording_path,
 };
 use offhook_units::{CallId, Entropy, LegId, RecordingId, Span, Tick};
 use sha2::{Digest, Sha256};
@@ -275,6 +276,45 @@ fn what_memory_cannot_hold_while_the_disk_refuses_a_recording_from_its_begin_is_
     let left: Vec<u8> = file[HEADER_BYTES..].iter().step_by(2).copied().collect();
     let from = gap.to_ms as usize * 8;
     assert!(left[..from].iter().all(|byte| *byte == 0xff) && left[from..] == said[from..]);
+}
+
+#[test]
+fn where_more_wait_for_the_disk_than_memory_is_for_the_oldest_lose_their_speech_and_none_its_line() {
+    const MORE: u64 = 3;
+    let all = OWED_MAX as u64 + MORE;
+    let mut bench = start(refusing());
+    for id in 1..=all {
+        bench.writer.open(spec(id));
+        for n in 0..5 {
+            bench.packet(id, n, 0);
+        }
+    }
+    bench.tap.hand_over();
+    while bench.writer.stats().records < all * 5 {
+        std::thread::yield_now();
+    }
+    (1..=all).for_each(|id| bench.writer.close(RecordingId(id), STARTED + Span::from_ms(100)));
+    // Memory holds 14 s of a time line, which goes on until its end has come.
+    bench.set(2_000);
+    while bench.writer.stats().owed < all {
+        std::thread::yield_now();
+    }
+    assert_eq!(bench.writer.stats().forgotten, MORE);
+    std::fs::remove_file(bench.dir.path().join("2024")).expect("out of the way");
+    while bench.writer.stats().closed < all {
+        bench.now.fetch_add(500_000, Ordering::Relaxed);
+        std::thread::yield_now();
+    }
+    let stats = bench.writer.stats();
+    assert_eq!((stats.failed, stats.forgotten), (0, MORE));
+    let manifests = lines(bench.dir.path());
+    assert_eq!(manifests.len() as u64, all);
+    for manifest in manifests {
+        let is_disk = |gap: &&ManifestGap| gap.side == Side::Heard && gap.why == GapReason::Disk;
+        let lost: u64 = manifest.gaps.iter().filter(is_disk).map(|gap| gap.to_ms - gap.from_ms).sum();
+        let expected = if manifest.id.0 <= MORE { (0, 100) } else { (100, 0) };
+        assert_eq!((manifest.left.covered_ms, lost), expected, "{}: {:?}", manifest.id, manifest.gaps);
+    }
 }
 
 #[test]

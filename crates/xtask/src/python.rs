@@ -8,6 +8,9 @@ use anyhow::{Result, ensure};
 
 use crate::children::{self, Running};
 
+/// What an S3 server needs, the module `moto.server` of the environment `s3`.
+pub const S3: [&str; 3] = ["moto[s3]", "flask", "flask-cors"];
+
 /// The Python of the environment `name`, in which `module` can be imported; `packages` are installed on the first use.
 pub fn environment(name: &str, module: &str, packages: &[&str]) -> Result<PathBuf> {
     let folder = crate::target().join(name);

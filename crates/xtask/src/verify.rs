@@ -36,7 +36,7 @@ type Others = Vec<(&'static str, OsString)>;
 
 /// Decoders of exported recordings, and an S3 server from PyPI for the object store.
 fn others() -> Result<Others> {
-    let python = python::environment("s3", "moto.server", &["moto[s3]", "flask", "flask-cors"])?;
+    let python = python::environment("s3", "moto.server", &python::S3)?;
     Ok(vec![("OFFHOOK_NEED_DECODERS", "1".into()), ("OFFHOOK_S3_PYTHON", python.into())])
 }
 

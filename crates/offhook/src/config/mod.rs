@@ -9,6 +9,7 @@ mod bans;
 mod calendars;
 mod certificates;
 mod codes;
+mod copies;
 mod edit;
 mod elsewhere;
 mod entrances;

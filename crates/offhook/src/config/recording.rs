@@ -11,7 +11,7 @@ use offhook_units::Span;
 
 use super::Reader;
 use super::read::{At, Section};
-use crate::recording::{Credentials, Keep, Kept, Objects, StoreSettings};
+use crate::recording::{CopySettings, Credentials, Keep, Kept, Objects, StoreSettings};
 use crate::serve::Hour;
 
 /// `[recording]`.
@@ -31,6 +31,8 @@ pub struct Recording {
     pub hour_at: Option<Range<usize>>,
     /// Where they are kept as well, or instead.
     pub store: Option<StoreSettings>,
+    /// What copies of them are made for others, where they are.
+    pub copies: Option<CopySettings>,
 }
 
 /// How long recordings may be kept, where that is said.
@@ -62,6 +64,7 @@ impl Reader {
             hour: Hour { at: ERASE_AT, zone: Zone::utc() },
             hour_at: None,
             store: None,
+            copies: None,
         };
         let Some(mut section) = root.table(&mut self.sink, "recording") else { return recording };
         if let Some(folder) = section.text(&mut self.sink, "folder", "\"recordings\"") {
@@ -87,6 +90,8 @@ impl Reader {
         recording.rules.siprec_server = self.siprec_server(&mut section);
         let sealed = recording.key_file.is_some();
         recording.store = section.table(&mut self.sink, "store").and_then(|section| self.object_store(section, sealed));
+        let copies = section.table(&mut self.sink, "copies");
+        recording.copies = copies.map(|section| self.copies(section, &recording.hour.zone, sealed));
         section.finish(&mut self.sink);
         recording
     }
@@ -208,16 +213,22 @@ impl Reader {
         days.map(|days| Span::from_s(days * 86_400))
     }
 
+    /// A time of day such as `"03:00"`, since midnight.
+    pub fn time_of_day(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<Span> {
+        let At { value, span } = section.text(&mut self.sink, key, "\"03:00\"")?;
+        let parts = value.split_once(':').filter(|(_, minutes)| minutes.len() == 2);
+        let parts = parts.and_then(|(hours, minutes)| Some((hours.parse::<u64>().ok()?, minutes.parse::<u64>().ok()?)));
+        let parts = parts.filter(|(hours, minutes)| *hours < 24 && *minutes < 60);
+        if parts.is_none() {
+            self.sink.fault(span, format!("{key} = \"{value}\" is no time of day"), "write \"03:00\"");
+        }
+        parts.map(|(hours, minutes)| Span::from_s(hours * 3_600 + minutes * 60))
+    }
+
     /// `erase_at` and `zone`.
     fn hour(&mut self, section: &mut Section<'_>, hour: &mut Hour) {
-        if let Some(At { value, span }) = section.text(&mut self.sink, "erase_at", "\"03:00\"") {
-            let parts = value.split_once(':').filter(|(_, minutes)| minutes.len() == 2);
-            let parts =
-                parts.and_then(|(hours, minutes)| Some((hours.parse::<u64>().ok()?, minutes.parse::<u64>().ok()?)));
-            match parts.filter(|(hours, minutes)| *hours < 24 && *minutes < 60) {
-                Some((hours, minutes)) => hour.at = Span::from_s(hours * 3_600 + minutes * 60),
-                None => self.sink.fault(span, format!("erase_at = \"{value}\" is no time of day"), "write \"03:00\""),
-            }
+        if let Some(at) = self.time_of_day(section, "erase_at") {
+            hour.at = at;
         }
         if let Some(zone) = section.text(&mut self.sink, "zone", "\"Europe/Berlin\"").and_then(|name| self.zone(&name))
         {

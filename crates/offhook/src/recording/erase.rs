@@ -11,7 +11,7 @@ use offhook_store::{Archive, AuditRow, Change, RecordingRow};
 use offhook_units::{RecordingId, Span, Tick};
 use serde_json::{Value, json};
 
-use super::Shelf;
+use super::{Shelf, remove_copies};
 
 /// Now, by the system's clock.
 pub fn now() -> Tick {
@@ -81,7 +81,10 @@ pub fn erase(archive: &Archive, shelf: &Shelf, who: &str, at: Tick, manifest: &M
         destroy_key(&shelf.folder, path).with_context(|| format!("the key of {id}"))?;
     }
     shelf.remove(id, path)?;
+    remove_copies(&shelf.folder, id, path)?;
     archive.write(&[Change::Erased(id, at, why.to_owned()), entry_of(who, at, "erase", &id.to_string(), why)])?;
+    // One that was being made meanwhile: whoever makes it looks at the store afterwards.
+    remove_copies(&shelf.folder, id, path)?;
     Ok(json!({
         "erased": id.to_string(),
         "call": manifest.call.map(|call| call.to_string()),

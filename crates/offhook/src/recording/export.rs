@@ -28,7 +28,7 @@ enum Maker {
 }
 
 /// Makes a file of a recording, piece by piece; nothing of it lies anywhere but in the hands of whoever asks.
-struct Conversion {
+pub struct Conversion {
     samples: Samples,
     maker: Maker,
     /// How far the WAV file of samples has been read.
@@ -36,7 +36,11 @@ struct Conversion {
 }
 
 impl Conversion {
-    fn new(samples: Samples, id: RecordingId, format: Format) -> Result<Self> {
+    /// Of `samples`, which are those of recording `id`.
+    ///
+    /// # Errors
+    /// The format has no room for it.
+    pub fn new(samples: Samples, id: RecordingId, format: Format) -> Result<Self> {
         let rate = SampleRate(samples.rate());
         let count = (samples.length() - SAMPLE_HEADER_BYTES) / 4;
         let (maker, at) = match format {
@@ -70,7 +74,16 @@ pub fn export(shelf: &Shelf, manifest: &Manifest, keys: Option<&KeyRing>, format
     let samples = Samples::open(shelf, manifest.id, Path::new(&manifest.path), keys)?;
     let conversion = Conversion::new(samples, manifest.id, format)?;
     let mut file = File::create_new(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let written = write(conversion, &mut file, &mut Progress::new()).with_context(|| manifest.path.clone());
+    let mut progress = Progress::new();
+    let told = |at, of| {
+        progress.tell(at, of);
+        Ok(())
+    };
+    let written = write(conversion, &mut file, told).map_err(|fault| match fault {
+        Unmade::Read(error) => error,
+        Unmade::Write(error) => error.into(),
+    });
+    let written = written.with_context(|| manifest.path.clone());
     let synced = written.and_then(|()| file.sync_all().with_context(|| out.display().to_string()));
     if synced.is_err() {
         let _it_stays = std::fs::remove_file(out);
@@ -78,19 +91,35 @@ pub fn export(shelf: &Shelf, manifest: &Manifest, keys: Option<&KeyRing>, format
     synced
 }
 
-fn write(mut conversion: Conversion, file: &mut File, progress: &mut Progress) -> Result<()> {
+/// Why a file was not made.
+pub enum Unmade {
+    /// The recording cannot be read, or not encoded.
+    Read(anyhow::Error),
+    /// The file cannot be written, or whoever is told ended it.
+    Write(io::Error),
+}
+
+/// Writes all of it; `told` hears after each piece how far it is and of how much, and may end it.
+///
+/// # Errors
+/// See [`Unmade`].
+pub fn write(
+    mut conversion: Conversion,
+    file: &mut File,
+    mut told: impl FnMut(u64, u64) -> io::Result<()>,
+) -> Result<(), Unmade> {
     let mut out = Vec::new();
-    while conversion.more(&mut out)? {
-        file.write_all(&out)?;
+    while conversion.more(&mut out).map_err(Unmade::Read)? {
+        file.write_all(&out).map_err(Unmade::Write)?;
         out.clear();
-        progress.tell(conversion.at, conversion.samples.length());
+        told(conversion.at, conversion.samples.length()).map_err(Unmade::Write)?;
     }
     if let Maker::Encoder(encoder) = conversion.maker {
-        let patch = encoder.finish(&mut out)?;
-        file.write_all(&out)?;
+        let patch = encoder.finish(&mut out).map_err(|error| Unmade::Read(error.into()))?;
+        file.write_all(&out).map_err(Unmade::Write)?;
         if let Some(patch) = patch {
-            file.seek(SeekFrom::Start(patch.at))?;
-            file.write_all(&patch.bytes)?;
+            file.seek(SeekFrom::Start(patch.at)).map_err(Unmade::Write)?;
+            file.write_all(&patch.bytes).map_err(Unmade::Write)?;
         }
     }
     Ok(())

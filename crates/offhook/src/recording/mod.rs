@@ -1,6 +1,7 @@
 //! `offhook recording`: lists, shows, checks, exports, holds and erases recordings. It works beside a running exchange.
 #![expect(clippy::disallowed_methods, reason = "the edge that asks the system for time and chance")]
 
+mod copies;
 mod erase;
 mod export;
 mod forget;
@@ -11,10 +12,11 @@ mod speech;
 pub mod tests;
 mod verify;
 
+pub use self::copies::{CopySettings, Hours, NoCopy, copy, cpu_time, price, remove_copies};
 #[cfg(test)]
 pub use self::erase::hold;
 pub use self::erase::{Due, Keep, Kept, due, erase, retention};
-pub use self::objects::{Credentials, Ledger, Objects, StoreSettings, Stored, confirm};
+pub use self::objects::{COPIED, Credentials, Ledger, Objects, STORED, StoreSettings, Stored, confirm};
 pub use self::shelf::{Shelf, StoreAway};
 pub use self::speech::Samples;
 pub use self::verify::{Fault, verify};

@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
 pub use self::credentials::Credentials;
-pub use self::ledger::{Ledger, Stored, read as stored_in};
+pub use self::ledger::{COPIED, Ledger, STORED, Stored, read as ledger};
 
 /// What is sent or asked for at once; longer recordings are sent in parts of it (S3 takes 10,000, which are 80 GB).
 const PART_BYTES: u64 = 8 << 20;

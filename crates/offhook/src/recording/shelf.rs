@@ -64,7 +64,7 @@ impl Shelf {
             Some(objects) => {
                 objects.delete(&path.to_string_lossy()).with_context(|| format!("{} in the store", path.display()))
             }
-            None if objects::stored_in(&self.folder)?.contains_key(&id) => {
+            None if objects::ledger(&self.folder, objects::STORED)?.contains_key(&id) => {
                 bail!("{id} is in the store as well; name the exchange's configuration with --config")
             }
             None => Ok(()),

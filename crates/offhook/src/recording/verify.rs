@@ -18,7 +18,8 @@ use offhook_units::{CallId, RecordingId, Tick};
 use serde::Serialize;
 
 use super::Shelf;
-use super::objects::{Stored, stored_in};
+use super::copies::copies_of;
+use super::objects::{STORED, Stored, ledger};
 
 /// How far the end of a recording may be from the end of its call's media, in milliseconds: the last packets linger on both
 /// sides.
@@ -165,7 +166,7 @@ pub fn verify(archive: &Archive, shelf: &Shelf, fetch: bool) -> Result<Audit> {
     let files = files_in(folder).with_context(|| format!("recordings folder {}", folder.display()))?;
 
     let mut audit = Audit::default();
-    let places = Places { shelf, fetch, ledger: stored_in(folder).context("the ledger of the store")? };
+    let places = Places { shelf, fetch, ledger: ledger(folder, STORED).context("the ledger of the store")? };
     let lined = audit.lines(&lines, &rows);
     for (id, manifest) in &lined {
         let erased = rows.get(id).is_some_and(|row| row.erased.is_some());
@@ -283,6 +284,9 @@ impl Audit {
         let left = [("file", folder.join(path)), ("key", folder.join(key_path(path)))];
         if let Some((what, _)) = left.iter().find(|(_, path)| erased && path.exists()) {
             self.fault(id, Kind::NotErased, format!("it was erased, and its {what} is there"));
+        }
+        if erased && copies_of(folder, id, path).is_ok_and(|copies| !copies.is_empty()) {
+            self.fault(id, Kind::NotErased, "it was erased, and a copy of it is there".to_owned());
         }
         if erased && places.ledger.contains_key(&id) && places.length(manifest).is_ok_and(|length| length.is_some()) {
             self.fault(id, Kind::NotErased, "it was erased, and its object is in the store".to_owned());

@@ -11,10 +11,12 @@ use offhook_net::media::{MediaCounters, MediaHandle, PortCounters, SharedPort};
 use offhook_net::sip::SipSocket;
 use offhook_net::streams::{Closed, Counters, StreamCounters, Streams};
 use offhook_net::trace::{HepCounters, Trace, TraceCounters};
+use offhook_recorder::{RecorderStats, WriterHandle};
 use offhook_server::Metrics;
 use offhook_store::Store;
 
 use super::control::Figures;
+use super::copies::Copying;
 use super::names::NameFigures;
 use super::reload::ConfigFigures;
 use super::retention::Erasing;
@@ -372,8 +374,46 @@ pub fn configuration(metrics: &mut Metrics, figures: &Arc<ConfigFigures>) {
     );
 }
 
+/// The recorder, and what becomes of closed recordings: erased, or copied for others.
+pub fn recordings(metrics: &mut Metrics, writer: &WriterHandle, erasing: &Arc<Erasing>, copying: &Arc<Copying>) {
+    let recorder = |read: fn(&RecorderStats) -> u64| {
+        let stats = writer.figures();
+        move || read(&stats())
+    };
+    for (name, help, read) in [
+        ("offhook_recordings_open", "Recordings open, with those owed", recorder(|stats| stats.open)),
+        ("offhook_recordings_owed", "Recordings that are over and wait for the disk", recorder(|stats| stats.owed)),
+    ] {
+        metrics.gauge_fn(name, help, &[], move || read() as f64);
+    }
+    for (name, help, read) in [
+        ("offhook_recordings_forgotten", "Owed ones that lost what memory held", recorder(|stats| stats.forgotten)),
+        ("offhook_recorder_disk_errors", "Writes of recordings that failed", recorder(|stats| stats.disk_errors)),
+        ("offhook_recorder_written_bytes", "Bytes of recordings written", recorder(|stats| stats.bytes_written)),
+    ] {
+        metrics.counter_fn(name, help, &[], read);
+    }
+    retention(metrics, erasing);
+    let reader = |read: fn(&Copying) -> &AtomicU64| {
+        let figures = Arc::clone(copying);
+        move || read(&figures).load(Ordering::Relaxed)
+    };
+    for (name, help, read) in [
+        ("offhook_recording_copies", "Copies of recordings made", reader(|f| &f.made)),
+        ("offhook_recording_copies_bytes", "Their bytes", reader(|f| &f.bytes)),
+        ("offhook_recording_copies_failed", "Copies that could not be written at a try", reader(|f| &f.failed)),
+        ("offhook_recording_copies_unreadable", "Recordings without a copy, unreadable", reader(|f| &f.unreadable)),
+        ("offhook_recording_copies_cpu_ms", "CPU time that copies took, ms", reader(|f| &f.cpu_ms)),
+    ] {
+        metrics.counter_fn(name, help, &[], read);
+    }
+    let behind = reader(|f| &f.behind_s);
+    let help = "Age of the oldest recording that waits for its copy, s";
+    metrics.gauge_fn("offhook_recording_copies_behind_s", help, &[], move || behind() as f64);
+}
+
 /// What retention did.
-pub fn retention(metrics: &mut Metrics, figures: &Arc<Erasing>) {
+fn retention(metrics: &mut Metrics, figures: &Arc<Erasing>) {
     let reader = |read: fn(&Erasing) -> &AtomicU64| {
         let figures = Arc::clone(figures);
         move || read(&figures).load(Ordering::Relaxed)

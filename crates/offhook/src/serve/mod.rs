@@ -6,6 +6,7 @@ mod archive;
 mod assets;
 mod configured;
 mod control;
+mod copies;
 mod desk;
 mod happened;
 mod listeners;
@@ -18,6 +19,7 @@ mod reload;
 mod retention;
 mod sessions;
 mod siprec;
+mod tail;
 mod uploads;
 
 use std::collections::BTreeMap;
@@ -55,6 +57,7 @@ use tokio::sync::{mpsc, watch};
 use self::alarms::Watcher;
 use self::configured::{WISHES_MAX, Wish};
 use self::control::{Ask, Control, Edges, Figures, Inputs, binding_of};
+use self::copies::Copier;
 use self::listeners::Listeners;
 use self::names::{Finder, NamedTrunk, lead_to};
 use self::port::Port;
@@ -195,7 +198,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     config.browser_addresses = shared_port.addresses();
     let taps = workers.iter_mut().filter_map(MediaHandle::take_tap).collect();
     let cellar = Cellar::open(&recording, &data, taps, &bell, &clock, entropy.fork())?;
-    let Cellar { writer, told: recorder, recordings, keys, shelf, uploading, keeper } = cellar;
+    let Cellar { writer, told: recorder, recordings, keys, shelf, uploading, keeper, copier } = cellar;
 
     let (names, names_now) = watch::channel(Arc::new(names_of(&config, skills)));
     let names_entropy = entropy.fork();
@@ -221,7 +224,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     metrics::register(&mut metrics, &figures, &store, &workers, &sockets);
     let found = metrics::names(&mut metrics);
     let uploads = uploading.map(|(uploads, figures)| metrics::uploads(&mut metrics, &figures, uploads));
-    metrics::retention(&mut metrics, &keeper.figures);
+    metrics::recordings(&mut metrics, &writer, &keeper.figures, &copier.figures);
     let (rules, rules_now) = watch::channel(Arc::new(alarms));
     let disks = vec![("data", data.clone()), ("recordings", shelf.folder.clone())];
     let of_exchange = (asks_in.clone(), clock.clone(), told, Arc::clone(&figures));
@@ -245,6 +248,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         bans: Arc::clone(&bans),
         finder,
         keeper,
+        copier,
         alarms: rules,
         certifier,
         versions,
@@ -303,6 +307,7 @@ struct Cellar {
     shelf: Shelf,
     uploading: Option<(Uploads, Arc<Uploading>)>,
     keeper: Keeper,
+    copier: Copier,
 }
 
 impl Cellar {
@@ -328,7 +333,9 @@ impl Cellar {
         let (shelf, uploading) = uploads::start(settings, folder, clock)?;
         let mut keeper = Keeper::new(data, &shelf, clock);
         keeper.follow(settings.keep.clone(), settings.hour.clone())?;
-        Ok(Self { writer, told, recordings, keys, shelf, uploading, keeper })
+        let mut copier = Copier::new(data, &shelf, keys.as_ref(), clock);
+        copier.follow(settings.copies.clone())?;
+        Ok(Self { writer, told, recordings, keys, shelf, uploading, keeper, copier })
     }
 }
 

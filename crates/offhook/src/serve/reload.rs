@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::configured::{Desk, Wish, notes};
 use super::control::{Ask, Look};
+use super::copies::Copier;
 use super::listeners::Spoken;
 use super::names::{Finder, NamedTrunk};
 use super::retention::Keeper;
@@ -69,6 +70,8 @@ pub struct Reloader {
     pub bans: Arc<Bans>,
     pub finder: Finder,
     pub keeper: Keeper,
+    /// Makes copies of recordings.
+    pub copier: Copier,
     pub alarms: watch::Sender<Arc<Vec<Rule>>>,
     pub certifier: Option<Certifier>,
     /// Certificates in use; with trunks by their places in the exchange.
@@ -280,6 +283,8 @@ impl Reloader {
         self.alarms.send_replace(Arc::new(alarms));
         let kept = tokio::task::block_in_place(|| self.keeper.follow(recording.keep, recording.hour));
         warnings.extend(kept.err().map(|error| problem("recordings are not erased", format!("{error:#}"))));
+        let copied = tokio::task::block_in_place(|| self.copier.follow(recording.copies));
+        warnings.extend(copied.err().map(|error| problem("recordings are not copied", format!("{error:#}"))));
         if let Some(mut files) = certificates.filter(|_| self.certificates.is_some()) {
             let of = |at: usize| trunks.get(at).and_then(|(name, _)| place(name));
             for files in &mut files.trunks {

@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,11 +19,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use offhook_net::Clock;
-use offhook_recorder::{MANIFEST, Manifest, hash_file};
+use offhook_recorder::{Manifest, hash_file};
 use offhook_units::{RecordingId, Span, Tick};
 
+use super::tail::Tail;
 use crate::config;
-use crate::recording::{Ledger, Objects, Shelf, StoreSettings, Stored, confirm};
+use crate::recording::{Ledger, Objects, STORED, Shelf, StoreSettings, Stored, confirm};
 
 /// How often the manifest is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -118,8 +119,7 @@ struct Spool {
     settings: StoreSettings,
     figures: Arc<Uploading>,
     ledger: Ledger,
-    /// How much of the manifest is known.
-    read: u64,
+    tail: Tail,
     /// Oldest first.
     waiting: BTreeMap<RecordingId, Local>,
     /// Stored, and in the folder all the same: by when they were stored.
@@ -148,9 +148,10 @@ impl Pace<'_> {
 impl Spool {
     fn open(folder: PathBuf, objects: Arc<Objects>, settings: StoreSettings, figures: Arc<Uploading>) -> Result<Self> {
         figures.spool_max.store(settings.spool_max, Ordering::Relaxed);
-        let ledger = Ledger::open(&folder).context("the ledger of [recording.store]")?;
+        let ledger = Ledger::open(&folder, STORED).context("the ledger of [recording.store]")?;
         let (waiting, kept, rest) = (BTreeMap::new(), BTreeMap::new(), (Tick::ZERO, BACK_OFF));
-        Ok(Self { folder, objects, settings, figures, ledger, read: 0, waiting, kept, rest })
+        let tail = Tail::new(folder.clone());
+        Ok(Self { folder, objects, settings, figures, ledger, tail, waiting, kept, rest })
     }
 
     /// One step, and the wait after it; false when all is to end.
@@ -172,23 +173,13 @@ impl Spool {
 
     /// Reads on in the manifest.
     fn look(&mut self) -> io::Result<()> {
-        let mut file = match File::open(self.folder.join(MANIFEST)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            file => file?,
-        };
-        file.seek(SeekFrom::Start(self.read))?;
-        let (mut reader, mut line) = (BufReader::new(file), Vec::new());
-        while reader.read_until(b'\n', &mut line)? > 0 {
-            // The rest of a line that is being written comes later.
-            if !line.ends_with(b"\n") {
-                break;
+        let mut found = Vec::new();
+        if let Some(mut lines) = self.tail.lines()? {
+            while let Some(manifest) = lines.next()? {
+                found.push(manifest);
             }
-            self.read += line.len() as u64;
-            if let Ok(manifest) = serde_json::from_slice::<Manifest>(&line) {
-                self.closed(manifest);
-            }
-            line.clear();
         }
+        found.into_iter().for_each(|manifest| self.closed(manifest));
         Ok(())
     }
 

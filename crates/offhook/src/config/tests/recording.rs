@@ -1,6 +1,7 @@
 //! What becomes of calls' speech: whether it is recorded, and pauses.
 
 use offhook_call::config::{Percent, Rule};
+use offhook_recorder::Format;
 use offhook_units::Span;
 
 use super::{GOOD, check_added, check_fault, faults_of, loaded};
@@ -164,4 +165,34 @@ fn recordings_go_to_an_object_store_by_an_address_a_bucket_and_credentials_that_
     }
     mode(0o644);
     check_added(&section, (4, 20), "others than its owner", "chmod 600");
+}
+
+#[test]
+fn copies_of_recordings_have_a_format_hours_and_a_share_of_a_core_and_say_so_where_they_break_a_seal() {
+    let said = |more: &str| loaded(&format!("{GOOD}[recording.copies]\n{more}")).recording.copies.expect("copies");
+    let silent = said("");
+    let hours = silent.hours.clone().expect("hours");
+    assert_eq!((silent.format, silent.cpu_percent), (Format::Opus, 25));
+    assert_eq!((hours.from.as_s(), hours.until.as_s(), hours.zone.name.as_str()), (79_200, 18_000, "UTC"));
+    let full = said("format = \"flac\"\nfrom = \"01:30\"\nuntil = \"02:00\"\ncpu = \"100%\"\n");
+    let hours = full.hours.expect("hours");
+    assert_eq!((full.format, full.cpu_percent, hours.last().as_s()), (Format::Flac, 100, 1_800));
+    assert_eq!(said("when = \"at-once\"\n").hours, None);
+    assert!(loaded(GOOD).recording.copies.is_none());
+    for (line, place, message, advice) in [
+        ("format = \"mp3\"", (2, 10), "mp3", "opus"),
+        ("cpu = \"0%\"", (2, 7), "no share of a core", "\"100%\""),
+        ("from = \"25:00\"", (2, 8), "no time of day", "\"03:00\""),
+        ("from = \"05:00\"", (1, 1), "end when they begin", "at-once"),
+        ("when = \"at-once\"\nuntil = \"04:00\"", (1, 1), "at certain hours", "off-peak"),
+    ] {
+        check_added(&format!("[recording.copies]\n{line}\n"), place, message, advice);
+    }
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let file = dir.path().join("recording.key");
+    std::fs::write(&file, "5a".repeat(32)).expect("written");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
+    let sealed = format!("[recording]\nkey_file = \"{}\"\n[recording.copies]\n", file.display());
+    check_added(&sealed, (3, 1), "copies of them would not be", "in_clear = true");
+    assert!(loaded(&format!("{GOOD}{sealed}in_clear = true\n")).recording.copies.is_some());
 }

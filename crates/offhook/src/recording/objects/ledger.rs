@@ -1,4 +1,4 @@
-//! Which recordings were stored: one line each, written once the store's bytes were held against the manifest.
+//! Which recordings were brought somewhere: one line each, written once they are there.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,19 +8,22 @@ use std::path::Path;
 use offhook_units::{RecordingId, Tick};
 use serde::{Deserialize, Serialize};
 
-/// Its name in the recordings folder.
-const LEDGER: &str = "stored.jsonl";
+/// The ledger of what the object store has, by its name in the recordings folder.
+pub const STORED: &str = "stored.jsonl";
 
-/// One that was stored.
+/// The ledger of what there are copies of.
+pub const COPIED: &str = "copied.jsonl";
+
+/// One that was brought there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     /// Which.
     pub id: RecordingId,
     /// When.
     pub at: Tick,
-    /// How long its object is.
+    /// How long it is there.
     pub bytes: u64,
-    /// SHA-256 of it, as in the manifest.
+    /// SHA-256 of it there; in the store that of the manifest.
     pub sha256: String,
 }
 
@@ -31,12 +34,12 @@ pub struct Ledger {
     stored: BTreeMap<RecordingId, Stored>,
 }
 
-/// What the ledger of `folder` says; lines that a crash cut are passed over.
+/// What the ledger `name` of `folder` says; lines that a crash cut are passed over.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn read(folder: &Path) -> io::Result<BTreeMap<RecordingId, Stored>> {
-    let text = match std::fs::read(folder.join(LEDGER)) {
+pub fn read(folder: &Path, name: &str) -> io::Result<BTreeMap<RecordingId, Stored>> {
+    let text = match std::fs::read(folder.join(name)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         text => text?,
     };
@@ -49,9 +52,9 @@ impl Ledger {
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn open(folder: &Path) -> io::Result<Self> {
-        let stored = read(folder)?;
-        let mut file = File::options().append(true).create(true).open(folder.join(LEDGER))?;
+    pub fn open(folder: &Path, name: &str) -> io::Result<Self> {
+        let stored = read(folder, name)?;
+        let mut file = File::options().append(true).create(true).open(folder.join(name))?;
         // Ends a line that a crash cut.
         file.write_all(b"\n")?;
         Ok(Self { file, stored })
