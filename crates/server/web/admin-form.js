@@ -40,9 +40,9 @@ export function startFields({ tablesOf, tell }) {
     return [rows, more];
   }
 
-  function place(key, value) {
+  function place(key, value, title) {
     const kind = Object.keys(PLACES).find((name) => value?.[name] !== undefined) ?? "";
-    const what = element("select", { name: `${key}/kind` }, element("option", { value: "", textContent: t("admin.usual") }), ...Object.entries(PLACES).map(([name, label]) => element("option", { value: name, textContent: label })));
+    const what = element("select", { name: `${key}/kind`, ariaLabel: title }, element("option", { value: "", textContent: t("admin.usual") }), ...Object.entries(PLACES).map(([name, label]) => element("option", { value: name, textContent: label })));
     what.value = kind;
     const where = element("span", { className: "where" });
     const fill = () => {
@@ -100,7 +100,7 @@ export function startFields({ tablesOf, tell }) {
       return group(element("div", { className: "boxes" }, ...boxes));
     }
     if (kind === "pairs") return group(...pairs(key, advice, value));
-    if (kind === "place") return group(place(key, value));
+    if (kind === "place") return group(place(key, value, label));
     if (kind === "made") return group(made(key, advice, value));
     let control;
     if (kind === "flag") {

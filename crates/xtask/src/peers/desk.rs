@@ -149,6 +149,7 @@ pub fn run(bench: &Bench) -> Result<String> {
         let session = desk.browser.open(&format!("http://{}/{page}", exchange.http))?;
         let mut other = Desk { browser: &mut *desk.browser, session };
         other.shows(shown)?;
+        other.until("its words", "document.title !== '' && document.querySelector('[data-t]')?.textContent")?;
         passed += axe::must_be_clean(other.browser, &other.session, &script, &format!("the page /{page}"))?;
     }
     passed += admin::look(desk.browser, &exchange, &script, &bench.folder, ("root", PASSWORD))?;
