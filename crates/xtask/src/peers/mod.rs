@@ -1,5 +1,6 @@
 //! The exchange among real peers: each test starts the release build of `offhook` beside programs by others.
 
+mod admin;
 pub mod agents;
 mod api;
 mod browser;
@@ -23,6 +24,7 @@ mod load;
 mod moving;
 mod mutual;
 mod nat;
+mod openid;
 mod opus;
 mod overload;
 mod page;
@@ -41,6 +43,7 @@ mod siprec;
 mod softphone;
 mod softphone_kamailio;
 mod srtp;
+mod story;
 mod supervise;
 mod tcp_tls;
 mod transfer;
@@ -184,6 +187,11 @@ const TESTS: &[Test] = &[
         name: "transfer",
         sentence: "softphone and baresip transfer, blind and attended, and speech goes on both ways",
         run: transfer::run,
+    },
+    Test {
+        name: "story",
+        sentence: "in two browsers an agent takes a caller from the queue, a supervisor whispers, and the call is transferred, wrapped up and found again",
+        run: story::run,
     },
     Test {
         name: "supervise",
