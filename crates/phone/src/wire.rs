@@ -42,7 +42,7 @@ impl Wire {
             let host = account.aor.host.clone();
             core::iter::once(host).chain(account.server_name.clone()).chain([peer.ip().to_string()]).collect()
         };
-        let places = account.servers().map(|peer| Lead { peer, names: names(peer) });
+        let places = account.servers().map(|peer| Lead { peer, names: names(peer), path: None });
         streams.lead(0, places.collect());
         Ok(Self { udp, streams: Some(streams) })
     }

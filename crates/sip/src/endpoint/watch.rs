@@ -7,6 +7,7 @@ use offhook_units::{Span, Tick};
 use super::auth::Known;
 use super::client::{Delivery, Owner};
 use super::event::{Event, WatchId};
+use super::key::Key;
 use super::{Endpoint, body_of};
 use crate::dialog::Dialog;
 use crate::transaction::{Alarms, TimerKey};
@@ -166,7 +167,7 @@ impl Endpoint {
     }
 
     /// NOTIFY within a subscription of ours; false where it is of none.
-    pub(super) fn receive_watched(&mut self, now: Tick, flow: Flow, key: &str, request: &Request) -> bool {
+    pub(super) fn receive_watched(&mut self, now: Tick, flow: Flow, key: Key, request: &Request) -> bool {
         let tag = request.headers.to_tag().unwrap_or_default();
         let Some(&id) = self.watched.get(tag) else { return false };
         let Some(found) = self.watchings.get_mut(&id).filter(|found| found.dialog.is_of(&request.headers)) else {
@@ -189,7 +190,7 @@ impl Endpoint {
         found.dialog.refresh_target(&request.headers);
         let state = request.headers.get("Subscription-State").unwrap_or_default();
         let over = state.trim_start().get(..10).is_some_and(|start| start.eq_ignore_ascii_case("terminated"));
-        let tx = self.open_server(now, flow, key.into(), request, "", None);
+        let tx = self.open_server(now, flow, key, request, "", None);
         self.reply(now, tx, 200, |_| {});
         if let Some(body) = body_of(&request.headers, &request.body) {
             self.emit(Event::Seen { watch: id, body });
