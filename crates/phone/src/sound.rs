@@ -35,6 +35,14 @@ impl Sound {
     /// # Errors
     /// [`SoundError`] where the file is missing, no WAV, empty or longer than [`SECONDS_MAX`].
     pub fn load(path: &Path) -> Result<Self, SoundError> {
+        Ok(Self { samples: Self::load_at(path, SampleRate::NARROW)? })
+    }
+
+    /// As [`Sound::load`], at another rate.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_at(path: &Path, rate: SampleRate) -> Result<Vec<i16>, SoundError> {
         let fault = |why: String| SoundError { path: path.to_owned(), why };
         let mut reader = hound::WavReader::open(path).map_err(|error| fault(error.to_string()))?;
         let spec = reader.spec();
@@ -64,9 +72,7 @@ impl Sound {
         if mono.is_empty() {
             return Err(fault("it holds no sound".into()));
         }
-        let samples = offhook_codec::resample(&mono, SampleRate(spec.sample_rate), SampleRate::NARROW)
-            .map_err(|error| fault(error.to_string()))?;
-        Ok(Self { samples })
+        offhook_codec::resample(&mono, SampleRate(spec.sample_rate), rate).map_err(|error| fault(error.to_string()))
     }
 
     /// The samples at 8 kHz.

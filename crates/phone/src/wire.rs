@@ -42,7 +42,7 @@ impl Wire {
             let host = account.aor.host.clone();
             core::iter::once(host).chain(account.server_name.clone()).chain([peer.ip().to_string()]).collect()
         };
-        let places = account.servers().map(|peer| Lead { peer, names: names(peer) });
+        let places = account.servers().map(|peer| Lead { peer, names: names(peer), path: None });
         streams.lead(0, places.collect());
         Ok(Self { udp, streams: Some(streams) })
     }
@@ -64,7 +64,7 @@ fn trusting(authorities: Option<PathBuf>) -> Result<Tls, PhoneError> {
         doing: "TLS".into(),
         why: "this system trusts no authorities: install ca-certificates, or name a file".into(),
     })?;
-    Tls::for_client(&path).map_err(|error| PhoneError::System { doing: "TLS".into(), why: error.to_string() })
+    Tls::for_calling(&path).map_err(|error| PhoneError::System { doing: "TLS".into(), why: error.to_string() })
 }
 
 fn system(doing: &str, error: &io::Error) -> PhoneError {

@@ -145,26 +145,27 @@ impl Tls {
         Ok(Self { acceptor, parties, connector, trunks: Arc::new(trunks), pages: Arc::new(pages) })
     }
 
-    /// For connections of ours alone, which show no certificate: those whom we connect to show one of an authority in the file `trust`.
+    /// For somebody who makes connections, shows no certificate and takes no connections over TLS: believes the authorities of this file.
     ///
     /// # Errors
     /// [`TlsError`] with the file that is to be mended.
-    pub fn for_client(trust: &Path) -> Result<Self, TlsError> {
+    pub fn for_calling(trust: &Path) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let connector = Connector::new(&provider, None, trust, authorities(trust)?)?;
-        // Whoever connects to us is shown nothing, and goes.
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        let roots = authorities(trust)?;
+        let connector = Connector::new(&provider, None, trust, roots)?;
+        let nothing = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(unusable(trust))?
             .with_no_client_auth()
+            // Whoever connects to us finds no certificate.
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-        let server = Arc::new(server);
+        let nothing = Arc::new(nothing);
         Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::clone(&server)),
-            parties: Arc::new([]),
+            acceptor: TlsAcceptor::from(Arc::clone(&nothing)),
+            parties: Arc::default(),
             connector: Some(Arc::new(connector)),
-            trunks: Arc::new(BTreeMap::new()),
-            pages: server,
+            trunks: Arc::default(),
+            pages: nothing,
         })
     }
 
@@ -225,7 +226,7 @@ impl Connector {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(nobody));
         let mut config = match own {
-            Some((chain, key)) => config.with_client_auth_cert(chain, key).map_err(unusable(path))?,
+            Some(own) => config.with_client_auth_cert(own.0, own.1).map_err(unusable(path))?,
             None => config.with_no_client_auth(),
         };
         // A session that goes on shows no certificate, and which names would do may have changed since it began.

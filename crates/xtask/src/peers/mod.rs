@@ -1,5 +1,6 @@
 //! The exchange among real peers: each test starts the release build of `offhook` beside programs by others.
 
+mod admin;
 pub mod agents;
 mod api;
 mod browser;
@@ -10,6 +11,7 @@ mod desk;
 mod devices;
 mod dns;
 pub mod exchange;
+mod firefox;
 mod hostile;
 mod instruments;
 mod kamailio;
@@ -22,6 +24,7 @@ mod load;
 mod moving;
 mod mutual;
 mod nat;
+mod openid;
 mod opus;
 mod overload;
 mod page;
@@ -40,6 +43,7 @@ mod siprec;
 mod softphone;
 mod softphone_kamailio;
 mod srtp;
+mod story;
 mod supervise;
 mod tcp_tls;
 mod transfer;
@@ -64,7 +68,7 @@ pub struct Options {
     /// All but this one.
     #[arg(long, value_name = "NAME")]
     except: Vec<String>,
-    /// What `nat` runs in a network of its own, with this folder.
+    /// What `nat` and `firefox` run in a network of their own, with this folder.
     #[arg(long, hide = true, value_name = "FOLDER")]
     inside: Option<PathBuf>,
 }
@@ -99,8 +103,13 @@ const TESTS: &[Test] = &[
         run: rebinding::run,
     },
     Test {
+        name: "firefox",
+        sentence: "a page in Firefox takes a call of a queue, holds, changes its network, and both hear each other",
+        run: firefox::run,
+    },
+    Test {
         name: "relay",
-        sentence: "a page whose browser may use a relay alone talks by Debian's coturn, with credentials of the exchange",
+        sentence: "a page whose browser may use a relay alone talks by Debian's coturn, over UDP and TCP, with credentials of the exchange",
         run: relay::run,
     },
     Test {
@@ -178,6 +187,11 @@ const TESTS: &[Test] = &[
         name: "transfer",
         sentence: "softphone and baresip transfer, blind and attended, and speech goes on both ways",
         run: transfer::run,
+    },
+    Test {
+        name: "story",
+        sentence: "in two browsers an agent takes a caller from the queue, a supervisor whispers, and the call is transferred, wrapped up and found again",
+        run: story::run,
     },
     Test {
         name: "supervise",
@@ -284,7 +298,9 @@ pub fn run(options: &Options) -> Result<bool> {
     let offhook = crate::target().join("release/offhook");
     ensure!(offhook.is_file(), "{} is missing: cargo build --release --package offhook", offhook.display());
     if let Some(folder) = &options.inside {
-        println!("{}", nat::inside(&Bench { offhook, folder: folder.clone() })?);
+        let bench = Bench { offhook, folder: folder.clone() };
+        let is_firefox = options.names.iter().any(|name| name == "firefox");
+        println!("{}", if is_firefox { firefox::inside(&bench) } else { nat::inside(&bench) }?);
         return Ok(true);
     }
     for name in options.names.iter().chain(&options.except) {

@@ -69,18 +69,23 @@ pub fn run(bench: &Bench) -> Result<String> {
     for program in ["unshare", "nsenter", "ip", "nft"] {
         apt::must_have(program)?;
     }
+    run_inside(bench, "nat")
+}
+
+/// Runs a test's inside, by its name, in a network of its own.
+pub(super) fn run_inside(bench: &Bench, name: &str) -> Result<String> {
     let root = rustix::process::geteuid().is_root();
     let refused = apart(root).arg("true").output().context("unshare")?;
     if !refused.status.success() {
         let why = String::from_utf8_lossy(&refused.stderr).trim().to_owned();
         ensure!(!root, "{why}: run this where root may make network namespaces (CAP_SYS_ADMIN)");
         return Ok(format!(
-            "NOT TESTED: {why}. Only root may make network namespaces here: `sudo cargo xtask peers nat`"
+            "NOT TESTED: {why}. Only root may make network namespaces here: `sudo cargo xtask peers {name}`"
         ));
     }
     let log = bench.folder.join("inside.log");
     let mut command = apart(root);
-    command.arg(std::env::current_exe()?).args(["peers", "--inside"]).arg(&bench.folder);
+    command.arg(std::env::current_exe()?).args(["peers", name, "--inside"]).arg(&bench.folder);
     let mut running = Running::start("the test in its network", &mut command, &log)?;
     let status = running.wait(WITHIN)?;
     let said = tail(&log, 20);
@@ -128,7 +133,8 @@ impl Network {
     }
 }
 
-fn done(command: &mut Command, what: &str) -> Result<()> {
+/// Runs a command to its end, which has to be a good one.
+pub(super) fn done(command: &mut Command, what: &str) -> Result<()> {
     let output = command.output().with_context(|| what.to_owned())?;
     ensure!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
