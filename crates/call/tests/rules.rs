@@ -386,6 +386,36 @@ fn the_question_is_heard_before_the_music_and_where_never_is_said_it_is_not_aske
 }
 
 #[test]
+fn a_caller_who_offers_nothing_but_opus_is_answered_with_it_and_recorded_as_g722() {
+    use offhook_plan::{CodecCap, CodecKind};
+    let mut world = world(|config| {
+        config.caps.codecs.insert(0, CodecCap::of(CodecKind::Opus));
+        config.numbers.get_mut("700").expect("a number").record = Some(Rule::Always);
+    });
+    let offer = |formats: &str| {
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.9\r\ns=-\r\nc=IN IP4 127.0.0.9\r\nt=0 0\r\nm=audio 40000 RTP/AVP {formats}\r\n\
+             a=rtpmap:96 opus/48000/2\r\n"
+        )
+    };
+    for (formats, wanted, file) in
+        [("96", CodecKind::Opus, CodecKind::G722), ("96 0", CodecKind::Pcmu, CodecKind::Pcmu)]
+    {
+        world.offers = Some(offer(formats));
+        world.opened.clear();
+        let call = world.dial("carrier2", "700", None);
+        world.offers = None;
+        let (ringing, ..) = world.ringing("ann").expect("ann's phone rings");
+        world.answer("ann", ringing);
+        let tapped = world.tapped().expect("a tapped leg");
+        let agreed = world.plans[&world.newest()].legs[tapped].negotiated.as_ref().map(|agreed| agreed.codec);
+        assert_eq!((agreed, &world.opened[..]), (Some(wanted), &[file][..]), "{formats}");
+        world.hang_up("carrier2", call);
+        world.run(Span::from_s(20));
+    }
+}
+
+#[test]
 fn a_customer_who_has_nothing_but_opus_is_recorded_as_g722() {
     use offhook_plan::{CodecCap, CodecKind};
     let mut world = world(|config| {

@@ -1,12 +1,13 @@
 //! Callers and agents without sockets or clocks: every call of a run, from the instant at which it is due to what came of it.
 
 mod agents;
+mod browsers;
 mod callers;
 
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, VecDeque};
 
-use offhook_plan::{CodecCap, Direction, MediaCaps, Negotiated};
+use offhook_plan::{Direction, Negotiated};
 use offhook_sip::{
     Body, EndCause, Endpoint, EndpointConfig, Event, Flow, Message, Method, Output as SipOutput, ParseError, Request,
     Response, SessionId, sdp,
@@ -14,10 +15,12 @@ use offhook_sip::{
 use offhook_units::{Entropy, Span, Tick};
 
 use self::agents::Floor;
+use self::browsers::Way;
 use self::callers::Crowd;
-use crate::flows::{Notice, Order, Part};
-use crate::load::{Load, Ports};
+use crate::flows::{Notice, Order, Part, Secrecy, Speech};
+use crate::load::{Carriage, Load, Ports, caps};
 use crate::statistics::Times;
+use crate::ways::{WayNotice, WayOrder};
 
 pub use self::agents::AgentFigures;
 pub(crate) use self::callers::CAUSES_MAX;
@@ -44,6 +47,8 @@ pub enum Output {
     },
     /// Tell the flows.
     Media(Order),
+    /// Tell the ways of speech that goes as a browser's.
+    Way(WayOrder),
     /// Nothing until then.
     Wait {
         /// The next timer, or none.
@@ -91,6 +96,8 @@ struct Leg {
     /// Our offer, while no answer to it is here.
     offer: Option<String>,
     is_open: bool,
+    /// Of one whose speech goes as a browser's.
+    way: Option<Way>,
 }
 
 /// The driver of a run.
@@ -98,7 +105,6 @@ struct Leg {
 pub struct Driver {
     endpoint: Endpoint,
     entropy: Entropy,
-    caps: MediaCaps,
     ports: Ports,
     flows: u32,
     stage: Stage,
@@ -122,7 +128,7 @@ impl Driver {
     pub fn new(
         now: Tick,
         load: &Load,
-        callers: SocketAddr,
+        callers: Vec<SocketAddr>,
         agents: SocketAddr,
         ports: Ports,
         mut entropy: Entropy,
@@ -138,30 +144,19 @@ impl Driver {
             registration_retry: Span::from_s(2),
             ..EndpointConfig::default()
         };
-        let caps = MediaCaps {
-            codecs: vec![CodecCap::of(load.codec)],
-            telephone_event: true,
-            comfort_noise: false,
-            voip_metrics: false,
-            ptime_ms: 20,
-        };
         let registers = load.agents.as_ref().is_some_and(|agents| agents.count > 0);
         let until = if registers { now + REGISTERED_WITHIN } else { now };
         let mut driver = Self {
             endpoint: Endpoint::new(config, entropy.fork()),
-            caps,
             ports,
             flows: 0,
             stage: Stage::Preparing { until },
             lasting: load.lasting,
-            sampled: load.speech.sampled.map(|sampled| sampled.call),
+            sampled: load.sampled,
             began: None,
             full: None,
-            crowd: load
-                .callers
-                .clone()
-                .map(|callers_load| Crowd::new(callers_load, load.transport, callers, load.keeps_outcomes)),
-            floor: load.agents.clone().map(|floor| Floor::new(floor, load.transport, agents)),
+            crowd: load.callers.clone().map(|callers_load| Crowd::new(callers_load, callers, load.keeps_outcomes)),
+            floor: load.agents.clone().map(|floor| Floor::new(floor, agents)),
             due: BTreeMap::new(),
             dues: 0,
             out: VecDeque::new(),
@@ -190,6 +185,12 @@ impl Driver {
     /// Nothing reaches the far end of `flow`.
     pub fn transport_failed(&mut self, now: Tick, flow: Flow) {
         self.endpoint.transport_failed(now, flow);
+        self.drain(now);
+    }
+
+    /// A way of speech told something.
+    pub fn way(&mut self, now: Tick, notice: WayNotice) {
+        self.way_told(now, notice);
         self.drain(now);
     }
 
@@ -277,7 +278,7 @@ impl Driver {
 
     /// Calls that are up now, and of these how many are answered.
     pub fn active(&self) -> (usize, usize) {
-        self.crowd.as_ref().map_or((0, 0), |crowd| (crowd.calls.len(), crowd.talking))
+        self.crowd.as_ref().map_or((0, 0), |crowd| (crowd.up(), crowd.talking))
     }
 
     /// What the agents came to.
@@ -319,7 +320,7 @@ impl Driver {
         match &self.crowd {
             Some(crowd) if crowd.load.hold.is_none() => Some(self.full? + lasting),
             // Calls that hold end by themselves, after their hold time and what they waited.
-            Some(crowd) => crowd.is_done.then_some(Tick::MAX).filter(|_| !crowd.calls.is_empty()),
+            Some(crowd) => crowd.is_done.then_some(Tick::MAX).filter(|_| crowd.up() > 0),
             None => Some(self.began? + lasting),
         }
     }
@@ -334,7 +335,7 @@ impl Driver {
                 }
                 Stage::Running => {
                     self.note_full(now);
-                    let is_done = self.crowd.as_ref().is_some_and(|crowd| crowd.is_done && crowd.calls.is_empty());
+                    let is_done = self.crowd.as_ref().is_some_and(|crowd| crowd.is_done && crowd.up() == 0);
                     if !is_done && self.ends_at().is_none_or(|at| at > now) {
                         return;
                     }
@@ -405,6 +406,8 @@ impl Driver {
             | Event::Resubscribed { .. }
             | Event::NotifyDue { .. }
             | Event::Unsubscribed { .. }
+            | Event::Seen { .. }
+            | Event::WatchRefused { .. }
             | Event::Probed { .. } => {}
         }
     }
@@ -433,31 +436,49 @@ impl Driver {
         let at = flow as usize % ports.len().max(1);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
         let address = ports.get(at).copied().unwrap_or(nowhere);
+        let policy = match (&self.crowd, &self.floor) {
+            (Some(crowd), _) if is_caller && crowd.load.carriage == Carriage::Srtp => sdp::SrtpPolicy::Required,
+            (_, Some(floor)) if !is_caller && floor.load.takes_srtp => sdp::SrtpPolicy::Accept,
+            _ => sdp::SrtpPolicy::Off,
+        };
         let local = sdp::Local {
             address: address.ip(),
             port: address.port(),
             session_id: now.as_us() / 1_000 + u64::from(flow),
             version: 1,
-            srtp: sdp::Srtp::OFF,
+            // Nothing secret is said: keys may be told over any transport.
+            srtp: sdp::Srtp::new(policy, true, &mut self.entropy),
         };
-        Leg { flow, socket: first + at, local, offer: None, is_open: false }
+        Leg { flow, socket: first + at, local, offer: None, is_open: false, way: None }
     }
 
     fn reoffered(&mut self, now: Tick, session: SessionId, body: Option<Body>) {
-        let leg = self.crowd.as_mut().and_then(|crowd| crowd.leg_mut(session));
-        let Some(leg) = leg.or_else(|| self.floor.as_mut().and_then(|floor| floor.leg_mut(session))) else {
+        let caller = self.crowd.as_mut().and_then(|crowd| {
+            let caps = caps(crowd.load.speech.codec);
+            // What goes as a browser's keeps the way that it has.
+            crowd.leg_mut(session).filter(|leg| leg.way.is_none()).map(|leg| (leg, caps))
+        });
+        let found = match (caller, &mut self.floor) {
+            (Some(caller), _) => Some(caller),
+            (None, Some(floor)) => {
+                let caps = caps(floor.load.speech.codec);
+                floor.leg_mut(session).map(|leg| (leg, caps))
+            }
+            (None, None) => None,
+        };
+        let Some((leg, caps)) = found else {
             return self.endpoint.refuse_reoffer(now, session, 488);
         };
         leg.local.version += 1;
         let Some(body) = body.filter(Body::is_sdp) else {
-            let offer = sdp::offer(&leg.local, &self.caps, Direction::SendRecv);
+            let offer = sdp::offer(&leg.local, &caps, Direction::SendRecv);
             return self.endpoint.answer_reoffer(now, session, Some(Body::sdp(offer)));
         };
-        match sdp::answer(&body.bytes, &leg.local, &self.caps, Direction::SendRecv) {
+        match sdp::answer(&body.bytes, &leg.local, &caps, Direction::SendRecv) {
             Ok((answer, agreed)) => {
                 let flow = leg.flow;
                 self.endpoint.answer_reoffer(now, session, Some(Body::sdp(answer)));
-                self.media(Order::Change { flow, remote: agreed.remote_rtp, sends: agreed.direction.sends() });
+                self.media(change(flow, &agreed));
             }
             Err(error) => self.endpoint.refuse_reoffer(now, session, error.status()),
         }
@@ -465,16 +486,26 @@ impl Driver {
 }
 
 /// A flow as it was agreed on.
-fn opening(leg: &Leg, part: Part, agreed: &Negotiated, keys: Vec<(Span, String)>) -> Order {
+fn opening(leg: &Leg, part: Part, speech: &Speech, agreed: &Negotiated) -> Order {
     Order::Open(Box::new(crate::flows::Opening {
         flow: leg.flow,
         part,
         socket: leg.socket,
-        remote: agreed.remote_rtp,
+        remote: leg.way.as_ref().map_or(agreed.remote_rtp, |way| way.inside),
         payload_type: agreed.send_payload_type,
-        events: agreed.telephone_event.map(|(send, _)| send),
-        keys,
+        events: agreed.telephone_event,
+        speech: speech.clone(),
+        secret: match (&leg.way, agreed.crypto) {
+            (Some(_), _) => Secrecy::Elsewhere,
+            (None, Some(crypto)) => Secrecy::Keys(crypto),
+            (None, None) => Secrecy::None,
+        },
     }))
+}
+
+/// What became of a flow by another description.
+fn change(flow: u32, agreed: &Negotiated) -> Order {
+    Order::Change { flow, remote: agreed.remote_rtp, sends: agreed.direction.sends(), crypto: agreed.crypto }
 }
 
 /// The user parts under which a request says who calls: P-Asserted-Identity before From.

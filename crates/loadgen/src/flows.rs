@@ -1,6 +1,6 @@
 //! The streams of all calls, without sockets or clocks: what each sends every 20 ms, and what became of it.
 //!
-//! Flows are spread over 20 slots of a millisecond each, so that packets leave evenly. A flow is found by the address that its peer
+//! Speech was encoded before the run, in whatever codec, and goes plain or under SRTP. Flows are spread over 20 slots of a millisecond each, so that packets leave evenly. A flow is found by the address that its peer
 //! described; where several share one, by the source number of what they sent, which an echo brings back.
 
 use core::net::SocketAddr;
@@ -8,17 +8,26 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use offhook_net::Letter;
-use offhook_rtp::{EVENT_BYTES, HEADER_BYTES, Header, KeySender, Packet, ReceiverStats, is_rtcp};
+use offhook_plan::{COMFORT_NOISE, CodecKind, Crypto};
+use offhook_rtp::{
+    HEADER_BYTES, Header, KeySender, Packet, ReceiverStats, SRTP_TAIL_MAX, SrtpReceiver, SrtpSender, is_rtcp,
+};
 use offhook_units::{Entropy, RtpSeq, RtpTime, Span, Tick};
 
 use crate::mark::Mark;
-use crate::sample::{Sample, Sampled, is_new};
+use crate::sample::{Sample, is_new};
 use crate::statistics::Times;
 
 /// Time between two packets of a flow.
 pub const PACKET_EVERY: Span = Span::from_ms(20);
-/// Samples, and bytes, of a packet.
-pub const PAYLOAD_BYTES: usize = 160;
+/// Packets in a second.
+const PACKETS_PER_S: u32 = 50;
+/// What a packet time of keys is counted as, before the clock of the codec is (RFC 4733 section 2.1).
+const KEY_SAMPLES: u32 = 160;
+/// Largest payload that is sent: a packet of Opus with a mark.
+const PAYLOAD_BYTES_MAX: usize = 1_400;
+/// Room for a packet, protected or not.
+const PACKET_BYTES_MAX: usize = HEADER_BYTES + PAYLOAD_BYTES_MAX + SRTP_TAIL_MAX;
 /// Slots that flows are spread over.
 const SLOTS: usize = 20;
 /// One slot.
@@ -52,10 +61,23 @@ pub struct Opening {
     pub remote: SocketAddr,
     /// Payload type of speech that is sent.
     pub payload_type: u8,
-    /// Payload type of telephone-events that are sent, where the peer takes them.
-    pub events: Option<u8>,
-    /// Keys to be pressed, each text so long after the opening.
-    pub keys: Vec<(Span, String)>,
+    /// Payload types of telephone-events that are sent and received, where the peer knows them.
+    pub events: Option<(u8, u8)>,
+    /// What is spoken, and in which codec.
+    pub speech: Speech,
+    /// Whether packets go under SRTP.
+    pub secret: Secrecy,
+}
+
+/// Whether the packets of a flow go under SRTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrecy {
+    /// They do not.
+    None,
+    /// Under these keys.
+    Keys(Crypto),
+    /// Whoever carries them on protects them.
+    Elsewhere,
 }
 
 /// What the signalling wants of the flows.
@@ -71,7 +93,11 @@ pub enum Order {
         remote: SocketAddr,
         /// Whether it wants to hear anything.
         sends: bool,
+        /// The keys of SRTP from now on.
+        crypto: Option<Crypto>,
     },
+    /// Its caller presses keys, each text so long from now.
+    Press(u32, Vec<(Span, String)>),
     /// What its caller hears from now on is kept, and what is said begins anew, without marks.
     Sample(u32),
     /// The call is over.
@@ -97,6 +123,8 @@ pub struct Counts {
     pub open: u64,
     /// Flows that were opened.
     pub opened: u64,
+    /// Of these, flows under SRTP, whoever agreed on its keys.
+    pub encrypted: u64,
     /// Packets that callers and speakers sent of their own.
     pub sent: u64,
     /// Packets received on open flows.
@@ -115,6 +143,8 @@ pub struct Counts {
     pub gaps: u64,
     /// Marked packets of one caller that another one heard.
     pub crosstalk: u64,
+    /// Packets that the keys of their flow do not open.
+    pub unproved: u64,
     /// Packets of nobody's: before the answer, after the end, or from an address that no description named.
     pub strays: u64,
     /// Packets left out because the generator stood still.
@@ -140,6 +170,24 @@ pub struct Figures {
     pub sample: Option<Sample>,
 }
 
+/// What opens and protects the packets of a flow.
+struct Secret {
+    send: SrtpSender,
+    receive: SrtpReceiver,
+}
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl Secret {
+    fn new(crypto: &Crypto) -> Box<Self> {
+        Box::new(Self { send: SrtpSender::new(&crypto.send), receive: SrtpReceiver::new(&crypto.receive) })
+    }
+}
+
 #[derive(Debug)]
 struct Flow {
     part: Part,
@@ -147,7 +195,7 @@ struct Flow {
     remote: SocketAddr,
     sends: bool,
     payload_type: u8,
-    events: Option<u8>,
+    events: Option<(u8, u8)>,
     keys: VecDeque<(Tick, String)>,
     pressing: KeySender,
     key_began: RtpTime,
@@ -165,18 +213,46 @@ struct Flow {
     /// Of the marks that count for this flow: the first and the last one, and how many.
     marks: Option<(u32, u32, u64)>,
     sample: Option<Box<Sample>>,
+    speech: Speech,
+    secret: Option<Box<Secret>>,
 }
 
 /// What is spoken, encoded once for all.
 #[derive(Debug, Clone)]
 pub struct Speech {
-    /// At least one packet of it.
-    pub payload: Arc<[u8]>,
+    /// The codec.
+    pub codec: CodecKind,
+    /// Payloads of 20 ms each, at least one; at most [`PAYLOAD_BYTES_MAX`] less a mark each.
+    pub packets: Arc<[Box<[u8]>]>,
     /// Every how many packets one is marked; 1: each.
     pub mark_every: u32,
-    /// The call whose caller is listened to, if any.
-    pub sampled: Option<Sampled>,
 }
+
+impl Speech {
+    /// Of a codec whose payloads are cut from one run of bytes, 160 for 20 ms, such as G.711. The last one is made whole with `filling`.
+    pub fn cut(codec: CodecKind, bytes: &[u8], filling: u8, mark_every: u32) -> Self {
+        let whole = |payload: &[u8]| {
+            let mut payload = payload.to_vec();
+            payload.resize(CUT_BYTES, filling);
+            payload.into_boxed_slice()
+        };
+        let bytes = if bytes.is_empty() { &[filling] } else { bytes };
+        Self { codec, packets: bytes.chunks(CUT_BYTES).map(whole).collect(), mark_every }
+    }
+
+    /// What a packet adds to the timestamp.
+    pub const fn step(&self) -> u32 {
+        self.codec.clock() / PACKETS_PER_S
+    }
+
+    /// The payload of the packet with this number, from the begin again after the last one.
+    pub fn payload(&self, number: usize) -> &[u8] {
+        self.packets.get(number % self.packets.len().max(1)).map_or(&[], |payload| payload)
+    }
+}
+
+/// Bytes of 20 ms of G.711, and of G.722.
+const CUT_BYTES: usize = 160;
 
 /// All flows.
 #[derive(Debug)]
@@ -191,11 +267,12 @@ pub struct Flows {
     run: u64,
     /// Agents are of this program too, so that their clock is ours.
     both_ends: bool,
-    speech: Speech,
     entropy: Entropy,
     figures: Figures,
     /// Round trips since somebody asked.
     recent: Times,
+    /// A packet while it is opened.
+    opened: Vec<u8>,
 }
 
 /// Packets to be sent, by socket.
@@ -235,7 +312,7 @@ impl Outbox {
 
 impl Flows {
     /// None yet. `run` tells the marks of this run from those of others; `both_ends`: agents are of this program too.
-    pub fn new(now: Tick, run: u64, both_ends: bool, speech: Speech, entropy: Entropy) -> Self {
+    pub fn new(now: Tick, run: u64, both_ends: bool, entropy: Entropy) -> Self {
         Self {
             by_number: BTreeMap::new(),
             by_peer: BTreeMap::new(),
@@ -245,10 +322,10 @@ impl Flows {
             due: now,
             run: run & u64::from(u32::MAX),
             both_ends,
-            speech,
             entropy,
             figures: Figures::default(),
             recent: Times::default(),
+            opened: Vec::with_capacity(PACKET_BYTES_MAX),
         }
     }
 
@@ -260,9 +337,16 @@ impl Flows {
     /// Takes an order.
     pub fn order(&mut self, now: Tick, order: Order) {
         match order {
-            Order::Open(opening) => self.open(now, *opening),
-            Order::Change { flow, remote, sends } => {
+            Order::Open(opening) => self.open(*opening),
+            Order::Change { flow, remote, sends, crypto } => {
                 let Some(found) = self.by_number.get_mut(&flow) else { return };
+                match (&mut found.secret, &crypto) {
+                    (Some(secret), Some(crypto)) => {
+                        secret.send.rekey(&crypto.send);
+                        secret.receive.rekey(&crypto.receive);
+                    }
+                    (secret, crypto) => *secret = crypto.as_ref().map(Secret::new),
+                }
                 let (socket, before) = (found.socket, found.remote);
                 (found.remote, found.sends) = (remote, sends);
                 if before != remote {
@@ -270,19 +354,23 @@ impl Flows {
                     self.by_peer.entry((socket, remote)).or_default().push(flow);
                 }
             }
+            Order::Press(flow, keys) => {
+                if let Some(flow) = self.by_number.get_mut(&flow) {
+                    flow.keys = keys.into_iter().map(|(after, keys)| (now + after, keys)).collect();
+                }
+            }
             Order::Sample(flow) => {
-                let silence = self.speech.sampled.map(|sampled| sampled.silence);
-                if let (Some(flow), Some(silence)) = (self.by_number.get_mut(&flow), silence) {
+                if let Some(flow) = self.by_number.get_mut(&flow) {
                     flow.said = 0;
-                    flow.sample.get_or_insert_with(|| Box::new(Sample::new(silence)));
+                    flow.sample.get_or_insert_with(|| Box::new(Sample::new(flow.speech.step())));
                 }
             }
             Order::Close(flow) => self.close(flow),
         }
     }
 
-    fn open(&mut self, now: Tick, opening: Opening) {
-        let Opening { flow, part, socket, remote, payload_type, events, keys } = opening;
+    fn open(&mut self, opening: Opening) {
+        let Opening { flow, part, socket, remote, payload_type, events, speech, secret } = opening;
         let slot = (0..SLOTS).min_by_key(|slot| self.slots[*slot].len()).unwrap_or(0);
         let ssrc = self.entropy.next_u32();
         let timestamp = RtpTime(self.entropy.next_u32());
@@ -293,7 +381,7 @@ impl Flows {
             sends: true,
             payload_type,
             events,
-            keys: keys.into_iter().map(|(after, keys)| (now + after, keys)).collect(),
+            keys: VecDeque::new(),
             pressing: KeySender::default(),
             key_began: timestamp,
             slot,
@@ -308,6 +396,8 @@ impl Flows {
             longest_gap: Span::ZERO,
             marks: None,
             sample: None,
+            speech,
+            secret: if let Secrecy::Keys(crypto) = &secret { Some(Secret::new(crypto)) } else { None },
         };
         if part != Part::Echo {
             self.slots[slot].push(flow);
@@ -317,6 +407,7 @@ impl Flows {
         self.by_number.insert(flow, found);
         self.figures.counts.open += 1;
         self.figures.counts.opened += 1;
+        self.figures.counts.encrypted += u64::from(secret != Secrecy::None);
     }
 
     fn forget_peer(&mut self, socket: usize, remote: SocketAddr, flow: u32) {
@@ -374,7 +465,7 @@ impl Flows {
             for id in &flows {
                 if let Some(flow) = self.by_number.get_mut(id) {
                     self.figures.late.note(late);
-                    self.figures.counts.sent += u64::from(flow.speak(now, *id, self.run, &self.speech, out));
+                    self.figures.counts.sent += u64::from(flow.speak(now, *id, self.run, out));
                 }
             }
             self.slots[slot] = flows;
@@ -388,25 +479,42 @@ impl Flows {
         if is_rtcp(bytes) {
             return;
         }
+        // An echo brings our own number back, and whoever else shares an address cannot be told apart. SRTP leaves it clear.
+        let source =
+            bytes.get(8..HEADER_BYTES).map(|ssrc| ssrc.iter().fold(0, |word, byte| (word << 8) | u32::from(*byte)));
+        let id = match self.by_peer.get(&(socket, peer)).map(Vec::as_slice) {
+            Some([only]) => Some(*only),
+            Some(_) | None => source.and_then(|source| self.by_source.get(&source).copied()),
+        };
+        let found = id.and_then(|id| Some((id, self.by_number.get_mut(&id)?)));
+        let Some((id, flow)) = found.filter(|(_, flow)| flow.socket == socket) else {
+            self.figures.counts.strays += 1;
+            return;
+        };
+        let bytes = match &mut flow.secret {
+            Some(secret) => {
+                self.opened.clear();
+                self.opened.extend_from_slice(bytes);
+                let Ok(length) = secret.receive.unprotect_rtp(&mut self.opened) else {
+                    self.figures.counts.unproved += 1;
+                    return;
+                };
+                &self.opened[..length]
+            }
+            None => bytes,
+        };
         let Ok(packet) = Packet::parse(bytes) else {
             self.figures.counts.strays += 1;
             return;
         };
-        let id = match self.by_peer.get(&(socket, peer)).map(Vec::as_slice) {
-            Some([only]) => Some(*only),
-            // An echo brings our own number back, and whoever else shares an address cannot be told apart.
-            Some(_) | None => self.by_source.get(&packet.header.ssrc).copied(),
-        };
-        let Some((id, flow)) = id.and_then(|id| Some((id, self.by_number.get_mut(&id)?))) else {
-            self.figures.counts.strays += 1;
-            return;
-        };
-        let arrival = (now.as_us() * 8 / 1_000) as u32;
-        let is_speech = packet.payload.len() > EVENT_BYTES;
+        let clock = u64::from(flow.speech.codec.clock());
+        let arrival = (u128::from(now.as_us()) * u128::from(clock) / 1_000_000) as u32;
+        let is_event = flow.events.is_some_and(|(_, received)| received == packet.header.payload_type);
+        let is_speech = !is_event && packet.header.payload_type != COMFORT_NOISE;
         if !is_new(&mut flow.heard, &packet.header, is_speech.then_some(arrival)) {
             return;
         }
-        if let Some(sample) = flow.sample.as_mut().filter(|_| packet.payload.len() == PAYLOAD_BYTES) {
+        if let Some(sample) = flow.sample.as_mut().filter(|_| is_speech) {
             sample.hear(packet.header.timestamp, packet.payload);
         }
         flow.received += 1;
@@ -431,16 +539,16 @@ impl Flows {
 
 impl Flow {
     /// Sends one packet, its own or of a key; says whether it was one of speech.
-    fn speak(&mut self, now: Tick, id: u32, run: u64, speech: &Speech, out: &mut Outbox) -> bool {
-        let samples = PAYLOAD_BYTES as u32;
+    fn speak(&mut self, now: Tick, id: u32, run: u64, out: &mut Outbox) -> bool {
+        let samples = self.speech.step();
         while let Some((_, keys)) = self.keys.pop_front_if(|(at, _)| *at <= now) {
             // Where the peer takes no events there is nothing to press; the call goes on without.
             for key in keys.chars() {
                 self.pressing.press(key);
             }
         }
-        let mut buffer = [0; HEADER_BYTES + PAYLOAD_BYTES];
-        let key = self.events.and_then(|payload_type| Some((payload_type, self.pressing.step(samples as u16)?)));
+        let key =
+            self.events.and_then(|(payload_type, _)| Some((payload_type, self.pressing.step(KEY_SAMPLES as u16)?)));
         let (seq, timestamp) = (self.seq, self.timestamp);
         self.timestamp = self.timestamp.wrapping_add(samples);
         if !self.sends {
@@ -452,34 +560,49 @@ impl Flow {
                 self.key_began = timestamp;
             }
             let header = Header { payload_type, marker: key.begins, seq, timestamp: self.key_began, ssrc: self.ssrc };
-            let length = header.write(&key.event.encode(), &mut buffer).unwrap_or(0);
-            out.push(self.socket, self.remote, &buffer[..length]);
+            let mut event = key.event;
+            event.duration = event.duration.saturating_mul((samples / KEY_SAMPLES) as u16);
+            self.send(&header, &event.encode(), out);
             return false;
-        }
-        let mut payload = [0; PAYLOAD_BYTES];
-        let packets = (speech.payload.len() / PAYLOAD_BYTES).max(1);
-        let at = self.said % packets * PAYLOAD_BYTES;
-        payload.copy_from_slice(&speech.payload[at..at + PAYLOAD_BYTES]);
-        self.said += 1;
-        if self.sample.is_none() && self.sent.is_multiple_of(speech.mark_every.max(1)) {
-            Mark { run, flow: id, number: self.sent / speech.mark_every.max(1), sent: now }.write(&mut payload);
         }
         let header =
             Header { payload_type: self.payload_type, marker: self.sent == 0, seq, timestamp, ssrc: self.ssrc };
+        let mut payload = [0; PAYLOAD_BYTES_MAX];
+        let said = self.speech.payload(self.said);
+        let mut length = said.len().min(PAYLOAD_BYTES_MAX);
+        payload[..length].copy_from_slice(&said[..length]);
+        let every = self.speech.mark_every.max(1);
+        if self.sample.is_none() && self.sent.is_multiple_of(every) {
+            let mark = Mark { run, flow: id, number: self.sent / every, sent: now };
+            length = mark.write(self.speech.codec, &mut payload, length);
+        }
+        self.said += 1;
         self.sent += 1;
-        let length = header.write(&payload, &mut buffer).unwrap_or(0);
-        out.push(self.socket, self.remote, &buffer[..length]);
+        self.send(&header, &payload[..length], out);
         true
     }
 
     /// Sends a packet back, as a source of its own with its own numbers (RFC 3550 section 8.2), so that what was lost on the way here
     /// is not counted once more on the way back.
     fn echo(&mut self, now: Tick, packet: &Packet<'_>, out: &mut Outbox) {
-        let mut buffer = [0; 1_500];
+        let mut payload = [0; PAYLOAD_BYTES_MAX];
+        let Some(room) = payload.get_mut(..packet.payload.len()) else { return };
+        room.copy_from_slice(packet.payload);
+        Mark::turn(room, now);
         let header = Header { ssrc: self.ssrc, payload_type: self.payload_type, seq: self.seq, ..packet.header };
         self.seq = self.seq.next();
-        let Some(length) = header.write(packet.payload, &mut buffer) else { return };
-        Mark::turn(&mut buffer[HEADER_BYTES..length], now);
+        self.send(&header, room, out);
+    }
+
+    /// Sends a packet to the peer, protected where the flow has keys.
+    fn send(&mut self, header: &Header, payload: &[u8], out: &mut Outbox) {
+        let mut buffer = [0; PACKET_BYTES_MAX];
+        let Some(length) = header.write(payload, &mut buffer) else { return };
+        let length = match &mut self.secret {
+            // Each packet has a number of its own, and there is room for the tail.
+            Some(secret) => secret.send.protect_rtp(&mut buffer, length).unwrap_or(0),
+            None => length,
+        };
         out.push(self.socket, self.remote, &buffer[..length]);
     }
 
@@ -531,12 +654,13 @@ impl Figures {
             }
             // Whoever is sampled sends no marks, and is heard by what came.
             (Part::Caller, None) => {
-                let has_heard = flow.sample.as_ref().is_some_and(|sample| !sample.heard().is_empty());
+                let has_heard = flow.sample.as_ref().is_some_and(|sample| !sample.is_empty());
                 counts.without_echo += u64::from(!has_heard);
             }
         }
         if flow.received > 0 {
-            self.jitter.note(Span::from_us(u64::from(flow.heard.jitter()) * 125));
+            let clock = u64::from(flow.speech.codec.clock());
+            self.jitter.note(Span::from_us(u64::from(flow.heard.jitter()) * 1_000_000 / clock));
             self.longest_gap.note(flow.longest_gap);
         }
     }

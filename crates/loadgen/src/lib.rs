@@ -20,6 +20,8 @@ mod run;
 pub mod sample;
 mod speakers;
 pub mod statistics;
+pub mod ways;
+pub mod webrtc;
 
 pub use driver::{AgentFigures, CallFigures, CallTimes, Driver, Outcome, Output};
 pub use report::{Report, Second};

@@ -10,7 +10,7 @@ use offhook_net::Letter;
 use offhook_net::bans::{BanLimits, Bans, Network};
 use offhook_net::intake::{Bell, Intake, Post};
 use offhook_net::sip::{Incoming, SipSocket};
-use offhook_net::streams::{StreamLimits, StreamListener, Streams};
+use offhook_net::streams::{Lead, StreamLimits, StreamListener, Streams, Tls};
 use offhook_net::trace::Trace;
 use offhook_sip::{Flow, Transport};
 
@@ -23,29 +23,28 @@ const LETTERS_MAX: usize = 256;
 const BATCHES_MAX: usize = 4_096;
 
 /// Our addresses for SIP that are bound, and nobody listens yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bound {
-    transport: Transport,
     sockets: Vec<SipSocket>,
     listeners: Vec<StreamListener>,
 }
 
 impl Bound {
-    /// None yet, over UDP or TCP.
-    pub const fn new(transport: Transport) -> Self {
-        Self { transport, sockets: Vec::new(), listeners: Vec::new() }
-    }
-
     /// One more; gives where it is.
-    pub fn bind(&mut self, address: SocketAddr, what: &'static str) -> Result<SocketAddr, RunError> {
+    pub fn bind(
+        &mut self,
+        transport: Transport,
+        address: SocketAddr,
+        what: &'static str,
+    ) -> Result<SocketAddr, RunError> {
         let bad = |error| RunError::Bind { what, error };
-        if self.transport == Transport::Udp {
+        if transport == Transport::Udp {
             let socket = SipSocket::bind(address).map_err(bad)?;
             let local = socket.local();
             self.sockets.push(socket);
             return Ok(local);
         }
-        let listener = StreamListener::bind(self.transport, address).map_err(bad)?;
+        let listener = StreamListener::bind(transport, address).map_err(bad)?;
         let local = listener.local();
         self.listeners.push(listener);
         Ok(local)
@@ -64,8 +63,9 @@ pub struct Lines {
 
 impl Lines {
     /// Listens. What comes wakes whoever sleeps in [`Lines::sleep`], and so does `bell`.
-    pub fn open(bound: Bound, bell: Arc<Bell>) -> Result<Self, RunError> {
-        let Bound { sockets, listeners, .. } = bound;
+    /// Over TLS those are believed whom `tls` says, under the names of `leads`.
+    pub fn open(bound: Bound, tls: Option<Tls>, leads: Vec<Lead>, bell: Arc<Bell>) -> Result<Self, RunError> {
+        let Bound { sockets, listeners } = bound;
         let trusted = ["0.0.0.0/0", "::/0"].into_iter().filter_map(Network::parse).collect();
         let bans = Arc::new(Bans::new(BanLimits { trusted, ..BanLimits::default() }));
         let (tell, arrived) = bounded(BATCHES_MAX);
@@ -76,8 +76,10 @@ impl Lines {
             let limits = StreamLimits { connections_per_source_max: usize::MAX, ..StreamLimits::default() };
             let deliver = move |batch| post.try_send(batch).map_err(crossbeam_channel::TrySendError::into_inner);
             let streams =
-                Streams::start(listeners, None, limits, Arc::clone(&bans), Arc::new(deliver), Trace::default());
-            Some(streams.map_err(|error| RunError::System { what: "thread", error })?)
+                Streams::start(listeners, tls, limits, Arc::clone(&bans), Arc::new(deliver), Trace::default());
+            let streams = streams.map_err(|error| RunError::System { what: "thread", error })?;
+            streams.lead(0, leads);
+            Some(streams)
         };
         let letters = sockets.iter().map(|_| Vec::new()).collect();
         Ok(Self { intake: Intake::new(&sockets, bell, bans), letters, sockets, streams, arrived })

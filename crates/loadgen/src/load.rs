@@ -3,7 +3,8 @@
 use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use offhook_plan::CodecKind;
+use offhook_net::streams::{Lead, Tls};
+use offhook_plan::{CodecCap, CodecKind, MediaCaps};
 use offhook_sip::{Credentials, Transport, Uri};
 use offhook_units::Span;
 
@@ -18,12 +19,12 @@ pub struct Load {
     pub callers: Option<Callers>,
     /// Who answers, if anybody.
     pub agents: Option<Agents>,
-    /// What SIP goes over: UDP, or TCP with one connection for all callers and one for all agents.
-    pub transport: Transport,
-    /// The codec of both: G.711 of either law.
-    pub codec: CodecKind,
-    /// What is spoken.
-    pub speech: Speech,
+    /// Whom we believe over TLS; without it there are no connections over it.
+    pub tls: Option<Tls>,
+    /// What servers are called that connections lead to.
+    pub leads: Vec<Lead>,
+    /// The call whose caller is listened to, if any.
+    pub sampled: Option<u64>,
     /// How long it goes on: calls are made for so long where they have a hold time, and stay up for so long where they have none.
     pub lasting: Option<Span>,
     /// The process under test, on this machine.
@@ -34,9 +35,28 @@ pub struct Load {
     pub keeps_outcomes: bool,
 }
 
+/// How the speech of callers goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carriage {
+    /// As plain RTP.
+    Plain,
+    /// Under SRTP with keys from the descriptions (RFC 4568).
+    Srtp,
+    /// As a browser's: ICE, DTLS, and SRTP with keys of these.
+    WebRtc,
+}
+
 /// Who calls.
 #[derive(Debug, Clone)]
 pub struct Callers {
+    /// What SIP goes over.
+    pub transport: Transport,
+    /// Connections that calls are spread over, where the transport has any.
+    pub connections: usize,
+    /// How speech goes.
+    pub carriage: Carriage,
+    /// What is spoken.
+    pub speech: Speech,
     /// Where INVITEs are sent.
     pub server: SocketAddr,
     /// Whom they call.
@@ -62,6 +82,12 @@ pub struct Callers {
 /// Who answers.
 #[derive(Debug, Clone)]
 pub struct Agents {
+    /// What SIP goes over, with one connection for all where it has any.
+    pub transport: Transport,
+    /// Whether they take streams under SRTP; plain ones they take anyway.
+    pub takes_srtp: bool,
+    /// What is spoken where they speak, and the codec.
+    pub speech: Speech,
     /// Where they listen.
     pub local: SocketAddr,
     /// How many register; zero: whoever is called at `local` is an agent.
@@ -112,6 +138,11 @@ pub const fn sockets_for(legs: usize) -> usize {
     } else {
         wanted
     }
+}
+
+/// What one who has this codec says in descriptions.
+pub(crate) fn caps(codec: CodecKind) -> MediaCaps {
+    MediaCaps { codecs: vec![CodecCap::of(codec)], ..MediaCaps::g711() }
 }
 
 /// The text with its number: `{n}` or `{n:04}`.

@@ -216,6 +216,7 @@ impl Meter {
             post_dial_ms: times.ringing.quantiles(),
             to_agent_ms: times.to_agent.quantiles(),
             agent_answer_ms: times.agent_answered.quantiles(),
+            connected_ms: times.connected.quantiles(),
             first_words_ms: times.first_words.quantiles(),
         })
     }
@@ -257,6 +258,7 @@ fn media(figures: &Figures) -> Media {
     let counts = &figures.counts;
     Media {
         flows: counts.opened,
+        flows_encrypted: counts.encrypted,
         sent: counts.sent,
         received: counts.received,
         lost: counts.lost,
@@ -266,6 +268,7 @@ fn media(figures: &Figures) -> Media {
         flows_unheard: counts.unheard,
         gaps: counts.gaps,
         crosstalk: counts.crosstalk,
+        unproved: counts.unproved,
         strays: counts.strays,
         round_trip_ms: figures.round_trip.quantiles(),
         one_way_ms: figures.one_way.quantiles(),

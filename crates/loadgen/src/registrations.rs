@@ -10,6 +10,7 @@ mod run;
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, VecDeque};
 
+use offhook_net::streams::{Lead, Tls};
 use offhook_sip::{
     Credentials, Endpoint, EndpointConfig, Event, Flow, Message, NameAddr, Output as SipOutput, ParseError, Register,
     RegistrationId, Response, Transport, Uri, reason_phrase,
@@ -36,8 +37,12 @@ const OVER_WITHIN: Span = Span::from_s(40);
 pub struct RegisterLoad {
     /// Where REGISTERs are sent.
     pub server: SocketAddr,
-    /// What SIP goes over: UDP, or TCP with one connection for all accounts.
+    /// What SIP goes over: UDP, or one connection for all accounts.
     pub transport: Transport,
+    /// Whom we believe over TLS; without it there are no connections over it.
+    pub tls: Option<Tls>,
+    /// What the registrar is called.
+    pub lead: Lead,
     /// The domain that the accounts belong to.
     pub domain: Uri,
     /// Where accounts send from, and say that they are: port 0 takes a free one.

@@ -84,7 +84,9 @@ pub struct Calls {
     pub to_agent_ms: Quantiles,
     /// Until an agent of ours answered.
     pub agent_answer_ms: Quantiles,
-    /// From there until the caller's own speech came back.
+    /// From the server's description until ICE and DTLS were through, where speech goes as a browser's.
+    pub connected_ms: Quantiles,
+    /// From the agent's answer until the caller's own speech came back.
     pub first_words_ms: Quantiles,
 }
 
@@ -114,6 +116,8 @@ pub struct AgentsReport {
 pub struct Media {
     /// Streams.
     pub flows: u64,
+    /// Of these under SRTP.
+    pub flows_encrypted: u64,
     /// Packets sent by callers, and by agents who speak.
     pub sent: u64,
     /// Packets received.
@@ -132,6 +136,8 @@ pub struct Media {
     pub gaps: u64,
     /// Packets of one call that another caller heard.
     pub crosstalk: u64,
+    /// Packets under SRTP that the agreed keys do not open.
+    pub unproved: u64,
     /// Packets before an answer, after an end, or from an address that no description named.
     pub strays: u64,
     /// From sending a packet to its return.
@@ -361,6 +367,13 @@ impl Report {
         if let Some(quality) = self.speech_quality {
             let _ = writeln!(out, "         judged by what one caller heard: {quality:.2}");
         }
+        if media.flows_encrypted > 0 {
+            let _ = writeln!(
+                out,
+                "         {} streams under SRTP, {} packets that its keys did not open",
+                media.flows_encrypted, media.unproved
+            );
+        }
         if media.crosstalk > 0 {
             let _ = writeln!(out, "         {} packets of one call were heard in another", media.crosstalk);
         }
@@ -389,6 +402,7 @@ impl Report {
             row("post-dial: due to 180 or 183", &calls.post_dial_ms);
             row("due to the agent's INVITE", &calls.to_agent_ms);
             row("due to the agent's answer", &calls.agent_answer_ms);
+            row("answer to ICE and DTLS through", &calls.connected_ms);
             row("agent's answer to own speech back", &calls.first_words_ms);
         }
         if let Some(agents) = &self.agents {

@@ -10,15 +10,17 @@ use offhook_net::Clock;
 use offhook_net::intake::{Bell, Post};
 use offhook_net::limits::{open_files, raise_open_files};
 use offhook_net::sip::Incoming;
+use offhook_sip::Transport;
 use offhook_units::{Entropy, Span, Tick};
 
 use crate::faults::{Side, Wire};
 use crate::flows::{Figures, Flows, Notice};
 use crate::lines::{Bound, Lines};
-use crate::load::{Load, Ports, sockets_for, towards};
+use crate::load::{Carriage, Load, Ports, sockets_for, towards};
 use crate::meter::Meter;
 use crate::report::{Report, Second};
 use crate::speakers::{self, Input, Pair, Told, open_pair};
+use crate::ways::{WayNotice, Ways};
 use crate::{Driver, Output};
 
 /// How often the machines are looked at.
@@ -27,6 +29,8 @@ const LOOK_EVERY: Span = Span::from_s(1);
 const IDLE_FOR: Duration = Duration::from_secs(2);
 /// Files that are open beside our sockets.
 const FILES_BESIDE: u64 = 48;
+/// Sockets of a way of speech: ours to it, and its own.
+const FILES_A_WAY: u64 = 3;
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +90,7 @@ pub enum RunError {
 struct Sockets {
     /// Callers' and agents' addresses for SIP, where there are any.
     sip: Bound,
-    callers: SocketAddr,
+    callers: Vec<SocketAddr>,
     agents: SocketAddr,
     pairs: Vec<Pair>,
     ports: Ports,
@@ -95,28 +99,39 @@ struct Sockets {
 impl Sockets {
     fn open(load: &Load) -> Result<Self, RunError> {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (mut sip, mut pairs, mut ports) = (Bound::new(load.transport), Vec::new(), Ports::default());
+        let (mut sip, mut pairs, mut ports) = (Bound::default(), Vec::new(), Ports::default());
         let concurrent = load.callers.as_ref().map_or(0, |callers| callers.concurrent);
         // Without callers of ours, each agent may talk.
         let talks = load.agents.as_ref().map(|agents| if concurrent > 0 { concurrent } else { agents.count as usize });
         let wanted = [load.callers.as_ref().map(|_| concurrent), talks].map(|legs| legs.map_or(0, sockets_for));
-        let needed = wanted.iter().sum::<usize>() as u64 * 2 + FILES_BESIDE;
+        let of_callers = load.callers.as_ref().map_or(0, |callers| {
+            let ways = if callers.carriage == Carriage::WebRtc { concurrent as u64 * FILES_A_WAY } else { 0 };
+            // A connection is a listener, too.
+            ways + callers.connections as u64 * 2
+        });
+        let needed = wanted.iter().sum::<usize>() as u64 * 2 + of_callers + FILES_BESIDE;
         let allowed = raise_open_files().or_else(|_| open_files()).unwrap_or(u64::MAX);
         if needed > allowed {
             return Err(RunError::Files { needed, allowed });
         }
         let route = |wanted, server| towards(wanted, server).map_err(|error| RunError::Route { server, error });
-        let mut callers = nowhere;
+        let mut callers = Vec::new();
         if let Some(load) = &load.callers {
-            callers = sip.bind(route(load.local, load.server)?, "calls")?;
-            open_pairs(callers.ip(), wanted[0], &mut pairs, &mut ports.callers)?;
+            let local = route(load.local, load.server)?;
+            let connections = if load.transport == Transport::Udp { 1 } else { load.connections.max(1) };
+            for at in 0..connections {
+                // Further connections take any port: nobody is told of them before.
+                let port = if at == 0 { local.port() } else { 0 };
+                callers.push(sip.bind(load.transport, SocketAddr::new(local.ip(), port), "calls")?);
+            }
+            open_pairs(local.ip(), wanted[0], &mut pairs, &mut ports.callers)?;
         }
         let mut agents = nowhere;
         if let Some(floor) = &load.agents {
             let server = floor.registrar.as_ref().map(|(server, _)| *server);
             let server = server.or_else(|| load.callers.as_ref().map(|callers| callers.server));
             let local = server.map_or(Ok(floor.local), |server| route(floor.local, server))?;
-            agents = sip.bind(local, "agents")?;
+            agents = sip.bind(floor.transport, local, "agents")?;
             open_pairs(agents.ip(), wanted[1], &mut pairs, &mut ports.agents)?;
         }
         Ok(Self { sip, callers, agents, pairs, ports })
@@ -139,8 +154,10 @@ struct Stage {
     driver: Driver,
     speech: Sender<Input>,
     notices: Receiver<Notice>,
-    /// Where callers' and agents' messages come from.
-    callers: SocketAddr,
+    /// The ways of callers' speech, where they have any.
+    ways: Option<(Ways, Receiver<WayNotice>)>,
+    /// Where callers' messages come from; those of agents come from elsewhere.
+    callers: Vec<SocketAddr>,
     wire: Arc<Wire>,
     chance: Entropy,
 }
@@ -148,7 +165,7 @@ struct Stage {
 impl Stage {
     /// Whether a message of ours, or for us, gets through.
     fn carries(&mut self, local: SocketAddr) -> bool {
-        let side = if local == self.callers { Side::Callers } else { Side::Agents };
+        let side = if self.callers.contains(&local) { Side::Callers } else { Side::Agents };
         self.wire.carries(side, || self.chance.next_u64())
     }
 
@@ -160,6 +177,11 @@ impl Stage {
                 Output::Transmit { flow, bytes } => self.lines.send(flow, bytes),
                 // The thread of speech ends after this one.
                 Output::Media(order) => drop(self.speech.send(Input::Order(order))),
+                Output::Way(order) => {
+                    if let Some((ways, _)) = &mut self.ways {
+                        ways.order(order);
+                    }
+                }
                 Output::Wait { until } => break until,
             }
         };
@@ -183,6 +205,9 @@ impl Stage {
         }
         for notice in self.notices.try_iter() {
             self.driver.notice(notice);
+        }
+        for notice in self.ways.iter().flat_map(|(_, told)| told.try_iter()) {
+            self.driver.way(self.clock.now(), notice);
         }
         more
     }
@@ -210,7 +235,7 @@ pub fn run(
     let (tell, notices) = unbounded();
     let (speech, orders) = unbounded();
     let both_ends = load.callers.is_some() && load.agents.is_some();
-    let flows = Flows::new(clock.now(), entropy.next_u64(), both_ends, load.speech.clone(), entropy.fork());
+    let flows = Flows::new(clock.now(), entropy.next_u64(), both_ends, entropy.fork());
     let ports: Vec<u16> = sockets.pairs.iter().map(|pair| pair.local.port()).collect();
     let speech_clock = clock.clone();
     let callers = sockets.ports.callers.len();
@@ -219,21 +244,35 @@ pub fn run(
         .name("bench-speech".into())
         .spawn(move || speakers::run(speaking, flows, &speech_clock, &orders, &Post::from(tell)))
         .map_err(system("thread"))?;
+    let by_webrtc = load.callers.as_ref().filter(|callers| callers.carriage == Carriage::WebRtc);
+    let ways = match by_webrtc {
+        Some(callers) => {
+            let (tell, told) = unbounded();
+            let post = Post::new(tell, Arc::clone(&bell));
+            Some((Ways::start(callers.speech.codec, post, entropy.fork()).map_err(system("thread"))?, told))
+        }
+        None => None,
+    };
     let chance = entropy.fork();
+    let callers = sockets.callers.clone();
     let driver = Driver::new(clock.now(), load, sockets.callers, sockets.agents, sockets.ports, entropy);
     let mut stage = Stage {
-        lines: Lines::open(sockets.sip, bell)?,
+        lines: Lines::open(sockets.sip, load.tls.clone(), load.leads.clone(), bell)?,
+        ways,
         clock,
         driver,
         speech,
         notices,
-        callers: sockets.callers,
+        callers,
         wire: Arc::clone(&load.wire),
         chance,
     };
     turn(&mut stage, stop, &mut meter, live);
     let dropped = crate::process::dropped(&ports) + stage.lines.dropped();
     drop(stage.speech);
+    if let Some((ways, _)) = stage.ways.take() {
+        ways.stop();
+    }
     let figures = thread.join().unwrap_or_else(|_| {
         tracing::error!("the thread of speech panicked");
         Figures::default()

@@ -3,54 +3,50 @@
 use offhook_rtp::{Heard, ReceiverStats};
 use offhook_units::RtpTime;
 
-/// Longest sample in bytes of G.711: a minute.
-pub const SAMPLE_BYTES_MAX: usize = 480_000;
+/// Longest sample in packets of 20 ms: a minute.
+pub const SAMPLE_PACKETS_MAX: u32 = 3_000;
 
-/// Which call is sampled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sampled {
-    /// Its number, as in the caller's name.
-    pub call: u64,
-    /// What fills gaps: silence of the codec.
-    pub silence: u8,
-}
-
-/// What one caller heard since its sample began, and said meanwhile.
+/// What one caller heard since its sample began, packet by packet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sample {
-    silence: u8,
+    /// What 20 ms add to a timestamp.
+    step: u32,
     begin: Option<RtpTime>,
-    heard: Vec<u8>,
+    /// Payloads, and how far after the first one each lies.
+    heard: Vec<(u32, Box<[u8]>)>,
 }
 
 impl Sample {
-    /// An empty one.
-    pub const fn new(silence: u8) -> Self {
-        Self { silence, begin: None, heard: Vec::new() }
+    /// An empty one, of a codec of which a packet adds `step` to its timestamp.
+    pub const fn new(step: u32) -> Self {
+        Self { step, begin: None, heard: Vec::new() }
     }
 
     /// A packet came: it lies where its timestamp says, from the first one on.
     pub fn hear(&mut self, timestamp: RtpTime, payload: &[u8]) {
         let begin = *self.begin.get_or_insert(timestamp);
-        let at = timestamp.0.wrapping_sub(begin.0) as usize;
+        let after = timestamp.0.wrapping_sub(begin.0);
         // What is older than the first one has wrapped around, and is beyond the end as well.
-        if at.saturating_add(payload.len()) > SAMPLE_BYTES_MAX {
-            return;
+        if after < self.step.saturating_mul(SAMPLE_PACKETS_MAX) {
+            let at = self.heard.partition_point(|(before, _)| *before <= after);
+            self.heard.insert(at, (after, payload.into()));
         }
-        if self.heard.len() < at + payload.len() {
-            self.heard.resize(at + payload.len(), self.silence);
-        }
-        self.heard[at..at + payload.len()].copy_from_slice(payload);
     }
 
-    /// What was heard, gaps filled with silence: a byte for each sample of 8 kHz.
-    pub fn heard(&self) -> &[u8] {
+    /// Whether nothing was heard.
+    pub const fn is_empty(&self) -> bool {
+        self.heard.is_empty()
+    }
+
+    /// What was heard, in order: payloads, and how many samples of the codec's clock after the first one each lies. What is missing was
+    /// lost.
+    pub fn heard(&self) -> &[(u32, Box<[u8]>)] {
         &self.heard
     }
 
-    /// What was said for as long, which is `speech` again and again.
-    pub fn said(&self, speech: &[u8]) -> Vec<u8> {
-        speech.iter().copied().cycle().take(self.heard.len()).collect()
+    /// How many packets were said meanwhile.
+    pub fn packets_said(&self) -> usize {
+        self.heard.last().map_or(0, |(after, _)| (after / self.step.max(1)) as usize + 1)
     }
 }
 
@@ -65,18 +61,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_lie_where_their_timestamps_say_and_what_is_lost_is_silence() {
-        let mut sample = Sample::new(0xff);
+    fn packets_lie_where_their_timestamps_say_and_a_minute_of_them_is_kept() {
+        let mut sample = Sample::new(160);
         let first = u32::MAX - 159;
-        sample.hear(RtpTime(first), &[1; 160]);
-        sample.hear(RtpTime(first.wrapping_add(320)), &[3; 160]);
-        assert_eq!(sample.heard()[160..320], [0xff; 160]);
-        sample.hear(RtpTime(first.wrapping_add(160)), &[2; 160]);
-        assert_eq!(sample.heard(), [[1; 160], [2; 160], [3; 160]].concat());
+        sample.hear(RtpTime(first), &[1]);
+        sample.hear(RtpTime(first.wrapping_add(320)), &[3]);
+        assert_eq!((sample.heard().len(), sample.packets_said()), (2, 3));
+        sample.hear(RtpTime(first.wrapping_add(160)), &[2]);
         // From before the begin, and beyond the longest sample.
-        sample.hear(RtpTime(first.wrapping_sub(160)), &[9; 160]);
-        sample.hear(RtpTime(first.wrapping_add(SAMPLE_BYTES_MAX as u32)), &[9; 160]);
-        assert_eq!(sample.heard().len(), 480);
-        assert_eq!(sample.said(&[7, 8]).len(), 480);
+        sample.hear(RtpTime(first.wrapping_sub(160)), &[9]);
+        sample.hear(RtpTime(first.wrapping_add(160 * SAMPLE_PACKETS_MAX)), &[9]);
+        let heard: Vec<(u32, u8)> = sample.heard().iter().map(|(after, payload)| (*after, payload[0])).collect();
+        assert_eq!((heard, sample.packets_said()), (vec![(0, 1), (160, 2), (320, 3)], 3));
     }
 }

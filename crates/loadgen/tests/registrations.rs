@@ -19,6 +19,8 @@ fn load(accounts: u32, per_s: f64, lasting: Option<Span>) -> RegisterLoad {
     RegisterLoad {
         server: at("127.0.0.1:5060"),
         transport: Transport::Udp,
+        tls: None,
+        lead: offhook_net::streams::Lead { peer: at("127.0.0.1:5060"), names: Vec::new(), path: None },
         domain: Uri::sip(None, "pbx.test", None),
         local: at("127.0.0.4:5060"),
         accounts,

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use offhook_loadgen::arrivals::{Pattern, Rates, Spread};
-use offhook_loadgen::flows::{Figures, Flows, Outbox, PAYLOAD_BYTES, Part, Speech};
-use offhook_loadgen::load::{Agents, Callers, Load, Ports};
-use offhook_loadgen::sample::Sampled;
+use offhook_loadgen::flows::{Figures, Flows, Outbox, Part, Speech};
+use offhook_loadgen::load::{Agents, Callers, Carriage, Load, Ports};
+use offhook_loadgen::ways::{WayNotice, WayOrder};
 use offhook_loadgen::{Driver, Output};
-use offhook_plan::CodecKind;
-use offhook_sip::{Message, Transport, Uri};
+use offhook_plan::{CodecKind, Direction, MediaCaps};
+use offhook_sip::{Message, Transport, Uri, sdp};
 use offhook_units::{Entropy, Span, Tick};
 
 const WAY: Span = Span::from_ms(5);
@@ -20,9 +20,17 @@ fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
+fn silence() -> Speech {
+    Speech::cut(CodecKind::Pcmu, &[0xff], 0xff, 1)
+}
+
 fn load(per_s: f64, concurrent: usize, hold: Option<&str>, lasting_s: u64) -> Load {
     Load {
         callers: Some(Callers {
+            transport: Transport::Udp,
+            connections: 1,
+            carriage: Carriage::Plain,
+            speech: silence(),
             server: at("127.0.0.3:5070"),
             uri: Uri::sip(Some("a0001"), "127.0.0.3", Some(5_070)),
             local: at("127.0.0.2:5061"),
@@ -35,6 +43,9 @@ fn load(per_s: f64, concurrent: usize, hold: Option<&str>, lasting_s: u64) -> Lo
             credentials: None,
         }),
         agents: Some(Agents {
+            transport: Transport::Udp,
+            takes_srtp: false,
+            speech: silence(),
             local: at("127.0.0.3:5070"),
             count: 0,
             first: 1,
@@ -48,9 +59,9 @@ fn load(per_s: f64, concurrent: usize, hold: Option<&str>, lasting_s: u64) -> Lo
             wrap_up: Span::ZERO,
             part: Part::Echo,
         }),
-        transport: Transport::Udp,
-        codec: CodecKind::Pcmu,
-        speech: Speech { payload: Arc::from(vec![0xff; PAYLOAD_BYTES]), mark_every: 1, sampled: None },
+        tls: None,
+        leads: Vec::new(),
+        sampled: None,
         lasting: Some(Span::from_s(lasting_s)),
         server_pid: None,
         wire: Arc::default(),
@@ -58,8 +69,9 @@ fn load(per_s: f64, concurrent: usize, hold: Option<&str>, lasting_s: u64) -> Lo
     }
 }
 
-/// What is under way: SIP by where it goes, speech by socket.
+/// What is under way: SIP by where it goes, speech by socket, and what a way of speech tells.
 enum Parcel {
+    Way(WayNotice),
     Sip { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
     Speech { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
 }
@@ -71,6 +83,8 @@ struct World {
     sockets: Vec<SocketAddr>,
     under_way: BTreeMap<(Tick, u64), Parcel>,
     sent: u64,
+    /// How long a way of speech takes to be up; for ever where it fails.
+    up_after: Option<Span>,
     /// Of a thousand packets of speech, so many are lost.
     lost_per_mille: u64,
     entropy: Entropy,
@@ -82,12 +96,14 @@ struct World {
 impl World {
     fn new(load: &Load) -> Self {
         let now = Tick::from_us(1_000_000_000);
-        let ports =
-            Ports { callers: vec![at("127.0.0.2:20000"), at("127.0.0.2:20002")], agents: vec![at("127.0.0.3:40000")] };
+        let ports = Ports {
+            callers: [20_000, 20_002, 20_004].map(|port| SocketAddr::from(([127, 0, 0, 2], port))).into(),
+            agents: vec![at("127.0.0.3:40000")],
+        };
         let sockets = ports.callers.iter().chain(&ports.agents).copied().collect();
         let mut entropy = Entropy::from_number(17);
-        let flows = Flows::new(now, 0xfeed, true, load.speech.clone(), entropy.fork());
-        let driver = Driver::new(now, load, at("127.0.0.2:5061"), at("127.0.0.3:5070"), ports, entropy.fork());
+        let flows = Flows::new(now, 0xfeed, true, entropy.fork());
+        let driver = Driver::new(now, load, vec![at("127.0.0.2:5061")], at("127.0.0.3:5070"), ports, entropy.fork());
         Self {
             now,
             driver,
@@ -95,6 +111,7 @@ impl World {
             sockets,
             under_way: BTreeMap::new(),
             sent: 0,
+            up_after: Some(Span::from_ms(80)),
             lost_per_mille: 0,
             entropy,
             until: None,
@@ -114,9 +131,37 @@ impl World {
                     self.send(Parcel::Sip { from: flow.local, to: flow.peer, bytes });
                 }
                 Output::Media(order) => self.flows.order(self.now, order),
+                Output::Way(order) => self.way(order),
                 Output::Wait { until } => break self.until = until,
             }
         }
+    }
+
+    /// A way of speech that is none: its offer is plain, and plain packets go straight to the agents.
+    fn way(&mut self, order: WayOrder) {
+        let (after, notice) = match order {
+            WayOrder::Open { flow, near } => {
+                let local = sdp::Local {
+                    address: near.ip(),
+                    port: near.port(),
+                    session_id: 1,
+                    version: 1,
+                    srtp: sdp::Srtp::OFF,
+                };
+                let offer = sdp::offer(&local, &MediaCaps::g711(), Direction::SendRecv);
+                (Span::from_ms(20), WayNotice::Offer { flow, offer, inside: at("127.0.0.3:40000") })
+            }
+            WayOrder::Accept { flow, answer } => {
+                assert!(answer.contains("m=audio 40000"), "{answer}");
+                match self.up_after {
+                    Some(after) => (after, WayNotice::Up { flow }),
+                    None => (WAY, WayNotice::Failed { flow, why: "no way".into() }),
+                }
+            }
+            WayOrder::Close { .. } => return,
+        };
+        self.sent += 1;
+        self.under_way.insert((self.now + after, self.sent), Parcel::Way(notice));
     }
 
     fn speak(&mut self, mut out: Outbox) {
@@ -146,6 +191,10 @@ impl World {
                 Parcel::Sip { from, to, bytes } => {
                     let flow = offhook_sip::Flow { transport: Transport::Udp, local: to, peer: from };
                     self.driver.receive(self.now, flow, Message::parse(&bytes).unwrap());
+                    self.drain();
+                }
+                Parcel::Way(notice) => {
+                    self.driver.way(self.now, notice);
                     self.drain();
                 }
                 Parcel::Speech { from, to, bytes } => {
@@ -286,20 +335,87 @@ fn an_agent_called_without_a_name_takes_20_calls_at_once() {
 fn a_sampled_caller_hears_own_speech_from_its_begin_on_without_marks_and_the_others_go_on_marked() {
     let mut load = load(1.0, 2, None, 4);
     load.callers.as_mut().unwrap().uri = Uri::sip(None, "127.0.0.3", Some(5_070));
-    let said: Vec<u8> = (0..PAYLOAD_BYTES * 50).map(|n| (n / PAYLOAD_BYTES) as u8).collect();
-    load.speech =
-        Speech { payload: Arc::from(said.clone()), mark_every: 1, sampled: Some(Sampled { call: 2, silence: 0xff }) };
+    let said: Vec<u8> = (0..160 * 50).map(|n| (n / 160) as u8).collect();
+    load.callers.as_mut().unwrap().speech = Speech::cut(CodecKind::Pcmu, &said, 0xff, 1);
+    load.sampled = Some(2);
     let (driver, figures, _) = World::new(&load).run();
     assert_eq!(driver.calls().unwrap().0.completed, 2);
     let sample = figures.sample.expect("a sample");
-    let (heard, expected) = (sample.heard(), sample.said(&said));
     // Four seconds, but for what was under way at either end; echoes of marked packets that had left before come first.
-    assert!((31_000..=32_640).contains(&heard.len()), "{}", heard.len());
-    let begin = heard.chunks(PAYLOAD_BYTES).position(|packet| packet == &said[..PAYLOAD_BYTES]).expect("the begin");
+    assert!((194..=204).contains(&sample.packets_said()), "{}", sample.packets_said());
+    let heard: Vec<&[u8]> = sample.heard().iter().map(|(_, payload)| &payload[..]).collect();
+    assert_eq!(heard.len(), sample.packets_said());
+    let begin = heard.iter().position(|packet| *packet == &said[..160]).expect("the begin");
     assert!(begin <= 1, "{begin}");
-    let heard = &heard[begin * PAYLOAD_BYTES..];
-    assert_eq!(heard, &expected[..heard.len()]);
+    assert!(heard[begin..].iter().zip(said.chunks(160).cycle()).all(|(heard, said)| *heard == said));
     let counts = figures.counts;
     assert_eq!((counts.without_echo, counts.crosstalk), (0, 0));
     assert!(counts.echoed > 150 && counts.echoed < counts.sent, "{counts:?}");
+}
+
+#[test]
+fn every_codec_goes_there_and_back_plain_and_under_srtp_and_each_packet_is_found_again() {
+    for (codec, carriage) in [
+        (CodecKind::G722, Carriage::Plain),
+        (CodecKind::Opus, Carriage::Plain),
+        (CodecKind::Pcma, Carriage::Srtp),
+        (CodecKind::Opus, Carriage::Srtp),
+    ] {
+        let mut load = load(10.0, 3, None, 2);
+        // Packets of Opus have the lengths that they have: single frames of 1, 40 and 200 bytes.
+        let packets = [1, 40, 200].map(|length| {
+            let frame = vec![7; if codec == CodecKind::Opus { length } else { 160 }];
+            [&[0b0100_1000][..], &frame].concat().into_boxed_slice()
+        });
+        let speech = Speech { codec, packets: Arc::from(packets), mark_every: 1 };
+        let (callers, agents) = (load.callers.as_mut().unwrap(), load.agents.as_mut().unwrap());
+        (callers.speech, callers.carriage, agents.speech) = (speech.clone(), carriage, speech);
+        callers.uri = Uri::sip(None, "127.0.0.3", Some(5_070));
+        agents.takes_srtp = carriage == Carriage::Srtp;
+        let (driver, figures, _) = World::new(&load).run();
+        let counts = figures.counts;
+        assert_eq!(driver.calls().unwrap().0.completed, 3, "{codec:?} {carriage:?}");
+        assert_eq!((counts.lost, counts.marks_lost, counts.unproved), (0, 0, 0), "{counts:?}");
+        assert_eq!(counts.encrypted, if carriage == Carriage::Srtp { 6 } else { 0 }, "{codec:?}");
+        // All but what was under way at the end.
+        assert!(counts.sent > 290 && counts.sent - counts.echoed <= 6, "{codec:?} {carriage:?}: {counts:?}");
+        assert!((figures.round_trip.ms_at(0.99) - 10.0).abs() < 0.1, "{:?}", figures.round_trip.quantiles());
+        assert!(figures.jitter.quantiles().max < 1.0, "{codec:?}: {:?}", figures.jitter.quantiles());
+    }
+}
+
+#[test]
+fn who_offers_srtp_to_agents_without_is_refused_with_488() {
+    let mut load = load(10.0, 3, None, 2);
+    let callers = load.callers.as_mut().unwrap();
+    (callers.carriage, callers.uri) = (Carriage::Srtp, Uri::sip(None, "127.0.0.3", Some(5_070)));
+    let (driver, _, _) = World::new(&load).run();
+    let (calls, _) = driver.calls().unwrap();
+    assert_eq!((calls.failed, calls.causes.get("488 Not Acceptable Here")), (3, Some(&3)), "{calls:?}");
+}
+
+#[test]
+fn speech_that_goes_as_a_browsers_waits_for_its_way_and_a_call_without_one_fails() {
+    let mut load = load(10.0, 3, None, 2);
+    let callers = load.callers.as_mut().unwrap();
+    (callers.carriage, callers.uri) = (Carriage::WebRtc, Uri::sip(None, "127.0.0.3", Some(5_070)));
+    callers.keys = vec![(Span::from_ms(500), "5".into())];
+    let (driver, figures, _) = World::new(&load).run();
+    let (calls, times) = driver.calls().unwrap();
+    assert_eq!((calls.started, calls.answered, calls.completed, calls.failed), (3, 3, 3, 0));
+    // An offer takes 20 ms, the agent 110 and the way 80.
+    assert!((times.setup.ms_at(0.5) - 130.0).abs() < 1.0, "{:?}", times.setup.quantiles());
+    assert!((times.connected.ms_at(0.5) - 80.0).abs() < 0.5, "{:?}", times.connected.quantiles());
+    let counts = figures.counts;
+    // Of the agents' own sides none is encrypted here; eight packets of a key take the place of speech.
+    assert_eq!((counts.encrypted, counts.without_echo, counts.marks_lost), (3, 0, 0), "{counts:?}");
+    assert!(counts.sent > 3 * (96 - 8), "{counts:?}");
+
+    let mut world = World::new(&load);
+    world.up_after = None;
+    let (driver, figures, _) = world.run();
+    let (calls, _) = driver.calls().unwrap();
+    assert_eq!((calls.answered, calls.completed, calls.failed), (3, 0, 3));
+    assert_eq!(calls.causes.get("media: no way"), Some(&3));
+    assert_eq!(figures.counts.sent, 0);
 }

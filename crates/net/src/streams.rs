@@ -111,6 +111,8 @@ pub struct Lead {
     pub peer: SocketAddr,
     /// What its certificate bears over TLS: one of these, a domain or an address. The first one is what it is asked for.
     pub names: Vec<String>,
+    /// What a WebSocket is asked for there, such as `/ws`; the root where this is none.
+    pub path: Option<String>,
 }
 
 /// What the thread is told.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use offhook_net::bans::{BanLimits, Bans};
 use offhook_net::sip::Incoming;
-use offhook_net::streams::{Closed, StreamLimits, Tls, TlsFiles};
+use offhook_net::streams::{Closed, Lead, StreamLimits, Tls, TlsFiles};
 use offhook_sip::{Flow, Transport};
 use support::{Exchange, SOON, any, call_id, is_closed, options, read};
 use tokio_tungstenite::tungstenite::WebSocket;
@@ -191,6 +191,28 @@ fn two_exchanges_speak_over_mutual_tls_both_ways_on_one_connection() {
 }
 
 #[test]
+fn whoever_only_makes_connections_shows_no_certificate_and_takes_no_connection() {
+    let exchange = secure("exchange", false);
+    let calling = Tls::for_calling(&files("exchange", false).trust.expect("authorities")).expect("authorities");
+    let phone = Exchange::start_over(Transport::Tls, Some(calling), StreamLimits::default());
+    let out = Flow { transport: Transport::Tls, local: phone.local, peer: exchange.local };
+    phone.streams.send(out, options("there"));
+    let Incoming::Message(flow, message) = exchange.next() else { panic!("a message") };
+    assert_eq!(call_id(&message), "there");
+    exchange.streams.send(flow, options("back"));
+    assert!(matches!(phone.next(), Incoming::Message(back, message) if back == out && call_id(&message) == "back"));
+    let to_phone = Flow { transport: Transport::Tls, local: exchange.local, peer: phone.local };
+    exchange.streams.send(to_phone, options("in vain"));
+    assert!(matches!(exchange.next(), Incoming::Lost(lost) if lost == to_phone));
+    assert!(
+        Tls::for_calling(&files("exchange", false).key)
+            .expect_err("no authorities")
+            .to_string()
+            .contains("exchange.key")
+    );
+}
+
+#[test]
 fn a_stranger_without_a_certificate_and_one_without_tls_stay_outside() {
     let (ours, open) = (secure("exchange", true), secure("trunk", false));
     let stranger = Tls::load(&TlsFiles { trust: None, ..files("exchange", false) }).expect("certificates");
@@ -257,6 +279,28 @@ fn two_exchanges_speak_over_websocket_both_ways_on_one_connection_plain_and_secu
         assert!(matches!(ours.next(), Incoming::Message(back, message) if back == out && call_id(&message) == "back"));
         drop(trunk);
         assert!(matches!(ours.next(), Incoming::Lost(lost) if lost == out));
+    }
+}
+
+#[test]
+fn a_server_is_asked_for_a_websocket_by_its_name_at_its_path_and_at_the_root_by_its_address() {
+    for (names, path, wanted) in [
+        (vec!["sip.example".to_owned(), "127.0.0.1".to_owned()], Some("/ws".to_owned()), ("/ws", "sip.example")),
+        (vec!["127.0.0.1".to_owned()], None, ("/", "127.0.0.1")),
+    ] {
+        let ours = Exchange::start_over(Transport::Ws, None, StreamLimits::default());
+        let server = TcpListener::bind(any()).expect("a port");
+        let peer = server.local_addr().expect("bound");
+        ours.streams.lead(0, vec![Lead { peer, names, path }]);
+        ours.streams.send(Flow { transport: Transport::Ws, local: ours.local, peer }, options("there"));
+        let (mut stream, _) = server.accept().expect("a connection");
+        let mut asked = Vec::new();
+        while !asked.ends_with(b"\r\n\r\n") {
+            asked.extend(read(&mut stream, 1));
+        }
+        let asked = String::from_utf8(asked).expect("text");
+        assert!(asked.starts_with(&format!("GET {} HTTP/1.1\r\n", wanted.0)), "{asked}");
+        assert!(asked.to_lowercase().contains(&format!("host: {}:{}\r\n", wanted.1, peer.port())), "{asked}");
     }
 }
 

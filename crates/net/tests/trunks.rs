@@ -152,7 +152,7 @@ fn a_trunk_is_shown_its_own_certificate_and_is_the_trunk_on_our_connection_too()
     let trunks = vec![TrunkFiles { trunk: 1, authorities: Some(file("authority.pem")), own, ..TrunkFiles::default() }];
     let ours = Exchange::start(&TlsFiles { trust: None, trunks, ..common("exchange", "authority.pem") });
     let peer = theirs.local;
-    ours.streams.lead(1, vec![Lead { peer, names: vec!["trunk.offhook.example".to_owned()] }]);
+    ours.streams.lead(1, vec![Lead { peer, names: vec!["trunk.offhook.example".to_owned()], path: None }]);
     let out = ours.calls(&theirs);
     assert_eq!(theirs.proved(), Some(CARRIER), "they know us by it");
     assert!(matches!(ours.next(), Incoming::Proved(flow, Some(1)) if flow == out));
@@ -177,7 +177,7 @@ fn a_server_bears_a_name_of_the_trunk_or_gets_nothing() {
         let trunks = vec![TrunkFiles { trunk: 0, authorities: Some(file(authority)), ..TrunkFiles::default() }];
         let ours = Exchange::start(&TlsFiles { trunks, ..common("exchange", "authority.pem") });
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        ours.streams.lead(0, vec![Lead { peer: theirs.local, names }]);
+        ours.streams.lead(0, vec![Lead { peer: theirs.local, names, path: None }]);
         let out = ours.calls(&theirs);
         match ours.next() {
             Incoming::Proved(flow, Some(0)) => assert!(flow == out && is_believed, "{server} {authority}"),

@@ -14,7 +14,7 @@ use offhook_sip::{NameAddr, Uri};
 use offhook_units::Span;
 
 use crate::phone::{SoundArgs, account, entropy, print_line, stop_signals};
-use crate::webrtc::WebRtc;
+use crate::webrtc::ByWebRtc;
 
 /// Arguments of `offhook call`.
 #[derive(Debug, Args)]
@@ -127,7 +127,7 @@ pub fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
     dial.give_up_after = args.expect_answer_within;
     let mut chance = entropy()?;
     if args.webrtc {
-        dial.carrier = Some(Arc::new(WebRtc::new(chance.next_u32())?));
+        dial.carrier = Some(Arc::new(ByWebRtc::new(chance.next_u32())?));
     }
     let stop = stop_signals()?;
     let config = PhoneConfig { account, ..PhoneConfig::new(args.listen, engine) };

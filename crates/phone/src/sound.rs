@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use offhook_codec::{Coding, NarrowEncoder};
+use offhook_codec::{Coding, NarrowDecoder, NarrowEncoder};
 use offhook_units::SampleRate;
 
 /// Longest file that is loaded, in seconds: 2 hours of speech are 115 MB.
@@ -35,6 +35,14 @@ impl Sound {
     /// # Errors
     /// [`SoundError`] where the file is missing, no WAV, empty or longer than [`SECONDS_MAX`].
     pub fn load(path: &Path) -> Result<Self, SoundError> {
+        Ok(Self { samples: Self::load_at(path, SampleRate::NARROW)? })
+    }
+
+    /// As [`Sound::load`], at another rate.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_at(path: &Path, rate: SampleRate) -> Result<Vec<i16>, SoundError> {
         let fault = |why: String| SoundError { path: path.to_owned(), why };
         let mut reader = hound::WavReader::open(path).map_err(|error| fault(error.to_string()))?;
         let spec = reader.spec();
@@ -64,9 +72,7 @@ impl Sound {
         if mono.is_empty() {
             return Err(fault("it holds no sound".into()));
         }
-        let samples = offhook_codec::resample(&mono, SampleRate(spec.sample_rate), SampleRate::NARROW)
-            .map_err(|error| fault(error.to_string()))?;
-        Ok(Self { samples })
+        offhook_codec::resample(&mono, SampleRate(spec.sample_rate), rate).map_err(|error| fault(error.to_string()))
     }
 
     /// The samples at 8 kHz.
@@ -82,6 +88,8 @@ pub struct Player {
     at: usize,
     repeat: bool,
     silence: u8,
+    /// For whoever wants what comes next as samples.
+    decoder: NarrowDecoder,
 }
 
 impl Player {
@@ -89,7 +97,7 @@ impl Player {
     pub fn new(sound: &Sound, coding: Coding, repeat: bool) -> Self {
         let mut encoder = NarrowEncoder::new(coding);
         let encoded = sound.samples.iter().map(|sample| encoder.sample(*sample)).collect();
-        Self { encoded, at: 0, repeat, silence: coding.silence() }
+        Self { encoded, at: 0, repeat, silence: coding.silence(), decoder: NarrowDecoder::new(coding) }
     }
 
     /// Fills `payload` with what comes next. `true` once: with the call that plays the last byte of a sound that does not repeat.
@@ -103,6 +111,25 @@ impl Player {
             self.at = (self.at + 1).min(self.encoded.len());
         }
         had_more && !self.repeat && self.at == self.encoded.len()
+    }
+}
+
+/// Samples that are decoded at once.
+const DECODED_MAX: usize = 80;
+
+impl Player {
+    /// As [`Player::fill`], as samples: what is encoded again is what was.
+    pub fn fill_samples(&mut self, samples: &mut [i16]) -> bool {
+        let mut finished = false;
+        for part in samples.chunks_mut(DECODED_MAX) {
+            let mut payload = [0; DECODED_MAX];
+            let payload = &mut payload[..part.len()];
+            finished |= self.fill(payload);
+            for (sample, byte) in part.iter_mut().zip(payload) {
+                *sample = self.decoder.byte(*byte);
+            }
+        }
+        finished
     }
 }
 

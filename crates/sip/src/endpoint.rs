@@ -7,6 +7,7 @@ mod change;
 mod client;
 mod early;
 mod event;
+mod key;
 mod large;
 mod message;
 mod probe;
@@ -19,6 +20,7 @@ mod session;
 mod subscription;
 mod uac;
 mod uas;
+mod watch;
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -30,20 +32,23 @@ use crate::dialog::Dialog;
 use crate::transaction::{SessionTimer, TimerKey, Timers, Times};
 use crate::{Body, DialogSnapshot, Flow, Headers, Message, Method, ParseError, Request, Response};
 use client::{Client, Delivery, Failed, Owner};
+use key::{Keyed, Keys};
 use registration::Registration;
 use server::Server;
 use session::{Phase, Session};
 use subscription::Subscription;
+use watch::Watching;
 
 pub use client::FORKS_MAX;
 pub use event::{
     EndCause, EndpointConfig, Event, Full, Invite, MessageId, Output, ProbeId, Register, RegistrationId, RequestId,
-    SessionId, SubscriptionId,
+    SessionId, SubscriptionId, WatchId,
 };
 pub use large::DATAGRAM_REQUEST_BYTES_MAX;
 pub use message::Text;
 pub use refresh::MIN_SE;
 pub use subscription::{SUBSCRIPTION_MAX, SUBSCRIPTION_MIN, Subscribed};
+pub use watch::Watch;
 
 /// Methods that the endpoint answers itself or that make sessions; `Allow` lists them before the program's own.
 const METHODS: [Method; 9] = [
@@ -101,8 +106,10 @@ pub struct Endpoint {
     /// Client transactions by flow, for failures of the transport.
     flows: BTreeSet<(Flow, u64)>,
     servers: BTreeMap<u64, Server>,
-    server_keys: BTreeMap<Box<str>, u64>,
-    merges: BTreeMap<Box<str>, u64>,
+    /// Names transactions.
+    keys: Keys,
+    server_keys: Keyed<u64>,
+    merges: Keyed<u64>,
     sessions: BTreeMap<SessionId, Session>,
     /// Sessions by the connection that they were set up on.
     connected: BTreeSet<(Flow, SessionId)>,
@@ -112,6 +119,9 @@ pub struct Endpoint {
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
     /// Subscriptions by the tag that we gave.
     watchers: BTreeMap<Box<str>, SubscriptionId>,
+    /// Subscriptions of ours, and which tag of ours is whose.
+    watchings: BTreeMap<WatchId, Watching>,
+    watched: BTreeMap<Box<str>, WatchId>,
     /// Peers that took no connection for a large request, and until when that is believed.
     streamless: BTreeMap<SocketAddr, Tick>,
     /// Hosts whose large requests go over other listeners than those of the configuration.
@@ -151,14 +161,17 @@ impl Endpoint {
             clients: BTreeMap::new(),
             flows: BTreeSet::new(),
             servers: BTreeMap::new(),
-            server_keys: BTreeMap::new(),
-            merges: BTreeMap::new(),
+            keys: Keys::new(&mut entropy.fork()),
+            server_keys: Keyed::default(),
+            merges: Keyed::default(),
             sessions: BTreeMap::new(),
             connected: BTreeSet::new(),
             dialogs: BTreeMap::new(),
             registrations: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             watchers: BTreeMap::new(),
+            watchings: BTreeMap::new(),
+            watched: BTreeMap::new(),
             streamless: BTreeMap::new(),
             large_otherwise: BTreeMap::new(),
             shedding: false,
@@ -231,6 +244,18 @@ impl Endpoint {
         }
     }
 
+    /// We have another address: a session's requests leave from there from now on, over `flow`, and the peer is told `contact` with the next
+    /// one, which is the program's to send ([`Endpoint::reoffer`]).
+    pub fn move_session(&mut self, session: SessionId, flow: Flow, contact: crate::Uri) {
+        let Some(found) = self.sessions.get_mut(&session) else { return };
+        self.connected.remove(&(found.dialog.flow, session));
+        found.dialog.move_to(flow);
+        found.dialog.contact = contact;
+        if flow.transport.is_reliable() {
+            self.connected.insert((flow, session));
+        }
+    }
+
     /// The instant of the last [`Output::Wait`] is reached. Calling it early or late does no harm.
     pub fn timeout(&mut self, now: Tick) {
         while let Some(key) = self.timers.pop_due(now) {
@@ -244,6 +269,7 @@ impl Endpoint {
                 TimerKey::Session(id, SessionTimer::Expiry) => self.expiry_timer(now, id),
                 TimerKey::Registration(id) => self.registration_timer(now, id),
                 TimerKey::Subscription(id) => self.subscription_timer(now, id),
+                TimerKey::Watch(id) => self.watch_timer(now, id),
             }
         }
     }
@@ -335,6 +361,7 @@ impl Endpoint {
             Owner::Register(registration) => self.register_response(now, registration, delivery),
             Owner::Probe(probe) => self.probe_response(probe, &delivery),
             Owner::Watcher(subscription) => self.watcher_response(subscription, &delivery),
+            Owner::Subscribe(watch) => self.subscribe_response(now, watch, delivery),
             Owner::Message(id) => self.message_response(now, id, None, &delivery),
             Owner::MessageWithin(id, session) => self.message_response(now, id, Some(session), &delivery),
             Owner::Nobody => {}
@@ -353,6 +380,7 @@ impl Endpoint {
             Owner::Register(registration) => self.register_failed(now, registration, None, None),
             Owner::Probe(id) => self.emit(Event::Probed { id, status: None }),
             Owner::Watcher(subscription) => self.watcher_failed(subscription, failed),
+            Owner::Subscribe(watch) => self.watch_later(now, watch),
             Owner::Message(id) | Owner::MessageWithin(id, _) => self.message_failed(id, failed),
             // The peer gives its INVITE up, or sends its response again.
             Owner::Prack(_) | Owner::Nobody => {}

@@ -9,6 +9,7 @@ use offhook_units::{CallId, PersonRef, Span, Tick};
 use super::desk::AtDesk;
 use super::diversion::diverted;
 use super::identity::presented;
+use super::legs::keep_recorded;
 use super::placing::{Lead, Origin, RING_FOR, Refusal};
 use super::state::{Call, Leg, Presented, Stage, Whose};
 use super::{Exchange, Output, Role};
@@ -200,9 +201,12 @@ impl Exchange {
         self.confirm_dialog(now, id, Party::Caller, session);
     }
 
+    /// What we offer a caller who has offered nothing.
     fn caller_caps(&self, id: CallId) -> Option<offhook_plan::MediaCaps> {
         let call = self.calls.get(&id)?;
-        Some(self.caps_of_caller(call.caller.trunk, call.caller_account.as_deref()))
+        let mut caps = self.caps_of_caller(call.caller.trunk, call.caller_account.as_deref());
+        keep_recorded(&mut caps);
+        Some(caps)
     }
 
     /// Opens the caller's ear before the answer: where the INVITE has an offer, or where ours reaches the caller reliably

@@ -124,10 +124,10 @@ impl Exchange {
     }
 
     /// Our capabilities towards whoever calls, over a trunk or by the phone of an account. A caller's leg may be recorded, and
-    /// Opus and L16 have to be turned for that (docs/decisions/0114).
+    /// Opus and L16 have to be turned for that (docs/decisions/0114): they are agreed on with whoever has nothing else.
     pub(super) fn caps_of_caller(&self, trunk: Option<usize>, account: Option<&str>) -> MediaCaps {
         let mut caps = account.map_or_else(|| self.caps_of(trunk), |account| self.caps_of_account(account));
-        caps.codecs.retain(|cap| cap.kind.is_recorded());
+        caps.codecs.sort_by_key(|cap| !cap.kind.is_recorded());
         caps
     }
 
@@ -135,9 +135,8 @@ impl Exchange {
     /// holds as it comes.
     pub(super) fn caps_outside(&self, id: CallId, trunk: Option<usize>, mut caps: MediaCaps) -> MediaCaps {
         let call = self.calls.get(&id).filter(|_| trunk.is_some());
-        let fits = caps.codecs.iter().any(|cap| cap.kind.is_recorded());
-        if fits && call.is_some_and(|call| self.may_record_outside(call)) {
-            caps.codecs.retain(|cap| cap.kind.is_recorded());
+        if call.is_some_and(|call| self.may_record_outside(call)) {
+            keep_recorded(&mut caps);
         }
         caps
     }
@@ -152,7 +151,12 @@ impl Exchange {
         let Some(call) = self.calls.get(&id) else { return self.config.caps.clone() };
         let now = |leg: &Leg| leg.negotiated.as_ref().map(|agreed| agreed.codec);
         let (mut caps, codec) = if call.caller.session == session {
-            (self.caps_of_caller(call.caller.trunk, call.caller_account.as_deref()), now(&call.caller))
+            let mut caps = self.caps_of_caller(call.caller.trunk, call.caller_account.as_deref());
+            let codec = now(&call.caller);
+            if codec.is_none_or(CodecKind::is_recorded) {
+                keep_recorded(&mut caps);
+            }
+            (caps, codec)
         } else {
             let (leg, agent) = call.far_ends().find(|(leg, _)| leg.session == session).unzip();
             let trunk = leg.and_then(|leg| leg.trunk);
@@ -344,6 +348,13 @@ pub(super) fn escape_user(user: &str) -> String {
         }
     }
     out
+}
+
+/// Leaves what a recording holds as it comes, where there is any of it.
+pub(super) fn keep_recorded(caps: &mut MediaCaps) {
+    if caps.codecs.iter().any(|cap| cap.kind.is_recorded()) {
+        caps.codecs.retain(|cap| cap.kind.is_recorded());
+    }
 }
 
 #[cfg(test)]

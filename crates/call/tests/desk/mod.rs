@@ -62,7 +62,7 @@ pub struct World {
     pub transport: Transport,
     /// Connections that are closed when nothing comes over them for so long.
     pub expected_alive: Vec<(Flow, Span)>,
-    /// What [`World::invite`] offers instead of a phone's media.
+    /// What whoever calls offers instead of a phone's media.
     pub offers: Option<String>,
     /// What [`World::answer`] answers instead of it.
     pub answers: Option<String>,
@@ -351,7 +351,7 @@ impl World {
             to: name_addr(&uri),
             contact: format!("sip:{who}@{at}").parse().expect("a uri"),
             headers: Vec::new(),
-            body: Some(media(at)),
+            body: Some(self.offers.clone().map_or_else(|| media(at), Body::sdp)),
             credentials: as_whom,
         };
         let session = self.at(who).endpoint.invite(now, invite).expect("room for a call");

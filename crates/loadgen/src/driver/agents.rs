@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use offhook_plan::Direction;
 use offhook_sip::{
-    Body, Credentials, Flow, NameAddr, Register, RegistrationId, Request, SessionId, Transport, Uri, reason_phrase, sdp,
+    Body, Credentials, Flow, NameAddr, Register, RegistrationId, Request, SessionId, Uri, reason_phrase, sdp,
 };
 use offhook_units::{Span, Tick};
 
 use super::{Driver, Due, Leg, Stage, callers_in, opening};
 use crate::flows::Order;
-use crate::load::{Agents, numbered};
+use crate::load::{Agents, caps, numbered};
 use crate::statistics::Times;
 
 /// How long a registration is asked for.
@@ -72,7 +72,6 @@ enum Busy {
 #[derive(Debug)]
 pub(super) struct Floor {
     pub load: Agents,
-    transport: Transport,
     local: SocketAddr,
     talks: BTreeMap<SessionId, Talk>,
     busy: BTreeMap<String, Busy>,
@@ -89,10 +88,9 @@ struct Registered {
 }
 
 impl Floor {
-    pub fn new(load: Agents, transport: Transport, local: SocketAddr) -> Self {
+    pub fn new(load: Agents, local: SocketAddr) -> Self {
         Self {
             load,
-            transport,
             local,
             talks: BTreeMap::new(),
             busy: BTreeMap::new(),
@@ -135,7 +133,7 @@ impl Driver {
     pub(super) fn register_some(&mut self, now: Tick) {
         let Some(floor) = &mut self.floor else { return };
         let Some((server, domain)) = floor.load.registrar.clone() else { return };
-        let flow = Flow { transport: floor.transport, local: floor.local, peer: server };
+        let flow = Flow { transport: floor.load.transport, local: floor.local, peer: server };
         let portion = (u64::from(floor.load.registers_per_s) * REGISTER_EVERY.as_ms() / 1_000).max(1) as u32;
         for _ in 0..portion.min(floor.load.count - floor.begun) {
             let number = u64::from(floor.load.first + floor.begun);
@@ -244,16 +242,17 @@ impl Driver {
         let Some(floor) = &mut self.floor else { return };
         let Some(talk) = floor.talks.get_mut(&session) else { return };
         let contact = talk.flow.contact(Some(&talk.agent), None);
-        let part = floor.load.part;
+        let (part, speech) = (floor.load.part, &floor.load.speech);
+        let caps = caps(speech.codec);
         let (body, order) = if talk.offer.is_empty() {
-            let offer = sdp::offer(&talk.leg.local, &self.caps, Direction::SendRecv);
+            let offer = sdp::offer(&talk.leg.local, &caps, Direction::SendRecv);
             talk.leg.offer = Some(offer.clone());
             (offer, None)
         } else {
-            match sdp::answer(&talk.offer, &talk.leg.local, &self.caps, Direction::SendRecv) {
+            match sdp::answer(&talk.offer, &talk.leg.local, &caps, Direction::SendRecv) {
                 Ok((answer, agreed)) => {
                     talk.leg.is_open = true;
-                    (answer, Some(opening(&talk.leg, part, &agreed, Vec::new())))
+                    (answer, Some(opening(&talk.leg, part, speech, &agreed)))
                 }
                 Err(error) => {
                     *floor.figures.failures.entry(format!("media: {error}")).or_insert(0) += 1;
@@ -284,15 +283,15 @@ impl Driver {
             self.note_served(now, number);
         }
         let Some(floor) = &mut self.floor else { return };
-        let part = floor.load.part;
+        let (part, speech) = (floor.load.part, &floor.load.speech);
         let Some(talk) = floor.talks.get_mut(&session) else { return };
         talk.confirmed.get_or_insert(now);
         let Some(offer) = talk.leg.offer.take() else { return };
         let answer = body.map(|body| body.bytes).unwrap_or_default();
-        match sdp::accept(&offer, &answer, &self.caps) {
+        match sdp::accept(&offer, &answer, &caps(speech.codec)) {
             Ok(agreed) => {
                 talk.leg.is_open = true;
-                let order = opening(&talk.leg, part, &agreed, Vec::new());
+                let order = opening(&talk.leg, part, speech, &agreed);
                 self.media(order);
             }
             Err(error) => {

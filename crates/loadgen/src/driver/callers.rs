@@ -4,13 +4,14 @@ use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 use offhook_plan::Direction;
-use offhook_sip::{Body, EndCause, Flow, Invite, NameAddr, SessionId, Transport, Uri, reason_phrase, sdp};
+use offhook_sip::{Body, EndCause, Flow, Invite, NameAddr, SessionId, Uri, reason_phrase, sdp};
 use offhook_units::{Span, Tick};
 
-use super::{Driver, Due, Leg, Stage, opening};
+use super::browsers::Comings;
+use super::{Driver, Due, Leg, Stage, change, opening};
 use crate::arrivals::Arrivals;
 use crate::flows::{Order, Part};
-use crate::load::{Callers, numbered};
+use crate::load::{Callers, Carriage, caps, numbered};
 use crate::statistics::Times;
 
 /// How a call ended whose caller's patience was over, and one that ended as was planned.
@@ -43,7 +44,7 @@ pub struct CallFigures {
 }
 
 impl CallFigures {
-    fn fail(&mut self, cause: &str) {
+    pub(super) fn fail(&mut self, cause: &str) {
         self.failed += 1;
         let cause = if self.causes.len() < CAUSES_MAX || self.causes.contains_key(cause) { cause } else { "other" };
         *self.causes.entry(cause.to_owned()).or_insert(0) += 1;
@@ -61,6 +62,8 @@ pub struct CallTimes {
     pub to_agent: Times,
     /// Until an agent of ours answered.
     pub agent_answered: Times,
+    /// From the server's description until ICE and DTLS were through, where speech goes as a browser's.
+    pub connected: Times,
     /// From the agent's answer until the caller's own speech came back: what is lost of the first words.
     pub first_words: Times,
 }
@@ -83,7 +86,7 @@ pub struct Outcome {
 pub(super) struct Call {
     number: u64,
     due: Tick,
-    leg: Leg,
+    pub leg: Leg,
     rang: bool,
     answered: Option<Tick>,
     /// When an agent of ours answered.
@@ -91,19 +94,20 @@ pub(super) struct Call {
     /// When that answer was acknowledged.
     served: Option<Tick>,
     /// Why it was ended by us before it was answered or served.
-    gave_up: bool,
+    pub gave_up: bool,
 }
 
 /// All callers.
 #[derive(Debug)]
 pub(super) struct Crowd {
     pub load: Callers,
-    transport: Transport,
-    local: SocketAddr,
+    /// Where messages come from; calls are spread over them.
+    locals: Vec<SocketAddr>,
     arrivals: Option<Arrivals>,
     pub calls: BTreeMap<SessionId, Call>,
     by_number: BTreeMap<u64, SessionId>,
-    by_flow: BTreeMap<u32, SessionId>,
+    pub by_flow: BTreeMap<u32, SessionId>,
+    pub coming: Comings,
     pub talking: usize,
     /// No further call comes.
     pub is_done: bool,
@@ -117,15 +121,15 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    pub fn new(load: Callers, transport: Transport, local: SocketAddr, keeps_outcomes: bool) -> Self {
+    pub fn new(load: Callers, locals: Vec<SocketAddr>, keeps_outcomes: bool) -> Self {
         Self {
             load,
-            transport,
-            local,
+            locals,
             arrivals: None,
             calls: BTreeMap::new(),
             by_number: BTreeMap::new(),
             by_flow: BTreeMap::new(),
+            coming: Comings::new(),
             talking: 0,
             is_done: false,
             figures: CallFigures::default(),
@@ -154,8 +158,15 @@ impl Crowd {
         self.outcomes.iter_mut().for_each(|outcomes| outcomes.push(outcome.clone()));
     }
 
-    fn flow(&self) -> Flow {
-        Flow { transport: self.transport, local: self.local, peer: self.load.server }
+    /// Calls that are up or about to be.
+    pub fn up(&self) -> usize {
+        self.calls.len() + self.coming.len()
+    }
+
+    fn flow(&self, number: u64) -> Flow {
+        let at = number as usize % self.locals.len().max(1);
+        let local = self.locals.get(at).copied().unwrap_or(self.load.local);
+        Flow { transport: self.load.transport, local, peer: self.load.server }
     }
 
     fn remove(&mut self, session: SessionId) -> Option<Call> {
@@ -191,7 +202,7 @@ impl Driver {
     pub(super) fn note_full(&mut self, now: Tick) {
         let Some(crowd) = &self.crowd else { return };
         let no_more = !self.due.values().any(|due| *due == Due::Arrive);
-        let is_settled = crowd.figures.due > 0 && no_more && crowd.talking == crowd.calls.len();
+        let is_settled = crowd.figures.due > 0 && no_more && crowd.talking == crowd.up();
         if self.full.is_none() && crowd.load.hold.is_none() && is_settled {
             self.full = Some(now);
         }
@@ -205,23 +216,26 @@ impl Driver {
         crowd.figures.due += 1;
         let number = crowd.figures.due;
         crowd.start_late.note_since(due, now);
-        if crowd.calls.len() >= crowd.load.concurrent {
+        if crowd.up() >= crowd.load.concurrent {
             crowd.figures.over_limit += 1;
+        } else if crowd.load.carriage == Carriage::WebRtc {
+            self.come(due, number, leg);
         } else {
             self.call(now, due, number, leg);
         }
         self.plan_next(begin);
     }
 
-    fn call(&mut self, now: Tick, due: Tick, number: u64, mut leg: Leg) {
+    pub(super) fn call(&mut self, now: Tick, due: Tick, number: u64, mut leg: Leg) {
         let Some(crowd) = &mut self.crowd else { return };
-        let offer = sdp::offer(&leg.local, &self.caps, Direction::SendRecv);
+        let caps = caps(crowd.load.speech.codec);
+        let offer = leg.offer.take().unwrap_or_else(|| sdp::offer(&leg.local, &caps, Direction::SendRecv));
         let from = numbered(&crowd.load.from, number);
-        let flow = crowd.flow();
+        let flow = crowd.flow(number);
         let invite = Invite {
             flow,
             uri: crowd.load.uri.clone(),
-            from: NameAddr::new(Uri::at(Some(&from), crowd.local)),
+            from: NameAddr::new(Uri::at(Some(&from), flow.local)),
             to: NameAddr::new(crowd.load.uri.clone()),
             contact: flow.contact(Some(&from), None),
             headers: Vec::new(),
@@ -244,7 +258,10 @@ impl Driver {
                     self.at(at, Due::GiveUp(session));
                 }
             }
-            Err(full) => crowd.figures.fail(&full.to_string()),
+            Err(full) => {
+                crowd.figures.fail(&full.to_string());
+                self.close_flow(&leg);
+            }
         }
     }
 
@@ -257,11 +274,20 @@ impl Driver {
         // An early answer: what is said before the call is answered is heard, and the way back is open.
         if let Some(body) = body.filter(Body::is_sdp)
             && let Some(offer) = &call.leg.offer
-            && let Ok(agreed) = sdp::accept(offer, &body.bytes, &self.caps)
+            && let Ok(agreed) = sdp::accept(offer, &body.bytes, &caps(crowd.load.speech.codec))
             && !core::mem::replace(&mut call.leg.is_open, true)
         {
-            let order = opening(&call.leg, Part::Caller, &agreed, Vec::new());
-            self.media(order);
+            let order = opening(&call.leg, Part::Caller, &crowd.load.speech, &agreed);
+            self.open_flow(now, order, &body.bytes);
+        }
+    }
+
+    /// A caller's flow opens, as the server's description says.
+    fn open_flow(&mut self, now: Tick, order: Order, description: &[u8]) {
+        if let Order::Open(opening) = &order {
+            let flow = opening.flow;
+            self.lead_way(now, flow, description);
+            self.tell_flow(flow, order);
         }
     }
 
@@ -274,26 +300,34 @@ impl Driver {
         call.answered = Some(now);
         let hold = crowd.load.hold;
         let keys = crowd.load.keys.clone();
-        let agreed = match (body.filter(Body::is_sdp), call.leg.offer.take()) {
-            (Some(body), Some(offer)) => {
-                sdp::accept(&offer, &body.bytes, &self.caps).map_err(|error| error.to_string())
-            }
-            (None, _) if call.leg.is_open => return self.hang_up_after(now, session, hold),
+        let (flow, number, is_reached) = (call.leg.flow, call.number, call.reached.is_some());
+        let body = body.filter(Body::is_sdp);
+        let agreed = match (&body, call.leg.offer.take()) {
+            (Some(body), Some(offer)) => sdp::accept(&offer, &body.bytes, &caps(crowd.load.speech.codec))
+                .map(Some)
+                .map_err(|error| error.to_string()),
+            (None, _) if call.leg.is_open => Ok(None),
             (None, _) | (_, None) => Err("the answer has no session description".to_owned()),
         };
-        let (flow, number, is_reached) = (call.leg.flow, call.number, call.reached.is_some());
         let was_open = core::mem::replace(&mut call.leg.is_open, true);
+        let is_ours = call.leg.way.is_none();
         match agreed {
             Ok(agreed) => {
-                let order = opening(&call.leg, Part::Caller, &agreed, keys);
-                if was_open {
-                    self.media(Order::Change { flow, remote: agreed.remote_rtp, sends: agreed.direction.sends() });
-                } else {
-                    self.media(order);
+                if let (Some(agreed), Some(body)) = (agreed, body) {
+                    let order = opening(&call.leg, Part::Caller, &crowd.load.speech, &agreed);
+                    match (was_open, is_ours) {
+                        (false, _) => self.open_flow(now, order, &body.bytes),
+                        (true, true) => self.media(change(flow, &agreed)),
+                        // A way is led once.
+                        (true, false) => {}
+                    }
+                }
+                if !keys.is_empty() {
+                    self.tell_flow(flow, Order::Press(flow, keys));
                 }
                 // Where agents are of this run, a sample begins with the agent.
                 if self.sampled == Some(number) && (self.floor.is_none() || is_reached) {
-                    self.media(Order::Sample(flow));
+                    self.tell_flow(flow, Order::Sample(flow));
                 }
                 self.hang_up_after(now, session, hold);
             }
@@ -336,7 +370,7 @@ impl Driver {
             crowd.figures.fail(&why);
             crowd.keep(&call, &why);
         }
-        self.media(Order::Close(call.leg.flow));
+        self.close_flow(&call.leg);
         self.look(now);
     }
 
@@ -365,13 +399,14 @@ impl Driver {
             None => crowd.figures.completed += u64::from(!call.gave_up),
         }
         crowd.keep(&call, failed.unwrap_or(if call.gave_up { GIVEN_UP } else { COMPLETED }));
-        self.media(Order::Close(call.leg.flow));
+        self.close_flow(&call.leg);
         self.look(now);
         true
     }
 
     /// Ends every call.
     pub(super) fn end_calls(&mut self, now: Tick) {
+        self.forget_coming();
         let sessions: Vec<SessionId> = self.crowd.iter().flat_map(|crowd| crowd.calls.keys().copied()).collect();
         for session in sessions {
             self.endpoint.hang_up(now, session, None);
@@ -417,7 +452,7 @@ impl Driver {
             crowd.times.agent_answered.note_since(call.due, now);
             let flow = call.leg.flow;
             if self.sampled == Some(number) {
-                self.media(Order::Sample(flow));
+                self.tell_flow(flow, Order::Sample(flow));
             }
         }
     }

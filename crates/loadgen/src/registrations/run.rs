@@ -151,8 +151,8 @@ pub fn run(
     let clock = Clock::start(None);
     let server = load.server;
     let local = towards(load.local, server).map_err(|error| RunError::Route { server, error })?;
-    let mut bound = Bound::new(load.transport);
-    let local = bound.bind(local, "registrations")?;
+    let mut bound = Bound::default();
+    let local = bound.bind(load.transport, local, "registrations")?;
     let mut watch = Watch {
         pid: load.server_pid,
         idle: 0.0,
@@ -172,7 +172,7 @@ pub fn run(
         watch.idle = spent / seconds(clock.now().since(from)).max(0.001);
     }
     let bell = Arc::new(Bell::new().map_err(|error| RunError::System { what: "descriptor", error })?);
-    let mut lines = Lines::open(bound, bell)?;
+    let mut lines = Lines::open(bound, load.tls.clone(), vec![load.lead.clone()], bell)?;
     watch.begin = watch.look(clock.now());
     watch.last = watch.begin;
     let mut registrations = Registrations::new(clock.now(), load.clone(), local, entropy);

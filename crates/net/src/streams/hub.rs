@@ -40,7 +40,7 @@ pub struct Hub {
     limits: StreamLimits,
     tls: RefCell<Option<Tls>>,
     /// Where trunks are, and what their certificates bear there.
-    leads: RefCell<BTreeMap<SocketAddr, BTreeMap<usize, Vec<String>>>>,
+    leads: RefCell<BTreeMap<SocketAddr, BTreeMap<usize, Lead>>>,
     deliver: Arc<Deliver>,
     counters: Arc<StreamCounters>,
     trace: Trace,
@@ -128,8 +128,8 @@ impl Hub {
                         trunks.remove(&trunk);
                         !trunks.is_empty()
                     });
-                    for Lead { peer, names } in places {
-                        leads.entry(peer).or_default().insert(trunk, names);
+                    for lead in places {
+                        leads.entry(lead.peer).or_default().insert(trunk, lead);
                     }
                 }
             }
@@ -251,13 +251,22 @@ impl Hub {
     fn names_of(&self, peer: SocketAddr) -> (Option<usize>, Vec<ServerName<'static>>) {
         let leads = self.leads.borrow();
         let found = leads.get(&peer).and_then(BTreeMap::first_key_value);
-        let names = found.into_iter().flat_map(|(_, names)| names);
+        let names = found.into_iter().flat_map(|(_, lead)| &lead.names);
         let mut names: Vec<ServerName<'static>> =
             names.filter_map(|name| ServerName::try_from(name.clone()).ok()).collect();
         if names.is_empty() {
             names.push(ServerName::from(peer.ip()));
         }
         (found.map(|(trunk, _)| *trunk), names)
+    }
+
+    /// What a WebSocket of ours is asked for: the first name of whoever is there, with the path.
+    pub fn address_of(&self, peer: SocketAddr) -> String {
+        let leads = self.leads.borrow();
+        let lead = leads.get(&peer).and_then(BTreeMap::first_key_value).map(|(_, lead)| lead);
+        let domain = lead.and_then(|lead| lead.names.first()).filter(|name| name.parse::<IpAddr>().is_err());
+        let host = domain.map_or_else(|| peer.to_string(), |domain| format!("{domain}:{}", peer.port()));
+        format!("ws://{host}{}", lead.and_then(|lead| lead.path.as_deref()).unwrap_or("/"))
     }
 
     /// Says whom the far end of a connection over TLS has proved to be.

@@ -9,8 +9,8 @@ use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{ResolvesServerCertUsingSni, WebPkiClientVerifier};
 use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -122,11 +122,11 @@ impl Tls {
             };
             if let Some(roots) = roots.or_else(|| trust.clone()) {
                 let (own, path) = shown.unwrap_or_else(|| (copy(&own), &files.certificate));
-                trunks.insert(trunk.trunk, Connector::new(&provider, own, path, roots)?);
+                trunks.insert(trunk.trunk, Connector::new(&provider, Some(own), path, roots)?);
             }
         }
         let parties: Arc<[Party]> = parties.into();
-        let connector = trust.map(|roots| Connector::new(&provider, copy(&own), &files.certificate, roots));
+        let connector = trust.map(|roots| Connector::new(&provider, Some(copy(&own)), &files.certificate, roots));
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(unusable(&files.certificate))?;
@@ -143,6 +143,30 @@ impl Tls {
         let acceptor = TlsAcceptor::from(Arc::new(server));
         let connector = connector.transpose()?.map(Arc::new);
         Ok(Self { acceptor, parties, connector, trunks: Arc::new(trunks), pages: Arc::new(pages) })
+    }
+
+    /// For somebody who makes connections, shows no certificate and takes no connections over TLS: believes the authorities of this file.
+    ///
+    /// # Errors
+    /// [`TlsError`] with the file that is to be mended.
+    pub fn for_calling(trust: &Path) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let roots = authorities(trust)?;
+        let connector = Connector::new(&provider, None, trust, roots)?;
+        let nothing = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(unusable(trust))?
+            .with_no_client_auth()
+            // Whoever connects to us finds no certificate.
+            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        let nothing = Arc::new(nothing);
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::clone(&nothing)),
+            parties: Arc::default(),
+            connector: Some(Arc::new(connector)),
+            trunks: Arc::default(),
+            pages: nothing,
+        })
     }
 
     /// For HTTP: the same certificate, and nobody is asked for one.
@@ -188,16 +212,23 @@ impl Tls {
 
 impl Connector {
     /// Names are put in for each connection: without them nobody is believed.
-    fn new(provider: &Arc<CryptoProvider>, own: Own, path: &Path, roots: Arc<RootCertStore>) -> Result<Self, TlsError> {
+    fn new(
+        provider: &Arc<CryptoProvider>,
+        own: Option<Own>,
+        path: &Path,
+        roots: Arc<RootCertStore>,
+    ) -> Result<Self, TlsError> {
         let known = provider.signature_verification_algorithms;
         let nobody = Wanted { names: Vec::new(), roots: Arc::clone(&roots), known };
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(provider))
+        let config = ClientConfig::builder_with_provider(Arc::clone(provider))
             .with_safe_default_protocol_versions()
             .map_err(unusable(path))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(nobody))
-            .with_client_auth_cert(own.0, own.1)
-            .map_err(unusable(path))?;
+            .with_custom_certificate_verifier(Arc::new(nobody));
+        let mut config = match own {
+            Some(own) => config.with_client_auth_cert(own.0, own.1).map_err(unusable(path))?,
+            None => config.with_no_client_auth(),
+        };
         // A session that goes on shows no certificate, and which names would do may have changed since it began.
         config.resumption = Resumption::disabled();
         Ok(Self { config, roots })

@@ -51,7 +51,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     // Apart from the task, which lives as long as the connection and would keep the room for it.
     let agreed = Box::pin(async {
         if ours {
-            let (socket, _response) = client_async_with_config(upgrade(flow)?, stream, Some(config)).await?;
+            let (socket, _response) =
+                client_async_with_config(upgrade(&hub.address_of(flow.peer))?, stream, Some(config)).await?;
             return Ok(socket);
         }
         accept_hdr_async_with_config(stream, agree, Some(config)).await
@@ -65,8 +66,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Our request to a server, RFC 7118 section 4.1. Whoever answers without the subprotocol is not spoken to.
-fn upgrade(flow: Flow) -> Result<ClientRequest, Error> {
-    let mut request = format!("ws://{}/", flow.peer).into_client_request()?;
+fn upgrade(address: &str) -> Result<ClientRequest, Error> {
+    let mut request = address.into_client_request()?;
     request.headers_mut().insert(SUBPROTOCOL_HEADER, HeaderValue::from_static(SUBPROTOCOL));
     Ok(request)
 }

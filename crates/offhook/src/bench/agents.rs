@@ -10,7 +10,8 @@ use offhook_loadgen::arrivals::Lasting;
 use offhook_loadgen::load::Load;
 
 use super::calls::{once, show};
-use super::load::{AgentOptions, Codec, Over, kind, speech};
+use super::load::{AgentOptions, Common, Over, lead, tls_for};
+use super::words::Codec;
 use crate::phone::stop_signals;
 
 /// Arguments of `offhook bench agents`.
@@ -38,6 +39,15 @@ pub struct AgentsArgs {
     /// The codec.
     #[arg(long, value_enum, default_value = "pcmu")]
     codec: Codec,
+    /// Whom to believe over TLS: a file of certificates in PEM, of authorities or of the registrar itself. Default /etc/ssl/certs/ca-certificates.crt.
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// What a WebSocket is asked for, such as /ws. Default /.
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// Streams under SRTP are taken, with keys in the descriptions (SDES); plain ones too.
+    #[arg(long)]
+    srtp: bool,
     /// The process under test on this machine: its CPU and memory are read.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
@@ -54,15 +64,16 @@ pub struct AgentsArgs {
 
 /// Runs the bench.
 pub fn run(args: &AgentsArgs) -> anyhow::Result<ExitCode> {
-    let floor = args.agents.floor()?;
+    let words = (args.speech.as_deref(), None);
+    let floor = args.agents.floor(&Common { over: args.transport, codec: args.codec, words, srtp: args.srtp })?;
+    let agents =
+        floor.context("who answers is missing: --agents N --register sip:DOMAIN, or --agents-listen ADDR:PORT")?;
     let load = Load {
         callers: None,
-        agents: Some(
-            floor.context("who answers is missing: --agents N --register sip:DOMAIN, or --agents-listen ADDR:PORT")?,
-        ),
-        transport: args.transport.transport(),
-        codec: kind(args.codec),
-        speech: speech(args.speech.as_deref(), args.codec, None)?,
+        tls: tls_for([agents.transport], args.trust.as_deref())?,
+        leads: agents.registrar.iter().map(|(at, domain)| lead(domain, *at, args.path.as_deref())).collect(),
+        agents: Some(agents),
+        sampled: None,
         lasting: args.lasting.map(|lasting| lasting.0),
         server_pid: args.server_pid,
         wire: Arc::default(),

@@ -10,11 +10,10 @@ use crossbeam_channel::Receiver;
 use offhook_loadgen::arrivals::{Lasting, Pattern, Rates};
 use offhook_loadgen::capacity::{Limits, Search, Try};
 use offhook_loadgen::load::Load;
-use offhook_loadgen::sample::Sampled;
 use offhook_loadgen::{Report, Second};
 use serde::Deserialize;
 
-use super::load::{AgentOptions, CallerOptions, LEGS_MAX, law};
+use super::load::{AgentOptions, CallerOptions, LEGS_MAX};
 use super::sample;
 use crate::phone::{entropy, stop_signals};
 
@@ -40,6 +39,10 @@ Examples:
       queue calls of an exchange with config/loadtest.toml: this command answers as the agents, too
   offhook bench calls --to sip:700@pbx --agents 200 --register sip:pbx --rate 20/s --poisson --concurrent 300 --hold 5s..20s --for 5m --patience 30s
       200 agents that register as a0001 to a0200 with pw0001.., and impatient callers by chance
+  offhook bench calls --to sip:700@pbx.example --transport wss --connections 50 --webrtc --codec opus --rate 5/s --concurrent 50 --for 1m
+      50 callers as pages are: WebSocket, ICE, DTLS, SRTP; each on a connection of its own
+  offhook bench calls --to sip:700@pbx.example --transport tls --srtp --codec g722 --rate 20/s --concurrent 200 --hold 10s --for 1m
+      the signalling under TLS, and speech under SRTP with keys in it
   offhook bench calls --scenario evening.toml --json
       a file with the same names: to, rate, concurrent, for, hold, ..; and count, register, users, .. below [agents]
   offhook bench calls --to sip:700@pbx --rate 5/s --concurrent 50 --for 30s --speech said.wav --sample /tmp/heard --judge ./pesq.sh
@@ -159,7 +162,7 @@ pub fn run(args: &CallsArgs) -> anyhow::Result<ExitCode> {
     let codec = callers.codec();
     if let Some(folder) = &args.sample {
         std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        load.speech.sampled = Some(Sampled { call: args.sample_call, silence: law(codec).silence() });
+        load.sampled = Some(args.sample_call);
     }
     let limits = limits.limits();
     let stop = stop_signals()?;
@@ -167,8 +170,8 @@ pub fn run(args: &CallsArgs) -> anyhow::Result<ExitCode> {
         return find_capacity(args, &load, &limits, Search::new(least, most), &stop);
     }
     let mut report = once(&load, &stop, args.quiet)?;
-    if let Some(folder) = &args.sample {
-        report.speech_quality = sample::keep(&report, &load.speech, codec, folder, args.judge.as_deref())?;
+    if let (Some(folder), Some(callers)) = (&args.sample, &load.callers) {
+        report.speech_quality = sample::keep(&report, &callers.speech, codec, folder, args.judge.as_deref())?;
     }
     show(&report, args.json, args.html.as_deref())?;
     let broken = limits.broken(&report);

@@ -6,34 +6,26 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
-use offhook_codec::{Encoder, G711, Law};
 use offhook_loadgen::arrivals::{Lasting, Pattern, Rates, Spread, read_instants};
-use offhook_loadgen::flows::{PAYLOAD_BYTES, Part, Speech};
-use offhook_loadgen::load::{Agents, Callers, Load};
-use offhook_phone::Sound;
-use offhook_plan::CodecKind;
+use offhook_loadgen::flows::Part;
+use offhook_loadgen::load::{Agents, Callers, Carriage, Load};
+use offhook_net::streams::{Lead, Tls};
 use offhook_sip::{Credentials, Transport, Uri};
 use offhook_units::Span;
 use serde::Deserialize;
 
+use super::words::{Codec, speech};
 use crate::call::Keys;
 
 /// Most calls at once, and most agents.
 pub const LEGS_MAX: u32 = 100_000;
-/// Every how many packets one is marked where real speech is sent: once a second.
-const MARK_SPEECH_EVERY: u32 = 50;
+/// Most connections of callers.
+const CONNECTIONS_MAX: u32 = 20_000;
 /// A call without patience is given up by the server or by 64 T1 of SIP.
 const FROM: &str = "cx{n}";
 
-/// The codec of all calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Codec {
-    /// G.711 mu-law.
-    Pcmu,
-    /// G.711 A-law.
-    Pcma,
-}
+/// Whom this machine believes over TLS, where nothing else is said.
+const TRUST: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// What SIP goes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -41,8 +33,14 @@ pub enum Codec {
 pub enum Over {
     /// Datagrams.
     Udp,
-    /// One connection for all callers, one for all agents.
+    /// One connection for all callers, or --connections; one for all agents.
     Tcp,
+    /// The same under TLS.
+    Tls,
+    /// WebSocket (RFC 7118), with as many connections.
+    Ws,
+    /// The same under TLS.
+    Wss,
 }
 
 impl Over {
@@ -51,6 +49,19 @@ impl Over {
         match self {
             Self::Udp => Transport::Udp,
             Self::Tcp => Transport::Tcp,
+            Self::Tls => Transport::Tls,
+            Self::Ws => Transport::Ws,
+            Self::Wss => Transport::Wss,
+        }
+    }
+
+    /// Where a server listens whose URI names no port: RFC 3261 section 19.1.2, and of WebSocket RFC 6455 section 3.
+    const fn port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
         }
     }
 }
@@ -106,12 +117,33 @@ pub struct CallerOptions {
     /// What SIP goes over. Default udp.
     #[arg(long, value_enum)]
     pub transport: Option<Over>,
-    /// What is said: a WAV file, again and again. Otherwise silence in full packets.
+    /// What agents' SIP goes over. Default that of callers, and udp where that is WebSocket.
+    #[arg(long, value_enum)]
+    pub agents_transport: Option<Over>,
+    /// Connections that calls are spread over, where the transport has any. Default 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
+    pub connections: Option<u32>,
+    /// Whom to believe over TLS: a file of certificates in PEM, of authorities or of the server itself. Default /etc/ssl/certs/ca-certificates.crt.
+    #[arg(long, value_name = "FILE")]
+    pub trust: Option<PathBuf>,
+    /// What a WebSocket is asked for, such as /ws. Default /.
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Speech goes under SRTP, with keys in the descriptions (SDES): callers offer nothing else, agents take it where it is offered.
+    #[arg(long)]
+    pub srtp: bool,
+    /// Callers' speech goes as a browser's: ICE, DTLS and SRTP, by a library of others. With --transport ws or wss, callers are what pages with SIP are; agents are telephones all the same.
+    #[arg(long, conflicts_with = "srtp")]
+    pub webrtc: bool,
+    /// What is said: a WAV file, again and again. Otherwise silence, marked.
     #[arg(long, value_name = "FILE")]
     pub speech: Option<PathBuf>,
     /// The codec. Default pcmu.
     #[arg(long, value_enum)]
     pub codec: Option<Codec>,
+    /// Agents' codec. Where it is another one, the server turns one into the other: no mark arrives, and no way is timed. Default that of callers.
+    #[arg(long, value_enum)]
+    pub agents_codec: Option<Codec>,
     /// Mark every Nth packet, so that its way is timed. Default 1, and 50 with --speech, where each is heard as a click.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub mark_every: Option<u32>,
@@ -168,6 +200,19 @@ pub struct AgentOptions {
     pub speak: bool,
 }
 
+/// What agents have of the run that they belong to.
+#[derive(Debug, Clone, Copy)]
+pub struct Common<'a> {
+    /// What SIP goes over.
+    pub over: Over,
+    /// The codec.
+    pub codec: Codec,
+    /// What is said, and every how many packets are marked.
+    pub words: (Option<&'a Path>, Option<u32>),
+    /// Whether streams under SRTP are taken.
+    pub srtp: bool,
+}
+
 fn read_keys<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Keys>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
     texts.iter().map(|text| crate::call::keys(text).map_err(serde::de::Error::custom)).collect()
@@ -192,6 +237,13 @@ impl CallerOptions {
             account: self.account.or(file.account),
             password_file: self.password_file.or(file.password_file),
             transport: self.transport.or(file.transport),
+            agents_transport: self.agents_transport.or(file.agents_transport),
+            agents_codec: self.agents_codec.or(file.agents_codec),
+            connections: self.connections.or(file.connections),
+            trust: self.trust.or(file.trust),
+            path: self.path.or(file.path),
+            srtp: self.srtp || (file.srtp && !self.webrtc),
+            webrtc: self.webrtc || (file.webrtc && !self.srtp),
             speech: self.speech.or(file.speech),
             codec: self.codec.or(file.codec),
             mark_every: self.mark_every.or(file.mark_every),
@@ -209,11 +261,21 @@ impl CallerOptions {
         let to = self.to.as_deref().context("whom to call is missing: --to sip:NAME@HOST, or `to` in the scenario")?;
         let uri: Uri =
             to.parse().map_err(|_| anyhow::anyhow!("--to `{to}` is no SIP URI: write sip:NAME@HOST[:PORT]"))?;
+        let over = self.transport.unwrap_or(Over::Udp);
         let server = match &self.server {
-            Some(server) => resolve(server)?,
-            None => resolve_uri(&uri)?,
+            Some(server) => resolve(server, over)?,
+            None => resolve_uri(&uri, over)?,
         };
+        ensure!(!(self.srtp && self.webrtc), "--srtp and --webrtc are two ways of speech: take one of them");
         let codec = self.codec();
+        let words = (self.speech.as_deref(), self.mark_every);
+        let plain = if matches!(over, Over::Ws | Over::Wss) { Over::Udp } else { over };
+        let floor = agents.floor(&Common {
+            over: self.agents_transport.unwrap_or(plain),
+            codec: self.agents_codec.unwrap_or(codec),
+            words,
+            srtp: self.srtp,
+        })?;
         let concurrent = self.concurrent.context("how many calls at once is missing: --concurrent N")? as usize;
         let credentials = match (&self.account, &self.password_file) {
             (Some(username), Some(file)) => {
@@ -223,7 +285,22 @@ impl CallerOptions {
             (None, _) => None,
         };
         let keys = self.dtmf.iter().map(|Keys(after, keys)| (*after, keys.clone())).collect();
+        let mut leads = vec![lead(&uri, server, self.path.as_deref())];
+        let registrar = floor.as_ref().and_then(|floor| floor.registrar.as_ref());
+        leads.extend(
+            registrar.filter(|(at, _)| *at != server).map(|(at, domain)| lead(domain, *at, self.path.as_deref())),
+        );
+        let transports = [over.transport()].into_iter().chain(floor.as_ref().map(|floor| floor.transport));
+        let tls = tls_for(transports, self.trust.as_deref())?;
         let callers = Callers {
+            transport: over.transport(),
+            connections: self.connections.unwrap_or(1) as usize,
+            carriage: match (self.srtp, self.webrtc) {
+                (_, true) => Carriage::WebRtc,
+                (true, false) => Carriage::Srtp,
+                (false, false) => Carriage::Plain,
+            },
+            speech: speech(words.0, codec, words.1)?,
             server,
             uri,
             local: self.listen.unwrap_or_else(|| any_for(server)),
@@ -238,10 +315,10 @@ impl CallerOptions {
         let lasting = self.lasting.context("how long is missing: --for SPAN, such as 30s")?.0;
         Ok(Load {
             callers: Some(callers),
-            agents: agents.floor()?,
-            transport: self.transport.unwrap_or(Over::Udp).transport(),
-            codec: kind(codec),
-            speech: speech(self.speech.as_deref(), codec, self.mark_every)?,
+            agents: floor,
+            tls,
+            leads,
+            sampled: None,
             lasting: Some(lasting),
             server_pid: self.server_pid,
             wire: Arc::default(),
@@ -281,14 +358,15 @@ impl AgentOptions {
     }
 
     /// The agents that these options describe, where they describe any.
-    pub fn floor(&self) -> anyhow::Result<Option<Agents>> {
+    pub fn floor(&self, common: &Common<'_>) -> anyhow::Result<Option<Agents>> {
+        let Common { over, codec, words, srtp } = *common;
         let registrar = match &self.register {
             Some(text) => {
                 let bad = || anyhow::anyhow!("--register `{text}` is no SIP URI: write sip:DOMAIN[:PORT]");
                 let domain: Uri = text.parse().map_err(|_| bad())?;
                 let server = match &self.registrar {
-                    Some(registrar) => resolve(registrar)?,
-                    None => resolve_uri(&domain)?,
+                    Some(registrar) => resolve(registrar, over)?,
+                    None => resolve_uri(&domain, over)?,
                 };
                 Some((server, Uri::sip(None, &domain.host, domain.port)))
             }
@@ -303,10 +381,17 @@ impl AgentOptions {
             (Some(count), Some(_), _) => count,
             (None, None, Some(_)) => 0,
         };
+        ensure!(
+            registrar.is_some() || matches!(over, Over::Udp | Over::Tcp),
+            "agents with fixed contacts have no certificate, and no WebSocket leads to them: udp or tcp, or --register sip:DOMAIN"
+        );
         let decline = self.decline.unwrap_or(0.0);
         ensure!((0.0..=100.0).contains(&decline), "--decline {decline} is no share in percent");
         let local = self.agents_listen.or_else(|| registrar.as_ref().map(|(server, _)| any_for(*server)));
         Ok(Some(Agents {
+            transport: over.transport(),
+            takes_srtp: srtp,
+            speech: speech(words.0, codec, words.1)?,
             local: local.context("where agents listen is missing: --agents-listen ADDR:PORT")?,
             count,
             first: self.first.unwrap_or(1),
@@ -323,62 +408,42 @@ impl AgentOptions {
     }
 }
 
+/// Whom we believe, where any of these transports goes under TLS: the certificates of a file, or those that this machine believes.
+pub fn tls_for(transports: impl IntoIterator<Item = Transport>, trust: Option<&Path>) -> anyhow::Result<Option<Tls>> {
+    let is_secure = transports.into_iter().any(Transport::is_secure);
+    ensure!(is_secure || trust.is_none(), "--trust is for TLS: --transport tls or wss");
+    let file = trust.unwrap_or(Path::new(TRUST));
+    is_secure.then(|| Tls::for_calling(file)).transpose().context("whom to believe over TLS: --trust FILE")
+}
+
+/// What a server is called, and what a WebSocket is asked for there.
+pub fn lead(uri: &Uri, peer: SocketAddr, path: Option<&str>) -> Lead {
+    let domain = Some(uri.host.clone()).filter(|_| uri.host_ip().is_none());
+    Lead { peer, names: domain.into_iter().chain([peer.ip().to_string()]).collect(), path: path.map(str::to_owned) }
+}
+
 /// Any address of the family of `server`.
 pub fn any_for(server: SocketAddr) -> SocketAddr {
     if server.is_ipv4() { SocketAddr::from(([0, 0, 0, 0], 0)) } else { SocketAddr::from(([0_u16; 8], 0)) }
 }
 
-/// Where requests to a URI go: its host and port.
-pub fn resolve_uri(uri: &Uri) -> anyhow::Result<SocketAddr> {
-    let port = uri.port.unwrap_or(5060);
+/// Where requests to a URI go: its host, and its port or that of the transport.
+pub fn resolve_uri(uri: &Uri, over: Over) -> anyhow::Result<SocketAddr> {
+    let port = uri.port.unwrap_or(over.port());
     match uri.host_ip() {
         Some(ip) => Ok(SocketAddr::new(ip, port)),
-        None => resolve(&format!("{}:{port}", uri.host)),
+        None => resolve(&format!("{}:{port}", uri.host), over),
     }
 }
 
-/// The address of `HOST[:PORT]`; port 5060 where it names none.
-pub fn resolve(text: &str) -> anyhow::Result<SocketAddr> {
+/// The address of `HOST[:PORT]`; the port of the transport where it names none.
+pub fn resolve(text: &str, over: Over) -> anyhow::Result<SocketAddr> {
     let text = if text.parse::<std::net::IpAddr>().is_ok() || !text.contains(':') {
         let host = if text.contains(':') { format!("[{text}]") } else { text.to_owned() };
-        format!("{host}:5060")
+        format!("{host}:{}", over.port())
     } else {
         text.to_owned()
     };
     let mut found = text.to_socket_addrs().with_context(|| format!("looking up `{text}`"))?;
     found.next().with_context(|| format!("`{text}` leads nowhere"))
-}
-
-/// The kind of a codec.
-pub const fn kind(codec: Codec) -> CodecKind {
-    match codec {
-        Codec::Pcmu => CodecKind::Pcmu,
-        Codec::Pcma => CodecKind::Pcma,
-    }
-}
-
-/// The law of a codec.
-pub const fn law(codec: Codec) -> Law {
-    match codec {
-        Codec::Pcmu => Law::Mu,
-        Codec::Pcma => Law::A,
-    }
-}
-
-/// What is spoken: a file, or silence.
-pub fn speech(path: Option<&Path>, codec: Codec, mark_every: Option<u32>) -> anyhow::Result<Speech> {
-    let law = law(codec);
-    let Some(path) = path else {
-        return Ok(Speech {
-            payload: Arc::from(vec![law.silence(); PAYLOAD_BYTES]),
-            mark_every: mark_every.unwrap_or(1),
-            sampled: None,
-        });
-    };
-    let sound = Sound::load(path)?;
-    let mut payload = vec![0; sound.samples().len()];
-    G711::new(law).encode(sound.samples(), &mut payload);
-    // Whole packets, and one at least.
-    payload.resize(payload.len().next_multiple_of(PAYLOAD_BYTES), law.silence());
-    Ok(Speech { payload: Arc::from(payload), mark_every: mark_every.unwrap_or(MARK_SPEECH_EVERY), sampled: None })
 }

@@ -10,6 +10,7 @@ mod record;
 mod register;
 mod sample;
 mod soak;
+mod words;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::ensure;
@@ -14,7 +15,7 @@ use offhook_sip::Uri;
 use offhook_units::Span;
 
 use super::calls::{BETWEEN_TRIES, LIMIT_BROKEN, NOT_COUNTED, range};
-use super::load::{Over, any_for, resolve, resolve_uri};
+use super::load::{Over, any_for, lead, resolve, resolve_uri, tls_for};
 use crate::phone::{entropy, stop_signals};
 
 /// Arguments of `offhook bench register`.
@@ -66,9 +67,15 @@ pub struct RegisterArgs {
     /// For how long. Without it, until each account has had one turn.
     #[arg(long = "for", value_name = "SPAN")]
     lasting: Option<Lasting>,
-    /// What SIP goes over: tcp has one connection for all accounts.
+    /// What SIP goes over: all but udp have one connection for all accounts.
     #[arg(long, value_enum, default_value = "udp")]
     transport: Over,
+    /// Whom to believe over TLS: a file of certificates in PEM, of authorities or of the registrar itself. Default /etc/ssl/certs/ca-certificates.crt.
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// What a WebSocket is asked for, such as /ws. Default /.
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
     /// How long a registration is asked for.
     #[arg(long, value_name = "SPAN", default_value = "1h")]
     expires: Lasting,
@@ -101,8 +108,8 @@ impl RegisterArgs {
         let bad = || anyhow::anyhow!("--to `{}` is no SIP URI: write sip:DOMAIN[:PORT]", self.to);
         let domain: Uri = self.to.parse().map_err(|_| bad())?;
         let server = match &self.registrar {
-            Some(registrar) => resolve(registrar)?,
-            None => resolve_uri(&domain)?,
+            Some(registrar) => resolve(registrar, self.transport)?,
+            None => resolve_uri(&domain, self.transport)?,
         };
         ensure!(
             self.lasting.is_some() || !self.rate.spans_the_run(),
@@ -115,6 +122,8 @@ impl RegisterArgs {
         Ok(RegisterLoad {
             server,
             transport: self.transport.transport(),
+            tls: tls_for([self.transport.transport()], self.trust.as_deref())?,
+            lead: lead(&domain, server, self.path.as_deref()),
             domain: Uri::sip(None, &domain.host, domain.port),
             local: self.listen.unwrap_or_else(|| any_for(server)),
             accounts: self.accounts,

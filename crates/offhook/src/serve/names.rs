@@ -98,7 +98,8 @@ impl Finder {
 
 /// What whoever is at an address of the configuration bears over TLS: the trunk's domain, or the address.
 pub fn lead_to(peer: SocketAddr, domain: Option<&str>) -> Lead {
-    Lead { peer, names: domain.map(str::to_owned).into_iter().chain([peer.ip().to_string()]).collect() }
+    let names = domain.map(str::to_owned).into_iter().chain([peer.ip().to_string()]).collect();
+    Lead { peer, names, path: None }
 }
 
 /// One trunk's names.
@@ -130,7 +131,7 @@ impl Follow {
                         wait = wait.min(self.follow(&named, &mut entropy).await);
                         for (transport, peer) in self.known.get(&named.host).into_iter().flatten() {
                             targets.push((*transport, *peer));
-                            leads.push(Lead { peer: *peer, names: vec![named.host.clone()] });
+                            leads.push(Lead { peer: *peer, names: vec![named.host.clone()], path: None });
                         }
                     }
                 }

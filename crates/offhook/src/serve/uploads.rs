@@ -179,7 +179,9 @@ impl Spool {
                 found.push(manifest);
             }
         }
-        found.into_iter().for_each(|manifest| self.closed(manifest));
+        for manifest in found {
+            self.closed(manifest);
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Bench;
 use super::chromium::{Browser, base64};
@@ -325,16 +325,21 @@ fn visitor(browser: &mut Browser, pages: &[Page; 2], exchange: &mut Exchange, fo
     Ok("a visitor without an account called from a page, and was put through from page to page".to_owned())
 }
 
-/// The page is told that it is on another network: it looks for the way anew, and speech goes on.
-fn another_network(browser: &mut Browser, page: &Page, exchange: &Exchange) -> Result<()> {
+/// An agent's page does as if it were on another network: the way is looked for anew, with new credentials of ICE.
+pub(super) fn look_anew(exchange: &Exchange, agent: &str, tell: impl FnOnce() -> Result<Value>) -> Result<()> {
     let calls = exchange.calls()?;
-    let call = calls.iter().find(|call| call["agent"] == "Paula").context("her call")?;
+    let call = calls.iter().find(|call| call["agent"] == agent).context("the agent's call")?;
     let path = format!("/api/v1/calls/{}/ladder", call["id"].as_str().context("its id")?);
     let credentials =
         || Ok::<_, anyhow::Error>(http::ask(exchange.http, "GET", &path, None)?.1.matches("a=ice-pwd:").count());
     let before = credentials()?;
-    browser.evaluate(&page.session, "window.dispatchEvent(new Event('online'))")?;
-    wait_for("another offer and answer", SOON, || Ok((credentials()? >= before + 2).then_some(())))?;
+    tell()?;
+    wait_for("another offer and answer", SOON, || Ok((credentials()? >= before + 2).then_some(())))
+}
+
+/// The page is told that it is on another network, and speech goes on.
+fn another_network(browser: &mut Browser, page: &Page, exchange: &Exchange) -> Result<()> {
+    look_anew(exchange, "Paula", || browser.evaluate(&page.session, "window.dispatchEvent(new Event('online'))"))?;
     browser.evaluate(&page.session, "window.takenDown.length = 0")?;
     page.wait(browser, "speech on the new way", "window.takenDown.length > 200")?;
     ensure!(page.text(browser, "call-state")? == "Talking", "the page does not talk any more");

@@ -1,4 +1,5 @@
-//! The load generator: against the exchange with agents of its own that register, and against sipp, which is somebody else's server.
+//! The load generator: against the exchange with agents of its own that register - plain, under TLS and SRTP, and with callers as pages
+//! are - and against sipp, which is somebody else's server.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
@@ -18,6 +19,8 @@ use crate::children::Running;
 const AGENTS: u64 = 40;
 /// Calls that are begun of the exchange: 8 a second for 4 s.
 const CALLS: u64 = 32;
+/// Calls of each other way: 8 a second for a second.
+const FEW: u64 = 8;
 /// Calls of sipp that stay up together.
 const STAYING: u64 = 10;
 /// Exit status of a run that the generator was too late for: the machine was busy, and the figures are no fault.
@@ -100,6 +103,62 @@ fn over_tcp(bench: &Bench, to: &str, register: &str) -> Result<String> {
     Ok(format!("{} calls over TCP", CALLS / 2))
 }
 
+/// Callers and agents under TLS, with the callers' speech under SRTP in G.722; and callers as pages are, over WebSocket, by ICE and DTLS.
+fn encrypted(bench: &Bench, exchange: &Exchange) -> Result<String> {
+    let secure = address_in("fixtures/peers/bench.toml", "tls:")?;
+    let pages = address_in("fixtures/peers/bench.toml", "ws:")?;
+    let trust = crate::root().join("fixtures/tls/authority.pem");
+    let trust = trust.to_str().context("a path in UTF-8")?;
+    let sdes = ["--transport", "tls", "--trust", trust, "--srtp", "--codec", "g722"];
+    let page = |codec| ["--transport", "ws", "--connections", "4", "--webrtc", "--codec", codec];
+    let mut told = Vec::new();
+    for (what, at, options) in [
+        ("TLS, SRTP and G.722", secure, &sdes[..]),
+        ("WebSocket, DTLS and PCMU", pages, &page("pcmu")),
+        ("WebSocket, DTLS and Opus", pages, &page("opus")),
+    ] {
+        let is_page = at == pages;
+        let (to, register) = (format!("sip:701@{at}"), format!("sip:{}", if is_page { exchange.sip } else { at }));
+        let few = (2 * FEW).to_string();
+        let callers = ["calls", "--to", &to, "--listen", "127.0.2.2:0", "--rate", "8/s", "--concurrent", "40"];
+        let floor = ["--agents", &few, "--register", &register, "--users", "r{n:04}", "--agents-listen", "127.0.2.3:0"];
+        let words: Vec<&str> = callers
+            .into_iter()
+            .chain(floor)
+            .chain(["--hold", "1s", "--for", "1s"])
+            .chain(options.iter().copied())
+            .collect();
+        let report = run_bench(bench, "encrypted.json", &words)?;
+        must_be(
+            &report,
+            &[
+                ("/calls/started", FEW),
+                ("/calls/completed", FEW),
+                ("/calls/reached_agent", FEW),
+                ("/calls/connected_ms/n", if is_page { FEW } else { 0 }),
+                ("/media/flows", 2 * FEW),
+                ("/media/flows_encrypted", FEW),
+                ("/media/unproved", 0),
+                ("/media/flows_without_echo", 0),
+                ("/media/crosstalk", 0),
+            ],
+        )
+        .context(what)?;
+        // A second of 50 packets each, of which pages spend the half on finding their way.
+        ensure!(number(&report, "/media/echoed")? >= FEW * 20, "{what}: {}", report["media"]);
+        let round_trip = report["media"]["round_trip_ms"]["p50"].as_f64().unwrap_or(0.0);
+        told.push(format!("{FEW} calls by {what} (round trip {round_trip:.2} ms)"));
+    }
+    Ok(told.join(", "))
+}
+
+/// Where an exchange listens that has this in its configuration: the first address behind `transport`.
+fn address_in(config: &str, transport: &str) -> Result<SocketAddr> {
+    let text = std::fs::read_to_string(crate::root().join(config))?;
+    let at = text.split('"').find_map(|word| word.strip_prefix(transport));
+    Ok(at.with_context(|| format!("no {transport} in {config}"))?.parse()?)
+}
+
 /// Accounts of the exchange that register, are refreshed and leave.
 fn registrations(bench: &Bench, to: &str, pid: &str) -> Result<String> {
     let accounts = AGENTS.to_string();
@@ -159,10 +218,11 @@ fn exchange(bench: &Bench) -> Result<String> {
     let records = exchange.wait_records(CALLS as usize, Duration::from_secs(10))?;
     ensure!(records.len() as u64 == CALLS, "{} records of {CALLS} calls", records.len());
     let over_tcp = over_tcp(bench, &to, &register)?;
+    let encrypted = encrypted(bench, &exchange)?;
     let registering = registrations(bench, &register, &pid)?;
     exchange.stop()?;
     Ok(format!(
-        "{over_tcp}; {registering}; {CALLS} recorded queue calls to {AGENTS} registered agents: setup p99 {:.1} ms, round trip p99 {:.2} ms{}",
+        "{over_tcp}; {encrypted}; {registering}; {CALLS} recorded queue calls to {AGENTS} registered agents: setup p99 {:.1} ms, round trip p99 {:.2} ms{}",
         report["calls"]["setup_ms"]["p99"].as_f64().unwrap_or(0.0),
         report["media"]["round_trip_ms"]["p99"].as_f64().unwrap_or(0.0),
         if report["counts"] == true { "" } else { " (the generator was late)" }

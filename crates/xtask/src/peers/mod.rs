@@ -11,6 +11,7 @@ mod desk;
 mod devices;
 mod dns;
 pub mod exchange;
+mod firefox;
 mod hostile;
 mod instruments;
 mod kamailio;
@@ -39,6 +40,8 @@ mod reload;
 mod seeing;
 mod sipp;
 mod siprec;
+mod softphone;
+mod softphone_kamailio;
 mod srtp;
 mod story;
 mod supervise;
@@ -65,7 +68,7 @@ pub struct Options {
     /// All but this one.
     #[arg(long, value_name = "NAME")]
     except: Vec<String>,
-    /// What `nat` runs in a network of its own, with this folder.
+    /// What `nat` and `firefox` run in a network of their own, with this folder.
     #[arg(long, hide = true, value_name = "FOLDER")]
     inside: Option<PathBuf>,
 }
@@ -100,8 +103,13 @@ const TESTS: &[Test] = &[
         run: rebinding::run,
     },
     Test {
+        name: "firefox",
+        sentence: "a page in Firefox takes a call of a queue, holds, changes its network, and both hear each other",
+        run: firefox::run,
+    },
+    Test {
         name: "relay",
-        sentence: "a page whose browser may use a relay alone talks by Debian's coturn, with credentials of the exchange",
+        sentence: "a page whose browser may use a relay alone talks by Debian's coturn, over UDP and TCP, with credentials of the exchange",
         run: relay::run,
     },
     Test {
@@ -266,6 +274,16 @@ const TESTS: &[Test] = &[
         run: desk::run,
     },
     Test {
+        name: "softphone",
+        sentence: "an agent's phone on a terminal: TLS, a conference, states at the desk, a second server, messages that wait",
+        run: softphone::run,
+    },
+    Test {
+        name: "softphone-kamailio",
+        sentence: "two softphones call each other by kamailio, which is killed: both go to the second one, and talk on",
+        run: softphone_kamailio::run,
+    },
+    Test {
         name: "wallboard",
         sentence: "a page over 1,000 agents follows 20 changes of state a second, and what that costs",
         run: wallboard::run,
@@ -280,7 +298,9 @@ pub fn run(options: &Options) -> Result<bool> {
     let offhook = crate::target().join("release/offhook");
     ensure!(offhook.is_file(), "{} is missing: cargo build --release --package offhook", offhook.display());
     if let Some(folder) = &options.inside {
-        println!("{}", nat::inside(&Bench { offhook, folder: folder.clone() })?);
+        let bench = Bench { offhook, folder: folder.clone() };
+        let is_firefox = options.names.iter().any(|name| name == "firefox");
+        println!("{}", if is_firefox { firefox::inside(&bench) } else { nat::inside(&bench) }?);
         return Ok(true);
     }
     for name in options.names.iter().chain(&options.except) {

@@ -19,9 +19,8 @@ use offhook_loadgen::Report;
 use offhook_loadgen::arrivals::{Lasting, Pattern, Rates, Spread};
 use offhook_loadgen::faults::Wire;
 use offhook_loadgen::flows::Part;
-use offhook_loadgen::load::{Agents, Callers, Load};
+use offhook_loadgen::load::{Agents, Callers, Carriage, Load};
 use offhook_net::Clock;
-use offhook_plan::CodecKind;
 use offhook_sip::Transport;
 use offhook_units::{Span, Tick};
 use serde::Serialize;
@@ -235,7 +234,12 @@ fn begin_and_wait<'a>(
 
 fn load(args: &ChaosArgs, house: &House, wire: Arc<Wire>) -> Result<Load> {
     let uri = format!("sip:700@{}", house.sip);
+    let speech = super::words::speech(None, super::words::Codec::Pcmu, None)?;
     let callers = Callers {
+        transport: Transport::Udp,
+        connections: 1,
+        carriage: Carriage::Plain,
+        speech: speech.clone(),
         server: house.sip,
         uri: uri.parse().map_err(|_| anyhow::anyhow!("{uri} is no SIP URI"))?,
         local: "127.0.0.2:0".parse().context("an address")?,
@@ -248,6 +252,9 @@ fn load(args: &ChaosArgs, house: &House, wire: Arc<Wire>) -> Result<Load> {
         credentials: None,
     };
     let agents = Agents {
+        transport: Transport::Udp,
+        takes_srtp: false,
+        speech,
         local: house.phones,
         count: 0,
         first: 1,
@@ -264,9 +271,9 @@ fn load(args: &ChaosArgs, house: &House, wire: Arc<Wire>) -> Result<Load> {
     Ok(Load {
         callers: Some(callers),
         agents: Some(agents),
-        transport: Transport::Udp,
-        codec: CodecKind::Pcmu,
-        speech: super::load::speech(None, super::load::Codec::Pcmu, None)?,
+        tls: None,
+        leads: Vec::new(),
+        sampled: None,
         lasting: Some(args.lasting.0),
         server_pid: house.pid(),
         wire,

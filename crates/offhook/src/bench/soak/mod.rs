@@ -15,10 +15,9 @@ use crossbeam_channel::Receiver;
 use offhook_loadgen::arrivals::{Lasting, Pattern, Rates, Spread};
 use offhook_loadgen::capacity::{Limits, Search};
 use offhook_loadgen::flows::Part;
-use offhook_loadgen::load::{Agents, Callers, Load};
+use offhook_loadgen::load::{Agents, Callers, Carriage, Load};
 use offhook_loadgen::{Report, Second};
 use offhook_net::Clock;
-use offhook_plan::CodecKind;
 use offhook_sip::Transport;
 use offhook_units::Span;
 
@@ -181,7 +180,12 @@ fn watched(args: &SoakArgs, load: &Load, stop: &Receiver<()>, mut each: impl FnM
 /// Callers and agents of an exchange of this bench.
 fn load(house: &House, calls: u32, pattern: Pattern) -> Result<Load> {
     let uri = format!("sip:700@{}", house.sip);
+    let speech = super::words::speech(None, super::words::Codec::Pcmu, None)?;
     let callers = Callers {
+        transport: Transport::Udp,
+        connections: 1,
+        carriage: Carriage::Plain,
+        speech: speech.clone(),
         server: house.sip,
         uri: uri.parse().map_err(|_| anyhow::anyhow!("{uri} is no SIP URI"))?,
         local: "127.0.0.2:0".parse().context("an address")?,
@@ -194,6 +198,9 @@ fn load(house: &House, calls: u32, pattern: Pattern) -> Result<Load> {
         credentials: None,
     };
     let agents = Agents {
+        transport: Transport::Udp,
+        takes_srtp: false,
+        speech,
         local: house.phones,
         count: 0,
         first: 1,
@@ -210,9 +217,9 @@ fn load(house: &House, calls: u32, pattern: Pattern) -> Result<Load> {
     Ok(Load {
         callers: Some(callers),
         agents: Some(agents),
-        transport: Transport::Udp,
-        codec: CodecKind::Pcmu,
-        speech: super::load::speech(None, super::load::Codec::Pcmu, None)?,
+        tls: None,
+        leads: Vec::new(),
+        sampled: None,
         lasting: None,
         server_pid: house.pid(),
         wire: Arc::default(),
