@@ -118,6 +118,7 @@ export const KINDS = {
       ["disabled", t("admin.field.disabled"), "flag"],
       ["password", t("admin.field.password"), "made", "password"],
       ["totp", t("admin.field.second"), "made", "authenticator"],
+      ["openid", t("admin.field.openid"), "text", t("admin.field.openid-hint")],
     ],
     columns: [[t("admin.field.user"), "name"], [t("admin.field.roles"), "roles"], [t("admin.field.agent"), "agent"], [t("admin.field.second"), "totp"], [t("admin.field.disabled"), "disabled"]],
   },
