@@ -19,7 +19,7 @@ pub use crate::numbering::{NumberFormat, Numbering};
 pub use crate::recording::{Consent, Percent, Recording, Rule};
 pub use crate::siprec::{SiprecClient, SiprecServer};
 pub use trunk::{Outgoing, Registering, Trunk, TrunkLimits};
-pub use ways::{CallbackRules, Elsewhere, Gate, Ways};
+pub use ways::{CallbackRules, Choice, Elsewhere, Gate, Ways};
 
 /// A whole exchange.
 #[derive(Debug, Clone)]
@@ -214,13 +214,13 @@ pub enum Destination {
 /// How long a caller may hear the own voice.
 pub const ECHO_MAX: Span = Span::from_s(120);
 
-/// An IVR with one menu: a greeting, then a digit chooses the queue.
+/// A menu: a greeting, then a digit chooses where to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Menu {
     /// Played first; a digit cuts it short.
     pub greeting: Vec<AssetId>,
     /// Which digit leads where. Without any choice the caller goes to `default` after the greeting.
-    pub choices: BTreeMap<char, QueueId>,
+    pub choices: BTreeMap<char, Choice>,
     /// Played after a digit that leads nowhere.
     pub invalid: Vec<AssetId>,
     /// How long to wait for a digit after the greeting.
@@ -228,7 +228,7 @@ pub struct Menu {
     /// How many times the greeting is heard before the caller goes to `default`.
     pub rounds: u8,
     /// Where a caller goes who pressed nothing.
-    pub default: QueueId,
+    pub default: Elsewhere,
 }
 
 /// A queue as the calls see it; `acd` has what it needs for distribution.

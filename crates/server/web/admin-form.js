@@ -1,5 +1,5 @@
 // Fields of forms: made from a table of the configuration, and read back as what has changed in it.
-import { KINDS, PLACES, at, namesOf, plain } from "./admin-kinds.js";
+import { KINDS, MENU_PLACES, PLACES, asPlace, at, namesOf, plain } from "./admin-kinds.js";
 import { send } from "./session.js";
 import { t } from "./words.js";
 
@@ -18,6 +18,9 @@ const chosenOf = (value) => new Map((value ?? []).map((each) => [typeof each ===
 const words = (text) => text.split(",").map((word) => word.trim()).filter(Boolean);
 const lined = (value) => (Array.isArray(value) ? value.join(", ") : String(value ?? ""));
 
+// A menu that is left by nobody who presses nothing is none.
+const { repeat: _, ...MENU_DEFAULTS } = MENU_PLACES;
+
 // `tablesOf` gives the tables of a kind; `tell` shows what went wrong.
 export function startFields({ tablesOf, tell }) {
   const form = document.getElementById("form-form");
@@ -27,10 +30,10 @@ export function startFields({ tablesOf, tell }) {
     const rows = element("div", { className: "pairs" });
     const add = (name = "", of = "") => {
       const left = input({ name: `${key}/key`, value: name, ariaLabel: how.key, "placeholder": how.example ?? "" });
-      const right = how.names
-        ? element("select", { name: `${key}/value`, ariaLabel: how.value }, ...options(names(how.names), of, t("admin.nowhere")))
+      const right = how.places
+        ? place(key, asPlace(of || undefined), how.value, MENU_PLACES)
         : input({ name: `${key}/value`, ariaLabel: how.value, "placeholder": how.hint ?? "" });
-      right.value = lined(of);
+      if (!how.places) right.value = lined(of);
       const gone = element("button", { type: "button", className: "small", textContent: "×", ariaLabel: t("admin.form.take-out", { what: name || t("admin.form.this") }), onclick: () => { row.remove(); rows.dispatchEvent(new Event("input", { bubbles: true })); } });
       const row = element("div", { className: "pair" }, left, right, gone);
       rows.append(row);
@@ -40,20 +43,20 @@ export function startFields({ tablesOf, tell }) {
     return [rows, more];
   }
 
-  function place(key, value, title) {
-    const kind = Object.keys(PLACES).find((name) => value?.[name] !== undefined) ?? "";
-    const what = element("select", { name: `${key}/kind`, ariaLabel: title }, element("option", { value: "", textContent: t("admin.usual") }), ...Object.entries(PLACES).map(([name, label]) => element("option", { value: name, textContent: label })));
+  function place(key, value, title, places = PLACES) {
+    const kind = Object.keys(places).find((name) => value?.[name] !== undefined) ?? "";
+    const what = element("select", { name: `${key}/kind`, ariaLabel: title }, element("option", { value: "", textContent: places === PLACES ? t("admin.usual") : t("admin.choose") }), ...Object.entries(places).map(([name, label]) => element("option", { value: name, textContent: label })));
     what.value = kind;
     const where = element("span", { className: "where" });
     const fill = () => {
       const of = value?.[what.value];
-      const label = { ariaLabel: PLACES[what.value] ?? "", name: `${key}/value` };
+      const label = { ariaLabel: places[what.value] ?? "", name: `${key}/value` };
       if (what.value === "queue" || what.value === "flow") {
         const select = element("select", label, ...options(names(what.value), of, t("admin.choose")));
         select.value = of ?? "";
         where.replaceChildren(select);
       } else if (what.value === "number" || what.value === "say") where.replaceChildren(input({ ...label, value: lined(of), "placeholder": what.value === "say" ? t("admin.field.prompt-names") : "4930555700" }));
-      else where.replaceChildren();
+      else where.replaceChildren(input({ ...label, hidden: true }));
     };
     what.onchange = fill;
     fill();
@@ -100,7 +103,7 @@ export function startFields({ tablesOf, tell }) {
       return group(element("div", { className: "boxes" }, ...boxes));
     }
     if (kind === "pairs") return group(...pairs(key, advice, value));
-    if (kind === "place") return group(place(key, value, label));
+    if (kind === "place") return group(advice === "menu" ? place(key, asPlace(value), label, MENU_DEFAULTS) : place(key, value, label));
     if (kind === "made") return group(made(key, advice, value));
     let control;
     if (kind === "flag") {
@@ -121,6 +124,15 @@ export function startFields({ tablesOf, tell }) {
     return element("label", {}, label, control, advice && kind !== "name" ? element("small", { textContent: advice }) : "", wrong);
   }
 
+  // A place as the configuration has it: as it was, where nothing changed; a menu's queue by its name alone.
+  function placed(what, of, before, ofMenu) {
+    if (!what) return before === undefined ? undefined : null;
+    const known = ofMenu ? asPlace(before || undefined) : before;
+    if (known?.[what] !== undefined && (what === "repeat" || what === "callback" || lined(known[what]) === of)) return before;
+    if (ofMenu && what === "queue") return of;
+    return { [what]: what === "say" ? words(of) : what === "callback" || what === "repeat" ? true : of };
+  }
+
   // What one field says; undefined where it says nothing, and the value that it had where nothing changed.
   function read([key, , kind, advice], before) {
     const controls = (part) => [...form.querySelectorAll(`[name="${key}${part}"]`)];
@@ -128,6 +140,12 @@ export function startFields({ tablesOf, tell }) {
       const known = chosenOf(before);
       const chosen = controls("").filter(({ checked }) => checked).map(({ value }) => known.get(value) ?? value);
       return chosen.length === 0 && before === undefined ? undefined : chosen;
+    }
+    if (kind === "pairs" && advice.places) {
+      const [keys, kinds, values] = [controls("/key"), controls("/kind"), controls("/value")];
+      const rows = keys.map(({ value }, row) => [value.trim(), kinds[row].value, values[row].value.trim()]).filter(([name, what]) => name || what);
+      if (rows.length === 0) return before === undefined ? undefined : null;
+      return Object.fromEntries(rows.map(([name, what, of]) => [name, placed(what, of, before?.[name], true) ?? ""]));
     }
     if (kind === "pairs") {
       const [keys, values] = [controls("/key"), controls("/value")];
@@ -137,9 +155,7 @@ export function startFields({ tablesOf, tell }) {
     }
     if (kind === "place") {
       const [what, of] = [controls("/kind")[0].value, controls("/value")[0]?.value.trim() ?? ""];
-      if (!what) return before === undefined ? undefined : null;
-      if (before?.[what] !== undefined && lined(before[what]) === of) return before;
-      return { [what]: what === "say" ? words(of) : what === "callback" ? true : of };
+      return placed(what, of, before, advice === "menu");
     }
     const text = controls("")[0].value.trim();
     if (text === "") return before === undefined ? undefined : null;

@@ -1,4 +1,5 @@
 // Where callers come from and go to, drawn from the tables of a draft: numbers, their hours, menus, queues, and where else they end.
+import { asPlace } from "./admin-kinds.js";
 import { t } from "./words.js";
 
 const COLUMNS = ["number", "calendar", "flow", "queue", "end"];
@@ -63,8 +64,8 @@ export function graphOf(tables) {
   }
   for (const flow of list("flow")) {
     const from = `flow ${flow.name}`;
-    for (const [key, queue] of Object.entries(flow.choices ?? {})) join(from, known("queue", queue), t("admin.way.key", { key }));
-    if (flow.default) join(from, known("queue", flow.default), t("admin.way.no-key"));
+    for (const [key, to] of Object.entries(flow.choices ?? {})) place(from, asPlace(to), t("admin.way.key", { key }));
+    place(from, asPlace(flow.default), t("admin.way.no-key"));
   }
   for (const queue of list("queue")) {
     const from = `queue ${queue.name}`;

@@ -63,8 +63,8 @@ export const KINDS = {
     fields: [
       ["name", t("admin.field.name"), "text"],
       ["greeting", t("admin.field.says"), "list", t("admin.field.prompt-names")],
-      ["choices", t("admin.field.keys"), "pairs", { key: t("admin.pair.key"), value: t("admin.pair.queue"), names: "queue", example: "1" }],
-      ["default", t("admin.field.no-key"), "name", "queue"],
+      ["choices", t("admin.field.keys"), "pairs", { key: t("admin.pair.key"), value: t("admin.pair.place"), places: true, example: "1" }],
+      ["default", t("admin.field.no-key"), "place", "menu"],
       ["invalid", t("admin.field.wrong-key"), "list", t("admin.field.prompt-names")],
       ["wait_for_digit", t("admin.field.waits-key"), "text", t("admin.field.such-5s")],
       ["rounds", t("admin.field.rounds"), "number"],
@@ -118,6 +118,7 @@ export const KINDS = {
       ["disabled", t("admin.field.disabled"), "flag"],
       ["password", t("admin.field.password"), "made", "password"],
       ["totp", t("admin.field.second"), "made", "authenticator"],
+      ["openid", t("admin.field.openid"), "text", t("admin.field.openid-hint")],
     ],
     columns: [[t("admin.field.user"), "name"], [t("admin.field.roles"), "roles"], [t("admin.field.agent"), "agent"], [t("admin.field.second"), "totp"], [t("admin.field.disabled"), "disabled"]],
   },
@@ -150,6 +151,12 @@ export const namesOf = (tables) => tables.map((table) => String(table.name ?? ta
 export const at = (table, key) => key.split(".").reduce((value, part) => value?.[part], table);
 
 // What a place says: { queue: "sales" } and its kin.
+// Where a key of a menu leads, and where else.
+export const MENU_PLACES = { queue: t("admin.place.queue"), flow: t("admin.place.flow"), number: t("admin.place.number"), say: t("admin.place.say"), repeat: t("admin.place.repeat") };
+
+// What a menu says of a place: a queue by its name alone, or { flow: "orders" } and its kin.
+export const asPlace = (value) => (typeof value === "string" ? { queue: value } : value);
+
 export const PLACES = { queue: t("admin.place.queue"), flow: t("admin.place.flow"), number: t("admin.place.number"), say: t("admin.place.say"), callback: t("admin.place.callback") };
 
 export function plain(value) {
@@ -157,6 +164,6 @@ export function plain(value) {
   if (value === true) return t("admin.yes");
   if (value === false) return t("admin.no");
   if (Array.isArray(value)) return value.map((each) => (typeof each === "object" ? each.queue ?? JSON.stringify(each) : each)).join(", ");
-  if (typeof value === "object") return Object.entries(value).map(([key, of]) => `${key}: ${plain(of)}`).join("; ");
+  if (typeof value === "object") return Object.entries(value).map(([key, of]) => (of === true ? key : `${key}: ${plain(of)}`)).join("; ");
   return String(value);
 }

@@ -583,11 +583,11 @@ fn config(setting: &Setting) -> Config {
     let (sales, support) = (QueueId(1), QueueId(2));
     let menu = Menu {
         greeting: vec![AssetId(4)],
-        choices: BTreeMap::from([('1', sales), ('2', support)]),
+        choices: BTreeMap::from([('1', sales.into()), ('2', support.into())]),
         invalid: vec![AssetId(5)],
         wait_for_digit: Span::from_s(2),
         rounds: 2,
-        default: support,
+        default: support.into(),
     };
     let number = |answer, to| Number { answer, to, tones: None, gate: None, record: None };
     let dialled = SocketAddr::from(([127, 0, 0, 3], 6_000));

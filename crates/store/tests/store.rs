@@ -428,7 +428,7 @@ fn a_folder_in_use_a_newer_schema_and_a_file_in_the_way_are_told_apart() {
     let mut bytes = std::fs::read(&file).expect("the database");
     bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());
     std::fs::write(&file, &bytes).expect("a changed database");
-    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 4 })));
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 5 })));
     std::fs::write(&file, b"this is not a database, but long enough to be read as the head of one").expect("a file");
     assert!(matches!(Store::open(dir.path()), Err(StoreError::Database { .. })));
     assert!(matches!(Store::open(&file), Err(StoreError::Folder { .. })));

@@ -25,6 +25,27 @@ pub enum Elsewhere {
     Callback,
 }
 
+impl From<QueueId> for Elsewhere {
+    fn from(queue: QueueId) -> Self {
+        Self::Queue(queue)
+    }
+}
+
+/// Where a digit of a menu leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// There. Not to a callback: nobody waits yet.
+    To(Elsewhere),
+    /// Nowhere: the greeting is heard again, which is one round more.
+    Again,
+}
+
+impl From<QueueId> for Choice {
+    fn from(queue: QueueId) -> Self {
+        Self::To(queue.into())
+    }
+}
+
 /// How callers of a queue are called back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallbackRules {

@@ -1,13 +1,14 @@
-//! The greeting and its one menu: a digit chooses the queue.
+//! Menus: a greeting, then a digit chooses where to go.
 
 use offhook_plan::DigitSource;
 use offhook_sip::{Body, SessionId};
 use offhook_units::{CallId, LegId, Tick};
 
 use super::digits::Way;
+use super::elsewhere::Why;
 use super::state::Stage;
 use super::{Exchange, Role};
-use crate::config::{ECHO_MAX, Menu};
+use crate::config::{Choice, ECHO_MAX, Elsewhere, Menu};
 use crate::event::CallEvent;
 use crate::timers::Kind;
 
@@ -50,8 +51,7 @@ impl Exchange {
         *listening = true;
         let Some(Heard { menu, .. }) = self.menu_of(id) else { return };
         if menu.choices.is_empty() {
-            let queue = menu.default;
-            self.leave_menu(now, id, queue);
+            self.leave_menu(now, id, menu.default);
         } else {
             self.timers.arm(id, Kind::Digit, now + menu.wait_for_digit);
             self.replan(now, id);
@@ -119,10 +119,13 @@ impl Exchange {
         if let Some(call) = self.calls.get_mut(&id) {
             call.desk.note_key(&name, digit);
         }
-        if let Some(queue) = menu.choices.get(&digit) {
-            self.leave_menu(now, id, *queue);
-        } else if round < menu.rounds {
-            let playing = self.playing(menu.invalid.iter().chain(&menu.greeting).copied().collect());
+        let words = match menu.choices.get(&digit) {
+            Some(Choice::To(to)) => return self.leave_menu(now, id, to.clone()),
+            Some(Choice::Again) => Vec::new(),
+            None => menu.invalid,
+        };
+        if round < menu.rounds {
+            let playing = self.playing(words.into_iter().chain(menu.greeting).collect());
             self.timers.disarm(id, Kind::Digit);
             self.enter(now, id, Stage::Greeting { menu: name, kept, round: round + 1, playing, listening: false });
             self.replan(now, id);
@@ -131,9 +134,12 @@ impl Exchange {
         }
     }
 
-    fn leave_menu(&mut self, now: Tick, id: CallId, queue: offhook_units::QueueId) {
+    fn leave_menu(&mut self, now: Tick, id: CallId, to: Elsewhere) {
         self.timers.disarm(id, Kind::Digit);
-        self.enter_queue(now, id, queue);
+        match to {
+            Elsewhere::Queue(queue) => self.enter_queue(now, id, queue),
+            to => self.send_elsewhere(now, id, to, Why::KEY),
+        }
     }
 
     fn menu_of(&self, id: CallId) -> Option<Heard> {

@@ -197,8 +197,8 @@ fn keys_pressed_in_a_menu_are_seen_at_the_offer() {
                 invalid: Vec::new(),
                 wait_for_digit: Span::from_s(5),
                 rounds: 40,
-                choices: std::collections::BTreeMap::from([('1', QueueId(1))]),
-                default: QueueId(2),
+                choices: std::collections::BTreeMap::from([('1', QueueId(1).into())]),
+                default: QueueId(2).into(),
             };
             config.flows.insert("main".to_owned(), menu);
             let number = offhook_call::config::Number {

@@ -29,7 +29,7 @@ fn sales_instead(config: &mut Config) {
         }
     }
     let menu = config.flows.get_mut("main").expect("the menu");
-    (menu.default, menu.choices) = (SALES, [('2', SALES)].into());
+    (menu.default, menu.choices) = (SALES.into(), [('2', SALES.into())].into());
 }
 
 fn knows(world: &World, agent: u16) -> bool {
@@ -144,7 +144,7 @@ fn who_waits_where_nobody_is_left_goes_where_the_queue_says_or_hears_its_last_me
 fn who_hears_a_menu_that_is_changed_or_removed_hears_that_one_to_its_end() {
     let changed = |config: &mut Config| {
         let menu = config.flows.get_mut("main").expect("the menu");
-        (menu.greeting, menu.choices) = (vec![AssetId(20)], [('7', SUPPORT)].into());
+        (menu.greeting, menu.choices) = (vec![AssetId(20)], [('7', SUPPORT.into())].into());
     };
     let removed = |config: &mut Config| {
         config.flows.clear();
@@ -328,7 +328,7 @@ fn some_house(draws: &mut Draws) -> Config {
                 }
             }
             let menu = config.flows.get_mut("main").expect("the menu");
-            (menu.default, menu.choices) = (*first, [('2', *first)].into());
+            (menu.default, menu.choices) = ((*first).into(), [('2', (*first).into())].into());
         } else {
             config.flows.clear();
             config.numbers.clear();

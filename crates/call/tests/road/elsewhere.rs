@@ -1,7 +1,7 @@
 //! Hours, overflow and keys: callers who come at the wrong time or wait for too long.
 
 use offhook_call::calendar::{Calendar, Hours, Zone};
-use offhook_call::config::{Config, Elsewhere, Gate, Queue, Ways};
+use offhook_call::config::{Choice, Config, Elsewhere, Gate, Queue, Ways};
 use offhook_plan::{AssetId, Source};
 use offhook_units::{QueueId, Span};
 
@@ -208,4 +208,73 @@ fn a_caller_who_presses_a_key_while_the_agents_phone_rings_takes_the_ringing_alo
     world.press('1');
     assert!(world.was_cancelled(0));
     assert_eq!((world.call().state, world.agent_state(0)), ("announcing", "available"));
+}
+
+/// The menu leads on to a second one, to last words, and to itself; the second one's callers who press nothing hear last words.
+fn two_menus() -> World {
+    World::told(1, |config| {
+        let mut second = config.flows["main"].clone();
+        (second.greeting, second.default) = (vec![AssetId(30)], Elsewhere::Message(vec![AssetId(31)]));
+        config.flows.insert("second".to_owned(), second);
+        let first = config.flows.get_mut("main").expect("the menu");
+        let others = [
+            ('3', Choice::To(Elsewhere::Flow("second".to_owned()))),
+            ('4', Choice::To(Elsewhere::Message(vec![AssetId(32)]))),
+            ('5', Choice::To(Elsewhere::Dial { number: "support".to_owned(), account: None })),
+            ('9', Choice::Again),
+        ];
+        first.choices.extend(others);
+    })
+}
+
+#[test]
+fn a_key_of_a_menu_leads_to_another_menu_and_from_there_to_a_queue() {
+    let mut world = two_menus();
+    world.dial("menu");
+    hear(&world, 10);
+    world.press('3');
+    hear(&world, 30);
+    world.press('2');
+    assert_eq!((world.call().state, world.call().queue.as_deref()), ("ringing", Some("support")));
+}
+
+#[test]
+fn a_key_of_a_menu_leads_to_a_number_of_ours_and_to_last_words() {
+    let mut world = two_menus();
+    let call = world.dial("menu");
+    world.press('5');
+    assert_eq!((world.call().state, world.call().queue.as_deref()), ("ringing", Some("support")));
+    world.caller_hangs_up(call);
+    let call = world.dial("menu");
+    world.press('4');
+    hear(&world, 32);
+    world.player_ends();
+    assert!(world.bye_reason(call).is_some());
+    assert_eq!(world.ended(), ["abandoned", "left-by-key"]);
+}
+
+#[test]
+fn a_menu_is_heard_again_by_a_key_as_often_as_it_has_rounds() {
+    let mut world = two_menus();
+    world.dial("menu");
+    world.press('9');
+    hear(&world, 10);
+    assert_eq!(world.call().state, "greeting");
+    world.press('9');
+    assert_eq!((world.call().state, world.call().queue.as_deref()), ("ringing", Some("support")), "two rounds");
+}
+
+#[test]
+fn who_presses_nothing_in_the_second_menu_hears_its_last_words() {
+    let mut world = two_menus();
+    let call = world.dial("menu");
+    world.press('3');
+    for _ in 0..2 {
+        world.player_ends();
+        world.pass(Span::from_s(3));
+    }
+    hear(&world, 31);
+    world.player_ends();
+    assert!(world.bye_reason(call).is_some());
+    assert_eq!(world.ended(), ["left-by-key"]);
 }

@@ -593,11 +593,11 @@ pub fn config(agents: u16) -> Config {
     let number = |answer, to| Number { answer, to, tones: None, gate: None, record: None };
     let menu = Menu {
         greeting: vec![AssetId(10)],
-        choices: BTreeMap::from([('2', support)]),
+        choices: BTreeMap::from([('2', support.into())]),
         invalid: vec![AssetId(11)],
         wait_for_digit: Span::from_s(3),
         rounds: 2,
-        default: support,
+        default: support.into(),
     };
     let queue = Queue {
         acd: QueueConfig {

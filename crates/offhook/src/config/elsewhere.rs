@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use offhook_call::calendar::Calendar;
-use offhook_call::config::{CallbackRules, Elsewhere, Gate, Ways};
+use offhook_call::config::{CallbackRules, Choice, Elsewhere, Gate, Ways};
 use offhook_plan::AssetId;
 use offhook_units::{QueueId, Span};
 
 use super::people::Accounts;
 use super::read::{At, Section, nearest};
 use super::routing::{DAY, Flows, Numbers, Queues};
-use super::{Agent, Reader, Target};
+use super::{Agent, Menu, Reader, Target};
 
 const EXAMPLE: &str = "{ queue = \"sales\" }, { flow = \"..\" }, { number = \"..\" } or { say = [\"..\"] }";
 
@@ -35,6 +35,41 @@ pub enum Named {
     Callback,
 }
 
+/// Where a key of a menu leads, by name.
+#[derive(Debug, Clone)]
+pub enum ChoiceNamed {
+    /// There.
+    To(At<Named>),
+    /// To the greeting again.
+    Again,
+}
+
+impl ChoiceNamed {
+    /// As [`Named::resolve`].
+    pub fn resolve(self, queue_id: &impl Fn(&String) -> QueueId) -> Choice {
+        match self {
+            Self::To(place) => Choice::To(place.value.resolve(queue_id)),
+            Self::Again => Choice::Again,
+        }
+    }
+}
+
+impl Menu {
+    /// All places that it leads to.
+    fn places(&self) -> impl Iterator<Item = &At<Named>> {
+        let chosen = self.choices.values().filter_map(|choice| match choice {
+            ChoiceNamed::To(place) => Some(place),
+            ChoiceNamed::Again => None,
+        });
+        chosen.chain([&self.default])
+    }
+
+    /// The menus among them.
+    pub fn flows(&self) -> impl Iterator<Item = &String> {
+        self.places().filter_map(|place| place.value.flow())
+    }
+}
+
 /// Hours, by name.
 #[derive(Debug, Clone)]
 pub struct GateNamed {
@@ -56,6 +91,14 @@ pub struct WaysNamed {
 }
 
 impl Named {
+    /// The menu, where it is one.
+    fn flow(&self) -> Option<&String> {
+        match self {
+            Self::Flow(name) => Some(name),
+            Self::Queue(_) | Self::Dial { .. } | Self::Message(_) | Self::Callback => None,
+        }
+    }
+
     /// With the ids of queues, which are all known.
     pub fn resolve(self, queue_id: &impl Fn(&String) -> QueueId) -> Elsewhere {
         match self {
@@ -99,6 +142,11 @@ impl WaysNamed {
     fn all(&self) -> impl Iterator<Item = &At<Named>> {
         self.by_itself().chain(self.keys.values())
     }
+
+    /// The menus that callers of the queue are sent to.
+    pub fn flows(&self) -> impl Iterator<Item = &String> {
+        self.all().filter_map(|place| place.value.flow())
+    }
 }
 
 impl Reader {
@@ -118,6 +166,82 @@ impl Reader {
             self.sink.missing(open.span, "nothing is said of callers who come out of hours", advice);
         }
         Some(GateNamed { calendar: calendar?, closed: closed? })
+    }
+
+    /// `default` of a menu: a queue's name, or a place.
+    pub fn menu_default(&mut self, section: &mut Section<'_>, queues: &Queues) -> Option<At<Named>> {
+        if section.raw().get("default").is_some_and(|value| value.get_ref().is_table()) {
+            return self.elsewhere(section, "default").and_then(|place| self.of_menu(place));
+        }
+        let queue = section.need_text(&mut self.sink, "default", "\"sales\"")?;
+        queues.must_have(&mut self.sink, &queue).then(|| queue.map(Named::Queue))
+    }
+
+    /// `choices = { 1 = "sales", 2 = { flow = "orders" }, 9 = { repeat = true } }`.
+    pub fn choices(&mut self, section: &mut Section<'_>, queues: &Queues) -> BTreeMap<char, ChoiceNamed> {
+        let mut choices = BTreeMap::new();
+        let Some(table) = section.table(&mut self.sink, "choices") else { return choices };
+        for (key, value) in table.entries() {
+            let Some(digit) = self.phone_key(&key) else { continue };
+            let choice = match (value.get_ref().as_str(), value.get_ref().as_table()) {
+                (Some(queue), _) => {
+                    let queue = At { value: queue.to_owned(), span: value.span() };
+                    queues.must_have(&mut self.sink, &queue).then(|| ChoiceNamed::To(queue.map(Named::Queue)))
+                }
+                (None, Some(table)) => {
+                    let mut section = Section::of(table, format!("choice {digit}"), value.span());
+                    let choice = if section.has("repeat") {
+                        let again = section.flag(&mut self.sink, "repeat");
+                        (again == Some(true)).then_some(ChoiceNamed::Again)
+                    } else {
+                        let place = self.place(&mut section).map(|place| At { value: place, span: value.span() });
+                        place.and_then(|place| self.of_menu(place)).map(ChoiceNamed::To)
+                    };
+                    section.finish(&mut self.sink);
+                    choice
+                }
+                (None, None) => {
+                    let message = format!("choice {digit} leads to a queue, written as a text, or elsewhere");
+                    let advice = format!("write {digit} = \"sales\", {{ repeat = true }} or one of {EXAMPLE}");
+                    self.sink.fault(value.span(), message, advice);
+                    None
+                }
+            };
+            choices.extend(choice.map(|choice| (digit, choice)));
+        }
+        choices
+    }
+
+    /// A place that a menu may lead to.
+    fn of_menu(&mut self, place: At<Named>) -> Option<At<Named>> {
+        if place.value == Named::Callback {
+            let advice = "lead to a queue, whose keys = { 1 = { callback = true } } ask for one";
+            self.sink.fault(place.span, "nobody waits in a menu who could be called back", advice);
+            return None;
+        }
+        Some(place)
+    }
+
+    /// No menu comes back to itself where nobody presses anything.
+    fn check_menus(&mut self, flows: &Flows) {
+        for (first, menu) in flows {
+            let mut trail = vec![first];
+            let mut next = menu.value.default.value.flow();
+            while let Some((name, at)) = next.and_then(|name| flows.get_key_value(name)) {
+                if name == first {
+                    let names: Vec<&str> = trail.iter().map(|name| name.as_str()).collect();
+                    let message = format!("who presses nothing never leaves flow '{first}': {}", names.join(", "));
+                    let advice = "let the default of one of them be a queue, a number or a message";
+                    self.sink.fault(menu.value.default.span.clone(), message, advice);
+                    break;
+                }
+                if trail.contains(&name) {
+                    break;
+                }
+                trail.push(name);
+                next = at.value.default.value.flow();
+            }
+        }
     }
 
     /// Hours, `overflow` and `keys` of a queue.
@@ -225,9 +349,11 @@ impl Reader {
         let Known { queues, numbers, .. } = known;
         let of_queues = queues.ways.iter().flat_map(WaysNamed::all);
         let of_numbers = numbers.values().filter_map(|number| number.value.gate.as_ref()).map(|gate| &gate.closed);
-        for place in of_queues.chain(of_numbers) {
+        let of_menus = known.flows.values().flat_map(|flow| flow.value.places());
+        for place in of_queues.chain(of_numbers).chain(of_menus) {
             self.check_place(place, known);
         }
+        self.check_menus(known.flows);
         let by_itself = queues.ways.iter().flat_map(WaysNamed::by_itself);
         let of_numbers = numbers.values().filter_map(|number| number.value.gate.as_ref()).map(|gate| &gate.closed);
         for place in by_itself.chain(of_numbers).filter(|place| place.value == Named::Callback) {

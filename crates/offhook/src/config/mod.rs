@@ -70,7 +70,7 @@ pub use secrets::{hidden, hidden_beside, revealed};
 pub use trace::Tracing;
 pub use users::UserNamed;
 
-use elsewhere::{GateNamed, Known, WaysNamed};
+use elsewhere::{ChoiceNamed, GateNamed, Known, Named, WaysNamed};
 use fault::Sink;
 use prompts::Prompts;
 use read::Section;
@@ -308,13 +308,13 @@ pub enum Reach {
     },
 }
 
-/// A menu whose queues are names.
+/// A menu whose places are names.
 #[derive(Debug, Clone)]
 pub struct Menu {
     /// Played first.
     pub greeting: Vec<AssetId>,
-    /// Digit to queue.
-    pub choices: BTreeMap<char, String>,
+    /// Where digits lead.
+    pub choices: BTreeMap<char, ChoiceNamed>,
     /// Played after a digit that leads nowhere.
     pub invalid: Vec<AssetId>,
     /// After the greeting.
@@ -322,7 +322,7 @@ pub struct Menu {
     /// How many times the greeting is heard.
     pub rounds: u8,
     /// Where a caller goes who pressed nothing.
-    pub default: String,
+    pub default: read::At<Named>,
 }
 
 /// A number of ours.

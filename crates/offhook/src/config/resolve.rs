@@ -150,7 +150,7 @@ impl Checked {
         for (queue, ways) in queues.iter_mut().zip(self.ways) {
             queue.ways = ways.resolve(&queue_id);
         }
-        let flows = self.menus.into_iter().map(|(name, menu)| (name, menu_of(menu, queue_id))).collect();
+        let flows = self.menus.into_iter().map(|(name, menu)| (name, menu_of(menu, &queue_id))).collect();
         let mut sounds = self.sounds;
         let tones = sounds_of(self.tones, &mut sounds);
         let numbers = self.numbers.into_iter().map(|(number, to)| {
@@ -229,14 +229,14 @@ fn user_of(user: super::UserNamed, agent_id: impl Fn(String) -> Option<(AgentId,
 }
 
 /// A menu whose keys lead to queues by their ids.
-fn menu_of(menu: super::Menu, queue_id: impl Fn(&String) -> QueueId) -> config::Menu {
+fn menu_of(menu: super::Menu, queue_id: &impl Fn(&String) -> QueueId) -> config::Menu {
     config::Menu {
         greeting: menu.greeting,
-        choices: menu.choices.iter().map(|(digit, queue)| (*digit, queue_id(queue))).collect(),
+        choices: menu.choices.into_iter().map(|(digit, choice)| (digit, choice.resolve(queue_id))).collect(),
         invalid: menu.invalid,
         wait_for_digit: menu.wait_for_digit,
         rounds: menu.rounds,
-        default: queue_id(&menu.default),
+        default: menu.default.value.resolve(queue_id),
     }
 }
 

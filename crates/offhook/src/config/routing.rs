@@ -282,12 +282,11 @@ impl Reader {
             let waits = Span::from_ms(500)..=Span::from_s(120);
             let wait_for_digit = section.span(&mut self.sink, "wait_for_digit", waits).unwrap_or(Span::from_s(5));
             let rounds = section.number(&mut self.sink, "rounds", 1..=10).map_or(3, |rounds| rounds.value as u8);
-            let default = section.need_text(&mut self.sink, "default", "\"sales\"");
-            let default = default.filter(|queue| queues.must_have(&mut self.sink, queue));
+            let default = self.menu_default(&mut section, queues);
             let choices = self.choices(&mut section, queues);
             section.finish(&mut self.sink);
             let (Some(name), Some(default)) = (name, default) else { continue };
-            let menu = Menu { greeting, choices, invalid, wait_for_digit, rounds, default: default.value };
+            let menu = Menu { greeting, choices, invalid, wait_for_digit, rounds, default };
             if flows.insert(name.value.clone(), At { value: menu, span: name.span.clone() }).is_some() {
                 let message = format!("there are two flows '{}'", name.value);
                 self.sink.fault(name.span, message, "give each flow a name of its own");
@@ -299,25 +298,6 @@ impl Reader {
     fn menu_prompts(&mut self, section: &mut Section<'_>, key: &'static str, example: &str) -> Vec<AssetId> {
         let names = section.texts(&mut self.sink, key, example).map(|names| names.value).unwrap_or_default();
         self.prompts.find_all(&mut self.sink, &names)
-    }
-
-    /// `choices = { 1 = "sales", 2 = "support" }`.
-    fn choices(&mut self, section: &mut Section<'_>, queues: &Queues) -> BTreeMap<char, String> {
-        let mut choices = BTreeMap::new();
-        let Some(table) = section.table(&mut self.sink, "choices") else { return choices };
-        for (key, value) in table.entries() {
-            let Some(digit) = self.phone_key(&key) else { continue };
-            let Some(queue) = value.get_ref().as_str() else {
-                let message = format!("choice {digit} leads to a queue, written as a text");
-                self.sink.fault(value.span(), message, format!("write {digit} = \"sales\""));
-                continue;
-            };
-            let queue = At { value: queue.to_owned(), span: value.span() };
-            if queues.must_have(&mut self.sink, &queue) {
-                choices.insert(digit, queue.value);
-            }
-        }
-        choices
     }
 
     /// A key of a phone that stands as a key of a table.
@@ -442,12 +422,16 @@ impl Reader {
             self.sink.warn(agent.span.clone(), message, "add queues = [\"..\"]");
         }
         self.look_at_lenders(queues, agents);
-        let led_to: Vec<&Target> = numbers.values().map(|number| &number.value.to).collect();
-        for (name, flow) in flows {
-            if !led_to.contains(&&Target::Flow(name.clone())) {
-                let message = format!("no number leads to flow '{name}'");
-                self.sink.warn(flow.span.clone(), message, format!("add flow = \"{name}\" to a [[number]]"));
-            }
+        let by_numbers = numbers.values().filter_map(|number| match &number.value.to {
+            Target::Flow(name) => Some(name),
+            Target::Queue(_) | Target::Echo | Target::Dial { .. } => None,
+        });
+        let by_queues = queues.ways.iter().flat_map(WaysNamed::flows);
+        let led_to: BTreeSet<&String> =
+            by_numbers.chain(by_queues).chain(flows.values().flat_map(|flow| flow.value.flows())).collect();
+        for (name, flow) in flows.iter().filter(|(name, _)| !led_to.contains(name)) {
+            let message = format!("nothing leads to flow '{name}'");
+            self.sink.warn(flow.span.clone(), message, format!("add flow = \"{name}\" to a [[number]]"));
         }
         match (numbers.is_empty(), trunks.is_empty()) {
             (true, _) => self.sink.warn(0..0, "there is no number that could be called", "add a [[number]]"),

@@ -4,6 +4,7 @@ mod alarms;
 mod elsewhere;
 mod entrances;
 mod lending;
+mod menus;
 mod recording;
 mod users;
 
@@ -441,7 +442,7 @@ fn what_looks_like_a_slip_is_warned_of() {
     for (fragment, place, message) in [
         ("[[queue]]\nname = \"support\"\n", (2, 8), "nobody serves queue 'support'"),
         ("[[agent]]\nname = \"bob\"\ncontact = \"sip:b@127.0.0.9\"\n", (2, 8), "agent 'bob' serves no queue"),
-        ("[[flow]]\nname = \"menu\"\ndefault = \"sales\"\n", (2, 8), "no number leads to flow 'menu'"),
+        ("[[flow]]\nname = \"menu\"\ndefault = \"sales\"\n", (2, 8), "nothing leads to flow 'menu'"),
     ] {
         let text = format!("{GOOD}{fragment}");
         check_added(fragment, place, message, "");
@@ -500,7 +501,9 @@ fn the_newcomers_files_lead_a_call_from_a_trunk_through_a_menu_to_two_agents() {
         assert!(loaded.http.expect("http").listen.ip().is_loopback());
         let Loaded { exchange, sounds, .. } = loaded;
         let menu = &exchange.flows["reception"];
-        assert_eq!((menu.choices[&'1'], menu.choices[&'2'], menu.default), (QueueId(1), QueueId(2), QueueId(1)));
+        let [sales, support] = [QueueId(1), QueueId(2)];
+        assert_eq!((&menu.choices[&'1'], &menu.choices[&'2']), (&sales.into(), &support.into()));
+        assert_eq!(menu.default, sales.into());
         for queue in &exchange.queues {
             assert!(
                 queue.record == Some(Rule::Always)

@@ -296,6 +296,35 @@ async fn what_was_sent_is_good_once_for_its_own_browser() {
 }
 
 #[tokio::test]
+async fn who_says_no_at_the_provider_and_whom_another_one_sends_are_told_apart() {
+    let provider = Provider::start().await;
+    let running = start_on(&shared(Fixed::centre(NOW)), Vec::new(), Some(provider.openid())).await;
+    for (answer, told) in [
+        ("error=access_denied", "/desk#sign-in-denied"),
+        ("code=the-code&iss=https://id.test", "/desk#sign-in-failed"),
+        ("code=another-code", "/desk#sign-in-failed"),
+        ("", "/desk#sign-in-failed"),
+    ] {
+        let (cookie, asked) = begin(&running, "/desk").await;
+        tell(&provider, &asked, claims(&provider, &asked));
+        let path = format!("/sign-in/openid/return?state={}&{answer}", asked["state"]);
+        let reply = running.get_with(&path, &cookie).await;
+        assert_eq!((header(&reply, "location"), given(&reply, "offhook-session")), (Some(told), None), "{answer}");
+    }
+    // A provider that is not there.
+    let away =
+        OpenId { at: OpenIdAt::new("http://127.0.0.1:9/x", "offhook", None, None).expect("one"), ..provider.openid() };
+    let other = start_on(&shared(Fixed::centre(NOW)), Vec::new(), Some(away)).await;
+    let reply = other.get("/sign-in/openid?to=https://evil.test/").await;
+    assert_eq!((reply.status, header(&reply, "location")), (303, Some("/#sign-in-failed")));
+    let none = start_on(&shared(Fixed::centre(NOW)), Vec::new(), None).await;
+    none.get("/sign-in/openid").await.check_problem(404);
+    for running in [running, other, none] {
+        running.server.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_is_not_in_order_signs_nobody_in() {
     let provider = Provider::start().await;
     let view = shared(Fixed::centre(NOW));

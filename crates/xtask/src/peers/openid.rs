@@ -101,7 +101,7 @@ pub fn sign_in(browser: &mut Browser, exchange: SocketAddr) -> Result<String> {
 
 /// Still signed in, where the exchange was started anew meanwhile; and out again, here and there.
 pub fn still_in(browser: &mut Browser, session: &str) -> Result<()> {
-    browser.evaluate(session, "location.reload(); true")?;
+    browser.evaluate(session, "setTimeout(() => location.reload()); true")?;
     until(
         browser,
         session,
