@@ -290,7 +290,7 @@ impl Shift {
         use offhook_sip::Change;
         match change {
             Change::Bound { account, binding } => {
-                self.bindings.insert((account, binding.contact.clone()), *binding);
+                self.bindings.insert((account, binding.contact.clone()), offhook_sip::Binding::clone(&binding));
             }
             Change::Unbound { account, contact } => {
                 self.bindings.remove(&(account, contact));

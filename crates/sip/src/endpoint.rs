@@ -7,6 +7,7 @@ mod change;
 mod client;
 mod early;
 mod event;
+mod key;
 mod large;
 mod message;
 mod probe;
@@ -30,6 +31,7 @@ use crate::dialog::Dialog;
 use crate::transaction::{SessionTimer, TimerKey, Timers, Times};
 use crate::{Body, DialogSnapshot, Flow, Headers, Message, Method, ParseError, Request, Response};
 use client::{Client, Delivery, Failed, Owner};
+use key::{Keyed, Keys};
 use registration::Registration;
 use server::Server;
 use session::{Phase, Session};
@@ -101,8 +103,10 @@ pub struct Endpoint {
     /// Client transactions by flow, for failures of the transport.
     flows: BTreeSet<(Flow, u64)>,
     servers: BTreeMap<u64, Server>,
-    server_keys: BTreeMap<Box<str>, u64>,
-    merges: BTreeMap<Box<str>, u64>,
+    /// Names transactions.
+    keys: Keys,
+    server_keys: Keyed<u64>,
+    merges: Keyed<u64>,
     sessions: BTreeMap<SessionId, Session>,
     /// Sessions by the connection that they were set up on.
     connected: BTreeSet<(Flow, SessionId)>,
@@ -151,8 +155,9 @@ impl Endpoint {
             clients: BTreeMap::new(),
             flows: BTreeSet::new(),
             servers: BTreeMap::new(),
-            server_keys: BTreeMap::new(),
-            merges: BTreeMap::new(),
+            keys: Keys::new(&mut entropy.fork()),
+            server_keys: Keyed::default(),
+            merges: Keyed::default(),
             sessions: BTreeMap::new(),
             connected: BTreeSet::new(),
             dialogs: BTreeMap::new(),

@@ -8,7 +8,8 @@ mod tests;
 use core::fmt;
 use core::net::IpAddr;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use offhook_units::{Entropy, Span, Tick};
 use serde::{Deserialize, Serialize};
@@ -118,7 +119,7 @@ pub enum Change {
         /// Whose.
         account: String,
         /// As it stands now.
-        binding: Box<Binding>,
+        binding: Arc<Binding>,
     },
     /// A contact is gone.
     Unbound {
@@ -137,15 +138,19 @@ pub struct Registrar {
     limits: RegistrarLimits,
     /// By account; the most wanted contact stands first, of two the one refreshed last.
     accounts: BTreeMap<String, Vec<Entry>>,
-    expiries: BTreeSet<(Tick, String, String)>,
-    /// Account and contact of phones that are reached over a connection of theirs.
-    connected: BTreeMap<Flow, BTreeSet<(String, String)>>,
+    /// When bindings run out, with their numbers.
+    expiries: BTreeMap<(Tick, u64), Arc<Binding>>,
+    /// Phones that are reached over a connection of theirs, by the numbers of their bindings.
+    connected: BTreeMap<Flow, BTreeMap<u64, Arc<Binding>>>,
+    /// The number of the last binding.
+    last_number: u64,
     counters: RegistrarCounters,
 }
 
 struct Entry {
+    number: u64,
     uri: Uri,
-    binding: Binding,
+    binding: Arc<Binding>,
 }
 
 impl fmt::Debug for Registrar {
@@ -188,8 +193,9 @@ impl Registrar {
             bindings_max,
             limits,
             accounts: BTreeMap::new(),
-            expiries: BTreeSet::new(),
+            expiries: BTreeMap::new(),
             connected: BTreeMap::new(),
+            last_number: 0,
             counters: RegistrarCounters::default(),
         }
     }
@@ -217,7 +223,7 @@ impl Registrar {
 
     /// The contacts of an account, the most wanted first, of two the one refreshed last. Call [`Registrar::expire`] before.
     pub fn bindings(&self, account: &str) -> impl Iterator<Item = &Binding> {
-        self.accounts.get(account).into_iter().flatten().map(|entry| &entry.binding)
+        self.accounts.get(account).into_iter().flatten().map(|entry| &*entry.binding)
     }
 
     /// How many bindings there are.
@@ -233,12 +239,9 @@ impl Registrar {
     /// Takes away what has run out by `now`.
     pub fn expire(&mut self, now: Tick) -> Vec<Change> {
         let mut changes = Vec::new();
-        while let Some((at, _, _)) = self.expiries.first() {
-            if *at > now {
-                break;
-            }
-            let Some((_, account, contact)) = self.expiries.pop_first() else { break };
-            changes.extend(self.remove(&account, &contact));
+        while let Some(first) = self.expiries.first_entry().filter(|first| first.key().0 <= now) {
+            let ((_, number), binding) = first.remove_entry();
+            changes.extend(self.remove(&binding.account, |entry| entry.number == number));
         }
         changes
     }
@@ -247,13 +250,14 @@ impl Registrar {
     /// section 5.3).
     pub fn lose_flow(&mut self, flow: Flow) -> Vec<Change> {
         let lost = self.connected.remove(&flow).unwrap_or_default();
-        lost.into_iter().filter_map(|(account, contact)| self.remove(&account, &contact)).collect()
+        let remove =
+            |(number, binding): (u64, Arc<Binding>)| self.remove(&binding.account, |entry| entry.number == number);
+        lost.into_iter().filter_map(remove).collect()
     }
 
     /// Takes away all bindings of an account that there is no more.
     pub fn forget(&mut self, account: &str) -> Vec<Change> {
-        let contacts = self.bindings(account).map(|binding| binding.contact.clone()).collect::<Vec<_>>();
-        contacts.iter().filter_map(|contact| self.remove(account, contact)).collect()
+        core::iter::from_fn(|| self.remove(account, |_| true)).collect()
     }
 
     /// Other bounds from now on; bindings beyond them stay until they run out. [`RegistrarLimits::digest`] stays as it was.
@@ -264,7 +268,7 @@ impl Registrar {
 
     /// When the next binding runs out.
     pub fn next_expiry(&self) -> Option<Tick> {
-        self.expiries.first().map(|(at, ..)| *at)
+        self.expiries.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// Puts a binding back that was kept over a restart. One that cannot be read, is over the limit, or was reached over a
@@ -272,10 +276,10 @@ impl Registrar {
     pub fn restore(&mut self, binding: Binding) -> Option<Change> {
         match binding.contact.parse::<Uri>() {
             Ok(uri) if self.len() < self.bindings_max && !binding.flow.transport.is_reliable() => {
-                self.bind(Entry { uri, binding });
+                self.bind(uri, Arc::new(binding));
                 None
             }
-            Ok(_) | Err(_) => Some(Self::unbound(binding)),
+            Ok(_) | Err(_) => Some(Self::unbound(&binding)),
         }
     }
 
@@ -410,12 +414,14 @@ impl Registrar {
                 reg_id,
                 translated,
             };
-            bound.push(Change::Bound { account: account.to_owned(), binding: Box::new(binding.clone()) });
-            self.bind(Entry { uri, binding });
+            let binding = Arc::new(binding);
+            bound.push(Change::Bound { account: account.to_owned(), binding: Arc::clone(&binding) });
+            self.bind(uri, binding);
         }
+        self.tidy(account);
         let stands = |old: &Binding| self.bindings(account).any(|binding| binding.contact == old.contact);
         gone.retain(|old| !stands(old));
-        Ok(gone.into_iter().map(Self::unbound).chain(bound).collect())
+        Ok(gone.iter().map(|old| Self::unbound(old)).chain(bound).collect())
     }
 
     fn refused(&self, request: &Request, fault: &Fault) -> Response {
@@ -438,20 +444,23 @@ impl Registrar {
         response
     }
 
-    fn bind(&mut self, entry: Entry) {
-        let Binding { account, contact, expires_at, flow, q, .. } = &entry.binding;
-        let (account, q) = (account.clone(), *q);
-        self.take_where(&account, |known| known.uri.equivalent(&entry.uri));
-        self.expiries.insert((*expires_at, account.clone(), contact.clone()));
-        if flow.transport.is_reliable() {
-            self.connected.entry(*flow).or_default().insert((account.clone(), contact.clone()));
+    fn bind(&mut self, uri: Uri, binding: Arc<Binding>) {
+        self.take_where(&binding.account, |known| known.uri.equivalent(&uri));
+        self.last_number += 1;
+        let number = self.last_number;
+        self.expiries.insert((binding.expires_at, number), Arc::clone(&binding));
+        if binding.flow.transport.is_reliable() {
+            self.connected.entry(binding.flow).or_default().insert(number, Arc::clone(&binding));
         }
-        let entries = self.accounts.entry(account).or_default();
-        let at = entries.iter().position(|known| known.binding.q <= q).unwrap_or(entries.len());
-        entries.insert(at, entry);
+        let entries = match self.accounts.get_mut(&*binding.account) {
+            Some(entries) => entries,
+            None => self.accounts.entry(binding.account.clone()).or_default(),
+        };
+        let at = entries.iter().position(|known| known.binding.q <= binding.q).unwrap_or(entries.len());
+        entries.insert(at, Entry { number, uri, binding });
     }
 
-    fn take_where(&mut self, account: &str, wanted: impl Fn(&Entry) -> bool) -> Vec<Binding> {
+    fn take_where(&mut self, account: &str, wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Binding>> {
         let mut taken = Vec::new();
         while let Some(at) = self.accounts.get(account).and_then(|entries| entries.iter().position(&wanted)) {
             taken.push(self.take(account, at));
@@ -459,22 +468,20 @@ impl Registrar {
         taken
     }
 
-    fn remove(&mut self, account: &str, contact: &str) -> Option<Change> {
-        let entries = self.accounts.get(account)?;
-        let at = entries.iter().position(|entry| entry.binding.contact == contact)?;
-        Some(Self::unbound(self.take(account, at)))
+    fn remove(&mut self, account: &str, wanted: impl Fn(&Entry) -> bool) -> Option<Change> {
+        let at = self.accounts.get(account)?.iter().position(wanted)?;
+        let binding = self.take(account, at);
+        self.tidy(account);
+        Some(Self::unbound(&binding))
     }
 
-    /// Takes one binding out of all three indexes.
-    fn take(&mut self, account: &str, at: usize) -> Binding {
+    /// Takes one binding out of all three indexes; the account's list stays, though it may be empty now.
+    fn take(&mut self, account: &str, at: usize) -> Arc<Binding> {
         let entries = self.accounts.get_mut(account).expect("found by the caller");
-        let Entry { binding, .. } = entries.remove(at);
-        if entries.is_empty() {
-            self.accounts.remove(account);
-        }
-        self.expiries.remove(&(binding.expires_at, binding.account.clone(), binding.contact.clone()));
+        let Entry { number, binding, .. } = entries.remove(at);
+        self.expiries.remove(&(binding.expires_at, number));
         if let Some(phones) = self.connected.get_mut(&binding.flow) {
-            phones.remove(&(binding.account.clone(), binding.contact.clone()));
+            phones.remove(&number);
             if phones.is_empty() {
                 self.connected.remove(&binding.flow);
             }
@@ -482,8 +489,15 @@ impl Registrar {
         binding
     }
 
-    fn unbound(binding: Binding) -> Change {
-        Change::Unbound { account: binding.account, contact: binding.contact }
+    /// Nothing is kept of an account without bindings.
+    fn tidy(&mut self, account: &str) {
+        if self.accounts.get(account).is_some_and(Vec::is_empty) {
+            self.accounts.remove(account);
+        }
+    }
+
+    fn unbound(binding: &Binding) -> Change {
+        Change::Unbound { account: binding.account.clone(), contact: binding.contact.clone() }
     }
 }
 

@@ -544,7 +544,7 @@ impl Control {
     fn bind(&self, change: Change) {
         match change {
             Change::Bound { binding, .. } => {
-                let json = serde_json::to_string(&binding).expect("a binding is plain data");
+                let json = serde_json::to_string(&*binding).expect("a binding is plain data");
                 let key = binding_key(&binding.account, &binding.contact);
                 self.edges.store.put_binding(BindingRow { key, json, expires: binding.expires_at });
             }

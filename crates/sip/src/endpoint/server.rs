@@ -1,10 +1,9 @@
 //! Server transactions: matching requests, sending responses, carrying out what the machines say; and refusing without state.
 
-use core::fmt::Write as _;
-
 use offhook_units::Tick;
 
 use super::event::SessionId;
+use super::key::{Key, Keys};
 use super::session::{Change, Referred, Session};
 use super::{Endpoint, Output};
 use crate::headers::NameAddrRef;
@@ -21,9 +20,9 @@ enum Machine {
 #[derive(Debug)]
 pub(super) struct Server {
     machine: Machine,
-    key: Box<str>,
-    /// See [`merge_key`]; only outside of a dialog.
-    merge: Option<Box<str>>,
+    key: Key,
+    /// See [`Keys::merge`]; only outside of a dialog.
+    merge: Option<Key>,
     flow: Flow,
     /// What all responses have in common; none after the final one.
     template: Option<Box<Response>>,
@@ -36,47 +35,40 @@ pub(super) struct Server {
     alarms: Alarms<2>,
 }
 
-/// What names a server transaction, RFC 3261 section 17.2.3: branch, sent-by and method, ACK counting as INVITE. Without the
-/// magic cookie the branch says nothing; then Call-ID, `CSeq`, From tag and the whole Via do (RFC 2543).
-pub(super) fn transaction_key(request: &Request, via: &Via, method: &Method) -> Box<str> {
-    let method = if *method == Method::Ack { "INVITE" } else { method.as_str() };
-    let mut key = String::with_capacity(96);
-    let port = via.port.unwrap_or(5060);
-    let is_unique = |branch: &&str| branch.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("z9hG4bK"));
-    if let Some(branch) = via.branch().filter(is_unique) {
-        for piece in [branch, " ", &via.host, ":"] {
-            key.push_str(piece);
+impl Keys {
+    /// What names a server transaction, RFC 3261 section 17.2.3: branch, sent-by and method, ACK counting as INVITE. Without the
+    /// magic cookie the branch says nothing; then Call-ID, `CSeq`, From tag and the whole Via do (RFC 2543).
+    pub(super) fn transaction(&self, request: &Request, via: &Via, method: &Method) -> Key {
+        let method = if *method == Method::Ack { "INVITE" } else { method.as_str() };
+        let mut port = String::with_capacity(5);
+        push_digits(&mut port, u32::from(via.port.unwrap_or(5060)));
+        let is_unique = |branch: &&str| branch.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("z9hG4bK"));
+        if let Some(branch) = via.branch().filter(is_unique) {
+            return self.of(&[branch, &via.host, &port, method]);
         }
-        push_digits(&mut key, u32::from(port));
-        key.push(' ');
-        key.push_str(method);
-    } else {
         let headers = &request.headers;
         let (call_id, from) = (headers.call_id().unwrap_or_default(), headers.from_tag().unwrap_or_default());
-        let cseq = headers.cseq().map_or(0, |(number, _)| number);
-        let branch = via.branch().unwrap_or_default();
-        // A String takes everything.
-        let _taken = write!(key, "- {call_id} {cseq} {from} {}:{port} {branch} {method}", via.host);
+        let cseq = headers.cseq().map_or(0, |(number, _)| number).to_string();
+        self.of(&[call_id, &cseq, from, &via.host, &port, via.branch().unwrap_or_default(), method])
     }
-    key.into()
-}
 
-/// What two requests have in common that a proxy forked and that met again here, RFC 3261 section 8.2.2.2.
-fn merge_key(request: &Request) -> Option<Box<str>> {
-    let headers = &request.headers;
-    let (cseq, call_id) = (headers.get("CSeq")?, headers.call_id()?);
-    Some([headers.from_tag()?, call_id, cseq].join(" ").into())
+    /// What two requests have in common that a proxy forked and that met again here, RFC 3261 section 8.2.2.2.
+    fn merge(&self, request: &Request) -> Option<Key> {
+        let headers = &request.headers;
+        let (cseq, call_id) = (headers.get("CSeq")?, headers.call_id()?);
+        Some(self.of(&[headers.from_tag()?, call_id, cseq]))
+    }
 }
 
 impl Endpoint {
     /// The running transaction that a request belongs to.
-    pub(super) fn server_of(&self, key: &str) -> Option<u64> {
-        self.server_keys.get(key).copied()
+    pub(super) fn server_of(&self, key: Key) -> Option<u64> {
+        self.server_keys.get(&key).copied()
     }
 
     /// Whether this is another branch of a request that is being handled.
     pub(super) fn is_merged(&self, request: &Request) -> bool {
-        merge_key(request).is_some_and(|key| self.merges.contains_key(&key))
+        self.keys.merge(request).is_some_and(|key| self.merges.contains_key(&key))
     }
 
     /// Begins a transaction. Responses get `tag` where To has none.
@@ -84,14 +76,14 @@ impl Endpoint {
         &mut self,
         now: Tick,
         flow: Flow,
-        key: Box<str>,
+        key: Key,
         request: &Request,
         tag: &str,
         session: Option<SessionId>,
     ) -> u64 {
         let id = self.next_id();
         let is_outside = request.headers.to_tag().is_none();
-        let merge = if is_outside { merge_key(request) } else { None };
+        let merge = if is_outside { self.keys.merge(request) } else { None };
         let mut template = Response::to_request(request, 200);
         tag_response(&mut template, tag);
         let machine = if request.method == Method::Invite {
@@ -99,9 +91,9 @@ impl Endpoint {
         } else {
             Machine::NonInvite(server_non_invite::State::Trying)
         };
-        self.server_keys.insert(key.clone(), id);
-        if let Some(merge) = &merge {
-            self.merges.insert(merge.clone(), id);
+        self.server_keys.insert(key, id);
+        if let Some(merge) = merge {
+            self.merges.insert(merge, id);
         }
         let (template, bytes, alarms) = (Some(Box::new(template)), Vec::new(), Alarms::default());
         self.servers.insert(id, Server { machine, key, merge, flow, template, bytes, session, sent: 0, alarms });

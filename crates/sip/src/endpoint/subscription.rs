@@ -7,6 +7,7 @@ use offhook_units::{Span, Tick};
 use super::Endpoint;
 use super::client::{Delivery, Failed, Owner};
 use super::event::{Event, RequestId, SubscriptionId};
+use super::key::Key;
 use crate::dialog::Dialog;
 use crate::transaction::{Alarms, TimerKey};
 use crate::{Body, Flow, Method, Request, Uri};
@@ -139,7 +140,7 @@ impl Endpoint {
     }
 
     /// SUBSCRIBE within a dialog: a refresh, or the end (RFC 6665 section 4.2.1.4). False where it is of no subscription.
-    pub(super) fn receive_resubscribe(&mut self, now: Tick, flow: Flow, key: &str, request: &Request) -> bool {
+    pub(super) fn receive_resubscribe(&mut self, now: Tick, flow: Flow, key: Key, request: &Request) -> bool {
         let tag = request.headers.to_tag().unwrap_or_default();
         let Some(&id) = self.watchers.get(tag) else { return false };
         let Some(found) = self.subscriptions.get_mut(&id) else { return false };
@@ -158,7 +159,7 @@ impl Endpoint {
         }
         found.dialog.refresh_target(&request.headers);
         let contact = found.dialog.contact.clone();
-        let tx = self.open_server(now, flow, key.into(), request, "", None);
+        let tx = self.open_server(now, flow, key, request, "", None);
         let expires = match granted(request) {
             Ok(expires) => expires,
             Err(status) => {

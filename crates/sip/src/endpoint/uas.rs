@@ -5,8 +5,8 @@ use core::net::IpAddr;
 use offhook_units::Tick;
 
 use super::event::{EndCause, Event, RequestId, SessionId};
+use super::key::Key;
 use super::reliable::Reliable;
-use super::server::transaction_key;
 use super::session::{AckMeaning, Change, Farewell, Phase, Session, Unacked};
 use super::{Endpoint, METHODS, body_of, description_of};
 use crate::dialog::Dialog;
@@ -21,8 +21,8 @@ impl Endpoint {
             self.load.strays_total += 1;
             return;
         };
-        let key = transaction_key(&request, &via, &request.method);
-        let running = self.server_of(&key);
+        let key = self.keys.transaction(&request, &via, &request.method);
+        let running = self.server_of(key);
         if request.method == Method::Ack {
             match running {
                 Some(id) => self.ack_to_server(now, id, request),
@@ -60,7 +60,7 @@ impl Endpoint {
     }
 
     /// RFC 3261 section 8.2 in its order: method, headers, content; then what the request is for.
-    fn receive_outside(&mut self, now: Tick, flow: Flow, key: Box<str>, via: &Via, request: Request) {
+    fn receive_outside(&mut self, now: Tick, flow: Flow, key: Key, via: &Via, request: Request) {
         let method = &request.method;
         let is_invite = *method == Method::Invite;
         let is_the_programs = self.config.methods.contains(method);
@@ -89,7 +89,7 @@ impl Endpoint {
         self.emit(Event::Request { id: RequestId(id), flow, request: Box::new(request) });
     }
 
-    fn receive_invite(&mut self, now: Tick, flow: Flow, key: Box<str>, via: &Via, request: Request) {
+    fn receive_invite(&mut self, now: Tick, flow: Flow, key: Key, via: &Via, request: Request) {
         if let Err(fault) = request.description() {
             return self.reject(flow, &request, fault.status(), fault.headers());
         }
@@ -122,7 +122,7 @@ impl Endpoint {
 
     /// RFC 3261 section 9.2. The CANCEL itself is answered without state: each one that comes again gets 200 again.
     fn receive_cancel(&mut self, now: Tick, flow: Flow, request: &Request, via: &Via) {
-        let Some(invite) = self.server_of(&transaction_key(request, via, &Method::Invite)) else {
+        let Some(invite) = self.server_of(self.keys.transaction(request, via, &Method::Invite)) else {
             self.load.strays_total += 1;
             return self.reject(flow, request, 481, &[]);
         };
@@ -154,8 +154,8 @@ impl Endpoint {
         self.remove_session(id);
     }
 
-    fn receive_inside(&mut self, now: Tick, flow: Flow, key: Box<str>, request: &Request) {
-        if request.method == Method::Subscribe && self.receive_resubscribe(now, flow, &key, request) {
+    fn receive_inside(&mut self, now: Tick, flow: Flow, key: Key, request: &Request) {
+        if request.method == Method::Subscribe && self.receive_resubscribe(now, flow, key, request) {
             return;
         }
         let Some((id, session)) = self.session_mut(request) else {

@@ -230,10 +230,10 @@ fn a_phone_on_a_connection_is_gone_with_it_and_one_that_came_back_on_another_sta
     };
     for (flow, contact) in [(first, "sip:alice@192.0.2.7:1"), (first, "sip:alice@192.0.2.7:2"), (udp, "sip:alice@h")] {
         let uri = contact.parse().expect("a URI");
-        registrar.bind(Entry { uri, binding: binding(flow, contact) });
+        registrar.bind(uri, binding(flow, contact).into());
     }
     let again = "sip:alice@192.0.2.7:2";
-    registrar.bind(Entry { uri: again.parse().expect("a URI"), binding: binding(second, again) });
+    registrar.bind(again.parse().expect("a URI"), binding(second, again).into());
     let gone = vec![Change::Unbound { account: "alice".to_owned(), contact: "sip:alice@192.0.2.7:1".to_owned() }];
     assert_eq!(registrar.lose_flow(first), gone);
     assert_eq!(registrar.lose_flow(first), []);
