@@ -135,7 +135,24 @@ pub struct AlarmView {
     pub since: Tick,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// Alarms of a log, as far as it was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Logged(BTreeMap<(String, String), Standing>);
+
+impl Logged {
+    /// What happened next.
+    pub fn fold(&mut self, at: Tick, event: &AlarmEvent) {
+        match event {
+            AlarmEvent::Raised { alarm, subject, value, .. } => {
+                let standing = Standing { state: State::Raised { at }, value: *value };
+                self.0.insert((alarm.clone(), subject.clone()), standing);
+            }
+            AlarmEvent::Cleared { alarm, subject } => _ = self.0.remove(&(alarm.clone(), subject.clone())),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Bad, and not for long enough.
     Rising {
@@ -151,7 +168,7 @@ enum State {
     },
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Standing {
     state: State,
     /// The last figure.
@@ -170,6 +187,12 @@ impl Alarms {
     /// None is raised yet.
     pub const fn new(rules: Vec<Rule>) -> Self {
         Self { rules, standing: BTreeMap::new() }
+    }
+
+    /// Those that the log says were raised when the exchange last ended stay raised, without being raised anew: with the next readings they are
+    /// judged like all others, and those of rules that are gone are over.
+    pub fn go_on(&mut self, before: Logged) {
+        self.standing.extend(before.0);
     }
 
     /// Whether there is anything to watch.
@@ -362,6 +385,32 @@ mod tests {
         assert_eq!(gone, [AlarmEvent::Cleared { alarm: "busy".to_owned(), subject: "support".to_owned() }]);
         alarms.follow(Vec::new());
         assert!(alarms.handle(at, &both).is_empty() && alarms.is_idle());
+    }
+
+    #[test]
+    fn an_alarm_that_stands_over_a_restart_is_not_raised_anew_and_ends_as_all_do() {
+        let reading = |value| [Reading { measure: Measure::Waiting, subject: "sales".to_owned(), value: Some(value) }];
+        let at = |s| Tick::ZERO + Span::from_s(s);
+        let mut first = Alarms::new(vec![rule(Measure::Waiting, 10)]);
+        let mut logged = Logged::default();
+        for s in 0..20 {
+            first.handle(at(s), &reading(12)).iter().for_each(|event| logged.fold(at(s), event));
+        }
+        let mut second = Alarms::new(vec![rule(Measure::Waiting, 10)]);
+        second.go_on(logged.clone());
+        assert_eq!(second.raised(), first.raised());
+        assert!((100..130).all(|s| second.handle(at(s), &reading(12)).is_empty()), "it stands");
+        assert_eq!(second.raised()[0].since, at(10));
+        let cleared: Vec<u64> = (130..200).filter(|s| !second.handle(at(*s), &reading(0)).is_empty()).collect();
+        assert_eq!(cleared, [160]);
+        // Its rule is gone.
+        let mut third = Alarms::new(Vec::new());
+        third.go_on(logged.clone());
+        assert!(!third.is_idle());
+        let gone = third.handle(at(100), &reading(12));
+        assert_eq!(gone, [AlarmEvent::Cleared { alarm: "busy".to_owned(), subject: "sales".to_owned() }]);
+        logged.fold(at(160), &gone[0]);
+        assert_eq!(logged, Logged::default());
     }
 
     #[test]

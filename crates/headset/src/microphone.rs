@@ -1,7 +1,9 @@
 //! The call's side of capture: a ring at the device's rate in, frames at the call's rate out, whatever the callbacks' rhythm.
 
-use ringbuf::HeapCons;
-use ringbuf::traits::{Consumer, Observer};
+use offhook_codec::ResampleError;
+use offhook_units::SampleRate;
+use ringbuf::traits::{Consumer, Observer, Split};
+use ringbuf::{HeapCons, HeapRb};
 
 use crate::SURPLUS_MS_MAX;
 use crate::counters::Reading;
@@ -35,6 +37,16 @@ struct Open {
 impl Microphone {
     pub(crate) fn new(taps: HeapCons<(CaptureTap, Converter)>) -> Self {
         Self { taps, open: None, missing_frames: 0, gaps: 0 }
+    }
+
+    /// Hears what comes through `tap`, at the call's rate: a device that nobody supervises.
+    ///
+    /// # Errors
+    /// Where one rate cannot be turned into the other.
+    pub fn on(tap: CaptureTap, call_rate: SampleRate) -> Result<Self, ResampleError> {
+        let converter = Converter::new(SampleRate(tap.rate), call_rate)?;
+        let (_, taps) = HeapRb::new(1).split();
+        Ok(Self { open: Some(Open::new(tap, converter)), ..Self::new(taps) })
     }
 
     /// Fills `frame`: 10 ms at the call's rate, to be asked for every 10 ms. Never waits; what the device did not bring is silence.
@@ -133,9 +145,7 @@ mod tests {
     use super::*;
     use crate::CUSHION_MS;
     use crate::ends::capture_ring;
-    use offhook_units::SampleRate;
-    use ringbuf::HeapRb;
-    use ringbuf::traits::{Producer, Split};
+    use ringbuf::traits::Producer;
 
     fn same_rate() -> Converter {
         Converter::new(SampleRate::WIDE, SampleRate::WIDE).unwrap()

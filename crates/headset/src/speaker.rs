@@ -1,7 +1,9 @@
 //! The call's side of playback: frames at the call's rate in, a ring at the device's rate kept near its target fill.
 
-use ringbuf::HeapCons;
-use ringbuf::traits::{Consumer, Observer, Producer};
+use offhook_codec::ResampleError;
+use offhook_units::SampleRate;
+use ringbuf::traits::{Consumer, Observer, Producer, Split};
+use ringbuf::{HeapCons, HeapRb};
 
 use crate::SURPLUS_MS_MAX;
 use crate::counters::Reading;
@@ -34,6 +36,16 @@ struct Open {
 impl Speaker {
     pub(crate) fn new(feeds: HeapCons<(PlaybackFeed, Converter)>) -> Self {
         Self { feeds, open: None, dropped_frames: 0, gaps: 0 }
+    }
+
+    /// Plays into `feed`, from the call's rate: a device that nobody supervises.
+    ///
+    /// # Errors
+    /// Where one rate cannot be turned into the other.
+    pub fn on(feed: PlaybackFeed, call_rate: SampleRate) -> Result<Self, ResampleError> {
+        let converter = Converter::new(call_rate, SampleRate(feed.rate))?;
+        let (_, feeds) = HeapRb::new(1).split();
+        Ok(Self { open: Some(Open::new(feed, converter)), ..Self::new(feeds) })
     }
 
     /// Plays `frame`: 10 ms at the call's rate, to be given every 10 ms. Never waits.
@@ -124,9 +136,6 @@ mod tests {
     use super::*;
     use crate::CUSHION_MS;
     use crate::ends::playback_ring;
-    use offhook_units::SampleRate;
-    use ringbuf::HeapRb;
-    use ringbuf::traits::Split;
 
     fn same_rate() -> Converter {
         Converter::new(SampleRate::WIDE, SampleRate::WIDE).unwrap()

@@ -406,6 +406,8 @@ impl Driver {
             | Event::Resubscribed { .. }
             | Event::NotifyDue { .. }
             | Event::Unsubscribed { .. }
+            | Event::Seen { .. }
+            | Event::WatchRefused { .. }
             | Event::Probed { .. } => {}
         }
     }

@@ -1,7 +1,10 @@
 //! `offhook phone`: the softphone on a terminal, or without one for programs.
 
+mod desk;
 mod orders;
 mod remote;
+mod settings;
+mod setup;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,23 +15,31 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::Args;
 use crossbeam_channel::{Receiver, Sender, bounded, never};
+use desk::{Desk, DeskAccess};
 use offhook_headset::Buttons;
 use offhook_loadgen::arrivals::span;
 use offhook_phone::{
-    Account, CallStatistics, Clock, DeviceConfig, EngineConfig, Phone, PhoneConfig, PhoneEvent, Sound, Told,
+    Account, AgentWish, CallStatistics, Clock, DeviceConfig, EngineConfig, Phone, PhoneConfig, PhoneEvent, Sound, Told,
     VoiceSwitches,
 };
+use offhook_sip::sdp::SrtpPolicy;
 use offhook_units::{Entropy, Span};
 use orders::Order;
 use remote::Remote;
 use serde_json::json;
+use settings::{Place, Settings};
 
 /// Arguments of `offhook phone`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  offhook phone --setup
+      asks for the account and the devices, tries them, and keeps them: then `offhook phone` is enough
   offhook phone --account sip:alice@192.168.1.10 --password-file ~/.alice
       an agent's phone on this terminal, with the default headset
+  offhook phone --account 'sip:alice@pbx.example.com;transport=tls' --server 10.0.0.1 --server 10.0.0.2 \
+      --password-file ~/.alice --desk https://pbx.example.com --desk-user ann --desk-password-file ~/.ann
+      over TLS with encrypted speech, to the second server when the first is gone; with the agent's state
   offhook phone --list-devices
       the sound devices there are, and what to write for --input-device, --output-device and --ring-device
   offhook phone --account sip:alice@192.168.1.10 --password-file ~/.alice \\
@@ -42,14 +53,30 @@ Examples:
   offhook phone --headless --account sip:alice@127.0.0.1 --password secret --lines 2 --commands --events
       a phone for a program: {\"do\":\"dial\",\"to\":\"bob\"}, answer, hang_up, hold, mute, keys,
       {\"do\":\"transfer\",\"call\":1,\"to\":\"bob\"}, {\"do\":\"join\",\"call\":1,\"with\":2},
-      {\"do\":\"voice\",\"noise\":false}, off")]
+      {\"do\":\"conference\",\"call\":1,\"with\":2}, split, {\"do\":\"voice\",\"noise\":false}, off;
+      with --desk {\"do\":\"agent\",\"state\":\"not-ready\",\"reason\":\"lunch\"}, wrap_up_done, extend_wrap_up")]
 pub struct PhoneArgs {
-    /// Who we are, such as sip:alice@HOST. Without it the phone is called at the address it listens on.
+    /// Ask for account and devices, try them, and keep them for the next time.
+    #[arg(long, conflicts_with_all = ["account", "headless", "list_devices"])]
+    setup: bool,
+    /// Who we are, such as sip:alice@HOST, over TLS 'sip:alice@HOST;transport=tls'. Without it what --setup kept; else, or with --headless or
+    /// --listen, the phone is called at the address it listens on.
     #[arg(long, value_name = "URI")]
     account: Option<String>,
-    /// The registrar, where it is not the host of the account.
+    /// The registrar, where it is not the host of the account. Given again: where to go when those before are gone.
     #[arg(long, value_name = "HOST[:PORT]", requires = "account")]
-    server: Option<String>,
+    server: Vec<String>,
+    /// Certificates of those whom we believe over TLS, instead of those whom the system trusts.
+    #[arg(long, value_name = "PEM")]
+    trust: Option<PathBuf>,
+    /// Whether speech is encrypted: off, accept, optional (where the other side can) or required. Keys are told over TLS alone.
+    #[arg(long, value_name = "HOW", default_value = "optional", value_parser = srtp_policy)]
+    srtp: SrtpPolicy,
+    /// Do not ask the server for messages that wait.
+    #[arg(long)]
+    no_mailbox: bool,
+    #[command(flatten)]
+    desk: DeskArgs,
     /// The account's password. Seen by everybody on this machine: better --password-file.
     #[arg(long, value_name = "TEXT", conflicts_with = "password_file")]
     password: Option<String>,
@@ -59,9 +86,9 @@ pub struct PhoneArgs {
     /// Do not register the account.
     #[arg(long)]
     no_register: bool,
-    /// Where to listen for SIP; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:0")]
-    listen: SocketAddr,
+    /// Where to listen for SIP; port 0 takes a free one. Any address and a free port otherwise.
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
     /// The name shown to those we call.
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
@@ -119,6 +146,40 @@ pub struct PhoneArgs {
     json: bool,
 }
 
+/// The agent's place at the exchange.
+#[derive(Debug, Args)]
+struct DeskArgs {
+    /// The address of the exchange's pages, such as https://pbx.example.com: shows and changes the agent's state, and tells who calls.
+    #[arg(long = "desk", id = "desk", value_name = "URL")]
+    url: Option<String>,
+    /// The user there; the account's name otherwise.
+    #[arg(long = "desk-user", id = "desk-user", value_name = "NAME", requires = "desk")]
+    user: Option<String>,
+    /// A file whose first line is the user's password; the account's otherwise.
+    #[arg(long = "desk-password-file", id = "desk-password-file", value_name = "FILE", requires = "desk")]
+    password_file: Option<PathBuf>,
+}
+
+impl DeskArgs {
+    /// Signs in where an address is given.
+    fn open(&self, account: Option<&Account>, trust: Option<&PathBuf>, clock: Clock) -> anyhow::Result<Option<Desk>> {
+        let Some(url) = self.url.clone() else { return Ok(None) };
+        let own = account.and_then(|account| account.aor.user_decoded().map(std::borrow::Cow::into_owned));
+        let password = match &self.password_file {
+            Some(path) => Some(first_line(path)?),
+            None => account.and_then(|account| account.credentials.as_ref()).map(|own| own.password.clone()),
+        };
+        let user = self.user.clone().or(own).context("who signs in at the desk? write --desk-user NAME")?;
+        let password = password.context("with what? write --desk-password-file FILE")?;
+        Ok(Some(Desk::open(DeskAccess { url, user, password, authorities: trust.cloned() }, clock)?))
+    }
+}
+
+fn srtp_policy(text: &str) -> Result<SrtpPolicy, String> {
+    let known = SrtpPolicy::ALL.iter().find(|(name, _)| *name == text).map(|(_, policy)| *policy);
+    known.ok_or_else(|| SrtpPolicy::ALL.map(|(name, _)| name).join(", "))
+}
+
 /// What is done to the microphone's sound; all of it can be switched while the phone is on, too.
 #[derive(Debug, Args)]
 struct VoiceArgs {
@@ -164,6 +225,11 @@ pub struct SoundArgs {
 }
 
 impl SoundArgs {
+    /// Without any files.
+    const fn none() -> Self {
+        Self { play: None, play_once: false, record: None, payloads_in: None, payloads_out: None }
+    }
+
     /// An engine without devices.
     pub(crate) fn engine(self, clock: Clock) -> anyhow::Result<EngineConfig> {
         let play = self.play.as_deref().map(Sound::load).transpose()?;
@@ -243,12 +309,49 @@ pub(crate) fn print_line(value: &impl serde::Serialize) {
     }
 }
 
+/// What was kept by --setup takes the place of what is not given; gives the account.
+fn complete(args: &mut PhoneArgs) -> anyhow::Result<Option<Account>> {
+    let mut account = match (&args.account, Place::of_user()) {
+        (None, Some(place)) if !args.headless && args.listen.is_none() => match Settings::load(&place)? {
+            None => None,
+            Some((settings, password)) => {
+                let account = setup::account(&settings, &password)?;
+                let Settings { account: _, servers: _, input_device, output_device, ring_device, desk, desk_user } =
+                    settings;
+                args.input_device = args.input_device.take().or(input_device);
+                args.output_device = args.output_device.take().or(output_device);
+                args.ring_device = args.ring_device.take().or(ring_device);
+                args.desk.url = args.desk.url.take().or(desk);
+                args.desk.user = args.desk.user.take().or(desk_user);
+                Some(account)
+            }
+        },
+        (uri, _) => {
+            let (first, others) =
+                args.server.split_first().map_or((None, &[][..]), |(first, more)| (Some(first), more));
+            let found =
+                account(uri.as_deref(), first.map(String::as_str), args.password.take(), args.password_file.as_ref())?;
+            let or = |found: Account| others.iter().try_fold(found, |found, server| found.or(server));
+            found.map(or).transpose()?
+        }
+    };
+    if let Some(account) = &mut account {
+        account.authorities.clone_from(&args.trust);
+    }
+    Ok(account)
+}
+
 /// Runs the command.
-pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
+pub fn run(mut args: PhoneArgs) -> anyhow::Result<ExitCode> {
     if args.list_devices {
         return list_devices(args.json);
     }
     let clock = Clock::start();
+    if args.setup {
+        return setup::run(Place::of_user(), clock);
+    }
+    let account = complete(&mut args)?;
+    let desk = args.desk.open(account.as_ref(), args.trust.as_ref(), clock)?;
     let mut engine = args.sound.engine(clock)?;
     let devices = [&args.input_device, &args.output_device, &args.ring_device];
     if !args.headless || devices.iter().any(|device| device.is_some()) {
@@ -258,7 +361,6 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
     let voice = engine.voice;
     let buttons = engine.devices.is_some() && !args.no_buttons;
     engine.meters = args.meters || !args.headless;
-    let account = account(args.account.as_deref(), args.server.as_deref(), args.password, args.password_file.as_ref())?;
     let title = account.as_ref().map_or_else(|| "offhook phone".to_owned(), |account| account.aor.to_string());
     let config = PhoneConfig {
         register: account.is_some() && !args.no_register,
@@ -269,7 +371,9 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
         answer_when_asked: args.answer_when_asked,
         hang_up_after: args.hang_up_after,
         lines_max: args.lines.max(1),
-        ..PhoneConfig::new(args.listen, engine)
+        srtp: args.srtp,
+        mailbox: !args.no_mailbox,
+        ..PhoneConfig::new(args.listen.unwrap_or_else(|| ([0, 0, 0, 0], 0).into()), engine)
     };
     let stop = stop_signals()?;
     let (tell_notice, notices) = bounded(NOTICES_MAX);
@@ -288,20 +392,21 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
     };
     let (phone, told) = Phone::start(config, entropy()?)?;
     let calls = std::thread::scope(|scope| {
-        let told = match &remote {
-            None => told,
-            Some(remote) => {
-                let (show, shown) = bounded(offhook_phone::EVENTS_MAX);
-                let phone = &phone;
-                scope.spawn(move || between(phone, remote, clock, &told, &notices, &show));
-                shown
-            }
+        let desk = desk.as_ref();
+        let told = if remote.is_none() && desk.is_none() {
+            told
+        } else {
+            let (show, shown) = bounded(offhook_phone::EVENTS_MAX);
+            let between = Between { phone: &phone, remote: remote.as_ref(), desk, clock };
+            scope.spawn(move || between.hand_on(&told, &notices, &show));
+            shown
         };
         let done = if args.headless {
             let orders = if args.commands { orders::from_stdin().context("standard input") } else { Ok(never()) };
-            orders.and_then(|orders| without_screen(&phone, &told, &stop, orders, args.events))
+            orders.and_then(|orders| without_screen((&phone, desk), &told, &stop, orders, args.events))
         } else {
-            offhook_phone::screen::run(&phone, &told, &stop, clock, &title, voice).context("the terminal")
+            let wish = |wish| desk.into_iter().for_each(|desk: &Desk| desk.wish(AgentWish::clone(&wish)));
+            offhook_phone::screen::run(&phone, &told, &stop, clock, &title, voice, &wish).context("the terminal")
         };
         if done.is_err() {
             // Whoever hands on what the phone tells waits for its end.
@@ -318,45 +423,65 @@ pub fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
 /// Words about pages that wait to be shown.
 const NOTICES_MAX: usize = 64;
 
-/// Hands on what the phone tells, to pages too, and what they want to the phone; until it is off.
-fn between(
-    phone: &Phone,
-    remote: &Remote,
+/// What stands between the phone and who is told of it.
+struct Between<'a> {
+    phone: &'a Phone,
+    remote: Option<&'a Remote>,
+    desk: Option<&'a Desk>,
     clock: Clock,
-    told: &Receiver<Told>,
-    notices: &Receiver<String>,
-    show: &Sender<Told>,
-) {
-    loop {
-        let event = crossbeam_channel::select! {
-            recv(told) -> event => {
-                let Ok(event) = event else { return };
-                event
+}
+
+impl Between<'_> {
+    /// Hands on what the phone and the exchange tell, to pages too, and what they want to the phone; until it is off.
+    fn hand_on(&self, told: &Receiver<Told>, notices: &Receiver<String>, show: &Sender<Told>) {
+        let (nobody, silent) = (never(), never());
+        let from_desk = self.desk.map_or(&silent, |desk| &desk.told);
+        let wanted = self.remote.map_or(&nobody, |remote| &remote.orders);
+        let mut notices = notices.clone();
+        let mut from_desk = from_desk.clone();
+        loop {
+            let event = crossbeam_channel::select! {
+                recv(told) -> event => {
+                    let Ok(event) = event else { return };
+                    event
+                }
+                recv(from_desk) -> event => {
+                    let Ok(event) = event else {
+                        from_desk = never();
+                        continue;
+                    };
+                    event
+                }
+                recv(notices) -> what => {
+                    let Ok(what) = what else {
+                        notices = never();
+                        continue;
+                    };
+                    Told { at: self.clock.now(), event: PhoneEvent::Remote { what } }
+                }
+                recv(wanted) -> order => {
+                    let given = order.map_or(Ok(()), |order| order.give(self.phone, self.desk));
+                    let Err(what) = given else { continue };
+                    Told { at: self.clock.now(), event: PhoneEvent::Fault { call: None, what } }
+                }
+            };
+            // The pairing code is for who sits here.
+            if let Some(remote) = self.remote
+                && !matches!(event.event, PhoneEvent::Remote { .. })
+            {
+                remote.tell(&event);
             }
-            recv(notices) -> what => {
-                let Ok(what) = what else { return };
-                Told { at: clock.now(), event: PhoneEvent::Remote { what } }
+            let off = matches!(event.event, PhoneEvent::Off);
+            if show.send(event).is_err() || off {
+                return;
             }
-            recv(remote.orders) -> order => {
-                let given = order.map_or(Ok(()), |order| order.give(phone));
-                let Err(error) = given else { continue };
-                Told { at: clock.now(), event: PhoneEvent::Fault { call: None, what: error.to_string() } }
-            }
-        };
-        // The pairing code is for who sits here.
-        if !matches!(event.event, PhoneEvent::Remote { .. }) {
-            remote.tell(&event);
-        }
-        let off = matches!(event.event, PhoneEvent::Off);
-        if show.send(event).is_err() || off {
-            return;
         }
     }
 }
 
 /// Until a signal: prints events, or a line for each thing that matters.
 fn without_screen(
-    phone: &Phone,
+    (phone, desk): (&Phone, Option<&Desk>),
     told: &Receiver<Told>,
     stop: &Receiver<()>,
     mut orders: Receiver<Result<Order, String>>,
@@ -381,7 +506,7 @@ fn without_screen(
             }
             recv(orders) -> order => match order {
                 Ok(order) => {
-                    let given = order.and_then(|order| order.give(phone).map_err(|error| error.to_string()));
+                    let given = order.and_then(|order| order.give(phone, desk));
                     if let (Err(what), true) = (&given, events) {
                         print_line(&json!({ "event": "fault", "call": null, "what": what }));
                     } else if let Err(what) = given {
@@ -413,6 +538,15 @@ fn say(event: &PhoneEvent) {
         PhoneEvent::Incoming { number, name, queue, .. } => {
             let from = queue.as_ref().map_or_else(String::new, |queue| format!(" from the queue {queue}"));
             eprintln!("{} {number} calls{from}", name.as_deref().unwrap_or_default());
+        }
+        PhoneEvent::Moved { address } => eprintln!("our address is {address} now"),
+        PhoneEvent::Server { address, why } => eprintln!("the server is lost ({why}): {address} is asked"),
+        PhoneEvent::Mailbox { waiting: true, new, .. } => {
+            eprintln!("messages wait{}", new.map_or_else(String::new, |new| format!(": {new} new")));
+        }
+        PhoneEvent::Mailbox { waiting: false, .. } => eprintln!("no messages wait"),
+        PhoneEvent::Conference { on, .. } => {
+            eprintln!("{}", if *on { "in conference" } else { "the conference is over" });
         }
         PhoneEvent::Answered { setup_ms, .. } => eprintln!("answered after {setup_ms:.0} ms"),
         PhoneEvent::Device { what, .. } | PhoneEvent::Fault { what, .. } | PhoneEvent::Remote { what } => {

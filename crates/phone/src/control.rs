@@ -1,9 +1,12 @@
 //! The control thread: one owner of the SIP endpoint and of every call's state, fed in order by one channel.
 
 mod buttons;
+mod conference;
 mod dial;
 mod keepalive;
+mod mailbox;
 mod media;
+mod road;
 mod transfer;
 
 use core::net::SocketAddr;
@@ -15,20 +18,22 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use offhook_codec::{Cadence, Tone};
 use offhook_headset::{Lamps, VoiceSwitches};
-use offhook_net::sip::{Incoming, SipSocket};
+use offhook_net::sip::Incoming;
 use offhook_plan::Direction;
 use offhook_sip::{
-    EndCause, Endpoint, EndpointConfig, Event, Flow, Method, NameAddr, Output, Register, RegistrationId, Request,
-    Response, SessionId, Transport, Uri, reason_phrase, sdp,
+    EndCause, Endpoint, EndpointConfig, Event, Flow, Method, Output, Request, SessionId, Uri, reason_phrase, sdp,
 };
 use offhook_units::{Entropy, SampleRate, Span, Tick};
 
 use self::keepalive::KeepAlive;
+use self::mailbox::Mailbox;
+use self::road::Road;
 use crate::engine::{Engine, EngineConfig, Order, Report};
 use crate::event::{PhoneEvent, Told};
 use crate::line::{Due, Line, Stage, asked_to_answer, caller_of};
 use crate::phone::{Command, Input, OFF_WITHIN, PhoneConfig, VoiceChange};
 use crate::statistics::{Bound, EndedBy, MediaStatistics};
+use crate::wire::Wire;
 
 /// How long an engine may take to fall silent before BYE goes out all the same.
 const QUIET_WITHIN: Span = Span::from_ms(200);
@@ -39,12 +44,15 @@ const LINGER: Span = Span::from_ms(30);
 /// How long an engine may take to close its files.
 const FINISH_WITHIN: Span = Span::from_s(3);
 
+/// How often our server is looked after where there is another one to go to.
+const LOOKED_AFTER_EVERY: Span = Span::from_s(5);
+
 /// What we answer to OPTIONS, and what we say in answers.
-const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK";
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK, NOTIFY";
 
 pub(crate) struct Control {
     config: PhoneConfig,
-    socket: SipSocket,
+    wire: Wire,
     local: SocketAddr,
     inputs: Sender<Input>,
     tell: Sender<Told>,
@@ -53,19 +61,22 @@ pub(crate) struct Control {
     endpoint: Endpoint,
     lines: BTreeMap<u32, Line>,
     by_session: BTreeMap<SessionId, u32>,
-    registration: Option<RegistrationId>,
+    road: Road,
+    mailbox: Mailbox,
     keep_alive: KeepAlive,
     wake_at: Option<Tick>,
     off_by: Option<Tick>,
     /// What the headset shows, and whom we called last.
     lamps: Lamps,
-    dialed: Option<(SocketAddr, Uri)>,
+    dialed: Option<(Option<SocketAddr>, Uri)>,
+    /// Two calls in conference, the one with the headset first.
+    conference: Option<(u32, u32)>,
 }
 
 impl Control {
     pub fn new(
         mut config: PhoneConfig,
-        socket: SipSocket,
+        wire: Wire,
         local: SocketAddr,
         inputs: Sender<Input>,
         tell: Sender<Told>,
@@ -78,14 +89,16 @@ impl Control {
             user_agent: concat!("Offhook-Phone/", env!("CARGO_PKG_VERSION")).to_owned(),
             transactions_max: 1_000,
             sessions_max: 200,
-            methods: vec![Method::Options],
+            methods: vec![Method::Options, Method::Notify],
             ..EndpointConfig::default()
         };
         let endpoint = Endpoint::new(endpoint_config, entropy.fork());
-        let keep_alive = KeepAlive::new(config.keep_alive);
+        let has_more = config.account.as_ref().is_some_and(|account| !account.others.is_empty());
+        let every = if has_more { config.keep_alive.min(LOOKED_AFTER_EVERY) } else { config.keep_alive };
+        let keep_alive = KeepAlive::new(every);
         Self {
             config,
-            socket,
+            wire,
             local,
             inputs,
             tell,
@@ -94,12 +107,14 @@ impl Control {
             endpoint,
             lines: BTreeMap::new(),
             by_session: BTreeMap::new(),
-            registration: None,
+            road: Road::default(),
+            mailbox: Mailbox::default(),
             keep_alive,
             wake_at: None,
             off_by: None,
             lamps: Lamps::default(),
             dialed: None,
+            conference: None,
         }
     }
 
@@ -110,7 +125,8 @@ impl Control {
         self.drain();
         loop {
             let due = self.lines.values().filter_map(Line::next_due).min();
-            let deadline = [self.wake_at, due, self.off_by, self.keep_alive.due()].into_iter().flatten().min();
+            let deadline =
+                [self.wake_at, due, self.off_by, self.keep_alive.due(), self.road.due()].into_iter().flatten().min();
             let input = match deadline {
                 Some(at) => inbox.recv_deadline(self.config.engine.clock.instant(at)),
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -128,7 +144,7 @@ impl Control {
             self.do_what_is_due(now);
             self.drain();
             self.light();
-            if self.off_by.is_some_and(|by| by <= now || (self.lines.is_empty() && self.registration.is_none())) {
+            if self.off_by.is_some_and(|by| by <= now || (self.lines.is_empty() && self.road.registration.is_none())) {
                 break;
             }
         }
@@ -151,32 +167,6 @@ impl Control {
         self.say(PhoneEvent::Fault { call, what: what.into() });
     }
 
-    fn register(&mut self) {
-        let Some(account) = self.config.account.clone().filter(|_| self.config.register) else { return };
-        let aor = NameAddr::new(account.aor.clone()).with_display(self.config.name.as_deref().unwrap_or_default());
-        let register = Register {
-            flow: self.flow_to(account.server, self.local),
-            registrar: Uri::sip(None, &account.aor.host, account.aor.port),
-            aor,
-            contact: self.contact(self.local),
-            expires: account.expires,
-            credentials: account.credentials,
-        };
-        let now = self.now();
-        self.registration = Some(self.endpoint.register(now, register));
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as a verb of the phone")]
-    const fn flow_to(&self, peer: SocketAddr, local: SocketAddr) -> Flow {
-        Flow { transport: Transport::Udp, local, peer }
-    }
-
-    /// Where requests reach us.
-    fn contact(&self, local: SocketAddr) -> Uri {
-        let user = self.config.account.as_ref().and_then(|account| account.aor.user_decoded());
-        Uri::at(Some(user.as_deref().unwrap_or("offhook")), local)
-    }
-
     fn take(&mut self, input: Input) {
         let now = self.now();
         match input {
@@ -185,7 +175,7 @@ impl Control {
                     match incoming {
                         Incoming::Message(flow, message) => self.endpoint.receive(now, flow, *message),
                         Incoming::Malformed(flow, error) => self.endpoint.receive_malformed(now, flow, *error),
-                        Incoming::Lost(flow) => self.endpoint.transport_failed(now, flow),
+                        Incoming::Lost(flow) => self.lost(now, flow),
                         // The phone knows no trunks.
                         Incoming::Proved(..) => {}
                         Incoming::Mapped(_, id, address) => self.mapped(now, id, address),
@@ -205,13 +195,7 @@ impl Control {
             Command::Answer(call) => self.answer(now, call),
             Command::HangUp(call) => self.hang_up(now, call),
             Command::Hold(call, on) => self.hold(now, call, on),
-            Command::Mute(call, on) => {
-                if let Some(line) = self.lines.get_mut(&call) {
-                    line.muted = on;
-                    line.engine.tell(Order::Mute(on));
-                    self.say(PhoneEvent::Muted { call, on });
-                }
-            }
+            Command::Mute(call, on) => self.mute(call, on),
             Command::Keys(call, keys) => match self.lines.get(&call) {
                 Some(line) => line.engine.tell(Order::Keys(keys)),
                 None => self.fault(Some(call), "there is no such call"),
@@ -219,6 +203,8 @@ impl Control {
             Command::Voice(change) => self.change_voice(change),
             Command::Transfer { call, to } => self.transfer(now, call, &to),
             Command::Join { call, with } => self.join(now, call, with),
+            Command::Confer { call, with } => self.confer(now, call, with),
+            Command::Split(call) => self.split(now, call),
             Command::Off => self.switch_off(now),
         }
     }
@@ -242,17 +228,14 @@ impl Control {
         for call in self.lines.keys().copied().collect::<Vec<_>>() {
             self.hang_up(now, call);
         }
-        if let Some(registration) = self.registration {
+        self.leave_mailbox(now);
+        if let Some(registration) = self.road.registration {
             self.endpoint.unregister(now, registration);
         }
     }
 
     fn do_what_is_due(&mut self, now: Tick) {
-        if let Some(bytes) = self.keep_alive.take_due(now, &mut self.entropy)
-            && let Some(account) = &self.config.account
-        {
-            self.socket.send(account.server, &bytes);
-        }
+        self.look_along_the_road(now);
         for call in self.lines.keys().copied().collect::<Vec<_>>() {
             let due = self.lines.get_mut(&call).map(|line| line.take_due(now)).unwrap_or_default();
             for what in due {
@@ -273,7 +256,7 @@ impl Control {
     fn drain(&mut self) {
         loop {
             match self.endpoint.poll_output() {
-                Output::Transmit { flow, bytes } => self.socket.send(flow.peer, &bytes),
+                Output::Transmit { flow, bytes } => self.wire.send(flow, bytes),
                 Output::Event(event) => self.event(event),
                 Output::Wait { until } => {
                     self.wake_at = until;
@@ -341,23 +324,13 @@ impl Control {
                 };
                 self.over(now, session, by, reason);
             }
-            Event::Request { id, flow: _, request } => {
-                let mut response = Response::to_request(&request, 200);
-                response.headers.push("Allow", ALLOW);
-                self.endpoint.respond(now, id, response);
+            Event::Request { id, flow, request } => {
+                let ours = self.is_ours(flow);
+                self.asked(now, id, ours, &request, ALLOW);
             }
+            Event::Seen { .. } | Event::WatchRefused { .. } => self.mailbox_told(event),
             Event::Registered { id, expires } => self.registered(id, expires),
-            Event::RegistrationFailed { id: _, status, retry_in } => {
-                let why = match status {
-                    Some(status) => format!("{status} {}", reason_phrase(status)),
-                    None => "no answer".into(),
-                };
-                if self.off_by.is_some() {
-                    self.registration = None;
-                }
-                let retry_in_ms = retry_in.as_ms();
-                self.say(PhoneEvent::RegistrationFailed { account: self.account_name(), status, why, retry_in_ms });
-            }
+            Event::RegistrationFailed { id: _, status, retry_in } => self.registration_failed(now, status, retry_in),
         }
     }
 
@@ -371,31 +344,9 @@ impl Control {
         self.config.account.as_ref().map_or_else(String::new, |account| account.aor.to_string())
     }
 
-    /// The exchange told where it sees us. Somewhere else than before: it cannot reach us there until we have registered again.
-    fn mapped(&mut self, now: Tick, id: [u8; 12], address: SocketAddr) {
-        if self.keep_alive.is_moved(id, address)
-            && let Some(registration) = self.registration
-        {
-            tracing::info!(%address, "we are seen at another address: registering again");
-            self.endpoint.register_again(now, registration);
-        }
-    }
-
-    fn registered(&mut self, id: RegistrationId, expires: Span) {
-        let account = self.account_name();
-        if expires == Span::ZERO {
-            self.keep_alive.end();
-            self.registration = self.registration.filter(|registration| *registration != id);
-            self.say(PhoneEvent::Unregistered { account });
-        } else {
-            let now = self.now();
-            self.keep_alive.begin(now);
-            self.say(PhoneEvent::Registered { account, expires_s: expires.as_s() });
-        }
-    }
-
     /// Starts an engine, and makes the call's local description.
-    fn open_engine(&mut self, call: u32, local: SocketAddr) -> Option<(Engine, sdp::Local)> {
+    fn open_engine(&mut self, call: u32, flow: Flow) -> Option<(Engine, sdp::Local)> {
+        let local = flow.local;
         let inputs = self.inputs.clone();
         let report = move |report| drop(inputs.send(Input::Media(call, report)));
         let config = numbered(&self.config.engine, call);
@@ -403,13 +354,19 @@ impl Control {
             Ok(engine) => {
                 let session_id = self.now().as_us();
                 let port = engine.local.port();
-                Some((engine, sdp::Local { address: local.ip(), port, session_id, version: 1, srtp: sdp::Srtp::OFF }))
+                let srtp = self.srtp_of(flow);
+                Some((engine, sdp::Local { address: local.ip(), port, session_id, version: 1, srtp }))
             }
             Err(error) => {
                 self.fault(Some(call), format!("no ports for sound: {error}"));
                 None
             }
         }
+    }
+
+    /// Speech is encrypted as the phone is told to, where the keys can be told in secret.
+    fn srtp_of(&mut self, flow: Flow) -> sdp::Srtp {
+        sdp::Srtp::new(self.config.srtp, flow.transport.is_secure(), &mut self.entropy)
     }
 
     fn invited(&mut self, now: Tick, session: SessionId, flow: Flow, request: &Request) {
@@ -425,15 +382,15 @@ impl Control {
             Err(fault) => return refuse(self, fault.status()),
         };
         if let Some(offer) = &their_offer {
-            let probe =
-                sdp::Local { address: flow.local.ip(), port: 9, session_id: 1, version: 1, srtp: sdp::Srtp::OFF };
+            let srtp = self.srtp_of(flow);
+            let probe = sdp::Local { address: flow.local.ip(), port: 9, session_id: 1, version: 1, srtp };
             if let Err(error) = sdp::answer(offer, &probe, &self.config.caps, Direction::SendRecv) {
                 self.fault(None, format!("a call was refused: {error}"));
                 return refuse(self, error.status());
             }
         }
         let call = self.next_call();
-        let Some((engine, local)) = self.open_engine(call, flow.local) else { return refuse(self, 500) };
+        let Some((engine, local)) = self.open_engine(call, flow) else { return refuse(self, 500) };
         self.endpoint.progress(now, session, 180, None);
         let talks = self.lines.values().any(|line| line.stage == Stage::Talking);
         engine.tell(if talks { Order::Tone(Some(waiting())) } else { Order::Ring(ringing()) });
@@ -480,17 +437,17 @@ impl Control {
         self.calls.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Whether a message comes from our server, where we have one.
-    fn is_ours(&self, flow: Flow) -> bool {
-        self.config.account.as_ref().is_none_or(|account| account.server == flow.peer)
-    }
-
     fn hang_up(&mut self, now: Tick, call: u32) {
         let Some(line) = self.lines.get_mut(&call) else {
             return self.fault(Some(call), "there is no such call");
         };
         let session = line.session;
-        match line.stage {
+        let stage = line.stage;
+        if stage == Stage::Talking {
+            self.part(call);
+        }
+        let Some(line) = self.lines.get_mut(&call) else { return };
+        match stage {
             Stage::Ringing => {
                 line.end(now, EndedBy::Us, Some("declined".into()));
                 self.endpoint.refuse(now, session, 486, Vec::new());
@@ -526,6 +483,7 @@ impl Control {
     /// SIP is over: the engine hears the last packets out, and reports.
     fn over(&mut self, now: Tick, session: SessionId, by: EndedBy, reason: Option<String>) {
         let Some(call) = self.by_session.remove(&session) else { return };
+        self.part(call);
         let Some(line) = self.lines.get_mut(&call) else { return };
         let we_hung_up = line.stage == Stage::Leaving;
         line.end(now, by, reason);

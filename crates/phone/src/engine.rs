@@ -17,12 +17,14 @@ use offhook_codec::{Law, NarrowEncoder, Tone};
 use offhook_headset::VoiceSwitches;
 use offhook_media::Pulled;
 use offhook_plan::Negotiated;
-use offhook_rtp::{REPORT_BYTES_MAX, ReportWriter, is_rtcp};
+use offhook_rtp::{REPORT_BYTES_MAX, ReportWriter, SRTP_TAIL_MAX, is_rtcp};
 use offhook_units::{Entropy, RtpSeq, RtpTime, Span, Tick};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::cipher::Cipher;
 use crate::clock::Clock;
 use crate::devices::{DeviceConfig, Devices};
+use crate::link::{Link, add};
 use crate::listener::{Listener, Noticed, coding_of};
 use crate::meters::{Meter, Meters};
 use crate::sound::{Player, Sound};
@@ -83,6 +85,12 @@ pub(crate) enum Order {
     Hold(bool),
     /// Press these keys.
     Keys(String),
+    /// From now on the call is in conference with the one at the other end.
+    Join(Box<Link>),
+    /// It is no longer.
+    Part,
+    /// Speech goes by these ports from now on, RTP and RTCP.
+    Move(UdpSocket, UdpSocket),
     /// Send nothing more; answered by [`Report::Quiet`].
     Quiet,
     /// Listen for this much longer, then end with [`Report::Stopped`].
@@ -157,7 +165,7 @@ impl Drop for Engine {
 }
 
 /// An even port for RTP and the next one for RTCP, RFC 3550 section 11.
-fn open_pair(address: IpAddr) -> io::Result<(UdpSocket, UdpSocket)> {
+pub(crate) fn open_pair(address: IpAddr) -> io::Result<(UdpSocket, UdpSocket)> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..PAIRS_MAX {
         let rtp = UdpSocket::bind((address, 0))?;
@@ -186,9 +194,11 @@ struct Worker {
     talker: Talker,
     listener: Option<Listener>,
     negotiated: Option<Negotiated>,
+    cipher: Option<Cipher>,
     /// For the microphone.
     encoder: NarrowEncoder,
     player: Option<Player>,
+    link: Option<Box<Link>>,
     devices: Devices,
     tone: Option<Tone>,
     recorder: Option<Spool>,
@@ -228,8 +238,10 @@ impl Worker {
             talker,
             listener: None,
             negotiated: None,
+            cipher: None,
             encoder: NarrowEncoder::G711(Law::Mu),
             player: None,
+            link: None,
             devices,
             tone: None,
             recorder: None,
@@ -294,6 +306,9 @@ impl Worker {
             Order::Mute(on) => self.muted = on,
             Order::Hold(on) => self.held = on,
             Order::Keys(digits) => self.press(&digits),
+            Order::Join(link) => self.link = Some(link),
+            Order::Part => self.link = None,
+            Order::Move(rtp, rtcp) => (self.rtp, self.rtcp) = (rtp, rtcp),
             Order::Quiet => {
                 self.quiet = true;
                 (self.report)(Report::Quiet);
@@ -306,6 +321,7 @@ impl Worker {
     }
 
     fn talk(&mut self, now: Tick, negotiated: Negotiated) {
+        Cipher::take(&mut self.cipher, negotiated.crypto.as_ref());
         if let Some(listener) = &mut self.listener {
             let same_codec = self.negotiated.as_ref().is_some_and(|before| before.codec == negotiated.codec);
             listener.renegotiate(negotiated.clone());
@@ -370,13 +386,59 @@ impl Worker {
             tone.fill(&mut ear);
         }
         let mut mouth = [0_i16; TURN_SAMPLES];
-        self.devices.turn(&mut ear, &mut mouth);
+        let own = match self.link.take() {
+            None => {
+                self.devices.turn(&mut ear, &mut mouth);
+                mouth
+            }
+            Some(mut link) => {
+                let own = self.confer(&mut link, &ear, &mut mouth);
+                self.link = Some(link);
+                own
+            }
+        };
         self.speak(&mouth);
-        self.measure(&mouth, &ear);
+        self.measure(&own, &ear);
         if now >= self.next_reports {
             self.next_reports = now + self.reports_after();
             self.send_reports(now, false);
         }
+    }
+
+    /// One turn in conference: `ear` is what this call's peer says, and `mouth` becomes what it shall hear. Gives what we say ourselves.
+    fn confer(
+        &mut self,
+        link: &mut Link,
+        ear: &[i16; TURN_SAMPLES],
+        mouth: &mut [i16; TURN_SAMPLES],
+    ) -> [i16; TURN_SAMPLES] {
+        // Who is held, or holds us and lets music play, is not heard.
+        let away = self.held || self.negotiated.as_ref().is_some_and(|agreed| !agreed.direction.sends());
+        let peer = if away { [0; TURN_SAMPLES] } else { *ear };
+        let others = link.take();
+        if !link.chair {
+            link.give(peer);
+            // Its headset stays open, so that it is there at once when the chair leaves.
+            self.devices.turn(&mut [0; TURN_SAMPLES], mouth);
+            return core::mem::replace(mouth, others);
+        }
+        let mut heard = peer;
+        add(&mut heard, &others);
+        self.devices.turn(&mut heard, mouth);
+        if let Some(player) = &mut self.player
+            && player.fill_samples(mouth)
+        {
+            (self.report)(Report::PlayFinished);
+        }
+        if self.muted {
+            *mouth = [0; TURN_SAMPLES];
+        }
+        let own = *mouth;
+        let mut to_partner = own;
+        add(&mut to_partner, &peer);
+        link.give(to_partner);
+        add(mouth, &others);
+        own
     }
 
     /// Tells how it sounds, where somebody wants to know. A file in the place of a microphone is not measured.
@@ -411,6 +473,7 @@ impl Worker {
 
     fn send_packet(&mut self, negotiated: &Negotiated) {
         let mut packet = [0; PACKET_BYTES_MAX];
+        let mut sealed = [0; PACKET_BYTES_MAX + SRTP_TAIL_MAX];
         let payload = &mut self.payload[..self.turns * TURN_SAMPLES];
         let length = match self.talker.turn(negotiated, &mut packet) {
             Turn::Key(length) => length,
@@ -419,9 +482,10 @@ impl Worker {
                 length
             }
             Turn::Speech => {
-                if self.muted || self.held {
+                if self.held || (self.muted && self.link.is_none()) {
                     payload.fill(coding_of(negotiated).silence());
-                } else if let Some(player) = &mut self.player
+                } else if self.link.is_none()
+                    && let Some(player) = &mut self.player
                     && player.fill(payload)
                 {
                     (self.report)(Report::PlayFinished);
@@ -434,7 +498,10 @@ impl Worker {
         };
         if !negotiated.remote_rtp.ip().is_unspecified() {
             // A full socket or an unreachable peer is loss, and seen in the peer's reports.
-            drop(self.rtp.send_to(&packet[..length], negotiated.remote_rtp));
+            sealed[..length].copy_from_slice(&packet[..length]);
+            if let Some(length) = Cipher::seal_rtp(self.cipher.as_mut(), &mut sealed, length) {
+                drop(self.rtp.send_to(&sealed[..length], negotiated.remote_rtp));
+            }
         }
     }
 
@@ -452,8 +519,11 @@ impl Worker {
             metrics: listener.metrics(),
             bye,
         };
-        let mut out = [0; REPORT_BYTES_MAX];
-        let length = writer.write(&mut out);
+        let mut report = [0; REPORT_BYTES_MAX];
+        let length = writer.write(&mut report);
+        let mut out = [0; REPORT_BYTES_MAX + SRTP_TAIL_MAX];
+        out[..length].copy_from_slice(&report[..length]);
+        let Some(length) = Cipher::seal_rtcp(self.cipher.as_mut(), &mut out, length) else { return };
         let socket = if negotiated.rtcp_mux { &self.rtp } else { &self.rtcp };
         if !negotiated.remote_rtcp.ip().is_unspecified() {
             drop(socket.send_to(&out[..length], negotiated.remote_rtcp));
@@ -480,8 +550,13 @@ impl Worker {
         for _ in 0..BATCH_MAX {
             let Ok((length, from)) = self.rtp.recv_from(&mut datagram) else { break };
             let now = self.config.clock.now();
+            let is_report = is_rtcp(&datagram[..length]);
+            let Some(length) = Cipher::open(self.cipher.as_mut(), &mut datagram[..length], is_report) else {
+                listener.discard();
+                continue;
+            };
             let bytes = &datagram[..length];
-            if is_rtcp(bytes) {
+            if is_report {
                 listener.rtcp(now, bytes, self.talker.ssrc());
                 continue;
             }
@@ -502,6 +577,10 @@ impl Worker {
         }
         for _ in 0..BATCH_MAX {
             let Ok((length, _)) = self.rtcp.recv_from(&mut datagram) else { break };
+            let Some(length) = Cipher::open(self.cipher.as_mut(), &mut datagram[..length], true) else {
+                listener.discard();
+                continue;
+            };
             listener.rtcp(self.config.clock.now(), &datagram[..length], self.talker.ssrc());
         }
     }

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use offhook_units::Tick;
 use serde::Serialize;
 
+use crate::agent::{AgentNow, as_ms};
 use crate::meters::Meters;
 use crate::statistics::CallStatistics;
 
@@ -17,11 +18,6 @@ pub struct Told {
     /// What happened.
     #[serde(flatten)]
     pub event: PhoneEvent,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
-fn as_ms<S: serde::Serializer>(at: &Tick, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(at.as_ms())
 }
 
 /// What happened. `call` is the call's number in this phone, from 1.
@@ -55,6 +51,27 @@ pub enum PhoneEvent {
         why: String,
         /// When it is asked again, in milliseconds.
         retry_in_ms: u64,
+    },
+    /// We have another address: registered anew from there, and calls led on.
+    Moved {
+        /// Where it listens for SIP.
+        address: SocketAddr,
+    },
+    /// Our server was given up for another one.
+    Server {
+        /// The one that is asked now.
+        address: SocketAddr,
+        /// What became of the one before, in words.
+        why: String,
+    },
+    /// What waits in our mailbox.
+    Mailbox {
+        /// Something does.
+        waiting: bool,
+        /// Spoken messages that nobody has heard, where the server counts them.
+        new: Option<u32>,
+        /// Those that were heard before.
+        old: Option<u32>,
     },
     /// Somebody calls.
     Incoming {
@@ -115,6 +132,13 @@ pub enum PhoneEvent {
         /// Muted.
         on: bool,
     },
+    /// Two calls and we are in conference, or no longer.
+    Conference {
+        /// The two.
+        calls: Vec<u32>,
+        /// All three hear each other.
+        on: bool,
+    },
     /// The microphone's sound is processed so from now on.
     Voice {
         /// Echo is cancelled.
@@ -164,6 +188,12 @@ pub enum PhoneEvent {
         call: u32,
         /// In words.
         what: String,
+    },
+    /// The agent at this phone, as the exchange sees it, has changed.
+    Agent {
+        /// How it stands now.
+        #[serde(flatten)]
+        agent: Box<AgentNow>,
     },
     /// A page drives this phone, or wants to.
     Remote {

@@ -5,7 +5,9 @@
 //! [`screen`] puts it on a terminal.
 #![expect(clippy::disallowed_methods, reason = "the edge that has a clock and threads")]
 
+mod agent;
 mod carrier;
+mod cipher;
 mod clock;
 mod control;
 mod devices;
@@ -13,15 +15,20 @@ mod digest;
 mod engine;
 mod event;
 mod line;
+mod link;
 mod listener;
 mod meters;
 mod phone;
 pub mod screen;
+#[cfg(test)]
+mod soak;
 mod sound;
 mod spool;
 mod statistics;
 mod talker;
+mod wire;
 
+pub use agent::{AgentNow, AgentState, AgentWish, Customer};
 pub use carrier::Carrier;
 pub use clock::Clock;
 pub use devices::DeviceConfig;

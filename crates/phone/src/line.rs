@@ -128,14 +128,20 @@ impl Line {
 /// Longest that a call may ask to ring before it is answered, in seconds.
 const ANSWER_AFTER_MAX_S: u64 = 30;
 
-/// After how long a call asks to be answered by itself: in Call-Info or Alert-Info, in the words that desk phones have agreed on.
+/// After how long a call asks to be answered by itself: in Call-Info or Alert-Info, in the words that desk phones have agreed on, or in
+/// Answer-Mode.
 pub(crate) fn asked_to_answer(request: &Request) -> Option<Span> {
     let after = request.headers.values("Call-Info").find_map(|info| {
         let after = info.split(';').find_map(|part| part.trim().strip_prefix("answer-after="))?;
         after.trim_matches('"').parse().ok()
     });
+    // RFC 5373 section 4.1: `Auto`, which needs no right of its own where the server alone is listened to.
+    let mode = || {
+        let mut modes = ["Answer-Mode", "Priv-Answer-Mode"].into_iter().filter_map(|name| request.headers.get(name));
+        modes.any(|mode| mode.split(';').next().is_some_and(|mode| mode.trim().eq_ignore_ascii_case("auto")))
+    };
     let alert = || request.headers.values("Alert-Info").any(|info| info.contains("info=alert-autoanswer"));
-    after.or_else(|| alert().then_some(0)).map(|after| Span::from_s(u64::min(after, ANSWER_AFTER_MAX_S)))
+    after.or_else(|| (alert() || mode()).then_some(0)).map(|after| Span::from_s(u64::min(after, ANSWER_AFTER_MAX_S)))
 }
 
 /// Who calls, by number and name, and from which queue: From, or P-Asserted-Identity where a server put one (RFC 3325);

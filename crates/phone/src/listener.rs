@@ -219,6 +219,11 @@ impl Listener {
         Noticed::Key(digit)
     }
 
+    /// A datagram came that cannot be opened, or is none of ours.
+    pub const fn discard(&mut self) {
+        self.discarded += 1;
+    }
+
     /// A datagram of reports came. `ours` is our source.
     pub fn rtcp(&mut self, now: Tick, datagram: &[u8], ours: u32) {
         let Ok(report) = read_reports(datagram, ours) else {

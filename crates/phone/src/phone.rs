@@ -4,6 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 use std::borrow::Cow;
 use std::io;
 use std::net::ToSocketAddrs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -12,13 +13,15 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use offhook_headset::{Buttons, Press, VoiceSwitches};
 use offhook_net::sip::{Incoming, SipSocket, route_to};
 use offhook_plan::MediaCaps;
-use offhook_sip::{Credentials, NameAddr, Uri};
+use offhook_sip::sdp::SrtpPolicy;
+use offhook_sip::{Credentials, NameAddr, Scheme, Transport, Uri};
 use offhook_units::{Entropy, Span};
 
 use crate::carrier::Carrier;
 use crate::control::Control;
 use crate::engine::{EngineConfig, Report};
 use crate::event::Told;
+use crate::wire::Wire;
 
 /// Most events that wait to be read; a reader that is further behind loses the newest.
 pub const EVENTS_MAX: usize = 4_096;
@@ -28,8 +31,6 @@ pub const INPUTS_MAX: usize = 4_096;
 pub const OFF_WITHIN: Span = Span::from_s(2);
 /// How often a translator between is reminded of us: most forget a silent phone after 30 s.
 pub const KEEP_ALIVE_EVERY: Span = Span::from_s(25);
-/// Port of SIP where none is given.
-const SIP_PORT: u16 = 5_060;
 
 /// Why a phone cannot do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +67,14 @@ pub struct Account {
     pub aor: Uri,
     /// The registrar's address; it is our proxy too.
     pub server: SocketAddr,
+    /// Servers to go to where that one is gone, in order.
+    pub others: Vec<SocketAddr>,
+    /// Over what they are reached: `;transport=` of the address, datagrams where it has none, TLS with `sips:`.
+    pub transport: Transport,
+    /// The name that the server was given by: over TLS its certificate bears that, or the domain.
+    pub server_name: Option<String>,
+    /// A file of certificates: whom we believe over TLS; those whom the system trusts where none is given.
+    pub authorities: Option<PathBuf>,
     /// For digest; the user of the address is the user name.
     pub credentials: Option<Credentials>,
     /// How long to register for.
@@ -80,12 +89,29 @@ impl Account {
     pub fn new(aor: &str, server: Option<&str>, password: Option<String>) -> Result<Self, PhoneError> {
         let uri = parse_uri(aor)?;
         let user = uri.user_decoded().map(Cow::into_owned).ok_or_else(|| PhoneError::BadUri { text: aor.into() })?;
-        let server = match server {
-            Some(server) => resolve(&parse_uri(server)?)?,
-            None => resolve(&uri)?,
-        };
+        let transport = transport_of(&uri);
+        let named = server.map(parse_uri).transpose()?;
+        let place = named.as_ref().unwrap_or(&uri);
+        let server = resolve(place, transport)?;
+        let server_name = named.map(|named| named.host);
         let credentials = password.map(|password| Credentials { username: user, password });
-        Ok(Self { aor: uri, server, credentials, expires: Span::from_s(300) })
+        let (others, authorities, expires) = (Vec::new(), None, Span::from_s(300));
+        let aor = Uri::sip(uri.user.as_deref(), &uri.host, uri.port);
+        Ok(Self { aor, server, others, transport, server_name, authorities, credentials, expires })
+    }
+
+    /// With one server more to go to where those before are gone, `HOST[:PORT]`.
+    ///
+    /// # Errors
+    /// [`PhoneError::BadUri`] or [`PhoneError::UnknownHost`].
+    pub fn or(mut self, server: &str) -> Result<Self, PhoneError> {
+        self.others.push(resolve(&parse_uri(server)?, self.transport)?);
+        Ok(self)
+    }
+
+    /// All servers, the first one first.
+    pub fn servers(&self) -> impl Iterator<Item = SocketAddr> {
+        core::iter::once(self.server).chain(self.others.iter().copied())
     }
 }
 
@@ -117,6 +143,10 @@ pub struct PhoneConfig {
     pub lines_max: usize,
     /// What it can do with sound.
     pub caps: MediaCaps,
+    /// Whether speech is encrypted. Keys are told over TLS alone.
+    pub srtp: SrtpPolicy,
+    /// Asks the account's server for messages that wait (RFC 3842).
+    pub mailbox: bool,
 }
 
 impl PhoneConfig {
@@ -135,6 +165,8 @@ impl PhoneConfig {
             hang_up_after: None,
             lines_max: 1,
             caps: MediaCaps::g711(),
+            srtp: SrtpPolicy::Optional,
+            mailbox: true,
         }
     }
 }
@@ -214,7 +246,7 @@ pub(crate) enum Input {
 
 /// What a person or a program wants.
 pub(crate) enum Command {
-    Dial { call: u32, peer: SocketAddr, dial: Box<Dial> },
+    Dial { call: u32, peer: Option<SocketAddr>, dial: Box<Dial> },
     Answer(u32),
     HangUp(u32),
     Hold(u32, bool),
@@ -223,6 +255,8 @@ pub(crate) enum Command {
     Voice(VoiceChange),
     Transfer { call: u32, to: Uri },
     Join { call: u32, with: u32 },
+    Confer { call: u32, with: u32 },
+    Split(u32),
     Off,
 }
 
@@ -255,6 +289,15 @@ impl Phone {
                 deliver.len() >= INPUTS_MAX || deliver.send(Input::Sip(batch)).is_ok()
             })
             .map_err(refused("SIP"))?;
+        let deliver = inputs.clone();
+        let wire = Wire::open(socket.clone(), config.account.as_ref(), move |batch| {
+            if deliver.len() >= INPUTS_MAX {
+                return Err(batch);
+            }
+            // A control thread that is gone wants nothing more.
+            drop(deliver.send(Input::Sip(batch)));
+            Ok(())
+        })?;
         let local = match &config.account {
             Some(account) => local_towards(&socket, account.server)?,
             None => socket.local(),
@@ -266,7 +309,7 @@ impl Phone {
         }
         let calls = Arc::new(AtomicU32::new(0));
         let account = config.account.clone();
-        let mut control = Control::new(config, socket, local, inputs.clone(), tell, Arc::clone(&calls), entropy.fork());
+        let mut control = Control::new(config, wire, local, inputs.clone(), tell, Arc::clone(&calls), entropy.fork());
         let thread = std::thread::Builder::new()
             .name("phone".into())
             .spawn(move || {
@@ -289,8 +332,8 @@ impl Phone {
     pub fn dial(&self, dial: Dial) -> Result<u32, PhoneError> {
         let ours = |account: &&Account| account.aor.host.eq_ignore_ascii_case(&dial.uri.host);
         let peer = match self.account.as_ref().filter(ours) {
-            Some(account) => account.server,
-            None => resolve(&dial.uri)?,
+            Some(_) => None,
+            None => Some(resolve(&dial.uri, Transport::Udp)?),
         };
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         self.tell(Command::Dial { call, peer, dial: Box::new(dial) });
@@ -341,6 +384,17 @@ impl Phone {
     /// Joins the peers of two calls of ours and leaves both: an attended transfer (RFC 5589).
     pub fn join(&self, call: u32, with: u32) {
         self.tell(Command::Join { call, with });
+    }
+
+    /// Makes a conference of two calls of ours: all three hear each other. Who was held is taken back. A call that ends leaves the other one
+    /// talking.
+    pub fn confer(&self, call: u32, with: u32) {
+        self.tell(Command::Confer { call, with });
+    }
+
+    /// Ends a conference: we talk on with the peer of `call`, and the other one is held.
+    pub fn split(&self, call: u32) {
+        self.tell(Command::Split(call));
     }
 
     /// An address as people type it: `bob` is a name at the account's server.
@@ -398,9 +452,20 @@ pub(crate) fn parse_uri(text: &str) -> Result<Uri, PhoneError> {
     if uri.is_sip() && !uri.host.is_empty() { Ok(uri) } else { Err(bad()) }
 }
 
+/// Over what an address asks to be reached.
+fn transport_of(uri: &Uri) -> Transport {
+    let named = uri.param("transport").and_then(Transport::from_name);
+    let secure = uri.scheme == Scheme::Sips;
+    match named {
+        Some(Transport::Tcp | Transport::Ws | Transport::Wss) | None if secure => Transport::Tls,
+        Some(named @ (Transport::Udp | Transport::Tcp | Transport::Tls)) => named,
+        Some(Transport::Ws | Transport::Wss) | None => Transport::Udp,
+    }
+}
+
 /// Where `uri` is, by address or by the system's resolver.
-pub(crate) fn resolve(uri: &Uri) -> Result<SocketAddr, PhoneError> {
-    let port = uri.port.unwrap_or(SIP_PORT);
+pub(crate) fn resolve(uri: &Uri, transport: Transport) -> Result<SocketAddr, PhoneError> {
+    let port = uri.port.unwrap_or(transport.default_port());
     if let Some(ip) = uri.host_ip() {
         return Ok(SocketAddr::new(ip, port));
     }
@@ -426,6 +491,6 @@ mod tests {
             assert_eq!((uri.user.as_deref(), uri.host.as_str(), uri.port), (user, host, port), "{text}");
         }
         assert!(matches!(parse_uri("a b"), Err(PhoneError::BadUri { .. })));
-        assert_eq!(resolve(&parse_uri("x@127.0.0.1").unwrap()), Ok("127.0.0.1:5060".parse().unwrap()));
+        assert_eq!(resolve(&parse_uri("x@127.0.0.1").unwrap(), Transport::Udp), Ok("127.0.0.1:5060".parse().unwrap()));
     }
 }

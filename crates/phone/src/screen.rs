@@ -13,6 +13,7 @@ use offhook_headset::VoiceSwitches;
 use offhook_units::Tick;
 
 pub use self::run::run;
+use crate::agent::{AgentNow, AgentState, AgentWish};
 use crate::event::{PhoneEvent, Told};
 use crate::meters::Meters;
 use crate::phone::VoiceChange;
@@ -42,6 +43,7 @@ struct Shown {
     muted: bool,
     held_by_us: bool,
     held_by_peer: bool,
+    conference: bool,
     meters: Option<Meters>,
 }
 
@@ -52,6 +54,7 @@ impl Shown {
             Stand::Calling => "CALLING",
             Stand::Talking if self.held_by_us => "ON HOLD",
             Stand::Talking if self.muted => "MUTED",
+            Stand::Talking if self.conference => "CONFERENCE",
             Stand::Talking => "TALKING",
         }
     }
@@ -90,6 +93,14 @@ pub enum Wish {
     Transfer(u32, String),
     /// Join this call with that one, and leave both.
     Join(u32, u32),
+    /// Make a conference of these two calls.
+    Confer(u32, u32),
+    /// End the conference and talk on in this call.
+    Split(u32),
+    /// Begin to type why no calls shall come.
+    TypeReason,
+    /// Tell the exchange what the agent wants.
+    Agent(AgentWish),
     /// Switch parts of the microphone's processing.
     Voice(VoiceChange),
     /// From now on keys are for this call.
@@ -99,7 +110,7 @@ pub enum Wish {
 }
 
 /// Keys that are shown, each with its word.
-const KEYS: [(char, &str); 14] = [
+const KEYS: [(char, &str); 15] = [
     ('a', "answer"),
     ('d', "hang up"),
     ('h', "hold"),
@@ -109,12 +120,21 @@ const KEYS: [(char, &str); 14] = [
     ('r', "redial"),
     ('t', "transfer"),
     ('j', "join"),
+    ('f', "conference"),
     ('0', "0-9*# keys"),
     ('e', "echo"),
     ('n', "noise"),
     ('g', "gain"),
     ('q', "quit"),
 ];
+
+/// Keys of an agent, shown where the exchange is asked how it stands.
+const AGENT_KEYS: [(char, &str); 4] = [('y', "ready"), ('o', "not ready"), ('w', "wrap-up done"), ('l', "log in/out")];
+
+/// Reasons that a digit stands for.
+const REASONS: [&str; 5] = ["break", "lunch", "meeting", "training", "follow-up"];
+/// Numbers that are remembered for calling again.
+const NUMBERS_MAX: usize = 20;
 
 /// What is shown.
 #[derive(Debug)]
@@ -131,14 +151,32 @@ pub struct View {
     voice: VoiceSwitches,
     /// Whom we called last.
     dialed: Option<String>,
+    /// Who called or was called, oldest first.
+    numbers: Vec<String>,
+    /// What waits in the mailbox.
+    mailbox: Option<String>,
+    /// The agent, where the exchange is asked.
+    agent: Option<AgentNow>,
 }
 
-/// An address that is being typed.
+/// Something that is being typed.
 #[derive(Debug)]
 struct Typed {
     text: String,
-    /// The call that is to be transferred there, where it is not called.
-    transfer: Option<u32>,
+    what: Typing,
+    /// Which of the remembered numbers stands there, counted from the newest.
+    number: Option<usize>,
+}
+
+/// What is being typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Typing {
+    /// Whom to call.
+    Call,
+    /// Where this call goes.
+    Transfer(u32),
+    /// Why no calls shall come.
+    Reason,
 }
 
 impl View {
@@ -154,7 +192,19 @@ impl View {
             typed: None,
             voice,
             dialed: None,
+            numbers: Vec::new(),
+            mailbox: None,
+            agent: None,
         }
+    }
+
+    /// Remembers a number for calling again, once.
+    fn remember(&mut self, number: &str) {
+        self.numbers.retain(|known| known != number);
+        if self.numbers.len() == NUMBERS_MAX {
+            self.numbers.remove(0);
+        }
+        self.numbers.push(printable(number));
     }
 
     fn note(&mut self, at: Tick, text: &str) {
@@ -181,6 +231,7 @@ impl View {
             muted: false,
             held_by_us: false,
             held_by_peer: false,
+            conference: false,
             meters: None,
         });
     }
@@ -204,9 +255,26 @@ impl View {
             PhoneEvent::Incoming { call, number, name, queue } => {
                 let who = name.as_ref().map_or_else(|| number.clone(), |name| format!("{name}  {number}"));
                 self.note(at, &format!("{who} calls"));
+                self.remember(number);
                 self.add(*call, Stand::Rings, &who, queue.as_deref(), at);
             }
             PhoneEvent::Dialing { call, uri } => self.add(*call, Stand::Calling, uri, None, at),
+            PhoneEvent::Moved { address } => self.note(at, &format!("our address is {address} now")),
+            PhoneEvent::Server { address, why } => {
+                self.note(at, &format!("the server is lost ({why}): {address} is asked"));
+            }
+            PhoneEvent::Mailbox { waiting, new, .. } => {
+                self.mailbox = waiting.then(|| new.map_or_else(|| "messages".to_owned(), |new| format!("{new} new")));
+                if let Some(what) = self.mailbox.clone() {
+                    self.note(at, &format!("the mailbox has {what}"));
+                }
+            }
+            PhoneEvent::Conference { calls, on } => {
+                for shown in self.calls.iter_mut().filter(|shown| calls.contains(&shown.call)) {
+                    shown.conference = *on;
+                }
+            }
+            PhoneEvent::Agent { agent } => self.agent = Some((**agent).clone()),
             PhoneEvent::Progress { status, .. } => self.note(at, &format!("the other phone says {status}")),
             PhoneEvent::Answered { call, codec, .. } => {
                 self.chosen = Some(*call);
@@ -288,6 +356,11 @@ impl View {
             (KeyCode::Char('h'), Some(shown)) => Wish::Hold(shown.call, !shown.held_by_us),
             (KeyCode::Char('m'), Some(shown)) => Wish::Mute(shown.call, !shown.muted),
             (KeyCode::Char(key @ ('0'..='9' | '*' | '#')), Some(shown)) => Wish::Press(shown.call, key),
+            (KeyCode::Char('f'), Some(shown)) if shown.conference => Wish::Split(shown.call),
+            (KeyCode::Char('f'), Some(shown)) => {
+                self.other(shown.call).map_or(Wish::Nothing, |other| Wish::Confer(shown.call, other.call))
+            }
+            (KeyCode::Char('s'), Some(shown)) if shown.conference => Wish::Nothing,
             (KeyCode::Char('s'), Some(shown)) => {
                 self.other(shown.call).map_or(Wish::Nothing, |other| Wish::Swap(shown.call, other.call))
             }
@@ -302,8 +375,23 @@ impl View {
             (KeyCode::Char('e'), _) => Wish::Voice(VoiceChange { echo: Some(!self.voice.echo), ..change }),
             (KeyCode::Char('n'), _) => Wish::Voice(VoiceChange { noise: Some(!self.voice.noise), ..change }),
             (KeyCode::Char('g'), _) => Wish::Voice(VoiceChange { gain: Some(!self.voice.gain), ..change }),
+            (KeyCode::Char(key @ ('y' | 'o' | 'w' | 'l')), _) => self.agent_key(key),
             (KeyCode::Up, _) => self.beside(1),
             (KeyCode::Down, _) => self.beside(self.calls.len().saturating_sub(1)),
+            _ => Wish::Nothing,
+        }
+    }
+
+    /// What a key of the agent's means now.
+    fn agent_key(&self, key: char) -> Wish {
+        use AgentState::{Available, LoggedOut, NotReady, WrapUp};
+        let Some(state) = self.agent.as_ref().map(|agent| agent.state) else { return Wish::Nothing };
+        match (key, state) {
+            ('y', NotReady | LoggedOut) | ('l', LoggedOut) => Wish::Agent(AgentWish::Available),
+            ('o', LoggedOut) => Wish::Nothing,
+            ('o', _) => Wish::TypeReason,
+            ('w', WrapUp) => Wish::Agent(AgentWish::WrapUpDone),
+            ('l', Available | NotReady | WrapUp) => Wish::Agent(AgentWish::LoggedOut),
             _ => Wish::Nothing,
         }
     }
@@ -328,37 +416,66 @@ impl View {
         }
         let wish = self.meaning(key.code);
         match &wish {
-            Wish::TypeCall => self.typed = Some(Typed { text: String::new(), transfer: None }),
-            Wish::TypeTransfer(call) => self.typed = Some(Typed { text: String::new(), transfer: Some(*call) }),
+            Wish::TypeCall => self.type_first(Typing::Call),
+            Wish::TypeTransfer(call) => self.type_first(Typing::Transfer(*call)),
+            Wish::TypeReason => self.type_first(Typing::Reason),
             Wish::Select(call) => self.chosen = Some(*call),
             _ => {}
         }
         wish
     }
 
-    /// A key of an address that is being typed.
+    fn type_first(&mut self, what: Typing) {
+        self.typed = Some(Typed { text: String::new(), what, number: None });
+    }
+
+    /// A key of something that is being typed.
     fn type_on(&mut self, code: KeyCode) -> Wish {
         let Some(mut typed) = self.typed.take() else { return Wish::Nothing };
         match code {
+            KeyCode::Enter if typed.what == Typing::Reason => {
+                let digit = typed.text.parse::<usize>().ok().and_then(|digit| REASONS.get(digit.checked_sub(1)?));
+                let reason = digit.map_or(typed.text, |reason| (*reason).to_owned());
+                return Wish::Agent(AgentWish::NotReady((!reason.is_empty()).then_some(reason)));
+            }
             KeyCode::Enter if typed.text.is_empty() => return Wish::Nothing,
             KeyCode::Enter => {
                 let talks = self.current().filter(|shown| shown.talks()).map(|shown| shown.call);
-                if typed.transfer.is_none() {
+                if typed.what == Typing::Call {
                     self.dialed = Some(typed.text.clone());
+                    self.remember(&typed.text);
                 }
-                return match (typed.transfer, talks) {
-                    (Some(call), _) => Wish::Transfer(call, typed.text),
-                    (None, Some(call)) => Wish::Consult(call, typed.text),
-                    (None, None) => Wish::Dial(typed.text),
+                return match (typed.what, talks) {
+                    (Typing::Transfer(call), _) => Wish::Transfer(call, typed.text),
+                    (Typing::Call | Typing::Reason, Some(call)) => Wish::Consult(call, typed.text),
+                    (Typing::Call | Typing::Reason, None) => Wish::Dial(typed.text),
                 };
             }
             KeyCode::Esc => return Wish::Nothing,
+            KeyCode::Up if typed.what != Typing::Reason => self.earlier(&mut typed, 1),
+            KeyCode::Down if typed.what != Typing::Reason => self.earlier(&mut typed, -1),
             KeyCode::Backspace => drop(typed.text.pop()),
             KeyCode::Char(letter) if typed.text.len() < TYPED_MAX => typed.text.push(letter),
             _ => {}
         }
         self.typed = Some(typed);
         Wish::Nothing
+    }
+}
+
+impl View {
+    /// Puts an earlier number in the place of what was typed, or a later one.
+    fn earlier(&self, typed: &mut Typed, step: isize) {
+        let next = match typed.number {
+            None => (step > 0).then_some(0),
+            Some(at) => at.checked_add_signed(step),
+        };
+        let number = next.and_then(|at| self.numbers.iter().rev().nth(at));
+        match (next, number) {
+            (Some(at), Some(number)) => (typed.number, typed.text) = (Some(at), number.clone()),
+            (None, _) => (typed.number, typed.text) = (None, String::new()),
+            (Some(_), None) => {}
+        }
     }
 }
 

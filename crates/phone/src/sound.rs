@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use offhook_codec::{Coding, NarrowEncoder};
+use offhook_codec::{Coding, NarrowDecoder, NarrowEncoder};
 use offhook_units::SampleRate;
 
 /// Longest file that is loaded, in seconds: 2 hours of speech are 115 MB.
@@ -88,6 +88,8 @@ pub struct Player {
     at: usize,
     repeat: bool,
     silence: u8,
+    /// For whoever wants what comes next as samples.
+    decoder: NarrowDecoder,
 }
 
 impl Player {
@@ -95,7 +97,7 @@ impl Player {
     pub fn new(sound: &Sound, coding: Coding, repeat: bool) -> Self {
         let mut encoder = NarrowEncoder::new(coding);
         let encoded = sound.samples.iter().map(|sample| encoder.sample(*sample)).collect();
-        Self { encoded, at: 0, repeat, silence: coding.silence() }
+        Self { encoded, at: 0, repeat, silence: coding.silence(), decoder: NarrowDecoder::new(coding) }
     }
 
     /// Fills `payload` with what comes next. `true` once: with the call that plays the last byte of a sound that does not repeat.
@@ -109,6 +111,25 @@ impl Player {
             self.at = (self.at + 1).min(self.encoded.len());
         }
         had_more && !self.repeat && self.at == self.encoded.len()
+    }
+}
+
+/// Samples that are decoded at once.
+const DECODED_MAX: usize = 80;
+
+impl Player {
+    /// As [`Player::fill`], as samples: what is encoded again is what was.
+    pub fn fill_samples(&mut self, samples: &mut [i16]) -> bool {
+        let mut finished = false;
+        for part in samples.chunks_mut(DECODED_MAX) {
+            let mut payload = [0; DECODED_MAX];
+            let payload = &mut payload[..part.len()];
+            finished |= self.fill(payload);
+            for (sample, byte) in part.iter_mut().zip(payload) {
+                *sample = self.decoder.byte(*byte);
+            }
+        }
+        finished
     }
 }
 

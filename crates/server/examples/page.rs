@@ -22,7 +22,14 @@ fn staff() -> Vec<User> {
             _ => (title, None),
         };
         let agent = agent.map(|id| (id, name.to_owned()));
-        User { name: name.to_owned(), password: password.clone(), codes: None, roles: vec![role], agent }
+        User {
+            name: name.to_owned(),
+            password: Some(password.clone()),
+            openid: None,
+            codes: None,
+            roles: vec![role],
+            agent,
+        }
     };
     Role::ALL.map(user).into()
 }
@@ -48,6 +55,7 @@ async fn main() {
             token,
             tokens: Vec::new(),
             users,
+            openid: None,
             entrances: Vec::new(),
             tls: None,
             phone: PhoneSettings::default(),

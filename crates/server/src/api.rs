@@ -14,7 +14,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
-use offhook_call::guests::Supervision;
+use offhook_call::guests::{Denied, Supervision};
 use offhook_units::{AgentId, CallId, ContactId, LegId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ use crate::guard::{self, Asker};
 use crate::idempotency::{self, Idempotency};
 use crate::metrics::Metrics;
 use crate::openapi;
+use crate::openid::{self, SignIns};
+use crate::packing;
 use crate::page;
 use crate::paging::Paged;
 use crate::phone::{self, PhoneSettings};
@@ -42,7 +44,7 @@ use crate::reports;
 use crate::session::{self, audited};
 use crate::time::rfc3339;
 use crate::users::{Right, Users};
-use crate::view::{AgentWish, GuestWish, Page, RECORDS_PAGE_MAX, View, Withdrawal};
+use crate::view::{AgentWish, GuestError, GuestWish, Page, RECORDS_PAGE_MAX, View, Withdrawal};
 use crate::visitors::{self, Entrances};
 
 /// Longest body that is read; a longer one gets 413.
@@ -75,6 +77,8 @@ pub struct Shared {
     pub entrances: Arc<Entrances>,
     /// Who may ask.
     pub users: Arc<Users>,
+    /// Signing in at a provider, where there is one.
+    pub openid: Option<Arc<SignIns>>,
     /// How often.
     pub rates: Arc<Rates>,
     /// Commands that were sent with a key.
@@ -153,6 +157,8 @@ pub fn router(shared: Shared) -> Router {
         .route("/phone", get(page::phone))
         .route("/admin", get(page::admin))
         .route("/phone/settings", get(phone::settings))
+        .route(openid::BEGIN, get(openid::begin))
+        .route(openid::RETURN, get(openid::come_back))
         .route("/web/{file}", get(page::asset))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such address; the API begins at /api/v1/"))
         .method_not_allowed_fallback(async || {
@@ -161,6 +167,7 @@ pub fn router(shared: Shared) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state((Arc::clone(&users), rates), rates::limit))
         .layer(middleware::from_fn_with_state(users, guard::own_name))
+        .layer(middleware::from_fn(packing::pack))
         .layer(middleware::from_fn(guard::headers))
         .layer(middleware::from_fn(move |request, next| count(Arc::clone(&answered), request, next)))
         .with_state(shared)
@@ -464,6 +471,10 @@ async fn set_agent(
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
         audited(&shared, &asker, "set agent state", id, state).await?;
+    }
+    let own = asker.identity.agent.as_ref().is_some_and(|(own, _)| *own == agent);
+    if own && wish == AgentWish::Available && desk::owes_code(&shared, agent).await? {
+        return Err(GuestError::from(Denied::CodeWanted).into());
     }
     let view = shared.view.set_agent(agent, wish).await?;
     Ok(Json(dto::Agent::from(&view)))

@@ -201,7 +201,7 @@ pub fn routes() -> Router<Shared> {
         .route("/api/v1/config/versions", get(versions))
         .route("/api/v1/config/versions/{version}", get(version))
         .route("/api/v1/prompts", get(prompts::list))
-        .route("/api/v1/prompts/{name}", get(prompts::sound).put(prompts::put))
+        .route("/api/v1/prompts/{name}", get(prompts::sound).put(prompts::put).delete(prompts::remove))
         .layer(DefaultBodyLimit::max(2 * CONFIG_BYTES_MAX))
 }
 

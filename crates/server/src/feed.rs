@@ -296,7 +296,11 @@ mod tests {
     /// Somebody who sees no call but the own, and has none.
     fn agent() -> Identity {
         let user = TokenUser { name: "a".to_owned(), sha256: token_hash("a"), roles: vec![Role::Agent] };
-        Users::new(None, vec![user], Vec::new()).expect("randomness").by_token("a").expect("the token")
+        Users::new(None, vec![user], Vec::new(), None, Tick::ZERO)
+            .expect("randomness")
+            .0
+            .by_token("a")
+            .expect("the token")
     }
 
     fn feed(backlog: Vec<Arc<Numbered>>) -> (mpsc::Sender<Arc<Numbered>>, Feed) {

@@ -17,9 +17,14 @@ pub const COOKIE: &str = "offhook-session";
 
 /// The session's cookie, where the request has one.
 pub fn cookie(headers: &HeaderMap) -> Option<&str> {
+    named_cookie(headers, COOKIE)
+}
+
+/// A cookie, by its name.
+pub fn named_cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
 /// The token that a request shows, where it shows one.
@@ -154,15 +159,21 @@ pub async fn headers(request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use offhook_units::Tick;
+
     use super::*;
 
     fn with(headers: &[(&'static str, &'static str)]) -> HeaderMap {
         headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
     }
 
+    fn admitting(token: Option<&str>) -> Users {
+        Users::new(token, Vec::new(), Vec::new(), None, Tick::ZERO).expect("randomness").0
+    }
+
     #[test]
     fn only_the_exact_token_is_admitted() {
-        let users = Users::new(Some("s3cret-token-of-16"), Vec::new(), Vec::new()).expect("randomness");
+        let users = admitting(Some("s3cret-token-of-16"));
         let admits = |headers: &HeaderMap| identify(&users, &Method::GET, headers).is_ok();
         for (header, admitted) in [
             ("Bearer s3cret-token-of-16", true),
@@ -176,7 +187,7 @@ mod tests {
             assert_eq!(admits(&with(&[("authorization", header)])), admitted, "{header}");
         }
         assert!(!admits(&HeaderMap::new()));
-        let open = Users::new(None, Vec::new(), Vec::new()).expect("randomness");
+        let open = admitting(None);
         assert!(identify(&open, &Method::POST, &HeaderMap::new()).is_ok());
     }
 

@@ -17,6 +17,8 @@ mod idempotency;
 mod listen;
 mod metrics;
 mod openapi;
+mod openid;
+mod packing;
 mod page;
 mod paging;
 mod phone;
@@ -51,6 +53,7 @@ pub use idempotency::{KEPT_BYTES_MAX, KEPT_FOR, KEY_CHARS_MAX, KEYS_MAX};
 pub use listen::{Admission, CONNECTIONS_MAX, Server, ServerOptions, StartError};
 pub use metrics::{CallsEnded, Counter, Metrics};
 pub use openapi::document as openapi;
+pub use openid::{OpenId, OpenIdAt, PENDING_FOR, PENDING_MAX};
 pub use phone::{PhoneSettings, WebSocketAt};
 pub use playing::{PLAYBACKS_MAX, TICKETS_MAX};
 pub use prompts::{PROMPT_BYTES_MAX, PROMPTS_MAX, Prompt, PromptFault, PromptList, PromptShelf, PromptSound};
@@ -58,8 +61,8 @@ pub use rates::{ASKERS_MAX, REQUESTS_PER_S_DEFAULT, WINDOW as RATE_WINDOW};
 pub use segments::{Doing, Segment, segments};
 pub use time::rfc3339;
 pub use users::{
-    ATTEMPTS_MAX, CHECKS_MAX, Codes, IDLE_MAX, LASTS_MAX, PASSWORD_CHARS_MIN, Password, ROUTES, Right, Rights, Role,
-    SESSIONS_MAX, SESSIONS_OF_ONE_MAX, TokenUser, User, token_hash,
+    ATTEMPTS_MAX, CHECKS_MAX, Codes, IDLE_MAX, KeptSession, LASTS_MAX, PASSWORD_CHARS_MIN, Password, ROUTES, Right,
+    Rights, Role, SESSIONS_MAX, SESSIONS_OF_ONE_MAX, SessionShelf, TokenUser, User, token_hash,
 };
 pub use view::{
     AgentWish, Answer, BanView, Explained, GuestError, GuestWish, Health, Ladder, LadderMessage, Page,

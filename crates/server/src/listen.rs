@@ -22,10 +22,11 @@ use crate::api::{Shared, router};
 use crate::events::{EventsReceiver, Hub, HubFigures};
 use crate::idempotency::Idempotency;
 use crate::metrics::Metrics;
+use crate::openid::{OpenId, SignIns};
 use crate::phone::PhoneSettings;
 use crate::playing::Playing;
 use crate::rates::Rates;
-use crate::users::{TokenUser, User, Users};
+use crate::users::{TokenUser, User, Users, write_down};
 use crate::view::View;
 use crate::visitors::{EntrancePage, Entrances};
 use crate::webhooks::{self, Webhooks};
@@ -49,6 +50,8 @@ pub struct ServerOptions {
     pub tokens: Vec<TokenUser>,
     /// Who signs in.
     pub users: Vec<User>,
+    /// A provider at which people sign in, beside the users or instead of them.
+    pub openid: Option<OpenId>,
     /// Pages from which visitors call without an account.
     pub entrances: Vec<EntrancePage>,
     /// Speaks HTTPS alone, with this certificate.
@@ -86,6 +89,7 @@ pub struct Server {
     serving: JoinHandle<()>,
     hub: JoinHandle<()>,
     told: Vec<JoinHandle<()>>,
+    writing: JoinHandle<()>,
     tls: Option<watch::Sender<Arc<ServerConfig>>>,
     users: Arc<Users>,
     entrances: Arc<Entrances>,
@@ -112,14 +116,23 @@ impl Server {
         events: EventsReceiver,
         mut metrics: Metrics,
     ) -> Result<Self, StartError> {
-        let ServerOptions { listen, token, tokens, users, entrances, tls, phone, requests_per_s, webhooks } = options;
+        let ServerOptions { listen, token, tokens, users, openid, entrances, tls, phone, requests_per_s, webhooks } =
+            options;
         let token = token.filter(|token| !token.is_empty());
-        let users = Arc::new(Users::new(token.as_deref(), tokens, users).map_err(StartError::Users)?);
+        let rules = openid.as_ref().map(OpenId::rules);
+        let users = Users::new(token.as_deref(), tokens, users, rules, view.now());
+        let (users, changes) = users.map_err(StartError::Users)?;
+        let users = Arc::new(users);
         if users.is_open() && !listen.ip().is_loopback() {
             return Err(StartError::NoToken(listen));
         }
         let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
         let local = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
+        match view.kept_sessions().await {
+            Ok(kept) => users.go_on(kept),
+            Err(error) => tracing::error!(%error, "sessions cannot be read: everybody has to sign in anew"),
+        }
+        let writing = tokio::spawn(write_down(Arc::clone(&view), changes));
 
         let figures = Arc::new(HubFigures::default());
         let answered: Arc<[AtomicU64; 6]> = Arc::default();
@@ -152,6 +165,7 @@ impl Server {
             phone: Arc::new(phone),
             entrances: Arc::clone(&entrances),
             users: Arc::clone(&users),
+            openid: openid.map(|openid| Arc::new(SignIns::new(openid))),
             rates,
             idempotency,
             secure: tls.is_some(),
@@ -171,7 +185,7 @@ impl Server {
                 tracing::error!(%error, "HTTP listener ended");
             }
         });
-        Ok(Self { local, stop, serving, hub, told, tls, users, entrances })
+        Ok(Self { local, stop, serving, hub, told, writing, tls, users, entrances })
     }
 
     /// The address that is listened on.
@@ -187,7 +201,8 @@ impl Server {
     pub fn admit(&self, admission: Admission) -> Result<(), StartError> {
         let Admission { token, tokens, users, entrances } = admission;
         let token = token.filter(|token| !token.is_empty());
-        if token.is_none() && tokens.is_empty() && users.is_empty() && !self.local.ip().is_loopback() {
+        let nobody = token.is_none() && tokens.is_empty() && users.is_empty() && !self.users.has_provider();
+        if nobody && !self.local.ip().is_loopback() {
             return Err(StartError::NoToken(self.local));
         }
         self.users.admit(token.as_deref(), tokens, users).map_err(StartError::Users)?;
@@ -212,6 +227,9 @@ impl Server {
         if tokio::time::timeout(SHUTDOWN_MAX, &mut self.serving).await.is_err() {
             self.serving.abort();
         }
+        // What changed about sessions is written down by then.
+        drop(self.users);
+        let _ = tokio::time::timeout(SHUTDOWN_MAX, self.writing).await;
     }
 }
 

@@ -1,10 +1,17 @@
 //! The pages, built into the program: one view of queues, agents and calls, from which calls are supervised; and a phone.
+#![expect(clippy::disallowed_types, reason = "an edge: files that are packed are shared by the requests")]
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use flate2::Compression;
 use rust_embed::RustEmbed;
 
+use crate::packing;
 use crate::problem::Problem;
 
 /// As of every page (`guard::headers`), but for the connections of a phone.
@@ -42,16 +49,40 @@ pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     file(&name, &headers)
 }
 
+/// A file in gzip: made when it is first asked for, and kept. There are as many as there are files.
+fn packed(name: &str, digest: [u8; 32], data: &[u8]) -> Bytes {
+    static PACKED: Mutex<BTreeMap<(String, [u8; 32]), Bytes>> = Mutex::new(BTreeMap::new());
+    let mut all = PACKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let of_file = (name.to_owned(), digest);
+    all.entry(of_file).or_insert_with(|| packing::packed(data, Compression::best()).into()).clone()
+}
+
+/// Whether one of the tags that a browser has is this one (RFC 9110 §13.1.2).
+fn has_tag(request: &HeaderMap, tag: &str) -> bool {
+    let all = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    all.flat_map(|value| value.split(',')).map(str::trim).any(|known| known.strip_prefix("W/").unwrap_or(known) == tag)
+}
+
 pub fn file(name: &str, request: &HeaderMap) -> Response {
     let Some(file) = Web::get(name) else {
         return Problem::new(StatusCode::NOT_FOUND, "there is no such file").into_response();
     };
     let digest = file.metadata.sha256_hash();
-    let tag = format!("\"{:016x}\"", u64::from_be_bytes(core::array::from_fn(|at| digest[at])));
-    let fresh = request.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
-    let mut response =
-        if fresh { StatusCode::NOT_MODIFIED.into_response() } else { file.data.into_owned().into_response() };
+    let packs = packing::takes_gzip(request);
+    // What is packed is another representation, and has a tag of its own.
+    let form = if packs { "-gz" } else { "" };
+    let tag = format!("\"{:016x}{form}\"", u64::from_be_bytes(core::array::from_fn(|at| digest[at])));
+    let mut response = match has_tag(request, &tag) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false if packs => packed(name, digest, &file.data).into_response(),
+        false => file.data.into_owned().into_response(),
+    };
+    let fresh = response.status() == StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
+    packing::varies(headers);
+    if packs && !fresh {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if let Ok(tag) = HeaderValue::from_str(&tag) {

@@ -92,11 +92,17 @@ impl Playing {
 
 #[cfg(test)]
 mod tests {
+    use offhook_units::Tick;
+
     use super::*;
     use crate::users::Users;
 
     fn somebody() -> Identity {
-        Users::new(None, Vec::new(), Vec::new()).expect("randomness").by_nothing().expect("it is open")
+        Users::new(None, Vec::new(), Vec::new(), None, Tick::ZERO)
+            .expect("randomness")
+            .0
+            .by_nothing()
+            .expect("it is open")
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub trait PromptShelf {
     fn prompt(&self, name: String) -> Answer<'_, Result<Option<Vec<u8>>, Unavailable>>;
     /// Keeps a sound under a name, in the place of the one that was there.
     fn put_prompt(&self, name: String, sound: PromptSound) -> Answer<'_, Result<Prompt, PromptFault>>;
+    /// Takes one away that nothing in force plays.
+    fn remove_prompt(&self, name: String) -> Answer<'_, Result<(), PromptFault>>;
 }
 
 /// What is kept.
@@ -84,6 +86,18 @@ pub enum PromptFault {
     /// A folder before has one of that name, which is the one that is heard. Another name.
     #[error("another folder has a prompt of that name, which would be heard instead: choose another name")]
     Hidden,
+    /// There is none of that name.
+    #[error("there is no prompt of that name")]
+    Missing,
+    /// It lies where nothing is kept by the exchange. The operator's move.
+    #[error("it lies with the machine: only what the exchange keeps itself can be taken away here")]
+    Foreign,
+    /// The configuration in force plays it, on these lines of its text; on none where an announcement is made of it.
+    #[error("it is played: {}; take it out there first", places(.0))]
+    Used(Vec<usize>),
+    /// Engines speak already. Wait.
+    #[error("too many texts are being spoken: try again in a moment")]
+    Busy,
     /// There is no engine. The operator's move.
     #[error("no engine that speaks is installed: install espeak-ng, or send a recording")]
     NoEngine,
@@ -98,13 +112,26 @@ pub enum PromptFault {
     Unavailable(#[from] Unavailable),
 }
 
+/// Where a prompt is played.
+fn places(lines: &[usize]) -> String {
+    let numbers: Vec<String> = lines.iter().map(usize::to_string).collect();
+    match numbers.as_slice() {
+        [] => "announcements are made of it".to_owned(),
+        [one] => format!("line {one} of the configuration"),
+        _ => format!("lines {} of the configuration", numbers.join(", ")),
+    }
+}
+
 impl From<PromptFault> for Problem {
     fn from(fault: PromptFault) -> Self {
         let status = match &fault {
             PromptFault::Unplayable(_) | PromptFault::Silent(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            PromptFault::Hidden | PromptFault::NoEngine => StatusCode::CONFLICT,
+            PromptFault::Missing => StatusCode::NOT_FOUND,
+            PromptFault::Hidden | PromptFault::NoEngine | PromptFault::Foreign | PromptFault::Used(_) => {
+                StatusCode::CONFLICT
+            }
             PromptFault::Unwritable(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            PromptFault::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            PromptFault::Unavailable(_) | PromptFault::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, fault.to_string())
     }
@@ -191,6 +218,18 @@ pub async fn put(
     };
     audited(&shared, &asker, "keep prompt", name.clone(), how.to_owned()).await?;
     Ok(Json(shared.view.put_prompt(name, sound).await?))
+}
+
+/// `DELETE /api/v1/prompts/{name}`.
+pub async fn remove(
+    State(shared): State<Shared>,
+    Extension(asker): Extension<Asker>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let name = named(name)?;
+    audited(&shared, &asker, "take prompt away", name.clone(), String::new()).await?;
+    shared.view.remove_prompt(name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A name that leads out of no folder: words with `/` between them.

@@ -180,6 +180,8 @@ pub async fn limit(
 
 #[cfg(test)]
 mod tests {
+    use offhook_units::Tick;
+
     use super::*;
 
     const HERE: Whose = Whose::Source(IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 1)));
@@ -216,7 +218,8 @@ mod tests {
 
     #[test]
     fn tokens_sessions_and_addresses_are_told_apart_and_this_machine_is_not_counted() {
-        let users = Users::new(Some("s3cret-token-of-16"), Vec::new(), Vec::new()).expect("randomness");
+        let users =
+            Users::new(Some("s3cret-token-of-16"), Vec::new(), Vec::new(), None, Tick::ZERO).expect("randomness").0;
         let with = |token: &str| {
             let value = HeaderValue::from_str(&format!("Bearer {token}")).expect("a header");
             HeaderMap::from_iter([(header::AUTHORIZATION, value)])

@@ -13,8 +13,9 @@ use crate::api::{Shared, bad_request};
 use crate::archive::AuditEntry;
 use crate::guard::{self, Asker, COOKIE};
 use crate::listen::Peer;
+use crate::openid;
 use crate::problem::Problem;
-use crate::users::{Identity, LASTS_MAX, PASSWORD_BYTES_MAX, Refusal};
+use crate::users::{Identity, LASTS_MAX, PASSWORD_BYTES_MAX, Refusal, Way};
 
 /// The type of the problem that a code is asked for.
 const CODE_WANTED: &str = "urn:offhook:code-wanted";
@@ -36,8 +37,27 @@ pub struct Whoami {
     agent: Option<Own>,
     /// A session says who they are: it can be ended.
     session: bool,
-    /// How one can show who one is: `password`, `token`.
+    /// How one can show who one is: `password`, `openid`, `token`.
     ways: Vec<&'static str>,
+    /// Where one can sign in beside here.
+    provider: Option<SignInAt>,
+}
+
+/// A provider of OpenID Connect.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "SignInProvider")]
+struct SignInAt {
+    /// What people call it.
+    title: String,
+    /// Where a browser begins; `?to=/desk` says to which page it comes back.
+    path: &'static str,
+}
+
+/// One's session is over.
+#[derive(JsonSchema, Serialize)]
+pub struct SignedOut {
+    /// Where a browser ends its session at the provider, too.
+    provider: String,
 }
 
 /// An agent.
@@ -59,6 +79,10 @@ fn whoami(shared: &Shared, identity: Option<&Identity>) -> Whoami {
             .map(|(id, name)| Own { id: id.to_string(), name: name.clone() }),
         session: identity.is_some_and(|identity| identity.lease.is_some()),
         ways: shared.users.ways(),
+        provider: shared
+            .openid
+            .as_ref()
+            .map(|openid| SignInAt { title: openid.title().to_owned(), path: openid::BEGIN }),
     }
 }
 
@@ -106,7 +130,7 @@ pub async fn sign_in(
         Err(Refusal::Wrong) => {
             // What is typed in the wrong field is often a password.
             let name = if shared.users.knows(&name) { &name } else { "that is not known" };
-            note(&shared, at, format!("somebody from {from}"), "sign-in refused", name).await?;
+            note(&shared, at, format!("somebody from {from}"), "sign-in refused", name, "").await?;
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "name, password or code is wrong"));
         }
         Err(Refusal::CodeWanted) => {
@@ -125,17 +149,17 @@ pub async fn sign_in(
         }
     };
     let asker = Asker { identity, from: Some(from) };
-    if let Err(error) = note(&shared, at, asker.to_string(), "sign-in", &name).await {
-        shared.users.sign_out(&cookie);
+    if let Err(error) = note(&shared, at, asker.to_string(), "sign-in", &name, "").await {
+        shared.users.sign_out(&cookie).await;
         return Err(error);
     }
     let shown = whoami(&shared, Some(&asker.identity));
     let mut response = Json(Whoami { session: true, ..shown }).into_response();
-    set_cookie(&shared, &mut response, &cookie, LASTS_MAX.as_secs());
+    session_cookie(&shared, &mut response, &cookie, LASTS_MAX.as_secs());
     Ok(response)
 }
 
-/// `DELETE /api/v1/session`: also where there is none (any more).
+/// `DELETE /api/v1/session`: also where there is none (any more). Who signed in at a provider is told where to end that session, too.
 pub async fn sign_out(
     State(shared): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -145,28 +169,44 @@ pub async fn sign_out(
     if cookie.is_some() && !guard::from_own_page(&headers) {
         return Err(Problem::new(StatusCode::FORBIDDEN, "one signs out from a page of this exchange"));
     }
-    if let Some(identity) = cookie.and_then(|cookie| shared.users.sign_out(cookie)) {
+    let ended = match cookie {
+        Some(cookie) => shared.users.sign_out(cookie).await,
+        None => None,
+    };
+    let mut provider = None;
+    if let Some((identity, way)) = ended {
         let asker = Asker { identity, from: Some(peer.0.ip()) };
         let name = asker.identity.who.trim_start_matches("user ").to_owned();
-        note(&shared, shared.view.now(), asker.to_string(), "sign-out", &name).await?;
+        note(&shared, shared.view.now(), asker.to_string(), "sign-out", &name, "").await?;
+        if let Some(openid) = shared.openid.as_ref().filter(|_| way != Way::Password) {
+            provider = openid.way_out().await;
+        }
     }
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    set_cookie(&shared, &mut response, "", 0);
+    let mut response = match provider {
+        Some(provider) => Json(SignedOut { provider }).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    };
+    session_cookie(&shared, &mut response, "", 0);
     Ok(response)
 }
 
-fn set_cookie(shared: &Shared, response: &mut Response, value: &str, lasts_s: u64) {
+/// Gives a browser the cookie of its session.
+pub fn session_cookie(shared: &Shared, response: &mut Response, value: &str, lasts_s: u64) {
     let secure = if shared.secure { "; Secure" } else { "" };
     let cookie = format!("{COOKIE}={value}; Path=/; Max-Age={lasts_s}; HttpOnly; SameSite=Strict{secure}");
     // Hexadecimal digits and our own words are always a header's value.
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
 }
 
-async fn note(shared: &Shared, at: Tick, who: String, action: &str, user: &str) -> Result<(), Problem> {
-    let entry =
-        AuditEntry { at, who, action: action.to_owned(), subject: format!("user {user}"), detail: String::new() };
+/// Writes down that somebody came or went.
+///
+/// # Errors
+/// 503: it could not be written down.
+pub async fn note(shared: &Shared, at: Tick, who: String, action: &str, user: &str, how: &str) -> Result<(), Problem> {
+    let (action, detail) = (action.to_owned(), how.to_owned());
+    let entry = AuditEntry { at, who, action, subject: format!("user {user}"), detail };
     Ok(shared.view.note(entry).await?)
 }
 

@@ -10,6 +10,7 @@ use crate::archive::Archive;
 use crate::configuration::Configured;
 use crate::desk::Desk;
 use crate::prompts::PromptShelf;
+use crate::users::SessionShelf;
 use crate::webhooks::EventLog;
 use offhook_acd::{Explanation, Formula, Report};
 use offhook_call::alarm::AlarmView;
@@ -30,7 +31,7 @@ pub const RECORDS_PAGE_MAX: u32 = 500;
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The exchange, seen from the server. Each method answers within milliseconds or says that it cannot.
-pub trait View: Archive + Configured + Desk + EventLog + PromptShelf + Send + Sync + 'static {
+pub trait View: Archive + Configured + Desk + EventLog + PromptShelf + SessionShelf + Send + Sync + 'static {
     /// The exchange clock.
     fn now(&self) -> Tick;
     /// Whether the parts of the exchange are well.

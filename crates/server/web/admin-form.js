@@ -1,6 +1,7 @@
 // Fields of forms: made from a table of the configuration, and read back as what has changed in it.
 import { KINDS, PLACES, at, namesOf, plain } from "./admin-kinds.js";
 import { send } from "./session.js";
+import { t } from "./words.js";
 
 export const element = (name, properties = {}, ...children) => {
   const node = Object.assign(document.createElement(name), properties);
@@ -27,31 +28,31 @@ export function startFields({ tablesOf, tell }) {
     const add = (name = "", of = "") => {
       const left = input({ name: `${key}/key`, value: name, ariaLabel: how.key, "placeholder": how.example ?? "" });
       const right = how.names
-        ? element("select", { name: `${key}/value`, ariaLabel: how.value }, ...options(names(how.names), of, "nowhere"))
+        ? element("select", { name: `${key}/value`, ariaLabel: how.value }, ...options(names(how.names), of, t("admin.nowhere")))
         : input({ name: `${key}/value`, ariaLabel: how.value, "placeholder": how.hint ?? "" });
       right.value = lined(of);
-      const gone = element("button", { type: "button", className: "small", textContent: "×", ariaLabel: `Take ${name || "this"} out`, onclick: () => { row.remove(); rows.dispatchEvent(new Event("input", { bubbles: true })); } });
+      const gone = element("button", { type: "button", className: "small", textContent: "×", ariaLabel: t("admin.form.take-out", { what: name || t("admin.form.this") }), onclick: () => { row.remove(); rows.dispatchEvent(new Event("input", { bubbles: true })); } });
       const row = element("div", { className: "pair" }, left, right, gone);
       rows.append(row);
     };
     for (const [name, of] of Object.entries(value ?? {})) add(name, of);
-    const more = element("button", { type: "button", className: "small", textContent: `Add a ${how.key === "days" ? "line" : how.key}`, onclick: () => { add(); rows.lastChild.firstChild.focus(); } });
+    const more = element("button", { type: "button", className: "small", textContent: t("admin.form.more"), onclick: () => { add(); rows.lastChild.firstChild.focus(); } });
     return [rows, more];
   }
 
-  function place(key, value) {
+  function place(key, value, title) {
     const kind = Object.keys(PLACES).find((name) => value?.[name] !== undefined) ?? "";
-    const what = element("select", { name: `${key}/kind` }, element("option", { value: "", textContent: "as usual" }), ...Object.entries(PLACES).map(([name, label]) => element("option", { value: name, textContent: label })));
+    const what = element("select", { name: `${key}/kind`, ariaLabel: title }, element("option", { value: "", textContent: t("admin.usual") }), ...Object.entries(PLACES).map(([name, label]) => element("option", { value: name, textContent: label })));
     what.value = kind;
     const where = element("span", { className: "where" });
     const fill = () => {
       const of = value?.[what.value];
       const label = { ariaLabel: PLACES[what.value] ?? "", name: `${key}/value` };
       if (what.value === "queue" || what.value === "flow") {
-        const select = element("select", label, ...options(names(what.value), of, "choose"));
+        const select = element("select", label, ...options(names(what.value), of, t("admin.choose")));
         select.value = of ?? "";
         where.replaceChildren(select);
-      } else if (what.value === "number" || what.value === "say") where.replaceChildren(input({ ...label, value: lined(of), "placeholder": what.value === "say" ? "names of prompts" : "4930555700" }));
+      } else if (what.value === "number" || what.value === "say") where.replaceChildren(input({ ...label, value: lined(of), "placeholder": what.value === "say" ? t("admin.field.prompt-names") : "4930555700" }));
       else where.replaceChildren();
     };
     what.onchange = fill;
@@ -62,25 +63,25 @@ export function startFields({ tablesOf, tell }) {
   // A secret that the exchange makes. It is seen once, here.
   function made(key, how, value) {
     const field = input({ name: key, value: value ?? "", hidden: true });
-    const state = element("span", { textContent: value ? "is set" : "is not set" });
+    const state = element("span", { textContent: value ? t("admin.made.set") : t("admin.made.unset") });
     const shown = element("output", { className: "secret", hidden: true });
-    const make = element("button", { type: "button", className: "small", textContent: value ? "Make a new one" : "Make one", onclick: async () => {
+    const make = element("button", { type: "button", className: "small", textContent: value ? t("admin.made.another") : t("admin.made.one"), onclick: async () => {
       const name = form.elements.name?.value.trim();
-      if (!name) return tell("Give it a name first.");
+      if (!name) return tell(t("admin.made.name-first"));
       try {
         const credential = await (await send("/api/v1/config/credentials", { kind: how, name })).json();
         field.value = credential.value;
-        state.textContent = "is new, and in force once it is taken in";
-        shown.replaceChildren(element("code", { textContent: credential.secret }), " Note it now: it is not shown again.");
+        state.textContent = t("admin.made.is-new");
+        shown.replaceChildren(element("code", { textContent: credential.secret }), ` ${t("admin.made.note")}`);
         shown.hidden = false;
         field.dispatchEvent(new Event("input", { bubbles: true }));
       } catch (error) {
-        tell(error.detail ?? "The exchange made none.");
+        tell(error.detail ?? t("admin.made.refused"));
       }
       return undefined;
     } });
     const reset = how === "authenticator" && value
-      ? element("button", { type: "button", className: "small", textContent: "Reset: none is asked for", onclick: () => { field.value = ""; state.textContent = "is not asked for once it is taken in"; shown.hidden = true; field.dispatchEvent(new Event("input", { bubbles: true })); } })
+      ? element("button", { type: "button", className: "small", textContent: t("admin.made.reset"), onclick: () => { field.value = ""; state.textContent = t("admin.made.will-reset"); shown.hidden = true; field.dispatchEvent(new Event("input", { bubbles: true })); } })
       : "";
     return element("div", { className: "made" }, field, state, make, reset, shown);
   }
@@ -99,17 +100,17 @@ export function startFields({ tablesOf, tell }) {
       return group(element("div", { className: "boxes" }, ...boxes));
     }
     if (kind === "pairs") return group(...pairs(key, advice, value));
-    if (kind === "place") return group(place(key, value));
+    if (kind === "place") return group(place(key, value, label));
     if (kind === "made") return group(made(key, advice, value));
     let control;
     if (kind === "flag") {
-      control = element("select", { name: key }, ...[["", "as usual"], ["true", "yes"], ["false", "no"]].map(([of, textContent]) => element("option", { value: of, textContent })));
+      control = element("select", { name: key }, ...[["", t("admin.usual")], ["true", t("admin.yes")], ["false", t("admin.no")]].map(([of, textContent]) => element("option", { value: of, textContent })));
       control.value = value === undefined ? "" : String(value);
     } else if (kind === "name") {
-      control = element("select", { name: key }, ...options(names(advice), value, "none"));
+      control = element("select", { name: key }, ...options(names(advice), value, t("admin.none")));
       control.value = value ?? "";
     } else if (Array.isArray(kind)) {
-      control = element("select", { name: key }, ...kind.map((name) => element("option", { value: name, textContent: name || "as usual" })));
+      control = element("select", { name: key }, ...kind.map((name) => element("option", { value: name, textContent: name || t("admin.usual") })));
       if (value !== undefined && !kind.includes(String(value))) control.append(element("option", { value, textContent: value }));
       control.value = value ?? "";
     } else {

@@ -1,5 +1,5 @@
 // Where callers come from and go to, drawn from the tables of a draft: numbers, their hours, menus, queues, and where else they end.
-import { PLACES } from "./admin-kinds.js";
+import { t } from "./words.js";
 
 const COLUMNS = ["number", "calendar", "flow", "queue", "end"];
 const [WIDE, HIGH, GAP_X, GAP_Y, EDGE] = [168, 46, 96, 18, 14];
@@ -28,7 +28,7 @@ export function graphOf(tables) {
   for (const [at, flow] of list("flow").entries()) node("flow", flow.name, { at });
   for (const [at, queue] of list("queue").entries()) {
     const agents = served.get(queue.name) ?? 0;
-    node("queue", queue.name, { at, note: agents === 1 ? "1 agent" : `${agents} agents`, unserved: agents === 0 });
+    node("queue", queue.name, { at, note: t("admin.way.agents", { n: agents }), unserved: agents === 0 });
   }
   const known = (kind, name) => nodes.get(`${kind} ${name}`) ? `${kind} ${name}` : node(kind, name, { missing: true });
   const calendar = (name) => {
@@ -41,9 +41,9 @@ export function graphOf(tables) {
     else if (to.flow) join(from, known("flow", to.flow), label);
     else if (to.number !== undefined) {
       const own = nodes.get(`number ${to.number}`);
-      join(from, own ? own.id : node("end", `${to.number}`, { note: "dialled" }), label);
-    } else if (to.say) join(from, node("end", [].concat(to.say).join(", "), { note: "last words" }), label);
-    else if (to.callback) join(from, node("end", PLACES.callback.split(", ")[1], { note: "callback" }), label);
+      join(from, own ? own.id : node("end", `${to.number}`, { note: t("admin.way.dialled") }), label);
+    } else if (to.say) join(from, node("end", [].concat(to.say).join(", "), { note: t("admin.way.last-words") }), label);
+    else if (to.callback) join(from, node("end", t("admin.way.callback"), { note: t("admin.way.callback-note") }), label);
   };
   for (const number of list("number")) {
     const id = `number ${number.number}`;
@@ -51,26 +51,26 @@ export function graphOf(tables) {
     let label = "";
     if (number.open) {
       // Each number passes its own gate: what is closed leads elsewhere for each of them.
-      from = node("calendar", `${number.open} · ${number.number}`, { ...calendar(number.open), shown: number.open, note: "opening hours" });
+      from = node("calendar", `${number.open} · ${number.number}`, { ...calendar(number.open), shown: number.open, note: t("admin.way.hours") });
       join(id, from, "");
-      place(from, number.closed, "closed");
-      label = "open";
+      place(from, number.closed, t("admin.way.closed"));
+      label = t("admin.way.open");
     }
     if (number.flow) join(from, known("flow", number.flow), label);
     else if (number.queue) join(from, known("queue", number.queue), label);
-    else if (number.dial) join(from, node("end", number.dial, { note: "phone" }), label);
-    else if (number.echo) join(from, node("end", "echo", { note: "back to the caller" }), label);
+    else if (number.dial) join(from, node("end", number.dial, { note: t("admin.way.phone") }), label);
+    else if (number.echo) join(from, node("end", "echo", { note: t("admin.way.back") }), label);
   }
   for (const flow of list("flow")) {
     const from = `flow ${flow.name}`;
-    for (const [key, queue] of Object.entries(flow.choices ?? {})) join(from, known("queue", queue), `key ${key}`);
-    if (flow.default) join(from, known("queue", flow.default), "no key");
+    for (const [key, queue] of Object.entries(flow.choices ?? {})) join(from, known("queue", queue), t("admin.way.key", { key }));
+    if (flow.default) join(from, known("queue", flow.default), t("admin.way.no-key"));
   }
   for (const queue of list("queue")) {
     const from = `queue ${queue.name}`;
-    place(from, queue.closed, "closed");
-    for (const [key, label] of [["full", "full"], ["nobody_here", "nobody here"], ["waited", "waited long"]]) place(from, queue.overflow?.[key], label);
-    for (const [key, to] of Object.entries(queue.keys ?? {})) place(from, to, `key ${key}`);
+    place(from, queue.closed, t("admin.way.closed"));
+    for (const [key, label] of [["full", t("admin.way.full")], ["nobody_here", t("admin.way.nobody")], ["waited", t("admin.way.waited")]]) place(from, queue.overflow?.[key], label);
+    for (const [key, to] of Object.entries(queue.keys ?? {})) place(from, to, t("admin.way.key", { key }));
   }
   // What callers reach, from the numbers on.
   const way = [...nodes.values()].filter(({ reached }) => reached);
@@ -85,11 +85,11 @@ export function graphOf(tables) {
     }
   }
   const all = [...nodes.values()];
-  const words = { number: "number", calendar: "calendar", flow: "menu", queue: "queue", end: "place" };
+  const kindOf = (kind) => t(`admin.way.kind.${kind}`);
   const faults = [
-    ...all.filter(({ missing }) => missing).map(({ kind, name, shown }) => `There is no ${words[kind]} ${shown ?? name}.`),
-    ...all.filter(({ reached, missing }) => !reached && !missing).map(({ kind, name }) => `No number leads to the ${words[kind]} ${name}.`),
-    ...all.filter(({ unserved, reached }) => unserved && reached).map(({ name }) => `Nobody serves the queue ${name}.`),
+    ...all.filter(({ missing }) => missing).map(({ kind, name, shown }) => t("admin.way.missing", { kind: kindOf(kind), name: shown ?? name })),
+    ...all.filter(({ reached, missing }) => !reached && !missing).map(({ kind, name }) => t("admin.way.unreached", { kind: kindOf(kind), name })),
+    ...all.filter(({ unserved, reached }) => unserved && reached).map(({ name }) => t("admin.way.unserved", { name })),
   ];
   return { nodes: all, edges, faults };
 }
@@ -173,7 +173,7 @@ export function draw(root, { nodes, edges, faults }, open) {
     const state = node.missing ? "missing" : !node.reached ? "unreached" : node.unserved ? "unserved" : "";
     const [name, note] = [svg("text", { x: x + 10, y: y + 20, class: "name" }), svg("text", { x: x + 10, y: y + 37, class: "note" })];
     name.textContent = cut(String(node.shown ?? node.name), 20);
-    note.textContent = node.missing ? "is not there" : !node.reached ? "no number leads here" : node.note || { number: "number", flow: "menu" }[node.kind] || "";
+    note.textContent = node.missing ? t("admin.way.not-there") : !node.reached ? t("admin.way.no-number") : node.note || (["number", "flow"].includes(node.kind) ? t(`admin.way.kind.${node.kind}`) : "");
     const title = svg("title", {});
     title.textContent = `${node.shown ?? node.name}: ${note.textContent}`;
     const group = svg("g", { class: `node ${node.kind} ${state}` }, title, svg("rect", { x, y, width: WIDE, height: HIGH, rx: 8 }), name, note);
@@ -188,6 +188,6 @@ export function draw(root, { nodes, edges, faults }, open) {
   root.setAttribute("viewBox", `0 0 ${width} ${height}`);
   root.setAttribute("width", width);
   root.setAttribute("height", height);
-  root.setAttribute("aria-label", `The way of callers: ${edges.length} ways between ${nodes.length} places. ${faults.join(" ")}`);
+  root.setAttribute("aria-label", `${t("admin.way.label", { ways: edges.length, places: nodes.length })} ${faults.join(" ")}`);
   root.replaceChildren(svg("defs", {}, svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, svg("path", { d: "M0 0 L8 4 L0 8 z" }))), ...lines, ...boxes);
 }

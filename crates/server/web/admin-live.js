@@ -1,24 +1,25 @@
 // What is so now, beside what is configured: the state of trunks, the coming week of calendars, and the audit log.
 import { element } from "./admin-form.js";
 import { ask, may } from "./session.js";
+import { clock, language, moment, t, word } from "./words.js";
 
 const EVERY_MS = 3000;
 const tag = (kind, textContent) => element("span", { className: `tag ${kind}`, textContent });
 
 // A trunk as it is: registered, answering, how many calls, what failed.
 export function trunkNow(trunk) {
-  if (!trunk) return [tag("rest", "not in force yet")];
+  if (!trunk) return [tag("rest", t("admin.trunk.waits"))];
   const parts = [];
   const { registration, targets, calls, calls_max: most, since_start: counts } = trunk;
-  if (registration) parts.push(tag(registration.state === "registered" ? "good" : registration.state === "trying" ? "warn" : "bad", registration.status ? `${registration.state}, ${registration.status}` : registration.state));
+  if (registration) parts.push(tag(registration.state === "registered" ? "good" : registration.state === "trying" ? "warn" : "bad", registration.status ? `${word("admin.trunk.state", registration.state)}, ${registration.status}` : word("admin.trunk.state", registration.state)));
   for (const { address, up, answered, status } of targets) {
-    const when = answered ? `, OPTIONS ${status ?? ""} at ${new Date(answered).toLocaleTimeString()}` : "";
-    parts.push(tag(up ? "good" : "bad", `${address} ${up ? "up" : "down"}${when}`));
+    const when = answered ? `, ${t("admin.trunk.options", { status: status ?? "", time: clock(answered) })}` : "";
+    parts.push(tag(up ? "good" : "bad", `${up ? t("admin.trunk.up", { address }) : t("admin.trunk.down", { address })}${when}`));
   }
-  if (parts.length === 0) parts.push(tag("rest", "takes calls only"));
-  const failed = counts.outgoing_failed > 0 ? `, ${counts.outgoing_failed} of ${counts.outgoing} calls out failed` : "";
-  const refused = counts.incoming_refused > 0 ? `, ${counts.incoming_refused} refused by its limits` : "";
-  parts.push(element("span", { className: "quiet", textContent: `${calls}${most ? ` of ${most}` : ""} calls${failed}${refused}` }));
+  if (parts.length === 0) parts.push(tag("rest", t("admin.trunk.takes")));
+  const failed = counts.outgoing_failed > 0 ? `, ${t("admin.trunk.failed", { n: counts.outgoing_failed, all: counts.outgoing })}` : "";
+  const refused = counts.incoming_refused > 0 ? `, ${t("admin.trunk.refused", { n: counts.incoming_refused })}` : "";
+  parts.push(element("span", { className: "quiet", textContent: `${most ? t("admin.trunk.calls-of", { n: calls, most }) : t("admin.trunk.calls", { n: calls })}${failed}${refused}` }));
   return parts;
 }
 
@@ -58,12 +59,12 @@ export function weekOf(week) {
       piece.style.width = `${((b - a) / DAY) * 100}%`;
       bar.append(piece);
     }
-    const name = new Date(first + day * DAY * 60_000).toLocaleDateString(undefined, { weekday: "short", day: "numeric", timeZone: "UTC" });
+    const name = new Date(first + day * DAY * 60_000).toLocaleDateString(language(), { weekday: "short", day: "numeric", timeZone: "UTC" });
     const hours = spans.filter(([from]) => Math.floor(from / DAY) === day).map((_, at) => at);
-    const text = week.hours.filter(({ from }) => Math.floor(minutes(from, first) / DAY) === day).map(({ from, until }) => `${from.slice(11)}–${until.slice(11)}`).join(", ") || "closed";
+    const text = week.hours.filter(({ from }) => Math.floor(minutes(from, first) / DAY) === day).map(({ from, until }) => `${from.slice(11)}–${until.slice(11)}`).join(", ") || t("admin.week.closed");
     return element("span", { className: "day", title: `${name}: ${text}`, ariaLabel: `${name}: ${text}` }, element("small", { textContent: name }), bar, element("small", { className: hours.length > 0 ? "" : "quiet", textContent: text }));
   });
-  return element("div", { className: "week" }, tag(week.open ? "good" : "rest", week.open ? "open now" : "closed now"), element("span", { className: "days" }, ...days));
+  return element("div", { className: "week" }, tag(week.open ? "good" : "rest", week.open ? t("admin.week.open-now") : t("admin.week.closed-now")), element("span", { className: "days" }, ...days));
 }
 
 // The audit log, the newest entries first, filtered where it is shown.
@@ -79,17 +80,17 @@ export function startAudit({ byId, trying }) {
       && (!text || `${entry.subject} ${entry.detail}`.toLowerCase().includes(text))
       && (!from || new Date(entry.at) >= from) && (!until || new Date(entry.at) <= until);
     const shown = entries.filter(fits);
-    byId("audit-rows").replaceChildren(...shown.map((entry) => element("tr", {}, ...[["When", new Date(entry.at).toLocaleString(), "name"], ["Who", entry.who], ["What", entry.action], ["To what", entry.subject], ["More", entry.detail]].map(([column, textContent, className = ""]) => {
+    byId("audit-rows").replaceChildren(...shown.map((entry) => element("tr", {}, ...[[t("col.when"), moment(entry.at), "name"], [t("col.who"), entry.who], [t("col.what"), entry.action], [t("col.of-what"), entry.subject], [t("col.detail"), entry.detail]].map(([column, textContent, className = ""]) => {
       const cell = element("td", { textContent: textContent || "–", className });
       cell.dataset.column = column;
       return cell;
     }))));
-    const since = entries.length > 0 ? ` since ${new Date(entries.at(-1).at).toLocaleString()}` : "";
-    byId("audit-count").textContent = `${shown.length} of ${entries.length} entries${since}`;
+    const since = entries.length > 0 ? ` ${t("admin.audit.since", { time: moment(entries.at(-1).at) })}` : "";
+    byId("audit-count").textContent = `${t("admin.audit.count", { n: shown.length, all: entries.length })}${since}`;
     byId("audit-more").hidden = next === null;
     const actions = [...new Set(entries.map((entry) => entry.action))].sort();
     const chosen = fields.action.value;
-    fields.action.replaceChildren(element("option", { value: "", textContent: "everything" }), ...actions.map((name) => element("option", { value: name.toLowerCase(), textContent: name })));
+    fields.action.replaceChildren(element("option", { value: "", textContent: t("admin.audit.everything") }), ...actions.map((name) => element("option", { value: name.toLowerCase(), textContent: name })));
     fields.action.value = chosen;
   }
 

@@ -1,6 +1,7 @@
 // Prompts: heard, sent, recorded here, or spoken by the machine's engine. Whatever sound comes is made 16 kHz, 16 bit, one channel, before it is sent.
 import { element } from "./admin-form.js";
 import { ask, send } from "./session.js";
+import { t } from "./words.js";
 
 const RATE = 16_000;
 const RECORDS_AT_MOST_S = 120;
@@ -34,6 +35,8 @@ export async function toWav(bytes) {
   return new Uint8Array(view.buffer);
 }
 
+const secondsOf = (wav) => Number(((wav.length - 44) / RATE / 2).toFixed(1));
+
 function base64(bytes) {
   let text = "";
   for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
@@ -58,19 +61,19 @@ export function startPrompts({ byId, trying, tell, taken }) {
   function show() {
     const wanted = byId("prompts-search").value.trim().toLowerCase();
     const found = all.prompts.filter(({ name }) => name.toLowerCase().includes(wanted));
-    byId("prompts-count").textContent = found.length > SHOWN_MAX || all.cut ? `${found.length}, the first ${SHOWN_MAX} are shown` : found.length;
+    byId("prompts-count").textContent = found.length > SHOWN_MAX || all.cut ? t("admin.prompts.count", { n: found.length, shown: SHOWN_MAX }) : found.length;
     byId("prompt-speak-part").hidden = !all.engine;
-    byId("prompt-engine").textContent = all.engine ? "" : "No engine that speaks is installed on this machine (espeak-ng).";
+    byId("prompt-engine").textContent = all.engine ? "" : t("admin.prompts.no-engine");
     byId("prompt-form").hidden = !all.writable;
     byId("prompts-closed").hidden = all.writable;
     byId("prompts-rows").replaceChildren(...found.slice(0, SHOWN_MAX).map(({ name, seconds, rate_hz: rate, own }) => {
-      const hear = element("button", { className: "small", type: "button", textContent: "Play", ariaLabel: `Play ${name}`, disabled: seconds === null, onclick: () => trying(async () => play(await (await ask(path(name))).arrayBuffer())) });
-      const again = own && all.writable ? element("button", { className: "small", type: "button", textContent: "Replace", ariaLabel: `Replace ${name}`, onclick: () => { fields.name.value = name; fields.name.focus(); } }) : "";
-      const cells = [["Prompt", name, "name"], ["Lasts", seconds === null ? "cannot be played" : `${seconds} s`], ["Samples", rate ? `${rate / 1000} kHz` : "–"], ["Lies", own ? "in the own folder" : "with the machine"], ["Change", ""]];
-      return element("tr", {}, ...cells.map(([column, textContent, className = ""]) => {
-        const cell = element("td", { textContent, className });
+      const hear = element("button", { className: "small", type: "button", textContent: t("admin.prompts.play"), ariaLabel: t("admin.prompts.play-it", { name }), disabled: seconds === null, onclick: () => trying(async () => play(await (await ask(path(name))).arrayBuffer())) });
+      const again = own && all.writable ? element("button", { className: "small", type: "button", textContent: t("admin.prompts.replace"), ariaLabel: t("admin.prompts.replace-it", { name }), onclick: () => { fields.name.value = name; fields.name.focus(); } }) : "";
+      const gone = own && all.writable ? element("button", { className: "small", type: "button", textContent: t("admin.prompts.remove"), ariaLabel: t("admin.prompts.remove-it", { name }), onclick: () => remove(name) }) : "";
+      const cells = [[t("admin.prompts.prompt"), name, "name"], [t("col.lasts"), seconds === null ? t("admin.prompts.unplayable") : `${seconds} s`], [t("admin.prompts.samples"), rate ? `${rate / 1000} kHz` : "–"], [t("admin.prompts.lies"), own ? t("admin.prompts.own") : t("admin.prompts.foreign")], [t("admin.prompts.change"), hear, again, gone]];
+      return element("tr", {}, ...cells.map(([column, content, ...more]) => {
+        const cell = typeof content === "string" ? element("td", { textContent: content, className: more[0] ?? "" }) : element("td", {}, content, ...more);
         cell.dataset.column = column;
-        if (column === "Change") cell.append(hear, again);
         return cell;
       }));
     }));
@@ -91,14 +94,26 @@ export function startPrompts({ byId, trying, tell, taken }) {
   // Keeps what was recorded, chosen or written.
   async function keep(body) {
     const name = fields.name.value.trim();
-    if (!name) { note("Give it a name first, such as office-closed."); fields.name.focus(); return; }
+    if (!name) { note(t("admin.prompts.name-first")); fields.name.focus(); return; }
     try {
       const prompt = await (await send(path(name), body, "PUT")).json();
-      ready(null, `${prompt.name} is kept, ${prompt.seconds} s. It is heard from the next time that the configuration is taken in.`);
+      ready(null, t("admin.prompts.kept", { name: prompt.name, seconds: prompt.seconds }));
       byId("prompt-take").hidden = false;
       await load();
     } catch (error) {
-      note(error.detail ?? "The exchange did not keep it.");
+      note(error.detail ?? t("admin.prompts.not-kept"));
+    }
+  }
+
+  // What the configuration plays stays: the exchange says on which lines.
+  async function remove(name) {
+    if (!confirm(t("admin.prompts.sure", { name }))) return;
+    try {
+      await ask(path(name), { method: "DELETE" });
+      note(t("admin.prompts.gone", { name }));
+      await load();
+    } catch (error) {
+      note(error.detail ?? t("admin.prompts.not-gone"));
     }
   }
 
@@ -112,20 +127,20 @@ export function startPrompts({ byId, trying, tell, taken }) {
       tape.onstop = async () => {
         tape = null;
         for (const track of stream.getTracks()) track.stop();
-        byId("prompt-record").textContent = "Record";
+        byId("prompt-record").textContent = t("admin.prompts.record");
         try {
           const bytes = await toWav(await new Blob(parts).arrayBuffer());
-          ready(bytes, `${((bytes.length - 44) / RATE / 2).toFixed(1)} s are recorded: hear them, then keep them.`);
+          ready(bytes, t("admin.prompts.recorded", { seconds: secondsOf(bytes) }));
         } catch {
-          note("What was recorded cannot be read.");
+          note(t("admin.prompts.unreadable"));
         }
       };
       tape.start();
       setTimeout(() => tape?.stop(), RECORDS_AT_MOST_S * 1000);
-      byId("prompt-record").textContent = "Stop";
-      note("Speak now.");
+      byId("prompt-record").textContent = t("admin.prompts.stop");
+      note(t("admin.prompts.speak-now"));
     } catch {
-      note("This page may not use the microphone: browsers allow it over HTTPS, or on this machine.");
+      note(t("admin.prompts.no-microphone"));
     }
   }
 
@@ -138,26 +153,26 @@ export function startPrompts({ byId, trying, tell, taken }) {
     if (!fields.name.value) fields.name.value = file.name.replace(/\.[^.]*$/, "").replace(/[^A-Za-z0-9_-]+/g, "-");
     try {
       const bytes = await toWav(await file.arrayBuffer());
-      ready(bytes, `${file.name}, ${((bytes.length - 44) / RATE / 2).toFixed(1)} s: hear it, then keep it.`);
+      ready(bytes, t("admin.prompts.chosen", { name: file.name, seconds: secondsOf(bytes) }));
     } catch {
-      note("This browser cannot read that file. Choose WAV, MP3, Ogg or FLAC.");
+      note(t("admin.prompts.other-file"));
     }
   };
   byId("prompt-form").addEventListener("submit", (event) => {
     event.preventDefault();
     if (wav) keep({ wav: base64(wav) });
-    else note("Choose a file or record something first.");
+    else note(t("admin.prompts.choose-first"));
   });
   byId("prompt-speak").onclick = () => {
     const [text, voice] = [fields.text.value.trim(), fields.voice.value.trim()];
     if (text) keep(voice ? { text, voice } : { text });
-    else note("Write what is to be said first.");
+    else note(t("admin.prompts.write-first"));
   };
   byId("prompt-take").onclick = () => trying(async () => {
     const { version } = await (await send("/api/v1/config/reload", {})).json();
     byId("prompt-take").hidden = true;
     await taken();
-    tell(`Version ${version} is in force, with the new prompts.`, "good");
+    tell(t("admin.prompts.in-force", { version }), "good");
   });
   return load;
 }

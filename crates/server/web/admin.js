@@ -6,6 +6,7 @@ import { KINDS, at as valueAt, plain } from "./admin-kinds.js";
 import { startAudit, trunkNow, watchTrunks, weekOf } from "./admin-live.js";
 import { startPrompts } from "./admin-prompts.js";
 import { SignInWanted, ask, may, send, startSession } from "./session.js";
+import { moment, offerLanguages, t } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const VIEWS = [...Object.keys(KINDS), "prompts", "text", "history", "audit"];
@@ -23,7 +24,7 @@ function tell(text, kind = "") {
   byId("note").hidden = !text;
 }
 
-async function trying(work, failed = "The exchange does not answer as it should.") {
+async function trying(work, failed = t("admin.odd")) {
   try {
     return await work();
   } catch (error) {
@@ -72,20 +73,20 @@ function list() {
   byId("tables-name").textContent = kind.title;
   byId("tables-count").textContent = kind.single ? "" : tables.length;
   byId("tables-add").hidden = Boolean(kind.single);
-  byId("tables-add").textContent = `Add ${/^[aeio]/.test(kind.one) ? "an" : "a"} ${kind.one}`;
+  if (!kind.single) byId("tables-add").textContent = t(`admin.add.${state.view}`);
   byId("tables-empty").hidden = tables.length > 0;
-  byId("tables-empty").textContent = `There are no ${kind.title.toLowerCase()} in the configuration.`;
+  byId("tables-empty").textContent = t("admin.empty");
   byId("tables-table").hidden = tables.length === 0;
-  const heads = [...kind.columns.map(([head]) => head), ...(kind.live ? ["Now"] : []), ...(kind.weeks ? ["The coming week"] : []), "Change"];
+  const heads = [...kind.columns.map(([head]) => head), ...(kind.live ? [t("admin.now")] : []), ...(kind.weeks ? [t("admin.week")] : []), t("admin.change")];
   byId("tables-head").replaceChildren(...heads.map((textContent) => element("th", { scope: "col", textContent })));
   byId("tables-rows").replaceChildren(...tables.map((table, at) => {
-    const shown = (key) => (["totp", "password", "sha256"].includes(key) && table[key] ? "yes" : plain(valueAt(table, key)));
+    const shown = (key) => (["totp", "password", "sha256"].includes(key) && table[key] ? t("admin.yes") : plain(valueAt(table, key)));
     const cells = kind.columns.map(([, ...keys]) => element("td", { textContent: keys.map(shown).find(Boolean) ?? "–" }));
     if (!kind.single) cells[0].className = "name";
     if (kind.live) cells.push(element("td", { className: "now" }, ...trunkNow(state.trunks.get(table.name))));
     if (kind.weeks) cells.push(element("td", {}, weekOf(weekNamed(table.name))));
-    const change = element("button", { className: "small", type: "button", textContent: "Change", ariaLabel: `Change ${nameOf(table)}`, onclick: () => open(at) });
-    const remove = element("button", { className: "small", type: "button", textContent: state.view === "token" ? "Revoke" : "Remove", ariaLabel: `Remove ${nameOf(table)}`, onclick: () => trying(async () => take(await redraft(current(), { table: state.view, at }))) });
+    const change = element("button", { className: "small", type: "button", textContent: t("admin.change"), ariaLabel: t("admin.change-it", { name: nameOf(table) || kind.title }), onclick: () => open(at) });
+    const remove = element("button", { className: "small", type: "button", textContent: state.view === "token" ? t("admin.revoke") : t("admin.remove"), ariaLabel: t("admin.remove-it", { name: nameOf(table) }), onclick: () => trying(async () => take(await redraft(current(), { table: state.view, at }))) });
     cells.push(element("td", {}, change, kind.single ? "" : remove));
     for (const [column, cell] of cells.entries()) cell.dataset.column = heads[column];
     return element("tr", {}, ...cells);
@@ -107,13 +108,13 @@ let opened = null;
 function open(at) {
   const kind = state.view;
   const table = at === null ? {} : tablesOf(kind)[at];
-  const { one, title, single, fields } = KINDS[kind];
+  const { title, single, fields } = KINDS[kind];
   opened = { kind, at, table };
-  byId("form-title").textContent = single ? title : at === null ? `A new ${one}` : `${one[0].toUpperCase()}${one.slice(1)} ${nameOf(table)}`;
+  byId("form-title").textContent = single ? title : at === null ? t(`admin.new.${kind}`) : t(`admin.of.${kind}`, { name: nameOf(table) });
   byId("form-fields").replaceChildren(...fields.map((each) => forms.field(each, table)));
   const known = new Set(fields.map(([key]) => key.split(".")[0]));
   const others = Object.keys(table).filter((key) => !known.has(key));
-  byId("form-more").textContent = others.length > 0 ? `Stays as it is: ${others.join(", ")}. Change these under Everything.` : "";
+  byId("form-more").textContent = others.length > 0 ? t("admin.stays", { keys: others.join(", ") }) : "";
   byId("form-note").textContent = "";
   beside();
   byId("form").showModal();
@@ -219,7 +220,7 @@ function goTo(line) {
 }
 
 const faults = (list) => list.map(({ line, severity, message, advice }) => element("li", { className: severity },
-  element("button", { type: "button", textContent: `Line ${line}`, onclick: () => { byId("review").close(); goTo(line); } }), `: ${message}. ${advice}`));
+  element("button", { type: "button", textContent: t("admin.line", { n: line }), onclick: () => { byId("review").close(); goTo(line); } }), `: ${message}. ${advice}`));
 
 // --- History, and what changes ----------------------------------------------------------------------------------------
 
@@ -227,12 +228,12 @@ async function history() {
   const { versions } = await (await ask("/api/v1/config/versions")).json();
   byId("versions").replaceChildren(...versions.map(({ version, at, who, added, removed }) => {
     const now = version === state.version;
-    const back = now ? "in force" : element("button", { className: "small", type: "button", textContent: "Look and put back", ariaLabel: `Look at version ${version} and put it back`, onclick: () => trying(async () => {
+    const back = now ? t("admin.in-force") : element("button", { className: "small", type: "button", textContent: t("admin.put-back"), ariaLabel: t("admin.put-back-it", { version }), onclick: () => trying(async () => {
       const { text } = await (await ask(`/api/v1/config/versions/${version}`)).json();
       take(await redraft(text));
       review();
     }) });
-    const cells = [["Version", version, "name"], ["Since", new Date(at).toLocaleString()], ["By", who], ["Lines", `+${added} −${removed}`], ["Put back", back]];
+    const cells = [[t("admin.version"), version, "name"], [t("admin.since"), moment(at)], [t("admin.by"), who], [t("admin.lines"), `+${added} −${removed}`], [t("admin.back"), back]];
     return element("tr", {}, ...cells.map(([column, content, className = ""]) => {
       const cell = element("td", { className }, content);
       cell.dataset.column = column;
@@ -245,12 +246,12 @@ function review() {
   const { faults: found, waits, changes } = state.draft ?? { faults: [], waits: [], changes: [] };
   const errors = found.filter(({ severity }) => severity === "error").length;
   byId("review-take").disabled = !state.draft || errors > 0;
-  const wait = waits.length > 0 ? ` In force only after a restart: ${waits.join(", ")}.` : "";
-  byId("review-note").textContent = errors > 0 ? "Mend the faults first; nothing is in force before." : `No call ends for it.${wait}`;
+  const wait = waits.length > 0 ? ` ${t("admin.restart", { what: waits.join(", ") })}` : "";
+  byId("review-note").textContent = errors > 0 ? t("admin.mend") : `${t("admin.no-call")}${wait}`;
   byId("review-faults").replaceChildren(...faults(found));
   const sign = { same: " ", added: "+", removed: "−", gap: "…" };
   byId("review-lines").replaceChildren(...changes.map(({ kind, text }) => element("span", { className: kind, textContent: `${sign[kind]} ${text}` })));
-  if (changes.length === 0) byId("review-lines").textContent = "Nothing changes but for secrets.";
+  if (changes.length === 0) byId("review-lines").textContent = t("admin.only-secrets");
   if (!byId("review").open) byId("review").showModal();
 }
 
@@ -262,10 +263,10 @@ async function putIn() {
     byId("review").close();
     state.draft = null;
     await load();
-    tell(`Version ${taken.version} is in force.${taken.waits.length > 0 ? ` In force only after a restart: ${taken.waits.join(", ")}.` : ""}`, "good");
+    tell(`${t("admin.taken", { version: taken.version })}${taken.waits.length > 0 ? ` ${t("admin.restart", { what: taken.waits.join(", ") })}` : ""}`, "good");
   } catch (error) {
     if (error instanceof SignInWanted) { byId("review").close(); session.want(); return; }
-    byId("review-note").textContent = error.detail ?? "The exchange does not answer as it should.";
+    byId("review-note").textContent = error.detail ?? t("admin.odd");
     byId("review-take").disabled = false;
   }
 }
@@ -294,8 +295,8 @@ function show() {
   byId("text-faults").replaceChildren(...faults(state.draft?.faults ?? []));
   const changed = (state.draft?.changes ?? []).filter(({ kind }) => kind === "added" || kind === "removed").length;
   const errors = (state.draft?.faults ?? []).filter(({ severity }) => severity === "error").length;
-  const lines = changed === 1 ? "1 line is changed" : `${changed} lines are changed`;
-  byId("draft-text").textContent = state.draft ? `${lines}${errors > 0 ? `, ${errors} ${errors === 1 ? "fault" : "faults"}` : ""}; nothing is in force yet.` : `Version ${state.version} is in force; nothing is changed.`;
+  const lines = t("admin.changed", { n: changed });
+  byId("draft-text").textContent = !state.draft ? t("admin.unchanged", { version: state.version }) : errors > 0 ? t("admin.draft-faults", { lines, faults: t("admin.faults", { n: errors }) }) : t("admin.draft", { lines });
   byId("draft-drop").hidden = !state.draft;
   byId("draft-review").disabled = !state.draft;
 }
@@ -314,7 +315,7 @@ async function enter() {
   try {
     if (!await session.load()) return session.want();
   } catch {
-    return tell("The exchange cannot be reached.", "bad");
+    return tell(t("sign.unreachable"), "bad");
   }
   byId("board").hidden = false;
   byId("barred").hidden = may("configuration");
@@ -336,6 +337,7 @@ const watch = watchTrunks({
   failed: (error) => { if (error instanceof SignInWanted) session.want(); },
 });
 
+offerLanguages(byId("language"));
 for (const view of VIEWS) byId(`tab-${view}`).onclick = () => choose(view);
 byId("tables-add").onclick = () => open(null);
 byId("form-form").addEventListener("submit", done);
@@ -350,6 +352,6 @@ byId("review-take").onclick = putIn;
 byId("edited-take").onclick = () => trying(async () => {
   const taken = await (await send("/api/v1/config/reload", {})).json();
   await load();
-  tell(`Version ${taken.version} is in force.`, "good");
+  tell(t("admin.taken", { version: taken.version }), "good");
 });
 enter();

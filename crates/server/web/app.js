@@ -4,7 +4,7 @@ import { startMoving } from "./moving.js";
 import { startRecordings } from "./recordings.js";
 import { startReports } from "./reports.js";
 import { SignInWanted, ask, may, send, session, startSession } from "./session.js";
-import { LANGUAGES, chooseLanguage, clock, errorText, language, moment, number, t, word } from "./words.js";
+import { clock, errorText, language, moment, number, offerLanguages, t, word } from "./words.js";
 
 // The page: fetches what it shows, listens to the live events, fetches again what they touch. Nothing comes from elsewhere.
 
@@ -476,8 +476,7 @@ async function run() {
   }
 }
 
-for (const [id, name] of Object.entries(LANGUAGES)) byId("language").append(element("option", { value: id, textContent: name, lang: id, selected: id === language() }));
-byId("language").addEventListener("change", () => chooseLanguage(byId("language").value));
+offerLanguages(byId("language"));
 byId("supervisor").addEventListener("change", () => {
   sessionStorage.setItem("supervisor", byId("supervisor").value);
   drawCalls();

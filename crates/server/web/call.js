@@ -1,13 +1,14 @@
 // A call from a page, without an account: a ticket for one call, then SIP over WebSocket (RFC 7118) by JsSIP.
 
 import { UA, WebSocketInterface } from "/web/jssip.js";
+import { t } from "/web/words.js";
 
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
-const ENDS = { Busy: "All lines are busy", Terminated: "The call is over", Unavailable: "Nobody can be reached now", Canceled: "The call is over" };
+const ENDS = { Busy: t("visit.all-busy"), Terminated: t("visit.over"), Unavailable: t("visit.nobody"), Canceled: t("visit.over") };
 const FAULTS = {
-  NotAllowedError: "This page may not use your microphone: allow it beside the page's address, and call again.",
-  NotFoundError: "There is no microphone: plug one in, and call again.",
-  NotReadableError: "Another program holds your microphone.",
+  NotAllowedError: t("visit.not-allowed"),
+  NotFoundError: t("visit.not-found"),
+  NotReadableError: t("sound.not-readable"),
 };
 const byId = (id) => document.getElementById(id);
 const entrance = decodeURIComponent(location.pathname.split("/")[2] ?? "");
@@ -25,11 +26,11 @@ function show(state, inside) {
 }
 
 async function microphone() {
-  if (!navigator.mediaDevices) throw new Error("Browsers give a page its microphone over HTTPS or at localhost only.");
+  if (!navigator.mediaDevices) throw new Error(t("sound.insecure"));
   try {
     return await navigator.mediaDevices.getUserMedia({ audio: true, video: false });
   } catch (error) {
-    throw new Error(FAULTS[error.name] ?? `Your microphone cannot be used: ${error.message}`);
+    throw new Error(FAULTS[error.name] ?? t("sound.unusable", { why: error.message }));
   }
 }
 
@@ -44,7 +45,7 @@ function measure(stream) {
     const power = samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length;
     // -60 dBFS is empty, 0 dBFS is full.
     byId("level").value = Math.max(0, 1 + (10 * Math.log10(power + 1e-9)) / 60);
-    if (line.began) byId("state").textContent = `Connected for ${Math.floor((Date.now() - line.began) / 60000)}:${String(Math.floor((Date.now() - line.began) / 1000) % 60).padStart(2, "0")}`;
+    if (line.began) byId("state").textContent = t("visit.connected-for", { time: `${Math.floor((Date.now() - line.began) / 60000)}:${String(Math.floor((Date.now() - line.began) / 1000) % 60).padStart(2, "0")}` });
   }, 250);
   return () => { clearInterval(timer); context.close(); };
 }
@@ -53,7 +54,7 @@ async function serverOf() {
   const { websockets } = await (await fetch("/phone/settings")).json();
   const secure = location.protocol === "https:";
   const found = websockets.find((at) => at.secure === secure) ?? websockets.find((at) => at.secure);
-  if (!found) throw new Error("No calls are taken from pages here.");
+  if (!found) throw new Error(t("visit.closed"));
   return `${found.secure ? "wss" : "ws"}://${found.host ?? location.hostname}:${found.port}`;
 }
 
@@ -78,7 +79,7 @@ function end(state) {
 
 async function enter() {
   fault(null);
-  show("Connecting", true);
+  show(t("link.wait"), true);
   try {
     line.stream = await microphone();
     line.meter = measure(line.stream);
@@ -86,11 +87,11 @@ async function enter() {
     const { user, password, realm, number, relay } = ticket;
     const ua = new UA({ sockets: [new WebSocketInterface(server)], uri: `sip:${user}@${realm}`, password, register: false, user_agent: "Offhook call page", session_timers: false });
     line.ua = ua;
-    ua.on("disconnected", () => { if (line.ua === ua && !line.call) { end("Not connected"); fault("The exchange cannot be reached from this page."); } });
+    ua.on("disconnected", () => { if (line.ua === ua && !line.call) { end(t("visit.not-connected")); fault(t("visit.unreachable")); } });
     ua.on("connected", () => { if (line.ua === ua && !line.call) call(ua, `sip:${number}@${realm}`, relay); });
     ua.start();
   } catch (error) {
-    end("Not connected");
+    end(t("visit.not-connected"));
     fault(error.message);
   }
 }
@@ -100,13 +101,13 @@ function call(ua, target, relay) {
   const pcConfig = { iceServers: relay ? [relay] : [], rtcpMuxPolicy: "require", bundlePolicy: "max-bundle" };
   line.call = ua.call(target, { mediaStream: line.stream, pcConfig, eventHandlers: {
     icecandidate: (event) => event.ready(),
-    progress: () => show("Ringing", true),
-    confirmed: () => { line.began = Date.now(); show("Connected", true); },
-    ended: ({ cause }) => end(ENDS[cause] ?? "The call is over"),
+    progress: () => show(t("phone.ringing"), true),
+    confirmed: () => { line.began = Date.now(); show(t("visit.connected"), true); },
+    ended: ({ cause }) => end(ENDS[cause] ?? t("visit.over")),
     failed: ({ cause, message }) => {
       const full = message?.status_code === 503;
-      end("Not connected");
-      fault(full ? "Too many call at once: try again in a few minutes." : ENDS[cause] ?? `The call did not come about: ${cause}.`);
+      end(t("visit.not-connected"));
+      fault(full ? t("visit.full") : ENDS[cause] ?? t("visit.failed", { why: cause }));
     },
   } });
   line.call.connection.addEventListener("track", ({ streams: [stream], track }) => {
@@ -120,7 +121,7 @@ for (const key of KEYS) {
   byId("keypad").append(button);
 }
 byId("enter").addEventListener("submit", (event) => { event.preventDefault(); enter(); });
-byId("hang-up").addEventListener("click", () => (line.call ? line.call.terminate() : end("The call is over")));
+byId("hang-up").addEventListener("click", () => (line.call ? line.call.terminate() : end(t("visit.over"))));
 byId("mute").addEventListener("click", () => {
   const muted = byId("mute").ariaPressed !== "true";
   line.stream?.getAudioTracks().forEach((track) => { track.enabled = !muted; });

@@ -10,7 +10,7 @@ import { listen } from "./live.js";
 import { byId, element, length, say } from "./parts.js";
 import { linkDesk } from "./phone-link.js";
 import { SignInWanted, ask, may, send, session, startSession } from "./session.js";
-import { LANGUAGES, chooseLanguage, errorText, language, t, word } from "./words.js";
+import { errorText, language, offerLanguages, t, word } from "./words.js";
 
 const KINDS = { available: "good", offered: "warn", busy: "busy", "wrap-up": "busy", "not-ready": "bad", "logged-out": "" };
 const REFRESH_MS = 150;
@@ -140,8 +140,7 @@ async function run() {
   }
 }
 
-for (const [id, name] of Object.entries(LANGUAGES)) byId("language").append(element("option", { value: id, textContent: name, lang: id, selected: id === language() }));
-byId("language").addEventListener("change", () => chooseLanguage(byId("language").value));
+offerLanguages(byId("language"));
 byId("reason").append(element("option", { value: "", textContent: t("reason.none") }), ...REASONS.map((reason) => element("option", { value: reason, textContent: word("reason", reason) })));
 byId("states").append(...STATES.map((state) =>
   element("button", { type: "button", textContent: t(`state.${state}`), data: { state }, onclick: () => change(state) })));

@@ -2,6 +2,7 @@
 
 import { UA, WebSocketInterface } from "/web/jssip.js";
 import { linkPhone } from "/web/phone-link.js";
+import { number, offerLanguages, t, word } from "/web/words.js";
 
 const QUALITY_MS = 2000;
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
@@ -32,13 +33,13 @@ function show(state, who = "", more = "") {
   byId("talking").hidden = call === null || rings;
   byId("transfer").hidden = phone.aside !== null;
   byId("asking").hidden = phone.aside === null;
-  byId("waiting").textContent = phone.aside ? `${nameOf(phone.aside)} waits on hold` : "";
+  byId("waiting").textContent = phone.aside ? t("phone.waits", { who: nameOf(phone.aside) }) : "";
   byId("put-through").disabled = !(phone.aside && call?.isEstablished());
-  document.title = rings ? `☎ ${who}` : "Offhook phone";
+  document.title = rings ? `☎ ${who}` : t("phone.page");
   told();
 }
 
-const nameOf = (session) => session.remote_identity.display_name || session.remote_identity.uri.user || "Unknown";
+const nameOf = (session) => session.remote_identity.display_name || session.remote_identity.uri.user || t("phone.unknown");
 
 const numberOf = (session) => {
   const { display_name: name, uri } = session.remote_identity;
@@ -48,15 +49,15 @@ const numberOf = (session) => {
 // --- Sound ---------------------------------------------------------------------------------------------------------
 
 const MICROPHONE_WORDS = {
-  NotAllowedError: "The browser does not let this page use the microphone: allow it beside the page's address.",
-  NotFoundError: "There is no microphone: plug one in.",
-  NotReadableError: "Another program holds the microphone.",
-  OverconstrainedError: "The chosen microphone is gone: choose another one.",
+  NotAllowedError: t("sound.not-allowed"),
+  NotFoundError: t("sound.not-found"),
+  NotReadableError: t("sound.not-readable"),
+  OverconstrainedError: t("sound.gone"),
 };
 
 async function openMicrophone() {
   if (!navigator.mediaDevices) {
-    throw new Error("Browsers give a page its microphone over HTTPS or at localhost only.");
+    throw new Error(t("sound.insecure"));
   }
   const chosen = byId("microphone").value;
   const process = byId("process").checked;
@@ -66,7 +67,7 @@ async function openMicrophone() {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ audio, video: false });
   } catch (error) {
-    throw new Error(MICROPHONE_WORDS[error.name] ?? `The microphone cannot be used: ${error.message}`);
+    throw new Error(MICROPHONE_WORDS[error.name] ?? t("sound.unusable", { why: error.message }));
   }
   phone.stream?.getTracks().forEach((track) => track.stop());
   phone.stream = stream;
@@ -82,8 +83,8 @@ async function listDevices() {
     const select = byId(id);
     const before = select.value;
     const found = devices.filter((device) => device.kind === kind && device.deviceId !== "");
-    const options = found.map((device, n) => new Option(device.label || `${id} ${n + 1}`, device.deviceId));
-    select.replaceChildren(...(options.length > 0 ? options : [new Option("As the system has it", "")]));
+    const options = found.map((device, n) => new Option(device.label || `${t(`sound.${id}`)} ${n + 1}`, device.deviceId));
+    select.replaceChildren(...(options.length > 0 ? options : [new Option(t("sound.default"), "")]));
     if (found.some((device) => device.deviceId === before)) select.value = before;
   }
 }
@@ -126,10 +127,12 @@ async function changeMicrophone() {
 
 // --- The line ------------------------------------------------------------------------------------------------------
 
+const percentOf = (part) => `${number(part * 100, { minimumFractionDigits: 1, maximumFractionDigits: 1 })} %`;
+
 function words({ lost, jitter, delay }) {
-  if (lost >= 0.05 || jitter >= 0.1 || delay >= 0.5) return "Poor: words go missing";
-  if (lost >= 0.02 || jitter >= 0.04 || delay >= 0.3) return "Fair: some words may be cut";
-  return "Good";
+  if (lost >= 0.05 || jitter >= 0.1 || delay >= 0.5) return t("line.poor");
+  if (lost >= 0.02 || jitter >= 0.04 || delay >= 0.3) return t("line.fair");
+  return t("line.good");
 }
 
 async function lookAtLine() {
@@ -151,8 +154,8 @@ async function lookAtLine() {
   const lost = received + missing > 0 ? missing / (received + missing) : 0;
   const silent = phone.call.isOnHold().remote || phone.call.isOnHold().local;
   const dead = before !== now && received === 0 && !silent;
-  byId("quality").textContent = dead ? "Nothing is heard from the exchange" : words({ lost, jitter: now.jitter, delay: now.delay ?? 0 });
-  byId("lost").textContent = `${(lost * 100).toFixed(1)} %`;
+  byId("quality").textContent = dead ? t("line.dead") : words({ lost, jitter: now.jitter, delay: now.delay ?? 0 });
+  byId("lost").textContent = percentOf(lost);
   byId("delay").textContent = now.delay === null ? "–" : `${Math.round(now.delay * 1000)} ms`;
 }
 
@@ -171,11 +174,12 @@ const connection = () => ({
   rtcpMuxPolicy: "require", bundlePolicy: "max-bundle",
 });
 
-const ENDS = {
-  Busy: "Busy", Rejected: "Declined", Unavailable: "Nobody can be reached there", "Not Found": "There is no such number",
-  Canceled: "Missed", "No Answer": "No answer", Terminated: "Ended", "Request Timeout": "The exchange does not answer",
-  "Connection Error": "The connection to the exchange broke", "User Denied Media Access": "The microphone was refused",
-};
+// Why a call has ended, in the reader's language where JsSIP's own word for it is known.
+function endOf(cause = "Terminated") {
+  const name = cause.toLowerCase().replaceAll(" ", "-");
+  const said = word("line-end", name);
+  return said === name ? cause : said;
+}
 
 function take(session) {
   if (phone.call !== null || (phone.aside !== null && session.direction === "incoming")) {
@@ -188,11 +192,11 @@ function take(session) {
   press("hold", false);
   const [who, number] = [nameOf(session), numberOf(session)];
   const queue = session.direction === "incoming" ? session.requestHeader : "";
-  const talking = () => phone.call === session && show(session.isOnHold().local ? "On hold" : session.isOnHold().remote ? "The other side holds" : "Talking", who, number);
+  const talking = () => phone.call === session && show(session.isOnHold().local ? t("phone.on-hold") : session.isOnHold().remote ? t("phone.held") : t("phone.talking"), who, number);
   session.on("icecandidate", (event) => event.ready());
   session.on("peerconnection", ({ peerconnection }) => hear(peerconnection));
   if (session.connection) hear(session.connection);
-  session.on("progress", () => show(session.direction === "incoming" ? "Incoming call" : "Ringing", who, queue || number));
+  session.on("progress", () => show(session.direction === "incoming" ? t("phone.incoming") : t("phone.ringing"), who, queue || number));
   session.on("confirmed", talking);
   session.on("hold", talking);
   session.on("unhold", talking);
@@ -203,15 +207,15 @@ function take(session) {
       if (phone.aside === session) phone.aside = null;
       if (phone.call !== session) return;
       phone.call = null;
-      if (phone.aside) return takeBack(`${who}: ${ENDS[cause] ?? cause ?? "ended"}`);
+      if (phone.aside) return takeBack(`${who}: ${endOf(cause)}`);
       byId("ear").srcObject = null;
       forgetLine();
       press("mute", false);
       press("hold", false);
-      show(ENDS[cause] ?? cause ?? "Ended", who);
+      show(endOf(cause), who);
     });
   }
-  show(session.direction === "incoming" ? "Incoming call" : "Calling", who, queue || number);
+  show(session.direction === "incoming" ? t("phone.incoming") : t("phone.calling"), who, queue || number);
 }
 
 // The way to the exchange broke, or there may be a better one: it is looked for anew, and the call goes on meanwhile.
@@ -281,11 +285,11 @@ function hold() {
 function transfer(target) {
   const call = phone.call;
   if (!call?.isEstablished()) return;
-  byId("call-more").textContent = `Transferring to ${target}`;
+  byId("call-more").textContent = t("phone.transferring", { target });
   call.refer(target, {
     eventHandlers: {
-      requestFailed: ({ cause }) => { byId("call-more").textContent = `The transfer was refused: ${cause}`; },
-      failed: () => { byId("call-more").textContent = `${target} could not be reached`; },
+      requestFailed: ({ cause }) => { byId("call-more").textContent = t("phone.transfer-refused", { why: cause }); },
+      failed: () => { byId("call-more").textContent = t("phone.unreached", { target }); },
       accepted: () => call.terminate(),
     },
   });
@@ -315,13 +319,13 @@ function consult(target) {
 function putThrough() {
   const [call, asked] = [phone.aside, phone.call];
   if (!call || !asked?.isEstablished()) return;
-  byId("call-more").textContent = "Putting through";
+  byId("call-more").textContent = t("phone.putting");
   const refused = (words) => { byId("call-more").textContent = words; };
   call.refer(asked.remote_identity.uri, {
     replaces: asked,
     eventHandlers: {
-      requestFailed: ({ cause }) => refused(`It was refused: ${cause}`),
-      failed: () => refused("It did not come about"),
+      requestFailed: ({ cause }) => refused(t("phone.put-refused", { why: cause })),
+      failed: () => refused(t("phone.put-failed")),
       accepted: () => { call.terminate(); if (!asked.isEnded()) asked.terminate(); },
     },
   });
@@ -343,7 +347,7 @@ function takeBack(more = "") {
     if (phone.call !== call || !call.isOnHold().local) return;
     if (!call.unhold({}, () => { byId("call-more").textContent = more; })) setTimeout(tell, 200);
   };
-  show("On hold", nameOf(call), more);
+  show(t("phone.on-hold"), nameOf(call), more);
   tell();
 }
 
@@ -360,7 +364,7 @@ async function checkSound(ua) {
   byId("check").hidden = false;
   byId("check-again").hidden = true;
   for (const id of ["level", "lost", "delay"]) byId(`check-${id}`).textContent = "–";
-  byId("check-text").textContent = "Say a few words.";
+  byId("check-text").textContent = t("check.say");
   fault(null);
   let probe = null;
   try {
@@ -368,10 +372,10 @@ async function checkSound(ua) {
     probe = probeOf(stream, phone.context);
     const found = await measure(ua, probe);
     byId("check-level").textContent = `${Math.round(found.level)} dB`;
-    byId("check-lost").textContent = `${(found.lost * 100).toFixed(1)} %`;
+    byId("check-lost").textContent = percentOf(found.lost);
     byId("check-delay").textContent = found.delay === null ? "–" : `${Math.round(found.delay * 1000)} ms`;
     const wrong = soundFaults(found);
-    byId("check-text").textContent = wrong ?? "Your sound is good.";
+    byId("check-text").textContent = wrong ?? t("check.good");
     return wrong === null;
   } catch (error) {
     byId("check-text").textContent = error.message;
@@ -385,10 +389,10 @@ async function checkSound(ua) {
 const CHECK = { levelMin: -50, lostMax: 0.05, delayMax: 0.8, clicks: 8, clicksMin: 4, gapMs: 600, clickS: 0.06, hertz: 1700, within: 20000 };
 
 function soundFaults({ level, lost, delay, clicks }) {
-  if (clicks < CHECK.clicksMin) return "What you say does not come back from the exchange: the network lets no speech through.";
-  if (level < CHECK.levelMin) return "Nothing is heard from your microphone: is it muted, or another one?";
-  if (lost > CHECK.lostMax) return "Too much of your speech is lost on the way.";
-  if (delay > CHECK.delayMax) return "Your speech is on the way for too long.";
+  if (clicks < CHECK.clicksMin) return t("check.nothing-back");
+  if (level < CHECK.levelMin) return t("check.silent");
+  if (lost > CHECK.lostMax) return t("check.lossy");
+  if (delay > CHECK.delayMax) return t("check.slow");
   return null;
 }
 
@@ -441,13 +445,13 @@ function measure(ua, probe) {
       if (!session.isEnded()) session.terminate();
       act();
     };
-    const late = setTimeout(() => end(() => reject(new Error("The sound check found no end: the network lets no speech through."))), CHECK.within);
+    const late = setTimeout(() => end(() => reject(new Error(t("check.endless")))), CHECK.within);
     session.on("icecandidate", (event) => event.ready());
     session.on("failed", ({ cause, message }) => {
       const password = [401, 403, 404, 407].includes(message?.status_code);
-      end(() => reject(new Error(password ? "Account or password is wrong." : `The sound check could not be called: ${ENDS[cause] ?? cause}`)));
+      end(() => reject(new Error(password ? t("phone.wrong") : t("check.uncalled", { why: endOf(cause) }))));
     });
-    session.on("ended", () => end(() => reject(new Error("The sound check was ended by the exchange."))));
+    session.on("ended", () => end(() => reject(new Error(t("check.ended")))));
     session.on("confirmed", async () => {
       const track = session.connection.getReceivers()[0]?.track;
       if (!track) return;
@@ -500,7 +504,7 @@ async function settings() {
   if (found) {
     byId("server").value = `${found.secure ? "wss" : "ws"}://${found.host ?? location.hostname}:${found.port}`;
   } else {
-    fault('This exchange takes no calls of browsers: add "ws:ADDRESS:PORT" or "wss:ADDRESS:PORT" to listen in [sip].');
+    fault(t("phone.no-websocket"));
   }
 }
 
@@ -515,48 +519,48 @@ function signIn() {
       user_agent: "Offhook phone page", session_timers: false, register_expires: 120, register: !phone.soundCheck,
     });
   } catch (error) {
-    fault(`That cannot be signed in with: ${error.message}`);
+    fault(t("phone.unusable", { why: error.message }));
     return;
   }
   const ua = phone.ua;
-  link("wait", "Connecting");
+  link("wait", t("link.wait"));
   // Who has not heard itself is not called: it registers behind the sound check, if there is one.
   const check = async () => {
     byId("check-again").onclick = check;
     byId("sign-in").hidden = true;
-    link("wait", "Checking your sound");
+    link("wait", t("phone.checking"));
     phone.checking = ua;
     const good = await checkSound(ua);
     if (phone.ua !== ua) return;
     phone.checked = good;
     byId("check-again").hidden = good;
     if (good) ua.register();
-    else link("down", "Not ready: the sound check has to pass first");
+    else link("down", t("phone.unchecked"));
     byId("sign-in").hidden = good;
   };
   ua.on("connected", () => {
-    link("wait", "Signing in");
+    link("wait", t("phone.signing"));
     if (!phone.soundCheck || phone.checked === true) { if (phone.soundCheck) ua.register(); } else if (!phone.checking) check();
   });
   let refused = false;
-  ua.on("disconnected", () => link("down", refused ? "Not signed in" : `No connection to ${server}; trying again`));
+  ua.on("disconnected", () => link("down", refused ? t("phone.signed-out") : t("phone.no-way", { server })));
   ua.on("registered", ({ response }) => {
     const relay = response?.getHeader("X-Offhook-Turn");
     phone.relay = relay ? JSON.parse(relay) : null;
-    link("live", `Signed in as ${account}`);
+    link("live", t("phone.signed", { account }));
     byId("password").value = "";
     byId("sign-in").hidden = true;
     byId("check").hidden = true;
     byId("call").hidden = false;
-    if (phone.call === null) show("Ready");
+    if (phone.call === null) show(t("phone.ready"));
     // Back after the connection broke: the way of the speech did most likely, too.
     else if (["disconnected", "failed"].includes(phone.call.connection?.iceConnectionState)) findWayAnew();
   });
   ua.on("registrationFailed", ({ cause, response }) => {
     // A connection that broke is made anew by itself.
-    if (!response && cause === "Connection Error") return;
+    if (!response && cause?.startsWith("Connection")) return;
     refused = true;
-    fault(response && [401, 403, 404].includes(response.status_code) ? "Account or password is wrong." : `The exchange refuses: ${cause}`);
+    fault(response && [401, 403, 404].includes(response.status_code) ? t("phone.wrong") : t("phone.refused", { why: cause }));
     ua.stop();
     byId("sign-in").hidden = false;
   });
@@ -610,6 +614,7 @@ const told = linkPhone(
     key: (key) => KEYS.includes(key) && phone.call?.isEstablished() && phone.call.sendDTMF(key, { transportType: "RFC2833" }),
   },
 );
+offerLanguages(byId("language"));
 setInterval(tickMeters, 100);
 setInterval(lookAtLine, QUALITY_MS);
-settings().catch((error) => fault(`The exchange's settings cannot be read: ${error.message}`));
+settings().catch((error) => fault(t("phone.unread", { why: error.message })));

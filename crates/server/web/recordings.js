@@ -1,5 +1,7 @@
 // Recordings: searched, listed, drawn and heard. The sound comes in ranges, so that the player goes where it is told to at once.
 
+import { moment, t, word } from "./words.js";
+
 const POINTS = 800;
 const PAGE = 25;
 const HALF = 100;
@@ -15,26 +17,26 @@ export function startRecordings({ byId, element, shape, cell, tag, length, rows,
   // --- The list ----------------------------------------------------------------------------------------------------
 
   const listening = (id, textContent) =>
-    element("button", { type: "button", className: "small", textContent, title: `Listen to ${id}`, onclick: () => show(id) });
+    element("button", { type: "button", className: "small", textContent, title: t("recordings.listen-to", { id }), onclick: () => show(id) });
 
   function kept(found) {
     const facts = [];
-    if (found.erased) facts.push(tag("erased", "bad"));
-    if (found.held) facts.push(tag("held", "warn"));
-    if (found.sealed) facts.push(tag("sealed", "good"));
+    if (found.erased) facts.push(tag(t("recordings.erased"), "bad"));
+    if (found.held) facts.push(tag(t("recordings.held"), "warn"));
+    if (found.sealed) facts.push(tag(t("recordings.sealed"), "good"));
     return facts.length ? element("span", { title: found.erased?.why ?? found.held ?? "" }, ...facts) : null;
   }
 
   function draw() {
     rows("recordings", list.found, (found) => element("tr", {},
-      cell("Began", new Date(found.started).toLocaleString(), "name"),
-      cell("Caller", found.caller),
-      cell("Dialled", found.number),
-      cell("Queue", found.queue?.name ?? found.queue?.id),
-      cell("Agent", found.agent?.name ?? found.agent?.id),
-      cell("Lasts", length(found.duration_ms)),
-      cell("Kept", kept(found)),
-      cell("Listen", found.erased ? null : listening(found.id, "Listen"))));
+      cell(t("col.began"), moment(found.started), "name"),
+      cell(t("col.caller"), found.caller),
+      cell(t("col.dialled"), found.number),
+      cell(t("col.queue"), found.queue?.name ?? found.queue?.id),
+      cell(t("col.agent"), found.agent?.name ?? found.agent?.id),
+      cell(t("col.lasts"), length(found.duration_ms)),
+      cell(t("col.kept"), kept(found)),
+      cell(t("col.listen"), found.erased ? null : listening(found.id, t("col.listen")))));
     byId("recordings-older").hidden = !list.next;
   }
 
@@ -59,7 +61,7 @@ export function startRecordings({ byId, element, shape, cell, tag, length, rows,
     const chosen = select.value;
     select.dataset.key = key;
     const option = (value, textContent) => element("option", { value, textContent, selected: value === chosen });
-    select.replaceChildren(option("", "any"), ...items.map((item) => option(item.id, item.name)));
+    select.replaceChildren(option("", t("recordings.any")), ...items.map((item) => option(item.id, item.name)));
   }
 
   async function fetchPage(asked, keep) {
@@ -70,7 +72,7 @@ export function startRecordings({ byId, element, shape, cell, tag, length, rows,
       byId("recordings-note").textContent = "";
       draw();
     } catch (error) {
-      if (!refused(error)) byId("recordings-note").textContent = "The recordings cannot be listed now.";
+      if (!refused(error)) byId("recordings-note").textContent = t("recordings.unlisted");
     }
   }
 
@@ -101,8 +103,8 @@ export function startRecordings({ byId, element, shape, cell, tag, length, rows,
     byId("wave").replaceChildren();
     byId("player-segments").replaceChildren();
     byId("player-facts").replaceChildren();
-    byId("player-title").textContent = `Recording ${id}`;
-    byId("player-note").textContent = "Opening";
+    byId("player-title").textContent = t("player.of", { id });
+    byId("player-note").textContent = t("player.opening");
     if (!byId("player").open) byId("player").showModal();
     byId("wave").focus();
     const path = `/api/v1/recordings/${id}`;
@@ -117,7 +119,7 @@ export function startRecordings({ byId, element, shape, cell, tag, length, rows,
       describe(one);
       tell();
     } catch (error) {
-      if (!refused(error) && open.id === id) byId("player-note").textContent = "This recording cannot be opened. The log of the exchange says why.";
+      if (!refused(error) && open.id === id) byId("player-note").textContent = t("player.unopened");
     }
   }
 
@@ -146,25 +148,26 @@ export function startRecordings({ byId, element, shape, cell, tag, length, rows,
   }
 
   function describe(one) {
-    const parts = [one.caller, one.number && `dialled ${one.number}`, one.queue?.name, one.agent?.name].filter(Boolean);
-    const held = one.held ? ` Held: ${one.held}.` : "";
-    byId("player-note").textContent = `${new Date(one.started).toLocaleString()}, ${length(one.duration_ms)}${parts.length ? `: ${parts.join(", ")}` : ""}. ` +
-      `${one.sealed ? "Sealed on disk." : "Not sealed on disk."}${held}`;
+    const parts = [one.caller, one.number && t("player.dialled", { number: one.number }), one.queue?.name, one.agent?.name].filter(Boolean);
+    const held = one.held ? ` ${t("player.is-held", { why: one.held })}` : "";
+    byId("player-note").textContent = `${moment(one.started)}, ${length(one.duration_ms)}${parts.length ? `: ${parts.join(", ")}` : ""}. ` +
+      `${one.sealed ? t("player.is-sealed") : t("player.not-sealed")}${held}`;
     const gaps = one.file?.gaps ?? [];
     const row = (gap) => element("tr", {},
-      cell("Side", gap.side === "left" ? "caller" : "what the caller heard", "name"), cell("From", seconds(gap.from_ms)), cell("To", seconds(gap.to_ms)), cell("Why", gap.why));
-    const head = element("thead", {}, element("tr", {}, ...["Side", "From", "To", "Why"].map((textContent) => element("th", { scope: "col", textContent }))));
+      cell(t("col.side"), gap.side === "left" ? t("player.caller") : t("player.heard"), "name"), cell(t("col.from"), seconds(gap.from_ms)), cell(t("col.to"), seconds(gap.to_ms)), cell(t("col.why"), gap.why));
+    const head = element("thead", {}, element("tr", {}, ...["side", "from", "to", "why"].map((name) => element("th", { scope: "col", textContent: t(`col.${name}`) }))));
     byId("player-segments").replaceChildren(...one.segments.map(stretch),
-      ...(one.goes_on_in ? [element("span", { className: "quiet", textContent: `Goes on in ${one.goes_on_in}.` })] : []));
+      ...(one.goes_on_in ? [element("span", { className: "quiet", textContent: t("player.goes-on", { call: one.goes_on_in }) })] : []));
     byId("player-facts").replaceChildren(
-      element("p", { className: "quiet", textContent: one.file ? `${one.file.path}, ${one.file.codec}${one.file.mended ? ", mended after a crash" : ""}, SHA-256 ${one.file.sha256}` : "The manifest has no line of it." }),
-      gaps.length ? element("table", {}, head, element("tbody", {}, ...gaps.map(row))) : element("p", { className: "quiet", textContent: "No gaps." }));
+      element("p", { className: "quiet", textContent: one.file ? `${one.file.path}, ${one.file.codec}${one.file.mended ? `, ${t("player.mended")}` : ""}, SHA-256 ${one.file.sha256}` : t("player.no-line") }),
+      gaps.length ? element("table", {}, head, element("tbody", {}, ...gaps.map(row))) : element("p", { className: "quiet", textContent: t("player.no-gaps") }));
   }
 
   // Who was in it and when: each leads to its place.
   function stretch({ from_ms, part, agent, queue }) {
-    const who = part === "wait" ? `waiting${queue ? ` in ${queue.name ?? queue.id}` : ""}` : agent ? (agent.name ?? agent.id) : "a number outside";
-    const what = part === "wait" || part === "talk" ? who : `${who} (${part})`;
+    const waiting = () => (queue ? t("player.waiting-in", { queue: queue.name ?? queue.id }) : t("player.waiting"));
+    const who = part === "wait" ? waiting() : agent ? (agent.name ?? agent.id) : t("player.outside");
+    const what = part === "wait" || part === "talk" ? who : `${who} (${word("part", part)})`;
     return element("button", { type: "button", className: "small", textContent: `${length(from_ms)} ${what}`, onclick: () => go(from_ms / 1000) });
   }
 
@@ -176,7 +179,7 @@ export function startRecordings({ byId, element, shape, cell, tag, length, rows,
     const mark = byId("wave").querySelector(".now");
     if (mark) mark.style.left = `${open.seconds ? (at / open.seconds) * 100 : 0}%`;
     byId("wave").setAttribute("aria-valuenow", Math.round(at));
-    byId("wave").setAttribute("aria-valuetext", `${length(at * 1000)} of ${length(open.seconds * 1000)}`);
+    byId("wave").setAttribute("aria-valuetext", t("player.at", { now: length(at * 1000), all: length(open.seconds * 1000) }));
   }
 
   function go(to) {
@@ -187,7 +190,7 @@ export function startRecordings({ byId, element, shape, cell, tag, length, rows,
 
   function play() {
     if (!audio.src) return;
-    if (audio.paused) audio.play().catch(() => { byId("player-note").textContent = "The sound cannot be played now."; });
+    if (audio.paused) audio.play().catch(() => { byId("player-note").textContent = t("player.unplayed"); });
     else audio.pause();
   }
 
@@ -217,7 +220,7 @@ export function startRecordings({ byId, element, shape, cell, tag, length, rows,
       element("a", { href: file, download: `${id}.${format}` }).click();
       setTimeout(() => URL.revokeObjectURL(file), 10000);
     } catch (error) {
-      if (!refused(error)) byId("player-note").textContent = "This recording cannot be saved now.";
+      if (!refused(error)) byId("player-note").textContent = t("player.unsaved");
     }
   });
   byId("recordings-older").addEventListener("click", older);

@@ -5,7 +5,7 @@ import { errorText, t, word } from "./words.js";
 
 export class SignInWanted extends Error {}
 
-export const session = { signedIn: false, who: null, roles: [], rights: new Set(), agent: null, own: false, ways: [] };
+export const session = { signedIn: false, who: null, roles: [], rights: new Set(), agent: null, own: false, ways: [], provider: null };
 
 export const may = (right) => session.rights.has(right);
 
@@ -32,8 +32,8 @@ export function startSession({ byId, run, stop }) {
   const token = byId("token-form").elements.token;
 
   function take(answer) {
-    const { signed_in: signedIn, who, roles, rights, agent, session: own, ways } = answer;
-    Object.assign(session, { signedIn, who, roles, rights: new Set(rights), agent, own, ways });
+    const { signed_in: signedIn, who, roles, rights, agent, session: own, ways, provider } = answer;
+    Object.assign(session, { signedIn, who, roles, rights: new Set(rights), agent, own, ways, provider });
     for (const node of document.querySelectorAll("[data-right]")) node.hidden = !may(node.dataset.right);
     byId("me").hidden = !signedIn || !who || !(own || sessionStorage.getItem("token"));
     byId("me-who").textContent = who ? `${who.replace(/^user /, "")} (${roles.map((role) => word("role", role)).join(", ")})` : "";
@@ -47,6 +47,13 @@ export function startSession({ byId, run, stop }) {
     return session.signedIn;
   }
 
+  // What became of signing in elsewhere, where that is where one comes from.
+  function returned() {
+    const [, how] = /^#sign-in-(stale|denied|refused|failed)$/.exec(location.hash) ?? [];
+    if (how) history.replaceState(null, "", location.pathname);
+    return how ? t(`sign.at-${how}`) : "";
+  }
+
   function want(why = "") {
     const given = sessionStorage.getItem("token");
     sessionStorage.removeItem("token");
@@ -55,11 +62,18 @@ export function startSession({ byId, run, stop }) {
     const password = session.ways.includes("password");
     byId("sign-in").hidden = !password;
     byId("sign-in-token").hidden = !session.ways.includes("token");
-    byId("sign-in-token").open = !password;
+    byId("sign-in-token").open = !password && !session.provider;
+    const elsewhere = byId("sign-in-openid");
+    elsewhere.hidden = !session.provider;
+    if (session.provider) {
+      const { title, path } = session.provider;
+      elsewhere.firstElementChild.href = `${path}?to=${encodeURIComponent(location.pathname)}`;
+      elsewhere.firstElementChild.textContent = t("sign.at", { title });
+    }
     const shown = !door.hidden;
     door.hidden = false;
-    if (!shown || why) note.textContent = why || (given ? t("sign.no-token") : "");
-    if (!shown) (password ? fields.name : token).focus();
+    if (!shown || why) note.textContent = why || returned() || (given ? t("sign.no-token") : "");
+    if (!shown) (password ? fields.name : session.provider ? elsewhere.firstElementChild : token).focus();
   }
 
   async function signIn() {
@@ -105,7 +119,10 @@ export function startSession({ byId, run, stop }) {
 
   byId("sign-out").addEventListener("click", async () => {
     sessionStorage.removeItem("token");
-    await fetch("/api/v1/session", { method: "DELETE" }).catch(() => null);
+    const response = await fetch("/api/v1/session", { method: "DELETE" }).catch(() => null);
+    // Whoever signed in elsewhere signs out there, too, and is sent back.
+    const elsewhere = response?.status === 200 ? (await response.json().catch(() => ({}))).provider : null;
+    if (elsewhere) return location.assign(elsewhere);
     await load().catch(() => null);
     want(t("sign.gone"));
   });

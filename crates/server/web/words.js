@@ -1,7 +1,7 @@
 // What the pages say: catalogues of messages, one a language. Texts of a document are marked by `data-t` and its kin, those that are
 // made on the way come from `t`. Numbers, dates and plurals are the browser's own (Intl).
 
-export const LANGUAGES = { en: "English", "zh-Hans": "简体中文", "zh-Hant": "繁體中文" };
+const LANGUAGES = { en: "English", "zh-Hans": "简体中文", "zh-Hant": "繁體中文" };
 const KEPT = "language";
 
 const words = { language: "en", messages: {}, plural: new Intl.PluralRules("en") };
@@ -29,7 +29,7 @@ async function load() {
 }
 
 // Keeps the choice for this browser and shows the page in it.
-export function chooseLanguage(language) {
+function chooseLanguage(language) {
   localStorage.setItem(KEPT, language);
   location.reload();
 }
@@ -55,10 +55,16 @@ export function errorText(error) {
 
 export function fill(root) {
   for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
-  for (const [data, attribute] of [["tLabel", "aria-label"], ["tTitle", "title"]]) {
+  for (const [data, attribute] of [["tLabel", "aria-label"], ["tTitle", "title"], ["tPlaceholder", "placeholder"]]) {
     const mark = data.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     for (const node of root.querySelectorAll(`[data-${mark}]`)) node.setAttribute(attribute, t(node.dataset[data]));
   }
+}
+
+// The list from which a reader chooses the language.
+export function offerLanguages(select) {
+  select.replaceChildren(...Object.entries(LANGUAGES).map(([value, textContent]) => Object.assign(document.createElement("option"), { value, textContent, lang: value, selected: value === language() })));
+  select.addEventListener("change", () => chooseLanguage(select.value));
 }
 
 export const number = (value, options) => new Intl.NumberFormat(words.language, options).format(value);

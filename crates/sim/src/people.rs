@@ -313,7 +313,9 @@ impl Phone {
             | Event::Messaged { .. }
             | Event::Resubscribed { .. }
             | Event::NotifyDue { .. }
-            | Event::Unsubscribed { .. } => {}
+            | Event::Unsubscribed { .. }
+            | Event::Seen { .. }
+            | Event::WatchRefused { .. } => {}
         }
     }
 

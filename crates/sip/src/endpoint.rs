@@ -20,6 +20,7 @@ mod session;
 mod subscription;
 mod uac;
 mod uas;
+mod watch;
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -36,16 +37,18 @@ use registration::Registration;
 use server::Server;
 use session::{Phase, Session};
 use subscription::Subscription;
+use watch::Watching;
 
 pub use client::FORKS_MAX;
 pub use event::{
     EndCause, EndpointConfig, Event, Full, Invite, MessageId, Output, ProbeId, Register, RegistrationId, RequestId,
-    SessionId, SubscriptionId,
+    SessionId, SubscriptionId, WatchId,
 };
 pub use large::DATAGRAM_REQUEST_BYTES_MAX;
 pub use message::Text;
 pub use refresh::MIN_SE;
 pub use subscription::{SUBSCRIPTION_MAX, SUBSCRIPTION_MIN, Subscribed};
+pub use watch::Watch;
 
 /// Methods that the endpoint answers itself or that make sessions; `Allow` lists them before the program's own.
 const METHODS: [Method; 9] = [
@@ -116,6 +119,9 @@ pub struct Endpoint {
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
     /// Subscriptions by the tag that we gave.
     watchers: BTreeMap<Box<str>, SubscriptionId>,
+    /// Subscriptions of ours, and which tag of ours is whose.
+    watchings: BTreeMap<WatchId, Watching>,
+    watched: BTreeMap<Box<str>, WatchId>,
     /// Peers that took no connection for a large request, and until when that is believed.
     streamless: BTreeMap<SocketAddr, Tick>,
     /// Hosts whose large requests go over other listeners than those of the configuration.
@@ -164,6 +170,8 @@ impl Endpoint {
             registrations: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             watchers: BTreeMap::new(),
+            watchings: BTreeMap::new(),
+            watched: BTreeMap::new(),
             streamless: BTreeMap::new(),
             large_otherwise: BTreeMap::new(),
             shedding: false,
@@ -246,6 +254,18 @@ impl Endpoint {
         }
     }
 
+    /// We have another address: a session's requests leave from there from now on, over `flow`, and the peer is told `contact` with the next
+    /// one, which is the program's to send ([`Endpoint::reoffer`]).
+    pub fn move_session(&mut self, session: SessionId, flow: Flow, contact: crate::Uri) {
+        let Some(found) = self.sessions.get_mut(&session) else { return };
+        self.connected.remove(&(found.dialog.flow, session));
+        found.dialog.move_to(flow);
+        found.dialog.contact = contact;
+        if flow.transport.is_reliable() {
+            self.connected.insert((flow, session));
+        }
+    }
+
     /// The instant of the last [`Output::Wait`] is reached. Calling it early or late does no harm.
     pub fn timeout(&mut self, now: Tick) {
         while let Some(key) = self.timers.pop_due(now) {
@@ -259,6 +279,7 @@ impl Endpoint {
                 TimerKey::Session(id, SessionTimer::Expiry) => self.expiry_timer(now, id),
                 TimerKey::Registration(id) => self.registration_timer(now, id),
                 TimerKey::Subscription(id) => self.subscription_timer(now, id),
+                TimerKey::Watch(id) => self.watch_timer(now, id),
             }
         }
     }
@@ -350,6 +371,7 @@ impl Endpoint {
             Owner::Register(registration) => self.register_response(now, registration, delivery),
             Owner::Probe(probe) => self.probe_response(probe, &delivery),
             Owner::Watcher(subscription) => self.watcher_response(subscription, &delivery),
+            Owner::Subscribe(watch) => self.subscribe_response(now, watch, delivery),
             Owner::Message(id) => self.message_response(now, id, None, &delivery),
             Owner::MessageWithin(id, session) => self.message_response(now, id, Some(session), &delivery),
             Owner::Nobody => {}
@@ -368,6 +390,7 @@ impl Endpoint {
             Owner::Register(registration) => self.register_failed(now, registration, None, None),
             Owner::Probe(id) => self.emit(Event::Probed { id, status: None }),
             Owner::Watcher(subscription) => self.watcher_failed(subscription, failed),
+            Owner::Subscribe(watch) => self.watch_later(now, watch),
             Owner::Message(id) | Owner::MessageWithin(id, _) => self.message_failed(id, failed),
             // The peer gives its INVITE up, or sends its response again.
             Owner::Prack(_) | Owner::Nobody => {}

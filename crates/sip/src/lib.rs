@@ -25,7 +25,7 @@ pub use digest::{
 pub use endpoint::{
     DATAGRAM_REQUEST_BYTES_MAX, EndCause, Endpoint, EndpointConfig, Event, FORKS_MAX, Full, Invite, Load, MIN_SE,
     MessageId, Output, ProbeId, Register, RegistrationId, RequestId, SUBSCRIPTION_MAX, SUBSCRIPTION_MIN, SessionId,
-    Subscribed, SubscriptionId, Text,
+    Subscribed, SubscriptionId, Text, Watch, WatchId,
 };
 pub use flow::{Flow, Transport};
 pub use headers::{Headers, NameAddr, Params, SyntaxError, Via};

@@ -13,7 +13,7 @@
 //! - A failing disk loses nothing that was handed over: the frame or the transaction is held and tried again, the queue grows, [`Store::is_full`] turns true
 //!   (refuse new calls), and only at the hard limit [`Store::append`] gives records back.
 //!
-//! # The schema (version 4, `PRAGMA user_version`)
+//! # The schema (version 5, `PRAGMA user_version`)
 //! | table | what | columns |
 //! |---|---|---|
 //! | `meta` | counters and secrets of this database | `name` key, `number`, `bytes` |
@@ -25,6 +25,7 @@
 //! | `recording` | one row per closed recording | `id` key, `call`, `started`, `duration_ms`, `path`, `line` (SHA-256 of its manifest line), `hold` (why it is kept), `erased`, `erased_why` |
 //! | `audit` | who played, exported, held or erased what | `seq` key, `at`, `who`, `action`, `subject`, `detail` |
 //! | `wrap_up` | what agents noted of calls | `call` + `agent` key, `at`, `queue`, `code`, `who`, `nonce`, `sealed` (the note, by the key of `who`) |
+//! | `session` | who is signed in | `key` (SHA-256 of the cookie) key, `user`, `stamp` (SHA-256 of who they are), `openid` (0 or 1), `made` (JSON, where no user of the configuration), `began`, `used` (microseconds) |
 //! | `person_key` | one key per person | `who` key, `key`; deleting the row forgets the person |
 //!
 //! Ids are unsigned 64-bit numbers stored bit for bit in SQLite's signed integers.
@@ -40,6 +41,7 @@ mod reads;
 mod recordings;
 mod rows;
 mod schema;
+mod sessions;
 mod store;
 mod worker;
 mod wrap_ups;
@@ -49,6 +51,7 @@ pub use error::{AppendError, StoreError};
 pub use packing::Record;
 pub use recordings::Change;
 pub use rows::{
-    AuditRow, BindingRow, CallFilter, CallRow, CodeCount, RecordingFilter, RecordingRow, WrapUpRow, WrapUpSeen,
+    AuditRow, BindingRow, CallFilter, CallRow, CodeCount, RecordingFilter, RecordingRow, SessionRow, WrapUpRow,
+    WrapUpSeen,
 };
 pub use store::{Limits, Store, StoreStats};

@@ -11,10 +11,12 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::StoreError;
-use crate::rows::{AuditRow, BindingRow, CallFilter, CallRow, CodeCount, RecordingFilter, RecordingRow, WrapUpSeen};
+use crate::rows::{
+    AuditRow, BindingRow, CallFilter, CallRow, CodeCount, RecordingFilter, RecordingRow, SessionRow, WrapUpSeen,
+};
 
 use crate::worker::Op;
-use crate::{people, recordings, wrap_ups};
+use crate::{people, recordings, sessions, wrap_ups};
 
 /// Takes the answer to a request; called on the store's thread.
 pub type Reply<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
@@ -50,6 +52,7 @@ pub enum Read {
     CallsOf(PersonRef, u32, Reply<Vec<CallRow>>),
     Codes(Tick, Tick, Reply<Vec<CodeCount>>),
     Bindings(Reply<Vec<BindingRow>>),
+    Sessions(Reply<Vec<SessionRow>>),
     ConfigIds(Reply<BTreeMap<(String, String), u64>>),
     Person(PersonRef, Reply<Option<String>>),
     /// Segments that end at or after this position.
@@ -78,6 +81,7 @@ pub async fn serve(mut requests: UnboundedReceiver<(Sees, Read)>, readers: Sqlit
                 Read::WrapUps(call, reply) => reply(wrap_ups::of_call(&readers, call).await),
                 Read::CallsOf(person, limit, reply) => reply(wrap_ups::calls_of(&readers, person, limit).await),
                 Read::Codes(from, until, reply) => reply(wrap_ups::counts(&readers, from, until).await),
+                Read::Sessions(reply) => reply(sessions::all(&readers).await),
                 Read::Bindings(reply) => reply(bindings(&readers).await),
                 Read::ConfigIds(reply) => reply(config_ids(&readers).await),
                 Read::Person(person, reply) => reply(people::get(&readers, person).await),

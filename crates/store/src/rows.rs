@@ -157,3 +157,22 @@ pub struct AuditRow {
     /// What else is to be known; no personal data.
     pub detail: String,
 }
+
+/// One session of the HTTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// SHA-256 of its cookie.
+    pub key: [u8; 32],
+    /// The user's name.
+    pub user: String,
+    /// SHA-256 of what makes the user who they are.
+    pub stamp: [u8; 32],
+    /// They signed in at a provider.
+    pub openid: bool,
+    /// What its word made of them, as JSON.
+    pub made: Option<String>,
+    /// Since when.
+    pub began: Tick,
+    /// When it was used last, about.
+    pub used: Tick,
+}

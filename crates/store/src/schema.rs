@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Row, SqliteConnection, SqlitePool};
 use crate::StoreError;
 
 /// Each brings the schema from its index to the next version. A published one is never changed.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, number INTEGER, bytes BLOB) WITHOUT ROWID;
     INSERT INTO meta (name, number) VALUES ('boot', 0);
@@ -52,6 +52,12 @@ const MIGRATIONS: [&str; 4] = [
     CREATE INDEX wrap_up_who ON wrap_up (who) WHERE who IS NOT NULL;
     CREATE INDEX call_caller ON call (json -> '$.caller');
     PRAGMA user_version = 4;
+",
+    "
+    CREATE TABLE session (
+        key BLOB PRIMARY KEY, user TEXT NOT NULL, stamp BLOB NOT NULL, openid INTEGER NOT NULL, made TEXT,
+        began INTEGER NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
+    PRAGMA user_version = 5;
 ",
 ];
 

@@ -18,9 +18,11 @@ use crate::packing::{self, Record};
 use crate::reads::{self, LogPage, Read, Reply, Sees};
 use crate::recordings::Change;
 use crate::rows::{
-    AuditRow, BindingRow, CallFilter, CallRow, CodeCount, RecordingFilter, RecordingRow, WrapUpRow, WrapUpSeen,
+    AuditRow, BindingRow, CallFilter, CallRow, CodeCount, RecordingFilter, RecordingRow, SessionRow, WrapUpRow,
+    WrapUpSeen,
 };
 use crate::schema;
+use crate::sessions;
 use crate::worker::{Ask, Keeper, Op, Worker, Write};
 use crate::{AppendError, StoreError};
 
@@ -405,6 +407,33 @@ impl Store {
     /// What agents noted of a call, oldest first.
     pub async fn wrap_ups(&self, call: CallId) -> Result<Vec<WrapUpSeen>, StoreError> {
         self.read(|reply| Read::WrapUps(call, reply)).await
+    }
+
+    /// Keeps a session of the HTTP server, in the place of what was kept of it; returns when it is in the database.
+    ///
+    /// # Errors
+    /// The database cannot be written now, or the store is closed.
+    pub async fn put_session(&self, row: SessionRow) -> Result<(), StoreError> {
+        self.change_sessions(sessions::Change::Put(row)).await
+    }
+
+    /// Forgets sessions, by what their cookies hash to; as [`Store::put_session`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn remove_sessions(&self, keys: Vec<[u8; 32]>) -> Result<(), StoreError> {
+        self.change_sessions(sessions::Change::Remove(keys)).await
+    }
+
+    async fn change_sessions(&self, change: sessions::Change) -> Result<(), StoreError> {
+        let (reply, answer) = waiting();
+        let _ = self.ops.send(Op::Ask(Ask::Session(change, reply)));
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// All sessions that are kept.
+    pub async fn sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
+        self.read(Read::Sessions).await
     }
 
     /// Ended calls made by the person that `person` stands for, newest first; none where that is forgotten.

@@ -20,6 +20,7 @@ use crate::people;
 use crate::reads::Reply;
 use crate::recordings::{self, Change};
 use crate::rows::{BindingRow, CallRow, WrapUpRow};
+use crate::sessions;
 use crate::store::{Counters, Limits};
 use crate::wrap_ups;
 
@@ -63,6 +64,7 @@ pub enum Ask {
     ConfigId(String, String, Reply<u64>),
     Forget(PersonRef, Reply<u64>),
     WrapUp(Box<WrapUpRow>, Reply<bool>),
+    Session(sessions::Change, Reply<()>),
 }
 
 /// One transaction in the making.
@@ -316,6 +318,7 @@ impl Worker {
         match ask {
             Ask::ConfigId(kind, key, reply) => reply(self.config_id(&kind, &key).await),
             Ask::WrapUp(row, reply) => reply(wrap_ups::put(&mut self.writer, &row).await),
+            Ask::Session(change, reply) => reply(sessions::change(&mut self.writer, change).await),
             Ask::Forget(person, reply) => reply(people::forget(&mut self.writer, person).await),
         }
     }

@@ -3,8 +3,8 @@
 use std::sync::mpsc;
 
 use offhook_store::{
-    AppendError, AuditRow, BindingRow, CallFilter, CallRow, Limits, Record, RecordingFilter, RecordingRow, Store,
-    StoreError, WrapUpRow,
+    AppendError, AuditRow, BindingRow, CallFilter, CallRow, Limits, Record, RecordingFilter, RecordingRow, SessionRow,
+    Store, StoreError, WrapUpRow,
 };
 use offhook_units::{AgentId, CallId, PersonRef, QueueId, RecordingId, Span, Tick};
 use tempfile::TempDir;
@@ -432,4 +432,28 @@ fn a_folder_in_use_a_newer_schema_and_a_file_in_the_way_are_told_apart() {
     std::fs::write(&file, b"this is not a database, but long enough to be read as the head of one").expect("a file");
     assert!(matches!(Store::open(dir.path()), Err(StoreError::Database { .. })));
     assert!(matches!(Store::open(&file), Err(StoreError::Folder { .. })));
+}
+
+#[test]
+fn sessions_are_kept_over_a_restart_replaced_and_forgotten() {
+    let dir = TempDir::new().expect("a folder");
+    let row = |n: u8, used| SessionRow {
+        key: [n; 32],
+        user: "ann".to_owned(),
+        stamp: [n + 100; 32],
+        openid: n > 1,
+        made: (n > 1).then(|| "{}".to_owned()),
+        began: Tick::from_us(1),
+        used: Tick::from_us(used),
+    };
+    {
+        let store = Store::open(dir.path()).expect("a store");
+        for row in [row(1, 5), row(2, 6), row(3, 7), row(2, 9)] {
+            wait(store.put_session(row)).expect("kept");
+        }
+        wait(store.remove_sessions(vec![[3; 32], [77; 32]])).expect("forgotten");
+        store.shutdown().expect("closed");
+    }
+    let store = Store::open(dir.path()).expect("a store");
+    assert_eq!(wait(store.sessions()).expect("sessions"), [row(1, 5), row(2, 9)]);
 }

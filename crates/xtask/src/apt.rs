@@ -34,7 +34,7 @@ pub const VOICE: Package =
     package("asterisk-core-sounds-en-wav", "recorded prompts (CC BY-SA 3.0), also the caller's speech");
 
 /// What the checks need beside the build.
-pub const VERIFY: [Package; 21] = [
+pub const VERIFY: [Package; 22] = [
     VOICE,
     package("sip-tester", "sipp, the trunk of the tests"),
     package("baresip-core", "a softphone by others, as agent in the tests"),
@@ -52,6 +52,7 @@ pub const VERIFY: [Package; 21] = [
     package("libfaketime", "another clock for an exchange than the machine's"),
     package("flac", "decodes exported recordings"),
     package("opus-tools", "decodes those in Opus"),
+    package("tmux", "a terminal for the softphone's screen"),
     package("pulseaudio", "sound devices without hardware"),
     package("pulseaudio-utils", "plays into and records from them"),
     package(

@@ -69,6 +69,18 @@ pub fn get_as(server: SocketAddr, token: &str, path: &str) -> Result<Value> {
     serde_json::from_str(&text).with_context(|| format!("GET {path}: {text}"))
 }
 
+/// Sends a command with a token, which has to be taken.
+pub fn post_as(server: SocketAddr, token: &str, path: &str, body: &Value) -> Result<()> {
+    let mut reader = request_with(server, "POST", path, &format!("Authorization: Bearer {token}\r\n"), Some(body))?;
+    let status = status_of(&mut reader)?;
+    if !(200..300).contains(&status) {
+        let mut text = String::new();
+        reader.read_to_string(&mut text)?;
+        bail!("POST http://{server}{path}: {status} {text}");
+    }
+    Ok(())
+}
+
 /// The first line of the answer to a GET over TLS, asked for with `openssl`; certificates are not looked at.
 pub fn ask_over_tls(server: SocketAddr, path: &str) -> Result<String> {
     let mut client = Command::new("openssl");

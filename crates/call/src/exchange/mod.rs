@@ -581,8 +581,11 @@ impl Exchange {
             }
             SipEvent::ReofferRefused { session, status } => self.recorder_refused_update(now, session, status),
             SipEvent::Metadata { session, metadata } => self.metadata_came(now, session, &metadata),
-            // The exchange sends no REFER.
-            SipEvent::ReferAnswered { .. } | SipEvent::ReferProgress { .. } => {}
+            // The exchange sends no REFER, and watches nobody.
+            SipEvent::ReferAnswered { .. }
+            | SipEvent::ReferProgress { .. }
+            | SipEvent::Seen { .. }
+            | SipEvent::WatchRefused { .. } => {}
             SipEvent::Resubscribed { subscription } => self.resubscribed(now, subscription),
             SipEvent::NotifyDue { subscription } => self.notify_due(now, subscription),
             SipEvent::Unsubscribed { subscription } => self.unsubscribed(subscription),

@@ -5,13 +5,14 @@ use serde_json::Value as Json;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 /// Tables that a configuration has once at most; all others are lists.
-const SINGLE: [&str; 12] = [
+const SINGLE: [&str; 13] = [
     "exchange",
     "sip",
     "tls",
     "limits",
     "media",
     "http",
+    "openid",
     "store",
     "recording",
     "prompts",

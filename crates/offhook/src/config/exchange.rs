@@ -368,7 +368,7 @@ impl Reader {
 
     /// `[http]`: without it there is no API and no page.
     pub fn http(&mut self, root: &mut Section<'_>) -> Option<Http> {
-        let has_users = root.has("user") || root.has("token");
+        let has_users = root.has("user") || root.has("token") || root.has("openid");
         let Some(mut section) = root.table(&mut self.sink, "http") else {
             if has_users {
                 let advice = "add [http] with listen = \"127.0.0.1:8080\"";

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use offhook_net::bans::BanLimits;
 use offhook_net::streams::StreamLimits;
 use offhook_plan::MediaCaps;
+use offhook_server::OpenId;
 use offhook_sip::DigestConfig;
 
 use super::{Checked, Http, SipListen, Tracing};
@@ -28,6 +29,7 @@ pub struct Fixed {
     media_workers: usize,
     caps: MediaCaps,
     http: Option<Http>,
+    openid: Option<OpenId>,
     webhooks: String,
     data: PathBuf,
     recordings: (PathBuf, Option<PathBuf>),
@@ -55,6 +57,7 @@ impl Fixed {
             caps: checked.caps.clone(),
             // Who may come in is no part of where.
             http: checked.http.clone().map(|http| Http { token: None, ..http }),
+            openid: checked.openid.clone(),
             webhooks: format!("{:?}", checked.webhooks),
             data: checked.data.clone(),
             recordings: (checked.recording.folder.clone(), checked.recording.key_file.clone()),
@@ -82,6 +85,7 @@ impl Fixed {
             ("workers in [media]", self.media_workers == new.media_workers),
             ("codecs in [media]", self.caps == new.caps),
             ("[http], its token excepted", self.http == new.http),
+            ("[openid]", self.openid == new.openid),
             ("[[webhook]]", self.webhooks == new.webhooks),
             ("folder in [store]", self.data == new.data),
             ("folder and key_file in [recording]", self.recordings == new.recordings),

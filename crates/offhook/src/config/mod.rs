@@ -18,6 +18,7 @@ mod fault;
 mod fixed;
 mod lending;
 mod numbering;
+mod openid;
 mod outside;
 mod pattern;
 mod people;
@@ -52,7 +53,7 @@ use offhook_codec::CountryTones;
 use offhook_net::bans::BanLimits;
 use offhook_net::streams::{StreamLimits, TlsFiles, TrunkFiles};
 use offhook_plan::{AssetId, CodecKind, MediaCaps};
-use offhook_server::{EntrancePage, TokenUser, Webhook};
+use offhook_server::{EntrancePage, OpenId, TokenUser, Webhook};
 use offhook_sip::sdp::SrtpPolicy;
 use offhook_sip::{RegistrarLimits, Transport};
 use offhook_units::Span;
@@ -62,7 +63,7 @@ pub use edit::edited;
 pub use fault::Faults;
 pub use fixed::Fixed;
 pub use outside::Proxy;
-pub use prompts::{Sound, folders as prompt_folders, playable};
+pub use prompts::{Sound, folders as prompt_folders, playable, uses as prompt_uses};
 pub use recording::Recording;
 pub use resolve::{Kind, Loaded};
 pub use secrets::{hidden, hidden_beside, revealed};
@@ -124,6 +125,8 @@ pub struct Checked {
     pub alarms: Vec<AlarmRule>,
     /// Who signs in; their agents are names.
     pub users: Vec<UserNamed>,
+    /// A provider at which people sign in.
+    pub openid: Option<OpenId>,
     /// Pages from which visitors call.
     pub entrances: Vec<(Entrance, EntrancePage)>,
     /// The data folder.
@@ -478,6 +481,7 @@ impl Reader {
         let numbers = self.numbers(root, &queues, &flows, &calendars);
         let entrances = self.entrances(root, &sip, &numbers);
         self.sound_check_echoes(&numbers);
+        let openid = self.openid(root);
         let (tokens, users) = (self.tokens(root), self.users(root, &agents));
         let webhooks = self.webhooks(root);
         let alarms = self.alarms(root, &queues, &trunks);
@@ -515,6 +519,7 @@ impl Reader {
             webhooks,
             alarms,
             users,
+            openid,
             entrances,
             data,
             recording,

@@ -6,7 +6,10 @@ use std::time::SystemTime;
 
 use offhook_codec::CountryTones;
 use offhook_plan::AssetId;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
+use super::check_text;
 use super::exchange::DEBIAN_PROMPTS;
 use super::fault::Sink;
 use super::read::At;
@@ -99,6 +102,36 @@ pub fn folders(file: &Path, text: &str) -> Vec<PathBuf> {
         _ => vec![DEBIAN_PROMPTS, "prompts"],
     };
     listed.into_iter().map(|folder| beside.join(folder)).collect()
+}
+
+/// Where the configuration in `file`, whose text this is, plays the prompt of that name, which lies in `prompt`: the lines that name it, from
+/// 1, which are none where an announcement is made of it. None where it is not played.
+pub fn uses(file: &Path, text: &str, name: &str, prompt: &Path) -> Option<Vec<usize>> {
+    let places = DeTable::parse(text).map(|table| naming(table.get_ref(), name)).unwrap_or_default();
+    let mut lines: Vec<usize> = places.into_iter().map(|at| text[..at].matches('\n').count() + 1).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    let plays = match check_text(file, text) {
+        Ok(checked) => checked.sounds.iter().any(|sound| matches!(sound, Sound::File { path, .. } if path == prompt)),
+        // What is in force was good once; what names it may play it.
+        Err(_) => !lines.is_empty(),
+    };
+    plays.then_some(lines)
+}
+
+/// The places of all texts that are `name`.
+fn naming(table: &DeTable<'_>, name: &str) -> Vec<usize> {
+    let mut rest: Vec<&Spanned<DeValue<'_>>> = table.values().collect();
+    let mut found = Vec::new();
+    while let Some(value) = rest.pop() {
+        match value.get_ref() {
+            DeValue::String(text) if text.as_ref() == name => found.push(value.span().start),
+            DeValue::Array(items) => rest.extend(items.iter()),
+            DeValue::Table(table) => rest.extend(table.values()),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// The place of a sound, behind all others where it is new.

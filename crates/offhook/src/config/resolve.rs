@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use offhook_acd::{Membership, Need, Ring, Skill};
 use offhook_call::alarm::Rule;
 use offhook_call::config::{self, Config, Destination};
-use offhook_server::{EntrancePage, TokenUser, User, Webhook};
+use offhook_server::{EntrancePage, OpenId, TokenUser, User, Webhook};
 use offhook_sip::{Flow, Transport};
 use offhook_units::{AgentId, QueueId, SkillId};
 
@@ -52,6 +52,8 @@ pub struct Loaded {
     pub alarms: Vec<Rule>,
     /// Who signs in.
     pub users: Vec<User>,
+    /// A provider at which people sign in.
+    pub openid: Option<OpenId>,
     /// What skills are called.
     pub skills: BTreeMap<SkillId, String>,
     /// Pages from which visitors call.
@@ -142,11 +144,7 @@ impl Checked {
 
         let agent_id =
             |name: String| agents.iter().find(|agent| agent.acd.name == name).map(|agent| (agent.acd.id, name));
-        let users = self.users.into_iter().map(|user| {
-            let super::UserNamed { name, password, codes, roles, agent } = user;
-            User { name, password, codes, roles, agent: agent.and_then(agent_id) }
-        });
-        let users = users.collect();
+        let users = self.users.into_iter().map(|user| user_of(user, agent_id)).collect();
         let (entrances, pages) = self.entrances.into_iter().unzip();
 
         for (queue, ways) in queues.iter_mut().zip(self.ways) {
@@ -213,6 +211,7 @@ impl Checked {
             webhooks,
             alarms,
             users,
+            openid: self.openid,
             skills,
             entrances: pages,
             recording,
@@ -221,6 +220,12 @@ impl Checked {
             dns,
         }
     }
+}
+
+/// A user whose agent is known by its id.
+fn user_of(user: super::UserNamed, agent_id: impl Fn(String) -> Option<(AgentId, String)>) -> User {
+    let super::UserNamed { name, password, openid, codes, roles, agent } = user;
+    User { name, password, openid, codes, roles, agent: agent.and_then(agent_id) }
 }
 
 /// A menu whose keys lead to queues by their ids.

@@ -14,8 +14,10 @@ use super::{Agent, Reader};
 pub struct UserNamed {
     /// The name.
     pub name: String,
-    /// What the password hashes to.
-    pub password: Password,
+    /// What the password hashes to; none where they sign in at the provider alone.
+    pub password: Option<Password>,
+    /// What the provider calls them.
+    pub openid: Option<String>,
     /// The authenticator's secret.
     pub codes: Option<Arc<Codes>>,
     /// The roles.
@@ -27,12 +29,14 @@ pub struct UserNamed {
 impl Reader {
     /// `[[user]]`.
     pub fn users(&mut self, root: &mut Section<'_>, agents: &[At<Agent>]) -> Vec<UserNamed> {
-        let mut users = Vec::new();
+        let has_openid = root.has("openid");
+        let mut users: Vec<UserNamed> = Vec::new();
         let mut names: BTreeMap<String, Range<usize>> = BTreeMap::new();
         let mut last_disabled = None;
         for mut section in root.tables(&mut self.sink, "user") {
             let name = section.need_text(&mut self.sink, "name", "\"ann\"");
-            let password = self.password(&mut section);
+            let openid = section.text(&mut self.sink, "openid", "\"what the provider's claim says\"");
+            let password = self.password(&mut section, openid.is_some());
             let roles = self.roles(&mut section);
             let agent = section.text(&mut self.sink, "agent", "\"alice\"");
             let secret = self.secret(&mut section, "totp", "totp_file", "\"the secret of the authenticator\"");
@@ -48,6 +52,16 @@ impl Reader {
                 };
                 self.sink.fault(agent.span.clone(), format!("there is no agent '{}'", agent.value), advice);
             }
+            if let Some(openid) = &openid {
+                if !has_openid {
+                    let advice = "add [openid], or take the key out";
+                    self.sink.fault(openid.span.clone(), "there is no [openid] to sign in at", advice);
+                }
+                if users.iter().any(|user| user.openid.as_ref() == Some(&openid.value)) {
+                    let message = format!("there are two users whom the provider calls '{}'", openid.value);
+                    self.sink.fault(openid.span.clone(), message, "give it to one of them");
+                }
+            }
             let Some(name) = name else { continue };
             if names.insert(name.value.clone(), name.span.clone()).is_some() {
                 let message = format!("there are two users '{}'", name.value);
@@ -61,26 +75,31 @@ impl Reader {
                     None
                 }
             });
-            let (Some(password), name, name_span) = (password, name.value, name.span) else { continue };
+            let (name, name_span) = (name.value, name.span);
+            if password.is_none() && openid.is_none() {
+                continue;
+            }
             // Who is let in no more keeps the lines, and the name.
             if disabled {
                 last_disabled = Some(name_span);
                 continue;
             }
-            users.push(UserNamed { name, password, codes, roles, agent: agent.map(|agent| agent.value) });
+            let (openid, agent) = (openid.map(|openid| openid.value), agent.map(|agent| agent.value));
+            users.push(UserNamed { name, password, openid, codes, roles, agent });
         }
         // Without any user the exchange would be open to whoever reaches it.
-        if let Some(span) = last_disabled.filter(|_| users.is_empty()) {
+        if let Some(span) = last_disabled.filter(|_| users.is_empty() && !has_openid) {
             self.sink.fault(span, "every user is disabled", "leave one who may sign in, or take the tables out");
         }
         users
     }
 
-    fn password(&mut self, section: &mut Section<'_>) -> Option<Password> {
+    /// Who signs in at the provider needs none.
+    fn password(&mut self, section: &mut Section<'_>, has_openid: bool) -> Option<Password> {
         let advice = "offhook user new NAME --role ROLE asks for the password and makes the hash";
         let span = section.span.clone();
         let Some(hash) = self.secret(section, "password", "password_file", "\"$argon2id$..\"") else {
-            if !section.has("password") && !section.has("password_file") {
+            if !has_openid && !section.has("password") && !section.has("password_file") {
                 self.sink.missing(span, "[[user]] has no password", advice);
             }
             return None;

@@ -40,6 +40,8 @@ const HEARD_WITHIN: usize = RATE / 2;
 /// A click's length in samples, and how loud it is.
 const CLICK: usize = 48;
 const LOUD: i16 = 20_000;
+/// Ports of the exchange's speech: not those of one that runs here already.
+const MEDIA: &str = "28600-28639";
 /// How long programs and phones may take to come up.
 const UP_WITHIN: Duration = Duration::from_secs(20);
 
@@ -179,7 +181,7 @@ fn start_exchange(folder: &Path, programs: &mut Programs) -> Result<SocketAddr> 
     std::fs::write(
         &config,
         format!(
-            "[exchange]\nrealm = \"audio-loop\"\n\n[sip]\nlisten = [\"udp:{sip}\"]\n\n\
+            "[exchange]\nrealm = \"audio-loop\"\n\n[sip]\nlisten = [\"udp:{sip}\"]\n\n[media]\nports = \"{MEDIA}\"\n\n\
              [[account]]\nname = \"mouth\"\npassword = \"mouth-of-the-loop\"\n\n\
              [[account]]\nname = \"ear\"\npassword = \"ear-of-the-loop\"\n\n\
              [[agent]]\nname = \"Ear\"\naccount = \"ear\"\nqueues = []\n"

@@ -3,8 +3,10 @@
 use std::io::{BufRead, Read};
 
 use crossbeam_channel::{Receiver, bounded};
-use offhook_phone::{Dial, Phone, PhoneError, VoiceChange};
+use offhook_phone::{AgentWish, Dial, Phone, PhoneError, VoiceChange};
 use serde::Deserialize;
+
+use super::desk::Desk;
 
 /// Longest line that is read; a longer one is refused in pieces.
 const LINE_MAX: u64 = 4_096;
@@ -65,16 +67,73 @@ pub enum Order {
         /// The call that its peer goes to.
         with: u32,
     },
+    /// Makes a conference of two calls: all three hear each other.
+    Conference {
+        /// One.
+        call: u32,
+        /// The other.
+        with: u32,
+    },
+    /// Ends the conference, talks on in this call and holds the other one.
+    Split {
+        /// Which.
+        call: u32,
+    },
+    /// Changes the agent's state at the exchange.
+    Agent {
+        /// Which.
+        state: WantedState,
+        /// Why not ready.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// The wrap-up is done.
+    WrapUpDone,
+    /// It takes longer.
+    ExtendWrapUp {
+        /// By so many seconds.
+        seconds: u32,
+    },
     /// Switches parts of what is done to the microphone's sound; what is not named stays.
     Voice(VoiceChange),
     /// Switches off.
     Off,
 }
 
+/// A state that an agent may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WantedState {
+    /// Gets calls.
+    Available,
+    /// Does something else.
+    NotReady,
+    /// Is gone.
+    LoggedOut,
+}
+
 impl Order {
-    /// Has the phone do it.
-    pub fn give(self, phone: &Phone) -> Result<(), PhoneError> {
+    /// Has the phone do it, or the exchange at whose desk the agent is.
+    pub fn give(self, phone: &Phone, desk: Option<&Desk>) -> Result<(), String> {
+        let wish = match self {
+            Self::Agent { state: WantedState::Available, reason: None } => AgentWish::Available,
+            Self::Agent { state: WantedState::NotReady, reason } => AgentWish::NotReady(reason),
+            Self::Agent { state: WantedState::LoggedOut, reason: None } => AgentWish::LoggedOut,
+            Self::Agent { reason: Some(_), .. } => return Err("only 'not-ready' has a reason".into()),
+            Self::WrapUpDone => AgentWish::WrapUpDone,
+            Self::ExtendWrapUp { seconds } => AgentWish::ExtendWrapUp(seconds),
+            order => return order.give_phone(phone).map_err(|error| error.to_string()),
+        };
+        desk.ok_or("the exchange's desk is not known: start with --desk")?.wish(wish);
+        Ok(())
+    }
+
+    fn give_phone(self, phone: &Phone) -> Result<(), PhoneError> {
         match self {
+            Self::Conference { call, with } => phone.confer(call, with),
+            Self::Split { call } => phone.split(call),
+            // Not for the phone.
+            Self::Agent { .. } | Self::WrapUpDone | Self::ExtendWrapUp { .. } => {}
             Self::Dial { to } => drop(phone.dial(Dial::to(&phone.whom(&to)?.to_string())?)?),
             Self::Answer { call } => phone.answer(call),
             Self::HangUp { call } => phone.hang_up(call),
@@ -125,6 +184,13 @@ mod tests {
             (r#"{"do":"dial","to":"bob"}"#, Some(Order::Dial { to: "bob".into() })),
             (r#"{"do":"transfer","call":1,"to":"sip:7@h"}"#, Some(Order::Transfer { call: 1, to: "sip:7@h".into() })),
             (r#"{"do":"join","call":1,"with":2}"#, Some(Order::Join { call: 1, with: 2 })),
+            (r#"{"do":"conference","call":1,"with":2}"#, Some(Order::Conference { call: 1, with: 2 })),
+            (
+                r#"{"do":"agent","state":"not-ready","reason":"lunch"}"#,
+                Some(Order::Agent { state: WantedState::NotReady, reason: Some("lunch".into()) }),
+            ),
+            (r#"{"do":"wrap_up_done"}"#, Some(Order::WrapUpDone)),
+            (r#"{"do":"agent","state":"asleep"}"#, None),
             (r#"{"do":"hang_up","call":3}"#, Some(Order::HangUp { call: 3 })),
             (
                 r#"{"do":"voice","noise":false}"#,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use offhook_call::alarm::{AlarmEvent, AlarmView, Alarms, Measure, Reading, Rule};
+use offhook_call::alarm::{AlarmEvent, AlarmView, Alarms, Logged, Measure, Reading, Rule};
 use offhook_call::event::LogEvent;
 use offhook_call::view::{QueueView, TrunkView};
 use offhook_net::Clock;
@@ -24,14 +24,16 @@ const MB: u64 = 1_000_000;
 
 /// What alarms are watched with.
 pub struct Watcher {
-    pub asks: Post<Ask>,
-    pub clock: Clock,
-    pub live: EventSender,
-    pub figures: Arc<Figures>,
+    asks: Post<Ask>,
+    clock: Clock,
+    live: EventSender,
+    figures: Arc<Figures>,
     /// Where data and recordings lie, each with what it is called.
-    pub disks: Vec<(&'static str, PathBuf)>,
-    pub rules: watch::Receiver<Arc<Vec<Rule>>>,
-    pub raised: watch::Sender<Arc<Vec<AlarmView>>>,
+    disks: Vec<(&'static str, PathBuf)>,
+    rules: watch::Receiver<Arc<Vec<Rule>>>,
+    /// What the log says is raised.
+    before: Logged,
+    raised: watch::Sender<Arc<Vec<AlarmView>>>,
 }
 
 /// Failed recordings: how many there were when.
@@ -52,9 +54,22 @@ impl Faults {
 }
 
 impl Watcher {
+    /// Watches an exchange that is asked by `asks` and tells `live`; gives what is raised, too.
+    pub fn new(
+        (asks, clock, live, figures): (Post<Ask>, Clock, EventSender, Arc<Figures>),
+        disks: Vec<(&'static str, PathBuf)>,
+        rules: watch::Receiver<Arc<Vec<Rule>>>,
+        before: Logged,
+    ) -> (Self, watch::Receiver<Arc<Vec<AlarmView>>>) {
+        let (raised, seen) = watch::channel(Arc::default());
+        (Self { asks, clock, live, figures, disks, rules, before, raised }, seen)
+    }
+
     /// Watches until the exchange is gone.
     pub async fn run(mut self) {
         let mut alarms = Alarms::new(self.rules.borrow_and_update().to_vec());
+        alarms.go_on(core::mem::take(&mut self.before));
+        self.raised.send_replace(Arc::new(alarms.raised()));
         let mut faults = Faults(vec![(self.clock.now(), 0)]);
         let mut every = tokio::time::interval(EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

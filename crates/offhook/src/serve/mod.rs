@@ -17,6 +17,7 @@ mod prompts;
 mod recordings;
 mod reload;
 mod retention;
+mod sessions;
 mod siprec;
 mod tail;
 mod uploads;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, TrySendError, bounded, unbounded};
 use offhook_browser::Identity;
+use offhook_call::alarm::Logged;
 use offhook_call::config::{Names, Outgoing};
 use offhook_call::event::LogEvent;
 use offhook_call::{Command, Exchange, Recovered};
@@ -166,6 +168,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         webhooks,
         alarms,
         users,
+        openid,
         skills,
         entrances,
         recording,
@@ -201,7 +204,7 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     let names_entropy = entropy.fork();
     let named = named_trunks(named, &config);
     let leads = leads(&config);
-    let exchange = start_exchange(&store, &clock, config, node, entropy)?;
+    let (exchange, before) = start_exchange(&store, &clock, config, node, entropy)?;
     let (live, live_out) = events();
     let told = live.clone();
     let mut metrics = Metrics::new();
@@ -223,11 +226,9 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
     let uploads = uploading.map(|(uploads, figures)| metrics::uploads(&mut metrics, &figures, uploads));
     metrics::recordings(&mut metrics, &writer, &keeper.figures, &copier.figures);
     let (rules, rules_now) = watch::channel(Arc::new(alarms));
-    let (raised, alarms_raised) = watch::channel(Arc::default());
     let disks = vec![("data", data.clone()), ("recordings", shelf.folder.clone())];
-    let (watched, asks_of) = (Arc::clone(&figures), asks_in.clone());
-    let watcher =
-        Watcher { asks: asks_of, clock: clock.clone(), live: told, figures: watched, disks, rules: rules_now, raised };
+    let of_exchange = (asks_in.clone(), clock.clone(), told, Arc::clone(&figures));
+    let (watcher, alarms_raised) = Watcher::new(of_exchange, disks, rules_now, before);
     let config_figures = Arc::new(ConfigFigures::default());
     metrics::configuration(&mut metrics, &config_figures);
     let certifier = streams.as_ref().and_then(Streams::certifier);
@@ -290,7 +291,8 @@ fn build(checked: Checked, source: Source, versions: Versions) -> Result<House> 
         let tls = pages.filter(|_| http.tls);
         let webhooks = Webhooks { receivers: webhooks, folder: data.join("webhooks"), pace: Pace::default() };
         let (listen, token, requests_per_s) = (http.listen, http.token, http.requests_per_s);
-        let options = ServerOptions { listen, token, tokens, users, entrances, tls, phone, requests_per_s, webhooks };
+        let options =
+            ServerOptions { listen, token, tokens, users, openid, entrances, tls, phone, requests_per_s, webhooks };
         (options, port, live_out, metrics)
     });
     Ok(House { control, asks: asks_in, http, said, reloader, uploads, named, wishes, watcher })
@@ -426,11 +428,13 @@ fn start_exchange(
     config: offhook_call::config::Config,
     node: u16,
     entropy: Entropy,
-) -> Result<Exchange> {
+) -> Result<(Exchange, Logged)> {
+    let mut raised = Logged::default();
     let mut log: Vec<(Tick, LogEvent)> = Vec::new();
     let mut unread = 0_u64;
     store
         .read_log(0, |record| match LogEvent::decode(&record.bytes) {
+            Ok(LogEvent::Alarm(event)) => raised.fold(record.at, &event),
             Ok(event) => log.push((record.at, event)),
             Err(_) => unread += 1,
         })
@@ -450,7 +454,7 @@ fn start_exchange(
         tracing::warn!(lost, "calls were open when the exchange last ended; they are hung up and recorded as lost");
     }
     let ids = IdSource::new(node, store.boot());
-    Ok(Exchange::recover(clock.now(), config, ids, entropy, recovered))
+    Ok((Exchange::recover(clock.now(), config, ids, entropy, recovered), raised))
 }
 
 pub fn operating_system_entropy() -> Result<Entropy> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use offhook_server::{
@@ -11,13 +12,15 @@ use offhook_server::{
 };
 
 use super::port::Port;
-use crate::config::{playable, prompt_folders};
+use crate::config::{playable, prompt_folders, prompt_uses};
 use crate::versions::write;
 
 /// Programs that speak a text into a WAV file, and take the same options: the first one that is installed.
 const ENGINES: [&str; 2] = ["espeak-ng", "espeak"];
 /// How long an engine may take.
 const SPEAKS_WITHIN: Duration = Duration::from_secs(20);
+/// Engines that speak at once.
+const SPEAKING_MAX: usize = 2;
 /// How often it is looked whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Folders within folders that are looked into.
@@ -80,6 +83,20 @@ impl Folders {
     }
 }
 
+impl Folders {
+    /// Takes one away that the configuration in `file`, whose text this is, does not play.
+    fn remove(&self, name: &str, file: &Path, text: &str) -> Result<(), PromptFault> {
+        let (place, prompt) = self.find(name).ok_or(PromptFault::Missing)?;
+        if place + 1 < self.0.len() {
+            return Err(PromptFault::Foreign);
+        }
+        if let Some(lines) = prompt_uses(file, text, name, &prompt) {
+            return Err(PromptFault::Used(lines));
+        }
+        fs::remove_file(&prompt).map_err(|error| PromptFault::Unwritable(error.to_string()))
+    }
+}
+
 /// All sound files below a folder, with the names they have; false where some were left out.
 fn gather(folder: &Path, before: &str, depth: usize, files: &mut Vec<(String, PathBuf)>) -> bool {
     let Ok(entries) = fs::read_dir(folder) else { return true };
@@ -117,9 +134,30 @@ fn engine() -> Option<(&'static str, PathBuf)> {
     })
 }
 
+/// A place among those who speak.
+struct Speaking;
+
+/// How many speak now.
+static SPEAKING: AtomicUsize = AtomicUsize::new(0);
+
+impl Speaking {
+    fn begin() -> Result<Self, PromptFault> {
+        let more = |now: usize| (now < SPEAKING_MAX).then_some(now + 1);
+        let began = SPEAKING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        began.map(|_| Self).map_err(|_| PromptFault::Busy)
+    }
+}
+
+impl Drop for Speaking {
+    fn drop(&mut self) {
+        SPEAKING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Has an engine speak: the text on its input, the file on its output.
 fn speak(engine: &Path, text: &str, voice: Option<&str>) -> Result<Vec<u8>, PromptFault> {
     let silent = |error: std::io::Error| PromptFault::Silent(error.to_string());
+    let _place = Speaking::begin()?;
     let spoken = tempfile::NamedTempFile::new().map_err(silent)?;
     let mut command = Command::new(engine);
     command.arg("-w").arg(spoken.path()).arg("--stdin");
@@ -178,6 +216,16 @@ impl PromptShelf for Port {
         Box::pin(async move {
             let engine = engine().map(|(_, file)| file);
             self.at_prompts(move |folders| folders.put(&name, sound, engine)).await?
+        })
+    }
+
+    fn remove_prompt(&self, name: String) -> Answer<'_, Result<(), PromptFault>> {
+        Box::pin(async move {
+            let remove = move |desk: &super::configured::Desk| {
+                let (_, text) = desk.in_force()?;
+                Folders(prompt_folders(&desk.file, &text)).remove(&name, &desk.file, &text)
+            };
+            self.at_desk(remove).await?
         })
     }
 }
@@ -241,6 +289,27 @@ mod tests {
         assert_eq!(fs::read(file).expect("the file"), wav(8_000, 1));
         let own = folders.own().expect("a folder");
         assert_eq!(fs::read_dir(own).expect("the folder").count(), 2, "nothing else is left there");
+    }
+
+    #[test]
+    fn what_is_played_stays_and_what_is_not_goes() {
+        let (both, folders) = folders();
+        for name in ["closed", "old"] {
+            folders.put(name, PromptSound::Wav(wav(8_000, 1)), None).expect("kept");
+        }
+        let file = both.path().join("exchange.toml");
+        let names: Vec<_> = folders.0.iter().map(|folder| format!("{:?}", folder.display().to_string())).collect();
+        let text = format!(
+            "[exchange]\nrealm = \"house.test\"\n[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[prompts]\nfolders = [{}]\n\
+             [[queue]]\nname = \"old\"\n[[calendar]]\nname = \"office\"\nzone = \"UTC\"\nhours = {{ mon = \"08:00-18:00\" }}\n\
+             [[number]]\nnumber = \"700\"\nqueue = \"old\"\nopen = \"office\"\nclosed = {{ say = [\"closed\"] }}\n",
+            names.join(", ")
+        );
+        assert_eq!(folders.remove("closed", &file, &text), Err(PromptFault::Used(vec![17])));
+        assert_eq!(folders.remove("old", &file, &text), Ok(()), "a queue of that name plays nothing");
+        assert!(folders.find("old").is_none() && folders.find("closed").is_some());
+        assert_eq!(folders.remove("old", &file, &text), Err(PromptFault::Missing));
+        assert_eq!(folders.remove("digits/1", &file, &text), Err(PromptFault::Foreign));
     }
 
     #[test]

@@ -14,14 +14,18 @@ use crate::phone::{Dial, local_towards};
 use crate::statistics::{Bound, CallStatistics, EndedBy, MediaStatistics};
 
 impl Control {
-    pub(super) fn dial(&mut self, now: Tick, call: u32, peer: SocketAddr, dial: Dial) {
+    pub(super) fn dial(&mut self, now: Tick, call: u32, peer: Option<SocketAddr>, dial: Dial) {
         self.dialed = Some((peer, dial.uri.clone()));
         let Dial { uri, from, headers, keys, hang_up_after, give_up_after, carrier } = dial;
-        let local = match local_towards(&self.socket, peer) {
+        let Some(peer) = peer.or_else(|| self.server()) else {
+            return self.not_dialed(call, &uri, "there is no server to ask".into());
+        };
+        let local = match local_towards(&self.wire.udp, peer) {
             Ok(local) => local,
             Err(error) => return self.not_dialed(call, &uri, error.to_string()),
         };
-        let Some((engine, described)) = self.open_engine(call, local) else {
+        let flow = self.flow_to(peer, local);
+        let Some((engine, described)) = self.open_engine(call, flow) else {
             return self.not_dialed(call, &uri, "no ports for sound are free".into());
         };
         let offer = sdp::offer(&described, &self.config.caps, Direction::SendRecv);
@@ -34,20 +38,19 @@ impl Control {
         };
         let account = self.config.account.as_ref();
         let from = from.unwrap_or_else(|| {
-            let address = account.map_or_else(|| self.contact(local), |account| account.aor.clone());
+            let address = account.map_or_else(|| self.contact(flow), |account| account.aor.clone());
             NameAddr::new(address).with_display(self.config.name.as_deref().unwrap_or_default())
         });
         let invite = Invite {
-            flow: self.flow_to(peer, local),
+            flow,
             to: NameAddr::new(uri.clone()),
             from,
-            contact: self.contact(local),
+            contact: self.contact(flow),
             headers,
             body: Some(Body::sdp(told)),
             credentials: account.and_then(|account| account.credentials.clone()),
             uri: uri.clone(),
         };
-        let flow = invite.flow;
         let session = match self.endpoint.invite(now, invite) {
             Ok(session) => session,
             Err(full) => return self.not_dialed(call, &uri, full.to_string()),

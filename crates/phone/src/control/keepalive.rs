@@ -7,6 +7,8 @@ use offhook_units::{Entropy, Span, Tick};
 
 /// Requests without an answer after which the exchange is taken for one that speaks no STUN.
 const UNANSWERED_MAX: u32 = 3;
+/// Questions without an answer after which one that answered before is taken to be gone.
+const LOST_AFTER: u32 = 2;
 /// Keeps a way open where nobody answers STUN.
 const LINE_BREAKS: &[u8] = b"\r\n\r\n";
 
@@ -17,13 +19,15 @@ pub struct KeepAlive {
     due: Option<Tick>,
     asked: Option<[u8; 12]>,
     unanswered: u32,
+    /// Somebody who answered before did not answer the last questions; told once.
+    lost: bool,
     mapped: Option<SocketAddr>,
 }
 
 impl KeepAlive {
     /// Asks once in `every`, as soon as there is something to keep open.
     pub const fn new(every: Span) -> Self {
-        Self { every, due: None, asked: None, unanswered: 0, mapped: None }
+        Self { every, due: None, asked: None, unanswered: 0, lost: false, mapped: None }
     }
 
     /// We are registered: from now on the way is kept open.
@@ -48,7 +52,10 @@ impl KeepAlive {
         let chance = u64::from(entropy.next_u32() >> 16);
         self.due = Some(now + self.every * 4 / 5 + self.every / 5 * chance / (1 << 16));
         self.unanswered += u32::from(self.asked.is_some());
-        if self.unanswered >= UNANSWERED_MAX {
+        if self.mapped.is_some() {
+            self.lost |= self.unanswered == LOST_AFTER;
+        }
+        if self.mapped.is_none() && self.unanswered >= UNANSWERED_MAX {
             self.asked = None;
             return Some(LINE_BREAKS.to_vec());
         }
@@ -58,6 +65,16 @@ impl KeepAlive {
         }
         self.asked = Some(id);
         Some(offhook_net::stun::binding_request(id))
+    }
+
+    /// Whether the exchange answers no more though it did before; true once.
+    pub const fn take_lost(&mut self) -> bool {
+        core::mem::replace(&mut self.lost, false)
+    }
+
+    /// Another exchange, or another address of ours: nothing is known of the way.
+    pub fn anew(&mut self) {
+        *self = Self { due: self.due, ..Self::new(self.every) };
     }
 
     /// The exchange told where it sees us. Gives whether that is another address than before: nothing reaches us at that one
@@ -98,6 +115,24 @@ mod tests {
             assert!((20..=25).contains(&next.since(now).as_s()), "{}", next.since(now));
             now = next;
         }
+    }
+
+    #[test]
+    fn one_that_answered_and_does_so_no_more_is_lost_after_two_questions_and_that_is_told_once() {
+        let (mut keep, mut entropy, mut now) = (KeepAlive::new(EVERY), Entropy::from_number(1), Tick::from_us(1));
+        keep.begin(now);
+        let request = keep.take_due(now, &mut entropy).expect("it is time");
+        keep.is_moved(id_of(&request), ([192, 0, 2, 1], 5_060).into());
+        let mut lost = Vec::new();
+        for _ in 0..5 {
+            now = keep.due().expect("it goes on");
+            let request = keep.take_due(now, &mut entropy).expect("it is time");
+            assert_ne!(request, LINE_BREAKS, "it is asked on");
+            lost.push(keep.take_lost());
+        }
+        assert_eq!(lost, [false, false, true, false, false]);
+        keep.anew();
+        assert!(keep.due().is_some() && !keep.take_lost());
     }
 
     #[test]

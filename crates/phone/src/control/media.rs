@@ -44,8 +44,8 @@ impl Control {
             offer
         };
         let Some(line) = self.lines.get_mut(&call) else { return };
-        let (session, local) = (line.session, line.flow.local);
-        let contact = self.contact(local);
+        let (session, flow) = (line.session, line.flow);
+        let contact = self.contact(flow);
         self.endpoint.answer(now, session, contact, Some(Body::sdp(body)));
         self.talking(now, call);
     }
@@ -207,6 +207,6 @@ fn accepted(line: &mut Line, offer: &str, answer: &[u8], caps: &MediaCaps) -> Re
 }
 
 /// The direction that we wish for.
-const fn wish(held_by_us: bool) -> Direction {
+pub(super) const fn wish(held_by_us: bool) -> Direction {
     if held_by_us { Direction::SendOnly } else { Direction::SendRecv }
 }

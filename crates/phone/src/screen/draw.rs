@@ -8,7 +8,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span as Words};
 use ratatui::widgets::{Block, Paragraph};
 
-use super::{KEYS, Shown, Stand, Typed, View, Wish};
+use super::{AGENT_KEYS, KEYS, REASONS, Shown, Stand, Typed, Typing, View, Wish};
+use crate::agent::{AgentNow, AgentState, Customer};
 use crate::meters::{Meters, Quality};
 use crossterm::event::KeyCode;
 
@@ -54,20 +55,22 @@ pub(super) fn draw(view: &View, now: Tick, colours: bool, frame: &mut Frame<'_>)
     let mut spots = Spots::default();
     let keys = key_lines(view, frame.area().width);
     let calls = view.calls.len().clamp(1, CALLS_SHOWN + 1) as u16;
+    let customer = view.agent.as_ref().and_then(|agent| agent.customer.as_ref());
+    let state_rows = STATE_ROWS + u16::from(customer.is_some_and(|customer| customer.note.is_some()));
     // On a low screen the state and the keys are what must be seen.
-    let spare = frame.area().height.saturating_sub(1 + STATE_ROWS + keys.len() as u16);
+    let spare = frame.area().height.saturating_sub(1 + state_rows + keys.len() as u16);
     let calls = calls.min(spare);
     let sound_rows = if spare >= calls + SOUND_ROWS { SOUND_ROWS } else { 0 };
     let [title, state, list, sound, history, bottom] = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Length(STATE_ROWS),
+        Constraint::Length(state_rows),
         Constraint::Length(calls),
         Constraint::Length(sound_rows),
         Constraint::Fill(1),
         Constraint::Length(keys.len() as u16),
     ])
     .areas(frame.area());
-    draw_title(view, &paint, frame, title);
+    draw_title(view, now, &paint, frame, title);
     draw_state(view, now, &paint, frame, state);
     draw_calls(view, now, &paint, frame, list, &mut spots);
     draw_sound(view, &paint, frame, sound);
@@ -92,9 +95,16 @@ impl Paint {
     }
 }
 
-fn draw_title(view: &View, paint: &Paint, frame: &mut Frame<'_>, area: Rect) {
+fn draw_title(view: &View, now: Tick, paint: &Paint, frame: &mut Frame<'_>, area: Rect) {
     let sign = if view.well { "●" } else { "✖" };
+    let mail = view.mailbox.as_ref().map_or_else(String::new, |what| format!("✉ {what}  "));
+    let (agent, colour) = view.agent.as_ref().map_or((String::new(), GREEN), |agent| {
+        let (sign, words, colour) = look_of_agent(agent, now);
+        (format!("{sign} {words}  "), colour)
+    });
     let standing = Line::from(vec![
+        Words::styled(mail, paint.bold(ORANGE)),
+        Words::styled(agent, paint.of(colour)),
         Words::styled(format!("{sign} "), paint.of(if view.well { GREEN } else { VERMILION })),
         Words::raw(format!("{} ", view.standing)),
     ]);
@@ -110,6 +120,7 @@ fn look_of(shown: &Shown) -> (&'static str, &'static str, Color) {
         Stand::Calling => ("▷", word, BLUE),
         Stand::Talking if shown.held_by_us => ("‖", word, ORANGE),
         Stand::Talking if shown.muted => ("∅", word, VERMILION),
+        Stand::Talking if shown.conference => ("∴", word, GREEN),
         Stand::Talking => ("▶", word, GREEN),
     }
 }
@@ -119,22 +130,74 @@ fn time(now: Tick, since: Tick) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
+/// Sign, words and colour of what an agent does.
+fn look_of_agent(agent: &AgentNow, now: Tick) -> (&'static str, String, Color) {
+    let for_so_long = time(now, agent.since);
+    let why = agent.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    match agent.state {
+        AgentState::Available => ("●", "ready".to_owned(), GREEN),
+        AgentState::Offered => ("◆", "offered".to_owned(), ORANGE),
+        AgentState::Busy => ("▶", "busy".to_owned(), GREEN),
+        AgentState::WrapUp => match agent.until {
+            Some(until) => ("✎", format!("wrap-up, {} left", time(until, now)), BLUE),
+            None => ("✎", format!("wrap-up {for_so_long}"), BLUE),
+        },
+        AgentState::NotReady => ("‖", format!("not ready{why} {for_so_long}"), ORANGE),
+        AgentState::LoggedOut => ("○", "logged out".to_owned(), VERMILION),
+    }
+}
+
+/// What is said of a customer beside the name.
+fn remarks_of(customer: &Customer, now: Tick) -> Vec<String> {
+    let entered = (!customer.entered.is_empty()).then(|| format!("pressed {}", customer.entered));
+    let earlier = match customer.earlier {
+        0 => None,
+        1 => Some("called once before".to_owned()),
+        times => Some(format!("called {times} times before")),
+    };
+    let remarks = [
+        customer.waits_since.map(|since| format!("waits {}", time(now, since))),
+        customer.callback.then(|| "wants to be called back".to_owned()),
+        entered,
+        earlier,
+    ];
+    remarks.into_iter().flatten().collect()
+}
+
 /// The state, seen from across the room.
 fn draw_state(view: &View, now: Tick, paint: &Paint, frame: &mut Frame<'_>, area: Rect) {
     let spaced = |word: &str| word.chars().flat_map(|letter| [letter, ' ']).collect::<String>();
     let (lines, colour) = match view.first() {
-        None if view.well => (vec![format!("●  {}", spaced("READY")), String::new()], GREEN),
+        None if view.well => match &view.agent {
+            None => (vec![format!("●  {}", spaced("READY")), String::new()], GREEN),
+            Some(agent) => {
+                let (sign, words, colour) = look_of_agent(agent, now);
+                let queues = match &*agent.queues {
+                    [] => format!("{} · in no queue", agent.name),
+                    queues => format!("{} · {}", agent.name, queues.join(", ")),
+                };
+                (vec![format!("{sign}  {}", spaced(&words.to_uppercase())), queues], colour)
+            }
+        },
         None => (vec![format!("✖  {}", spaced("NOT CONNECTED")), view.standing.clone()], VERMILION),
         Some(shown) => {
             let (sign, word, colour) = look_of(shown);
+            let customer = view.agent.as_ref().and_then(|agent| agent.customer.as_ref());
+            // The exchange knows of one customer at a time: of the call that came from a queue.
+            let customer = customer.filter(|_| shown.queue.is_some());
             let remarks = [
                 shown.queue.as_ref().map(|queue| format!("queue {queue}")),
                 shown.codec.map(str::to_owned),
                 shown.held_by_peer.then(|| "held by the other side".to_owned()),
             ];
-            let remarks: Vec<String> = remarks.into_iter().flatten().collect();
+            let known = customer.map(|customer| remarks_of(customer, now)).unwrap_or_default();
+            let remarks: Vec<String> = remarks.into_iter().flatten().chain(known).collect();
             let first = format!("{sign}  {}  {}", spaced(word), time(now, shown.since));
-            (vec![first, shown.who.clone(), remarks.join(" · ")], colour)
+            let others = view.calls.iter().filter(|other| shown.conference && other.conference);
+            let others = others.filter(|other| other.call != shown.call).map(|other| format!(" and {}", other.who));
+            let who = others.fold(shown.who.clone(), |who, other| who + &other);
+            let note = customer.and_then(|customer| customer.note.as_ref()).map(|note| format!("✎ {}", one_line(note)));
+            ([first, who, remarks.join(" · ")].into_iter().chain(note).collect(), colour)
         }
     };
     let block = Block::bordered().border_style(paint.bold(colour));
@@ -147,6 +210,11 @@ fn draw_state(view: &View, now: Tick, paint: &Paint, frame: &mut Frame<'_>, area
     frame.render_widget(Paragraph::new(text.collect::<Vec<_>>()), inner);
 }
 
+/// What somebody has written, on one line, steering no terminal.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).collect()
+}
+
 fn draw_calls(view: &View, now: Tick, paint: &Paint, frame: &mut Frame<'_>, area: Rect, spots: &mut Spots) {
     let current = view.current().map(|shown| shown.call);
     for (n, shown) in view.calls.iter().take(CALLS_SHOWN).enumerate() {
@@ -155,7 +223,7 @@ fn draw_calls(view: &View, now: Tick, paint: &Paint, frame: &mut Frame<'_>, area
         let mark = if Some(shown.call) == current { ">" } else { " " };
         let line = Line::from(vec![
             Words::raw(format!(" {mark} ")),
-            Words::styled(format!("{sign} {word:8}"), paint.of(colour)),
+            Words::styled(format!("{sign} {word:10}"), paint.of(colour)),
             Words::raw(format!(" {:>6}  {}", time(now, shown.since), shown.who)),
         ]);
         frame.render_widget(Paragraph::new(line), row);
@@ -239,7 +307,8 @@ fn key_lines(view: &View, width: u16) -> Vec<Vec<(char, &'static str)>> {
     }
     let mut lines: Vec<Vec<(char, &'static str)>> = vec![Vec::new()];
     let mut used = 0;
-    for (key, word) in KEYS {
+    let of_agents = if view.agent.is_some() { &AGENT_KEYS[..] } else { &[] };
+    for (key, word) in KEYS.iter().chain(of_agents).copied() {
         let long = word.len() + 5;
         if used + long > usize::from(width) && used > 0 {
             lines.push(Vec::new());
@@ -261,9 +330,15 @@ fn draw_keys(
     keys: Vec<Vec<(char, &'static str)>>,
     spots: &mut Spots,
 ) {
-    if let Some(Typed { text, transfer }) = &view.typed {
-        let (what, does) = if transfer.is_some() { ("transfer to", "transfers") } else { ("call", "calls") };
-        let line = format!(" {what}: {text}_   (Enter {does}, Esc forgets)");
+    if let Some(Typed { text, what, number: _ }) = &view.typed {
+        let line = match what {
+            Typing::Transfer(_) => format!(" transfer to: {text}_   (Enter transfers, ↑ earlier numbers, Esc forgets)"),
+            Typing::Call => format!(" call: {text}_   (Enter calls, ↑ earlier numbers, Esc forgets)"),
+            Typing::Reason => {
+                let known = REASONS.iter().zip(1..).map(|(reason, digit)| format!("{digit} {reason}"));
+                format!(" not ready: {text}_   ({}; Enter tells, Esc forgets)", known.collect::<Vec<_>>().join(", "))
+            }
+        };
         return frame.render_widget(Paragraph::new(line).style(Modifier::BOLD), area);
     }
     for (row, line) in area.rows().zip(keys) {

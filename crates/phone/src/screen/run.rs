@@ -16,6 +16,7 @@ use ratatui::backend::CrosstermBackend;
 
 use super::draw::{Spots, draw};
 use super::{View, Wish};
+use crate::agent::AgentWish;
 use crate::clock::Clock;
 use crate::event::{PhoneEvent, Told};
 use crate::phone::{Dial, Phone, PhoneError};
@@ -44,7 +45,7 @@ impl Drop for Terminal {
 }
 
 /// Shows the phone until it is off; `stop` switches it off from outside. Gives the figures of all its calls. Colours are left out where the
-/// environment asks for that (`NO_COLOR`).
+/// environment asks for that (`NO_COLOR`). What the agent wants of the exchange goes to `desk`.
 ///
 /// # Errors
 /// The terminal's.
@@ -55,6 +56,7 @@ pub fn run(
     clock: Clock,
     title: &str,
     voice: VoiceSwitches,
+    desk: &dyn Fn(AgentWish),
 ) -> io::Result<Vec<CallStatistics>> {
     let terminal = Terminal::take()?;
     let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -80,7 +82,7 @@ pub fn run(
             }
             recv(keys) -> event => {
                 let wish = event.map_or(Wish::Nothing, |event| wish_of(&mut view, &spots, &event));
-                grant(phone, &mut view, clock.now(), wish);
+                grant(phone, &mut view, clock.now(), wish, desk);
             }
             recv(stop) -> _ => {
                 phone.off();
@@ -110,9 +112,9 @@ fn wish_of(view: &mut View, spots: &Spots, event: &TerminalEvent) -> Wish {
     }
 }
 
-fn grant(phone: &Phone, view: &mut View, now: Tick, wish: Wish) {
+fn grant(phone: &Phone, view: &mut View, now: Tick, wish: Wish, desk: &dyn Fn(AgentWish)) {
     let called = match wish {
-        Wish::Nothing | Wish::TypeCall | Wish::TypeTransfer(_) | Wish::Select(_) => Ok(()),
+        Wish::Nothing | Wish::TypeCall | Wish::TypeTransfer(_) | Wish::TypeReason | Wish::Select(_) => Ok(()),
         Wish::Answer(call, others) => {
             for other in others {
                 phone.hold(other, true);
@@ -150,6 +152,18 @@ fn grant(phone: &Phone, view: &mut View, now: Tick, wish: Wish) {
         Wish::Transfer(call, address) => phone.transfer(call, &address),
         Wish::Join(call, with) => {
             phone.join(call, with);
+            Ok(())
+        }
+        Wish::Confer(call, with) => {
+            phone.confer(call, with);
+            Ok(())
+        }
+        Wish::Split(call) => {
+            phone.split(call);
+            Ok(())
+        }
+        Wish::Agent(wish) => {
+            desk(wish);
             Ok(())
         }
         Wish::Voice(change) => {

@@ -5,6 +5,7 @@ use ratatui::backend::TestBackend;
 
 use super::draw::{Spots, draw};
 use super::*;
+use crate::agent::Customer;
 use crate::meters::Quality;
 
 fn told(event: PhoneEvent) -> Told {
@@ -191,4 +192,146 @@ fn every_size_of_terminal_is_drawn_and_as_few_as_ten_lines_show_state_and_keys()
     assert!(drawn(&view, 0, 100, 40).0.join("\n").contains("and 43 more"));
     let (lines, _) = drawn(&self::view(), 0, 80, 10);
     assert!(lines.join("\n").contains("R E A D Y") && lines.join("\n").contains("a answer"), "{lines:?}");
+}
+
+fn agent(state: AgentState, customer: Option<Customer>) -> PhoneEvent {
+    let reason = (state == AgentState::NotReady).then(|| "lunch".to_owned());
+    let (since, until) = (Tick::from_us(3_700_000_000), Some(Tick::from_us(3_755_000_000)));
+    let (name, queues) = ("Ann".to_owned(), vec!["Sales".to_owned(), "Service".to_owned()]);
+    PhoneEvent::Agent { agent: Box::new(AgentNow { name, state, reason, since, until, queues, customer }) }
+}
+
+#[test]
+fn a_conference_shows_both_and_f_splits_it_again() {
+    let mut view = view();
+    view.take(&told(incoming(1, "Anna")));
+    view.take(&told(answered(1)));
+    assert_eq!(press(&mut view, 'f'), Wish::Nothing, "there is nobody to confer with");
+    view.take(&told(PhoneEvent::Dialing { call: 2, uri: "sip:7@x".into() }));
+    assert_eq!(press(&mut view, 'f'), Wish::Nothing, "the other one has not answered");
+    view.take(&told(answered(2)));
+    assert_eq!(press(&mut view, 'f'), Wish::Confer(2, 1));
+    view.take(&told(PhoneEvent::Conference { calls: vec![2, 1], on: true }));
+    for part in ["∴  C O N F E R E N C E", "sip:7@x and Anna  +49301", "∴ CONFERENCE"] {
+        assert!(text(&view).contains(part), "{part} is missing in\n{}", text(&view));
+    }
+    assert_eq!(press(&mut view, 's'), Wish::Nothing, "there is nothing to swap");
+    view.take(&told(PhoneEvent::Held { call: 1, by_us: true, by_peer: false }));
+    assert!(text(&view).contains("ON HOLD"), "one may be held in it");
+    assert_eq!(press(&mut view, 'f'), Wish::Split(2));
+    view.take(&told(PhoneEvent::Conference { calls: vec![2, 1], on: false }));
+    assert!(!text(&view).contains("C O N F"), "{}", text(&view));
+}
+
+#[test]
+fn an_agents_state_its_keys_and_what_is_known_of_a_customer_are_shown() {
+    let mut view = view();
+    assert!(!text(&view).contains("not ready") && press(&mut view, 'o') == Wish::Nothing, "no exchange was asked");
+    for (state, shown, keys) in [
+        (
+            AgentState::Available,
+            "●  R E A D Y",
+            [None, Some(Wish::TypeReason), None, Some(Wish::Agent(AgentWish::LoggedOut))],
+        ),
+        (
+            AgentState::NotReady,
+            "‖  N O T   R E A D Y :   L U N C H   0 : 3 0",
+            [
+                Some(Wish::Agent(AgentWish::Available)),
+                Some(Wish::TypeReason),
+                None,
+                Some(Wish::Agent(AgentWish::LoggedOut)),
+            ],
+        ),
+        (
+            AgentState::WrapUp,
+            "✎  W R A P - U P ,   0 : 2 5   L E F T",
+            [
+                None,
+                Some(Wish::TypeReason),
+                Some(Wish::Agent(AgentWish::WrapUpDone)),
+                Some(Wish::Agent(AgentWish::LoggedOut)),
+            ],
+        ),
+        (
+            AgentState::LoggedOut,
+            "○  L O G G E D   O U T",
+            [Some(Wish::Agent(AgentWish::Available)), None, None, Some(Wish::Agent(AgentWish::Available))],
+        ),
+    ] {
+        view.take(&told(agent(state, None)));
+        let text = text(&view);
+        assert!(text.contains(shown) && text.contains("Ann · Sales, Service"), "{shown} is missing in\n{text}");
+        for (key, wish) in ['y', 'o', 'w', 'l'].into_iter().zip(keys) {
+            assert_eq!(view.meaning(KeyCode::Char(key)), wish.unwrap_or(Wish::Nothing), "{key} while {state:?}");
+        }
+    }
+    let customer = Customer {
+        call: "call-1".into(),
+        caller: "Anna".into(),
+        queue: Some("Sales".into()),
+        waits_since: Some(Tick::from_us(3_640_000_000)),
+        entered: "12".into(),
+        callback: false,
+        earlier: 3,
+        note: Some("Order/New: the parcel\nwas \u{1b}[2Jopen".into()),
+    };
+    view.take(&told(incoming(1, "Anna")));
+    view.take(&told(agent(AgentState::Offered, Some(customer))));
+    for part in [
+        "◆  R I N G S",
+        "queue Sales · waits 1:30 · pressed 12 · called 3 times before",
+        "✎ Order/New: the parcel was [2Jopen",
+        "◆ offered",
+    ] {
+        assert!(text(&view).contains(part), "{part} is missing in\n{}", text(&view));
+    }
+}
+
+#[test]
+fn a_reason_is_typed_or_chosen_by_its_digit() {
+    for (typed, reason) in [("2", Some("lunch")), ("dentist", Some("dentist")), ("9", Some("9")), ("", None)] {
+        let mut view = view();
+        view.take(&told(agent(AgentState::Available, None)));
+        assert_eq!(press(&mut view, 'o'), Wish::TypeReason);
+        assert!(text(&view).contains("(1 break, 2 lunch, 3 meeting"), "{}", text(&view));
+        typed.chars().for_each(|letter| assert_eq!(press(&mut view, letter), Wish::Nothing));
+        let wish = view.key(KeyEvent::from(KeyCode::Enter));
+        assert_eq!(wish, Wish::Agent(AgentWish::NotReady(reason.map(str::to_owned))), "{typed}");
+    }
+}
+
+#[test]
+fn earlier_numbers_come_back_by_the_arrows_newest_first() {
+    let mut view = view();
+    for (call, number) in [(1, "+49301"), (2, "+49302"), (3, "+49301")] {
+        view.take(&told(PhoneEvent::Incoming { call, number: number.into(), name: None, queue: None }));
+    }
+    press(&mut view, 'c');
+    let shown = |view: &View| view.typed.as_ref().map(|typed| typed.text.clone()).unwrap_or_default();
+    let mut numbers = Vec::new();
+    for key in [KeyCode::Up, KeyCode::Up, KeyCode::Up, KeyCode::Down, KeyCode::Down] {
+        assert_eq!(view.key(KeyEvent::from(key)), Wish::Nothing);
+        numbers.push(shown(&view));
+    }
+    assert_eq!(numbers, ["+49301", "+49302", "+49302", "+49301", ""]);
+}
+
+#[test]
+fn messages_that_wait_and_a_server_that_is_lost_are_shown() {
+    let mut view = view();
+    view.take(&told(PhoneEvent::Mailbox { waiting: true, new: Some(2), old: Some(8) }));
+    let server = PhoneEvent::Server { address: "192.0.2.2:5060".parse().unwrap(), why: "no answer".into() };
+    view.take(&told(server));
+    view.take(&told(PhoneEvent::Moved { address: "192.0.2.9:5070".parse().unwrap() }));
+    for part in [
+        "✉ 2 new",
+        "01:02:03  the mailbox has 2 new",
+        "the server is lost (no answer): 192.0.2.2:5060 is asked",
+        "our address is 192.0.2.9:5070 now",
+    ] {
+        assert!(text(&view).contains(part), "{part} is missing in\n{}", text(&view));
+    }
+    view.take(&told(PhoneEvent::Mailbox { waiting: false, new: Some(0), old: Some(10) }));
+    assert!(!text(&view).contains('✉'));
 }

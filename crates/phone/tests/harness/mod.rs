@@ -1,6 +1,8 @@
 //! Phones on loopback, and waiting for what they tell with a deadline.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod office;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -30,6 +30,16 @@ const NUMBER_CHARS_MAX: usize = 128;
 /// Longest that a wrap-up is extended by at once, in seconds.
 const EXTEND_S_MAX: u64 = 3_600;
 
+/// Whether an agent who wraps up has yet to give a code that the queue requires: until then the wrap-up is not over by being available.
+///
+/// # Errors
+/// As [`Unavailable`].
+pub async fn owes_code(shared: &Shared, agent: AgentId) -> Result<bool, Unavailable> {
+    let Some(view) = shared.view.desk(agent).await? else { return Ok(false) };
+    let owed = view.codes.is_some_and(|codes| codes.required && codes.code.is_none());
+    Ok(owed && view.wrap_up.is_some())
+}
+
 /// What the exchange knows of an agent's desk, and does there.
 pub trait Desk {
     /// An agent's desk now; none where there is no such agent.

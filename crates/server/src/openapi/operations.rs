@@ -317,6 +317,10 @@ fn configured(s: &mut Schemas) -> Vec<Operation> {
             .body::<prompts::Put>(s)
             .gives::<prompts::Prompt>(s, "The prompt.")
             .refuses(&[409, 500]),
+        op(Method::DELETE, "/api/v1/prompts/{name}", "deletePrompt", "Configuration", "Take a prompt away that nothing plays")
+            .notes("409 where the configuration in force plays it, and says on which lines; and where it is not of the exchange's own keeping.")
+            .gives_nothing(204, "It is gone.")
+            .refuses(&[409, 500]),
     ]
 }
 
@@ -483,13 +487,14 @@ fn open(s: &mut Schemas) -> Vec<Operation> {
         op(Method::GET, "/api/v1/session", "getSession", "Session", "Who you are, and what you may do")
             .gives::<session::Whoami>(s, "Who asks; nobody where nobody is signed in."),
         op(Method::POST, "/api/v1/session", "signIn", "Session", "Sign in with name and password")
-            .notes("A problem of the type `urn:offhook:code-wanted` asks for the code of an authenticator.")
+            .notes("A problem of the type `urn:offhook:code-wanted` asks for the code of an authenticator. Who signs in at a provider begins at `/sign-in/openid` in a browser instead.")
             .body::<session::SignIn>(s)
             .gives::<session::Whoami>(s, "Who is signed in.")
             .with_header("Set-Cookie", "The session.")
             .refuses(&[401, 403, 429, 503]),
         op(Method::DELETE, "/api/v1/session", "signOut", "Session", "Sign out")
             .gives_nothing(204, "Nobody is signed in (any more).")
+            .gives::<session::SignedOut>(s, "The same, of somebody who had signed in at a provider, where a session goes on.")
             .refuses(&[403, 503]),
         op(Method::GET, "/api/v1/visitors/{entrance}", "getEntrance", "Visitors", "What the page of an entrance shows")
             .gives::<visitors::Shown>(s, "The entrance."),

@@ -4,6 +4,7 @@
 
 mod attempts;
 pub mod credentials;
+mod kept;
 mod password;
 mod rights;
 mod sessions;
@@ -11,22 +12,24 @@ mod sessions;
 use core::net::IpAddr;
 use core::time::Duration;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use offhook_units::AgentId;
+use offhook_units::{AgentId, Span, Tick};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::metrics::Metrics;
 
 pub use attempts::ATTEMPTS_MAX;
+pub use kept::{KeptSession, SessionShelf, write_down};
 pub use password::{Codes, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Password};
 pub use rights::{Needed, ROUTES, Right, Rights, Role, needed};
-pub use sessions::{IDLE_MAX, LASTS_MAX, Lease, SESSIONS_MAX, SESSIONS_OF_ONE_MAX};
+pub use sessions::{IDLE_MAX, LASTS_MAX, Lease, SESSIONS_MAX, SESSIONS_OF_ONE_MAX, Way};
 
 use attempts::Attempts;
-use sessions::Sessions;
+use kept::{CHANGES_MAX, Change, made, made_again, stamp};
+use sessions::{Begun, Key, Session, Sessions, Used};
 
 /// Passwords that are checked at once: each takes 19 MiB and some 20 ms of a core, and the calls need both.
 pub const CHECKS_MAX: usize = 2;
@@ -38,8 +41,10 @@ const CHECK_WITHIN: Duration = Duration::from_secs(5);
 pub struct User {
     /// The name.
     pub name: String,
-    /// What the password hashes to.
-    pub password: Password,
+    /// What the password hashes to; who has none signs in at the provider alone.
+    pub password: Option<Password>,
+    /// What a provider's token calls them, where they may sign in there.
+    pub openid: Option<String>,
     /// The secret of the authenticator, where a code is asked for beside the password.
     pub codes: Option<Arc<Codes>>,
     /// What they are in the service centre.
@@ -51,14 +56,19 @@ pub struct User {
 impl User {
     /// Whether a session of the one is one of the other.
     fn is_as(&self, other: &Self) -> bool {
-        let Self { name, password, codes, roles, agent } = self;
+        let Self { name, password, openid, codes, roles, agent } = self;
+        let same_password = match (password, &other.password) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.is_as(other),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
         let same_codes = match (codes, &other.codes) {
             (None, None) => true,
             (Some(one), Some(other)) => one.is_as(other),
             (Some(_), None) | (None, Some(_)) => false,
         };
         let (same_roles, same_agent) = (*roles == other.roles, *agent == other.agent);
-        *name == other.name && password.is_as(&other.password) && same_codes && same_roles && same_agent
+        *name == other.name && same_password && *openid == other.openid && same_codes && same_roles && same_agent
     }
 }
 
@@ -146,14 +156,16 @@ const RESULTS: [(&str, Counted); 3] =
 struct Admitted {
     token: Option<[u8; 32]>,
     tokens: Vec<TokenUser>,
-    people: Vec<User>,
+    people: Vec<Arc<User>>,
     /// Checked where there is no such user, so that the time tells nothing; there is none where nobody can sign in.
     nobody: Option<Password>,
 }
 
 impl Admitted {
     fn new(token: Option<&str>, tokens: Vec<TokenUser>, people: Vec<User>) -> Result<Self, String> {
-        let nobody = (!people.is_empty()).then(|| Password::of("nobody has this password")).transpose()?;
+        let has_password = people.iter().any(|user| user.password.is_some());
+        let nobody = has_password.then(|| Password::of("nobody has this password")).transpose()?;
+        let people = people.into_iter().map(Arc::new).collect();
         Ok(Self { token: token.map(token_hash), tokens, people, nobody })
     }
 }
@@ -166,20 +178,102 @@ pub struct Users {
     attempts: Mutex<Attempts>,
     checks: Semaphore,
     counted: [AtomicU64; RESULTS.len()],
+    /// By which rules a provider's word makes somebody, where there is a provider.
+    rules: Option<String>,
+    /// What is to be written down of sessions.
+    changes: mpsc::Sender<Change>,
+    /// An instant by both clocks: sessions are written down by that of the exchange.
+    clocks: (Instant, Tick),
 }
 
 impl Users {
-    /// `token` may do everything. Where there is neither a token nor a user, everybody may do everything.
+    /// `token` may do everything. Where there is neither a token nor a user, nor a provider that people sign in at, everybody may do
+    /// everything. `rules` are those by which a provider's word makes somebody. What changes about sessions goes to the receiver.
     ///
     /// # Errors
     /// The system gives no randomness.
-    pub fn new(token: Option<&str>, tokens: Vec<TokenUser>, users: Vec<User>) -> Result<Self, String> {
-        Ok(Self {
+    pub fn new(
+        token: Option<&str>,
+        tokens: Vec<TokenUser>,
+        users: Vec<User>,
+        rules: Option<String>,
+        now: Tick,
+    ) -> Result<(Self, mpsc::Receiver<Change>), String> {
+        let (changes, to_write) = mpsc::channel(CHANGES_MAX);
+        let all = Self {
             admitted: Mutex::new(Arc::new(Admitted::new(token, tokens, users)?)),
             sessions: Mutex::default(),
             attempts: Mutex::default(),
             checks: Semaphore::new(CHECKS_MAX),
             counted: Default::default(),
+            rules,
+            changes,
+            clocks: (Instant::now(), now),
+        };
+        Ok((all, to_write))
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tick(&self, at: Instant) -> Tick {
+        let (began, tick) = self.clocks;
+        tick + Span::from_us(at.saturating_duration_since(began).as_micros() as u64)
+    }
+
+    /// Goes on with the sessions that were written down before the exchange was started again. Those of users who are somebody else now are
+    /// over.
+    pub fn go_on(&self, kept: Vec<KeptSession>) {
+        let (now, tick) = (Instant::now(), self.tick(Instant::now()));
+        let ago = |at: Tick| now.checked_sub(tick.since(at).as_std());
+        let rules = self.rules.as_deref().unwrap_or_default();
+        let admitted = self.admitted();
+        let mut over = Vec::new();
+        let mut sessions = self.sessions();
+        for KeptSession { key, user, stamp: was, openid, made: by, began, used } in kept {
+            let found = match &by {
+                Some(by) => self.rules.as_ref().and_then(|_| made_again(&user, by)).map(Arc::new),
+                None => admitted.people.iter().find(|known| known.name == user).cloned(),
+            };
+            let (way, rules) = match (openid, &by) {
+                (_, Some(_)) => (Way::Made, rules),
+                (true, None) => (Way::OpenId, ""),
+                (false, None) => (Way::Password, ""),
+            };
+            let session = found.filter(|user| stamp(user, rules) == was).zip(ago(began).zip(ago(used)));
+            let session = session.map(|(user, (began, used))| Session::new(user, way, began, used));
+            match session.filter(|session| !session.over(now)) {
+                Some(session) => sessions.go_on(key, session),
+                None => over.push(key),
+            }
+        }
+        drop(sessions);
+        self.forget(over);
+    }
+
+    /// Has it written down that these are over, by and by.
+    fn forget(&self, keys: Vec<Key>) {
+        // What finds no room is found to be over when it is read.
+        if !keys.is_empty() && self.changes.try_send(Change::Forget(keys, None)).is_err() {
+            tracing::warn!("sessions that are over could not be forgotten at once");
+        }
+    }
+
+    /// A session as it is written down.
+    fn kept(&self, key: Key) -> Option<KeptSession> {
+        let sessions = self.sessions();
+        let Session { user, way, began, used, .. } = sessions.get(&key)?;
+        let is_made = *way == Way::Made;
+        let rules = self.rules.as_deref().filter(|_| is_made).unwrap_or_default();
+        Some(KeptSession {
+            key,
+            user: user.name.clone(),
+            stamp: stamp(user, rules),
+            openid: *way != Way::Password,
+            made: is_made.then(|| made(user)),
+            began: self.tick(*began),
+            used: self.tick(*used),
         })
     }
 
@@ -200,12 +294,13 @@ impl Users {
             user.codes = known.filter(same).or(user.codes.take());
         }
         let new = Arc::new(Admitted::new(token, tokens, users)?);
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        let places: Vec<Option<usize>> =
-            admitted.people.iter().map(|old| new.people.iter().position(|user| user.is_as(old))).collect();
-        sessions.renumber(|user| places.get(user).copied().flatten());
-        *admitted = new;
+        let mut sessions = self.sessions();
+        *self.admitted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
+        let goes_on =
+            |session: &Session| session.way == Way::Made || new.people.iter().any(|user| user.is_as(&session.user));
+        let over = sessions.end_where(|session| !goes_on(session));
+        drop(sessions);
+        self.forget(over);
         Ok(())
     }
 
@@ -216,7 +311,7 @@ impl Users {
     /// Adds what is counted here.
     pub fn register(self: &Arc<Self>, metrics: &mut Metrics) {
         let users = Arc::clone(self);
-        let sessions = move || users.sessions.lock().unwrap_or_else(PoisonError::into_inner).len() as f64;
+        let sessions = move || users.sessions().len() as f64;
         metrics.gauge_fn("offhook_http_sessions", "Users that are signed in", &[], sessions);
         for (result, of) in RESULTS {
             let users = Arc::clone(self);
@@ -231,7 +326,12 @@ impl Users {
     /// Nobody has to say who they are.
     pub fn is_open(&self) -> bool {
         let Admitted { token, tokens, people, nobody: _ } = &*self.admitted();
-        token.is_none() && tokens.is_empty() && people.is_empty()
+        token.is_none() && tokens.is_empty() && people.is_empty() && self.rules.is_none()
+    }
+
+    /// Whether people sign in at a provider.
+    pub const fn has_provider(&self) -> bool {
+        self.rules.is_some()
     }
 
     /// Whether there is a user of that name.
@@ -239,12 +339,13 @@ impl Users {
         self.admitted().people.iter().any(|user| user.name == name)
     }
 
-    /// How one can show who one is: `password`, `token`.
+    /// How one can show who one is: `password`, `openid`, `token`.
     pub fn ways(&self) -> Vec<&'static str> {
         let admitted = self.admitted();
-        let password = (!admitted.people.is_empty()).then_some("password");
+        let password = admitted.nobody.is_some().then_some("password");
+        let openid = self.rules.is_some().then_some("openid");
         let token = (admitted.token.is_some() || !admitted.tokens.is_empty()).then_some("token");
-        password.into_iter().chain(token).collect()
+        password.into_iter().chain(openid).chain(token).collect()
     }
 
     /// Who shows this token.
@@ -269,7 +370,7 @@ impl Users {
 
     /// What the cookie of a session hashes to, where there is such a session.
     pub fn known_cookie(&self, cookie: &str) -> Option<[u8; 32]> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).known(cookie, Instant::now())
+        self.sessions().known(cookie, Instant::now())
     }
 
     /// Who everybody is, where nobody has to say it.
@@ -279,10 +380,12 @@ impl Users {
 
     /// Who has this cookie.
     pub fn by_cookie(&self, cookie: &str) -> Option<Identity> {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let (user, lease) = sessions.user(cookie, Instant::now())?;
-        let identity = identity(self.admitted().people.get(user)?);
-        Some(Identity { lease: Some(lease), ..identity })
+        let Used { user, lease, to_note } = self.sessions().user(cookie, Instant::now())?;
+        if let Some(kept) = to_note.and_then(|key| self.kept(key)) {
+            // What finds no room is written down ten minutes later.
+            let _full = self.changes.try_send(Change::Keep(kept));
+        }
+        Some(Identity { lease: Some(lease), ..identity(&user) })
     }
 
     /// Signs a user in, at `at` seconds since 1970; the answer is the cookie.
@@ -305,8 +408,8 @@ impl Users {
         let place = tokio::time::timeout(CHECK_WITHIN, self.checks.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(Refusal::Busy) };
         let admitted = self.admitted();
-        let user = admitted.people.iter().find(|user| user.name == name);
-        let hash = user.map(|user| &user.password).or(admitted.nobody.as_ref()).cloned();
+        let user = admitted.people.iter().find(|user| user.name == name && user.password.is_some());
+        let hash = user.and_then(|user| user.password.as_ref()).or(admitted.nobody.as_ref()).cloned();
         let check = move || hash.is_some_and(|hash| hash.is(&password));
         let checked = tokio::task::spawn_blocking(check).await.unwrap_or(false);
         let Some(user) = user.filter(|_| checked) else { return Err(self.wrong(name, from)) };
@@ -317,12 +420,41 @@ impl Users {
             }
         }
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).succeeded(name, from);
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        // While the password was checked another configuration may have come.
-        let place = self.admitted().people.iter().position(|known| known.is_as(user)).ok_or(Refusal::Wrong)?;
-        let cookie = sessions.begin(place, Instant::now());
+        self.begin(user, Way::Password).await
+    }
+
+    /// Signs in whom a provider's token is of: a user of the configuration that has its name, or the one that was `made` of it, where that has
+    /// a role. The answer is the cookie.
+    ///
+    /// # Errors
+    /// [`Refusal::Wrong`]: they have no role here. [`Refusal::Busy`].
+    pub async fn sign_in_by_openid(&self, made: User) -> Result<(String, Identity), Refusal> {
+        let known = self.admitted().people.iter().find(|user| user.openid == made.openid).cloned();
+        let way = if known.is_some() { Way::OpenId } else { Way::Made };
+        let user = known.unwrap_or_else(|| Arc::new(made));
+        if user.roles.is_empty() {
+            self.count(Counted::Wrong);
+            return Err(Refusal::Wrong);
+        }
+        self.begin(&user, way).await
+    }
+
+    async fn begin(&self, user: &Arc<User>, way: Way) -> Result<(String, Identity), Refusal> {
+        let Begun { cookie, key, ended } = {
+            let mut sessions = self.sessions();
+            // While the password was checked another configuration may have come.
+            if way != Way::Made && !self.admitted().people.iter().any(|known| known.is_as(user)) {
+                return Err(Refusal::Wrong);
+            }
+            sessions.begin(Arc::clone(user), way, Instant::now()).ok_or(Refusal::Busy)?
+        };
+        self.forget(ended);
+        if let Some(kept) = self.kept(key) {
+            // Nobody writes any more where the server has stopped.
+            let _stopped = self.changes.send(Change::Keep(kept)).await;
+        }
         self.count(Counted::SignedIn);
-        Ok((cookie.ok_or(Refusal::Busy)?, identity(user)))
+        Ok((cookie, identity(user)))
     }
 
     fn count(&self, result: Counted) {
@@ -335,11 +467,14 @@ impl Users {
         Refusal::Wrong
     }
 
-    /// Ends a session; the answer is whose it was.
-    pub fn sign_out(&self, cookie: &str) -> Option<Identity> {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let user = sessions.end(cookie)?;
-        self.admitted().people.get(user).map(identity)
+    /// Ends a session, and returns once that is written down; the answer is whose it was, and how they had signed in.
+    pub async fn sign_out(&self, cookie: &str) -> Option<(Identity, Way)> {
+        let (key, session) = self.sessions().end(cookie)?;
+        let (done, written) = oneshot::channel();
+        if self.changes.send(Change::Forget(vec![key], Some(done))).await.is_ok() {
+            let _stopped = written.await;
+        }
+        Some((identity(&session.user), session.way))
     }
 }
 

@@ -99,6 +99,11 @@ impl core::fmt::Debug for Codes {
 }
 
 impl Codes {
+    /// The secret.
+    pub fn secret(&self) -> &[u8] {
+        &self.totp.secret
+    }
+
     /// Whether it is the same secret.
     pub fn is_as(&self, other: &Self) -> bool {
         self.totp.secret == other.totp.secret

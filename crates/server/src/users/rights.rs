@@ -162,7 +162,7 @@ impl Role {
 }
 
 /// Each route of the API that is not open to everybody, with the right that it needs. A route that is not here is refused to everybody.
-pub const ROUTES: [(Method, &str, Right); 52] = [
+pub const ROUTES: [(Method, &str, Right); 53] = [
     (Method::GET, "/api/v1/queues", Right::Watch),
     (Method::GET, "/api/v1/agents", Right::Watch),
     (Method::POST, "/api/v1/agents/{id}/state", Right::OwnState),
@@ -214,6 +214,7 @@ pub const ROUTES: [(Method, &str, Right); 52] = [
     (Method::GET, "/api/v1/prompts", Right::Configuration),
     (Method::GET, "/api/v1/prompts/{name}", Right::Configuration),
     (Method::PUT, "/api/v1/prompts/{name}", Right::Configuration),
+    (Method::DELETE, "/api/v1/prompts/{name}", Right::Configuration),
     (Method::GET, "/metrics", Right::Metrics),
 ];
 

@@ -2,10 +2,13 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
+
+use super::User;
 
 /// Sessions at once; one more ends the one that was used longest ago.
 pub const SESSIONS_MAX: usize = 10_000;
@@ -15,15 +18,36 @@ pub const SESSIONS_OF_ONE_MAX: usize = 16;
 pub const IDLE_MAX: Duration = Duration::from_hours(10);
 /// Every session ends after this: the next day begins with a password.
 pub const LASTS_MAX: Duration = Duration::from_hours(24);
+/// That a session is used is written down so often at most.
+const NOTED_EVERY: Duration = Duration::from_mins(10);
 
-/// What is kept of the cookie: who reads the memory of the exchange has no cookie yet.
-type Key = [u8; 32];
+/// What is kept of the cookie: who reads the memory of the exchange, or its store, has no cookie yet.
+pub type Key = [u8; 32];
 
+/// How somebody has signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// With a password.
+    Password,
+    /// At the provider, as a user of the configuration.
+    OpenId,
+    /// At the provider, whose word made the user.
+    Made,
+}
+
+/// One session.
 #[derive(Debug)]
-struct Session {
-    user: usize,
-    began: Instant,
-    used: Instant,
+pub struct Session {
+    /// Whose it is.
+    pub user: Arc<User>,
+    /// How they signed in.
+    pub way: Way,
+    /// Since when.
+    pub began: Instant,
+    /// When it was used last.
+    pub used: Instant,
+    /// What was written down of that.
+    noted: Instant,
     /// Dropped with the session: what still streams to it ends.
     alive: watch::Sender<()>,
 }
@@ -53,38 +77,76 @@ fn key(cookie: &str) -> Key {
 }
 
 impl Session {
-    fn over(&self, now: Instant) -> bool {
+    /// One that goes on.
+    pub fn new(user: Arc<User>, way: Way, began: Instant, used: Instant) -> Self {
+        Self { user, way, began, used, noted: used, alive: watch::channel(()).0 }
+    }
+
+    /// Whether it has ended by itself.
+    pub fn over(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.used) >= IDLE_MAX || now.saturating_duration_since(self.began) >= LASTS_MAX
     }
 }
 
+/// A session that has begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// What the browser is given.
+    pub cookie: String,
+    /// What it is kept as.
+    pub key: Key,
+    /// Those that ended for it.
+    pub ended: Vec<Key>,
+}
+
+/// Whose session a cookie is of.
+#[derive(Debug)]
+pub struct Used {
+    /// Who.
+    pub user: Arc<User>,
+    /// Until when.
+    pub lease: Lease,
+    /// It was long since it was written down that it is used.
+    pub to_note: Option<Key>,
+}
+
 impl Sessions {
-    /// Begins one for a user, by its number; the answer is the cookie. None where the system gives no randomness.
-    pub fn begin(&mut self, user: usize, now: Instant) -> Option<String> {
+    /// Begins one for a user. None where the system gives no randomness.
+    pub fn begin(&mut self, user: Arc<User>, way: Way, now: Instant) -> Option<Begun> {
         let mut chance = [0; 32];
         getrandom::fill(&mut chance).ok()?;
         let [high, low] =
             [&chance[..16], &chance[16..]].map(|half| u128::from_le_bytes(core::array::from_fn(|at| half[at])));
         let cookie = format!("{high:032x}{low:032x}");
-        self.0.retain(|_, session| !session.over(now));
-        self.make_room(SESSIONS_OF_ONE_MAX, |session| session.user == user);
-        self.make_room(SESSIONS_MAX, |_| true);
-        let (alive, _) = watch::channel(());
-        self.0.insert(key(&cookie), Session { user, began: now, used: now, alive });
-        Some(cookie)
+        let mut ended = self.end_where(|session| session.over(now));
+        let is_made = |way| way == Way::Made;
+        let of_one = |session: &Session| is_made(session.way) == is_made(way) && session.user.name == user.name;
+        self.make_room(SESSIONS_OF_ONE_MAX, of_one, &mut ended);
+        self.make_room(SESSIONS_MAX, |_| true, &mut ended);
+        let key = key(&cookie);
+        self.0.insert(key, Session::new(user, way, now, now));
+        Some(Begun { cookie, key, ended })
+    }
+
+    /// Goes on with one that was written down.
+    pub fn go_on(&mut self, key: Key, session: Session) {
+        if self.0.len() < SESSIONS_MAX {
+            self.0.insert(key, session);
+        }
     }
 
     /// Ends those used longest ago, until one more of these fits in.
-    fn make_room(&mut self, max: usize, among: impl Fn(&Session) -> bool) {
+    fn make_room(&mut self, max: usize, among: impl Fn(&Session) -> bool, ended: &mut Vec<Key>) {
         while self.0.values().filter(|session| among(session)).count() >= max {
             let among = self.0.iter().filter(|(_, session)| among(session));
             let Some(oldest) = among.min_by_key(|(_, session)| session.used).map(|(key, _)| *key) else { return };
             self.0.remove(&oldest);
+            ended.push(oldest);
         }
     }
 
     /// Whose session a cookie is of; that it is used is noted.
-    pub fn user(&mut self, cookie: &str, now: Instant) -> Option<(usize, Lease)> {
+    pub fn user(&mut self, cookie: &str, now: Instant) -> Option<Used> {
         let key = key(cookie);
         let session = self.0.get_mut(&key)?;
         if session.over(now) {
@@ -92,27 +154,33 @@ impl Sessions {
             return None;
         }
         session.used = now;
-        Some((session.user, Lease { until: session.began + LASTS_MAX, alive: session.alive.subscribe() }))
+        let to_note = (now.saturating_duration_since(session.noted) >= NOTED_EVERY).then_some(key);
+        if to_note.is_some() {
+            session.noted = now;
+        }
+        let lease = Lease { until: session.began + LASTS_MAX, alive: session.alive.subscribe() };
+        Some(Used { user: Arc::clone(&session.user), lease, to_note })
+    }
+
+    /// One of them.
+    pub fn get(&self, key: &Key) -> Option<&Session> {
+        self.0.get(key)
     }
 
     /// What a cookie is kept as, where its session goes on.
-    pub fn known(&self, cookie: &str, now: Instant) -> Option<[u8; 32]> {
+    pub fn known(&self, cookie: &str, now: Instant) -> Option<Key> {
         let key = key(cookie);
         self.0.get(&key).filter(|session| !session.over(now)).map(|_| key)
     }
 
-    /// Ends a session; the answer is whose it was.
-    pub fn end(&mut self, cookie: &str) -> Option<usize> {
-        self.0.remove(&key(cookie)).map(|session| session.user)
+    /// Ends a session; the answer is what it was kept as, and whose it was.
+    pub fn end(&mut self, cookie: &str) -> Option<(Key, Session)> {
+        self.0.remove_entry(&key(cookie))
     }
 
-    /// Users have other numbers from now on; sessions of those who have none are over.
-    pub fn renumber(&mut self, number_of: impl Fn(usize) -> Option<usize>) {
-        self.0.retain(|_, session| {
-            let now = number_of(session.user);
-            session.user = now.unwrap_or_default();
-            now.is_some()
-        });
+    /// Ends some; the answer is what they were kept as.
+    pub fn end_where(&mut self, over: impl Fn(&Session) -> bool) -> Vec<Key> {
+        self.0.extract_if(.., |_, session| over(session)).map(|(key, _)| key).collect()
     }
 
     /// How many are going on, as far as anybody looked.
@@ -125,27 +193,35 @@ impl Sessions {
 mod tests {
     use super::*;
 
+    fn user(name: &str) -> Arc<User> {
+        let (name, roles) = (name.to_owned(), Vec::new());
+        Arc::new(User { name, password: None, openid: None, codes: None, roles, agent: None })
+    }
+
     #[tokio::test]
     async fn a_session_ends_by_itself_by_its_user_and_by_too_many_others() {
         let (mut sessions, now) = (Sessions::default(), Instant::now());
-        let first = sessions.begin(7, now).expect("a cookie");
-        let second = sessions.begin(7, now + Duration::from_secs(1)).expect("a cookie");
+        let begin = |sessions: &mut Sessions, at| sessions.begin(user("ann"), Way::Password, at).expect("randomness");
+        let first = begin(&mut sessions, now).cookie;
+        let second = begin(&mut sessions, now + Duration::from_secs(1)).cookie;
         assert_ne!(first, second);
-        let (user, lease) = sessions.user(&first, now + IDLE_MAX / 2).expect("in use");
-        assert_eq!(user, 7);
+        let used = sessions.user(&first, now + IDLE_MAX / 2).expect("in use");
+        assert_eq!((used.user.name.as_str(), used.to_note.is_some()), ("ann", true));
+        assert!(sessions.user(&first, now + IDLE_MAX / 2).is_some_and(|used| used.to_note.is_none()));
         assert!(sessions.user("", now).is_none());
         assert!(sessions.user(&second, now + IDLE_MAX + Duration::from_secs(1)).is_none(), "nobody used it");
         assert!(sessions.user(&first, now + IDLE_MAX).is_some());
-        assert_eq!(sessions.end(&first), Some(7));
+        assert!(sessions.end(&first).is_some_and(|(_, session)| session.user.name == "ann"));
         assert!(sessions.user(&first, now + IDLE_MAX).is_none());
-        tokio::time::timeout(Duration::from_secs(10), lease.over()).await.expect("what it streams ends with it");
+        tokio::time::timeout(Duration::from_secs(10), used.lease.over()).await.expect("what it streams ends with it");
 
-        let cookies: Vec<String> = (0..=SESSIONS_OF_ONE_MAX as u64)
-            .map(|n| sessions.begin(1, now + Duration::from_secs(n)).expect("a cookie"))
-            .collect();
+        let begun: Vec<Begun> =
+            (0..=SESSIONS_OF_ONE_MAX as u64).map(|n| begin(&mut sessions, now + Duration::from_secs(n))).collect();
         let later = now + Duration::from_mins(1);
-        assert!(sessions.user(&cookies[0], later).is_none());
-        assert!(cookies[1..].iter().all(|cookie| sessions.user(cookie, later).is_some()));
-        assert!(sessions.user(&cookies[1], now + LASTS_MAX).is_none());
+        assert!(sessions.user(&begun[0].cookie, later).is_none());
+        assert_eq!(begun[SESSIONS_OF_ONE_MAX].ended, [begun[0].key]);
+        assert!(begun[1..].iter().all(|begun| sessions.user(&begun.cookie, later).is_some()));
+        assert!(sessions.begin(user("ann"), Way::Made, now).expect("randomness").ended.is_empty(), "another ann");
+        assert!(sessions.user(&begun[1].cookie, now + LASTS_MAX).is_none());
     }
 }

@@ -4,7 +4,8 @@ use core::time::Duration;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::request;
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
@@ -40,6 +41,14 @@ impl Target {
     /// # Errors
     /// What is wrong with it, for people.
     pub fn new(url: &str, authorities: Option<&Path>) -> Result<Self, String> {
+        Self::trusting(url, || trusting(authorities))
+    }
+
+    /// As [`Self::new`], with what TLS is done with where it is needed.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn trusting(url: &str, tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|error| format!("it is no address: {error}"))?;
         let parts = uri.into_parts();
         let authority = parts.authority.ok_or("it names no host")?;
@@ -56,7 +65,7 @@ impl Target {
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         let tls = if secure {
             let name = ServerName::try_from(host).map_err(|_| "its host is no name that a certificate bears")?;
-            Some((trusting(authorities)?, name))
+            Some((tls()?, name))
         } else {
             None
         };
@@ -72,6 +81,26 @@ impl Target {
 
     fn host(&self) -> &str {
         self.authority.host().trim_matches(['[', ']'])
+    }
+
+    /// A request that goes there.
+    pub fn addressed(&self, request: request::Builder) -> request::Builder {
+        request
+            .uri(self.path.as_str())
+            .header(header::HOST, self.authority.as_str())
+            .header(header::USER_AGENT, concat!("offhook/", env!("CARGO_PKG_VERSION")))
+    }
+
+    /// Asks once, on a connection of its own.
+    ///
+    /// # Errors
+    /// What came of it, for the log.
+    pub async fn ask(&self, request: Request<Body>) -> Result<(StatusCode, Bytes), String> {
+        let mut sender = self.connect().await?;
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let status = response.status();
+        let body = to_bytes(Body::new(response.into_body()), ANSWER_BYTES_MAX).await;
+        Ok((status, body.map_err(|error| error.to_string())?))
     }
 
     async fn connect(&self) -> Result<SendRequest<Body>, String> {
@@ -177,11 +206,8 @@ impl Client {
 
     fn request(&self, message: &Signed) -> Result<Request<Body>, String> {
         let Signed { id, timestamp_s, signature, body } = message;
-        Request::builder()
-            .method(Method::POST)
-            .uri(self.target.path.as_str())
-            .header(header::HOST, self.target.authority.as_str())
-            .header(header::USER_AGENT, concat!("offhook/", env!("CARGO_PKG_VERSION")))
+        self.target
+            .addressed(Request::builder().method(Method::POST))
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header("webhook-id", id)
             .header("webhook-timestamp", *timestamp_s)

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use crate::metrics::{Counter, Metrics};
 use crate::view::View;
 
-pub use client::{Target as WebhookTarget, trusting as tls_client};
+pub use client::{Target, Target as WebhookTarget, trusting as tls_client};
 pub use message::{EventLog, Happened, IdAndName, Occurred, WebhookEvent, What, schema_of};
 pub use sign::WebhookSecret;
 

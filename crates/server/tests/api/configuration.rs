@@ -134,6 +134,14 @@ async fn prompts_are_listed_heard_and_kept_and_names_lead_nowhere_else() {
     assert!(sound.status == 200 && sound.head.contains("content-type: audio/wav"), "{}", sound.head);
     running.get("/api/v1/prompts/nothing").await.check_problem(404);
     running.get("/api/v1/prompts/..%2Fsecret").await.check_problem(400);
+    let remove = async |name: &str| {
+        let head = "Host: localhost\r\nConnection: close\r\n";
+        running.send(format!("DELETE /api/v1/prompts/{name} HTTP/1.1\r\n{head}\r\n")).await
+    };
+    assert_eq!(remove("goodbye").await.status, 204);
+    assert!(remove("office-closed").await.check_problem(409).contains("lines 33, 40"));
+    assert!(remove("digits%2F1").await.check_problem(409).contains("lies with the machine"));
+    remove("nothing").await.check_problem(404);
     let keep = |name: &str, body: Value| {
         let body = body.to_string();
         let head = "Host: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n";

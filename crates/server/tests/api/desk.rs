@@ -27,6 +27,12 @@ async fn an_agent_sees_and_handles_the_own_desk_and_nobody_elses() {
     let refused = command(r#"{"do":"wrap-up-done"}"#).await;
     refused.check_problem(409);
     assert_eq!(refused.json()["type"], "urn:offhook:wrap-up-code-wanted");
+    // Nor is it over by another state.
+    let state = async |state: &str| ask(&running, "POST", "/api/v1/agents/a-1/state", &alice, state).await;
+    let refused = state(r#"{"state":"available"}"#).await;
+    refused.check_problem(409);
+    assert_eq!(refused.json()["type"], "urn:offhook:wrap-up-code-wanted");
+    assert_eq!(state(r#"{"state":"not-ready"}"#).await.status, 200);
     let note = async |body: &str| ask(&running, "POST", "/api/v1/desk/wrap-up", &alice, body).await;
     note(r#"{"call":"call-1","code":"Order"}"#).await.check_problem(409);
     note(r#"{"call":"call-2","code":"Complaint"}"#).await.check_problem(409);

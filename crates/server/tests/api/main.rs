@@ -6,6 +6,8 @@ mod desk;
 mod feed;
 mod idempotency;
 mod openapi;
+mod openid;
+mod packing;
 mod paging;
 mod placement;
 mod rates;
@@ -123,6 +125,7 @@ async fn start_all(
         token: token.map(ToOwned::to_owned),
         tokens,
         users,
+        openid: None,
         entrances: vec![shop()],
         tls,
         phone,
@@ -462,6 +465,7 @@ async fn without_a_token_the_server_is_on_loopback_only_and_answers_to_no_foreig
         token: None,
         tokens: Vec::new(),
         users: Vec::new(),
+        openid: None,
         entrances: Vec::new(),
         tls: None,
         phone: PhoneSettings::default(),

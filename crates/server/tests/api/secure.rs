@@ -54,7 +54,8 @@ async fn https_is_spoken_beside_whoever_shakes_no_hands_and_its_cookie_goes_nowh
     let password = "staple battery horse";
     let user = User {
         name: "ann".to_owned(),
-        password: Password::of(password).expect("long enough"),
+        password: Some(Password::of(password).expect("long enough")),
+        openid: None,
         codes: None,
         roles: vec![Role::Operator],
         agent: None,

@@ -20,7 +20,7 @@ fn hash() -> Password {
 
 fn user(name: &str, role: Role, agent: Option<u64>) -> User {
     let agent = agent.map(|id| (AgentId(id), name.to_owned()));
-    User { name: name.to_owned(), password: hash(), codes: None, roles: vec![role], agent }
+    User { name: name.to_owned(), password: Some(hash()), openid: None, codes: None, roles: vec![role], agent }
 }
 
 /// One user of each role, named after it; the agent is alice, who talks, and the supervisor is bob.

@@ -2,7 +2,8 @@
 
 use offhook_server::{
     Answer, CalendarWeek, ConfigFault, ConfigLine, ConfigNote, ConfigTaken, ConfigVersion, Configuration, Configured,
-    Drafted, Edit, OpenHours, Prompt, PromptFault, PromptList, PromptShelf, PromptSound, Unavailable,
+    Drafted, Edit, KeptSession, OpenHours, Prompt, PromptFault, PromptList, PromptShelf, PromptSound, SessionShelf,
+    Unavailable,
 };
 use serde_json::{Value, json};
 
@@ -238,5 +239,33 @@ impl PromptShelf for Fixed {
         };
         let answer = self.answer(Prompt { name, seconds: Some(seconds), rate_hz: Some(8_000), own: true });
         Box::pin(async move { Ok(answer.await?) })
+    }
+
+    fn remove_prompt(&self, name: String) -> Answer<'_, Result<(), PromptFault>> {
+        let fault = match name.as_str() {
+            "digits/1" => Some(PromptFault::Foreign),
+            "office-closed" => Some(PromptFault::Used(vec![33, 40])),
+            "goodbye" => None,
+            _ => Some(PromptFault::Missing),
+        };
+        let answer = self.answer(());
+        Box::pin(async move { fault.map_or(Ok(answer.await?), Err) })
+    }
+}
+
+/// Sessions that are kept in memory: as long as the view lives, however often a server is started on it.
+impl SessionShelf for Fixed {
+    fn kept_sessions(&self) -> Answer<'_, Result<Vec<KeptSession>, Unavailable>> {
+        self.answer(self.sessions.lock().expect("no panic before").values().cloned().collect())
+    }
+
+    fn keep_session(&self, session: KeptSession) -> Answer<'_, Result<(), Unavailable>> {
+        self.sessions.lock().expect("no panic before").insert(session.key, session);
+        self.answer(())
+    }
+
+    fn forget_sessions(&self, keys: Vec<[u8; 32]>) -> Answer<'_, Result<(), Unavailable>> {
+        self.sessions.lock().expect("no panic before").retain(|key, _| !keys.contains(key));
+        self.answer(())
     }
 }

@@ -58,6 +58,8 @@ pub struct Fixed {
     pub desks: Mutex<BTreeMap<AgentId, DeskView>>,
     /// What agents noted of calls.
     pub noted: Mutex<BTreeMap<(CallId, AgentId), WrapUpEntry>>,
+    /// Who is signed in.
+    pub sessions: Mutex<BTreeMap<[u8; 32], offhook_server::KeptSession>>,
 }
 
 impl Fixed {
@@ -88,6 +90,7 @@ impl Fixed {
             log: Mutex::default(),
             desks: Mutex::default(),
             noted: Mutex::default(),
+            sessions: Mutex::default(),
         }
     }
 

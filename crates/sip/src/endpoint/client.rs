@@ -2,7 +2,7 @@
 
 use offhook_units::{Tick, push_hex};
 
-use super::event::{MessageId, ProbeId, RegistrationId, SessionId, SubscriptionId};
+use super::event::{MessageId, ProbeId, RegistrationId, SessionId, SubscriptionId, WatchId};
 use super::{Endpoint, Output};
 use crate::dialog::MAX_FORWARDS;
 use crate::transaction::{Alarms, ClientAction, Timer, TimerKey, client_invite, client_non_invite};
@@ -36,6 +36,8 @@ pub(super) enum Owner {
     Probe(ProbeId),
     /// A NOTIFY to a subscriber of ours.
     Watcher(SubscriptionId),
+    /// A SUBSCRIBE of ours.
+    Subscribe(WatchId),
     /// A text's.
     Message(MessageId),
     /// A text's within a session.
@@ -174,6 +176,16 @@ impl Endpoint {
         push_hex(&mut branch, u64::from(self.config.shard), 4);
         push_hex(&mut branch, id, 16);
         branch
+    }
+
+    /// Requests of this owner are waited for no more.
+    pub(super) fn drop_clients_of(&mut self, owner: Owner) {
+        let theirs = self.clients.iter().filter(|(_, client)| client.owner == owner);
+        for id in theirs.map(|(id, _)| *id).collect::<Vec<u64>>() {
+            let Some(mut client) = self.clients.remove(&id) else { continue };
+            self.timers.stop_all(&mut client.alarms);
+            self.flows.remove(&(client.flow, id));
+        }
     }
 
     /// A response came in.

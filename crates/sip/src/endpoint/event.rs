@@ -30,6 +30,10 @@ pub struct MessageId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub u64);
 
+/// Names a subscription of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatchId(pub u64);
+
 /// What an endpoint is told to be.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
@@ -321,6 +325,20 @@ pub enum Event {
     Unsubscribed {
         /// Which.
         subscription: SubscriptionId,
+    },
+    /// What a subscription of ours has to tell.
+    Seen {
+        /// Which.
+        watch: WatchId,
+        /// The document.
+        body: Body,
+    },
+    /// A subscription of ours was refused for good, and is gone.
+    WatchRefused {
+        /// Which.
+        watch: WatchId,
+        /// 300..=499, and 600..=699.
+        status: u16,
     },
     /// A REGISTER of ours was taken; zero `expires`: unregistered, and the registration is gone.
     Registered {

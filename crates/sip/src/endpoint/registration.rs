@@ -20,6 +20,8 @@ pub(super) struct Registration {
     out: Out,
     /// The program wants it gone.
     leaving: bool,
+    /// Where calls went before, until the registrar has forgotten that.
+    before: Option<Uri>,
     /// Failures in a row.
     failures: u32,
     known: Option<Known>,
@@ -46,6 +48,7 @@ impl Endpoint {
             cseq: 0,
             out: Out::None,
             leaving: false,
+            before: None,
             failures: 0,
             known: None,
             alarms: Alarms::default(),
@@ -75,6 +78,22 @@ impl Endpoint {
             found.register.flow = flow;
             found.register.contact = contact;
         }
+    }
+
+    /// As [`Endpoint::reroute`], at once: a REGISTER that is on its way is given up. Where the registrar stays the same it is told to forget
+    /// where we were.
+    pub fn move_registration(&mut self, now: Tick, registration: RegistrationId, flow: Flow, contact: Uri) {
+        let Some(found) = self.registrations.get_mut(&registration) else { return };
+        if found.register.flow.peer != flow.peer {
+            found.before = None;
+            // Another registrar has challenges of its own.
+            found.known = None;
+        } else if found.register.contact != contact {
+            found.before = Some(found.register.contact.clone());
+        }
+        (found.register.flow, found.register.contact, found.failures) = (flow, contact, 0);
+        self.drop_clients_of(Owner::Register(registration));
+        self.send_register(now, registration);
     }
 
     /// Registers at once instead of when it is time: what the registrar knows of us is no longer true. A REGISTER that is on
@@ -107,6 +126,9 @@ impl Endpoint {
         request.headers.push("Call-ID", &found.call_id);
         let expires = if found.leaving { Span::ZERO } else { found.register.expires };
         request.headers.push("Contact", &format!("<{}>;expires={}", found.register.contact, expires.as_s()));
+        if let Some(before) = &found.before {
+            request.headers.push("Contact", &format!("<{before}>;expires=0"));
+        }
         request.headers.push("User-Agent", &self.config.user_agent);
         if let (Some(known), Some(credentials)) = (&mut known, &credentials) {
             self.put_credentials(&mut request, known, credentials);
@@ -160,6 +182,7 @@ impl Endpoint {
     fn registered(&mut self, now: Tick, id: RegistrationId, response: &Response) {
         let Some(found) = self.registrations.get_mut(&id) else { return };
         found.failures = 0;
+        found.before = None;
         if core::mem::replace(&mut found.out, Out::None) == Out::Unbinding {
             return self.forget_registration(id, Event::Registered { id, expires: Span::ZERO });
         }

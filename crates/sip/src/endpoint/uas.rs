@@ -158,6 +158,9 @@ impl Endpoint {
         if request.method == Method::Subscribe && self.receive_resubscribe(now, flow, key, request) {
             return;
         }
+        if request.method == Method::Notify && self.receive_watched(now, flow, key, request) {
+            return;
+        }
         let Some((id, session)) = self.session_mut(request) else {
             return self.reject(flow, request, 481, &[]);
         };

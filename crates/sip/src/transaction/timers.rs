@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use offhook_units::{Span, Tick};
 
-use crate::endpoint::{RegistrationId, SessionId, SubscriptionId};
+use crate::endpoint::{RegistrationId, SessionId, SubscriptionId, WatchId};
 
 /// The timers of transactions, RFC 3261 table 4 and RFC 6026.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,6 +112,8 @@ pub(crate) enum TimerKey {
     Registration(RegistrationId),
     /// A subscription's: nobody refreshed it.
     Subscription(SubscriptionId),
+    /// A subscription's of ours: to send the next SUBSCRIBE.
+    Watch(WatchId),
 }
 
 impl TimerKey {
@@ -119,7 +121,7 @@ impl TimerKey {
         match self {
             Self::Client(_, timer) | Self::Server(_, timer) => timer.slot(),
             Self::Session(_, timer) => timer as usize,
-            Self::Registration(_) | Self::Subscription(_) => 0,
+            Self::Registration(_) | Self::Subscription(_) | Self::Watch(_) => 0,
         }
     }
 }

@@ -190,6 +190,30 @@ fn a_nonce_that_is_too_old_is_replaced_at_once_where_the_registrar_does_not_say_
 }
 
 #[test]
+fn a_registration_that_moves_leaves_nothing_at_its_old_address_though_a_register_was_under_way() {
+    let mut desk = Desk::new(76, RegistrarLimits::default());
+    let id = desk.register("secret", Span::from_s(100));
+    desk.run_for(Span::from_s(1));
+    // One is on its way, and will never be answered.
+    desk.world.filter(|_, line| !line.starts_with("REGISTER"));
+    desk.world.act(A, |endpoint, now| endpoint.register_again(now, id));
+    desk.run_for(Span::from_ms(100));
+    desk.world.filter(|_, _| true);
+    let contact = Uri::at(Some("elsewhere"), address(A));
+    desk.world.act(A, |endpoint, now| endpoint.move_registration(now, id, flow(A, B), contact));
+    let begin = desk.world.now;
+    let changes = desk.run_for(Span::from_s(1));
+    assert!(changes.iter().any(|change| matches!(change, Change::Unbound { .. })), "{changes:?}");
+    let bindings: Vec<String> = desk.registrar.bindings("alice").map(|binding| binding.contact.clone()).collect();
+    assert_eq!(bindings, ["sip:elsewhere@192.0.2.1:5060"]);
+    assert!(desk.world.now - begin <= Span::from_s(1));
+    // The one that was given up is not heard of any more.
+    desk.run_for(Span::from_s(70));
+    let failed = desk.world.events(A).into_iter().any(|event| matches!(event, Event::RegistrationFailed { .. }));
+    assert!(!failed);
+}
+
+#[test]
 fn unregistering_takes_the_binding_away_and_tells_so() {
     let mut desk = Desk::new(66, RegistrarLimits::default());
     let id = desk.register("secret", Span::from_s(100));

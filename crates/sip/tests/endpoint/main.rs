@@ -12,5 +12,6 @@ mod reliable;
 mod stubborn;
 mod subscriptions;
 mod transfers;
+mod watch;
 mod weather;
 mod world;

@@ -201,6 +201,8 @@ impl Shift {
             | Event::Resubscribed { .. }
             | Event::NotifyDue { .. }
             | Event::Unsubscribed { .. }
+            | Event::Seen { .. }
+            | Event::WatchRefused { .. }
             | Event::Probed { .. }) => panic!("{other:?}"),
         }
     }

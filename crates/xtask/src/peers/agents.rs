@@ -1,8 +1,9 @@
 //! Agents of the tests: our own softphone without a head, and baresip.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -84,6 +85,22 @@ pub fn softphone(offhook: &Path, account: Account<'_>, folder: &Path, after: &st
     Ok(command)
 }
 
+/// Adds a user who is an agent and a supervisor's token to a configuration; gives the token.
+pub fn user_into(offhook: &Path, name: &str, agent: &str, password: &str, config: &Path) -> Result<String> {
+    let mut new = Command::new(offhook);
+    new.args(["user", "new", name, "--role", "agent", "--agent", agent, "--into"]).arg(config);
+    let mut new = new.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let mut input = new.stdin.take().context("standard input")?;
+    input.write_all(format!("{password}\n").as_bytes())?;
+    drop(input);
+    ensure!(new.wait()?.success(), "offhook user new ended badly");
+    let mut token = Command::new(offhook);
+    let output = token.args(["user", "token", "test", "--role", "supervisor", "--into"]).arg(config).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let token = said.lines().find_map(|line| line.split_once("not shown again: ")).map(|(_, token)| token.trim());
+    token.map(str::to_owned).with_context(|| format!("offhook user token: {said}"))
+}
+
 impl Agent {
     /// Our softphone, keeping its payloads in `folder`.
     pub fn softphone(offhook: &Path, account: Account<'_>, play: &Path, folder: &Path) -> Result<Self> {
@@ -98,6 +115,11 @@ impl Agent {
     /// baresip number `index`, registered, with `samples` as its microphone.
     pub fn baresip(account: Account<'_>, samples: &[i16], folder: &Path, index: u16) -> Result<Self> {
         let place = Place { address: loopback(5, 25_100 + 10 * index), media: 42_000 + 20 * index };
+        Self::start_baresip(account, place, samples, folder, &Way::default())
+    }
+
+    /// As [`Self::baresip`], from `place`.
+    pub fn baresip_at(account: Account<'_>, place: Place, samples: &[i16], folder: &Path) -> Result<Self> {
         Self::start_baresip(account, place, samples, folder, &Way::default())
     }
 

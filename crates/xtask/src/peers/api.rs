@@ -177,12 +177,21 @@ fn survive(bench: &Bench, mut exchange: Exchange, config: &str, hooks: &Hooks) -
     exchange.running.kill()?;
     let log = bench.folder.join("exchange-again.log");
     let mut exchange = Exchange::start(&bench.offhook, config, &exchange.data, &log)?;
-    while hooks.told.try_recv().is_ok() {}
+    let kind = |body: &str| -> Result<String> {
+        let message: Value = serde_json::from_str(body)?;
+        Ok(message["type"].as_str().unwrap_or_default().to_owned())
+    };
+    let mut alarms = Vec::new();
+    while let Ok((_, body)) = hooks.told.try_recv() {
+        alarms.extend(Some(kind(&body)?).filter(|kind| kind.starts_with("alarm.")));
+    }
+    ensure!(alarms.last().is_some_and(|last| last == "alarm.raised"), "one waits, and of alarms was told {alarms:?}");
     hooks.taking.store(true, Ordering::Relaxed);
-    let (mut steps, mut lost) = (Vec::new(), 0);
-    // Two calls were up.
-    while lost < 2 {
+    let (mut steps, mut lost, mut over) = (Vec::new(), 0, Vec::new());
+    // Two calls were up, and one of them waited.
+    while lost < 2 || over.is_empty() {
         let (_, body) = hooks.told.recv_timeout(SOON).context("a webhook after the restart")?;
+        over.extend(Some(kind(&body)?).filter(|kind| kind.starts_with("alarm.")));
         let message: Value = serde_json::from_str(&body)?;
         if message["data"]["id"] == call.as_str() {
             steps.push(message["type"].as_str().unwrap_or_default().to_owned());
@@ -190,8 +199,10 @@ fn survive(bench: &Bench, mut exchange: Exchange, config: &str, hooks: &Hooks) -
         lost += usize::from(message["data"]["end"] == "lost");
     }
     ensure!(steps == ["call.began", "call.queued", "call.ended"], "of {call} was told {steps:?}");
+    ensure!(over == ["alarm.cleared"], "of an alarm that stood over the restart was told {over:?}");
     exchange.stop()?;
-    Ok("after kill -9 a call that no receiver took is told once, two more as lost".to_owned())
+    Ok("after kill -9 a call that no receiver took is told once, two more as lost, and that an alarm is over"
+        .to_owned())
 }
 
 /// The way of one call, each step told in order and signed as the library of the specification checks it.
@@ -250,7 +261,8 @@ fn guarded(bench: &Bench, receiver: SocketAddr) -> Result<String> {
     std::fs::write(&secret, SECRET)?;
     let hook = format!(
         "[[webhook]]\nname = \"test\"\nurl = \"http://{receiver}/hook\"\nevents = [\"agent.logged-in\", \"call.began\", \"call.queued\", \
-         \"call.connected\", \"call.ended\"]\nsecret_file = \"{}\"\n",
+         \"call.connected\", \"call.ended\", \"alarm.raised\", \"alarm.cleared\"]\nsecret_file = \"{}\"\n\
+         [[alarm]]\nname = \"somebody waits\"\nwaiting = 1\nafter = \"0s\"\nclear_after = \"1s\"\n",
         secret.display()
     );
     let (plain, both) = ("\"udp:127.0.0.1:25060\"", "\"udp:127.0.0.1:25060\", \"ws:127.0.0.1:25066\"");

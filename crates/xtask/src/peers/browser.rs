@@ -118,7 +118,7 @@ impl Page {
         browser.evaluate(&self.session, TAKE_DOWN).map(drop)
     }
 
-    fn heard(&self, browser: &mut Browser) -> Result<Vec<i16>> {
+    pub fn heard(&self, browser: &mut Browser) -> Result<Vec<i16>> {
         let given = browser.evaluate(&self.session, GIVE)?;
         let bytes = base64(given.as_str().context("what the page heard")?)?;
         let samples: Vec<i16> = bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::Bench;
+use super::admin;
 use super::agents::{Account, Agent};
 use super::chromium::Browser;
 use super::exchange::Exchange;
@@ -148,13 +149,15 @@ pub fn run(bench: &Bench) -> Result<String> {
         let session = desk.browser.open(&format!("http://{}/{page}", exchange.http))?;
         let mut other = Desk { browser: &mut *desk.browser, session };
         other.shows(shown)?;
+        other.until("its words", "document.title !== '' && document.querySelector('[data-t]')?.textContent")?;
         passed += axe::must_be_clean(other.browser, &other.session, &script, &format!("the page /{page}"))?;
     }
+    passed += admin::look(desk.browser, &exchange, &script, &bench.folder, ("root", PASSWORD))?;
     sipp.stop()?;
     drop(agent);
     exchange.stop()?;
     Ok(format!(
-        "a call held, ended, coded and wrapped up by keys, and noted for the next one; {passed} rules of axe-core hold on seven views"
+        "a call held, ended, coded and wrapped up by keys, and noted for the next one; {passed} rules of axe-core hold on 27 views"
     ))
 }
 
@@ -182,12 +185,14 @@ fn configured(bench: &Bench) -> Result<String> {
     let path = bench.folder.join("exchange.toml");
     std::fs::write(&path, text)?;
     let path = path.display().to_string();
-    let mut new = Command::new(&bench.offhook);
-    new.args(["user", "new", "sue", "--role", "agent", "--agent", "Agent 11", "--into", &path]);
-    let mut new = new.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-    let mut input = new.stdin.take().context("standard input")?;
-    input.write_all(format!("{PASSWORD}\n").as_bytes())?;
-    drop(input);
-    ensure!(new.wait()?.success(), "offhook user new ended badly");
+    for who in [&["sue", "--role", "agent", "--agent", "Agent 11"][..], &["root", "--role", "administrator"]] {
+        let mut new = Command::new(&bench.offhook);
+        new.args(["user", "new"]).args(who).args(["--into", &path]);
+        let mut new = new.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        let mut input = new.stdin.take().context("standard input")?;
+        input.write_all(format!("{PASSWORD}\n").as_bytes())?;
+        drop(input);
+        ensure!(new.wait()?.success(), "offhook user new ended badly");
+    }
     Ok(path)
 }

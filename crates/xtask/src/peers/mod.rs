@@ -1,5 +1,6 @@
 //! The exchange among real peers: each test starts the release build of `offhook` beside programs by others.
 
+mod admin;
 pub mod agents;
 mod api;
 mod browser;
@@ -23,6 +24,7 @@ mod load;
 mod moving;
 mod mutual;
 mod nat;
+mod openid;
 mod opus;
 mod overload;
 mod page;
@@ -38,7 +40,10 @@ mod reload;
 mod seeing;
 mod sipp;
 mod siprec;
+mod softphone;
+mod softphone_kamailio;
 mod srtp;
+mod story;
 mod supervise;
 mod tcp_tls;
 mod transfer;
@@ -184,6 +189,11 @@ const TESTS: &[Test] = &[
         run: transfer::run,
     },
     Test {
+        name: "story",
+        sentence: "in two browsers an agent takes a caller from the queue, a supervisor whispers, and the call is transferred, wrapped up and found again",
+        run: story::run,
+    },
+    Test {
         name: "supervise",
         sentence: "baresip listens, whispers, joins in, leaves, takes over and pauses a recording; three softphones are in conference",
         run: supervise::run,
@@ -262,6 +272,16 @@ const TESTS: &[Test] = &[
         name: "desk",
         sentence: "an agent handles a call at the desk by keys, and axe-core finds nothing on any view",
         run: desk::run,
+    },
+    Test {
+        name: "softphone",
+        sentence: "an agent's phone on a terminal: TLS, a conference, states at the desk, a second server, messages that wait",
+        run: softphone::run,
+    },
+    Test {
+        name: "softphone-kamailio",
+        sentence: "two softphones call each other by kamailio, which is killed: both go to the second one, and talk on",
+        run: softphone_kamailio::run,
     },
     Test {
         name: "wallboard",

@@ -2,6 +2,7 @@
 //! NAT in the middle, which gives each pair of peers a port of its own and lets nobody else in. baresip registers from a
 //! private address and is called by the queue. In the second call the router gets another address, as after a broken line: the
 //! two hear each other again at once, and when the phone has registered again, the end of the call finds it, and the next one.
+//! At last our softphone, in a network of its own, gets another address in the middle of a call, and goes on from there.
 //!
 //! Whoever runs the test is taken into a namespace first, so nothing of this machine's network is touched.
 
@@ -14,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Bench;
-use super::agents::{Account, Agent, Place};
+use super::agents::{Account, Agent, Place, softphone};
 use super::exchange::Exchange;
 use super::line::longest_run;
 use super::transfer::Phone;
@@ -37,6 +38,10 @@ const RENEWED_S: u16 = 6;
 const PHONE: &str = "192.168.77.10:25062";
 /// The router's address at first, and after its line was broken; both of documentation (RFC 5737).
 const ROUTER: [&str; 2] = ["10.77.0.2", "10.77.0.3"];
+/// The softphone's addresses, before and after it changes the network.
+const MOBILE: [&str; 2] = ["10.78.0.2", "10.78.0.3"];
+/// Within this it has to be heard and to hear again.
+const MOVED_WITHIN_MS: f64 = 3_000.0;
 /// Where the customer calls from.
 const CUSTOMER: &str = "10.77.0.9:0";
 
@@ -188,9 +193,10 @@ pub fn inside(bench: &Bench) -> Result<String> {
     for (at, router) in [(first, ROUTER[0]), (last, ROUTER[1])] {
         ensure!(at.ip().to_string() == router, "the phone was called at {at}");
     }
-    let frames = stage.finish()?;
+    let (gap, mobile) = stage.mobile(second).context("the softphone that changes its network")?;
+    let frames = stage.finish(&mobile)?;
     Ok(format!(
-        "a phone at {PHONE} called at {first} and, after its router got another address during a call, at {last}; unbroken \
+        "the softphone heard again {gap:.0} ms after the last word at its old address; a phone at {PHONE} called at {first} and, after its router got another address during a call, at {last}; unbroken \
          frames of 20 ms: {}",
         frames.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
     ))
@@ -258,14 +264,51 @@ impl Stage<'_> {
         Ok(sent[0]["to"].as_str().context("an address")?.parse()?)
     }
 
+    /// A softphone calls the queue, and its network gives it another address meanwhile; gives how long it heard nothing, in milliseconds, and
+    /// what it sent and received.
+    fn mobile(&mut self, samples: &[i16]) -> Result<(f64, [Vec<u8>; 2])> {
+        let air = Network::start("mobile", &self.bench.folder)?;
+        let here = |line: &str| done(Command::new("ip").args(line.split(' ')), line);
+        here(&format!("link add air type veth peer name phone netns {}", air.pid()))?;
+        here("addr add 10.78.0.1/24 dev air")?;
+        here("link set air up")?;
+        let first = format!("addr add {}/24 dev phone", MOBILE[0]);
+        let way = "route add default via 10.78.0.1";
+        air.ip(&["link set lo up", &first, "link set phone up", way])?;
+        let account = Account { server: self.exchange.sip, user: "mobile", password: "mobile-secret" };
+        let on_this_machine = softphone(&self.bench.offhook, account, &self.bench.folder, "0s")?;
+        let mut command = air.command(&on_this_machine.get_program().to_string_lossy());
+        command.args(on_this_machine.get_args());
+        let mut phone = Phone::start("mobile", command, &self.bench.folder, samples)?;
+        phone.until("the registration", |event| (event["event"] == "registered").then_some(()))?;
+        phone.tell(&json!({ "do": "dial", "to": "200" }))?;
+        let call = phone.event("answered")?;
+        self.exchange.wait_calls("talking", 1, SOON)?;
+        std::thread::sleep(BEFORE);
+        let (old, new) =
+            (format!("addr del {}/24 dev phone", MOBILE[0]), format!("addr add {}/24 dev phone", MOBILE[1]));
+        air.ip(&[&old, &new, way])?;
+        phone.until("another address", |event| (event["event"] == "moved").then_some(()))?;
+        phone.until("the registration there", |event| (event["event"] == "registered").then_some(()))?;
+        std::thread::sleep(TALK);
+        phone.tell(&json!({ "do": "hang_up", "call": call }))?;
+        let ended = phone.until("the call's end", |event| (event["event"] == "ended").then(|| event.clone()))?;
+        ensure!(ended["ended_by"] == "us", "the call ended as {ended}");
+        let gap = ended["longest_gap_ms"].as_f64().context("the longest gap")?;
+        ensure!(gap < MOVED_WITHIN_MS, "nothing was heard for {gap:.0} ms");
+        phone.tell(&json!({ "do": "off" }))?;
+        phone.running.wait(SOON)?;
+        Ok((gap, [phone.payloads("out", call)?, phone.payloads("in", call)?]))
+    }
+
     fn registrations(&self) -> Result<u64> {
         let (_, text) = http::ask(self.exchange.http, "GET", "/metrics", None)?;
         let value = text.lines().find_map(|line| line.strip_prefix("offhook_registrations_total "));
         Ok(value.context("/metrics has no offhook_registrations_total")?.parse()?)
     }
 
-    /// Ends all and gives what was heard: by the customer in each call, and by the phone of each.
-    fn finish(mut self) -> Result<Vec<usize>> {
+    /// Ends all and gives what was heard: by the customer in each call, and by the phone of each; and both ways in the softphone's call.
+    fn finish(mut self, [sent, received]: &[Vec<u8>; 2]) -> Result<Vec<usize>> {
         self.customer.tell(&json!({ "do": "off" }))?;
         ensure!(self.customer.running.wait(SOON)?.success(), "the customer did not end well");
         let phone = self.phone.finish()?;
@@ -277,6 +320,11 @@ impl Stage<'_> {
                 ensure!(run >= FRAMES_MIN, "call {call}: {who} heard only {run} frames unbroken");
                 frames.push(run);
             }
+        }
+        for (who, received, sent) in [("the softphone", received, &phone.sent), ("its peer", &phone.received, sent)] {
+            let run = longest_run(received, sent).map_or(0, |(_, run, _)| run);
+            ensure!(run >= FRAMES_MIN, "after its move {who} heard only {run} frames unbroken");
+            frames.push(run);
         }
         self.exchange.stop()?;
         Ok(frames)

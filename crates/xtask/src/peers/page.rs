@@ -2,6 +2,7 @@
 //! talked is found, drawn and heard; at the widths of a phone and a desk.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use super::Bench;
 use super::agents::{Account, Agent};
 use super::chromium::Browser;
 use super::exchange::Exchange;
+use super::openid::{self, Provider};
 use super::sipp::{Lines, Sipp, loopback};
 use crate::children::wait_for;
 use crate::speech::{self, Speech};
@@ -43,6 +45,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     };
     // The certificate of fixtures/tls is signed by nobody whom Chromium knows.
     let options = ["--autoplay-policy=no-user-gesture-required", "--ignore-certificate-errors"].map(str::to_owned);
+    let options = [&options[..], &[openid::browser_option()]].concat();
     let mut browser = Browser::start(&bench.folder, &options)?;
     let session = browser.open(&format!("http://{}/", exchange.http))?;
     let mut sipp = callers.start(&bench.folder)?;
@@ -102,7 +105,8 @@ pub fn run(bench: &Bench) -> Result<String> {
 
 const PASSWORD: &str = "staple battery horse";
 
-/// Adds a user by the command line, starts the exchange with it and with HTTPS, signs in, is an agent, and signs out.
+/// Adds a user by the command line, starts the exchange with it and with HTTPS, signs in, is an agent, and signs out. Others sign in at a
+/// provider, and stay so while the exchange is started anew.
 fn sign_in(browser: &mut Browser, bench: &Bench, config: &str) -> Result<String> {
     let mut new = Command::new(&bench.offhook);
     new.args(["user", "new", "sue", "--role", "supervisor", "--agent", "Agent 11", "--into", config]);
@@ -114,9 +118,13 @@ fn sign_in(browser: &mut Browser, bench: &Bench, config: &str) -> Result<String>
     let (log, data) = (bench.folder.join("exchange-users.log"), bench.folder.join("data"));
     let tls = crate::root().join("fixtures/tls");
     let text = std::fs::read_to_string(config)?.replace("[http]\n", "[http]\ntls = true\n");
+    let address =
+        text.lines().find_map(|line| line.strip_prefix("listen = \"127.0.0.1:")).context("where [http] listens")?;
+    let address: SocketAddr = format!("127.0.0.1:{}", address.trim_end_matches('"')).parse()?;
     let file = |name: &str| format!("{:?}", tls.join(name).display().to_string());
     let files = format!("[tls]\ncertificate = {}\nkey = {}\n", file("exchange.pem"), file("exchange.key"));
-    std::fs::write(config, format!("{text}\n{files}"))?;
+    let _provider = Provider::start(&bench.folder)?;
+    std::fs::write(config, format!("{text}\n{files}\n{}", openid::table(address)))?;
     let healthy = |http| http::ask_over_tls(http, "/healthz").is_ok_and(|line| line.contains(" 200 "));
     let mut exchange = Exchange::start_where(&bench.offhook, config, &data, &log, healthy)?;
     let status = http::ask_over_tls(exchange.http, "/api/v1/queues")?;
@@ -158,8 +166,13 @@ fn sign_in(browser: &mut Browser, bench: &Bench, config: &str) -> Result<String>
     let again = "fetch('/api/v1/queues').then(answer => answer.status)";
     let status = browser.evaluate(&session, again)?;
     ensure!(status == 401, "after signing out the page still gets {status}");
+    let session = openid::sign_in(browser, exchange.http)?;
     exchange.stop()?;
-    Ok("a user of the command line signs in and out over HTTPS".to_owned())
+    let log = bench.folder.join("exchange-again.log");
+    let mut exchange = Exchange::start_where(&bench.offhook, config, &data, &log, healthy)?;
+    openid::still_in(browser, &session)?;
+    exchange.stop()?;
+    Ok("a user of the command line signs in and out over HTTPS, another at a provider, over a restart".to_owned())
 }
 
 /// Presses a button in the row of the call that is recorded, and waits until the exchange and the page say so.
