@@ -86,7 +86,7 @@ impl Peer {
                     self.keys = Some((SrtpSender::new(&keys.send), SrtpReceiver::new(&keys.receive)));
                 }
                 Deed::Failed(error) => panic!("a handshake failed: {error}"),
-                Deed::Source(_) | Deed::Path(_) => {}
+                Deed::Source(_) | Deed::Path(_) | Deed::Limited => {}
             }
         }
     }

@@ -50,7 +50,7 @@ pub fn browser(mut data: &[u8]) {
                         let is_check = datagram.first().is_some_and(|first| *first < 4);
                         assert!(!is_check || room[0] > 3 || named == Some("ours"), "a check that would have been lost");
                     }
-                    Some(Deed::Source(_) | Deed::Path(_) | Deed::Failed(_)) => {}
+                    Some(Deed::Source(_) | Deed::Path(_) | Deed::Limited | Deed::Failed(_)) => {}
                     Some(Deed::Keys(_)) => panic!("keys without the certificate that was named"),
                 }
                 assert!(deed <= DEEDS_MAX, "a datagram that keeps us busy");

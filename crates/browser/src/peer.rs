@@ -246,13 +246,17 @@ impl Transport for Peer {
         // RFC 7983 section 7.
         match datagram.first() {
             Some(0..=3) => {
-                if let Checked::Answer(answer) | Checked::Chosen(answer) = self.ice.receive(now, from, datagram) {
-                    // Before the answer: what the peer sends upon it is known then.
-                    if let Some(source) = self.ice.take_new_source() {
-                        self.push(Todo::Deed(Deed::Source(source)));
+                match self.ice.receive(now, from, datagram) {
+                    Checked::Answer(answer) | Checked::Chosen(answer) => {
+                        // Before the answer: what the peer sends upon it is known then.
+                        if let Some(source) = self.ice.take_new_source() {
+                            self.push(Todo::Deed(Deed::Source(source)));
+                        }
+                        self.push(Todo::Send(from, answer));
+                        self.look_at_path();
                     }
-                    self.push(Todo::Send(from, answer));
-                    self.look_at_path();
+                    Checked::Limited => self.push(Todo::Deed(Deed::Limited)),
+                    Checked::Stranger => {}
                 }
             }
             Some(20..=63) => self.shake(from, datagram),

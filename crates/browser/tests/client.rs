@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use offhook_browser::{Client, Identity, Peer};
 use offhook_media::{Deed, HANDSHAKE_BYTES_MAX, Transport};
-use offhook_plan::{Crypto, Dtls, Ice, Setup};
+use offhook_plan::{Candidate, CandidateHost, CandidateKind, CandidateTransport, Crypto, Dtls, Ice, Setup};
 use offhook_units::{Entropy, Span, Tick};
 
 fn ice(name: &str) -> Ice {
@@ -32,17 +32,22 @@ const EXCHANGE: u16 = 3_478;
 
 impl Call {
     fn new() -> Self {
+        Self::of(ice("page"), at(9))
+    }
+
+    /// Of a page that says this of itself, and in its description that it is there.
+    fn of(page: Ice, said: SocketAddr) -> Self {
         let now = Tick::from_us(1_000_000);
         let identity = || Arc::new(Identity::new().expect("a certificate"));
         let (ours, theirs) = (identity(), identity());
-        let mut client = Client::new(ours, ice("page"), now);
+        let mut client = Client::new(ours, page, now);
         let says = Dtls {
             fingerprints: vec![theirs.fingerprint().clone()],
             setup: Setup::Passive,
             ice: Some(ice("exchange")),
         };
         let mut exchange = Peer::new(theirs, now);
-        exchange.agree(now, &says, Some((client.says(), at(9))));
+        exchange.agree(now, &says, Some((client.says(), said)));
         client.connect(now, &says, at(EXCHANGE));
         Self { client, exchange, now, seen: at(1), keys: [None, None], path: None, sources: Vec::new() }
     }
@@ -62,7 +67,7 @@ impl Call {
                         }
                         Deed::Keys(keys) => self.keys[0] = Some(*keys),
                         Deed::Failed(error) => panic!("the client failed: {error}"),
-                        Deed::Send { .. } | Deed::Source(_) | Deed::Path(_) => {}
+                        Deed::Send { .. } | Deed::Source(_) | Deed::Path(_) | Deed::Limited => {}
                     }
                 }
                 while let Some(deed) = self.exchange.poll(&mut room) {
@@ -75,7 +80,7 @@ impl Call {
                         Deed::Path(path) => self.path = path,
                         Deed::Source(source) => self.sources.push(source),
                         Deed::Failed(error) => panic!("the exchange failed: {error}"),
-                        Deed::Send { .. } => {}
+                        Deed::Send { .. } | Deed::Limited => {}
                     }
                 }
                 if !moved {
@@ -128,4 +133,42 @@ fn a_translator_that_gives_the_browser_another_port_is_followed_at_its_next_chec
     assert_eq!(call.path, None, "no check for 30 s: nothing is sent there any more");
     call.run(Span::from_ms(3_000), || true);
     assert_eq!(call.path, Some(at(2)), "and again after the next one");
+}
+
+#[test]
+fn a_page_that_hides_its_address_behind_a_name_of_mdns_is_found_by_its_checks() {
+    let hidden = Candidate {
+        foundation: "0".to_owned(),
+        component: 1,
+        transport: CandidateTransport::Udp,
+        priority: 2_122_252_543,
+        host: CandidateHost::Name("b94c580a-8668-4a50-914b-4d334f849284.local".to_owned()),
+        port: 34_065,
+        kind: CandidateKind::Host,
+        related: None,
+    };
+    let page = Ice { lite: false, candidates: vec![hidden], ..ice("page") };
+    let mut call = Call::of(page, "0.0.0.0:9".parse().expect("an address"));
+    call.run(Span::from_ms(50), || true);
+    assert!(call.are_agreed());
+    assert_eq!(call.path, Some(at(1)));
+}
+
+#[test]
+fn checks_over_the_limit_of_a_leg_are_told_and_the_page_is_heard_all_the_while() {
+    let mut call = Call::new();
+    call.run(Span::from_ms(50), || true);
+    // A STUN header and no more: nobody's, and looked at all the same, 99 of them in this second, after the page's first.
+    let header = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let (mut room, mut limited) = ([0; HANDSHAKE_BYTES_MAX], 0);
+    for port in 0..250 {
+        call.exchange.receive(call.now, at(2_000 + port), &header);
+        while let Some(deed) = call.exchange.poll(&mut room) {
+            assert_eq!(deed, Deed::Limited);
+            limited += 1;
+        }
+    }
+    assert_eq!(limited, 151);
+    call.run(Span::from_ms(40_000), || true);
+    assert_eq!(call.path, Some(at(1)), "its own checks were answered");
 }

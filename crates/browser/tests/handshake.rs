@@ -34,7 +34,7 @@ impl End {
         while let Some(deed) = self.peer.poll(&mut room) {
             match deed {
                 Deed::Send { length, .. } => sent.push(room[..length].to_vec()),
-                Deed::Source(_) => {}
+                Deed::Source(_) | Deed::Limited => {}
                 Deed::Path(path) => self.path = path,
                 Deed::Keys(keys) => self.keys = Some(*keys),
                 Deed::Failed(error) => self.failed = Some(error),

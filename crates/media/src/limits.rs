@@ -69,6 +69,10 @@ pub struct Figures {
     pub legs_failed: u64,
     /// Legs whose keys could not be agreed on.
     pub handshakes_failed: u64,
+    /// Checks of paths that were not looked at, because too many came for one leg within a second.
+    pub checks_limited: u64,
+    /// Paths of browsers that nothing is sent to any more, because they were not checked for too long (RFC 7675).
+    pub paths_expired: u64,
     /// Legs that came from other workers.
     pub moved_legs: u64,
     /// Of these, those that were on their way for longer than [`crate::MOVE_WITHIN`].

@@ -45,6 +45,8 @@ pub enum Deed {
     Source(SocketAddr),
     /// Speech goes there from now on; nowhere, where the peer is no longer known to want it (RFC 7675).
     Path(Option<SocketAddr>),
+    /// A datagram was one too many in its second, and was not looked at.
+    Limited,
     /// The keys that were agreed on.
     Keys(Box<Crypto>),
     /// There will be none.
@@ -142,13 +144,13 @@ impl Worker {
                 Deed::Send { to, length } => io.send(SocketKey::rtp(slot), to, &room[..length]),
                 Deed::Source(from) => io.know(SocketKey::rtp(slot), from),
                 Deed::Path(path) => {
-                    if let Some(door) = &mut leg.door {
-                        door.path = path;
-                    }
+                    let before = leg.door.as_mut().and_then(|door| core::mem::replace(&mut door.path, path));
                     if leg.media.is_some() {
                         leg.to = path;
                     }
+                    self.figures.paths_expired += u64::from(before.is_some() && path.is_none());
                 }
+                Deed::Limited => self.figures.checks_limited += 1,
                 Deed::Keys(keys) => {
                     if let Some(door) = &mut leg.door {
                         door.keyed = true;

@@ -15,6 +15,7 @@ use offhook_units::{CryptoSuite, Entropy, MasterKey, Span, Tick};
 const SHAKES: &[u8] = b"\x14shake";
 const SPOILS: &[u8] = b"\x14spoil";
 const LEAVES: &[u8] = b"\x00leave";
+const FLOODS: &[u8] = b"\x00floods";
 const ASKS: &[u8] = b"\x00ask";
 
 fn keys() -> Crypto {
@@ -50,6 +51,7 @@ impl Transport for Script {
             SHAKES => self.shaken = Some(from),
             SPOILS => self.deeds.push((Deed::Failed("spoilt".to_owned()), Vec::new())),
             LEAVES => self.deeds.push((Deed::Path(None), Vec::new())),
+            FLOODS => self.deeds.push((Deed::Limited, Vec::new())),
             asked => self.deeds.push((Deed::Send { to: from, length: asked.len() }, asked.to_vec())),
         }
         self.conclude();
@@ -220,6 +222,10 @@ fn speech_goes_where_the_transport_says_and_nowhere_when_the_peer_wants_it_no_mo
     floor.receive(AGENT, peer(AGENT), LEAVES);
     caller.say(&mut floor);
     assert!(floor.network.sent.is_empty());
+    floor.receive(AGENT, peer(AGENT), LEAVES);
+    floor.receive(AGENT, peer(AGENT), FLOODS);
+    let figures = floor.worker.figures();
+    assert_eq!((figures.paths_expired, figures.checks_limited), (1, 1), "a path that is gone goes once");
 }
 
 #[test]

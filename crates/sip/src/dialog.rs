@@ -216,6 +216,11 @@ impl Dialog {
         (user, host, port) == (&contact.user, &contact.host, &contact.port)
     }
 
+    /// Which instance of its account the peer calls itself, where its last Contact is a GRUU (RFC 5627 section 4.4.1).
+    pub(crate) fn instance(&self) -> Option<&str> {
+        self.remote_target.param("gr").filter(|name| !name.is_empty())
+    }
+
     /// Whether the peer stands behind a translator: its Via showed that, or it is a phone that still gives the address which it
     /// registered and which our INVITE did not go to. A proxy that stays in the path decides itself.
     fn keeps_to_flow(&self) -> bool {

@@ -231,11 +231,21 @@ impl Endpoint {
         }
     }
 
-    /// A phone registered `contact` over `flow`: a session with it, where its peer gave that Contact, goes on over this flow, be
-    /// it another connection or another address of the router before it (docs/rfc/rfc5626.md).
-    pub fn follow_contact(&mut self, session: SessionId, contact: &crate::Uri, flow: Flow) {
-        let is_it =
-            |found: &&mut Session| found.dialog.flow.transport == flow.transport && found.dialog.is_with(contact);
+    /// A phone registered `contact` over `flow`: a session with it, where its peer gave that Contact, or the GRUU of an instance that
+    /// it is (RFC 5627 section 4.4.1), goes on over this flow, be it another connection or another address of the router before it
+    /// (docs/rfc/rfc5626.md).
+    pub fn follow_contact(
+        &mut self,
+        session: SessionId,
+        contact: &crate::Uri,
+        is_instance: impl Fn(&str) -> bool,
+        flow: Flow,
+    ) {
+        let is_it = |found: &&mut Session| {
+            let dialog = &found.dialog;
+            let is_with = dialog.is_with(contact) || dialog.instance().is_some_and(&is_instance);
+            dialog.flow.transport == flow.transport && is_with
+        };
         let Some(found) = self.sessions.get_mut(&session).filter(is_it) else { return };
         self.connected.remove(&(found.dialog.flow, session));
         found.dialog.move_to(flow);

@@ -83,7 +83,9 @@ impl Exchange {
             let other = call.other.as_ref().filter(|other| other.agent == Some(agent)).map(|other| other.leg.session);
             let guest = call.guests.iter().map(|guest| &guest.other).find(|guest| guest.agent == Some(agent));
             for session in caller.into_iter().chain(other).chain(guest.map(|guest| guest.leg.session)) {
-                self.endpoint.follow_contact(session, &contact, binding.flow);
+                // Within one account: the GRUU of another's phone is none of ours.
+                let is_instance = |name: &str| binding.is_instance(name);
+                self.endpoint.follow_contact(session, &contact, is_instance, binding.flow);
             }
         }
     }

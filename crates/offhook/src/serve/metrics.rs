@@ -519,6 +519,12 @@ fn media_worker(metrics: &mut Metrics, worker: &str, handle: &MediaHandle) {
         ("offhook_tap_dropped", "Records that found the ring full", reader(|figures| figures.tap_dropped)),
         ("offhook_media_legs_failed", "Legs that could not be opened", reader(|figures| figures.legs_failed)),
         ("offhook_handshakes_failed", "Legs whose keys did not come", reader(|figures| figures.handshakes_failed)),
+        (
+            "offhook_browser_checks_limited",
+            "Checks of paths over a leg's limit",
+            reader(|figures| figures.checks_limited),
+        ),
+        ("offhook_browser_paths_expired", "Paths not checked for 30 s", reader(|figures| figures.paths_expired)),
         ("offhook_media_legs_moved", "Legs taken over from other workers", reader(|figures| figures.moved_legs)),
         ("offhook_media_legs_moved_late", "Of these, after more than 10 ms", reader(|figures| figures.moved_late)),
         ("offhook_media_events_dropped", "Peers' doings not told", reader(|figures| figures.events_dropped)),

@@ -422,24 +422,30 @@ fn a_registered_phone_behind_a_translator_is_reached_over_the_flow_that_it_regis
 
 #[test]
 fn a_session_follows_the_contact_that_its_peer_registers_anew_and_no_other() {
-    for (registers, to) in [
-        ("sip:100@10.0.0.7:5062", "192.0.2.99:40123"),
-        ("sip:100@10.0.0.7:5062;transport=udp", "192.0.2.99:40123"),
-        ("sip:200@10.0.0.7:5062", "192.0.2.2:5060"),
-        ("sip:100@10.0.0.7:5063", "192.0.2.2:5060"),
+    let (own, gruu) = ("sip:100@10.0.0.7:5062", "sip:100@desk;gr=urn:uuid:f81d4fae");
+    for (gives, registers, to) in [
+        (own, "sip:100@10.0.0.7:5062", "192.0.2.99:40123"),
+        (own, "sip:100@10.0.0.7:5062;transport=udp", "192.0.2.99:40123"),
+        (own, "sip:200@10.0.0.7:5062", "192.0.2.2:5060"),
+        (own, "sip:100@10.0.0.7:5063", "192.0.2.2:5060"),
+        // What pages do: they name themselves by the GRUU that they were given.
+        (gruu, "sip:100@10.0.0.7:5062", "192.0.2.99:40123"),
+        ("sip:100@desk;gr=urn:uuid:another", "sip:100@10.0.0.7:5062", "192.0.2.2:5060"),
     ] {
         let mut hand = Hand::new(45);
-        let uri = "sip:100@10.0.0.7:5062".parse().unwrap();
+        let uri = own.parse().unwrap();
         let invite = Invite { uri, ..invite_to(flow(A, B), None) };
         let session = hand.world.act(A, |endpoint, now| endpoint.invite(now, invite)).unwrap();
         let invite = hand.requests().remove(0);
         let mut ok = response(&invite, 200, "t");
-        ok.headers.set("Contact", "<sip:100@10.0.0.7:5062>");
+        ok.headers.set("Contact", &format!("<{gives}>"));
         hand.reply(&ok);
         let moved = Flow { peer: "192.0.2.99:40123".parse().unwrap(), ..flow(A, B) };
-        hand.world.act(A, |endpoint, _| endpoint.follow_contact(session, &registers.parse().unwrap(), moved));
+        let is_it = |name: &str| name == "urn:uuid:f81d4fae";
+        hand.world.act(A, |endpoint, _| endpoint.follow_contact(session, &registers.parse().unwrap(), is_it, moved));
         hand.world.hang_up(A, session);
-        assert_eq!(hand.world.sent.last().map(|(_, _, to, _)| to.to_string()).as_deref(), Some(to), "{registers}");
+        let sent = hand.world.sent.last().map(|(_, _, to, _)| to.to_string());
+        assert_eq!(sent.as_deref(), Some(to), "{gives} {registers}");
     }
 }
 

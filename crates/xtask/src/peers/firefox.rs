@@ -3,9 +3,10 @@
 //! Firefox sends no speech over the loopback, so that the test takes itself into a network with an address of its own first.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -14,9 +15,10 @@ use serde_json::{Value, json};
 use super::browser::look_anew;
 use super::devices::Sound;
 use super::exchange::Exchange;
+use super::transfer::Phone;
 use super::{Bench, nat};
 use crate::children::{Running, wait_for};
-use crate::{apt, speech};
+use crate::{apt, g711, speech};
 
 /// Whatever is waited for; a first start writes a profile.
 const SOON: Duration = Duration::from_secs(30);
@@ -24,6 +26,13 @@ const SOON: Duration = Duration::from_secs(30);
 const FAKE_HZ: f64 = 440.0;
 /// What the caller says.
 const CALLER_HZ: f64 = 1_000.0;
+
+/// Where the exchange listens for the page, in fixtures/peers/firefox.toml.
+const WEBSOCKET: &str = "10.77.1.1:25066";
+/// 200 ms.
+const WINDOW: usize = 1_600;
+/// What the page says then.
+const SIGNED_IN: &str = "document.getElementById('link-text').textContent === 'Signed in as dora'";
 
 /// What asks, and what reaches out: the test's network leads nowhere.
 const PREFERENCES: &str = r#"
@@ -121,6 +130,10 @@ impl Firefox {
         Ok(answer["value"].clone())
     }
 
+    fn click(&mut self, id: &str) -> Result<()> {
+        self.run(&format!("document.getElementById('{id}').click();")).map(drop)
+    }
+
     fn wait(&mut self, what: &str, expression: &str) -> Result<()> {
         let waited = wait_for(&format!("{what} (Firefox)"), SOON, || {
             Ok((self.run(&format!("return {expression};"))? == true).then_some(()))
@@ -159,57 +172,120 @@ pub fn inside(bench: &Bench) -> Result<String> {
     takes_a_call(bench)
 }
 
-/// An agent whose phone is a page in Firefox takes a call of a queue: both are heard, it holds, and finds another way.
+/// Carries the page's connection for SIP, until it is cut.
+struct Wire {
+    at: SocketAddr,
+    ends: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Wire {
+    /// To where the exchange listens for WebSocket.
+    fn lay(inside: SocketAddr) -> Result<Self> {
+        let front = TcpListener::bind(SocketAddr::new(inside.ip(), 0))?;
+        let (at, ends) = (front.local_addr()?, Arc::<Mutex<Vec<TcpStream>>>::default());
+        let kept = Arc::clone(&ends);
+        std::thread::spawn(move || {
+            for outer in front.incoming().map_while(Result::ok) {
+                let Ok(inner) = TcpStream::connect(inside) else { continue };
+                for (from, to) in [(&outer, &inner), (&inner, &outer)] {
+                    let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { continue };
+                    std::thread::spawn(move || {
+                        // Whichever end goes first takes the other one along.
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+                kept.lock().unwrap_or_else(PoisonError::into_inner).extend([outer, inner]);
+            }
+        });
+        Ok(Self { at, ends })
+    }
+
+    /// Cuts what is up; a new connection is carried again.
+    fn cut(&self) {
+        for end in self.ends.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // One that has ended by itself is no longer there.
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Signs the page in, by this wire.
+fn sign_in(firefox: &mut Firefox, exchange: &mut Exchange, wire: &Wire) -> Result<()> {
+    firefox.ask("WebDriver:Navigate", &json!({ "url": format!("http://{}/phone", exchange.http) }))?;
+    firefox.wait("the page's settings", "document.getElementById('server')?.value.startsWith('ws://')")?;
+    firefox.run(&format!(
+        "const of = (id) => document.getElementById(id);
+         of('account').value = 'dora'; of('password').value = 'dora-secret'; of('process').checked = false;
+         of('server').value = 'ws://{}'; of('sign-in').requestSubmit();",
+        wire.at
+    ))?;
+    firefox.wait("to be signed in", SIGNED_IN)?;
+    exchange.wait_available(1, SOON)
+}
+
+/// An agent whose phone is a page in Firefox takes a call of a queue: both are heard, keys are pressed, it is muted, holds, finds another
+/// way, and outlives a connection for SIP that is cut.
 fn takes_a_call(bench: &Bench) -> Result<String> {
     let (data, log) = (bench.folder.join("data"), bench.folder.join("exchange.log"));
     let mut exchange = Exchange::start(&bench.offhook, "fixtures/peers/firefox.toml", &data, &log)?;
+    let wire = Wire::lay(WEBSOCKET.parse()?)?;
     // Without a sound card Firefox plays nothing, and a page hears nothing either.
     let sound = Sound::start(&bench.folder)?;
     let mut firefox = Firefox::start(&bench.folder, &sound)?;
-    firefox.ask("WebDriver:Navigate", &json!({ "url": format!("http://{}/phone", exchange.http) }))?;
-    firefox.wait("the page's settings", "document.getElementById('server')?.value.startsWith('ws://')")?;
-    firefox.run(
-        "const of = (id) => document.getElementById(id);
-         of('account').value = 'dora'; of('password').value = 'dora-secret'; of('process').checked = false;
-         of('sign-in').requestSubmit();",
-    )?;
-    firefox.wait("to be signed in", "document.getElementById('link-text').textContent === 'Signed in as dora'")?;
-    exchange.wait_available(1, SOON)?;
-    let said = bench.folder.join("said.wav");
-    speech::write_wav(&said, 8_000, &speech::tone(8_000, CALLER_HZ, 30.0))?;
+    sign_in(&mut firefox, &mut exchange, &wire)?;
     let mut command = Command::new(&bench.offhook);
-    command.args(["call", &format!("sip:300@{}", exchange.sip), "--expect-hang-up", "--json"]);
-    command.args(["--listen", "127.0.1.2:0", "--play"]).arg(said).arg("--record").arg(bench.folder.join("heard.wav"));
-    let mut caller = Running::start("the caller", &mut command, &bench.folder.join("caller.log"))?;
+    command.args(["phone", "--headless", "--events", "--listen", "127.0.1.2:0"]);
+    let mut caller = Phone::start("caller", command, &bench.folder, &speech::tone(8_000, CALLER_HZ, 60.0))?;
+    caller.tell(&json!({ "do": "dial", "to": format!("sip:300@{}", exchange.sip) }))?;
     let state = |wanted: &str| format!("document.getElementById('call-state').textContent === '{wanted}'");
     firefox.wait("a call", &state("Incoming call"))?;
-    firefox.run("document.getElementById('answer').click();")?;
+    firefox.click("answer")?;
     firefox.wait("to talk", &state("Talking"))?;
+    let call = caller.event("answered")?;
     firefox.wait("sound from the exchange", "document.getElementById('ear').srcObject !== null")?;
     let first = hears(&mut firefox, "the call")?;
+    firefox.run("[...document.querySelectorAll('#keypad button')].find((key) => key.textContent === '5').click();")?;
+    let key = caller.until("a key of the page", |event| (event["event"] == "key").then(|| event["digit"].clone()))?;
+    ensure!(key == "5", "the page pressed 5, and the caller heard {key}");
+    firefox.click("mute")?;
+    hears(&mut firefox, "being muted")?;
+    firefox.click("mute")?;
     look_anew(&exchange, "Dora", || firefox.run("window.dispatchEvent(new Event('online'));"))?;
     hears(&mut firefox, "another network")?;
-    firefox.run("document.getElementById('hold').click();")?;
+    firefox.click("hold")?;
     firefox.wait("to hold", &state("On hold"))?;
     exchange.wait_calls("held", 1, SOON)?;
-    firefox.run("document.getElementById('hold').click();")?;
+    firefox.click("hold")?;
     firefox.wait("to talk again", &state("Talking"))?;
     exchange.wait_calls("talking", 1, SOON)?;
-    hears(&mut firefox, "the hold")?;
-    firefox.run("document.getElementById('hang-up').click();")?;
-    ensure!(caller.wait(SOON)?.success(), "the caller did not end well:\n{}", caller.tail(5));
-    let (rate, heard) = speech::read_wav(&bench.folder.join("heard.wav"))?;
-    let windows = heard.chunks_exact(rate as usize / 5);
-    let (tones, all) =
-        (windows.clone().filter(|window| speech::share_at(window, rate, FAKE_HZ) > 0.8).count(), windows.count());
+    wire.cut();
+    firefox.wait("to be cut off", &format!("!({SIGNED_IN})"))?;
+    firefox.wait("to be signed in again", SIGNED_IN)?;
+    firefox.wait("to talk on", &state("Talking"))?;
+    hears(&mut firefox, "its connection was cut")?;
+    // What the exchange says in the call finds the page by its new connection.
+    caller.tell(&json!({ "do": "hang_up", "call": call }))?;
+    caller.event("ended")?;
+    firefox.wait("the end of the call", &state("Ended"))?;
+    let heard = g711::decode_all(&caller.payloads("in", call)?);
+    caller.tell(&json!({ "do": "off" }))?;
+    ensure!(caller.running.wait(SOON)?.success(), "the caller did not end well:\n{}", caller.running.tail(5));
     exchange.stop()?;
+    let tones = heard.chunks_exact(WINDOW).filter(|window| speech::share_at(window, 8_000, FAKE_HZ) > 0.8).count();
     ensure!(
-        tones >= 10 && tones * 4 >= all * 3,
-        "the caller heard the tone of Firefox in {tones} of {all} fifths of a second"
+        tones >= 15,
+        "the caller heard the tone of Firefox in {tones} fifths of a second of {}",
+        heard.len() / WINDOW
     );
+    let silent = |window: &[i16]| window.iter().all(|sample| sample.unsigned_abs() < 50);
+    ensure!(heard.chunks_exact(WINDOW).skip(2).any(silent), "the muted page was heard all the while");
     Ok(format!(
-        "Firefox heard {:.0} Hz at {:.0} dB, its caller the tone in {tones} of {all} fifths of a second",
-        first[0], first[1]
+        "Firefox heard {:.0} Hz at {:.0} dB, its caller the tone in {tones} of {} fifths of a second; key, mute, hold, another network, and a \
+         connection cut in mid-call",
+        first[0],
+        first[1],
+        heard.len() / WINDOW
     ))
 }
 

@@ -104,7 +104,7 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "firefox",
-        sentence: "a page in Firefox takes a call of a queue, holds, changes its network, and both hear each other",
+        sentence: "a page in Firefox takes a call of a queue, presses a key, is muted, holds, changes its network, and outlives a cut connection",
         run: firefox::run,
     },
     Test {
