@@ -304,13 +304,15 @@ impl Shift {
         self.recorder.check(&self.worker);
         self.check_rules();
         for queue in self.exchange.queues(self.now) {
-            let settled = queue.answered + queue.abandoned + queue.flowed_out;
+            // Those of today leave out who waits since yesterday.
+            let figures = acd.figures_of_all_time(queue.id);
+            let settled = figures.answered + figures.abandoned + figures.flowed_out;
             // An agent has these, and their customers are not there yet.
             let of_queue = self.exchange.calls(self.now).into_iter();
             let of_queue = of_queue.filter(|call| call.queue.as_ref() == Some(&queue.name));
             let reaching = of_queue.filter(|call| call.state == "calling-back").count() as u64;
             assert_eq!(
-                queue.offered,
+                figures.offered,
                 settled + u64::from(queue.waiting) + reaching,
                 "O = A + B + F + waiting + being reached, seed {}: {queue:?}",
                 self.seed
