@@ -13,7 +13,7 @@ use crate::{apt, children};
 const ALONE: [&str; 10] =
     ["readme", "instruments", "audio-loop", "browser", "rebinding", "relay", "trunk", "overload", "moving", "bench"];
 /// Their programs want an interface that is more than the loopback, which a network of one's own has not; or are fetched by it.
-const HERE: [&str; 7] = ["linphone", "linphone-transfer", "srtp", "watching", "nat", "api", "desk"];
+const HERE: [&str; 8] = ["linphone", "linphone-transfer", "srtp", "watching", "nat", "api", "desk", "page"];
 
 /// Runs tests, two at a time where that can be; how many passed and failed.
 pub fn run(chosen: &[&Test], offhook: &Path) -> Result<(usize, usize)> {

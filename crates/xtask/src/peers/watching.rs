@@ -25,8 +25,8 @@ const SCREEN: ([u8; 4], u16) = ([127, 0, 8, 6], 25_071);
 const BOB: &str = "sip:bob@127.0.8.1:25060";
 /// What baresip says of him, with the state before and the one now in colours.
 const CHANGED: &str = "<sip:bob@127.0.8.1:25060> changed status from";
-/// Bob's presence by baresip and by linphone, his calls by the screen.
-const SUBSCRIPTIONS: f64 = 3.0;
+/// Bob's presence by baresip and by linphone, his calls by the screen, and his mailbox by his own phone.
+const SUBSCRIPTIONS: f64 = 4.0;
 /// What the screen is told, in this order.
 const TOLD: [&str; 4] =
     ["TOLD /dialog-info", "TOLD recipient\"><state>early", "TOLD recipient\"><state>confirmed", "TOLD /dialog-info"];
@@ -67,7 +67,7 @@ pub fn run(bench: &Bench) -> Result<String> {
     ensure!(mailbox.success(), "the sipp that asks for a mailbox ended with {mailbox}");
     let screen = sipp("dialogs", "bob");
     let mut showing = screen.start_showing(BOB, &bench.folder)?;
-    wait_for("three subscriptions", SOON, || {
+    wait_for("four subscriptions", SOON, || {
         baresip.must_run()?;
         linphone.running.must_run()?;
         showing.must_run()?;
