@@ -101,12 +101,13 @@ pub fn sign_in(browser: &mut Browser, exchange: SocketAddr) -> Result<String> {
 
 /// Still signed in, where the exchange was started anew meanwhile; and out again, here and there.
 pub fn still_in(browser: &mut Browser, session: &str) -> Result<()> {
-    browser.evaluate(session, "setTimeout(() => location.reload()); true")?;
+    // What is there until the page goes is no answer.
+    browser.evaluate(session, "window.leaving = true; setTimeout(() => location.reload()); true")?;
     until(
         browser,
         session,
         "the session to outlive a restart",
-        "document.getElementById('me-who')?.innerText.includes('ida (supervisor)')",
+        "!window.leaving && document.getElementById('me-who')?.innerText.includes('ida (supervisor)')",
     )?;
     browser.evaluate(session, "document.getElementById('sign-out').click(); true")?;
     let there = "location.port === '25070' && document.body.innerText.includes('End Session')";
