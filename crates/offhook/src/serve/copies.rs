@@ -92,6 +92,8 @@ impl Copier {
             return Ok(());
         }
         drop(self.at_work.take());
+        // Where what is said now cannot be begun, another word begins anew, also that of before.
+        self.said = None;
         self.figures.behind_s.store(0, Ordering::Relaxed);
         if let Some(settings) = said.clone() {
             let job = Job::new(self.place.clone(), settings, Arc::clone(&self.figures))?;

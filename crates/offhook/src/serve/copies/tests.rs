@@ -232,3 +232,19 @@ fn it_keeps_to_its_share_of_a_core_and_stops_between_two_pieces() {
     assert_eq!((figures.made.load(Ordering::Relaxed), figures.failed.load(Ordering::Relaxed)), (1, 0));
     assert!(house.job.ledger.get(RecordingId(2)).is_none());
 }
+
+#[test]
+fn settings_that_cannot_be_begun_leave_none_and_those_of_before_begin_anew() {
+    let house = house(1, 20, settings(Format::Wav, None));
+    let mut copier = Copier::new(house.centre.data.path(), &house.centre.shelf(), Some(&keys()), &Clock::start(None));
+    let said = |format| Some(settings(format, Some(night())));
+    copier.follow(said(Format::Wav)).expect("begun");
+    let (ledger, aside) = (house.centre.folder().join(COPIED), house.centre.folder().join("aside"));
+    std::fs::rename(&ledger, &aside).expect("put aside");
+    std::fs::create_dir(&ledger).expect("a folder in its place");
+    copier.follow(said(Format::Opus)).expect_err("no ledger");
+    assert!(copier.at_work.is_none());
+    std::fs::remove_dir(&ledger).expect("out of the way");
+    copier.follow(said(Format::Wav)).expect("begun anew");
+    assert!(copier.at_work.is_some());
+}
